@@ -1,0 +1,161 @@
+"""The life cycle that every part of an experiment shares.
+
+A component is any object that the launcher sets up, pauses, saves and tears down. Components may
+hold other components in attributes, lists, tuples and mappings, as deep as they like: `walk` finds
+them all, so that a wrapper never has to forward a hook by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias, Union
+
+import numpy as np
+import torch
+from torch import nn
+
+StateValue: TypeAlias = Union[
+    None, bool, int, float, str, np.ndarray, torch.Tensor, list["StateValue"], dict[str, "StateValue"]
+]
+"""What a state may hold: plain data, arrays and tensors, nested in lists and dicts. Never objects."""
+
+State: TypeAlias = dict[str, StateValue]
+
+
+class Component:
+    """Base class of agents, environments, rewards, metrics, buffers and trainers.
+
+    All hooks do nothing by default. `state` and `load_state` cover only what the component itself
+    owns: children that are components, and random generators held in attributes, are found and
+    saved by the walker.
+    """
+
+    def setup(self) -> None:
+        """Called once, before the first step and before any state is loaded."""
+
+    def teardown(self) -> None:
+        """Called once at the end of a run, also after an error. Must not raise for half-set-up parts."""
+
+    def on_pause(self) -> None:
+        """Called when the run pauses: stop motors, release keys."""
+
+    def on_resume(self) -> None:
+        """Called when the run goes on after a pause."""
+
+    def state(self) -> State:
+        """Return what must survive a checkpoint. Arrays and tensors are copied by the caller."""
+        return {}
+
+    def load_state(self, state: State) -> None:
+        """Restore what `state` returned."""
+
+
+Generator: TypeAlias = np.random.Generator | torch.Generator
+
+
+def _children(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key), item
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield str(index), item
+    elif isinstance(value, Component):
+        yield from vars(value).items()
+
+
+def _walk(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, Component | Generator]]:
+    if id(value) in seen or isinstance(value, nn.Module):
+        return
+    if isinstance(value, (Component, np.random.Generator, torch.Generator)):
+        seen.add(id(value))
+        yield path, value
+    elif isinstance(value, (Mapping, list, tuple)):
+        seen.add(id(value))
+    else:
+        return
+    for name, child in _children(value):
+        yield from _walk(child, f"{path}.{name}" if path else name, seen)
+
+
+def walk(root: object, path: str = "") -> Iterator[tuple[str, Component | Generator]]:
+    """Yield `(address, part)` for every component and random generator reachable from `root`.
+
+    Parents come before children; an object that is reachable twice is yielded once, under its first
+    address. Models (`nn.Module`) are not entered: the launcher owns them by name.
+    """
+    yield from _walk(root, path, set())
+
+
+def components(root: object, path: str = "") -> Iterator[tuple[str, Component]]:
+    """Like `walk`, without the random generators."""
+    for address, part in walk(root, path):
+        if isinstance(part, Component):
+            yield address, part
+
+
+def _generator_state(generator: Generator) -> State:
+    if isinstance(generator, torch.Generator):
+        return {"torch": generator.get_state().clone()}
+    return {"numpy": _plain(generator.bit_generator.state)}
+
+
+def _plain(value: object) -> StateValue:
+    """Turn the nested dict of a numpy bit generator into state values (big integers become text)."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"int:{int(value)}"
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"unexpected value of type {type(value).__name__} in a generator's state")
+
+
+def _unplain(value: StateValue) -> object:
+    if isinstance(value, dict):
+        return {key: _unplain(item) for key, item in value.items()}
+    if isinstance(value, str) and value.startswith("int:"):
+        return int(value.removeprefix("int:"))
+    return value
+
+
+def _load_generator_state(generator: Generator, state: State) -> None:
+    if isinstance(generator, torch.Generator):
+        saved = state["torch"]
+        if not isinstance(saved, torch.Tensor):
+            raise TypeError("the saved state of a torch generator must be a tensor")
+        generator.set_state(saved)
+    else:
+        generator.bit_generator.state = _unplain(state["numpy"])
+
+
+def collect_state(root: object) -> dict[str, State]:
+    """Return the states of all parts below `root`, by address; parts without state are left out."""
+    states: dict[str, State] = {}
+    for address, part in walk(root):
+        state = part.state() if isinstance(part, Component) else _generator_state(part)
+        if state:
+            states[address] = state
+    return states
+
+
+def restore_state(root: object, states: Mapping[str, State]) -> tuple[list[str], list[str]]:
+    """Give each part below `root` its saved state back.
+
+    Returns the addresses that the save has and the object has not, and the other way round: parts
+    that have state now but none in the save. The caller decides whether such a difference is an error.
+    """
+    unclaimed = set(states)
+    missing: list[str] = []
+    for address, part in walk(root):
+        if address in unclaimed:
+            unclaimed.discard(address)
+            if isinstance(part, Component):
+                part.load_state(states[address])
+            else:
+                _load_generator_state(part, states[address])
+        elif not isinstance(part, Component) or part.state():
+            missing.append(address)
+    return sorted(unclaimed), missing

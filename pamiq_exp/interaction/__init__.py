@@ -1,0 +1,21 @@
+"""Agent, environment, and the turns they take."""
+
+from pamiq_exp.interaction.agent import Agent
+from pamiq_exp.interaction.environment import Array, Environment, Observation, continual
+from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction
+from pamiq_exp.interaction.observer import StepObserver, Turn
+from pamiq_exp.interaction.ports import CollectorPort, InferencePort
+
+__all__ = [
+    "Agent",
+    "Array",
+    "CollectorPort",
+    "Environment",
+    "FixedIntervalInteraction",
+    "InferencePort",
+    "Interaction",
+    "Observation",
+    "StepObserver",
+    "Turn",
+    "continual",
+]

@@ -1,0 +1,67 @@
+"""The one who acts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from pamiq_exp.component import Component
+
+if TYPE_CHECKING:
+    from pamiq_exp.interaction.ports import CollectorPort, InferencePort
+
+ObservationT = TypeVar("ObservationT")
+ActionT = TypeVar("ActionT")
+
+
+class Agent(Component, ABC, Generic[ObservationT, ActionT]):
+    """Turns observations into actions, and hands what it lived through to its collectors.
+
+    Models and collectors are asked for by name; the launcher attaches them before `setup`.
+    `step` runs without gradients, and all models that one step uses come from one publication.
+    """
+
+    def __init__(self) -> None:
+        self._models: Mapping[str, InferencePort] = {}
+        self._collectors: Mapping[str, CollectorPort] = {}
+        self.signals: dict[str, NDArray[Any]] = {}
+        """Per-lane figures of the last step, for observers: `reward` is that of the transition just seen."""
+
+    def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
+        """Called by the launcher, once, before `setup`."""
+        self._models = models
+        self._collectors = collectors
+
+    def model(self, name: str) -> InferencePort:
+        """Return the published model `name`. Raises KeyError with the names that exist."""
+        return _named(self._models, name, "model")
+
+    def collector(self, name: str) -> CollectorPort:
+        """Return the collector of the buffer `name`. Raises KeyError with the names that exist."""
+        return _named(self._collectors, name, "buffer")
+
+    @abstractmethod
+    def step(self, observation: ObservationT) -> ActionT:
+        """Return the action for this observation."""
+
+    def report(self) -> dict[str, float]:
+        """Return figures for the records, averaged since the last call (for example `reward`)."""
+        return {}
+
+    def summary(self) -> dict[str, float]:
+        """Return final figures for `summary.json` (for example `reward_mean`)."""
+        return {}
+
+
+PartT = TypeVar("PartT")
+
+
+def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:
+    try:
+        return parts[name]
+    except KeyError:
+        known = ", ".join(sorted(parts)) or "none"
+        raise KeyError(f"the agent asks for the {kind} '{name}', but the {kind}s of this run are: {known}") from None

@@ -1,0 +1,126 @@
+"""Plain descriptions of Gymnasium spaces.
+
+A config cannot hold a Gymnasium space, so the environment's spaces are described once as plain data
+and everything that needs a shape reads it from there: `${spaces.observation.image.shape}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+import gymnasium
+import numpy as np
+
+
+class ArraySpec(TypedDict):
+    """Shape and numpy dtype of one array, without lanes and time."""
+
+    shape: list[int]
+    dtype: str
+    low: NotRequired[float]
+    high: NotRequired[float]
+
+
+class ActionSpec(TypedDict):
+    """What an agent may do.
+
+    `kind` is `discrete`, `multi_discrete` or `box`. `shape` and `dtype` describe the array that agents
+    and buffers exchange: always one axis of branches for the discrete kinds, so `discrete` is a
+    `multi_discrete` with one branch. `nvec` holds the number of choices of each branch.
+    """
+
+    kind: str
+    shape: list[int]
+    dtype: str
+    nvec: NotRequired[list[int]]
+    low: NotRequired[list[float]]
+    high: NotRequired[list[float]]
+
+
+class SpacesDescription(TypedDict):
+    """All that a config needs to know of an environment: `${spaces...}`."""
+
+    observation: dict[str, ArraySpec]
+    action: ActionSpec
+    lanes: int
+
+
+@dataclass(frozen=True)
+class UnsupportedSpaceError(Exception):
+    """An environment declares a space that agents cannot use; the message says what would do."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def describe_array(space: gymnasium.Space) -> ArraySpec:  # type: ignore[type-arg]
+    """Describe one part of an observation. Raises UnsupportedSpaceError for anything but a Box."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        raise UnsupportedSpaceError(
+            f"an observation part is {space}; use Box (the Gymnasium adapter turns Discrete parts into one-hot Boxes)"
+        )
+    return ArraySpec(
+        shape=[int(size) for size in space.shape],
+        dtype=str(space.dtype),
+        low=float(np.min(space.low)),
+        high=float(np.max(space.high)),
+    )
+
+
+def describe_action(space: gymnasium.Space) -> ActionSpec:  # type: ignore[type-arg]
+    """Describe an action space. Raises UnsupportedSpaceError for anything but the three known kinds."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        if int(space.start) != 0:
+            raise UnsupportedSpaceError(f"{space} must start at 0")
+        return ActionSpec(kind="discrete", shape=[1], dtype="int64", nvec=[int(space.n)])
+    if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        nvec = [int(n) for n in space.nvec]
+        return ActionSpec(kind="multi_discrete", shape=[len(nvec)], dtype="int64", nvec=nvec)
+    if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
+        return ActionSpec(
+            kind="box",
+            shape=[int(size) for size in space.shape],
+            dtype="float32",
+            low=[float(value) for value in space.low],
+            high=[float(value) for value in space.high],
+        )
+    raise UnsupportedSpaceError(
+        f"the action space is {space}; use Discrete, a one-dimensional MultiDiscrete or a one-dimensional Box"
+    )
+
+
+def describe_spaces(
+    observation: gymnasium.spaces.Dict,
+    action: gymnasium.Space,  # type: ignore[type-arg]
+    lanes: int,
+) -> SpacesDescription:
+    """Describe what one lane observes and does, and how many lanes there are."""
+    return SpacesDescription(
+        observation={name: describe_array(part) for name, part in observation.spaces.items()},
+        action=describe_action(action),
+        lanes=int(lanes),
+    )
+
+
+def flatten_specs(fields: Mapping[str, object], prefix: str = "") -> dict[str, ArraySpec]:
+    """Flatten nested field descriptions into dotted names.
+
+    `{"observation": {"image": spec}, "reward": spec}` becomes `{"observation.image": spec, "reward": spec}`.
+    A mapping with a `shape` is a description, any other mapping a group.
+    """
+    flat: dict[str, ArraySpec] = {}
+    for name, value in fields.items():
+        address = f"{prefix}{name}"
+        if not isinstance(value, Mapping):
+            raise TypeError(f"field {address} must be a mapping with shape and dtype, not {value!r}")
+        if "shape" in value:
+            flat[address] = ArraySpec(
+                shape=[int(size) for size in value["shape"]], dtype=str(value.get("dtype", "float32"))
+            )
+        else:
+            flat |= flatten_specs(value, f"{address}.")
+    return flat

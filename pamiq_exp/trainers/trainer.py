@@ -1,0 +1,68 @@
+"""When and on what a model trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pamiq_exp.buffers import DataUser
+from pamiq_exp.component import Component
+from pamiq_exp.media import Media
+
+if TYPE_CHECKING:
+    import lightning
+    from lightning.fabric import Fabric
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """What the launcher gives each trainer.
+
+    Attributes:
+        models: The training modules by name. They stay the same objects for life.
+        users: The training end of each buffer, by name.
+        fabric: Devices and precision of this run.
+    """
+
+    models: Mapping[str, lightning.LightningModule]
+    users: Mapping[str, DataUser]
+    fabric: Fabric
+
+
+class Trainer(Component, ABC):
+    """Base class of trainers. All methods run on the training thread.
+
+    The launcher asks `ready` whenever new data may have arrived. If it says yes, it runs the generator
+    that `round` returns to its end, publishes the models named in `trains`, and writes what the
+    generator yielded to the records. Between two items of the generator the launcher may pause, save or
+    stop: yield after every batch, with the module consistent.
+    """
+
+    trains: tuple[str, ...] = ()
+    """Names of the models that a round changes."""
+
+    def attach(self, context: TrainingContext) -> None:
+        """Called by the launcher, once, before `setup`. Raises KeyError for a name that does not exist."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether a round should start now. Asking changes nothing."""
+
+    @abstractmethod
+    def round(self) -> Iterator[Mapping[str, float]]:
+        """Train; yield after each batch with the figures logged for it (may be empty)."""
+
+    @property
+    @abstractmethod
+    def training_step(self) -> int:
+        """Batches trained since the start of the run, resumes included: the training axis of records."""
+
+    def media(self) -> list[Media]:
+        """Return the pictures that are ready, and forget them."""
+        return []
+
+    def summary(self) -> dict[str, float]:
+        """Return final figures for `summary.json`."""
+        return {}
