@@ -8,18 +8,14 @@ them all, so that a wrapper never has to forward a hook by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
-StateValue: TypeAlias = Union[
-    None, bool, int, float, str, np.ndarray, torch.Tensor, list["StateValue"], dict[str, "StateValue"]
-]
-"""What a state may hold: plain data, arrays and tensors, nested in lists and dicts. Never objects."""
-
-State: TypeAlias = dict[str, StateValue]
+State: TypeAlias = dict[str, Any]
+"""Plain data, arrays and tensors, nested in dicts and lists. Never objects: checkpoints hold no pickle."""
 
 
 class Component:
@@ -100,7 +96,7 @@ def _generator_state(generator: Generator) -> State:
     return {"numpy": _plain(generator.bit_generator.state)}
 
 
-def _plain(value: object) -> StateValue:
+def _plain(value: object) -> object:
     """Turn the nested dict of a numpy bit generator into state values (big integers become text)."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -113,7 +109,7 @@ def _plain(value: object) -> StateValue:
     raise TypeError(f"unexpected value of type {type(value).__name__} in a generator's state")
 
 
-def _unplain(value: StateValue) -> object:
+def _unplain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _unplain(item) for key, item in value.items()}
     if isinstance(value, str) and value.startswith("int:"):
@@ -123,10 +119,7 @@ def _unplain(value: StateValue) -> object:
 
 def _load_generator_state(generator: Generator, state: State) -> None:
     if isinstance(generator, torch.Generator):
-        saved = state["torch"]
-        if not isinstance(saved, torch.Tensor):
-            raise TypeError("the saved state of a torch generator must be a tensor")
-        generator.set_state(saved)
+        generator.set_state(state["torch"])
     else:
         generator.bit_generator.state = _unplain(state["numpy"])
 

@@ -1,0 +1,199 @@
+"""What training keeps of what was lived through."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pamiq_exp.component import Component, State
+from pamiq_exp.spaces import ArraySpec, flatten_specs
+
+Batch = dict[str, torch.Tensor]
+"""Named tensors that belong together; the leading axes are said where one is returned."""
+
+
+class DataBuffer(Component, ABC):
+    """A ring of turns in preallocated columns, one for each field.
+
+    A turn holds one record of every lane. When the ring is full the newest turn takes the place of the
+    oldest. Memory is claimed page by page as the ring fills.
+
+    Args:
+        capacity: Number of turns that are kept.
+        lanes: Records in one turn.
+        fields: Descriptions of the fields, nested or flat: `{"observation": {"image": spec}, "action": spec}`
+            holds `observation.image` and `action`.
+    """
+
+    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, object]) -> None:
+        if capacity < 1 or lanes < 1:
+            raise ValueError(f"a buffer needs a capacity and lanes of at least 1, not {capacity} and {lanes}")
+        self.capacity = int(capacity)
+        self.lanes = int(lanes)
+        self.fields: dict[str, ArraySpec] = flatten_specs(fields)
+        if not self.fields:
+            raise ValueError("a buffer needs at least one field")
+        self._columns: Batch = {
+            name: torch.from_numpy(np.zeros((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]))
+            for name, spec in self.fields.items()
+        }
+        self._turns = torch.zeros(capacity, dtype=torch.int64)
+        """Running number of each turn, so that a gap (dropped data) is never taken for continuity."""
+        self._head = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Number of turns held."""
+        return self._size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a full buffer."""
+        return sum(column.numel() * column.element_size() for column in self._columns.values())
+
+    def append(self, columns: Mapping[str, NDArray[Any]], first_turn: int) -> None:
+        """Write consecutive turns, each column `(turns, lanes, *shape)`, numbered from `first_turn` on."""
+        turns = len(next(iter(columns.values())))
+        skip = max(0, turns - self.capacity)
+        start = (self._head + skip) % self.capacity
+        first_part = min(turns - skip, self.capacity - start)
+        pieces = [(start, skip, first_part), (0, skip + first_part, turns - skip - first_part)]
+        for position, offset, count in pieces:
+            if count == 0:
+                continue
+            for name, column in self._columns.items():
+                column[position : position + count] = torch.from_numpy(columns[name][offset : offset + count])
+            torch.arange(first_turn + offset, first_turn + offset + count, out=self._turns[position : position + count])
+        self._head = (self._head + turns) % self.capacity
+        self._size = min(self._size + turns, self.capacity)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draw records uniformly, with replacement; each tensor is `(batch, *shape)`.
+
+        Raises ValueError while the buffer is empty.
+        """
+        self._require(1)
+        index = torch.randint(self._size * self.lanes, (batch_size,), generator=generator)
+        index += (self._head - self._size) % self.capacity * self.lanes
+        return self._select(index.remainder_(self.capacity * self.lanes), (batch_size,))
+
+    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        """Draw sequences of consecutive turns of one lane; each tensor is `(batch, length, *shape)`.
+
+        All starts from which `length` unbroken turns follow are equally likely. Raises ValueError while
+        there is none.
+        """
+        self._require(length)
+        starts = self._starts(batch_size, length, generator)
+        lane = torch.randint(self.lanes, (batch_size, 1), generator=generator)
+        position = (starts[:, None] + torch.arange(length)).remainder_(self.capacity)
+        return self._select((position * self.lanes + lane).flatten(), (batch_size, length))
+
+    def latest(self, length: int) -> Batch:
+        """Return the newest turns in the order of time; each tensor is `(length, lanes, *shape)`."""
+        self._require(length)
+        return self._slice(self._size - length, length)
+
+    def state(self) -> State:
+        """The turns held, in the order of time."""
+        return {
+            "columns": dict(self._slice(0, self._size)),
+            "turns": self._turns[self._positions(0, self._size)],
+        }
+
+    def load_state(self, state: State) -> None:
+        """Restore the turns held. Raises ValueError for other fields, shapes or a longer history."""
+        columns, turns = state["columns"], state["turns"]
+        size = len(turns)
+        if set(columns) != set(self._columns) or size > self.capacity:
+            raise ValueError(
+                f"the saved buffer has {size} turns of {sorted(columns)}, "
+                f"this one takes {self.capacity} turns of {sorted(self._columns)}"
+            )
+        for name, column in self._columns.items():
+            saved = columns[name]
+            if saved.shape[1:] != column.shape[1:]:
+                raise ValueError(f"the saved field {name} has another shape than this buffer's {column.shape[1:]}")
+            column[:size] = saved
+        self._turns[:size] = turns
+        self._head = size % self.capacity
+        self._size = size
+
+    def _starts(self, batch_size: int, length: int, generator: torch.Generator) -> torch.Tensor:
+        oldest = (self._head - self._size) % self.capacity
+        newest = (self._head - 1) % self.capacity
+        choices = self._size - length + 1
+        if int(self._turns[newest]) - int(self._turns[oldest]) == self._size - 1:
+            return torch.randint(choices, (batch_size,), generator=generator).add_(oldest)
+        turns = self._turns[self._positions(0, self._size)]
+        unbroken = torch.nonzero(turns[length - 1 :] - turns[:choices] == length - 1).flatten()
+        if len(unbroken) == 0:
+            raise ValueError(f"the buffer holds no unbroken sequence of {length} turns yet")
+        return unbroken[torch.randint(len(unbroken), (batch_size,), generator=generator)].add_(oldest)
+
+    def _positions(self, start: int, length: int) -> torch.Tensor:
+        return torch.arange(start + self._head - self._size, start + self._head - self._size + length).remainder_(
+            self.capacity
+        )
+
+    def _slice(self, start: int, length: int) -> Batch:
+        positions = self._positions(start, length)
+        return {name: column.index_select(0, positions) for name, column in self._columns.items()}
+
+    def _select(self, index: torch.Tensor, leading: tuple[int, ...]) -> Batch:
+        return {
+            name: column.flatten(0, 1).index_select(0, index).unflatten(0, leading)
+            for name, column in self._columns.items()
+        }
+
+    def _require(self, turns: int) -> None:
+        if self._size < turns:
+            raise ValueError(
+                f"{turns} turns were asked of a buffer that holds {self._size}; let the trainer wait (min_size)"
+            )
+
+
+class RingBuffer(DataBuffer):
+    """Keeps the newest `capacity` turns for repeated use: replay."""
+
+
+class RolloutBuffer(DataBuffer):
+    """Keeps turns until they are taken, each once: on-policy training.
+
+    Give it room for a few rollouts: what arrives while it is full pushes out the oldest turns.
+    """
+
+    @property
+    def available(self) -> int:
+        """Turns that follow the oldest one without a gap, itself included."""
+        self._forget_broken()
+        return self._unbroken()
+
+    def take(self, length: int) -> Batch:
+        """Return the oldest `length` turns and the one after them, and forget the first `length`.
+
+        The extra turn is there to bootstrap from; it is also the first of the next rollout. Each tensor
+        is `(length + 1, lanes, *shape)`. Raises ValueError while fewer are available.
+        """
+        self._forget_broken()
+        self._require(length + 1)
+        rollout = self._slice(0, length + 1)
+        self._size -= length
+        return rollout
+
+    def _unbroken(self) -> int:
+        turns = self._turns[self._positions(0, self._size)]
+        gaps = torch.nonzero(turns[1:] - turns[:-1] != 1).flatten()
+        return int(gaps[0]) + 1 if len(gaps) else self._size
+
+    def _forget_broken(self) -> None:
+        """Turns before a gap can no longer grow to a full rollout: drop them."""
+        unbroken = self._unbroken()
+        if unbroken < self._size:
+            self._size -= unbroken
+            self._forget_broken()

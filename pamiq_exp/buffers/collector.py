@@ -1,0 +1,116 @@
+"""The inference end of a buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.spaces import ArraySpec
+
+
+class Chunk:
+    """A few turns on their way to the buffer, in columns `(capacity, lanes, *shape)`."""
+
+    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, ArraySpec]) -> None:
+        self.capacity = capacity
+        self.columns: dict[str, NDArray[Any]] = {
+            name: np.empty((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]) for name, spec in fields.items()
+        }
+        self.count = 0
+        self.first_turn = 0
+
+    def filled(self) -> dict[str, NDArray[Any]]:
+        """The turns written so far."""
+        return {name: column[: self.count] for name, column in self.columns.items()}
+
+
+class DataCollector:
+    """Takes one record a turn from the agent, for training to fetch when it likes.
+
+    Records are copied into a chunk as they come, so the agent may reuse its arrays. The chunk itself is
+    never copied: training takes it and leaves an empty one, which is one reference moved under a lock.
+
+    Args:
+        lanes: Records in one turn.
+        fields: What a record holds: exactly these names, each `(lanes, *shape)`.
+        max_pending: Turns that may wait for training. Beyond it the oldest chunk is dropped and counted.
+        chunk_turns: Turns in one chunk.
+    """
+
+    def __init__(self, lanes: int, fields: Mapping[str, ArraySpec], max_pending: int, chunk_turns: int = 64) -> None:
+        self.fields: dict[str, ArraySpec] = dict(fields)
+        self.lanes = lanes
+        self.dropped = 0
+        """Turns lost because training did not fetch them in time."""
+        self._chunk_turns = max(1, min(chunk_turns, max_pending))
+        self._max_full = max(1, -(-max_pending // self._chunk_turns))
+        self._shapes = {name: (lanes, *spec["shape"]) for name, spec in self.fields.items()}
+        self._lock = Lock()
+        self.turn = 0
+        """Number of the next record."""
+        self._full: list[Chunk] = []
+        self._free: list[Chunk] = []
+        self._chunk = self._empty_chunk()
+
+    def collect(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Copy one turn. Raises ValueError if names or shapes are not exactly those of `fields`."""
+        if record.keys() != self._shapes.keys():
+            raise ValueError(self._mismatch(record))
+        with self._lock:
+            chunk = self._chunk
+            if chunk.count == 0:
+                chunk.first_turn = self.turn
+            index = chunk.count
+            for name, column in chunk.columns.items():
+                value = record[name]
+                if value.shape != self._shapes[name]:
+                    raise ValueError(
+                        f"the field {name} has the shape {value.shape}, but the buffer expects {self._shapes[name]} "
+                        "(lanes first)"
+                    )
+                column[index] = value
+            chunk.count = index + 1
+            self.turn += 1
+            if chunk.count == chunk.capacity:
+                self._retire(chunk)
+
+    def take(self) -> list[Chunk]:
+        """Return all chunks gathered so far, oldest first. Give them back with `recycle` after use."""
+        replacement = self._empty_chunk()
+        with self._lock:
+            chunks, self._full = self._full, []
+            if self._chunk.count:
+                chunks.append(self._chunk)
+                self._chunk = replacement
+                return chunks
+        self._free.append(replacement)
+        return chunks
+
+    def recycle(self, chunks: list[Chunk]) -> None:
+        """Take chunks back whose content has been stored elsewhere."""
+        for chunk in chunks:
+            chunk.count = 0
+            if len(self._free) < 2:
+                self._free.append(chunk)
+
+    def _retire(self, chunk: Chunk) -> None:
+        self._full.append(chunk)
+        if len(self._full) > self._max_full:
+            oldest = self._full.pop(0)
+            self.dropped += oldest.count
+        self._chunk = self._empty_chunk()
+
+    def _empty_chunk(self) -> Chunk:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return Chunk(self._chunk_turns, self.lanes, self.fields)
+
+    def _mismatch(self, record: Mapping[str, NDArray[Any]]) -> str:
+        missing = sorted(self._shapes.keys() - record.keys())
+        unknown = sorted(record.keys() - self._shapes.keys())
+        return f"a record must hold exactly the buffer's fields: missing {missing}, unknown {unknown}"

@@ -1,0 +1,78 @@
+"""The training end of a buffer."""
+
+from __future__ import annotations
+
+import torch
+
+from pamiq_exp.buffers.buffer import Batch, DataBuffer, RolloutBuffer
+from pamiq_exp.buffers.collector import DataCollector
+from pamiq_exp.component import Component, State
+
+
+class DataUser(Component):
+    """Joins a buffer with its collector; lives on the training thread.
+
+    Several trainers may share one user: each keeps its own note of the `count_added` it has seen.
+    """
+
+    def __init__(self, buffer: DataBuffer) -> None:
+        self.buffer = buffer
+        self.collector = DataCollector(buffer.lanes, buffer.fields, max_pending=buffer.capacity)
+        self.count_added = 0
+        """Environment steps ever added: turns times lanes. Only grows."""
+
+    def __len__(self) -> int:
+        """Number of turns held."""
+        return len(self.buffer)
+
+    @property
+    def dropped(self) -> int:
+        """Environment steps lost because training did not fetch them in time."""
+        return self.collector.dropped * self.buffer.lanes
+
+    def update(self) -> int:
+        """Move what was collected into the buffer; return the number of new environment steps."""
+        chunks = self.collector.take()
+        turns = 0
+        for chunk in chunks:
+            self.buffer.append(chunk.filled(), chunk.first_turn)
+            turns += chunk.count
+        self.collector.recycle(chunks)
+        self.count_added += turns * self.buffer.lanes
+        return turns * self.buffer.lanes
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """See `DataBuffer.sample`."""
+        return self.buffer.sample(batch_size, generator)
+
+    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        """See `DataBuffer.sequences`."""
+        return self.buffer.sequences(batch_size, length, generator)
+
+    def latest(self, length: int) -> Batch:
+        """See `DataBuffer.latest`."""
+        return self.buffer.latest(length)
+
+    @property
+    def available(self) -> int:
+        """See `RolloutBuffer.available`. Raises TypeError for another kind of buffer."""
+        return self._rollouts().available
+
+    def take(self, length: int) -> Batch:
+        """See `RolloutBuffer.take`. Raises TypeError for another kind of buffer."""
+        return self._rollouts().take(length)
+
+    def state(self) -> State:
+        """Counters; the buffer saves itself."""
+        return {"count_added": self.count_added, "dropped": self.collector.dropped, "turn": self.collector.turn}
+
+    def load_state(self, state: State) -> None:
+        """Restore the counters."""
+        self.count_added = state["count_added"]
+        self.collector.dropped = state["dropped"]
+        self.collector.turn = state["turn"]
+
+    def _rollouts(self) -> RolloutBuffer:
+        if not isinstance(self.buffer, RolloutBuffer):
+            raise TypeError(f"rollouts are taken from a RolloutBuffer; this buffer is a {type(self.buffer).__name__}")
+        return self.buffer
