@@ -1,0 +1,58 @@
+"""Experiments on curious agents: a world that never waits, and models that learn beside it.
+
+The names below are loaded when first used, so that `import pamiq_exp` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pamiq_exp.buffers import DataBuffer, DataCollector, DataUser
+    from pamiq_exp.interaction import Agent, Environment, FixedIntervalInteraction, Interaction
+    from pamiq_exp.runtime import InferenceModel, LaunchConfig, launch
+    from pamiq_exp.trainers import Trainer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Agent": "interaction",
+    "DataBuffer": "buffers",
+    "DataCollector": "buffers",
+    "DataUser": "buffers",
+    "Environment": "interaction",
+    "FixedIntervalInteraction": "interaction",
+    "InferenceModel": "runtime",
+    "Interaction": "interaction",
+    "LaunchConfig": "runtime",
+    "Trainer": "trainers",
+    "launch": "runtime",
+}
+
+__all__ = [
+    "Agent",
+    "DataBuffer",
+    "DataCollector",
+    "DataUser",
+    "Environment",
+    "FixedIntervalInteraction",
+    "InferenceModel",
+    "Interaction",
+    "LaunchConfig",
+    "Trainer",
+    "__version__",
+    "launch",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pamiq_exp' has no attribute '{name}'")
+    value = getattr(import_module(f"pamiq_exp.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
