@@ -1,0 +1,29 @@
+"""Where records go: the run folder, Weights & Biases, Lightning's loggers, the terminal."""
+
+from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.tracking.jsonl import JsonlTracker
+from pamiq_exp.tracking.lightning_logger import LightningLoggerTracker
+from pamiq_exp.tracking.run_folder import RunFolder, RunFolderError
+from pamiq_exp.tracking.secrets import mask_secrets, mask_text
+from pamiq_exp.tracking.terminal import TerminalTracker
+from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
+from pamiq_exp.tracking.wandb_tracker import WandbTracker
+from pamiq_exp.tracking.writer import RecordWriter
+
+__all__ = [
+    "AXES",
+    "JsonlTracker",
+    "LightningLoggerTracker",
+    "Record",
+    "RecordWriter",
+    "RunFolder",
+    "RunFolderError",
+    "RunInfo",
+    "TerminalTracker",
+    "Tracker",
+    "Value",
+    "WandbTracker",
+    "mask_secrets",
+    "mask_text",
+    "write_atomically",
+]

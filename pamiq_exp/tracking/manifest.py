@@ -1,0 +1,95 @@
+"""What has to be known of a run to do it again: versions, machine, code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_GIT_SECONDS = 10.0
+_LARGEST_DIFF = 8_000_000
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of every installed package, by name, without importing any."""
+    versions: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            versions.setdefault(name.lower().replace("_", "-"), distribution.version)
+    return dict(sorted(versions.items()))
+
+
+def machine() -> dict[str, Any]:
+    """Describe processor, memory, graphics and system; nothing that names the user or the computer."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": _cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "cpus_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "gpus": _gpus(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _gpus() -> list[str]:
+    torch = sys.modules.get("torch")  # looking for a GPU is not worth importing torch
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def code_state(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return the git state of `folder`, and the diff of its tracked files against the last commit.
+
+    The state is `{}` outside a repository or without git. It holds `commit`, `dirty`, `untracked` (names)
+    and, if dirty, `diff_sha256`.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {}, ""
+    diff = _git(folder, "diff", "HEAD", "--no-ext-diff", "--no-color") or ""
+    untracked = (_git(folder, "ls-files", "--others", "--exclude-standard") or "").splitlines()
+    state: dict[str, Any] = {"commit": commit.strip(), "dirty": bool(diff), "untracked": untracked[:100]}
+    if diff:
+        state["diff_sha256"] = hashlib.sha256(diff.encode()).hexdigest()
+    if len(diff) > _LARGEST_DIFF:
+        diff = f"the diff is {len(diff)} characters long and was not kept; its hash is in manifest.json\n"
+    return state, diff
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ("git", "-C", str(folder), *arguments),
+            capture_output=True,
+            check=True,
+            timeout=_GIT_SECONDS,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.decode(errors="replace")

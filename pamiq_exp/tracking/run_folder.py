@@ -1,0 +1,196 @@
+"""The folder that holds everything of one run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import logging.handlers
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal
+
+import pamiq_exp
+from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.tracking.manifest import code_state, machine, package_versions
+from pamiq_exp.tracking.secrets import mask_secrets, mask_text
+from pamiq_exp.tracking.tracker import Value
+
+RunState = Literal["running", "finished", "stopped", "failed"]
+
+
+class RunFolderError(Exception):
+    """The run folder cannot be used; the message says what to do."""
+
+
+class RunFolder:
+    """The files of one run: what it was asked to do, what it did, how it ended.
+
+    All files are whole or absent, and secrets are masked in all of them (see `mask_secrets`).
+
+    Args:
+        path: The folder. It is created, with the folders in it, when it is missing.
+
+    Raises:
+        RunFolderError: The folder cannot be created or written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.media = self.path / "media"
+        self.checkpoints = self.path / "checkpoints"
+        self._manifest: dict[str, Any] = {}
+        try:
+            for folder in (self.path, self.media, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / ".writable", "")
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunFolderError(
+                f"the run folder {self.path} cannot be written: {reason}. "
+                "Mend its permissions or free some space, or choose another place (paths.outputs=FOLDER)"
+            ) from error
+
+    @property
+    def started(self) -> bool:
+        """Whether this process has begun a run here."""
+        return bool(self._manifest)
+
+    def write_config(self, config: Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
+        """Write `config.yaml` (resolved) and `overrides.yaml` (what the user typed)."""
+        write_atomically(self.path / "config.yaml", _yaml(mask_secrets(config)))
+        write_atomically(self.path / "overrides.yaml", _yaml(mask_secrets(list(overrides))))
+
+    def start(
+        self,
+        *,
+        experiment_name: str,
+        seed: int,
+        config: Mapping[str, Any] | None = None,
+        command: Sequence[str] | None = None,
+        threads: Mapping[str, int] | None = None,
+        details: Mapping[str, Any] | None = None,
+        code_folder: Path | None = None,
+    ) -> None:
+        """Write `manifest.json` with the state `running`, and `code.diff` if the code differs from its commit.
+
+        A folder that already has a manifest goes on: its earlier sessions are kept in `sessions`.
+
+        Args:
+            experiment_name: Name of the experiment.
+            seed: Root seed.
+            config: The resolved config, for its hash.
+            command: The command line; by default that of this process.
+            threads: Thread counts by role.
+            details: More that belongs in the manifest: derived seeds, allowed targets, ...
+            code_folder: Where the code of the experiment lies; by default the current folder.
+        """
+        code, diff = code_state(code_folder or Path.cwd())
+        if diff:
+            write_atomically(self.path / "code.diff", mask_text(diff))
+        self._manifest = mask_secrets({
+            "schema": 1,
+            "experiment_name": experiment_name,
+            "seed": seed,
+            "state": "running",
+            "reason": None,
+            "started": _now(),
+            "ended": None,
+            "command": list(sys.orig_argv if command is None else command),
+            "config_sha256": config_hash(config) if config is not None else None,
+            "code": code,
+            "machine": machine(),
+            "threads": dict(threads or {}),
+            **(details or {}),
+            "versions": {"pamiq_exp": pamiq_exp.__version__, **package_versions()},
+            "sessions": self._earlier_sessions(),
+        })  # fmt: skip
+        self._write_manifest()
+
+    def finish(self, state: RunState, reason: str | None = None, summary: Mapping[str, Value] | None = None) -> None:
+        """Write how the run ended: `summary.json` first, then the state in `manifest.json`."""
+        if summary is not None:
+            write_atomically(self.path / "summary.json", _json(mask_secrets(dict(summary))))
+        masked = None if reason is None else mask_text(reason)
+        self._manifest = (self._manifest or self.read_manifest()) | {
+            "state": state, "reason": masked, "ended": _now()
+        }  # fmt: skip
+        self._write_manifest()
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return the manifest on the disk; `{}` if there is none yet."""
+        path = self.path / "manifest.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _write_manifest(self) -> None:
+        write_atomically(self.path / "manifest.json", _json(self._manifest))
+
+    def _earlier_sessions(self) -> list[dict[str, Any]]:
+        before = self.read_manifest()
+        if not before:
+            return []
+        latest = {name: before.get(name) for name in ("started", "ended", "state", "reason", "command")}
+        return [*before.get("sessions", []), latest]
+
+    @contextmanager
+    def logging(self, level: int = logging.INFO) -> Iterator[None]:
+        """Append everything that is logged meanwhile to `log.txt`.
+
+        Lines pass through a queue and are written by a thread of their own: logging waits for no disk.
+        """
+        file = logging.FileHandler(self.path / "log.txt", encoding="utf-8", delay=True)
+        file.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
+        queue: SimpleQueue[Any] = SimpleQueue()
+        handler = _LogQueue(queue)
+        handler.setLevel(level)
+        listener = logging.handlers.QueueListener(queue, file)
+        root = logging.getLogger()
+        level_before = root.level
+        root.setLevel(min(level, level_before) if level_before else level)
+        root.addHandler(handler)
+        listener.start()
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level_before)
+            listener.stop()
+            file.close()
+
+
+class _LogQueue(logging.handlers.QueueHandler):
+    """Hands records on as they are; the standard one would format tracebacks on the thread that logs."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        record.message = record.getMessage()
+        record.msg, record.args = record.message, None
+        return record
+
+
+class _MaskingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_text(super().format(record))
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Return a hash of a config that does not depend on the order of its keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, default=str) + "\n"
+
+
+def _yaml(value: object) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))

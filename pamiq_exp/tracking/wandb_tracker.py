@@ -1,0 +1,193 @@
+"""Weights & Biases, through its own client."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from pamiq_exp.media import Media, Picture
+from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
+
+if TYPE_CHECKING:
+    import wandb
+
+_log = logging.getLogger(__name__)
+
+Mode = Literal["auto", "online", "offline", "disabled"]
+_MODES = ("auto", "online", "offline", "disabled")
+
+
+class WandbTracker(Tracker):
+    """Sends records and media to W&B, or keeps them in `wandb/` of the run folder for a later `wandb sync`.
+
+    The client is imported, and the run opened, at the first record and on the tracker's own thread: a slow,
+    unreachable or dying W&B delays nothing and harms nobody. The run is an object of its own (never
+    `wandb.run`), so that several runs of one process keep apart. A run that goes on from a checkpoint goes
+    on with the same W&B run.
+
+    Nothing is sent but records, media, config and tags: no code, no console output, no machine statistics.
+    Where W&B lies and whose account is used comes from the user's own W&B settings, never from here.
+
+    Args:
+        project: W&B project.
+        mode: `online`, `offline`, `disabled`, or `auto`: what `WANDB_MODE` says if it is set, else online if
+            an account is logged in (`WANDB_API_KEY` or `wandb login`), else offline.
+        upload_media: Whether pictures and videos go to W&B too. Say false where a camera sees people.
+        tags: Tags in addition to those of the run.
+        finish_seconds: How long the end of the run waits for the last uploads.
+    """
+
+    detached = True
+
+    def __init__(
+        self,
+        project: str = "pamiq_exp",
+        mode: Mode = "auto",
+        upload_media: bool = True,
+        tags: Sequence[str] = (),
+        finish_seconds: float = 30.0,
+    ) -> None:
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(_MODES)}, not '{mode}'")
+        self.project = project
+        self.mode = mode
+        self.upload_media = upload_media
+        self.tags = tuple(tags)
+        self.finish_seconds = finish_seconds
+        self._info: RunInfo | None = None
+        self._run: wandb.Run | None = None
+        self._failed: BaseException | None = None
+
+    def start(self, run: RunInfo) -> None:
+        self._info = run
+
+    def write(self, record: Record) -> None:
+        if run := self._open():
+            run.log({name: value for name, value in record.items() if not isinstance(value, str)})
+
+    def media(self, item: Media, path: Path, environment_step: int) -> None:
+        if not self.upload_media or not (run := self._open()):
+            return
+        import wandb
+
+        shown = wandb.Image(str(path)) if isinstance(item, Picture) else wandb.Video(str(path), format="mp4")
+        run.log({f"media/{item.name}": shown, "environment_step": environment_step})
+
+    def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
+        if run := self._open():
+            run.summary.update(dict(summary))
+            run.finish(exit_code=exit_code)
+
+    def give_up(self) -> None:
+        """End the W&B service of this process: it does not answer, and would keep the process from ending."""
+        with contextlib.suppress(Exception):
+            from wandb.sdk import wandb_setup
+
+            connection = wandb_setup.singleton()._connection
+            process = connection._proc._process if connection and connection._proc else None
+            if process is not None:
+                process.kill()
+
+    def _open(self) -> wandb.Run | None:
+        if self._failed is not None:
+            raise ConnectionError("W&B could not be started") from self._failed
+        if self._run is None and self.mode != "disabled":
+            if self._info is None:
+                raise RuntimeError("the W&B tracker was not started")
+            try:
+                self._run = _open_run(self, self._info)
+            except BaseException as error:
+                self._failed = error
+                raise
+        return self._run
+
+
+def _open_run(tracker: WandbTracker, info: RunInfo) -> wandb.Run | None:
+    mode = resolve_mode(tracker.mode)
+    if mode == "disabled":
+        tracker.mode = "disabled"
+        return None
+    if mode == "online":
+        try:
+            return _init(tracker, info, "online")
+        except Exception as error:
+            _log.warning("W&B cannot be reached (%s): this run is kept offline; `wandb sync` sends it later", error)
+    else:
+        # Otherwise the client reports its own errors to its makers, and offline means: no network.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    return _init(tracker, info, "offline")
+
+
+def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline"]) -> wandb.Run:
+    import wandb
+
+    settings = wandb.Settings(
+        mode=mode,
+        silent=True,
+        console="off",
+        disable_code=True,
+        save_code=False,
+        disable_git=True,
+        disable_job_creation=True,
+        use_dot_wandb=False,
+        symlink=False,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+        finish_timeout=max(1.0, tracker.finish_seconds - 5.0),
+    )
+    run = wandb.init(
+        project=tracker.project,
+        dir=info.folder,
+        id=_run_id(info.folder),
+        resume="allow",
+        reinit="create_new",
+        name=info.name,
+        group=info.group,
+        job_type=info.experiment_name,
+        tags=[*info.tags, *tracker.tags],
+        config={**info.config},
+        settings=settings,
+    )
+    run.define_metric("*", step_metric="environment_step")
+    return run
+
+
+def _run_id(folder: Path) -> str:
+    """Return the W&B id of this run folder: the same after a resume."""
+    path = folder / "wandb" / "run_id.txt"
+    if path.exists():
+        return path.read_text().strip()
+    run_id = uuid.uuid4().hex[:12]
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, run_id + "\n")
+    return run_id
+
+
+def resolve_mode(mode: Mode) -> Literal["online", "offline", "disabled"]:
+    """Return what `auto` means for this user: see `WandbTracker`."""
+    if mode != "auto":
+        return mode
+    wanted = os.environ.get("WANDB_MODE", "")
+    if wanted in ("online", "offline", "disabled"):
+        return cast(Literal["online", "offline", "disabled"], wanted)
+    return "online" if logged_in() else "offline"
+
+
+def logged_in() -> bool:
+    """Whether W&B credentials are at hand, by W&B's own rules. Asks nobody and opens no connection."""
+    try:
+        from wandb.sdk import wandb_setup
+        from wandb.sdk.lib import wbauth
+
+        host = wandb_setup.singleton().settings.base_url
+        found = wbauth.authenticate_session(host=host, source="pamiq_exp", prompt=False, update_session=False)
+    except (ImportError, TypeError):  # another version of the client
+        return bool(os.environ.get("WANDB_API_KEY"))
+    return found is not None

@@ -1,0 +1,218 @@
+"""Records on their way from the threads that make them to the trackers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pamiq_exp.media import Media
+from pamiq_exp.tracking.lane import Lane
+from pamiq_exp.tracking.media_files import write_media
+from pamiq_exp.tracking.secrets import mask_text
+from pamiq_exp.tracking.tracker import RunInfo, Tracker, Value
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _MediaFile:
+    item: Media
+    path: Path
+    environment_step: int
+
+
+@dataclass(frozen=True)
+class _End:
+    exit_code: int
+    summary: Mapping[str, Value]
+
+
+_Item: TypeAlias = "Mapping[str, Any] | _MediaFile | _End"
+
+
+class RecordWriter:
+    """Hands records, pictures and videos to the trackers on threads of its own.
+
+    `put` and `put_media` only append to a queue: they never wait, whatever a tracker does. One thread
+    serves our own trackers, one encodes videos, and each detached tracker (see `Tracker.detached`) has one
+    to itself.
+
+    Failures are counted in `failures` by tracker, and told once each. A bug in a tracker of ours is kept
+    in `error`; the run ends with it at the next `check`.
+
+    Args:
+        trackers: Trackers by name.
+        folder: The run folder; media go to `media/` in it.
+        tick_seconds: How often trackers may flush and redraw without a record.
+        large: Queue length from which the user is told.
+    """
+
+    def __init__(
+        self, trackers: Mapping[str, Tracker], folder: Path, tick_seconds: float = 0.5, large: int = 10_000
+    ) -> None:
+        self.trackers = dict(trackers)
+        self.failures: Counter[str] = Counter()
+        """Failed operations by tracker name (`media` for files of pictures and videos)."""
+        self.error: BaseException | None = None
+        """The first bug in a tracker that is not detached."""
+        self._media_folder = folder / "media"
+        self._failures_lock = threading.Lock()
+        own = {name: tracker for name, tracker in self.trackers.items() if not tracker.detached}
+        self._detached: dict[str, Lane[_Item]] = {
+            name: self._lane(f"tracking-{name}", {name: tracker}, tick_seconds, large)
+            for name, tracker in self.trackers.items()
+            if tracker.detached
+        }
+        self._records = self._lane("tracking", own, tick_seconds, large, tuple(self._detached.values()))
+        self._media: Lane[tuple[Media, int]] = Lane("tracking-media", self._write_media, large=1_000)
+        self._lanes: tuple[Lane[Any], ...] = (self._media, self._records, *self._detached.values())
+        self.put: Callable[[Mapping[str, Any]], None] = self._records.put
+        """Take a record. The mapping must not change afterwards; figures may be numpy or torch scalars."""
+
+    def _lane(
+        self, name: str, trackers: Mapping[str, Tracker], tick_seconds: float, large: int,
+        followers: tuple[Lane[_Item], ...] = (),
+    ) -> Lane[_Item]:  # fmt: skip
+        def handle(item: _Item) -> None:
+            plain = item if isinstance(item, (_MediaFile, _End)) else self._guard("tracking", plain_record, item)
+            if plain is None:
+                return
+            if not isinstance(plain, _End):
+                for follower in followers:
+                    follower.put(plain)
+            for tracker_name, tracker in trackers.items():
+                self._guard(tracker_name, _deliver, tracker, plain)
+
+        def tick() -> None:
+            for tracker_name, tracker in trackers.items():
+                self._guard(tracker_name, tracker.tick)
+
+        return Lane(name, handle, tick, tick_seconds, large)
+
+    def start(self, run: RunInfo) -> None:
+        """Start the trackers and the threads. What a tracker raises here is the user's to mend, and is raised."""
+        started: list[str] = []
+        try:
+            for name, tracker in self.trackers.items():
+                tracker.start(run)
+                started.append(name)
+        except BaseException:
+            for name in started:
+                self._guard(name, self.trackers[name].finish, 1, {})
+            raise
+        for lane in self._lanes:
+            lane.start()
+
+    def put_media(self, item: Media, environment_step: int) -> None:
+        """Take a picture or video: it is written to `media/` and shown to the trackers."""
+        self._media.put((item, environment_step))
+
+    @property
+    def queue_depth(self) -> int:
+        """Records and media that wait to be written."""
+        return sum(lane.depth for lane in self._lanes)
+
+    @property
+    def queue_high_water(self) -> int:
+        """The longest that any of the queues ever was."""
+        return max(lane.high_water for lane in self._lanes)
+
+    @property
+    def failed_writes(self) -> int:
+        """Failed operations of all trackers together."""
+        return sum(self.failures.values())
+
+    def check(self) -> None:
+        """Raise the first bug of a tracker, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was put is in the run folder; False if that takes longer than `timeout` seconds.
+
+        Detached trackers are not waited for.
+        """
+        return self._media.flush(timeout) and self._records.flush(timeout)
+
+    def close(self, exit_code: int, summary: Mapping[str, Value]) -> None:
+        """Write what is left, finish all trackers and end the threads. Never raises: see `check`.
+
+        A detached tracker that does not finish in its `finish_seconds` is given up and counted.
+        """
+        end = _End(exit_code, dict(summary))
+        self._media.stop()
+        # Detached trackers start to finish first, and do so while ours write their last lines.
+        self._records.flush()
+        for lane in self._detached.values():
+            lane.put(end)
+        self._records.put(end)
+        self._records.stop()
+        started = time.monotonic()
+        for name, lane in self._detached.items():
+            patience = self.trackers[name].finish_seconds
+            if not lane.stop(max(0.0, started + patience - time.monotonic())):
+                self._count(name, TimeoutError(f"did not finish within {patience:g} s ({lane.depth} items left)"))
+                self._guard(name, self.trackers[name].give_up)
+
+    def _write_media(self, entry: tuple[Media, int]) -> None:
+        item, environment_step = entry
+        path = self._guard("media", write_media, item, self._media_folder, environment_step)
+        if path is not None:
+            self._records.put(_MediaFile(item, path, environment_step))
+
+    def _guard(self, name: str, call: Callable[..., Any], *arguments: object) -> Any:
+        """Call on behalf of the tracker `name`; its failures are counted and, where they are bugs, kept."""
+        try:
+            return call(*arguments)
+        except BaseException as error:
+            self._count(name, error)
+            tracker = self.trackers.get(name)
+            harmless = isinstance(error, (OSError, ImportError)) or (tracker is not None and tracker.detached)
+            if not harmless and self.error is None:
+                self.error = error
+        return None
+
+    def _count(self, name: str, error: BaseException) -> None:
+        with self._failures_lock:
+            self.failures[name] += 1
+            first = self.failures[name] == 1
+        if first:
+            text = mask_text(str(error) or type(error).__name__)
+            _log.warning("tracking.%s: %s. The run goes on; further failures are only counted.", name, text)
+
+
+def _deliver(tracker: Tracker, item: _Item) -> None:
+    if isinstance(item, _MediaFile):
+        tracker.media(item.item, item.path, item.environment_step)
+    elif isinstance(item, _End):
+        tracker.finish(item.exit_code, item.summary)
+    else:
+        tracker.write(item)
+
+
+def plain_record(record: Mapping[str, object]) -> dict[str, Value]:
+    """Turn the figures of a record into Python numbers and strings.
+
+    Raises:
+        TypeError: A figure is neither a number nor a string; the message names it.
+    """
+    return {name: _plain(name, value) for name, value in record.items()}
+
+
+def _plain(name: str, value: object) -> Value:
+    if isinstance(value, (bool, int)):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    item = getattr(value, "item", None)  # numpy scalars and one-element arrays and tensors
+    if not callable(item):
+        raise TypeError(f"the figure '{name}' is a {type(value).__name__}; records hold numbers and strings")
+    return _plain(name, item())
