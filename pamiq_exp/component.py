@@ -109,7 +109,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"unexpected value of type {type(value).__name__} in a generator's state")
 
 
-def _unplain(value: object) -> object:
+def _unplain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _unplain(item) for key, item in value.items()}
     if isinstance(value, str) and value.startswith("int:"):

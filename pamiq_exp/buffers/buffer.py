@@ -147,7 +147,7 @@ class DataBuffer(Component, ABC):
 
     def _select(self, index: torch.Tensor, leading: tuple[int, ...]) -> Batch:
         return {
-            name: column.flatten(0, 1).index_select(0, index).unflatten(0, leading)
+            name: column.flatten(0, 1).index_select(0, index).view(*leading, *column.shape[2:])
             for name, column in self._columns.items()
         }
 

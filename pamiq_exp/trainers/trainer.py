@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.component import Component
@@ -24,11 +24,13 @@ class TrainingContext:
         models: The training modules by name. They stay the same objects for life.
         users: The training end of each buffer, by name.
         fabric: Devices and precision of this run.
+        on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
     """
 
     models: Mapping[str, lightning.LightningModule]
     users: Mapping[str, DataUser]
     fabric: Fabric
+    on_nonfinite: Literal["stop", "skip"] = "stop"
 
 
 class Trainer(Component, ABC):

@@ -1,0 +1,262 @@
+"""Checkpoints: whole or absent, and free of pickle.
+
+A checkpoint is a folder `step_000012000` with JSON for plain data, one safetensors file for each group of
+tensors, and a manifest with the schema version, sizes and checksums. It is written under another name,
+flushed to the disk, and only then renamed, so that a folder of that name is always complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from pamiq_exp.component import State
+
+SCHEMA_VERSION = 1
+_PREFIX = "step_"
+_MANIFEST = "manifest.json"
+_STATE = "state.json"
+_WRITE_BYTES = 1 << 22
+
+_DTYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.uint16: "U16",
+    torch.uint32: "U32",
+    torch.uint64: "U64",
+    torch.bool: "BOOL",
+}
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the message says why and what to do."""
+
+
+def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep: int) -> Path:
+    """Write one checkpoint below `folder` and remove all but the newest `keep`.
+
+    Args:
+        folder: The run's `checkpoints` folder; made if it does not exist.
+        step: Environment step, part of the name.
+        groups: Nested plain data and tensors; each group's tensors go to a file of their own.
+        keep: How many checkpoints stay.
+
+    Raises:
+        OSError: If the disk is full or read-only; nothing half-written stays behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{_PREFIX}{step:09d}"
+    unfinished = folder / f".{target.name}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir()
+        files = dict(_write_files(unfinished, groups))
+        manifest = {"schema_version": SCHEMA_VERSION, "step": step, "groups": sorted(groups), "files": files}
+        _write_bytes(unfinished / _MANIFEST, json.dumps(manifest, indent=2).encode())
+        _sync_folder(unfinished)
+        _retire(target)
+        unfinished.rename(target)
+        _sync_folder(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    for old in list_checkpoints(folder)[:-keep]:
+        _retire(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoint folders, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.startswith(_PREFIX) and path.is_dir())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what an interrupted save or clean-up left behind."""
+    if folder.is_dir():
+        for path in folder.glob(f".{_PREFIX}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, State]:
+    """Read one checkpoint, after checking every byte of it.
+
+    Raises:
+        CheckpointError: If a file is missing or changed, or the schema is of a later version.
+    """
+    manifest = _read_manifest(path)
+    for name, entry in manifest["files"].items():
+        _verify(path / name, entry)
+    structure = json.loads((path / _STATE).read_bytes())
+    groups: dict[str, State] = {}
+    for group in manifest["groups"]:
+        file = path / f"{group}.safetensors"
+        tensors = safetensors.torch.load_file(file) if file.exists() else {}
+        groups[group] = _unpack(structure[group], tensors)
+    return groups
+
+
+def copy_state(state: Any) -> Any:
+    """Copy a nested state, tensors to the CPU, so that it stays as it is while the run goes on."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, np.ndarray):
+        return state.copy()
+    if isinstance(state, Mapping):
+        return {key: copy_state(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [copy_state(value) for value in state]
+    return state
+
+
+def _write_files(folder: Path, groups: Mapping[str, State]) -> Iterator[tuple[str, dict[str, Any]]]:
+    structure = {}
+    for group, state in groups.items():
+        tensors: dict[str, torch.Tensor] = {}
+        structure[group] = _pack(state, group, tensors)
+        if tensors:
+            name = f"{group}.safetensors"
+            yield name, _write_tensors(folder / name, tensors)
+    yield _STATE, _write_bytes(folder / _STATE, json.dumps(structure).encode())
+
+
+def _pack(value: Any, address: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Replace tensors by references; raise TypeError for anything that is not plain data."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        kind = "tensor" if isinstance(value, torch.Tensor) else "array"
+        tensors[address] = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+        return {f"${kind}": address}
+    if isinstance(value, Mapping):
+        items = [[_plain_key(key, address), _pack(item, f"{address}.{key}", tensors)] for key, item in value.items()]
+        return {"$map": items}
+    if isinstance(value, (list, tuple)):
+        return [_pack(item, f"{address}.{index}", tensors) for index, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"the state {address} holds a {type(value).__name__}; use numbers, text, arrays and tensors")
+
+
+def _plain_key(key: object, address: str) -> int | str:
+    """Optimizers number their parameters, so keys may be whole numbers; JSON objects could not tell them from text."""
+    if isinstance(key, (int, str)):
+        return key
+    raise TypeError(f"the state {address} has a key of type {type(key).__name__}; use text or whole numbers")
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if isinstance(value, dict):
+        if "$map" in value:
+            return {key: _unpack(item, tensors) for key, item in value["$map"]}
+        if "$tensor" in value:
+            return tensors[value["$tensor"]]
+        return tensors[value["$array"]].numpy()
+    return value
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Write a safetensors file in small pieces.
+
+    The library's own writer copies everything into one bytes object while it holds the interpreter lock,
+    which would stop the world for as long; plain writes and checksums of large pieces let go of it.
+    """
+    header: dict[str, Any] = {}
+    position = 0
+    flat = []
+    # Widest elements first: every tensor then starts at a multiple of its element size.
+    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
+        data = tensor.contiguous()
+        size = data.numel() * data.element_size()
+        header[name] = {
+            "dtype": _DTYPE_NAMES[data.dtype],
+            "shape": list(data.shape),
+            "data_offsets": [position, position + size],
+        }
+        position += size
+        if size:
+            flat.append(data.reshape(-1).view(torch.uint8).numpy())
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return _write_pieces(path, [len(encoded).to_bytes(8, "little") + encoded], flat)
+
+
+def _write_bytes(path: Path, content: bytes) -> dict[str, Any]:
+    return _write_pieces(path, [content], [])
+
+
+def _write_pieces(path: Path, head: list[bytes], arrays: list[NDArray[np.uint8]]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb", buffering=0) as file:
+        pieces = [memoryview(content) for content in head] + [memoryview(array.data) for array in arrays]
+        for piece in pieces:
+            for start in range(0, len(piece), _WRITE_BYTES):
+                part = piece[start : start + _WRITE_BYTES]
+                digest.update(part)
+                size += len(part)
+                while len(part):
+                    part = part[file.write(part) :]
+        os.fsync(file.fileno())
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _retire(path: Path) -> None:
+    """Remove a checkpoint so that no half of it can ever be taken for whole: rename first."""
+    if path.exists():
+        doomed = path.with_name(f".{path.name}.removed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / _MANIFEST).read_bytes())
+        version = int(manifest["schema_version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: its manifest cannot be read ({error})") from error
+    if version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} was written by a later pamiq_exp (checkpoint schema {version}, known here: up to "
+            f"{SCHEMA_VERSION}); update pamiq_exp to resume from it"
+        )
+    return dict(manifest)
+
+
+def _verify(file: Path, entry: Mapping[str, Any]) -> None:
+    if not file.is_file():
+        raise CheckpointError(f"{file.parent} is damaged: {file.name} is missing")
+    with open(file, "rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != entry["sha256"]:
+        raise CheckpointError(f"{file.parent} is damaged: {file.name} is not what was written (checksum differs)")

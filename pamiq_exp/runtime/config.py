@@ -1,0 +1,110 @@
+"""The settings of a launch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Mode = Literal["realtime", "lockstep"]
+Overrun = Literal["catch_up", "skip"]
+OnNonfinite = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When to save. What is due first counts; neither means only at the end.
+
+    Attributes:
+        every_seconds: Wall seconds between saves (not for lockstep runs that must repeat bit for bit in
+            their list of checkpoints; the run itself is the same either way).
+        every_steps: Environment steps between saves.
+        keep: Number of newest checkpoints that stay on disk.
+        at_end: Save when the run finishes or is stopped, so that it can be resumed.
+    """
+
+    every_seconds: float | None = None
+    every_steps: int | None = None
+    keep: int = 2
+    at_end: bool = True
+
+    def __post_init__(self) -> None:
+        _positive("checkpoint.every_seconds", self.every_seconds)
+        _positive("checkpoint.every_steps", self.every_steps)
+        _positive("checkpoint.keep", self.keep)
+
+
+@dataclass(frozen=True)
+class ThreadConfig:
+    """Threads that torch may use inside one operation, on the inference and on the training thread."""
+
+    inference: int = 1
+    training: int = 1
+
+    def __post_init__(self) -> None:
+        _positive("threads.inference", self.inference)
+        _positive("threads.training", self.training)
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """How a run goes.
+
+    Attributes:
+        mode: `realtime`: the world has its own thread and never waits for learning. `lockstep`: one thread
+            and a virtual clock; after each turn the trainers that are ready run to their end. Same config,
+            same seed, same bits.
+        max_steps: Environment steps (all lanes together) after which the run is finished.
+        max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
+        time_scale: Run seconds in a wall second (realtime): 10 lets a 10 Hz world turn 100 times a second.
+        checkpoint: When to save.
+        device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
+        precision: As Lightning Fabric names it: `32-true`, `bf16-mixed`, ...
+        switch_interval: Seconds after which Python lets another thread go on (`sys.setswitchinterval`),
+            set for the run and restored afterwards. None leaves Python's own 0.005, which makes the world
+            wait up to that long whenever a training step holds the interpreter.
+        training_nice: Niceness added to the training thread on Linux. Matters when other processes want
+            the same cores: then the world goes first. Beyond about 15 a starved training thread can hold
+            the interpreter lock, and with it the world, for long.
+        threads: Torch threads of each thread.
+        overrun: After a turn that took longer than its interval: `catch_up` takes the late turns at once (at most
+            ten intervals, then it skips), `skip` waits for the next regular moment. Both are counted.
+        record_every_steps: Environment steps between two records of the interaction.
+        on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
+        watchdog_seconds: When a thread gives no sign of life for this long, the stacks of all threads are
+            logged. None switches it off.
+    """
+
+    mode: Mode = "realtime"
+    max_steps: int | None = None
+    max_seconds: float | None = None
+    time_scale: float = 1.0
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    device: str = "cpu"
+    precision: str = "32-true"
+    switch_interval: float | None = 0.0001
+    training_nice: int = 10
+    threads: ThreadConfig = field(default_factory=ThreadConfig)
+    overrun: Overrun = "catch_up"
+    record_every_steps: int = 100
+    on_nonfinite: OnNonfinite = "stop"
+    watchdog_seconds: float | None = 60.0
+
+    def __post_init__(self) -> None:
+        _choice("mode", self.mode, get_args(Mode))
+        _choice("overrun", self.overrun, get_args(Overrun))
+        _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
+        for name in ("max_steps", "max_seconds", "time_scale", "switch_interval", "record_every_steps"):
+            _positive(name, getattr(self, name))
+        _positive("watchdog_seconds", self.watchdog_seconds)
+        if not 0 <= self.training_nice <= 19:
+            raise ValueError(f"launcher.training_nice must lie between 0 and 19, not {self.training_nice}")
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"launcher.{name} must be positive, not {value!r}")
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"launcher.{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -1,0 +1,216 @@
+"""How the threads of a run are stopped, paused and asked for things, from any thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+StopState = Literal["finished", "stopped", "failed"]
+
+
+class ThreadFailure:
+    """What ended a run early: the exception and the thread that raised it."""
+
+    def __init__(self, thread: str, error: BaseException) -> None:
+        self.thread = thread
+        self.error = error
+
+
+class Worker:
+    """One thread's place in the run: where it parks during a pause and takes errands.
+
+    The thread calls `safe_point` wherever its state is whole: between turns, between batches.
+    """
+
+    def __init__(self, name: str, control: RunControl) -> None:
+        self.name = name
+        self.last_sign_of_life = time.monotonic()
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self._control = control
+        self._errands: deque[Callable[[], None]] = deque()
+        self.parked = False
+        self.waiting = False
+        """Idle by intention (no data, next turn not due): the watchdog looks away."""
+
+    def safe_point(self) -> bool:
+        """Do errands, stay here while the run is paused; return whether to go on."""
+        self.alive()
+        if self._errands or self._control.pause_requested:
+            self._control.park(self)
+        return not self._control.stopping
+
+    def alive(self) -> None:
+        """Give a sign of life where the state is not whole."""
+        self.last_sign_of_life = time.monotonic()
+
+    def disturbed(self) -> bool:
+        """Whether a safe point would do more than return: an errand, a pause, the end."""
+        return bool(self._errands) or self._control.pause_requested or self._control.stopping
+
+    def run_errands(self) -> None:
+        """Do what other threads asked for. Only the worker's own thread calls this."""
+        while self._errands:
+            self._errands.popleft()()
+
+    @property
+    def has_errands(self) -> bool:
+        """Whether something was asked for."""
+        return bool(self._errands)
+
+    def ask(self, errand: Callable[[], None]) -> None:
+        """Let the worker's thread run `errand` at its next safe point, also while it is parked."""
+        self._errands.append(errand)
+        self._control.notify()
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Mark a stretch in which the worker waits by intention."""
+        self.waiting = True
+        try:
+            yield
+        finally:
+            self.alive()
+            self.waiting = False
+
+
+class RunControl:
+    """The state that all threads of a run share: running, paused, stopping.
+
+    Every change happens under one condition, so `paused` is never true while a turn or a batch is under
+    way, however quickly pause and resume follow each other. Workers read the flags without the lock.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._workers: list[Worker] = []
+        self.stopping = False
+        self.pause_requested = False
+        self.stop_state: StopState = "finished"
+        self.stop_reason = ""
+        self.failure: ThreadFailure | None = None
+        self.training_waits = False
+        """Training found nothing to do: the inference loop sets `wake_training` after its next turn."""
+        self.wake_training = threading.Event()
+        """Set when training may have something to do: new data, an errand, the end."""
+
+    def add_worker(self, name: str) -> Worker:
+        """Register a thread that parks during pauses."""
+        worker = Worker(name, self)
+        with self._condition:
+            self._workers.append(worker)
+        return worker
+
+    def remove_worker(self, worker: Worker) -> None:
+        """Forget a thread that has ended: no pause waits for it any more."""
+        with self._condition:
+            if worker in self._workers:
+                self._workers.remove(worker)
+            self._condition.notify_all()
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The threads that are alive."""
+        return list(self._workers)
+
+    def stop(self, state: StopState, reason: str) -> None:
+        """End the run; the first call decides how it is called. Failures overrule everything."""
+        with self._condition:
+            if not self.stopping or state == "failed":
+                self.stop_state = state
+                self.stop_reason = reason
+            self.stopping = True
+            self._condition.notify_all()
+        self.wake_training.set()
+
+    def fail(self, thread: str, error: BaseException) -> None:
+        """End the run because of an exception. The first failure is the one that is told."""
+        with self._condition:
+            if self.failure is None:
+                self.failure = ThreadFailure(thread, error)
+        self.stop("failed", f"{type(error).__name__} in the {thread} thread: {error}")
+
+    def stop_from_signal(self, name: str) -> None:
+        """End the run from a signal handler.
+
+        The handler interrupts whatever the main thread does, which may be holding the lock, so nothing
+        here may take it: the flag is noticed at the next safe point, and by `wait` within a second.
+        """
+        if not self.stopping:
+            self.stop_state = "stopped"
+            self.stop_reason = name
+            self.stopping = True
+
+    @property
+    def exit_code(self) -> int:
+        """What the process should end with, as a shell would say it."""
+        if self.failure is not None:
+            return 1
+        if self.stop_state == "stopped" and self.stop_reason in signal.Signals.__members__:
+            return 128 + signal.Signals[self.stop_reason]
+        return 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run is paused: asked for, and every worker parked."""
+        with self._condition:
+            return self._all_parked()
+
+    def pause(self, timeout: float | None = None) -> bool:
+        """Ask all workers to park and wait until they have; return whether they did in time."""
+        with self._condition:
+            self.pause_requested = True
+            self._condition.notify_all()
+        self.wake_training.set()
+        with self._condition:
+            return self._condition.wait_for(lambda: self._all_parked() or self.stopping, timeout) and self._all_parked()
+
+    def resume(self) -> None:
+        """Let the workers go on."""
+        with self._condition:
+            self.pause_requested = False
+            self._condition.notify_all()
+
+    def notify(self) -> None:
+        """Wake whoever waits: something has changed."""
+        with self._condition:
+            self._condition.notify_all()
+        self.wake_training.set()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until something changes or `timeout` seconds have passed."""
+        with self._condition:
+            if not self.stopping:
+                self._condition.wait(timeout)
+
+    def park(self, worker: Worker) -> None:
+        """Called by a worker at a safe point: do its errands and stay while the run is paused."""
+        worker.run_errands()
+        if not self.pause_requested:
+            return
+        if worker.on_pause is not None:
+            worker.on_pause()
+        while self._parked_until_disturbed(worker):
+            worker.run_errands()
+        if worker.on_resume is not None:
+            worker.on_resume()
+
+    def _parked_until_disturbed(self, worker: Worker) -> bool:
+        """Wait parked; return True for an errand (still paused), False when the pause is over."""
+        with self._condition:
+            worker.parked = True
+            self._condition.notify_all()
+            self._condition.wait_for(lambda: worker.has_errands or not self.pause_requested or self.stopping)
+            if self.pause_requested and not self.stopping:
+                return True
+            worker.parked = False
+            worker.last_sign_of_life = time.monotonic()
+            return False
+
+    def _all_parked(self) -> bool:
+        return self.pause_requested and all(worker.parked for worker in self._workers)

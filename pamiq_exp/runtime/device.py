@@ -1,0 +1,31 @@
+"""From the launcher's settings to Lightning Fabric."""
+
+from __future__ import annotations
+
+import torch
+from lightning.fabric import Fabric
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return a Fabric on one device. Raises ValueError for a device or precision that is not to be had."""
+    accelerator, index = _accelerator(device)
+    if precision not in PRECISIONS:
+        raise ValueError(f"launcher.precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    fabric = Fabric(accelerator=accelerator, devices=1 if index is None else [index], precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def _accelerator(device: str) -> tuple[str, int | None]:
+    kind, _, number = device.partition(":")
+    available = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    usable = ", ".join(name for name, there in available.items() if there)
+    if kind not in available or (number and not number.isdigit()):
+        raise ValueError(f"launcher.device must be one of {usable}, or like cuda:1, not {device!r}")
+    if not available[kind]:
+        raise ValueError(f"launcher.device is {device}, but this machine has no such device; use one of {usable}")
+    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        raise ValueError(f"launcher.device is {device}, but this machine has only {torch.cuda.device_count()} of them")
+    return kind, int(number) if number and kind == "cuda" else None

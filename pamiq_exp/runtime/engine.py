@@ -1,0 +1,237 @@
+"""The parts of one run and what can be done with them: a turn, a training round, a snapshot.
+
+The engine has no threads and no loop of its own. Realtime and lockstep drive the same engine.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule
+
+from pamiq_exp.buffers import DataUser
+from pamiq_exp.component import State, collect_state, components, restore_state
+from pamiq_exp.interaction import Interaction
+from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
+from pamiq_exp.runtime.clock import Clock
+from pamiq_exp.runtime.config import LaunchConfig
+from pamiq_exp.runtime.control import RunControl
+from pamiq_exp.runtime.publication import Publisher
+from pamiq_exp.runtime.records import Means, RecordStream
+from pamiq_exp.runtime.timing import Durations
+from pamiq_exp.trainers import Trainer
+
+
+class Engine:
+    """Everything that takes part in one run.
+
+    Attributes:
+        steps: Environment steps taken since the start of the run, resumed parts included.
+        turns: Turns taken, likewise.
+        durations: Wall seconds of each turn of this process.
+        deadline_misses: Turns that were not over when the next one was due.
+    """
+
+    def __init__(
+        self,
+        interaction: Interaction,
+        models: Mapping[str, LightningModule],
+        users: Mapping[str, DataUser],
+        trainers: Mapping[str, Trainer],
+        config: LaunchConfig,
+        clock: Clock,
+        control: RunControl,
+        publisher: Publisher,
+        records: RecordStream,
+    ) -> None:
+        self.interaction = interaction
+        self.models = dict(models)
+        self.users = dict(users)
+        self.trainers = dict(trainers)
+        self.config = config
+        self.clock = clock
+        self.control = control
+        self.publisher = publisher
+        self.records = records
+        self.steps = 0
+        self.turns = 0
+        self.deadline_misses = 0
+        self.durations = Durations()
+        self._next_record = config.record_every_steps
+
+    def turn(self) -> None:
+        """Take one turn with one publication, and do the bookkeeping of it."""
+        begin = time.perf_counter()
+        self.publisher.begin_step()
+        try:
+            self.interaction.step()
+        finally:
+            self.publisher.end_step()
+        self.durations.add(time.perf_counter() - begin)
+        self.turns += 1
+        self.steps += self.interaction.lanes
+        self.records.environment_step = self.steps
+        if self.steps >= self._next_record:
+            self._record_interaction()
+        if self.config.max_steps is not None and self.steps >= self.config.max_steps:
+            self.control.stop("finished", f"{self.steps} steps were taken (launcher.max_steps)")
+        if self.config.max_seconds is not None and self.clock.wall_seconds >= self.config.max_seconds:
+            self.control.stop("finished", f"{self.config.max_seconds} seconds are over (launcher.max_seconds)")
+
+    def pause(self) -> None:
+        """Let the world's parts rest; called on the inference thread when it parks."""
+        self.clock.pause()
+        for _, part in components(self.interaction):
+            part.on_pause()
+
+    def resume(self) -> None:
+        """Let them go on; called on the inference thread when it leaves."""
+        for _, part in components(self.interaction):
+            part.on_resume()
+        self.clock.resume()
+
+    @property
+    def training_steps(self) -> int:
+        """Batches trained by all trainers."""
+        return sum(trainer.training_step for trainer in self.trainers.values())
+
+    @property
+    def dropped(self) -> int:
+        """Environment steps that training never saw because it did not fetch them in time."""
+        return sum(user.dropped for user in self.users.values())
+
+    def fetch_data(self) -> None:
+        """Move what the agent collected into the buffers."""
+        for user in self.users.values():
+            user.update()
+
+    def publish_round(self, name: str, figures: Means) -> None:
+        """Publish what a finished round of the trainer `name` changed, and record its figures."""
+        trainer = self.trainers[name]
+        self.publisher.publish(trainer.trains)
+        self.records.emit(name, figures.result(), trainer.training_step)
+        self.records.show(trainer.media())
+
+    def inference_state(self) -> dict[str, State]:
+        """Copy what the inference thread owns. Call it on that thread, between turns."""
+        return {
+            "interaction": copy_state(collect_state(self.interaction)),
+            "runtime": {
+                "steps": self.steps,
+                "turns": self.turns,
+                "deadline_misses": self.deadline_misses,
+                "next_record": self._next_record,
+                "records": self.records.count,
+                "run_seconds": self.clock.run_seconds,
+                "wall_seconds": self.clock.wall_seconds,
+            },
+        }
+
+    def training_state(self) -> dict[str, State]:
+        """Copy what the training thread owns. Call it on that thread, between batches."""
+        self.fetch_data()
+        # One walk for both: trainers refer to buffers, whose content must be saved once, under its own name.
+        states = collect_state(self._training_components())
+        return {
+            "models": {name: copy_state(model.state_dict()) for name, model in self.models.items()},
+            "buffers": copy_state(_below(states, "buffers")),
+            "trainers": copy_state(_below(states, "trainers")),
+            "generators": _global_generators(),
+            "publication": {"version": self.publisher.version},
+        }
+
+    def load(self, groups: Mapping[str, State], partial: bool = False) -> list[str]:
+        """Restore a checkpoint into freshly set-up parts.
+
+        Returns what did not fit, if `partial` allows it. Raises CheckpointError otherwise.
+        """
+        differences = self._load_models(groups["models"])
+        training = {**groups["buffers"], **groups["trainers"]}
+        for root, states, title in (
+            (self._training_components(), training, "training"),
+            (self.interaction, groups["interaction"], "interaction"),
+        ):
+            unclaimed, missing = restore_state(root, states)
+            differences += [f"{title} part {address} is only in the checkpoint" for address in unclaimed]
+            differences += [f"{title} part {address} is not in the checkpoint" for address in missing]
+        if differences and not partial:
+            raise CheckpointError(
+                "the checkpoint does not fit this config:\n  "
+                + "\n  ".join(differences)
+                + "\nresume with the config of the run, or with resume.partial=true to start these parts anew"
+            )
+        runtime = groups["runtime"]
+        self.steps, self.turns = runtime["steps"], runtime["turns"]
+        self.deadline_misses = runtime["deadline_misses"]
+        self._next_record = runtime["next_record"]
+        self.records.count = runtime["records"]
+        self.records.environment_step = self.steps
+        self.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
+        self.publisher.restore(groups["publication"]["version"])
+        _restore_global_generators(groups["generators"])
+        return differences
+
+    def _training_components(self) -> dict[str, Mapping[str, Any]]:
+        return {"buffers": self.users, "trainers": self.trainers}
+
+    def _load_models(self, states: State) -> list[str]:
+        differences = [f"model {name} is only in the checkpoint" for name in states.keys() - self.models.keys()]
+        for name, model in self.models.items():
+            if name not in states:
+                differences.append(f"model {name} is not in the checkpoint")
+                continue
+            try:
+                model.load_state_dict(states[name])
+            except RuntimeError as error:
+                raise CheckpointError(f"model {name} has other parameters than the checkpoint: {error}") from error
+        return differences
+
+    def _record_interaction(self) -> None:
+        every = self.config.record_every_steps
+        self._next_record = (self.steps // every + 1) * every
+        figures = dict(self.interaction.agent.report())
+        for observer in self.interaction.observers.values():
+            figures |= observer.report()
+            self.records.show(observer.media())
+        figures |= self._timing()
+        self.records.emit("interaction", figures, self.training_steps)
+
+    def _timing(self) -> dict[str, float]:
+        """Figures that depend on the wall clock; a lockstep run leaves them out, so that its records repeat."""
+        if self.config.mode != "realtime":
+            return {}
+        return {
+            "time/step_milliseconds_p50": 1e3 * self.durations.quantile(0.5),
+            "time/step_milliseconds_p99": 1e3 * self.durations.quantile(0.99),
+            "time/deadline_misses": self.deadline_misses,
+            "time/dropped": self.dropped,
+            "time/model_age_seconds": self.publisher.age,
+        }
+
+
+def _below(states: Mapping[str, State], prefix: str) -> dict[str, State]:
+    return {address: state for address, state in states.items() if address.startswith(f"{prefix}.")}
+
+
+def _global_generators() -> State:
+    """User modules draw from the global generators while they train; the inference path never does."""
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, np.asarray(keys).copy(), position, has_gauss, cached],
+        "python": [version, list(internal), gauss_next],
+    }
+
+
+def _restore_global_generators(state: State) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys, position, has_gauss, cached))
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))

@@ -1,0 +1,286 @@
+"""`launch`: from parts to a run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from lightning import LightningModule
+
+from pamiq_exp.buffers import DataBuffer, DataUser
+from pamiq_exp.component import Component, components
+from pamiq_exp.interaction import Interaction
+from pamiq_exp.runtime.checkpoints import read_checkpoint
+from pamiq_exp.runtime.clock import VirtualClock, WallClock
+from pamiq_exp.runtime.config import LaunchConfig
+from pamiq_exp.runtime.control import RunControl
+from pamiq_exp.runtime.device import make_fabric
+from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.lockstep import run_lockstep
+from pamiq_exp.runtime.publication import Publisher
+from pamiq_exp.runtime.realtime import run_realtime
+from pamiq_exp.runtime.records import RecordStream
+from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.watchdog import Watchdog
+from pamiq_exp.seeding import derive_seed
+from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunFolder, RunInfo, Tracker
+from pamiq_exp.trainers import Trainer, TrainingContext
+
+logger = logging.getLogger(__name__)
+
+Summary = dict[str, float | int | str]
+
+
+def launch(
+    interaction: Interaction,
+    models: Mapping[str, LightningModule] | None = None,
+    buffers: Mapping[str, DataBuffer] | None = None,
+    trainers: Mapping[str, Trainer] | None = None,
+    config: LaunchConfig | None = None,
+    *,
+    experiment_name: str = "experiment",
+    seed: int = 0,
+    folder: RunFolder | Path | str | None = None,
+    trackers: Mapping[str, Tracker] | None = None,
+    run_info: RunInfo | None = None,
+    resume_from: Path | None = None,
+    resume_partial: bool = False,
+) -> Summary:
+    """Run an experiment to its end and return its summary.
+
+    Args:
+        interaction: The agent in its environment.
+        models: What learns and is used, by name. A model that no trainer trains is published once.
+        buffers: What training keeps, by name; the agent finds a collector of the same name.
+        trainers: When and on what models train, by name, in the order in which they take turns.
+        config: How the run goes.
+        experiment_name: Goes into records and summary.
+        seed: Root seed: seeds torch's, numpy's and Python's global generators, which training may use.
+        folder: Where everything that the run did is kept. None keeps nothing but the returned summary.
+        trackers: Where else records go, by name. `metrics.jsonl` is always written to the folder.
+        run_info: What the trackers are told of the run; made up from the other arguments by default.
+        resume_from: A checkpoint folder to go on from.
+        resume_partial: Let parts that are not in the checkpoint start anew instead of refusing.
+
+    Raises:
+        CheckpointError: If `resume_from` is damaged or does not fit.
+        BaseException: Whatever a part raised, on whichever thread; a note names the thread.
+    """
+    config = config or LaunchConfig()
+    run_folder = RunFolder(Path(folder)) if isinstance(folder, (Path, str)) else folder
+    if run_folder is None and trackers:
+        raise ValueError("trackers need a run folder: pass folder=... to launch")
+    with contextlib.ExitStack() as stack:
+        if run_folder is not None:
+            stack.enter_context(run_folder.log_file())
+        stack.enter_context(_switch_interval(config.switch_interval))
+        stack.enter_context(_torch_threads(config.threads.training))
+        _seed_global_generators(derive_seed(seed, "training"))
+        run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
+        info = run_info or run.describe(experiment_name, seed)
+        return run.execute(info, resume_from, resume_partial)
+
+
+class _Run:
+    """One launch, from its parts to its summary."""
+
+    def __init__(
+        self,
+        interaction: Interaction,
+        models: Mapping[str, LightningModule],
+        buffers: Mapping[str, DataBuffer],
+        trainers: Mapping[str, Trainer],
+        config: LaunchConfig,
+        folder: RunFolder | None,
+        trackers: Mapping[str, Tracker],
+    ) -> None:
+        fabric = make_fabric(config.device, config.precision)
+        for model in models.values():
+            model.to(fabric.device)
+        self.config = config
+        self.folder = folder
+        self.control = RunControl()
+        self.clock = VirtualClock() if config.mode == "lockstep" else WallClock(config.time_scale)
+        publisher = Publisher(models)
+        users = {name: DataUser(buffer) for name, buffer in buffers.items()}
+        self.writer = None
+        if folder is not None:
+            self.writer = RecordWriter({"jsonl": JsonlTracker()} | dict(trackers), folder.path)
+        records = RecordStream(self.writer, self.clock, publisher)
+        interaction.agent.attach(publisher.ports(), {name: user.collector for name, user in users.items()})
+        context = TrainingContext(models, users, fabric, config.on_nonfinite)
+        for trainer in trainers.values():
+            trainer.attach(context)
+        self.engine = Engine(
+            interaction, models, users, trainers, config, self.clock, self.control, publisher, records
+        )  # fmt: skip
+
+    def describe(self, experiment_name: str, seed: int) -> RunInfo:
+        """What the trackers are told, where the caller has not said it."""
+        folder = self.folder.path if self.folder is not None else Path()
+        config = self.config
+        return RunInfo(
+            folder=folder,
+            name=folder.name or experiment_name,
+            experiment_name=experiment_name,
+            seed=seed,
+            mode=config.mode,
+            max_steps=config.max_steps,
+            max_seconds=config.max_seconds,
+        )
+
+    def execute(self, info: RunInfo, resume_from: Path | None, resume_partial: bool) -> Summary:
+        """Set up, run, save, tear down; raise what went wrong on the way."""
+        parts = [part for _, part in components((self.engine.interaction, self.engine.users, self.engine.trainers))]
+        try:
+            for part in parts:
+                part.setup()
+            if resume_from is not None:
+                for difference in self.engine.load(read_checkpoint(resume_from), resume_partial):
+                    logger.warning("resumed without a part: %s", difference)
+            saver = Saver(self.engine, self.folder and self.folder.checkpoints)
+            if self.folder is not None and self.writer is not None:
+                if not self.folder.started:
+                    self._write_manifest(self.folder, info)
+                self.writer.start(info)
+            with _signals(self.control):
+                self.clock.start()
+                self._run(saver)
+        except BaseException as error:
+            self.control.fail("main", error)
+        finally:
+            self.clock.pause()
+        return self._finish(info, parts)
+
+    def _run(self, saver: Saver) -> None:
+        if isinstance(self.clock, VirtualClock):
+            ended = run_lockstep(self.engine, self.clock, saver)
+        else:
+            ended = run_realtime(self.engine, saver, Watchdog(self.control, self.config.watchdog_seconds))
+        if self.control.failure is None and ended and self.config.checkpoint.at_end:
+            saver.save()
+
+    def _write_manifest(self, folder: RunFolder, info: RunInfo) -> None:
+        folder.start(
+            experiment_name=info.experiment_name,
+            seed=info.seed,
+            config=info.config,
+            threads=asdict(self.config.threads),
+            details={"launcher": asdict(self.config)},
+        )
+
+    def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
+        figures = self._figures()
+        for part in reversed(parts):
+            self._attempt(part.teardown)
+        summary = self._summary(info, figures)
+        if self.writer is not None:
+            self.writer.close(self.control.exit_code, summary)
+            self._attempt(self.writer.check)
+            summary = self._summary(info, figures)
+        if self.folder is not None:
+            self.folder.finish(self.control.stop_state, self.control.exit_code, self.control.stop_reason, summary)
+        failure = self.control.failure
+        if failure is not None:
+            failure.error.add_note(f"(raised in the {failure.thread} thread)")
+            raise failure.error
+        return summary
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Do something that belongs to the end of a run; if it fails, the run has failed, but the end goes on."""
+        try:
+            action()
+        except BaseException as error:
+            logger.exception("while the run ended")
+            self.control.fail("main", error)
+
+    def _figures(self) -> Summary:
+        """What the experiment measured, under plain names; nothing after a failure, whose parts may be half done."""
+        figures: Summary = {}
+        if self.control.failure is None:
+            parts = [self.engine.interaction.agent, *self.engine.interaction.observers.values()]
+            for measure in (part.summary for part in (*parts, *self.engine.trainers.values())):
+                self._attempt(lambda measure=measure: figures.update(measure()))
+        return figures
+
+    def _summary(self, info: RunInfo, figures: Summary) -> Summary:
+        engine, control = self.engine, self.control
+        wall_seconds = self.clock.wall_seconds
+        summary: Summary = {
+            "experiment_name": info.experiment_name,
+            "seed": info.seed,
+            "state": control.stop_state,
+            "reason": control.stop_reason,
+            "steps": engine.steps,
+            "turns": engine.turns,
+            "wall_seconds": wall_seconds,
+            "steps_per_second": engine.steps / wall_seconds if wall_seconds > 0 else 0.0,
+            "training_steps": engine.training_steps,
+            "deadline_misses": engine.deadline_misses,
+            "dropped": engine.dropped,
+            "model_version": engine.publisher.version,
+            "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
+            "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
+            "step_milliseconds_max": 1e3 * engine.durations.maximum,
+            "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
+        }
+        return summary | figures
+
+
+def _seed_global_generators(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@contextlib.contextmanager
+def _switch_interval(seconds: float | None) -> Iterator[None]:
+    before = sys.getswitchinterval()
+    if seconds is not None:
+        sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _signals(control: RunControl) -> Iterator[None]:
+    """SIGTERM and the first Ctrl-C save and stop; the second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if control.stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt("interrupted twice")
+        name = signal.Signals(number).name
+        logger.warning("%s: the run saves and stops; press Ctrl-C again to stop at once", name)
+        control.stop_from_signal(name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,177 @@
+"""How trained parameters become the ones that inference uses.
+
+Each model has two replicas. One belongs to the current snapshot and is read by the agent; the training
+thread copies changed parameters into the other one and then moves a single reference, the snapshot. A
+step pins the snapshot it began with, so all models it uses are of one version; a replica that a step
+still has pinned is never written. It is always the training thread that waits for the step, never the
+other way round, and the agent's side takes no lock.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Mapping
+from threading import Event
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import nn
+
+
+def inference_part(model: LightningModule) -> nn.Module:
+    """The part of a model that agents use: what its `inference_module` returns, by default all of it."""
+    choose = getattr(model, "inference_module", None)
+    part = choose() if callable(choose) else model
+    if not isinstance(part, nn.Module):
+        raise TypeError(f"{type(model).__name__}.inference_module() must return a module, not {part!r}")
+    return part
+
+
+class Snapshot:
+    """One publication: a version and the replica of each model that belongs to it."""
+
+    __slots__ = ("modules", "published_at", "version")
+
+    def __init__(self, version: int, modules: dict[str, nn.Module]) -> None:
+        self.version = version
+        self.modules = modules
+        self.published_at = time.perf_counter()
+
+
+class _Twin:
+    """A training module with its two replicas and the lists that a copy needs."""
+
+    def __init__(self, model: LightningModule) -> None:
+        self.source = inference_part(model)
+        self.replicas = [_replica(self.source), _replica(self.source)]
+        self.active = 0
+        self._copies = [self._prepare(replica) for replica in self.replicas]
+
+    def copy_to_idle(self) -> nn.Module:
+        """Copy parameters and buffers into the idle replica, make it the active one and return it."""
+        idle = 1 - self.active
+        for sources, targets in self._copies[idle]:
+            torch._foreach_copy_(targets, [owner[name] for owner, name in sources])
+        self.active = idle
+        return self.replicas[idle]
+
+    def _prepare(self, replica: nn.Module) -> list[tuple[list[tuple[dict[str, Any], str]], list[torch.Tensor]]]:
+        """Pair each tensor of the replica with the place where the source keeps its own.
+
+        Buffers may be rebound during training (`self.mean = ...`), so the place is remembered and not the
+        tensor. Tensors are grouped by dtype and device: mixed lists take torch's slow path.
+        """
+        groups: dict[tuple[torch.dtype, torch.device], tuple[list[tuple[dict[str, Any], str]], list[torch.Tensor]]]
+        groups = {}
+        for source, target in zip(self.source.modules(), replica.modules(), strict=True):
+            for sources, targets in ((source._parameters, target._parameters), (source._buffers, target._buffers)):
+                for name, tensor in targets.items():
+                    if tensor is not None:
+                        group = groups.setdefault((tensor.dtype, tensor.device), ([], []))
+                        group[0].append((sources, name))
+                        group[1].append(tensor.detach())
+        return list(groups.values())
+
+
+def _replica(source: nn.Module) -> nn.Module:
+    return copy.deepcopy(source).eval().requires_grad_(False)
+
+
+class Publisher:
+    """Owns the replicas of all models. `begin_step` and `end_step` belong to the inference thread,
+    `publish` to the training thread.
+    """
+
+    def __init__(self, models: Mapping[str, LightningModule], version: int = 0) -> None:
+        self._twins = {name: _Twin(model) for name, model in models.items()}
+        self._current = Snapshot(version, {name: twin.replicas[0] for name, twin in self._twins.items()})
+        self._pinned: Snapshot | None = None
+        self._wanted = False
+        self._released = Event()
+
+    @property
+    def version(self) -> int:
+        """Version of the newest publication."""
+        return self._current.version
+
+    @property
+    def age(self) -> float:
+        """Wall seconds since the newest publication."""
+        return time.perf_counter() - self._current.published_at
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot of the step under way, else the newest one."""
+        return self._pinned or self._current
+
+    def ports(self) -> dict[str, InferenceModel]:
+        """The agent's ends, by name."""
+        return {name: InferenceModel(self, name) for name in self._twins}
+
+    def begin_step(self) -> None:
+        """Pin the newest snapshot. Never waits."""
+        while True:
+            snapshot = self._current
+            self._pinned = snapshot
+            # A publication between the two lines above may have let the next one look at the pin too
+            # early; if the snapshot is still current now, the pin was in time.
+            if self._current is snapshot:
+                return
+
+    def end_step(self) -> None:
+        """Let the pinned snapshot go. Never waits."""
+        self._pinned = None
+        if self._wanted:
+            self._released.set()
+
+    def publish(self, names: Iterable[str]) -> int:
+        """Make the current parameters of the named models the ones that inference uses.
+
+        All of them appear at once, as one version, which is returned. Waits if a step that began before
+        the last publication is still under way.
+        """
+        self._await_idle_replicas()
+        with torch.no_grad():
+            changed = {name: self._twins[name].copy_to_idle() for name in names}
+        previous = self._current
+        self._current = Snapshot(previous.version + 1, previous.modules | changed)
+        return self._current.version
+
+    def restore(self, version: int) -> None:
+        """Publish all models as `version`: after a resume, before the first step."""
+        self.publish(self._twins)
+        self._current = Snapshot(version, self._current.modules)
+
+    def _await_idle_replicas(self) -> None:
+        """The idle replicas belong to earlier snapshots than the current one: wait until none is pinned."""
+        while (pinned := self._pinned) is not None and pinned is not self._current:
+            self._released.clear()
+            self._wanted = True
+            if self._pinned is pinned:
+                self._released.wait(timeout=1.0)
+            self._wanted = False
+
+
+class InferenceModel:
+    """A model as the agent uses it: the published replica, in evaluation mode and without gradients."""
+
+    def __init__(self, publisher: Publisher, name: str) -> None:
+        self._publisher = publisher
+        self._name = name
+
+    @property
+    def module(self) -> nn.Module:
+        """The replica that belongs to the step under way. Do not keep it for the next one."""
+        return self._publisher.snapshot.modules[self._name]
+
+    @property
+    def version(self) -> int:
+        """The publication that the step under way uses."""
+        return self._publisher.snapshot.version
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the replica's `forward`, without gradients."""
+        with torch.no_grad():
+            return self._publisher.snapshot.modules[self._name](*args)

@@ -1,0 +1,169 @@
+"""Realtime: the world on one thread, training on another, and the caller's thread watching both."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+
+import torch
+
+from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.pacing import Pacer
+from pamiq_exp.runtime.records import Means
+from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.watchdog import Watchdog, stacks
+
+logger = logging.getLogger(__name__)
+
+_TRAINING_PAUSE = 0.002
+"""Seconds between two looks at the buffers when new data did not suffice: a trainer that waits for much
+data from a fast world should not cost a core."""
+
+_PATIENCE = 10.0
+"""Seconds that a thread may take to reach a safe point at the end of a run."""
+
+
+class InferenceLoop:
+    """Takes turns, at a fixed rate or as fast as they come."""
+
+    def __init__(self, engine: Engine, saver: Saver) -> None:
+        self.worker = engine.control.add_worker("inference")
+        self._engine = engine
+        self._control = engine.control
+        self._saver = saver
+        interval = engine.interaction.interval
+        self._pacer = None if interval is None else Pacer(interval / engine.config.time_scale, engine.config.overrun)
+        self.worker.on_pause, self.worker.on_resume = engine.pause, self._resume
+
+    def run(self) -> None:
+        """Body of the inference thread."""
+        torch.set_num_threads(self._engine.config.threads.inference)
+        try:
+            with torch.no_grad():
+                self._take_turns()
+        except BaseException as error:
+            self._control.fail("inference", error)
+        finally:
+            self._control.remove_worker(self.worker)
+
+    def _take_turns(self) -> None:
+        engine, control, worker, pacer = self._engine, self._control, self.worker, self._pacer
+        if pacer is not None:
+            pacer.realign()
+        while worker.safe_point():
+            if pacer is not None and not pacer.wait(worker.disturbed):
+                continue
+            engine.turn()
+            if pacer is not None and not pacer.turn_taken():
+                engine.deadline_misses += 1
+            if control.training_waits:
+                control.training_waits = False
+                control.wake_training.set()
+            if self._saver.due_by_steps:
+                control.notify()
+
+    def _resume(self) -> None:
+        self._engine.resume()
+        if self._pacer is not None:
+            self._pacer.realign()
+
+
+class TrainingLoop:
+    """Runs the trainers in turn, each a whole round at a time, and sleeps while none is ready."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.worker = engine.control.add_worker("training")
+        self._engine = engine
+        self._control = engine.control
+
+    def run(self) -> None:
+        """Body of the training thread."""
+        torch.set_num_threads(self._engine.config.threads.training)
+        _be_nice(self._engine.config.training_nice)
+        try:
+            while self.worker.safe_point():
+                if not self._train_all():
+                    self._await_data()
+        except BaseException as error:
+            self._control.fail("training", error)
+        finally:
+            self._control.remove_worker(self.worker)
+
+    def _train_all(self) -> bool:
+        trained = False
+        for name, trainer in self._engine.trainers.items():
+            self._engine.fetch_data()
+            if trainer.ready():
+                trained = True
+                if not self._round(name):
+                    return True
+        return trained
+
+    def _round(self, name: str) -> bool:
+        """Run one round; return False if the run stopped in the middle of it."""
+        figures = Means()
+        batches = self._engine.trainers[name].round()
+        for batch_figures in batches:
+            figures.add(batch_figures)
+            if not self.worker.safe_point():
+                return False
+        self._engine.publish_round(name, figures)
+        return True
+
+    def _await_data(self) -> None:
+        control = self._control
+        control.wake_training.clear()
+        control.training_waits = True
+        if control.stopping or self.worker.disturbed():
+            return
+        with self.worker.idle():
+            control.wake_training.wait()
+            time.sleep(_TRAINING_PAUSE)
+
+
+def run_realtime(engine: Engine, saver: Saver, watchdog: Watchdog) -> bool:
+    """Start both threads and watch them until the run ends. Failures are left in the control.
+
+    Returns whether both threads have ended; if not, what they own must not be touched.
+    """
+    inference = InferenceLoop(engine, saver)
+    training = TrainingLoop(engine) if engine.trainers else None
+    saver.workers = (inference.worker, training.worker if training else None)
+    threads = [threading.Thread(target=inference.run, name="inference", daemon=True)]
+    if training is not None:
+        threads.append(threading.Thread(target=training.run, name="training", daemon=True))
+    for thread in threads:
+        thread.start()
+    try:
+        while not engine.control.stopping:
+            engine.control.wait(min(1.0, saver.seconds_until_due))
+            saver.save_if_due()
+            watchdog.look()
+    except BaseException as error:
+        engine.control.fail("control", error)
+    finally:
+        engine.control.wake_training.set()
+        ended = _join(threads)
+        saver.workers = None
+    return ended
+
+
+def _join(threads: list[threading.Thread]) -> bool:
+    """Wait for the threads to end. After a while say which one hangs, with its stack, and go on."""
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    stuck = [thread.name for thread in threads if thread.is_alive()]
+    if stuck:
+        logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(stuck), _PATIENCE, stacks())
+    return not stuck
+
+
+def _be_nice(niceness: int) -> None:
+    """Lower the priority of the calling thread, where the system has such a thing for single threads."""
+    if niceness and sys.platform == "linux":
+        own = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + niceness))

@@ -1,0 +1,125 @@
+"""When a run is saved, and by whom."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pamiq_exp.component import State
+from pamiq_exp.runtime.checkpoints import remove_leftovers, write_checkpoint
+from pamiq_exp.runtime.control import Worker
+from pamiq_exp.runtime.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+class Saver:
+    """Saves a run without stopping its world.
+
+    Each thread copies what it owns at its own next safe point, which takes the inference thread well under
+    a turn and happens between two batches of the training thread; checksums and the disk come afterwards,
+    on the thread that asked.
+
+    Args:
+        engine: What to save.
+        folder: The run's `checkpoints` folder; None saves nothing.
+
+    Attributes:
+        workers: The inference and the training worker in realtime; empty when the caller's own thread
+            does everything.
+        saved: Checkpoints written by this process.
+        failed: Saves that did not succeed (disk full, folder read-only).
+    """
+
+    def __init__(self, engine: Engine, folder: Path | None) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._config = engine.config.checkpoint
+        self.workers: tuple[Worker, Worker | None] | None = None
+        self.saved = 0
+        self.failed = 0
+        self.last: Path | None = None
+        self._next_step = self._step_after(engine.steps)
+        self._next_time = self._time_after()
+        self._lock = threading.Lock()
+        if folder is not None:
+            remove_leftovers(folder)
+
+    @property
+    def due_by_steps(self) -> bool:
+        """Whether enough steps were taken since the last save."""
+        return self._engine.steps >= self._next_step
+
+    @property
+    def seconds_until_due(self) -> float:
+        """Seconds until the next save by time; infinite without one."""
+        return max(0.0, self._next_time - time.monotonic())
+
+    def save_if_due(self) -> None:
+        """Save if it is time. A save that fails is told and counted, and the run goes on."""
+        if self.due_by_steps or self.seconds_until_due == 0.0:
+            self._next_step = self._step_after(self._engine.steps)
+            self._next_time = self._time_after()
+            self.save()
+
+    def save(self) -> Path | None:
+        """Save now; return where, or None if it was not possible (the log says why)."""
+        if self._folder is None:
+            return None
+        with self._lock:
+            groups = self._snapshot()
+            if groups is None:
+                return None
+            try:
+                path = write_checkpoint(self._folder, groups["runtime"]["steps"], groups, self._config.keep)
+            except OSError as error:
+                self.failed += 1
+                logger.error(
+                    "could not save at step %d: %s. The run goes on; the last good checkpoint is %s.",
+                    groups["runtime"]["steps"],
+                    error,
+                    self.last or "none",
+                )
+                return None
+            self.saved += 1
+            self.last = path
+            logger.info("saved %s", path)
+            return path
+
+    def _snapshot(self) -> dict[str, State] | None:
+        """Let each thread copy its part; None if the run ended before they could."""
+        engine = self._engine
+        if self.workers is None:
+            return engine.inference_state() | engine.training_state()
+        inference, training = self.workers
+        first = self._ask(inference, engine.inference_state)
+        second = engine.training_state() if training is None else self._ask(training, engine.training_state)
+        return None if first is None or second is None else first | second
+
+    def _ask(self, worker: Worker, copy: Callable[[], dict[str, State]]) -> dict[str, State] | None:
+        results: list[dict[str, State]] = []
+        done = threading.Event()
+
+        def errand() -> None:
+            try:
+                results.append(copy())
+            finally:
+                done.set()
+
+        worker.ask(errand)
+        while not done.wait(0.1):
+            if worker not in self._engine.control.workers:
+                break
+        return results[0] if results else None
+
+    def _step_after(self, steps: int) -> float:
+        every = self._config.every_steps
+        return math.inf if every is None or self._folder is None else (steps // every + 1) * every
+
+    def _time_after(self) -> float:
+        every = self._config.every_seconds
+        return math.inf if every is None or self._folder is None else time.monotonic() + every

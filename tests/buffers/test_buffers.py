@@ -1,0 +1,178 @@
+"""Buffers keep the right turns, and sample only what belongs together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.buffers import DataUser, RingBuffer, RolloutBuffer
+
+FIELDS = {"observation": {"image": {"shape": [2], "dtype": "int64"}}, "reward": {"shape": [], "dtype": "float32"}}
+
+
+def record(turn: int, lanes: int) -> dict[str, np.ndarray]:
+    """A record in which every number tells its turn and lane."""
+    code = turn * 100 + np.arange(lanes)
+    return {"observation.image": np.stack([code, code], axis=1), "reward": code.astype(np.float32)}
+
+
+def filled(user: DataUser, turns: int, first: int = 0) -> DataUser:
+    for turn in range(first, first + turns):
+        user.collector.collect(record(turn, user.buffer.lanes))
+    user.update()
+    return user
+
+
+def test_nested_field_descriptions_become_dotted_names() -> None:
+    assert set(RingBuffer(4, 1, FIELDS).fields) == {"observation.image", "reward"}
+
+
+@given(
+    capacity=st.integers(1, 30),
+    lanes=st.integers(1, 3),
+    pieces=st.lists(st.integers(0, 40), min_size=1, max_size=5),
+)
+def test_the_newest_turns_are_kept_in_the_order_of_time(capacity: int, lanes: int, pieces: list[int]) -> None:
+    user = DataUser(RingBuffer(capacity, lanes, FIELDS))
+    turn = 0
+    for piece in pieces:
+        filled(user, piece, first=turn)
+        turn += piece
+    held = min(turn, capacity)
+    assert len(user) == held
+    assert user.count_added == turn * lanes - user.dropped
+    if held:
+        latest = user.latest(held)["reward"]
+        expected = torch.arange(turn - held, turn)[:, None] * 100.0 + torch.arange(lanes)
+        assert torch.equal(latest, expected)
+
+
+def test_every_record_is_sampled_equally_often() -> None:
+    user = filled(DataUser(RingBuffer(5, 2, FIELDS)), 12)
+    draws = user.sample(20_000, torch.Generator().manual_seed(0))["reward"]
+    values, counts = draws.unique(return_counts=True)
+    assert values.tolist() == [turn * 100 + lane for turn in range(7, 12) for lane in range(2)]
+    expected = 20_000 / 10
+    assert (counts - expected).abs().max() < 5 * expected**0.5
+
+
+def test_sequences_are_consecutive_turns_of_one_lane_and_every_start_appears() -> None:
+    user = filled(DataUser(RingBuffer(16, 3, FIELDS)), 41)
+    batch = user.sequences(30_000, 4, torch.Generator().manual_seed(0))
+    codes = batch["reward"].long()
+    assert (codes.diff(dim=1) == 100).all()
+    assert torch.equal(batch["observation.image"][..., 0], codes)
+    starts, counts = codes[:, 0].unique(return_counts=True)
+    assert starts.tolist() == [turn * 100 + lane for turn in range(25, 38) for lane in range(3)]
+    expected = 30_000 / len(starts)
+    assert (counts - expected).abs().max() < 5 * expected**0.5
+
+
+def test_sequences_never_cross_a_gap() -> None:
+    user = filled(DataUser(RingBuffer(32, 1, FIELDS)), 10)
+    user.collector.turn += 5
+    filled(user, 10, first=15)
+    codes = user.sequences(5_000, 4, torch.Generator().manual_seed(0))["reward"].long()
+    assert (codes.diff(dim=1) == 100).all()
+
+
+def test_asking_for_more_than_is_there_says_what_to_do() -> None:
+    user = filled(DataUser(RingBuffer(8, 1, FIELDS)), 3)
+    with pytest.raises(ValueError, match="min_size"):
+        user.sequences(1, 4, torch.Generator())
+    with pytest.raises(ValueError, match="1 turns were asked"):
+        DataUser(RingBuffer(8, 1, FIELDS)).sample(1, torch.Generator())
+
+
+def test_rollouts_are_taken_once_and_share_only_the_turn_to_bootstrap_from() -> None:
+    user = filled(DataUser(RolloutBuffer(64, 2, FIELDS)), 13)
+    first, second = user.take(4), user.take(4)
+    assert first["reward"][:, 0].tolist() == [0, 100, 200, 300, 400]
+    assert second["reward"][:, 0].tolist() == [400, 500, 600, 700, 800]
+    assert user.available == 5
+    user.take(4)
+    with pytest.raises(ValueError, match="5 turns were asked"):
+        user.take(4)
+
+
+def test_a_rollout_never_contains_a_gap() -> None:
+    user = filled(DataUser(RolloutBuffer(64, 1, FIELDS)), 3)
+    user.collector.turn += 7
+    filled(user, 6, first=10)
+    assert user.available == 6
+    assert user.take(4)["reward"][:, 0].tolist() == [1000, 1100, 1200, 1300, 1400]
+
+
+def test_a_full_rollout_buffer_drops_its_oldest_turns() -> None:
+    user = filled(DataUser(RolloutBuffer(8, 1, FIELDS)), 20)
+    assert user.take(4)["reward"][0, 0] == 1200
+
+
+def test_only_rollout_buffers_can_be_taken_from() -> None:
+    with pytest.raises(TypeError, match="RolloutBuffer"):
+        DataUser(RingBuffer(8, 1, FIELDS)).take(2)
+
+
+def test_collected_arrays_may_be_reused_by_the_agent() -> None:
+    user = DataUser(RingBuffer(8, 1, FIELDS))
+    reused = record(0, 1)
+    for turn in range(3):
+        reused["reward"][:] = turn
+        user.collector.collect(reused)
+    user.update()
+    assert user.latest(3)["reward"][:, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": np.zeros(2)}, r"unknown \['extra'\]"),
+        ({"reward": np.zeros((2, 1), np.float32)}, "reward has the shape"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused_by_name(change: dict[str, np.ndarray], message: str) -> None:
+    user = DataUser(RingBuffer(8, 2, FIELDS))
+    with pytest.raises(ValueError, match=message):
+        user.collector.collect(record(0, 2) | change)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ValueError, match=r"missing \['reward'\]"):
+        DataUser(RingBuffer(8, 1, FIELDS)).collector.collect({"observation.image": np.zeros((1, 2), np.int64)})
+
+
+def test_data_that_training_never_fetched_is_counted() -> None:
+    user = DataUser(RingBuffer(100, 2, FIELDS))
+    for turn in range(500):
+        user.collector.collect(record(turn, 2))
+    user.update()
+    assert user.dropped > 0
+    assert user.dropped + user.count_added == 500 * 2
+    codes = user.latest(len(user))["reward"][:, 0]
+    assert codes[-1] == 49_900
+    assert (codes.diff() == 100).all()
+
+
+@given(before=st.integers(0, 25), after=st.integers(0, 25))
+def test_a_restored_buffer_goes_on_as_if_nothing_had_happened(before: int, after: int) -> None:
+    original = filled(DataUser(RingBuffer(10, 2, FIELDS)), before)
+    restored = DataUser(RingBuffer(10, 2, FIELDS))
+    restored.buffer.load_state(original.buffer.state())
+    restored.load_state(original.state())
+    for user in (original, restored):
+        filled(user, after, first=before)
+    assert original.state() == restored.state()
+    if before + after >= 3:
+        draws = [user.sequences(50, 3, torch.Generator().manual_seed(1))["reward"] for user in (original, restored)]
+        assert torch.equal(*draws)
+
+
+def test_a_saved_buffer_of_other_fields_is_refused() -> None:
+    saved = filled(DataUser(RingBuffer(10, 2, FIELDS)), 4).buffer.state()
+    with pytest.raises(ValueError, match="saved buffer has 4 turns"):
+        RingBuffer(10, 2, {"reward": FIELDS["reward"]}).load_state(saved)
+    with pytest.raises(ValueError, match="another shape"):
+        RingBuffer(10, 3, FIELDS).load_state(saved)
