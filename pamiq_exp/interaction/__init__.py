@@ -2,9 +2,11 @@
 
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Array, Environment, Observation, continual
+from pamiq_exp.interaction.held_out import record_random_transitions
 from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
+from pamiq_exp.interaction.random_actions import RandomActions
 
 __all__ = [
     "Agent",
@@ -15,7 +17,9 @@ __all__ = [
     "InferencePort",
     "Interaction",
     "Observation",
+    "RandomActions",
     "StepObserver",
     "Turn",
     "continual",
+    "record_random_transitions",
 ]

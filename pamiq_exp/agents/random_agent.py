@@ -1,0 +1,42 @@
+"""An agent that acts at random."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pamiq_exp.agents.recording_agent import Percept, RecordingAgent
+from pamiq_exp.interaction import Array, RandomActions
+from pamiq_exp.rewards import Reward
+from pamiq_exp.spaces import ActionSpec
+
+
+class RandomAgent(RecordingAgent):
+    """Draws every action uniformly: the baseline that each other agent must beat.
+
+    It records and judges what it sees like any other agent, so that models can learn from its walk.
+
+    Args:
+        action: The action space.
+        lanes: Actions in one turn.
+        seed: Of its own generator.
+        stickiness: Probability of repeating the last action.
+        reward: What is measured as its reward; None for the environment's own.
+        encoder: Name of the model that encodes observations, if any.
+    """
+
+    def __init__(
+        self,
+        action: ActionSpec,
+        lanes: int,
+        seed: int,
+        stickiness: float = 0.0,
+        reward: Reward | None = None,
+        encoder: str | None = None,
+    ) -> None:
+        super().__init__(reward, encoder)
+        self.actions = RandomActions(action, lanes, seed, stickiness)
+
+    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
+        """See the base class."""
+        return torch.from_numpy(self.actions.draw()).to(self._models_device()), {}

@@ -1,0 +1,222 @@
+"""What all agents of this room share: perceiving, judging what happened, and recording it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pamiq_exp.component import State
+from pamiq_exp.interaction import Agent, Array, CollectorPort, InferencePort, Observation
+from pamiq_exp.models import Encoder
+from pamiq_exp.rewards import Extrinsic, Reward, RunningMean, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Percept:
+    """What an agent knows of one moment.
+
+    Attributes:
+        fields: The `observation.*` fields and, with an encoder, `latent`; each `(lanes, *shape)`, on the
+            device of the models.
+        latent: The latent vector, if it means something yet.
+        version: The publication it was seen with.
+    """
+
+    fields: dict[str, Tensor]
+    latent: Tensor | None
+    version: int
+
+
+@dataclass(slots=True)
+class _Moment:
+    """A moment whose outcome is not known yet: its percept, what was done, and the record so far."""
+
+    percept: Percept
+    action: Tensor
+    ended: NDArray[np.bool_]
+    record: dict[str, Array]
+
+
+class RecordingAgent(Agent[Observation, Array]):
+    """Base class of agents that are rewarded for what they see and keep a record of it.
+
+    The record of time t holds o_t, a_t and what the policy said of them, and the outcome of the transition
+    t -> t+1: it is complete, and handed to the collectors, when o_{t+1} has come. Each buffer gets exactly
+    the fields that it declares, of these:
+
+    - `observation.<name>`: o_t as the environment showed it
+    - `latent`: its latent vector; a buffer with this field gets nothing until the encoder is ready
+    - `action`: a_t, canonical
+    - `reward`: of the transition, as the agent's reward sees it, and `environment_reward`: as the world does
+    - `terminated`, `truncated`: whether o_{t+1} is the last of its episode, and why
+    - `ended`: o_t itself was the last of its episode, so the transition means nothing (its reward is 0)
+    - `model_version`: the publication that chose a_t
+    - what the agent adds: `log_prob`, `branch_log_prob` and `value` of a policy
+
+    Args:
+        reward: What the agent wants; None for the environment's own reward.
+        encoder: Name of the model that encodes observations; None for no latents.
+    """
+
+    def __init__(self, reward: Reward | None = None, encoder: str | None = None) -> None:
+        super().__init__()
+        self.reward = reward or Extrinsic()
+        self._encoder_name = encoder
+        self._latent_is_recorded = False
+        self._pending: _Moment | None = None
+        self._device: torch.device | None = None
+        self._recent_reward = RunningMean()
+        self._total_reward = RunningMean()
+
+    def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
+        """See `Agent.attach`. Raises KeyError for a model that the agent or its reward needs and that is not there."""
+        super().attach(models, collectors)
+        self.reward.attach(models)
+        self._latent_is_recorded = any("latent" in collector.fields for collector in collectors.values())
+        if self._encoder_name is not None:
+            self.model(self._encoder_name)
+
+    @abstractmethod
+    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
+        """Return the actions, `(lanes, branches)`, and further fields of the record, each `(lanes, ...)`."""
+
+    @torch.no_grad()
+    def step(self, observation: Observation) -> Array:
+        """See `Agent.step`."""
+        previous = self._pending
+        percept, previous_latent = self._perceive(observation, previous)
+        if previous is None:
+            self.signals["reward"] = np.zeros(len(observation.reward), dtype=np.float32)
+        else:
+            reward = self._judge(observation, previous, previous_latent, percept)
+            self.signals["reward"] = reward
+            self._commit(observation, previous, reward)
+        action, extras = self.act(percept)
+        canonical: Array = action.cpu().numpy()
+        self._pending = _Moment(
+            percept, action, observation.ended, self._record(observation, percept, canonical, extras)
+        )
+        return canonical
+
+    def report(self) -> dict[str, float]:
+        """Mean reward and the figures of the reward's parts, since the last call."""
+        reward = self._recent_reward.take()
+        figures = {} if reward is None else {"reward": reward}
+        return figures | self.reward.report()
+
+    def summary(self) -> dict[str, float]:
+        """Mean reward of the whole run."""
+        mean = self._total_reward.value
+        return {} if mean is None else {"reward_mean": mean}
+
+    def state(self) -> State:
+        """The moment whose outcome is not known yet."""
+        pending = self._pending
+        if pending is None:
+            return {}
+        return {
+            "record": dict(pending.record),
+            "fields": {name: value.cpu() for name, value in pending.percept.fields.items()},
+            "has_latent": pending.percept.latent is not None,
+            "version": pending.percept.version,
+            "action": pending.action.cpu(),
+            "ended": pending.ended,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Restore the moment whose outcome is not known yet."""
+        device = self._models_device()
+        fields = {name: value.to(device) for name, value in state["fields"].items()}
+        latent = fields["latent"] if state["has_latent"] else None
+        percept = Percept(fields, latent, int(state["version"]))
+        self._pending = _Moment(percept, state["action"].to(device), state["ended"], dict(state["record"]))
+
+    def _perceive(self, observation: Observation, previous: _Moment | None) -> tuple[Percept, Tensor | None]:
+        """Return what is seen now, and the latent of the previous moment in the same latent space."""
+        device = self._models_device()
+        fields = {
+            f"observation.{name}": torch.from_numpy(value).to(device) for name, value in observation.values.items()
+        }
+        if self._encoder_name is None:
+            return Percept(fields, None, self._version()), None
+        port = self.model(self._encoder_name)
+        encoder = port.module
+        if not isinstance(encoder, Encoder):
+            raise TypeError(
+                f"the model '{self._encoder_name}' is a {type(encoder).__name__} at inference; "
+                "derive an encoder from pamiq_exp.models.Encoder"
+            )
+        previous_latent = None if previous is None else previous.percept.latent
+        if previous is None or previous_latent is None or encoder.settled or previous.percept.version == port.version:
+            latent = encoder.encode(fields)
+        else:
+            both = {name: torch.stack([previous.percept.fields[name], value]) for name, value in fields.items()}
+            previous_latent, latent = encoder.encode(both).unbind()
+        fields["latent"] = latent
+        return Percept(fields, latent if encoder.ready else None, port.version), previous_latent
+
+    def _judge(
+        self, observation: Observation, previous: _Moment, previous_latent: Tensor | None, percept: Percept
+    ) -> NDArray[np.float32]:
+        known = previous_latent is not None and percept.latent is not None
+        valid = ~previous.ended
+        reward = self.reward(
+            Transition(
+                observation=percept.fields,
+                latent=previous_latent if known else None,
+                action=previous.action,
+                next_latent=percept.latent if known else None,
+                environment_reward=observation.reward,
+                valid=valid,
+            )
+        )
+        self._recent_reward.add(reward[valid])
+        self._total_reward.add(reward[valid])
+        return reward
+
+    def _commit(self, observation: Observation, moment: _Moment, reward: NDArray[np.float32]) -> None:
+        record = moment.record | {
+            "reward": reward,
+            "environment_reward": observation.reward,
+            "terminated": observation.terminated,
+            "truncated": observation.truncated,
+        }
+        for name, collector in self._collectors.items():
+            if "latent" in collector.fields and moment.percept.latent is None:
+                continue
+            try:
+                collector.collect({field: record[field] for field in collector.fields})
+            except KeyError as error:
+                raise KeyError(
+                    f"the buffer '{name}' has the field {error}, which {type(self).__name__} does not record; "
+                    f"it records: {', '.join(sorted(record))}"
+                ) from None
+
+    def _record(
+        self, observation: Observation, percept: Percept, action: Array, extras: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        record: dict[str, Array] = {f"observation.{name}": value for name, value in observation.values.items()}
+        record["action"] = action
+        record["ended"] = observation.ended
+        record["model_version"] = np.full(len(action), percept.version, dtype=np.int64)
+        if self._latent_is_recorded and "latent" in percept.fields:
+            record["latent"] = percept.fields["latent"].cpu().numpy()
+        record.update(extras)
+        return record
+
+    def _version(self) -> int:
+        port = next(iter(self._models.values()), None)
+        return 0 if port is None else port.version
+
+    def _models_device(self) -> torch.device:
+        if self._device is None:
+            tensors = (tensor for port in self._models.values() for tensor in port.module.state_dict().values())
+            first = next(tensors, None)
+            self._device = torch.device("cpu") if first is None else first.device
+        return self._device

@@ -1,0 +1,193 @@
+"""Distributions over actions, and the network heads that give them, from the action space alone."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.spaces import ActionSpec
+
+
+class ActionDistribution(ABC):
+    """A law over canonical actions, `(..., branches)`. Branches are independent given the state."""
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw actions, `(..., branches)`. The draw happens on the generator's device."""
+
+    @abstractmethod
+    def mode(self) -> Tensor:
+        """Return the most likely actions, `(..., branches)`."""
+
+    @abstractmethod
+    def branch_log_prob(self, action: Tensor) -> Tensor:
+        """Return the log-probability (or density) of each branch, `(..., branches)`."""
+
+    @abstractmethod
+    def branch_entropy(self) -> Tensor:
+        """Return the entropy of each branch in nats, `(..., branches)`."""
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Return the joint log-probability (or density), `(...)`: the sum over branches."""
+        return self.branch_log_prob(action).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Return the joint entropy in nats, `(...)`: the sum over branches."""
+        return self.branch_entropy().sum(-1)
+
+
+class MultiCategorical(ActionDistribution):
+    """One categorical choice for each branch, all branches computed at once.
+
+    Args:
+        logits: `(..., branches, choices)`, padded to the largest branch.
+        allowed: `(..., branches, choices)` bool; False takes a choice away (padding, or an invalid action).
+    """
+
+    def __init__(self, logits: Tensor, allowed: Tensor) -> None:
+        # A large finite number and not -inf: 0 * -inf would turn entropies and gradients into NaN.
+        self.log_probs = torch.log_softmax(logits.masked_fill(~allowed, torch.finfo(logits.dtype).min / 4), dim=-1)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See the base class; int64."""
+        probs = self.log_probs.exp()
+        flat = probs.to(generator.device).flatten(0, -2)
+        return torch.multinomial(flat, 1, generator=generator).view(probs.shape[:-1]).to(probs.device)
+
+    def mode(self) -> Tensor:
+        """See the base class; int64."""
+        return self.log_probs.argmax(-1)
+
+    def branch_log_prob(self, action: Tensor) -> Tensor:
+        """See the base class."""
+        if action.shape != self.log_probs.shape[:-1]:
+            raise ValueError(
+                f"actions have the shape {tuple(action.shape)}, expected {tuple(self.log_probs.shape[:-1])}"
+            )
+        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def branch_entropy(self) -> Tensor:
+        """See the base class."""
+        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+
+class DiagonalGaussian(ActionDistribution):
+    """An independent normal law for each number of a Box action. Actions are not clipped here.
+
+    Args:
+        mean: `(..., branches)`.
+        log_std: Broadcasts to `mean`.
+    """
+
+    def __init__(self, mean: Tensor, log_std: Tensor) -> None:
+        self.mean = mean
+        self.log_std = log_std.expand_as(mean)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See the base class; the dtype of `mean`."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype)
+        return self.mean + self.log_std.exp() * noise.to(self.mean.device)
+
+    def mode(self) -> Tensor:
+        """See the base class."""
+        return self.mean
+
+    def branch_log_prob(self, action: Tensor) -> Tensor:
+        """See the base class."""
+        if action.shape != self.mean.shape:
+            raise ValueError(f"actions have the shape {tuple(action.shape)}, expected {tuple(self.mean.shape)}")
+        standard = (action - self.mean) * torch.exp(-self.log_std)
+        return -0.5 * (standard * standard + math.log(2 * math.pi)) - self.log_std
+
+    def branch_entropy(self) -> Tensor:
+        """See the base class."""
+        return 0.5 * (1 + math.log(2 * math.pi)) + self.log_std
+
+
+class ActionHead(nn.Module, ABC):
+    """The last layer of a policy: features -> distribution over actions."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> ActionDistribution:
+        """`(..., width)` -> a distribution with the same leading axes."""
+
+
+class CategoricalHead(ActionHead):
+    """Logits for every branch, without bias: an untrained policy is uniform up to its small weights.
+
+    Args:
+        width: Number of features.
+        nvec: Number of choices of each branch.
+    """
+
+    allowed: Tensor
+
+    def __init__(self, width: int, nvec: Sequence[int]) -> None:
+        super().__init__()
+        self._shape = (len(nvec), max(nvec))
+        self.logits = nn.Linear(width, len(nvec) * max(nvec), bias=False)
+        nn.init.orthogonal_(self.logits.weight, gain=0.01)
+        self.register_buffer("allowed", torch.arange(max(nvec)) < torch.tensor(nvec)[:, None], persistent=False)
+
+    def forward(self, features: Tensor) -> MultiCategorical:
+        """See the base class."""
+        return MultiCategorical(self.logits(features).unflatten(-1, self._shape), self.allowed)
+
+
+class GaussianHead(ActionHead):
+    """Means from the features; one learned standard deviation for each number, wherever the agent is.
+
+    Args:
+        width: Number of features.
+        size: Numbers in an action.
+        log_std: Initial logarithm of the standard deviations.
+    """
+
+    def __init__(self, width: int, size: int, log_std: float = 0.0) -> None:
+        super().__init__()
+        self.mean = nn.Linear(width, size)
+        nn.init.orthogonal_(self.mean.weight, gain=0.01)
+        nn.init.zeros_(self.mean.bias)
+        self.log_std = nn.Parameter(torch.full((size,), log_std))
+
+    def forward(self, features: Tensor) -> DiagonalGaussian:
+        """See the base class."""
+        return DiagonalGaussian(self.mean(features), self.log_std)
+
+
+def make_action_head(width: int, action: ActionSpec) -> ActionHead:
+    """Return the head that suits an action space."""
+    if action["kind"] == "box":
+        return GaussianHead(width, math.prod(action["shape"]))
+    return CategoricalHead(width, action["nvec"])
+
+
+class ActionEncoding(nn.Module):
+    """Turns canonical actions into numbers a network can read: one-hot for each branch, Box as it is.
+
+    Args:
+        action: The action space.
+
+    Attributes:
+        width: Numbers in one encoded action.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, action: ActionSpec) -> None:
+        super().__init__()
+        nvec = action.get("nvec")
+        self.width = sum(nvec) if nvec else math.prod(action["shape"])
+        starts = [sum(nvec[:branch]) for branch in range(len(nvec))] if nvec else []
+        self.register_buffer("offsets", torch.tensor(starts, dtype=torch.int64), persistent=False)
+
+    def forward(self, action: Tensor) -> Tensor:
+        """`(..., branches)` -> `(..., width)`."""
+        if not len(self.offsets):
+            return action.to(torch.get_default_dtype())
+        encoded = torch.zeros(*action.shape[:-1], self.width, device=action.device)
+        return encoded.scatter_(-1, action + self.offsets, 1.0)

@@ -1,0 +1,180 @@
+"""A variational autoencoder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pamiq_exp.models.encoder import Encoder
+from pamiq_exp.models.inputs import Batch, is_image, leading_shape, scale
+
+_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+"""Channels, kernel and stride of each convolution."""
+
+_SMALLEST_SIDE = 36
+"""Images below this side leave nothing for the last convolution."""
+
+_HIDDEN = 512
+
+
+def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
+    """Divergence of N(mean, std) from N(0, 1) in nats, number by number: (mu^2 + sigma^2 - 1) / 2 - log sigma."""
+    return 0.5 * (mean.square() + std.square() - 1) - std.log()
+
+
+class ImageVae(Encoder):
+    """Compresses images into a few numbers from which they can be painted again.
+
+    Latents are the means of the posterior. Loss: mean squared error of the pixels (from 0 to 1), plus
+    `beta` times the divergence, averaged over latent numbers. Since both are means, the weight of one nat
+    against the error summed over pixels is `beta` * pixels / features; it is logged.
+
+    Source: Kingma and Welling 2014, Auto-encoding variational Bayes; the stack is that of Mnih et al. 2015.
+
+    Args:
+        observation: What one lane shows: `${spaces.observation}`; exactly one image must be among it,
+            unless `image` names one.
+        features: Numbers in one latent vector.
+        beta: Weight of the divergence.
+        learning_rate: Of AdamW.
+        image: Name of the image to encode.
+
+    Raises:
+        ValueError: There is no image to encode, several, or it is too small.
+    """
+
+    def __init__(
+        self,
+        observation: Mapping[str, object],
+        features: int = 64,
+        beta: float = 0.01,
+        learning_rate: float = 1e-4,
+        image: str | None = None,
+    ) -> None:
+        super().__init__(observation, features)
+        self._field, shape = self._choose_image(image)
+        self.fields = {self._field: self.fields[self._field]}
+        self.beta = float(beta)
+        self.learning_rate = float(learning_rate)
+        self._image_shape = shape
+        height, width, depth = shape
+        self._sizes = [(height, width)]
+        for _, kernel, stride in _LAYERS:
+            height, width = ((side - kernel) // stride + 1 for side in self._sizes[-1])
+            self._sizes.append((height, width))
+        flat = _LAYERS[-1][0] * height * width
+        self.encoder = nn.Sequential(self._convolutions(depth), nn.Flatten(), nn.Linear(flat, _HIDDEN), nn.LeakyReLU())
+        self.mean = nn.Linear(_HIDDEN, features)
+        self.pre_std = nn.Linear(_HIDDEN, features)
+        self.decoder = nn.Sequential(
+            nn.Linear(features, flat),
+            nn.LeakyReLU(),
+            nn.Unflatten(1, (_LAYERS[-1][0], height, width)),
+            self._transposed_convolutions(depth),
+        )
+        self.bias_image = nn.Parameter(torch.zeros(depth, shape[0], shape[1]))
+
+    def encode(self, batch: Batch) -> Tensor:
+        """See `Encoder.encode`."""
+        leading = leading_shape(batch, self.fields)
+        mean: Tensor = self.mean(self.encoder(self._pixels(batch)))
+        return mean.view(*leading, self.features)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Paint images from latents: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
+        painted: Tensor = self.decoder(latent.reshape(-1, self.features)) + self.bias_image
+        image: Tensor = painted.movedim(1, -1).reshape(latent.shape[:-1] + self._image_shape)
+        return image
+
+    def reconstruction_error(self, batch: Batch, latent: Tensor) -> Tensor:
+        """Mean squared error of each image painted from its latent, `(...)`."""
+        difference: Tensor = self.decode(latent) - scale(batch[self._field])
+        return difference.square().mean((-3, -2, -1))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Reconstruction error + beta * divergence."""
+        pixels = self._pixels(batch)
+        mean, std = self._posterior(pixels)
+        latent = mean + std * torch.randn_like(std)
+        error = (self.decoder(latent) + self.bias_image - pixels).square().mean()
+        divergence = gaussian_kl(mean, std)
+        loss = error + self.beta * divergence.mean()
+        self.log_dict(
+            {
+                "loss": loss,
+                "reconstruction_error": error,
+                "divergence": divergence.sum(-1).mean(),
+                "active_features": (mean.var(0) > 0.01).float().sum(),
+                "divergence_weight": self.beta * pixels[0].numel() / self.features,
+            }
+        )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> STEP_OUTPUT:
+        """Reconstruction error from the posterior means."""
+        error = self.reconstruction_error(batch, self.encode(batch)).mean()
+        self.log("held_out_loss", error)
+        return error
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW on everything."""
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate)
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
+        """The first images of a batch above their reconstructions, as one picture."""
+        images = scale(batch[self._field]).flatten(0, -4)[:8]
+        painted = self.decode(self.encode({self._field: images})).clamp(0, 1)
+        grid = torch.cat([torch.cat(list(row), dim=1) for row in (images, painted)], dim=0)
+        if grid.shape[-1] == 1:
+            grid = grid.expand(-1, -1, 3)
+        return {"reconstruction": grid[..., :3].mul(255).round().to(torch.uint8).cpu().numpy()}
+
+    def _posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.encoder(pixels)
+        return self.mean(hidden), nn.functional.softplus(self.pre_std(hidden)) + 1e-7
+
+    def _pixels(self, batch: Batch) -> Tensor:
+        return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1)
+
+    def _choose_image(self, name: str | None) -> tuple[str, tuple[int, int, int]]:
+        images = [field for field, spec in self.fields.items() if is_image(spec)]
+        field = f"observation.{name}" if name is not None else images[0] if len(images) == 1 else None
+        if field not in images:
+            shown = ", ".join(image.removeprefix("observation.") for image in images) or "none"
+            raise ValueError(
+                f"ImageVae encodes one image, but the images of this environment are: {shown}. "
+                "Name one with image=..., or choose an encoder for vectors (encoder=random_features)"
+            )
+        height, width, depth = self.fields[field]["shape"]
+        if min(height, width) < _SMALLEST_SIDE:
+            raise ValueError(
+                f"ImageVae needs images of at least {_SMALLEST_SIDE}x{_SMALLEST_SIDE} pixels, not {height}x{width}: "
+                "let the environment show larger ones, or choose encoder=random_features"
+            )
+        return field, (height, width, depth)
+
+    def _convolutions(self, depth: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for channels, kernel, stride in _LAYERS:
+            layers += [nn.Conv2d(depth, channels, kernel, stride), nn.LeakyReLU()]
+            depth = channels
+        return nn.Sequential(*layers)
+
+    def _transposed_convolutions(self, depth: int) -> nn.Sequential:
+        """Mirror the encoder. The padding restores the rows and columns that a stride has cut off."""
+        layers: list[nn.Module] = []
+        targets = [depth, *(channels for channels, _, _ in _LAYERS[:-1])]
+        for index in reversed(range(len(_LAYERS))):
+            channels, kernel, stride = _LAYERS[index]
+            padding = tuple((side - kernel) % stride for side in self._sizes[index])
+            layers += [
+                nn.ConvTranspose2d(channels, targets[index], kernel, stride, output_padding=padding),  # type: ignore[arg-type]
+                nn.LeakyReLU(),
+            ]
+        return nn.Sequential(*layers[:-1])

@@ -1,0 +1,81 @@
+"""Fixed random features: an encoder that cannot collapse and needs no learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.encoder import Encoder
+from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.layers import FieldsNetwork, orthogonal
+from pamiq_exp.models.moments import RunningMoments
+
+
+class RandomFeatures(Encoder):
+    """A frozen network with orthogonal random weights, its outputs whitened.
+
+    The first `warmup` frames given to `training_step` set the mean and the standard deviation of each
+    feature; then these are frozen as well, and `ready` becomes true. Since every feature then has
+    variance 1, a prediction error of 1 is that of knowing nothing.
+
+    Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2 (random features).
+
+    Args:
+        observation: What one lane shows: `${spaces.observation}`.
+        features: Numbers in one latent vector.
+        channels: Widths of the convolutional layers.
+        hidden: Widths of the linear layers before the features.
+        warmup: Frames that set the statistics.
+    """
+
+    frozen: Tensor
+
+    def __init__(
+        self,
+        observation: Mapping[str, object],
+        features: int = 128,
+        channels: Sequence[int] = (16, 32, 32),
+        hidden: Sequence[int] = (),
+        warmup: int = 1024,
+    ) -> None:
+        super().__init__(observation, features)
+        if warmup < 2:
+            raise ValueError(f"warmup must be at least 2 frames, not {warmup}")
+        self.warmup = int(warmup)
+        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu")
+        self.network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features))).requires_grad_(False)
+        self.moments = RunningMoments(features)
+        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        self.automatic_optimization = False
+
+    def encode(self, batch: Batch) -> Tensor:
+        """See `Encoder.encode`; clipped to 5 standard deviations."""
+        return self.moments.whiten(self.network(batch)).clamp(-5, 5)
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Take in a batch of frames, until there are enough of them."""
+        if self.ready:
+            return
+        self.moments.update(self.network(batch).flatten(0, -2))
+        if self.moments.count >= self.warmup:
+            self.frozen.fill_(True)
+        std = self.moments.std
+        self.log("frames", self.moments.count)
+        self.log("feature_std", std.mean())
+        self.log("dead_features", (std < 1e-6 * math.sqrt(self.features)).float().sum())
+
+    def configure_optimizers(self) -> None:
+        """Nothing here is learned by gradients."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the statistics are complete."""
+        return bool(self.frozen)
+
+    @property
+    def settled(self) -> bool:
+        """Once ready, nothing changes any more."""
+        return self.ready
