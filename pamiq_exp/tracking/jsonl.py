@@ -42,7 +42,9 @@ class JsonlTracker(Tracker):
         self._path = run.folder / "metrics.jsonl"
         if self._path.exists():
             _mend(self._path, run.resumed_step)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        self._descriptor = os.open(
+            self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
+        )
         self._flushed_at = time.monotonic()
 
     def write(self, record: Record) -> None:
