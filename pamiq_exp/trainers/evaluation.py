@@ -1,0 +1,27 @@
+"""Looking at a module without leaving a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def untouched(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the module into evaluation mode, without gradients and with fixed random numbers, and undo it all.
+
+    Submodules that were in evaluation mode before (frozen ones) are so afterwards, and the global random
+    generators go on as if nothing had happened.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        module.eval()
+        try:
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode

@@ -1,0 +1,278 @@
+"""What a module logs while it trains, named and averaged as `lightning.Trainer` would do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.data import extract_batch_size
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+Loggable = Metric | Tensor | int | float
+
+_PER_STEP = (
+    "training_step",
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "optimizer_zero_grad",
+    "on_before_backward",
+    "backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "configure_gradient_clipping",
+    "optimizer_step",
+)
+_PER_EPOCH = ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "validation_step")
+_DEFAULTS = {hook: (True, False) for hook in _PER_STEP} | {hook: (False, True) for hook in _PER_EPOCH}
+"""(on_step, on_epoch) where a call of `self.log` leaves them open; logging anywhere else is an error."""
+
+_REDUCTIONS = {"mean": "mean", "avg": "mean", "sum": "sum", "min": "min", "max": "max"}
+
+
+class _Kind(NamedTuple):
+    on_step: bool
+    on_epoch: bool
+    reduction: str
+    recorded: bool
+
+
+class _Figure:
+    """One name as logged from one hook: the newest value, and what its epoch adds up to."""
+
+    __slots__ = ("kind", "last", "metric", "name", "total", "weight")
+
+    def __init__(self, name: str, kind: _Kind) -> None:
+        self.name = name
+        self.kind = kind
+        self.last: float | None = None
+        self.metric: Metric | None = None
+        self.total: np.floating | None = None  # type: ignore[type-arg]
+        self.weight = 0
+
+    def add(self, value: float, weight: int, precision: type[np.floating]) -> None:  # type: ignore[type-arg]
+        """Take one value. Sums are kept in the precision in which Lightning keeps them, to round alike."""
+        self.last = value
+        if not self.kind.on_epoch:
+            return
+        number = precision(value)
+        if self.kind.reduction == "mean":
+            number = number * weight
+            self.weight += weight
+        if self.total is None:
+            self.total = number
+        elif self.kind.reduction in ("mean", "sum"):
+            self.total = self.total + number
+        else:
+            self.total = min(self.total, number) if self.kind.reduction == "min" else max(self.total, number)
+
+    def of_step(self) -> float | None:
+        if not self.kind.on_step:
+            return None
+        if self.metric is None:
+            return self.last
+        value = self.metric._forward_cache
+        return None if value is None else float(value)
+
+    def of_epoch(self) -> float | None:
+        if not self.kind.on_epoch:
+            return None
+        if self.metric is not None:
+            return float(self.metric.compute())
+        if self.total is None:
+            return None
+        return float(self.total / np.float32(self.weight) if self.kind.reduction == "mean" else self.total)
+
+    def restart(self) -> None:
+        self.total, self.weight = None, 0
+        if self.metric is not None:
+            self.metric.reset()
+            self.metric = None
+
+
+class LogRecorder:
+    """Stands in for `self.log` and `self.log_dict` of a driven module.
+
+    Values on an accelerator are kept there until the batch is over and then fetched in one transfer.
+    Numbers that are no tensors keep the precision of Python.
+    """
+
+    def __init__(self) -> None:
+        self.hook: str | None = None
+        """Name of the module's method under way."""
+        self.values: dict[str, float] = {}
+        """Newest value of every name: what `monitor` of a scheduler refers to."""
+        self._figures: dict[tuple[str, str], _Figure] = {}
+        self._fresh: dict[tuple[str, str], _Figure] = {}
+        self._waiting: list[tuple[_Figure, Tensor, int]] = []
+        self._batch: object = None
+        self._batch_size: int | None = None
+
+    def log(
+        self,
+        name: str,
+        value: Loggable,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., object] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: object = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        metric_attribute: str | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """See `lightning.LightningModule.log`. What concerns progress bars and several devices is ignored."""
+        hook, figure = self._figure(name, logger, on_step, on_epoch, reduce_fx)
+        self._fresh[hook, name] = figure
+        if isinstance(value, Metric):
+            figure.metric = value
+            return
+        weight = self._weight(figure.kind, batch_size)
+        if not isinstance(value, Tensor):
+            figure.add(float(value), weight, np.float32)
+            return
+        if value.numel() != 1:
+            raise ValueError(
+                f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log one number, such as its mean()"
+            )
+        if value.is_cpu:
+            figure.add(value.item(), weight, _precision(value))
+        else:
+            self._waiting.append((figure, value.detach().clone().reshape(()), weight))
+
+    def log_dict(
+        self,
+        dictionary: Mapping[str, Loggable] | MetricCollection,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., object] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: object = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """See `lightning.LightningModule.log_dict`."""
+        if isinstance(dictionary, MetricCollection):
+            items: Iterator[tuple[str, Loggable]] = iter(dictionary.items(keep_base=False, copy_state=False))
+        else:
+            items = iter(dictionary.items())
+        for name, value in items:
+            self.log(
+                name,
+                value,
+                logger=logger,
+                on_step=on_step,
+                on_epoch=on_epoch,
+                reduce_fx=reduce_fx,
+                batch_size=batch_size,
+            )
+
+    def begin_batch(self, batch: object) -> None:
+        """Note the batch: its size weighs the values in the means of an epoch."""
+        self._batch, self._batch_size = batch, None
+
+    def end_batch(self, stepped: bool = True) -> dict[str, float]:
+        """Return what was logged for this step; nothing while gradients are still being gathered."""
+        self._fetch()
+        self._batch = None
+        figures = {}
+        for figure in self._fresh.values():
+            value = figure.of_step()
+            if value is None:
+                continue
+            name = f"{figure.name}_step" if figure.kind.on_epoch else figure.name
+            self.values[figure.name] = self.values[name] = value
+            if figure.kind.recorded:
+                figures[name] = value
+        if not stepped:
+            return {}
+        self._fresh.clear()
+        return figures
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return what the epoch adds up to, and start over."""
+        self._fetch()
+        self._fresh.clear()
+        figures = {}
+        for figure in self._figures.values():
+            value = figure.of_epoch()
+            figure.restart()
+            if value is None:
+                continue
+            name = f"{figure.name}_epoch" if figure.kind.on_step else figure.name
+            self.values[figure.name] = self.values[name] = value
+            if figure.kind.recorded:
+                figures[name] = value
+        return figures
+
+    def _figure(
+        self,
+        name: str,
+        logger: bool | None,
+        on_step: bool | None,
+        on_epoch: bool | None,
+        reduce_fx: str | Callable[..., object],
+    ) -> tuple[str, _Figure]:
+        hook = self.hook
+        default = _DEFAULTS.get(hook) if hook is not None else None
+        if hook is None or default is None:
+            where = f"in {hook}" if hook else "outside of training"
+            raise RuntimeError(f"self.log({name!r}, ...) was called {where}; log from training_step or a batch hook")
+        reduction = reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", "")
+        kind = _Kind(
+            default[0] if on_step is None else on_step,
+            default[1] if on_epoch is None else on_epoch,
+            reduction,
+            logger is not False,
+        )
+        figure = self._figures.get((hook, name))
+        if figure is None:
+            figure = self._figures[hook, name] = _Figure(name, _checked(name, hook, kind))
+        elif figure.kind[:2] != kind[:2] or figure.kind.recorded != kind.recorded:
+            raise ValueError(f"self.log({name!r}, ...) was called twice in {hook} with different arguments")
+        return hook, figure
+
+    def _weight(self, kind: _Kind, batch_size: int | None) -> int:
+        if batch_size is not None:
+            return batch_size
+        if not kind.on_epoch or kind.reduction != "mean" or self._batch is None:
+            return 1
+        if self._batch_size is None:
+            self._batch_size = extract_batch_size(self._batch)
+        return self._batch_size
+
+    def _fetch(self) -> None:
+        """Bring all values that wait on an accelerator over at once."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        numbers = torch.stack([value.double() for _, value, _ in waiting]).tolist()
+        for (figure, value, weight), number in zip(waiting, numbers, strict=True):
+            figure.add(number, weight, _precision(value))
+
+
+def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
+    if not kind.on_step and not kind.on_epoch:
+        raise ValueError(f"self.log({name!r}, on_step=False, on_epoch=False) would never be seen; set one of them")
+    if kind.on_step and hook in _PER_EPOCH and hook != "validation_step":
+        raise ValueError(f"self.log({name!r}, on_step=True) makes no sense in {hook}, which runs once an epoch")
+    if kind.reduction.lower() not in _REDUCTIONS:
+        raise ValueError(
+            f"self.log({name!r}, reduce_fx={kind.reduction!r}): use mean, sum, min or max, or log a torchmetrics.Metric"
+        )
+    return kind._replace(reduction=_REDUCTIONS[kind.reduction.lower()])
+
+
+def _precision(value: Tensor) -> type[np.floating]:  # type: ignore[type-arg]
+    return np.float64 if value.dtype == torch.float64 else np.float32

@@ -1,0 +1,140 @@
+"""The optimizers and schedulers that a module asks for, in every form that Lightning knows."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+_FORMS = (
+    "an optimizer, a list of optimizers, ([optimizers], [schedulers]), "
+    '{"optimizer": ..., "lr_scheduler": ..., "monitor": ...}, or a list of such dicts'
+)
+_SCHEDULER_KEYS = ("scheduler", "name", "interval", "frequency", "reduce_on_plateau", "monitor", "strict")
+
+
+def configured_optimizers(module: LightningModule) -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
+    """Call `configure_optimizers` and return its optimizers and schedulers in their order.
+
+    Raises:
+        TypeError: If it returns something else than Lightning understands.
+        ValueError: If a scheduler lacks its optimizer, its monitor or a known interval, or if automatic
+            optimization is given more or fewer than one optimizer.
+    """
+    address = f"{type(module).__name__}.configure_optimizers()"
+    output: Any = module.configure_optimizers()
+    optimizers, schedulers = _split(output, address)
+    if module.automatic_optimization and len(optimizers) != 1:
+        raise ValueError(
+            f"{address} returned {len(optimizers)} optimizers, but automatic optimization takes exactly one; return one, "
+            "or set self.automatic_optimization = False and step them yourself in training_step"
+        )
+    configs = [_scheduler_config(scheduler, module.automatic_optimization, address) for scheduler in schedulers]
+    for config in configs:
+        if all(config.scheduler.optimizer is not optimizer for optimizer in optimizers):
+            raise ValueError(f"{address} returned a scheduler of an optimizer that it did not return")
+    return optimizers, configs
+
+
+def _split(output: Any, address: str) -> tuple[list[Optimizer], list[Any]]:
+    if output is None:
+        return [], []
+    if isinstance(output, (Optimizer, Mapping)):
+        output = [output]
+    if not isinstance(output, (list, tuple)):
+        raise TypeError(f"{address} returned a {type(output).__name__}; return {_FORMS}")
+    if len(output) == 2 and isinstance(output[0], list):
+        schedulers = output[1] if isinstance(output[1], list) else [output[1]]
+        optimizers = output[0]
+    else:
+        optimizers = [part["optimizer"] if isinstance(part, Mapping) else part for part in output]
+        schedulers = [_with_monitor(part) for part in output if isinstance(part, Mapping) and "lr_scheduler" in part]
+    if not all(isinstance(optimizer, Optimizer) for optimizer in optimizers):
+        kinds = sorted({type(optimizer).__name__ for optimizer in optimizers})
+        raise TypeError(f"{address} returned {kinds} where optimizers belong; return {_FORMS}")
+    return list(optimizers), schedulers
+
+
+def _with_monitor(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The scheduler's settings; beside a bare scheduler the monitor stands in the optimizer's dict."""
+    scheduler = part["lr_scheduler"]
+    if isinstance(scheduler, Mapping):
+        return dict(scheduler)
+    return {"scheduler": scheduler, "monitor": part.get("monitor")}
+
+
+def _scheduler_config(scheduler: Any, automatic: bool, address: str) -> LRSchedulerConfig:
+    settings = dict(scheduler) if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
+    if "scheduler" not in settings:
+        raise ValueError(f'{address}: a scheduler\'s dict needs the key "scheduler"')
+    for key in settings.keys() - set(_SCHEDULER_KEYS):
+        warnings.warn(f"{address}: the scheduler setting {key!r} is unknown and ignored", stacklevel=2)
+        del settings[key]
+    settings.setdefault("reduce_on_plateau", isinstance(settings["scheduler"], ReduceLROnPlateau))
+    config = LRSchedulerConfig(**settings)
+    if config.interval not in ("step", "epoch"):
+        raise ValueError(f'{address}: the interval of a scheduler is "step" or "epoch", not {config.interval!r}')
+    if automatic and config.reduce_on_plateau and config.monitor is None:
+        raise ValueError(f'{address}: a scheduler that watches a plateau needs "monitor", the name of a logged value')
+    return config
+
+
+def step_schedulers(
+    configs: Sequence[LRSchedulerConfig],
+    step: Callable[[Any, float | None], None],
+    interval: str,
+    count: int,
+    plateau: bool,
+    values: Mapping[str, float],
+) -> None:
+    """Step the schedulers that are due.
+
+    Args:
+        configs: All schedulers.
+        step: Called with the scheduler and the monitored value, or None.
+        interval: What just ended: "step" or "epoch".
+        count: How many have ended, counted from 1, for schedulers with a frequency.
+        plateau: Whether it is the turn of those that watch a value, or of the others.
+        values: Newest logged values.
+
+    Raises:
+        ValueError: If a monitored value has not been logged and its scheduler is strict.
+    """
+    for config in configs:
+        if config.reduce_on_plateau is not plateau or config.interval != interval or count % config.frequency:
+            continue
+        if not plateau:
+            step(config.scheduler, None)
+            continue
+        value = values.get(str(config.monitor))
+        if value is not None:
+            step(config.scheduler, value)
+        elif config.strict:
+            raise ValueError(
+                f"the scheduler {type(config.scheduler).__name__} monitors {config.monitor!r}, which was not logged; "
+                f"logged are {sorted(values)}"
+            )
+
+
+def restored(saved: Any, pattern: Any) -> Any:
+    """Return a saved state as the types of `pattern`: tuples and counters come back from files as lists and dicts."""
+    if isinstance(saved, Tensor):
+        return saved.clone()
+    if isinstance(pattern, Counter):
+        return Counter(saved)
+    if isinstance(pattern, tuple):
+        return tuple(saved)
+    if isinstance(saved, Mapping):
+        known = pattern if isinstance(pattern, Mapping) else {}
+        return {key: restored(value, known.get(key)) for key, value in saved.items()}
+    if isinstance(saved, list):
+        known_items = pattern if isinstance(pattern, list) and len(pattern) == len(saved) else [None] * len(saved)
+        return [restored(value, item) for value, item in zip(saved, known_items, strict=True)]
+    return saved

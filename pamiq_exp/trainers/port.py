@@ -1,0 +1,150 @@
+"""What a driven module reaches through `self.fabric`, `self.trainer` and `self.optimizers()`.
+
+Under Fabric alone a LightningModule lacks much of what `lightning.Trainer` gives it: `lr_schedulers`,
+`toggle_optimizer`, hooks around manual steps, counters. The port adds these and hands the rest on to
+Fabric. Both classes vanish when a module is copied, so that a copy for inference is a plain module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from lightning.fabric.loggers import Logger
+
+    from pamiq_exp.trainers.driver import LightningDriver
+
+
+class FabricPort:
+    """Fabric as one module sees it, with the parts of `lightning.Trainer` that modules use."""
+
+    progress_bar_callback = None
+    training = True
+    sanity_checking = False
+
+    def __init__(self, driver: LightningDriver) -> None:
+        self._driver = driver
+
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver.fabric, name)
+
+    @property
+    def lightning_module(self) -> LightningModule:
+        return self._driver.module
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        return self._driver.optimizers
+
+    @property
+    def lr_scheduler_configs(self) -> list[LRSchedulerConfig]:
+        return self._driver.schedulers
+
+    @property
+    def global_step(self) -> int:
+        return self._driver.optimizer_steps
+
+    @property
+    def current_epoch(self) -> int:
+        return self._driver.epochs
+
+    @property
+    def callback_metrics(self) -> Mapping[str, float]:
+        return self._driver.logged.values
+
+    @property
+    def gradient_clip_val(self) -> float | None:
+        return self._driver.gradient_clip
+
+    @property
+    def gradient_clip_algorithm(self) -> str:
+        return self._driver.gradient_clip_algorithm
+
+    @property
+    def accumulate_grad_batches(self) -> int:
+        return self._driver.accumulate_grad_batches
+
+    @property
+    def logger(self) -> Logger | None:
+        return next(iter(self._driver.fabric.loggers), None)
+
+    def backward(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        self._driver.backward(tensor, *args, **kwargs)
+
+    def clip_gradients(
+        self, module: object, optimizer: Optimizer, clip_val: float | None = None, max_norm: float | None = None
+    ) -> None:
+        self._driver.clip_gradients(optimizer, clip_val, max_norm)
+
+    def log_dict(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        self._driver.logged.log_dict(metrics)
+
+
+class DrivenOptimizer(LightningOptimizer):  # type: ignore[misc]
+    """An optimizer as modules get it: its steps pass through the driver."""
+
+    def __init__(self, optimizer: Optimizer, driver: LightningDriver) -> None:
+        super().__init__(optimizer)
+        self._driver = driver
+        self._strategy = driver.port  # only asked for `lightning_module`, by `toggle_model`
+
+    def __deepcopy__(self, memo: dict[int, object]) -> None:
+        return None
+
+    def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
+        result = self._driver.step_optimizer(self.optimizer, closure or _nothing)
+        if not self._driver.module.automatic_optimization:
+            self._driver.optimizer_steps += 1
+        return result
+
+
+def _nothing() -> None:
+    return None
+
+
+class LogPort:
+    """Stands in the place of a module's `log` or `log_dict`; silent in copies of the module."""
+
+    def __init__(self, driver: LightningDriver | None, name: str) -> None:
+        self._driver = driver
+        self._name = name
+
+    def __deepcopy__(self, memo: dict[int, object]) -> LogPort:
+        return LogPort(None, self._name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        if self._driver is not None:
+            getattr(self._driver.logged, self._name)(*args, **kwargs)
+
+
+def attach(driver: LightningDriver) -> None:
+    """Give the driven module its port, its optimizers and its `log`."""
+    optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
+    for module in _lightning_modules(driver.module):
+        module._fabric = module._trainer = driver.port
+        module._fabric_optimizers = optimizers
+    for name in ("log", "log_dict"):
+        vars(driver.module)[name] = LogPort(driver, name)
+
+
+def detach(driver: LightningDriver) -> None:
+    """Undo `attach`."""
+    for module in _lightning_modules(driver.module):
+        module._fabric = module._trainer = None
+        module._fabric_optimizers = []
+    for name in ("log", "log_dict"):
+        vars(driver.module).pop(name, None)
+
+
+def _lightning_modules(module: LightningModule) -> list[LightningModule]:
+    return [part for part in module.modules() if isinstance(part, LightningModule)]
