@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run gives up on it
+
 Mode = Literal["auto", "online", "offline", "disabled"]
 _MODES = ("auto", "online", "offline", "disabled")
 
@@ -80,19 +82,27 @@ class WandbTracker(Tracker):
         run.log({f"media/{item.name}": shown, "environment_step": environment_step})
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
-        if run := self._open():
+        if not (run := self._open()):
+            return
+        try:
             run.summary.update(dict(summary))
             run.finish(exit_code=exit_code)
+        except BaseException:
+            self.give_up()
+            raise
 
     def give_up(self) -> None:
-        """End the W&B service of this process: it does not answer, and would keep the process from ending."""
+        """End the W&B service of this process: one that does not answer would keep the process from ending."""
         with contextlib.suppress(Exception):
             from wandb.sdk import wandb_setup
 
-            connection = wandb_setup.singleton()._connection
-            process = connection._proc._process if connection and connection._proc else None
-            if process is not None:
-                process.kill()
+            setup = wandb_setup.singleton()
+            connection, setup._connection = setup._connection, None
+            os.environ.pop("WANDB_SERVICE", None)
+            if connection is not None and connection._proc is not None:
+                if connection._cleanup is not None:
+                    connection._cleanup()
+                connection._proc._process.kill()
 
     def _open(self) -> wandb.Run | None:
         if self._failed is not None:
@@ -118,17 +128,20 @@ def _open_run(tracker: WandbTracker, info: RunInfo) -> wandb.Run | None:
             return _init(tracker, info, "online")
         except Exception as error:
             _log.warning("W&B cannot be reached (%s): this run is kept offline; `wandb sync` sends it later", error)
+            return _init(tracker, info, "offline", fresh=True)  # the client keeps the id of a failed start in use
     else:
         # Otherwise the client reports its own errors to its makers, and offline means: no network.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     return _init(tracker, info, "offline")
 
 
-def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline"]) -> wandb.Run:
+def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline"], fresh: bool = False) -> wandb.Run:
     import wandb
 
+    run_id, known = _run_id(info.folder, fresh)
     settings = wandb.Settings(
         mode=mode,
+        init_timeout=_INIT_SECONDS,
         silent=True,
         console="off",
         disable_code=True,
@@ -145,8 +158,8 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     run = wandb.init(
         project=tracker.project,
         dir=info.folder,
-        id=_run_id(info.folder),
-        resume="allow",
+        id=run_id,
+        resume="allow" if known else None,  # asking W&B for a run that it cannot have costs a connection
         reinit="create_new",
         name=info.name,
         group=info.group,
@@ -159,15 +172,15 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     return run
 
 
-def _run_id(folder: Path) -> str:
-    """Return the W&B id of this run folder: the same after a resume."""
+def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:
+    """Return the W&B id of this run folder, and whether the folder had it before: the same after a resume."""
     path = folder / "wandb" / "run_id.txt"
-    if path.exists():
-        return path.read_text().strip()
+    if path.exists() and not fresh:
+        return path.read_text().strip(), True
     run_id = uuid.uuid4().hex[:12]
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, run_id + "\n")
-    return run_id
+    return run_id, False
 
 
 def resolve_mode(mode: Mode) -> Literal["online", "offline", "disabled"]:
