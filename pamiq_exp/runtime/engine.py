@@ -126,7 +126,6 @@ class Engine:
                 "turns": self.turns,
                 "deadline_misses": self.deadline_misses,
                 "next_record": self._next_record,
-                "records": self.records.count,
                 "run_seconds": self.clock.run_seconds,
                 "wall_seconds": self.clock.wall_seconds,
             },
@@ -169,7 +168,6 @@ class Engine:
         self.steps, self.turns = runtime["steps"], runtime["turns"]
         self.deadline_misses = runtime["deadline_misses"]
         self._next_record = runtime["next_record"]
-        self.records.count = runtime["records"]
         self.records.environment_step = self.steps
         self.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
         self.publisher.restore(groups["publication"]["version"])
@@ -200,6 +198,8 @@ class Engine:
             self.records.show(observer.media())
         figures |= self._timing()
         self.records.emit("interaction", figures, self.training_steps)
+        if self.records.error is not None:
+            self.control.fail("tracking", self.records.error)
 
     def _timing(self) -> dict[str, float]:
         """Figures that depend on the wall clock; a lockstep run leaves them out, so that its records repeat."""

@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -82,12 +83,13 @@ def launch(
         raise ValueError("trackers need a run folder: pass folder=... to launch")
     with contextlib.ExitStack() as stack:
         if run_folder is not None:
-            stack.enter_context(run_folder.log_file())
+            stack.enter_context(run_folder.logging())
         stack.enter_context(_switch_interval(config.switch_interval))
         stack.enter_context(_torch_threads(config.threads.training))
         _seed_global_generators(derive_seed(seed, "training"))
-        run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
-        info = run_info or run.describe(experiment_name, seed)
+        info = run_info or _describe(run_folder, experiment_name, seed, config)
+        with _manifest(run_folder, info, config):
+            run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
         return run.execute(info, resume_from, resume_partial)
 
 
@@ -124,20 +126,7 @@ class _Run:
         self.engine = Engine(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, records
         )  # fmt: skip
-
-    def describe(self, experiment_name: str, seed: int) -> RunInfo:
-        """What the trackers are told, where the caller has not said it."""
-        folder = self.folder.path if self.folder is not None else Path()
-        config = self.config
-        return RunInfo(
-            folder=folder,
-            name=folder.name or experiment_name,
-            experiment_name=experiment_name,
-            seed=seed,
-            mode=config.mode,
-            max_steps=config.max_steps,
-            max_seconds=config.max_seconds,
-        )
+        self.saver = Saver(self.engine, folder.checkpoints if folder is not None else None)
 
     def execute(self, info: RunInfo, resume_from: Path | None, resume_partial: bool) -> Summary:
         """Set up, run, save, tear down; raise what went wrong on the way."""
@@ -148,36 +137,26 @@ class _Run:
             if resume_from is not None:
                 for difference in self.engine.load(read_checkpoint(resume_from), resume_partial):
                     logger.warning("resumed without a part: %s", difference)
-            saver = Saver(self.engine, self.folder and self.folder.checkpoints)
-            if self.folder is not None and self.writer is not None:
-                if not self.folder.started:
-                    self._write_manifest(self.folder, info)
+                info = replace(info, resumed_step=self.engine.steps)
+            self.saver.start()
+            if self.writer is not None:
                 self.writer.start(info)
             with _signals(self.control):
                 self.clock.start()
-                self._run(saver)
+                self._run()
         except BaseException as error:
             self.control.fail("main", error)
         finally:
             self.clock.pause()
         return self._finish(info, parts)
 
-    def _run(self, saver: Saver) -> None:
+    def _run(self) -> None:
         if isinstance(self.clock, VirtualClock):
-            ended = run_lockstep(self.engine, self.clock, saver)
+            ended = run_lockstep(self.engine, self.clock, self.saver)
         else:
-            ended = run_realtime(self.engine, saver, Watchdog(self.control, self.config.watchdog_seconds))
-        if self.control.failure is None and ended and self.config.checkpoint.at_end:
-            saver.save()
-
-    def _write_manifest(self, folder: RunFolder, info: RunInfo) -> None:
-        folder.start(
-            experiment_name=info.experiment_name,
-            seed=info.seed,
-            config=info.config,
-            threads=asdict(self.config.threads),
-            details={"launcher": asdict(self.config)},
-        )
+            ended = run_realtime(self.engine, self.saver, Watchdog(self.control, self.config.watchdog_seconds))
+        if self.control.failure is None and ended:
+            self.saver.save_at_end()
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
         figures = self._figures()
@@ -186,10 +165,11 @@ class _Run:
         summary = self._summary(info, figures)
         if self.writer is not None:
             self.writer.close(self.control.exit_code, summary)
-            self._attempt(self.writer.check)
+            if self.writer.error is not None:
+                self.control.fail("tracking", self.writer.error)
             summary = self._summary(info, figures)
         if self.folder is not None:
-            self.folder.finish(self.control.stop_state, self.control.exit_code, self.control.stop_reason, summary)
+            self.folder.finish(self.control.stop_state, self.control.stop_reason, summary)
         failure = self.control.failure
         if failure is not None:
             failure.error.add_note(f"(raised in the {failure.thread} thread)")
@@ -208,9 +188,12 @@ class _Run:
         """What the experiment measured, under plain names; nothing after a failure, whose parts may be half done."""
         figures: Summary = {}
         if self.control.failure is None:
-            parts = [self.engine.interaction.agent, *self.engine.interaction.observers.values()]
-            for measure in (part.summary for part in (*parts, *self.engine.trainers.values())):
-                self._attempt(lambda measure=measure: figures.update(measure()))
+            interaction = self.engine.interaction
+            measures = [interaction.agent.summary]
+            measures += [observer.summary for observer in interaction.observers.values()]
+            measures += [trainer.summary for trainer in self.engine.trainers.values()]
+            for measure in measures:
+                self._attempt(partial(_update, figures, measure))
         return figures
 
     def _summary(self, info: RunInfo, figures: Summary) -> Summary:
@@ -232,9 +215,48 @@ class _Run:
             "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
             "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
             "step_milliseconds_max": 1e3 * engine.durations.maximum,
+            "failed_saves": self.saver.failed,
             "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
         }
         return summary | figures
+
+
+def _describe(folder: RunFolder | None, experiment_name: str, seed: int, config: LaunchConfig) -> RunInfo:
+    path = folder.path if folder is not None else Path()
+    return RunInfo(
+        folder=path,
+        name=path.name or experiment_name,
+        experiment_name=experiment_name,
+        seed=seed,
+        mode=config.mode,
+        max_steps=config.max_steps,
+        max_seconds=config.max_seconds,
+    )
+
+
+@contextlib.contextmanager
+def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> Iterator[None]:
+    """Begin the manifest, if the caller has not, and mark the run failed if its parts do not fit together."""
+    if folder is None:
+        yield
+        return
+    if not folder.started:
+        folder.start(
+            experiment_name=info.experiment_name,
+            seed=info.seed,
+            config=info.config,
+            threads=asdict(config.threads),
+            details={"launcher": asdict(config)},
+        )
+    try:
+        yield
+    except BaseException as error:
+        folder.finish("failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _update(figures: Summary, measure: Callable[[], dict[str, float]]) -> None:
+    figures.update(measure())
 
 
 def _seed_global_generators(seed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from threading import Lock
 
 from pamiq_exp.media import Media
 from pamiq_exp.runtime.clock import Clock
@@ -14,24 +13,26 @@ from pamiq_exp.tracking import RecordWriter
 class RecordStream:
     """Adds the axes to figures and hands them to the writer's thread. Any thread may emit.
 
-    Without a writer (a launch without a run folder) records are only counted.
+    Without a writer (a launch without a run folder) they are forgotten.
 
     Attributes:
         environment_step: Environment steps taken; the inference loop keeps it.
-        count: Records emitted since the start of the run, resumed parts included.
     """
 
     def __init__(self, writer: RecordWriter | None, clock: Clock, publisher: Publisher) -> None:
         self.environment_step = 0
-        self.count = 0
         self._writer = writer
         self._clock = clock
         self._publisher = publisher
-        self._lock = Lock()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong in a tracker of ours, if anything did."""
+        return self._writer.error if self._writer is not None else None
 
     def emit(self, source: str, figures: Mapping[str, float], training_step: int) -> None:
         """Write one record: `figures` are named `<source>/<name>` in it. Nothing to say, no record."""
-        if not figures:
+        if not figures or self._writer is None:
             return
         record: dict[str, float | int | str] = {
             "source": source,
@@ -43,10 +44,7 @@ class RecordStream:
         }
         for name, value in figures.items():
             record[f"{source}/{name}"] = value
-        with self._lock:
-            self.count += 1
-            if self._writer is not None:
-                self._writer.put(record)
+        self._writer.put(record)
 
     def show(self, media: Iterable[Media]) -> None:
         """Hand pictures and videos to the writer."""

@@ -43,11 +43,17 @@ class Saver:
         self.saved = 0
         self.failed = 0
         self.last: Path | None = None
-        self._next_step = self._step_after(engine.steps)
-        self._next_time = self._time_after()
+        self._saved_step: int | None = None
+        self._next_step = math.inf
+        self._next_time = math.inf
         self._lock = threading.Lock()
-        if folder is not None:
-            remove_leftovers(folder)
+
+    def start(self) -> None:
+        """Begin to count: once the run stands where it goes on from."""
+        self._next_step = self._step_after(self._engine.steps)
+        self._next_time = self._time_after()
+        if self._folder is not None:
+            remove_leftovers(self._folder)
 
     @property
     def due_by_steps(self) -> bool:
@@ -64,6 +70,11 @@ class Saver:
         if self.due_by_steps or self.seconds_until_due == 0.0:
             self._next_step = self._step_after(self._engine.steps)
             self._next_time = self._time_after()
+            self.save()
+
+    def save_at_end(self) -> None:
+        """Save after the last turn, unless the last save holds it already."""
+        if self._config.at_end and self._saved_step != self._engine.steps:
             self.save()
 
     def save(self) -> Path | None:
@@ -87,6 +98,7 @@ class Saver:
                 return None
             self.saved += 1
             self.last = path
+            self._saved_step = groups["runtime"]["steps"]
             logger.info("saved %s", path)
             return path
 

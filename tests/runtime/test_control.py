@@ -1,0 +1,115 @@
+"""Pausing, asking and stopping, however fast and from whichever thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pamiq_exp.runtime.control import RunControl, Worker
+from pamiq_exp.runtime.watchdog import Watchdog
+
+
+class Stepper(threading.Thread):
+    """A worker whose step is visible from outside."""
+
+    def __init__(self, control: RunControl, seconds: float = 0.0) -> None:
+        super().__init__(daemon=True)
+        self.worker: Worker = control.add_worker("stepper")
+        self.control = control
+        self.seconds = seconds
+        self.stepping = False
+        self.steps = 0
+
+    def run(self) -> None:
+        while self.worker.safe_point():
+            self.stepping = True
+            if self.seconds:
+                time.sleep(self.seconds)
+            self.steps += 1
+            self.stepping = False
+        self.control.remove_worker(self.worker)
+
+
+def test_no_step_runs_while_the_run_reports_paused_however_fast_it_changes() -> None:
+    control = RunControl()
+    steppers = [Stepper(control), Stepper(control, seconds=1e-4)]
+    for stepper in steppers:
+        stepper.start()
+    for _ in range(10_000):
+        assert control.pause(timeout=5.0)
+        assert control.paused
+        before = [stepper.steps for stepper in steppers]
+        assert not any(stepper.stepping for stepper in steppers)
+        assert [stepper.steps for stepper in steppers] == before
+        control.resume()
+    control.stop("stopped", "test")
+    for stepper in steppers:
+        stepper.join(5.0)
+        assert not stepper.is_alive()
+
+
+def test_an_errand_is_done_at_a_safe_point_also_during_a_pause() -> None:
+    control = RunControl()
+    stepper = Stepper(control)
+    stepper.start()
+    for paused in (False, True):
+        if paused:
+            assert control.pause(timeout=5.0)
+        done = threading.Event()
+        during: list[tuple[str, bool]] = []
+
+        def errand(done: threading.Event = done, during: list[tuple[str, bool]] = during) -> None:
+            during.append((threading.current_thread().name, stepper.stepping))
+            done.set()
+
+        stepper.worker.ask(errand)
+        assert done.wait(5.0)
+        assert during == [(stepper.name, False)]
+    assert control.paused
+    control.stop("stopped", "test")
+    stepper.join(5.0)
+    assert not stepper.is_alive()
+
+
+def test_a_dead_worker_blocks_no_pause() -> None:
+    control = RunControl()
+    worker = control.add_worker("dying")
+    threading.Timer(0.1, control.remove_worker, [worker]).start()
+    assert control.pause(timeout=5.0)
+
+
+def test_the_first_stop_names_the_state_and_a_failure_overrules_it() -> None:
+    control = RunControl()
+    control.stop("finished", "steps")
+    control.stop("stopped", "later")
+    assert (control.stop_state, control.stop_reason, control.exit_code) == ("finished", "steps", 0)
+    control.fail("training", ValueError("boom"))
+    control.fail("inference", ValueError("afterwards"))
+    assert control.stop_state == "failed"
+    assert control.exit_code == 1
+    assert control.failure is not None
+    assert control.failure.thread == "training"
+
+
+def test_signals_give_the_exit_codes_of_a_shell() -> None:
+    for name, code in (("SIGTERM", 143), ("SIGINT", 130)):
+        control = RunControl()
+        control.stop_from_signal(name)
+        assert control.exit_code == code
+
+
+def test_a_hanging_worker_is_told_once_with_all_stacks(caplog) -> None:  # type: ignore[no-untyped-def]
+    control = RunControl()
+    worker = control.add_worker("hanging")
+    watchdog = Watchdog(control, seconds=1.0)
+    watchdog.look()
+    assert caplog.text == ""
+    worker.last_sign_of_life -= 2.0
+    watchdog.look()
+    watchdog.look()
+    assert caplog.text.count("the hanging thread has given no sign of life") == 1
+    assert "test_a_hanging_worker_is_told_once" in caplog.text
+    with worker.idle():
+        worker.last_sign_of_life -= 100.0
+        watchdog.look()
+    assert caplog.text.count("no sign of life") == 1

@@ -1,0 +1,315 @@
+"""Whole launches of small parts, in both modes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch, list_checkpoints
+from pamiq_exp.runtime.checkpoints import read_checkpoint
+from pamiq_exp.tracking import Tracker
+from tests.runtime.parts import (
+    CollectingAgent,
+    NoisyWorld,
+    SmallTrainer,
+    launch_small,
+    linear_model,
+)
+
+LOCKSTEP = LaunchConfig(mode="lockstep", max_steps=200, record_every_steps=20)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
+
+
+def final_state(folder: Path) -> dict[str, Any]:
+    groups = read_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
+    groups["runtime"].pop("wall_seconds")
+    return groups
+
+
+def assert_same_state(one: Any, other: Any, address: str = "") -> None:
+    assert type(one) is type(other), address
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), address
+        for key in one:
+            assert_same_state(one[key], other[key], f"{address}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), address
+        for index, (left, right) in enumerate(zip(one, other, strict=True)):
+            assert_same_state(left, right, f"{address}.{index}")
+    elif isinstance(one, (torch.Tensor, np.ndarray)):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other)), address
+    else:
+        assert one == other, address
+
+
+def test_equal_seeds_give_equal_bits_in_lockstep(tmp_path: Path) -> None:
+    summaries = [launch_small(LOCKSTEP, folder=tmp_path / name, seed=5) for name in "ab"]
+    assert records(tmp_path / "a") == records(tmp_path / "b")
+    assert_same_state(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
+    assert summaries[0]["training_steps"] == 60
+    other = launch_small(LOCKSTEP, folder=tmp_path / "c", seed=6)
+    assert other["last_output"] != summaries[0]["last_output"]
+
+
+@pytest.mark.parametrize("cut", [100, 93])
+def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut: int) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    launch_small(LOCKSTEP, folder=whole)
+    launch_small(LaunchConfig(mode="lockstep", max_steps=cut, record_every_steps=20), folder=parts)
+    checkpoint = list_checkpoints(parts / "checkpoints")[-1]
+    # The parts of the second process are built from other seeds: all that matters must come from the save.
+    summary = launch_small(
+        LOCKSTEP,
+        folder=parts,
+        seed=99,
+        world=NoisyWorld(seed=98),
+        agent=CollectingAgent(seed=97),
+        model=linear_model(96),
+        trainer=SmallTrainer(seed=95),
+        resume_from=checkpoint,
+    )
+    assert records(parts) == records(whole)
+    assert_same_state(final_state(parts), final_state(whole))
+    assert summary["steps"] == 200
+
+
+def test_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    launch_small(LOCKSTEP, folder=whole)
+    config = LaunchConfig(
+        mode="lockstep",
+        max_steps=150,
+        record_every_steps=20,
+        checkpoint=CheckpointConfig(every_steps=100, at_end=False),
+    )
+    launch_small(config, folder=parts)
+    (checkpoint,) = list_checkpoints(parts / "checkpoints")
+    launch_small(LOCKSTEP, folder=parts, resume_from=checkpoint)
+    assert records(parts) == records(whole)
+
+
+def test_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: Path) -> None:
+    launch_small(LOCKSTEP, folder=tmp_path)
+    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
+
+    class WithMemory(CollectingAgent):
+        def __init__(self) -> None:
+            super().__init__()
+            self.extra = np.random.default_rng(0)
+
+    longer = LaunchConfig(mode="lockstep", max_steps=220)
+    with pytest.raises(
+        CheckpointError, match=r"(?s)interaction part agent\.extra is not in the checkpoint.*resume\.partial"
+    ):
+        launch_small(longer, agent=WithMemory(), resume_from=checkpoint)
+    summary = launch_small(longer, agent=WithMemory(), resume_from=checkpoint, resume_partial=True)
+    assert summary["steps"] == 220
+
+
+def test_the_summary_holds_what_is_promised(tmp_path: Path) -> None:
+    summary = launch_small(LOCKSTEP, folder=tmp_path, experiment_name="small", seed=3)
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert written == summary
+    expected = {"experiment_name": "small", "seed": 3, "state": "finished", "steps": 200, "dropped": 0}
+    assert written.items() >= expected.items()
+    assert {"wall_seconds", "steps_per_second", "training_steps", "deadline_misses", "model_version"} <= written.keys()
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "finished"
+    for record in records(tmp_path):
+        assert {"source", "environment_step", "run_seconds", "model_version", "training_step"} <= record.keys()
+
+
+def test_a_launch_without_folder_models_or_trainers_just_runs() -> None:
+    from pamiq_exp.interaction import Interaction
+
+    world = NoisyWorld()
+    summary = launch(
+        Interaction(CollectingAgent(model=None, buffer=None), world), config=LaunchConfig(mode="lockstep", max_steps=10)
+    )
+    assert summary["steps"] == world.step_number == 10
+    assert world.calls == ["setup", "teardown"]
+
+
+def test_the_world_goes_on_while_training_stands_still() -> None:
+    world_reached, release = threading.Event(), threading.Event()
+
+    def wait_for_world(batch: int) -> None:
+        # The round ends only when the world has taken 50 further turns: if it waited for training, neither would.
+        assert world_reached.wait(30.0)
+
+    def count(step: int) -> None:
+        if step >= 60:
+            world_reached.set()
+        if step >= 80:
+            release.set()
+
+    agent = CollectingAgent()
+    summary = launch_small(
+        LaunchConfig(max_steps=100, training_nice=0),
+        world=NoisyWorld(hook=count),
+        agent=agent,
+        trainer=SmallTrainer(hook=wait_for_world),
+        interval=0.002,
+    )
+    assert summary["steps"] == 100
+    assert world_reached.is_set()
+    assert agent.versions == sorted(agent.versions)
+
+
+def test_realtime_trains_publishes_and_keeps_the_rate(tmp_path: Path) -> None:
+    summary = launch_small(LaunchConfig(max_steps=200, time_scale=2.0), interval=0.01, folder=tmp_path)
+    assert summary["training_steps"] > 0
+    assert summary["model_version"] == summary["training_steps"] // 3
+    assert 0.95 < float(summary["wall_seconds"]) < 3.0
+    last = records(tmp_path)[-1]
+    assert last["run_seconds"] == pytest.approx(2 * float(summary["wall_seconds"]), rel=0.2)
+
+
+def test_max_seconds_ends_a_run() -> None:
+    summary = launch_small(LaunchConfig(max_seconds=0.3), interval=0.01)
+    assert 0.3 <= float(summary["wall_seconds"]) < 2.0
+    assert summary["reason"] == "0.3 seconds are over (launcher.max_seconds)"
+
+
+class BrokenError(Exception):
+    pass
+
+
+def break_at(number: int, error: BaseException) -> Any:
+    def hook(count: int) -> None:
+        if count >= number:
+            raise error
+
+    return hook
+
+
+class BrokenTracker(Tracker):
+    def write(self, record: Any) -> None:
+        raise BrokenError("tracker")
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "realtime"])
+@pytest.mark.parametrize("error", [BrokenError("boom"), SystemExit(3), KeyboardInterrupt("user code")])
+@pytest.mark.parametrize("place", ["environment", "trainer"])
+def test_an_exception_in_any_thread_ends_the_run_and_is_raised(
+    tmp_path: Path, mode: Any, error: BaseException, place: str
+) -> None:
+    world = NoisyWorld(hook=break_at(50, error) if place == "environment" else None)
+    trainer = SmallTrainer(hook=break_at(6, error) if place == "trainer" else None)
+    config = LaunchConfig(mode=mode, max_steps=100_000, checkpoint=CheckpointConfig(every_steps=20))
+    with pytest.raises(type(error)) as caught:
+        launch_small(config, world=world, trainer=trainer, folder=tmp_path, interval=0.001)
+    thread = {"lockstep": "lockstep", "realtime": "inference" if place == "environment" else "training"}[mode]
+    assert f"(raised in the {thread} thread)" in caught.value.__notes__
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["state"] == "failed"
+    assert type(error).__name__ in manifest["reason"]
+    assert json.loads((tmp_path / "summary.json").read_text())["state"] == "failed"
+    for checkpoint in list_checkpoints(tmp_path / "checkpoints"):
+        assert read_checkpoint(checkpoint)["runtime"]["steps"] % 20 == 0 or mode == "realtime"
+    assert world.calls[-1] == "teardown"
+    if place == "environment":
+        assert world.step_number == 50
+
+
+def test_a_bug_in_a_tracker_is_not_swallowed(tmp_path: Path) -> None:
+    with pytest.raises(BrokenError, match="tracker"):
+        launch_small(LOCKSTEP, folder=tmp_path, trackers={"broken": BrokenTracker()})
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
+    assert len(records(tmp_path)) > 0
+
+
+def test_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path) -> None:
+    class Unready(NoisyWorld):
+        def setup(self) -> None:
+            raise BrokenError("no camera")
+
+    with pytest.raises(BrokenError, match="no camera"):
+        launch_small(LOCKSTEP, world=Unready(), folder=tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
+
+
+def test_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def make_unwritable(step: int) -> None:
+        if step == 100:
+            for path in list_checkpoints(tmp_path / "checkpoints"):
+                path.rename(tmp_path / path.name)
+            (tmp_path / "checkpoints").rmdir()
+            (tmp_path / "checkpoints").write_text("a file where the folder was")
+
+    config = LaunchConfig(mode="lockstep", max_steps=200, checkpoint=CheckpointConfig(every_steps=50))
+    with caplog.at_level(logging.ERROR):
+        summary = launch_small(config, world=NoisyWorld(hook=make_unwritable), folder=tmp_path)
+    assert summary["state"] == "finished"
+    assert "could not save at step 100" in caplog.text
+    assert summary["failed_saves"] == 4, "at steps 100, 150 and 200, and the try at the end"
+
+
+def test_settings_of_the_process_are_restored() -> None:
+    before = (sys.getswitchinterval(), torch.get_num_threads(), signal.getsignal(signal.SIGTERM))
+    config = LaunchConfig(mode="lockstep", max_steps=5, switch_interval=0.0003, threads=ThreadConfig(training=1))
+    seen = []
+    launch_small(config, world=NoisyWorld(hook=lambda step: seen.append(sys.getswitchinterval())))
+    assert seen[0] == pytest.approx(0.0003)
+    assert (sys.getswitchinterval(), torch.get_num_threads(), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mode", "fast"), ("max_steps", 0), ("time_scale", -1.0), ("training_nice", 20), ("on_nonfinite", "ignore")],
+)
+def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"launcher.{field} must"):
+        LaunchConfig(**{field: value})
+
+
+@pytest.mark.parametrize(("device", "message"), [("gpu", "must be one of cpu"), ("cuda:99", "no such device|has only")])
+def test_a_wrong_device_is_refused_with_the_usable_ones(device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        launch_small(LaunchConfig(mode="lockstep", max_steps=1, device=device))
+
+
+SIGNALLED = """
+import sys
+from pathlib import Path
+from pamiq_exp.runtime import LaunchConfig
+from tests.runtime.parts import NoisyWorld, launch_small
+def tell(step):
+    if step == 30:
+        print("running", flush=True)
+config = LaunchConfig(mode=sys.argv[2])
+summary = launch_small(config, world=NoisyWorld(hook=tell), folder=Path(sys.argv[1]), interval=0.005)
+print(summary["state"], summary["reason"])
+"""
+
+
+@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_saves_and_stops(tmp_path: Path, mode: str, name: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SIGNALLED, str(tmp_path), mode], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.Signals[name])
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert output == f"stopped {name}\n"
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "stopped"
+    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
+    assert read_checkpoint(checkpoint)["runtime"]["steps"] >= 30

@@ -1,0 +1,167 @@
+"""What inference sees of training: whole publications, never a mixture, and never a wait."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from lightning import LightningModule
+from torch import nn
+
+from pamiq_exp.runtime import Publisher
+from tests.runtime.parts import LinearModel, linear_model
+
+
+class Constant(LightningModule):
+    """One large parameter, so that a copy takes a while and a torn one would show."""
+
+    def __init__(self, size: int = 200_000) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(size))
+
+    def forward(self) -> tuple[float, float]:
+        return self.value.min().item(), self.value.max().item()
+
+
+class Encoder(LightningModule):
+    """Only its target is for inference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.online, self.target = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def inference_module(self) -> nn.Module:
+        return self.target
+
+
+def test_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
+    model = linear_model().train()
+    port = Publisher({"linear": model}).ports()["linear"]
+    x = torch.ones(1, 3)
+    assert not port.module.training
+    assert torch.equal(port(x), port(x))
+    assert not port(x).requires_grad
+    assert model.training
+
+
+def test_outputs_can_be_fed_to_autograd_later() -> None:
+    port = Publisher({"linear": linear_model()}).ports()["linear"]
+    weight = torch.ones(3, requires_grad=True)
+    (port(torch.ones(1, 3)) * weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_parameters_and_rebound_buffers_appear_only_when_published() -> None:
+    model = linear_model()
+    publisher = Publisher({"linear": model})
+    port = publisher.ports()["linear"]
+    identities = [id(parameter) for parameter in model.parameters()]
+    before = port(torch.ones(1, 3))
+    with torch.no_grad():
+        model.layer.weight.add_(1.0)
+    model.mean = torch.full((3,), 5.0)
+    assert torch.equal(port(torch.ones(1, 3)), before)
+    assert publisher.publish(["linear"]) == 1
+    assert torch.equal(port(torch.ones(1, 3)), model.eval()(torch.ones(1, 3)))
+    assert [id(parameter) for parameter in model.parameters()] == identities
+
+
+def test_integer_buffers_keep_their_type() -> None:
+    class Normalised(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+    model = Normalised()
+    publisher = Publisher({"norm": model})
+    model.norm(torch.randn(8, 3))
+    publisher.publish(["norm"])
+    counter = publisher.ports()["norm"].module.norm.num_batches_tracked
+    assert counter.dtype == torch.int64
+    assert counter.item() == 1
+
+
+def test_only_the_part_for_inference_is_replicated() -> None:
+    model = Encoder()
+    port = Publisher({"encoder": model}).ports()["encoder"]
+    assert isinstance(port.module, nn.Linear)
+    assert torch.equal(port(torch.ones(2)), model.target(torch.ones(2)))
+
+
+def test_an_inference_part_that_is_no_module_is_refused() -> None:
+    class Wrong(LightningModule):
+        def inference_module(self) -> str:
+            return "target"
+
+    with pytest.raises(TypeError, match=r"Wrong\.inference_module"):
+        Publisher({"wrong": Wrong()})
+
+
+def test_a_step_keeps_the_version_it_began_with() -> None:
+    models = {"a": linear_model(), "b": linear_model()}
+    publisher = Publisher(models)
+    ports = publisher.ports()
+    publisher.begin_step()
+    first = ports["a"].module
+    publisher.publish(["a", "b"])
+    assert ports["a"].module is first
+    assert ports["a"].version == ports["b"].version == 0
+    publisher.end_step()
+    assert ports["a"].version == ports["b"].version == 1
+
+
+def test_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
+    publisher = Publisher({"a": linear_model()})
+    publisher.begin_step()
+    publisher.publish(["a"])
+    second = threading.Thread(target=publisher.publish, args=(["a"],))
+    second.start()
+    second.join(0.2)
+    assert second.is_alive(), "the second publication would write the replica that the step still reads"
+    assert publisher.version == 1
+    publisher.end_step()
+    second.join(5.0)
+    assert not second.is_alive()
+    assert publisher.version == 2
+
+
+def test_a_step_never_sees_a_torn_or_mixed_publication() -> None:
+    models = {"a": Constant(), "b": Constant()}
+    publisher = Publisher(models)
+    ports = publisher.ports()
+    done = threading.Event()
+
+    def train() -> None:
+        for number in range(1, 301):
+            with torch.no_grad():
+                for model in models.values():
+                    model.value.fill_(number)
+            publisher.publish(models)
+        done.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    seen = set()
+    while not done.is_set():
+        publisher.begin_step()
+        version = ports["a"].version
+        values = {*ports["a"](), *ports["b"]()}
+        assert values == {float(version)}
+        assert ports["b"].version == version
+        publisher.end_step()
+        seen.add(version)
+    thread.join()
+    assert len(seen) > 1
+
+
+def test_a_resumed_run_goes_on_with_its_version() -> None:
+    model: LinearModel = linear_model()
+    publisher = Publisher({"linear": model})
+    with torch.no_grad():
+        model.layer.bias.fill_(2.0)
+    publisher.restore(17)
+    port = publisher.ports()["linear"]
+    assert port.version == 17
+    assert torch.equal(port.module.layer.bias, model.layer.bias)
+    assert publisher.publish(["linear"]) == 18
