@@ -1,0 +1,34 @@
+"""The command line.
+
+A first word without `=` or `-` is a command, and a module of this folder; without one it is `run`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+__all__ = ["command_names", "main"]
+
+
+def command_names() -> list[str]:
+    """Return the commands there are, without importing any."""
+    return sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if module.name[0] != "_")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status: 0, or 1 for a run that failed, or 2 for a wrong request."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = "run"
+    if words and not words[0].startswith("-") and "=" not in words[0]:
+        command = words.pop(0)
+    if command not in command_names():
+        from pamiq_exp.config.problems import nearest
+
+        remedy = nearest(command, command_names(), listing="commands")
+        print(f"there is no command '{command}'\n    {remedy}", file=sys.stderr)
+        return 2
+    return int(import_module(f"pamiq_exp.cli.{command}").main(words))

@@ -1,0 +1,82 @@
+"""What the commands share in reading their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import __version__ as hydra_version
+from hydra._internal.utils import get_args_parser
+
+import pamiq_exp
+from pamiq_exp.config import AllowList, ConfigError, Problem, Source
+
+ALLOW_FLAG = "--allow"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command line in Hydra's grammar, taken apart.
+
+    Attributes:
+        arguments: What Hydra is to see: everything but our own flags.
+        flags: Hydra's flags.
+        allow: What configs may name.
+        source: Where configs come from.
+    """
+
+    arguments: list[str]
+    flags: argparse.Namespace
+    allow: AllowList
+    source: Source
+
+    @property
+    def overrides(self) -> list[str]:
+        """The `key=value` words."""
+        return list(self.flags.overrides)
+
+
+def read_request(words: Sequence[str]) -> Request:
+    """Take a command line apart. Raises ConfigError, or SystemExit for a flag that does not exist."""
+    allow, arguments = take_allowed(words)
+    if "--version" in arguments:
+        print(f"pamiq_exp {pamiq_exp.__version__} (Hydra {hydra_version})")
+        raise SystemExit(0)
+    parser = get_args_parser()
+    parser.prog = "python -m pamiq_exp"
+    flags = parser.parse_args(arguments)
+    if flags.experimental_rerun is not None:
+        message = "is not offered: it would read a pickle, which can run code"
+        raise ConfigError(Problem("--experimental-rerun", message, "run the overrides in overrides.yaml again"))
+    if flags.config_path is not None and not Path(flags.config_path).is_absolute():
+        remedy = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
+        raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", remedy))
+    source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
+    return Request(arguments, flags, allow, source)
+
+
+def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
+    """Take `--allow PREFIX` out of a command line. Raises ConfigError for a prefix that is no name."""
+    rest: list[str] = []
+    prefixes: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        if flag == ALLOW_FLAG:
+            prefixes.append(value if equals else next(remaining, ""))
+        else:
+            rest.append(word)
+    try:
+        if "" in prefixes:
+            raise ValueError("--allow needs the name of a package")
+        return AllowList.of_user(prefixes), rest
+    except ValueError as error:
+        raise ConfigError(Problem(ALLOW_FLAG, str(error), "for example --allow my_package")) from error
+
+
+def tell(error: ConfigError, *, heading: str = "this config cannot be run") -> None:
+    """Print the problems of a config."""
+    print(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()), file=sys.stderr)

@@ -1,0 +1,163 @@
+"""One run, from its composed config to its exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.cli._arguments import tell
+from pamiq_exp.config import AllowList, ConfigError, Experiment, build_experiment, derived_seeds
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is.
+
+    Attributes:
+        config: The composed config.
+        folder: Its run folder.
+        overrides: What the user typed.
+        allow: What the config may name.
+        group: The sweep it belongs to.
+        resume_from: A checkpoint to go on from.
+    """
+
+    config: DictConfig
+    folder: Path
+    overrides: Sequence[str]
+    allow: AllowList
+    group: str | None = None
+    resume_from: Path | None = None
+
+
+def run_job(job: Job) -> int:
+    """Build and launch an experiment; tell what went wrong, and return the exit status."""
+    from pamiq_exp.tracking import RunFolder, RunFolderError
+
+    try:
+        folder = RunFolder(job.folder)
+    except RunFolderError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if job.resume_from is None and (folder.path / "manifest.json").exists():
+        print(f"{folder.path} holds a run already: go on with it (resume), or choose another folder", file=sys.stderr)
+        return 2
+    _find_trusted_packages(job.allow)
+    try:
+        return _launch(job, folder)
+    except ConfigError as error:
+        _keep_traceback(folder, error)
+        _mark_failed(folder, error)
+        tell(error)
+        return 2
+    except KeyboardInterrupt as error:
+        _mark_failed(folder, error)
+        print("\ninterrupted before the run began", file=sys.stderr)
+        return 130
+    except Exception as error:
+        _keep_traceback(folder, error)
+        _mark_failed(folder, error)
+        _tell_crash(error, folder.path)
+        return 1
+
+
+def _launch(job: Job, folder: Any) -> int:
+    from pamiq_exp.runtime import launch
+    from pamiq_exp.tracking import RunInfo, mask_secrets
+
+    folder.write_config(_unresolved(job.config), job.overrides)
+    with folder.log_file():
+        experiment = build_experiment(job.config, job.allow)
+    folder.write_config(experiment.config, job.overrides)
+    folder.start(
+        experiment_name=experiment.name,
+        seed=experiment.seed,
+        config=experiment.config,
+        threads=asdict(experiment.launch_config.threads),
+        details={
+            "overrides": list(job.overrides),
+            "allowed": list(job.allow.trusted),
+            "derived_seeds": derived_seeds(experiment.config),
+        },
+    )
+    info = RunInfo(
+        folder=folder.path,
+        name=f"{job.group}_{folder.path.name}" if job.group else folder.path.name,
+        experiment_name=experiment.name,
+        seed=experiment.seed,
+        group=job.group,
+        config=mask_secrets(experiment.config),
+        mode=experiment.launch_config.mode,
+        max_steps=experiment.launch_config.max_steps,
+        max_seconds=experiment.launch_config.max_seconds,
+    )
+    summary = launch(
+        experiment.interaction,
+        experiment.models,
+        experiment.buffers,
+        experiment.trainers,
+        experiment.launch_config,
+        experiment_name=experiment.name,
+        seed=experiment.seed,
+        folder=folder,
+        trackers=experiment.trackers,
+        run_info=info,
+        resume_from=job.resume_from,
+    )
+    _tell_end(experiment, summary, folder.path)
+    return int(folder.read_manifest().get("exit_code") or 0)
+
+
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    """The config as composed: what is left of a run whose parts could not even be built."""
+    tree = OmegaConf.to_container(config, resolve=False)
+    return {str(key): value for key, value in tree.items() if key != "hydra"} if isinstance(tree, dict) else {}
+
+
+def _find_trusted_packages(allow: AllowList) -> None:
+    """Let the user's own package be found in the current folder, after everything that is installed.
+
+    Hydra has looked for its plugins by now, and a package of the same name never hides an installed one.
+    """
+    here = os.getcwd()
+    if allow.trusted and here not in sys.path:
+        sys.path.append(here)
+
+
+def _keep_traceback(folder: Any, error: BaseException) -> None:
+    with suppress(OSError), folder.log_file():
+        logger.error("the run failed", exc_info=error)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        traceback.print_exception(error)
+
+
+def _mark_failed(folder: Any, error: BaseException) -> None:
+    """Set the state of a run that ended before the launcher could."""
+    with suppress(OSError):
+        if folder.read_manifest().get("state") == "running":
+            folder.finish("failed", 1, str(error) or type(error).__name__)
+
+
+def _tell_crash(error: BaseException, folder: Path) -> None:
+    notes = " ".join(getattr(error, "__notes__", []))
+    lines = [f"the run failed: {type(error).__name__}: {error} {notes}".rstrip()]
+    lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Path) -> None:
+    """Say where the results are, unless a tracker has shown it already."""
+    if "terminal" not in experiment.trackers:
+        steps, state = summary.get("steps"), summary.get("state")
+        print(f"{experiment.name}: {state} after {steps} steps, results in {folder}")

@@ -1,0 +1,120 @@
+"""Which classes and functions a config may name in `_target_`.
+
+A config is data: it chooses among parts that are allowed. A name is checked twice, as text before anything is
+imported, and as the object it turned out to be: an alias inside an allowed module leads nowhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+
+ENVIRONMENT_VARIABLE = "PAMIQ_EXP_ALLOW"
+ENTRY_POINT_GROUP = "pamiq_exp.targets"
+
+ROOMS = (
+    "agents",
+    "buffers",
+    "environments",
+    "interaction",
+    "metrics",
+    "models",
+    "rewards",
+    "tracking",
+    "trainers",
+)
+"""Folders of this package whose classes are parts of experiments."""
+
+THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "torch.nn": frozenset({"torch.nn.modules.module.Module"}),
+    "torch.optim": frozenset({"torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"}),
+    "lightning.pytorch.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
+    "lightning.fabric.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
+}
+"""Modules of other packages, and the base classes that a class found in them must have."""
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def is_dotted_name(text: object) -> bool:
+    """Whether `text` could be the address of a Python object."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+def _below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def _identity(found: object) -> str:
+    return f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """The targets that configs may name: this package's parts, chosen others, and what the user trusts.
+
+    Args:
+        trusted: Prefixes of the user's own packages; everything below them may run.
+    """
+
+    trusted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for prefix in self.trusted:
+            if not is_dotted_name(prefix):
+                raise ValueError(f"cannot allow {prefix!r}: give the name of a package or module, such as my_package")
+
+    @classmethod
+    def of_user(cls, prefixes: Iterable[str] = ()) -> AllowList:
+        """Return the list of this user: `prefixes`, the variable PAMIQ_EXP_ALLOW, and installed entry points.
+
+        The variable holds prefixes with commas between them; a package announces itself by an entry point of the
+        group `pamiq_exp.targets` whose value is its name. Raises ValueError for what is no dotted name.
+        """
+        from_variable = os.environ.get(ENVIRONMENT_VARIABLE, "").split(",")
+        from_packages = [point.value for point in entry_points(group=ENTRY_POINT_GROUP)]
+        given = [prefix.strip().removesuffix(".*") for prefix in (*prefixes, *from_variable, *from_packages)]
+        return cls(tuple(dict.fromkeys(prefix for prefix in given if prefix)))
+
+    def permits_name(self, target: str) -> bool:
+        """Whether this name may be imported at all."""
+        prefixes = (*self.trusted, *(f"pamiq_exp.{room}" for room in ROOMS), *THIRD_PARTY)
+        return is_dotted_name(target) and any(_below(target, prefix) for prefix in prefixes)
+
+    def permits_object(self, found: object) -> bool:
+        """Whether the object that a permitted name led to may be called."""
+        if not (inspect.isclass(found) or inspect.isroutine(found)):
+            return False
+        home = _identity(found)
+        if any(_below(home, prefix) for prefix in self.trusted):
+            return True
+        if any(_below(home, f"pamiq_exp.{room}") for room in ROOMS):
+            return inspect.isclass(found) or _is_public(found)
+        if not inspect.isclass(found):
+            return False
+        bases = {_identity(base) for base in found.__mro__}
+        return any(_below(home, prefix) and not bases.isdisjoint(required) for prefix, required in THIRD_PARTY.items())
+
+    def remedy(self, target: str) -> str:
+        """Return what to do when `target` is refused."""
+        package = target.split(".", maxsplit=1)[0]
+        if package in sys.stdlib_module_names:
+            return "Python's own functions are not for configs"
+        if package in ("pamiq_exp", "torch", "lightning"):
+            rooms = ", ".join(f"pamiq_exp.{room}" for room in ROOMS)
+            return f"allowed are the classes of {rooms}, torch.nn, torch.optim and Lightning's loggers"
+        return f"if you trust the package, allow it: --allow {package} (or {ENVIRONMENT_VARIABLE}={package})"
+
+
+def _is_public(function: object) -> bool:
+    """Whether a function of this package is a public name of its room; helpers are not for configs."""
+    _, room, *_ = str(getattr(function, "__module__", "")).split(".")
+    public = import_module(f"pamiq_exp.{room}")
+    name = getattr(function, "__name__", "")
+    return name in getattr(public, "__all__", ()) and getattr(public, name) is function

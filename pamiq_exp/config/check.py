@@ -1,0 +1,150 @@
+"""What can be said of a config before anything in it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.build import Builder, join, target_nodes
+from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.schema import read_dataclass
+from pamiq_exp.config.targets import name_problem
+
+PARTS = ("models", "buffers", "trainers", "metrics", "tracking")
+"""Top-level nodes that hold parts by name. A part set to null is left out."""
+
+TOP_LEVEL = (
+    "environment",
+    "experiment_name",
+    "interaction",
+    "launcher",
+    "paths",
+    "seed",
+    "shared",
+    "spaces",
+    *PARTS,
+)
+"""All top-level keys. `shared` is free for values that several parts interpolate."""
+
+
+def check_names(config: DictConfig, allow: AllowList) -> list[Problem]:
+    """Return what is wrong with a composed config as far as that shows without importing any of its parts."""
+    tree = _tree(config)
+    problems = [
+        Problem(key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are"))
+        for key in map(str, tree)
+        if key not in TOP_LEVEL
+    ]
+    problems += _root_problems(tree)
+    if "launcher" not in tree:
+        problems.append(Problem("launcher", "is not set", "choose one: launcher=realtime"))
+    for name in PARTS:
+        problems += _part_problems(tree.get(name) or {}, name)
+    problems += [
+        Problem(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
+        for key in _missing_keys(tree)
+        if key != "spaces"
+    ]
+    named = (name_problem(node["_target_"], key, allow) for key, node in target_nodes(tree))
+    return problems + [problem for problem in named if problem is not None]
+
+
+def check_parts(config: DictConfig, allow: AllowList) -> list[Problem]:
+    """Return what is wrong with the targets of a config and with their arguments, and with `launcher`.
+
+    Imports what the config names. Call it when `check_names` has found nothing.
+    """
+    tree = _tree(config)
+    builder = Builder(allow)
+    problems: list[Problem] = []
+    for name in ("environment", "interaction", *PARTS):
+        given = ("environment", "observers") if name == "interaction" else ()
+        problems += builder.problems(tree.get(name), name, given)
+    return problems + _launcher_problems(config)
+
+
+def _launcher_problems(config: DictConfig) -> list[Problem]:
+    from pamiq_exp.runtime import LaunchConfig
+    from pamiq_exp.runtime.device import make_fabric
+
+    try:
+        settings = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
+    except ConfigError as error:
+        return error.problems
+    try:
+        make_fabric(settings.device, settings.precision)
+    except ValueError as error:
+        return [Problem("", str(error))]
+    return []
+
+
+def resolved(config: DictConfig, key: str) -> Any:
+    """Return the plain data at `key`, with interpolations replaced by what they point at.
+
+    Raises:
+        ConfigError: If one points nowhere.
+    """
+    try:
+        node = OmegaConf.select(config, key)
+        return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    except OmegaConfBaseException as error:
+        where = str(error.full_key or key)
+        where = where if where.startswith(key) else join(key, where)
+        raise ConfigError(Problem(where, str(error).splitlines()[0], "mend what stands in ${...}")) from error
+
+
+def _tree(config: DictConfig) -> dict[str, Any]:
+    tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
+    assert isinstance(tree, dict)
+    tree.pop("hydra", None)
+    return {str(key): value for key, value in tree.items()}
+
+
+def _root_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    seed = tree.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        yield Problem("seed", f"expected a whole number, not {seed!r}")
+    if not isinstance(tree.get("experiment_name"), str):
+        yield Problem("experiment_name", f"expected a name, not {tree.get('experiment_name')!r}")
+    for name in ("environment", "interaction"):
+        node = tree.get(name)
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            yield Problem(name, "is not set", f"choose one: {name}=NAME, or an experiment that does: experiment=NAME")
+    interaction = tree.get("interaction")
+    if isinstance(interaction, Mapping):
+        if interaction.get("environment", "${environment}") != "${environment}":
+            remedy = "describe the environment in the node `environment`; wrappers too"
+            yield Problem("interaction.environment", "must be ${environment}", remedy)
+        if "observers" in interaction:
+            yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
+
+
+def _missing_keys(node: object, key: str = "") -> Iterator[str]:
+    if node == "???":
+        yield key
+    elif isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _missing_keys(value, join(key, name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _missing_keys(value, join(key, index))
+
+
+def _part_problems(parts: object, name: str) -> Iterator[Problem]:
+    if not isinstance(parts, Mapping):
+        yield Problem(name, f"expected parts by name, not {parts!r}")
+        return
+    for part, node in parts.items():
+        if node is None or isinstance(node, str) or (isinstance(node, Mapping) and "_target_" in node):
+            continue
+        remedy = f"this config has no such part, only values for it; parts there are: {_with_target(parts)}"
+        yield Problem(join(name, part), "has no _target_", remedy)
+
+
+def _with_target(parts: Mapping[str, object]) -> str:
+    found = [str(part) for part, node in parts.items() if isinstance(node, Mapping) and "_target_" in node]
+    return ", ".join(found) or "none"

@@ -1,0 +1,222 @@
+"""From the command line to one config tree, or to a clear account of why there is none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.resolvers import register_resolvers
+
+VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+MOST_VARIANTS = 50
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / f"{CONFIG_NAME}.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where configs come from.
+
+    Attributes:
+        name: The primary config, without `.yaml`.
+        folder: The user's own config folder, searched after the shipped one.
+        main: What replaces the shipped folder, if anything.
+    """
+
+    name: str = CONFIG_NAME
+    folder: str | None = None
+    main: str | None = None
+
+
+def compose_config(overrides: Sequence[str], source: Source = Source()) -> DictConfig:
+    """Compose one run's config, with Hydra's own node at `hydra`. Nothing is imported, built or written for it.
+
+    Raises:
+        ConfigError: With every override that names nothing.
+    """
+    register_resolvers()
+    parsed = _parse(overrides)
+    if source.folder is not None and not Path(source.folder).is_dir():
+        message = f"the config folder {source.folder} does not exist"
+        raise ConfigError(
+            Problem("--config-dir", message, "name a folder that holds experiment/NAME.yaml and the like")
+        )
+    own = [] if source.folder is None else [f"hydra.searchpath=[file://{Path(source.folder).resolve()}]"]
+    main = str(Path(source.main).resolve() if source.main else config_folder())
+    with initialize_config_dir(version_base=VERSION_BASE, config_dir=main, job_name="pamiq_exp"):
+        try:
+            return compose(source.name, [*overrides, *own], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+            raise ConfigError(_explain(error, parsed, source.name, own)) from error
+
+
+def read_config(path: Path) -> DictConfig:
+    """Read a whole config, such as a run folder keeps. Raises ConfigError if it is none."""
+    register_resolvers()
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(Problem("", f"there is no {path}", "name the folder of a run")) from None
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
+    if not isinstance(config, DictConfig):
+        raise ConfigError(Problem("", f"{path} holds no keys and values"))
+    return config
+
+
+def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Set single values in a config that is already composed; groups can no longer be chosen.
+
+    Raises:
+        ConfigError: With every override that names nothing.
+    """
+    parsed = _parse(overrides)
+    missing = [each for each in parsed if not _adds(each) and not _has(config, each.key_or_group)]
+    if missing:
+        raise ConfigError([_unknown_key(config, each.key_or_group, set()) for each in missing])
+    for each in parsed:
+        if each.is_sweep_override() or each.is_delete():
+            raise ConfigError(Problem(each.key_or_group, "only single values can be set here"))
+        OmegaConf.update(config, each.key_or_group, each.value(), force_add=True)
+
+
+def variants(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield overrides without sweeps: the first job of a sweep, then each other choice of each key once.
+
+    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 50 are tried.
+    """
+    parsed = _parse(overrides)
+    choices = [_choices(override) for override in parsed]
+    first = [each[0] for each in choices]
+    yield first
+    others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
+    for at, choice in others[:MOST_VARIANTS]:
+        yield [*first[:at], choice, *first[at + 1 :]]
+
+
+def _choices(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        return [override.input_line or ""]
+    key = override.get_key_element()
+    values = itertools.islice(override.sweep_string_iterator(), MOST_VARIANTS + 1)
+    return [f"{key}={value}" for value in values]
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        message = f"cannot be read: {str(error).splitlines()[0]}"
+        remedy = "write key=value; quote what holds commas, braces or equals signs: 'key=\"a,b\"'"
+        raise ConfigError(Problem(error.override, message, remedy)) from error
+
+
+def _explain(error: Exception, overrides: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+    if isinstance(error, MissingConfigException):
+        return [_missing_choice(error, name)]
+    if isinstance(error, yaml.YAMLError):
+        return [Problem("", f"a config file is no valid YAML: {error}")]
+    return _unknown_keys(overrides, name, own) or [Problem("", _plain_words(error))]
+
+
+def _missing_choice(error: MissingConfigException, name: str) -> Problem:
+    wanted = error.missing_cfg_file or ""
+    group, _, choice = wanted.rpartition("/")
+    options = error.options or (_loader().get_group_options(group, ObjectType.CONFIG) if group else [])
+    if not group or not options:
+        return Problem("", f"there is no config '{wanted or name}'", "look for it with --info searchpath")
+    return Problem(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
+
+
+def _unknown_keys(overrides: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+    """Find the overrides that name nothing, by composing once more with only the choices of groups that exist."""
+    loader = _loader()
+    groups = [each for each in overrides if loader.get_group_options(each.key_or_group)]
+    values = [each for each in overrides if each not in groups]
+    try:
+        base = compose(name, [*(each.input_line or "" for each in groups), *own], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return _unused_groups(groups, name, own)
+    missing = [each for each in values if not _adds(each) and not _has(base, each.key_or_group)]
+    known = {group for group in loader.list_groups("") if group != "hydra"}
+    return [_unknown_key(base, each.key_or_group, known) for each in missing]
+
+
+def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+    """Find the groups that are chosen although this config has no place for them."""
+    for left_out in groups:
+        others = [each.input_line or "" for each in groups if each is not left_out]
+        try:
+            base = compose(name, [*others, *own], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, ValueError):
+            continue
+        choices = {
+            group: choice
+            for group, choice in base.hydra.runtime.choices.items()
+            if choice is not None and not group.startswith("hydra")
+        }
+        group = left_out.key_or_group
+        if group not in choices:
+            chosen = ", ".join(f"{key}={value}" for key, value in choices.items())
+            return [Problem(group, f"this config has no place for '{group}': it consists of {chosen}")]
+    return []
+
+
+def _unknown_key(base: DictConfig, key: str, groups: set[str]) -> Problem:
+    parent, _, last = key.rpartition(".")
+    while parent and not isinstance(OmegaConf.select(base, parent), DictConfig):
+        parent, _, last = parent.rpartition(".")
+    beside = OmegaConf.select(base, parent) if parent else base
+    names = {str(name) for name in beside if str(name) != "hydra"}
+    if not parent:
+        return Problem(
+            key,
+            f"there is no such key{' or group' if groups else ''}",
+            nearest(last, names | groups, listing="there are"),
+        )
+    remedy = nearest(last, names, listing=f"{parent} has")
+    return Problem(key, "there is no such key", f"{remedy}; to add a new one write +{key}=...")
+
+
+def _adds(override: Override) -> bool:
+    return override.is_add() or override.is_force_add()
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    parent, _, last = key.rpartition(".")
+    holder = OmegaConf.select(config, parent) if parent else config
+    return isinstance(holder, Mapping | DictConfig) and last in holder.keys()  # noqa: SIM118 - also missing values
+
+
+def _plain_words(error: BaseException) -> str:
+    text = str(error).strip()
+    cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
+    return f"{text}: {cause}" if text and cause and cause not in text else text or cause or type(error).__name__
+
+
+def _loader() -> ConfigLoader:
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoader)
+    return loader

@@ -1,0 +1,138 @@
+"""From a composed config to the parts of a run, in the one order in which they can be built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.build import Builder, join
+from pamiq_exp.config.check import check_names, check_parts, resolved
+from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.resolvers import register_resolvers
+from pamiq_exp.config.schema import read_dataclass
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime import LaunchConfig
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that `launch` takes.
+
+    Attributes:
+        name: `experiment_name`.
+        seed: The root seed.
+        config: The config with every interpolation resolved, `spaces` included: what a run folder keeps.
+        interaction, models, buffers, trainers, trackers, launch_config: The arguments of `launch`.
+    """
+
+    name: str
+    seed: int
+    config: dict[str, Any]
+    interaction: Any
+    models: dict[str, Any]
+    buffers: dict[str, Any]
+    trainers: dict[str, Any]
+    trackers: dict[str, Any]
+    launch_config: LaunchConfig
+
+
+def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Experiment:
+    """Check a config and build its parts.
+
+    The environment comes first and its spaces are put into the config, so that all other parts can read shapes
+    from it: `${spaces.observation.image.shape}`. Each model is initialised from a random stream of its own.
+
+    Raises:
+        ConfigError: With every problem that was found, before anything is built where that is possible.
+    """
+    from pamiq_exp.runtime import LaunchConfig
+
+    register_resolvers()
+    config = _without_hydra(config)
+    problems = check_names(config, allow) or check_parts(config, allow)
+    if problems:
+        raise ConfigError(problems)
+    launch_config = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
+    builder = Builder(allow)
+    environment = builder.build(resolved(config, "environment"), "environment")
+    config.spaces = _spaces(environment)
+    tree = {str(name): resolved(config, str(name)) for name in config}
+    models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in _parts(tree, "models").items()}
+    buffers, metrics, trainers, trackers = (
+        {name: builder.build(node, join(group, name)) for name, node in _parts(tree, group).items()}
+        for group in ("buffers", "metrics", "trainers", "tracking")
+    )
+    given = {"environment": environment, "observers": metrics}
+    return Experiment(
+        name=tree["experiment_name"],
+        seed=tree["seed"],
+        config=tree,
+        interaction=builder.build(tree["interaction"], "interaction", given),
+        models=models,
+        buffers=buffers,
+        trainers=trainers,
+        trackers=trackers,
+        launch_config=launch_config,
+    )
+
+
+def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the seed of every component in a resolved config that has one, by its address."""
+    found: dict[str, int] = {}
+
+    def visit(node: object, key: str) -> None:
+        if isinstance(node, Mapping):
+            seed = node.get("seed")
+            if key and "_target_" in node and isinstance(seed, int):
+                found[key] = seed
+            for name, value in node.items():
+                visit(value, join(key, name))
+        elif isinstance(node, list):
+            for index, value in enumerate(node):
+                visit(value, join(key, index))
+
+    visit(config, "")
+    return found
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    copy = deepcopy(config)
+    OmegaConf.set_struct(copy, False)
+    OmegaConf.set_readonly(copy, False)
+    copy.pop("hydra", None)
+    return copy
+
+
+def _parts(tree: Mapping[str, Any], group: str) -> dict[str, Any]:
+    return {name: node for name, node in (tree.get(group) or {}).items() if node is not None}
+
+
+def _spaces(environment: Any) -> dict[str, Any]:
+    from pamiq_exp.spaces import UnsupportedSpaceError, describe_spaces
+
+    try:
+        spaces = describe_spaces(environment.observation_space, environment.action_space, environment.lanes)
+    except UnsupportedSpaceError as error:
+        raise ConfigError(Problem("environment", str(error))) from error
+    except AttributeError as error:
+        message = f"{type(environment).__name__} is no environment: {error}"
+        raise ConfigError(Problem("environment._target_", message, "see pamiq_exp.Environment")) from error
+    return dict(spaces)
+
+
+def _build_model(builder: Builder, name: str, node: object, seed: int) -> Any:
+    """Build a model with a random stream of its own: torch initialises layers from its global generator."""
+    import torch
+
+    from pamiq_exp.seeding import derive_seed
+
+    key = join("models", name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, key))
+        return builder.build(node, key)

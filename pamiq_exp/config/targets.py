@@ -1,0 +1,126 @@
+"""From the text of a `_target_` to what it names, and whether its arguments fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from pamiq_exp.config.allow_list import AllowList, is_dotted_name
+from pamiq_exp.config.problems import ConfigError, Problem, nearest
+
+Target: TypeAlias = Callable[..., Any]
+
+EXTRA_OF_MODULE = {
+    "ale_py": "worlds",
+    "av": "video",
+    "cv2": "vrchat",
+    "minigrid": "worlds",
+    "miniworld": "worlds",
+    "pythonosc": "vrchat",
+    "tensorboard": "tensorboard",
+    "vizdoom": "worlds",
+}
+"""Which extra of this package brings a module that is not always there."""
+
+
+def name_problem(target: object, key: str, allow: AllowList) -> Problem | None:
+    """Return what is wrong with a `_target_` as text; nothing is imported."""
+    address = f"{key}._target_"
+    if not is_dotted_name(target):
+        return Problem(
+            address,
+            f"{target!r} is no name of a class",
+            "write the full name out, such as pamiq_exp.agents.RandomAgent (no interpolation)",
+        )
+    name = str(target)
+    if not allow.permits_name(name):
+        return Problem(address, f"a config may not name {name}", allow.remedy(name))
+    return None
+
+
+def find_target(target: object, key: str, allow: AllowList) -> Target:
+    """Import what `target` names, if that is allowed. Raises ConfigError otherwise."""
+    if (problem := name_problem(target, key, allow)) is not None:
+        raise ConfigError(problem)
+    name = str(target)
+    found = _locate(name, f"{key}._target_")
+    if not allow.permits_object(found):
+        home = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
+        what = "no class or function" if not callable(found) else f"really {home}, which a config may not name"
+        raise ConfigError(Problem(f"{key}._target_", f"{name} is {what}", allow.remedy(name)))
+    return found  # type: ignore[no-any-return]
+
+
+def _locate(name: str, key: str) -> Any:
+    first, *rest = name.split(".")
+    found: Any = _import(first, name, key)
+    for index, part in enumerate(rest, start=2):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            if not isinstance(found, ModuleType):
+                raise ConfigError(_missing(found, part, name, key)) from None
+            parent = found
+            found = _import(".".join([first, *rest][:index]), name, key, otherwise=_missing(parent, part, name, key))
+    return found
+
+
+def _import(module: str, name: str, key: str, otherwise: Problem | None = None) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise ConfigError(otherwise or Problem(key, f"there is no package {module}", _where(module))) from None
+        absent = (error.name or "?").split(".", maxsplit=1)[0]
+        extra = EXTRA_OF_MODULE.get(absent)
+        remedy = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
+        raise ConfigError(Problem(key, f"{name} needs the module {absent}, which is not installed", remedy)) from error
+
+
+def _where(module: str) -> str:
+    return f"install it, or run from the folder that {module} lies in"
+
+
+def _missing(parent: object, part: str, name: str, key: str) -> Problem:
+    public = getattr(parent, "__all__", None) or [each for each in dir(parent) if not each.startswith("_")]
+    return Problem(key, f"{name} does not exist", nearest(part, public, listing=f"in {_name_of(parent)}"))
+
+
+def _name_of(found: object) -> str:
+    return str(getattr(found, "__name__", found))
+
+
+def argument_problems(
+    target: Target, key: str, positional: int, keywords: Collection[str], *, partial: bool
+) -> list[Problem]:
+    """Compare the arguments that a config gives with those that `target` takes.
+
+    Args:
+        target: The class or function.
+        key: Address of its node.
+        positional: Number of arguments given by position.
+        keywords: Names of the others.
+        partial: Whether the rest is to be given later, so that nothing can be missing yet.
+    """
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return []  # written in C: it will check for itself
+    kinds = {kind: [n for n, p in parameters.items() if p.kind is kind] for kind in inspect._ParameterKind}
+    by_position = kinds[inspect.Parameter.POSITIONAL_ONLY] + kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    by_keyword = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD] + kinds[inspect.Parameter.KEYWORD_ONLY]
+    problems = []
+    if positional > len(by_position) and not kinds[inspect.Parameter.VAR_POSITIONAL]:
+        message = f"{_name_of(target)} takes {len(by_position)} arguments by position, not {positional}"
+        problems.append(Problem(f"{key}._args_", message))
+    if not kinds[inspect.Parameter.VAR_KEYWORD]:
+        for name in sorted(set(keywords) - set(by_keyword)):
+            message = f"{_name_of(target)} takes no argument '{name}'"
+            problems.append(Problem(f"{key}.{name}", message, nearest(name, by_keyword, listing="it takes")))
+    given = {*by_position[:positional], *keywords}
+    required = [n for n in by_keyword if parameters[n].default is inspect.Parameter.empty and not partial]
+    absent = [name for name in required if name not in given]
+    return problems + [Problem(f"{key}.{n}", f"{_name_of(target)} needs a value for '{n}'") for n in absent]
