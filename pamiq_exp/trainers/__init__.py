@@ -1,6 +1,24 @@
 """When and on what modules train, and how they are driven through Lightning Fabric."""
 
-from pamiq_exp.trainers.driver import Evaluation, LightningDriver, NonFiniteError
+from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
+from pamiq_exp.trainers.driver import Evaluation, LightningDriver
+from pamiq_exp.trainers.gradients import GradientSettings, NonFiniteError
+from pamiq_exp.trainers.module_trainer import ModuleTrainer
+from pamiq_exp.trainers.on_policy import OnPolicyTrainer
+from pamiq_exp.trainers.replay import ReplayTrainer
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
-__all__ = ["Evaluation", "LightningDriver", "NonFiniteError", "Trainer", "TrainingContext"]
+__all__ = [
+    "Advantages",
+    "Evaluation",
+    "GradientSettings",
+    "LightningDriver",
+    "ModuleTrainer",
+    "NonFiniteError",
+    "OnPolicyTrainer",
+    "ReplayTrainer",
+    "Trainer",
+    "TrainingContext",
+    "generalized_advantages",
+    "standardized",
+]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule
@@ -14,58 +14,16 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.trainers.evaluation import untouched
+from pamiq_exp.trainers.gradients import GradientSettings, NonFiniteError, clip_gradients, gradients_of
+from pamiq_exp.trainers.hooks import Hooks, overrides
 from pamiq_exp.trainers.logged import LogRecorder
 from pamiq_exp.trainers.optimizers import configured_optimizers, restored, step_schedulers
 from pamiq_exp.trainers.port import FabricPort, attach, detach
-
-OnNonfinite = Literal["stop", "skip"]
-ClipAlgorithm = Literal["norm", "value"]
-
-_HOOKS = (
-    "prepare_data",
-    "setup",
-    "configure_model",
-    "on_fit_start",
-    "on_train_start",
-    "on_train_epoch_start",
-    "on_before_batch_transfer",
-    "transfer_batch_to_device",
-    "on_after_batch_transfer",
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "optimizer_zero_grad",
-    "on_before_backward",
-    "backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "configure_gradient_clipping",
-    "optimizer_step",
-    "lr_scheduler_step",
-    "on_train_batch_end",
-    "on_train_epoch_end",
-    "on_train_end",
-    "on_fit_end",
-    "teardown",
-    "on_save_checkpoint",
-    "on_load_checkpoint",
-)
-
-
-class NonFiniteError(ArithmeticError):
-    """Training met a loss or a gradient that is not finite; the message says where and what to do."""
-
-    def __init__(self, model: str, training_step: int, what: str) -> None:
-        super().__init__(
-            f"model {model!r}, training step {training_step}: {what}. The parameters are still those from before the "
-            "step. Lower the learning rate or clip gradients; on_nonfinite=skip leaves such steps out and counts them."
-        )
-        self.model = model
-        self.training_step = training_step
 
 
 class Evaluation(NamedTuple):
@@ -85,35 +43,22 @@ class LightningDriver(Component):
         name: Name of the model, for errors.
         module: What is trained. It is attached to this driver until `teardown`.
         fabric: Device and precision.
-        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
-        gradient_clip_algorithm: Whether `gradient_clip` bounds the norm of all gradients or each value.
-        accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
-        on_nonfinite: What to do about a loss or gradient that is not finite: `stop` raises
-            NonFiniteError before the step, `skip` leaves the step out and counts it.
+        gradients: How gradients are gathered, checked and clipped.
 
     Raises:
         ValueError: If the module is in training elsewhere, or cannot be trained with these settings.
     """
 
     def __init__(
-        self,
-        name: str,
-        module: LightningModule,
-        fabric: Fabric,
-        *,
-        gradient_clip: float | None = None,
-        gradient_clip_algorithm: ClipAlgorithm = "norm",
-        accumulate_grad_batches: int = 1,
-        on_nonfinite: OnNonfinite = "stop",
+        self, name: str, module: LightningModule, fabric: Fabric, gradients: GradientSettings | None = None
     ) -> None:
         self.name = name
         self.module = module
         self.fabric = fabric
-        self.gradient_clip = gradient_clip
-        self.gradient_clip_algorithm = gradient_clip_algorithm
-        self.accumulate_grad_batches = accumulate_grad_batches
-        self.on_nonfinite = on_nonfinite
-        self._check_settings()
+        self.gradients = gradients or GradientSettings()
+        self.gradients.require_suits(name, module)
+        if isinstance(module._fabric, FabricPort):
+            raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
         self.batches = 0
         """Batches trained in this run."""
         self.optimizer_steps = 0
@@ -121,13 +66,16 @@ class LightningDriver(Component):
         self.epochs = 0
         """Epochs ended: the module's `current_epoch`."""
         self.skipped_steps = 0
+        """Steps left out because something was not finite."""
+        self.loss: float | None = None
+        """Loss of the newest optimizer step, under automatic optimization."""
         self.gradient_norm: float | None = None
         """Norm over all gradients of the newest optimizer step, before clipping."""
         self.epoch_done = False
         """Whether the module asked, in `on_train_batch_start`, to leave out the rest of this epoch."""
         self.logged = LogRecorder()
         self.port = FabricPort(self)
-        self._hooks = {hook: getattr(module, hook) for hook in _HOOKS if _overrides(module, hook)}
+        self._hooks = Hooks(module, self.logged)
         self._precision: Precision = fabric.strategy.precision
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
         self._batch_index = 0
@@ -136,17 +84,17 @@ class LightningDriver(Component):
         self._in_backward = False
         self._loss: Tensor | None = None
         self._outputs: dict[str, Any] = {}
-        self._gives_index = is_param_in_hook_signature(module.training_step, "batch_idx", min_args=2)
+        self._gives_index = _takes_index(module.training_step)
         self._attach()
 
     def begin_epoch(self) -> None:
         """Start an epoch."""
         if not self._started:
             self._started = True
-            self._call("on_train_start")
+            self._hooks.call("on_train_start")
         self._batch_index = 0
         self.epoch_done = False
-        self._call("on_train_epoch_start")
+        self._hooks.call("on_train_epoch_start")
 
     def train_batch(self, batch: Any, last: bool = False) -> dict[str, float]:
         """Train on one batch and return what the module logged for this step.
@@ -166,7 +114,7 @@ class LightningDriver(Component):
         """End the epoch and return what it adds up to under the names logged with `on_epoch`."""
         if self._epoch_schedulers_due:
             self._step_schedulers("epoch", self.epochs + 1, plateau=False)
-        self._call("on_train_epoch_end")
+        self._hooks.call("on_train_epoch_end")
         figures = self.logged.end_epoch()
         self._step_schedulers("epoch", self.epochs + 1, plateau=True)
         self._epoch_schedulers_due = False
@@ -178,8 +126,11 @@ class LightningDriver(Component):
 
         The module is in evaluation mode meanwhile, nothing of it or of the global random generators is
         changed, and the random numbers used are the same ones every time.
+
+        Raises:
+            TypeError: If the step returns no loss.
         """
-        validates = _overrides(self.module, "validation_step")
+        validates = overrides(self.module, "validation_step")
         method = self.module.validation_step if validates else self.module.training_step
         training, self.logged = self.logged, LogRecorder()
         self.logged.hook = "validation_step"
@@ -187,11 +138,11 @@ class LightningDriver(Component):
             with untouched(self.module, self.fabric.device), self._autocast():
                 batch = self._transferred(batch)
                 self.logged.begin_batch(batch)
-                output = method(batch, *((0,) if is_param_in_hook_signature(method, "batch_idx", min_args=2) else ()))
+                output = method(batch, *((0,) if _takes_index(method) else ()))
             figures = self.logged.end_batch() | self.logged.end_epoch()
         finally:
             self.logged = training
-        loss = output.get("loss") if isinstance(output, Mapping) else output
+        loss = _outputs(output).get("loss")
         if not isinstance(loss, Tensor):
             where = f"{type(self.module).__name__}.{method.__name__}"
             raise TypeError(f"{where} must return the loss (or a dict with it) for held-out data, not {output!r}")
@@ -201,57 +152,47 @@ class LightningDriver(Component):
 
     def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
         """Run the closure (which computes gradients) and step the optimizer, with the hooks in between."""
+        strategy = self.fabric.strategy
         if self._scaler is None:
-            result = self.fabric.strategy.optimizer_step(optimizer, closure=partial(self._prepared, optimizer, closure))
-        else:
-            result = closure()
-            if result is None and self.module.automatic_optimization:
-                return None
+            return strategy.optimizer_step(optimizer, closure=partial(self._prepared, optimizer, closure))
+        result = closure()
+        if result is not None or not self.module.automatic_optimization:
             self._precision.unscale_gradients(optimizer)
             self._prepared(optimizer, _nothing)
-            self.fabric.strategy.optimizer_step(optimizer)
+            strategy.optimizer_step(optimizer)
         return result
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients, through the module's own `backward` if it has one."""
-        if self._in_backward or not self._hooks.keys() & {"on_before_backward", "backward", "on_after_backward"}:
+        if self._in_backward:
             self.fabric.backward(loss, *args, **kwargs)
             return
         self._in_backward = True
         try:
-            self._call("on_before_backward", loss)
+            self._hooks.call("on_before_backward", loss)
             if "backward" in self._hooks:
-                self._call("backward", loss, *args, **kwargs)
+                self._hooks.call("backward", loss, *args, **kwargs)
             else:
                 self.fabric.backward(loss, *args, **kwargs)
-            self._call("on_after_backward")
+            self._hooks.call("on_after_backward")
         finally:
             self._in_backward = False
 
-    def clip_gradients(self, optimizer: Optimizer, clip_value: float | None, max_norm: float | None) -> None:
-        """Clip as the module asks in `self.clip_gradients`; with neither bound as the driver is set."""
-        if clip_value is None and max_norm is None and self.gradient_clip is not None:
-            by_value = self.gradient_clip_algorithm == "value"
-            clip_value, max_norm = (self.gradient_clip, None) if by_value else (None, self.gradient_clip)
-        parameters = _parameters(optimizer)
-        if clip_value:
-            clip_grad_value_(parameters, clip_value)
-        elif max_norm:
-            clip_grads_with_norm_(parameters, max_norm, get_total_norm(_gradients(optimizer)))
-
     def teardown(self) -> None:
         """Let the module go."""
-        if not isinstance(getattr(self.module, "_fabric", None), FabricPort):
+        if vars(self.module)["_fabric"] is not self.port:
             return
         if self._started:
-            self._call("on_train_end")
-        self._call("on_fit_end")
-        self._call("teardown", "fit")
+            self._hooks.call("on_train_end")
+        self._hooks.call("on_fit_end")
+        self._hooks.call("teardown", "fit")
         detach(self)
 
     def state(self) -> State:
         """Counters, optimizers, schedulers, the gradient scale, and what `on_save_checkpoint` adds."""
-        state: State = {
+        checkpoint = {"state_dict": self.module.state_dict()} if "on_save_checkpoint" in self._hooks else {}
+        self._hooks.call("on_save_checkpoint", checkpoint)
+        return {
             "batches": self.batches,
             "optimizer_steps": self.optimizer_steps,
             "epochs": self.epochs,
@@ -259,12 +200,8 @@ class LightningDriver(Component):
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [config.scheduler.state_dict() for config in self.schedulers],
             "precision": self._precision.state_dict(),
+            "module": {key: value for key, value in checkpoint.items() if key != "state_dict"},
         }
-        if "on_save_checkpoint" in self._hooks:
-            checkpoint = {"state_dict": self.module.state_dict()}
-            self._call("on_save_checkpoint", checkpoint)
-            state["module"] = {key: value for key, value in checkpoint.items() if key != "state_dict"}
-        return state
 
     def load_state(self, state: State) -> None:
         """Restore what `state` returned. The module's own tensors are restored by the launcher."""
@@ -276,43 +213,25 @@ class LightningDriver(Component):
             optimizer.load_state_dict(restored(saved, optimizer.state_dict()))
         for config, saved in zip(self.schedulers, state["schedulers"], strict=True):
             config.scheduler.load_state_dict(restored(saved, config.scheduler.state_dict()))
-        if self._scaler is not None:
-            self._precision.load_state_dict(state["precision"])
-        if "on_load_checkpoint" in self._hooks:
-            self._call("on_load_checkpoint", {"state_dict": self.module.state_dict(), **state.get("module", {})})
+        self._precision.load_state_dict(state["precision"])
+        self._hooks.call("on_load_checkpoint", {"state_dict": self.module.state_dict(), **state["module"]})
 
     def _attach(self) -> None:
-        module = self.module
-        self._call("prepare_data")
-        self._call("setup", "fit")
-        self._call("configure_model")
-        self.fabric.setup_module(module)
-        self.optimizers, self.schedulers = configured_optimizers(module)
+        hooks = self._hooks
+        hooks.call("prepare_data")
+        hooks.call("setup", "fit")
+        hooks.call("configure_model")
+        self.fabric.setup_module(self.module)
+        self.optimizers, self.schedulers = configured_optimizers(self.module)
         attach(self)
-        self._call("on_fit_start")
-
-    def _check_settings(self) -> None:
-        module = self.module
-        if isinstance(module._fabric, FabricPort):
-            raise ValueError(f"model {self.name!r} is trained by two trainers; give each model one")
-        if self.gradient_clip_algorithm not in ("norm", "value"):
-            raise ValueError(f"gradient_clip_algorithm is norm or value, not {self.gradient_clip_algorithm!r}")
-        if self.on_nonfinite not in ("stop", "skip"):
-            raise ValueError(f"on_nonfinite is stop or skip, not {self.on_nonfinite!r}")
-        if self.accumulate_grad_batches < 1:
-            raise ValueError(f"accumulate_grad_batches is at least 1, not {self.accumulate_grad_batches}")
-        if not module.automatic_optimization and (self.gradient_clip is not None or self.accumulate_grad_batches > 1):
-            raise ValueError(
-                f"model {self.name!r} steps its optimizers itself, so gradient_clip and accumulate_grad_batches have no "
-                "effect on it: call self.clip_gradients in its training_step instead"
-            )
+        hooks.call("on_fit_start")
 
     def _train_batch(self, batch: Any, last: bool) -> dict[str, float]:
         index = self._batch_index
-        stepping = last or (index + 1) % self.accumulate_grad_batches == 0
+        stepping = last or (index + 1) % self.gradients.accumulate_batches == 0
         self.logged.begin_batch(batch)
         self._outputs = {}
-        if self._call("on_train_batch_start", batch, index) == -1:
+        if self._hooks.call("on_train_batch_start", batch, index) == -1:
             self.epoch_done = stepping = last = True
         elif self.module.automatic_optimization:
             self._optimize(batch, index, stepping)
@@ -325,7 +244,7 @@ class LightningDriver(Component):
             self._step_schedulers("epoch", self.epochs + 1, plateau=False)
         if self.epoch_done:
             return {}
-        self._call("on_train_batch_end", self._outputs, batch, index)
+        self._hooks.call("on_train_batch_end", self._outputs, batch, index)
         figures = self.logged.end_batch(stepping or not self.module.automatic_optimization)
         if stepping:
             self._step_schedulers("step", index + 1, plateau=True)
@@ -340,7 +259,7 @@ class LightningDriver(Component):
             closure()
             return
         if "optimizer_step" in self._hooks:
-            self._call("optimizer_step", self.epochs, index, self.module.optimizers(), closure)
+            self._hooks.call("optimizer_step", self.epochs, index, self.module.optimizers(), closure)
         else:
             self.step_optimizer(optimizer, closure)
         self.optimizer_steps += 1
@@ -350,16 +269,16 @@ class LightningDriver(Component):
         loss = outputs.get("loss")
         if outputs and loss is None:
             raise ValueError(f"{type(self.module).__name__}.training_step returned a dict without 'loss'")
-        if index % self.accumulate_grad_batches == 0:
-            self._call("on_before_zero_grad", optimizer)
+        if index % self.gradients.accumulate_batches == 0:
+            self._hooks.call("on_before_zero_grad", optimizer)
             if "optimizer_zero_grad" in self._hooks:
-                self._call("optimizer_zero_grad", self.epochs, index, optimizer)
+                self._hooks.call("optimizer_zero_grad", self.epochs, index, optimizer)
             else:
                 optimizer.zero_grad()
         self._loss = None
         if loss is not None:
-            if self.accumulate_grad_batches > 1:
-                loss = loss / self.accumulate_grad_batches
+            if self.gradients.accumulate_batches > 1:
+                loss = loss / self.gradients.accumulate_batches
             self.backward(loss)
             self._loss = outputs["loss"] = loss.detach()
         self._outputs = outputs
@@ -376,35 +295,36 @@ class LightningDriver(Component):
     def _prepared(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
         """Everything between having gradients and applying them. Optimizers call this as their closure."""
         result = closure()
-        self._call("on_before_optimizer_step", optimizer)
+        self._hooks.call("on_before_optimizer_step", optimizer)
         norm = self._checked_norm(optimizer)
         if norm is None or not self.module.automatic_optimization:
             return result
+        clip, algorithm = self.gradients.clip, self.gradients.clip_algorithm
         if "configure_gradient_clipping" in self._hooks:
-            settings = {
-                "gradient_clip_val": self.gradient_clip,
-                "gradient_clip_algorithm": self.gradient_clip_algorithm if self.gradient_clip is not None else None,
-            }
-            self._call("configure_gradient_clipping", optimizer, **settings)
-        elif self.gradient_clip is not None and self.gradient_clip_algorithm == "norm":
-            clip_grads_with_norm_(_parameters(optimizer), self.gradient_clip, norm)
-        elif self.gradient_clip is not None:
-            clip_grad_value_(_parameters(optimizer), self.gradient_clip)
+            self._hooks.call(
+                "configure_gradient_clipping",
+                optimizer,
+                gradient_clip_val=clip,
+                gradient_clip_algorithm=None if clip is None else algorithm,
+            )
+        elif clip is not None:
+            clip_gradients(optimizer, clip, algorithm, norm)
         return result
 
     def _checked_norm(self, optimizer: Optimizer) -> Tensor | None:
         """Return the gradient's norm; None if there is no gradient, or none any more because it was not finite."""
-        gradients = _gradients(optimizer)
+        gradients = gradients_of(optimizer)
         if not gradients:
             return None
         norm = get_total_norm(gradients)
         self.gradient_norm = norm.item()
-        loss = 0.0 if self._loss is None else self._loss.item()
+        self.loss = None if self._loss is None else self._loss.item() * self.gradients.accumulate_batches
+        broken_loss = self.loss is not None and not math.isfinite(self.loss)
         # With a gradient scale, overflowing gradients are part of the game: the scaler skips and adapts.
-        if math.isfinite(loss) and (math.isfinite(self.gradient_norm) or self._scaler is not None):
+        if not broken_loss and (self._scaler is not None or math.isfinite(self.gradient_norm)):
             return norm
-        if self.on_nonfinite == "stop":
-            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {self.gradient_norm}"
+        if self.gradients.on_nonfinite == "stop":
+            what = f"the loss is {self.loss}" if broken_loss else f"the gradient's norm is {self.gradient_norm}"
             raise NonFiniteError(self.name, self.batches, what)
         self.skipped_steps += 1
         # Optimizers pass over parameters without a gradient: their state stays as it is, too.
@@ -413,57 +333,35 @@ class LightningDriver(Component):
 
     def _step_schedulers(self, interval: str, count: int, plateau: bool) -> None:
         if self.schedulers and self.module.automatic_optimization:
-            step_schedulers(
-                self.schedulers, self.module.lr_scheduler_step, interval, count, plateau, self.logged.values
-            )
+            step = self.module.lr_scheduler_step
+            step_schedulers(self.schedulers, step, interval, count, plateau, self.logged.values)
 
     def _transferred(self, batch: Any) -> Any:
         if not isinstance(self._precision, MixedPrecision):
             batch = self._precision.convert_input(batch)
         if "on_before_batch_transfer" in self._hooks:
-            batch = self._call("on_before_batch_transfer", batch, 0)
+            batch = self._hooks.call("on_before_batch_transfer", batch, 0)
         if "transfer_batch_to_device" in self._hooks:
-            batch = self._call("transfer_batch_to_device", batch, self.fabric.device, 0)
+            batch = self._hooks.call("transfer_batch_to_device", batch, self.fabric.device, 0)
         else:
             batch = self.fabric.to_device(batch)
         if "on_after_batch_transfer" in self._hooks:
-            batch = self._call("on_after_batch_transfer", batch, 0)
+            batch = self._hooks.call("on_after_batch_transfer", batch, 0)
         return batch
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return nullcontext() if type(self._precision) is Precision else self.fabric.autocast()
 
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a hook if the module has it, and let the recorder know where values logged in it come from."""
-        hook = self._hooks.get(name)
-        if hook is None:
-            return None
-        previous, self.logged.hook = self.logged.hook, name
-        try:
-            return hook(*args, **kwargs)
-        finally:
-            self.logged.hook = previous
 
-
-def _overrides(module: LightningModule, name: str) -> bool:
-    method = getattr(module, name)
-    return getattr(method, "__func__", method) is not getattr(LightningModule, name)
+def _takes_index(method: Callable[..., Any]) -> bool:
+    return is_param_in_hook_signature(method, "batch_idx", min_args=2)
 
 
 def _outputs(returned: Any) -> dict[str, Any]:
-    """What `training_step` returned, in the form in which hooks and the optimizer's closure want it."""
+    """What a step returned, in the form in which hooks and the optimizer's closure want it."""
     if returned is None:
         return {}
     return dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _gradients(optimizer: Optimizer) -> list[Tensor]:
-    found = (parameter.grad for parameter in _parameters(optimizer))
-    return [gradient._values() if gradient.is_sparse else gradient for gradient in found if gradient is not None]
 
 
 def _nothing() -> None:

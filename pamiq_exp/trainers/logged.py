@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ _PER_STEP = (
     "optimizer_step",
 )
 _PER_EPOCH = ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "validation_step")
-_DEFAULTS = {hook: (True, False) for hook in _PER_STEP} | {hook: (False, True) for hook in _PER_EPOCH}
+_DEFAULTS = dict.fromkeys(_PER_STEP, (True, False)) | dict.fromkeys(_PER_EPOCH, (False, True))
 """(on_step, on_epoch) where a call of `self.log` leaves them open; logging anywhere else is an error."""
 
 _REDUCTIONS = {"mean": "mean", "avg": "mean", "sum": "sum", "min": "min", "max": "max"}
@@ -50,10 +50,10 @@ class _Figure:
         self.kind = kind
         self.last: float | None = None
         self.metric: Metric | None = None
-        self.total: np.floating | None = None  # type: ignore[type-arg]
+        self.total: np.floating | None = None
         self.weight = 0
 
-    def add(self, value: float, weight: int, precision: type[np.floating]) -> None:  # type: ignore[type-arg]
+    def add(self, value: float, weight: int, precision: type[np.floating]) -> None:
         """Take one value. Sums are kept in the precision in which Lightning keeps them, to round alike."""
         self.last = value
         if not self.kind.on_epoch:
@@ -108,7 +108,7 @@ class LogRecorder:
         self._figures: dict[tuple[str, str], _Figure] = {}
         self._fresh: dict[tuple[str, str], _Figure] = {}
         self._waiting: list[tuple[_Figure, Tensor, int]] = []
-        self._batch: object = None
+        self._batch: Any = None
         self._batch_size: int | None = None
 
     def log(
@@ -140,7 +140,7 @@ class LogRecorder:
             return
         if value.numel() != 1:
             raise ValueError(
-                f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log one number, such as its mean()"
+                f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log a number, like its mean()"
             )
         if value.is_cpu:
             figure.add(value.item(), weight, _precision(value))
@@ -178,7 +178,7 @@ class LogRecorder:
                 batch_size=batch_size,
             )
 
-    def begin_batch(self, batch: object) -> None:
+    def begin_batch(self, batch: Any) -> None:
         """Note the batch: its size weighs the values in the means of an epoch."""
         self._batch, self._batch_size = batch, None
 
@@ -274,5 +274,5 @@ def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
     return kind._replace(reduction=_REDUCTIONS[kind.reduction.lower()])
 
 
-def _precision(value: Tensor) -> type[np.floating]:  # type: ignore[type-arg]
+def _precision(value: Tensor) -> type[np.floating]:
     return np.float64 if value.dtype == torch.float64 else np.float32

@@ -33,8 +33,8 @@ def configured_optimizers(module: LightningModule) -> tuple[list[Optimizer], lis
     optimizers, schedulers = _split(output, address)
     if module.automatic_optimization and len(optimizers) != 1:
         raise ValueError(
-            f"{address} returned {len(optimizers)} optimizers, but automatic optimization takes exactly one; return one, "
-            "or set self.automatic_optimization = False and step them yourself in training_step"
+            f"{address} returned {len(optimizers)} optimizers, but automatic optimization takes exactly one; return "
+            "one, or set self.automatic_optimization = False and step them yourself in training_step"
         )
     configs = [_scheduler_config(scheduler, module.automatic_optimization, address) for scheduler in schedulers]
     for config in configs:

@@ -16,8 +16,10 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
+from pamiq_exp.trainers.gradients import ClipAlgorithm, clip_gradients
+
 if TYPE_CHECKING:
-    from lightning.fabric.loggers import Logger
+    from lightning.fabric.loggers.logger import Logger
 
     from pamiq_exp.trainers.driver import LightningDriver
 
@@ -64,15 +66,15 @@ class FabricPort:
 
     @property
     def gradient_clip_val(self) -> float | None:
-        return self._driver.gradient_clip
+        return self._driver.gradients.clip
 
     @property
-    def gradient_clip_algorithm(self) -> str:
-        return self._driver.gradient_clip_algorithm
+    def gradient_clip_algorithm(self) -> ClipAlgorithm:
+        return self._driver.gradients.clip_algorithm
 
     @property
     def accumulate_grad_batches(self) -> int:
-        return self._driver.accumulate_grad_batches
+        return self._driver.gradients.accumulate_batches
 
     @property
     def logger(self) -> Logger | None:
@@ -84,19 +86,25 @@ class FabricPort:
     def clip_gradients(
         self, module: object, optimizer: Optimizer, clip_val: float | None = None, max_norm: float | None = None
     ) -> None:
-        self._driver.clip_gradients(optimizer, clip_val, max_norm)
+        settings = self._driver.gradients
+        if clip_val is None and max_norm is None:
+            clip, algorithm = settings.clip, settings.clip_algorithm
+        else:
+            clip, algorithm = (max_norm, "norm") if clip_val is None else (clip_val, "value")
+        if clip:
+            clip_gradients(optimizer, clip, algorithm)
 
     def log_dict(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         self._driver.logged.log_dict(metrics)
 
 
-class DrivenOptimizer(LightningOptimizer):  # type: ignore[misc]
+class DrivenOptimizer(LightningOptimizer):
     """An optimizer as modules get it: its steps pass through the driver."""
 
     def __init__(self, optimizer: Optimizer, driver: LightningDriver) -> None:
         super().__init__(optimizer)
         self._driver = driver
-        self._strategy = driver.port  # only asked for `lightning_module`, by `toggle_model`
+        vars(self)["_strategy"] = driver.port  # only asked for `lightning_module`, by `toggle_model`
 
     def __deepcopy__(self, memo: dict[int, object]) -> None:
         return None
@@ -131,8 +139,7 @@ def attach(driver: LightningDriver) -> None:
     """Give the driven module its port, its optimizers and its `log`."""
     optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
     for module in _lightning_modules(driver.module):
-        module._fabric = module._trainer = driver.port
-        module._fabric_optimizers = optimizers
+        vars(module).update(_fabric=driver.port, _trainer=driver.port, _fabric_optimizers=optimizers)
     for name in ("log", "log_dict"):
         vars(driver.module)[name] = LogPort(driver, name)
 
@@ -140,8 +147,7 @@ def attach(driver: LightningDriver) -> None:
 def detach(driver: LightningDriver) -> None:
     """Undo `attach`."""
     for module in _lightning_modules(driver.module):
-        module._fabric = module._trainer = None
-        module._fabric_optimizers = []
+        vars(module).update(_fabric=None, _trainer=None, _fabric_optimizers=[])
     for name in ("log", "log_dict"):
         vars(driver.module).pop(name, None)
 

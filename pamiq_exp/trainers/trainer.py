@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -25,12 +25,14 @@ class TrainingContext:
         users: The training end of each buffer, by name.
         fabric: Devices and precision of this run.
         on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
+        version: Tells the newest publication, for trainers that care how stale their data is.
     """
 
     models: Mapping[str, lightning.LightningModule]
     users: Mapping[str, DataUser]
     fabric: Fabric
     on_nonfinite: Literal["stop", "skip"] = "stop"
+    version: Callable[[], int] | None = None
 
 
 class Trainer(Component, ABC):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, Dataset
 
-from pamiq_exp.trainers import LightningDriver
+from pamiq_exp.trainers import GradientSettings, LightningDriver
 
 EPOCHS, BATCHES, BATCH_SIZE, SIZE = 3, 7, 8, 6
 Batch = dict[str, Tensor]
@@ -391,13 +391,13 @@ def train_with_driver(make: Callable[[], LightningModule], settings: dict[str, A
     torch.manual_seed(11)
     module = make()
     parameters = list(module.parameters())
-    renamed = {"gradient_clip_val": "gradient_clip"}
-    driver = LightningDriver(
-        "model",
-        module,
-        Fabric(accelerator="cpu", devices=1),
-        **{renamed.get(name, name): value for name, value in settings.items()},
-    )
+    renamed = {
+        "gradient_clip_val": "clip",
+        "gradient_clip_algorithm": "clip_algorithm",
+        "accumulate_grad_batches": "accumulate_batches",
+    }
+    gradients = GradientSettings(**{renamed[name]: value for name, value in settings.items()})
+    driver = LightningDriver("model", module, Fabric(accelerator="cpu", devices=1), gradients)
     torch.manual_seed(12)
     torch.empty((), dtype=torch.int64).random_()  # a DataLoader takes one number for its workers
     rows = []

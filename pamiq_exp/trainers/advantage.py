@@ -1,0 +1,89 @@
+"""Generalized advantage estimation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Advantages(NamedTuple):
+    """What a policy learns from a rollout; each `(time, lanes)`.
+
+    Attributes:
+        advantage: How much better the action was than the policy's average.
+        target: The return that the value should have foretold: advantage + value.
+        weight: 1 for a real transition, 0 for one that only led from a final observation to the next
+            episode's first. There the advantage is 0 and the target is the value itself.
+    """
+
+    advantage: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def generalized_advantages(
+    reward: Tensor,
+    value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    ended: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> Advantages:
+    """Estimate advantages from a rollout of T steps.
+
+    Record t holds the observation o_t, the action a_t chosen for it, V(o_t), and the outcome of the
+    transition t -> t+1. With
+
+        delta_t = r_t + gamma (1 - terminated_t) V_{t+1} - V_t
+        A_t = delta_t + gamma lambda (1 - terminated_t or truncated_t) A_{t+1},    A_T = 0,
+
+    a termination is worth nothing beyond itself, while a truncation bootstraps from the value of the
+    final observation: with next-step autoreset this is o_{t+1}, whose record follows like any other. The
+    transition out of a final observation (`ended_t`) is void: its action was ignored and its reward means
+    nothing, so it gets weight 0 and passes nothing on.
+
+    Args:
+        reward: `(T, lanes)`, of the transition out of each observation.
+        value: `(T + 1, lanes)`, with the value of the observation after the last transition.
+        terminated: `(T, lanes)`, bool: o_{t+1} is final because the task is over.
+        truncated: `(T, lanes)`, bool: o_{t+1} is final for another reason.
+        ended: `(T, lanes)`, bool: o_t itself is a final observation.
+        gamma: Discount of each step, in [0, 1].
+        gae_lambda: 0 trusts the value after one step, 1 trusts only rewards.
+
+    Raises:
+        ValueError: If shapes do not fit each other; nothing is broadcast.
+
+    Source: Schulman et al. 2016, High-dimensional continuous control using generalized advantage
+    estimation, equations 11 to 16.
+    """
+    steps, lanes = reward.shape
+    for name, tensor, length in (
+        ("value", value, steps + 1),
+        ("terminated", terminated, steps),
+        ("truncated", truncated, steps),
+        ("ended", ended, steps),
+    ):
+        if tensor.shape != (length, lanes):
+            raise ValueError(
+                f"{name} must be ({length}, {lanes}) for rewards {steps, lanes}, not {tuple(tensor.shape)}"
+            )
+    real = ended.logical_not().to(reward.dtype)
+    delta = (reward + gamma * terminated.logical_not() * value[1:] - value[:-1]) * real
+    decay = gamma * gae_lambda * (terminated | truncated | ended).logical_not()
+    advantage = torch.empty_like(delta)
+    following = torch.zeros_like(delta[0])
+    for t in reversed(range(steps)):
+        following = torch.addcmul(delta[t], decay[t], following, out=advantage[t])
+    return Advantages(advantage, advantage + value[:-1], real)
+
+
+def standardized(advantage: Tensor, weight: Tensor) -> Tensor:
+    """Shift and scale advantages to mean 0 and variance 1 over the entries with weight; the others become 0."""
+    total = weight.sum().clamp(min=1)
+    centred = (advantage - (advantage * weight).sum() / total) * weight
+    deviation = (centred.square().sum() / total).sqrt()
+    return centred / (deviation + 1e-8)

@@ -1,0 +1,121 @@
+"""What all trainers of one LightningModule on one buffer share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from pamiq_exp.buffers import DataUser
+from pamiq_exp.component import State
+from pamiq_exp.seeding import torch_generator
+from pamiq_exp.trainers.driver import LightningDriver
+from pamiq_exp.trainers.gradients import ClipAlgorithm, GradientSettings
+from pamiq_exp.trainers.trainer import Trainer, TrainingContext
+
+PartT = TypeVar("PartT")
+
+
+class ModuleTrainer(Trainer):
+    """Base class of trainers that train one model with the data of one buffer. One round is one epoch of the module.
+
+    A module that needs other models while it trains (a frozen encoder, say) has a method
+    `attach_models(models)`, which is called once with all training modules by name; it must not keep them
+    as submodules.
+
+    Args:
+        model: Name of the model.
+        buffer: Name of the buffer.
+        seed: For drawing batches.
+        max_rounds: Rounds after which this trainer is done; None for no end.
+        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        gradient_clip_algorithm: "norm" or "value".
+        accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        buffer: str,
+        *,
+        seed: int,
+        max_rounds: int | None,
+        gradient_clip: float | None,
+        gradient_clip_algorithm: ClipAlgorithm,
+        accumulate_grad_batches: int,
+    ) -> None:
+        self.trains = (model,)
+        self.rounds = 0
+        """Rounds begun in this run."""
+        self._model = model
+        self._buffer = buffer
+        self._max_rounds = max_rounds
+        self._gradients = GradientSettings(gradient_clip, gradient_clip_algorithm, accumulate_grad_batches)
+        self._generator = torch_generator(seed)
+        self._user: DataUser | None = None
+        self._driver: LightningDriver | None = None
+
+    def attach(self, context: TrainingContext) -> None:
+        """See `Trainer.attach`. Raises ValueError for settings that do not suit the module."""
+        module = _named(context.models, self._model, "model")
+        self._user = _named(context.users, self._buffer, "buffer")
+        attach_models = getattr(module, "attach_models", None)
+        if callable(attach_models):
+            attach_models(context.models)
+        gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
+        self._driver = LightningDriver(self._model, module, context.fabric, gradients)
+
+    @property
+    def driver(self) -> LightningDriver:
+        """Drives the module. Raises RuntimeError before `attach`."""
+        if self._driver is None:
+            raise RuntimeError(
+                f"the trainer of {self._model!r} is not attached yet; the launcher calls attach(context)"
+            )
+        return self._driver
+
+    @property
+    def user(self) -> DataUser:
+        """The training end of the buffer. Raises RuntimeError before `attach`."""
+        if self._user is None:
+            raise RuntimeError(
+                f"the trainer of {self._model!r} is not attached yet; the launcher calls attach(context)"
+            )
+        return self._user
+
+    @property
+    def training_step(self) -> int:
+        """See `Trainer.training_step`."""
+        return self.driver.batches
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds have been made."""
+        return self._max_rounds is not None and self.rounds >= self._max_rounds
+
+    def state(self) -> State:
+        """See `Component.state`."""
+        return {"rounds": self.rounds}
+
+    def load_state(self, state: State) -> None:
+        """See `Component.load_state`."""
+        self.rounds = state["rounds"]
+
+    def step_figures(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Add the loss, if the module does not log it, and the gradient's norm to the figures of a batch."""
+        driver = self.driver
+        result = dict(figures)
+        if driver.loss is not None:
+            result.setdefault("loss", driver.loss)
+        if driver.gradient_norm is not None:
+            result["gradient_norm"] = driver.gradient_norm
+        if driver.skipped_steps:
+            result["skipped_steps"] = driver.skipped_steps
+        return result
+
+
+def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:
+    try:
+        return parts[name]
+    except KeyError:
+        raise KeyError(f"there is no {kind} {name!r}; there are {sorted(parts)}") from None

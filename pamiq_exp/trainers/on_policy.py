@@ -1,0 +1,219 @@
+"""Training on what the present policy did, each rollout once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pamiq_exp.buffers import Batch
+from pamiq_exp.component import State
+from pamiq_exp.trainers.advantage import generalized_advantages, standardized
+from pamiq_exp.trainers.gradients import ClipAlgorithm
+from pamiq_exp.trainers.module_trainer import ModuleTrainer
+from pamiq_exp.trainers.trainer import TrainingContext
+
+Normalization = Literal["rollout", "minibatch", "none"]
+
+_OUTCOME = ("reward", "terminated", "truncated", "ended", "model_version")
+"""Fields of a record that are used up by the advantages and not part of minibatches."""
+
+
+class OnPolicyTrainer(ModuleTrainer):
+    """Trains a policy on rollouts that it has just made, as proximal policy optimization does.
+
+    A rollout is `rollout_length` turns of all lanes and the one after them. The buffer holds `action`,
+    `log_prob`, `value`, `reward` and what the policy reads (`observation.*`), and, unless the world never
+    ends, `terminated`, `truncated` and `ended` (see `generalized_advantages`).
+
+    The module's `training_step` gets minibatches with all these fields but the outcomes, and with
+    `advantage`, `return` and `weight`; each `(batch, *shape)`, or `(batch, sequence, *shape)`. The loss is
+    the module's own affair.
+
+    Args:
+        model: Name of the model.
+        buffer: Name of the buffer, a RolloutBuffer.
+        rollout_length: Turns in a rollout.
+        epochs: Passes over each rollout.
+        minibatches: Parts into which the records of a pass are dealt at random.
+        gamma: Discount.
+        gae_lambda: See `generalized_advantages`.
+        advantage_normalization: Over the whole `rollout`, each `minibatch`, or `none`.
+        sequence_length: Turns that stay together in minibatches, for policies with a memory; None deals
+            single records.
+        target_kl: No further minibatch of a rollout is trained on once the module has logged an
+            `approx_kl` above this; None never stops early.
+        max_staleness: Rollouts are left out and counted if on average more publications than this lie
+            between acting and training; None takes all. Needs the field `model_version`.
+        seed: For dealing minibatches.
+        max_rounds: Rollouts after which this trainer is done; None for no end.
+        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        gradient_clip_algorithm: "norm" or "value".
+        accumulate_grad_batches: Minibatches whose gradients are gathered for one step of the optimizer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        buffer: str,
+        rollout_length: int,
+        *,
+        epochs: int = 3,
+        minibatches: int = 4,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        advantage_normalization: Normalization = "rollout",
+        sequence_length: int | None = None,
+        target_kl: float | None = None,
+        max_staleness: float | None = None,
+        seed: int = 0,
+        max_rounds: int | None = None,
+        gradient_clip: float | None = 0.5,
+        gradient_clip_algorithm: ClipAlgorithm = "norm",
+        accumulate_grad_batches: int = 1,
+    ) -> None:
+        super().__init__(
+            model,
+            buffer,
+            seed=seed,
+            max_rounds=max_rounds,
+            gradient_clip=gradient_clip,
+            gradient_clip_algorithm=gradient_clip_algorithm,
+            accumulate_grad_batches=accumulate_grad_batches,
+        )
+        if min(rollout_length, epochs, minibatches) < 1:
+            raise ValueError("rollout_length, epochs and minibatches must be at least 1")
+        if sequence_length is not None and rollout_length % sequence_length:
+            raise ValueError(f"rollout_length {rollout_length} must be a multiple of sequence_length {sequence_length}")
+        if advantage_normalization not in ("rollout", "minibatch", "none"):
+            raise ValueError(f"advantage_normalization is rollout, minibatch or none, not {advantage_normalization!r}")
+        if epochs == minibatches == 1:
+            warnings.warn(
+                "one pass over one minibatch never moves a probability ratio off 1: clipping has no effect",
+                stacklevel=2,
+            )
+        self._rollout_length = rollout_length
+        self._epochs = epochs
+        self._minibatches = minibatches
+        self._gamma = gamma
+        self._gae_lambda = gae_lambda
+        self._normalization = advantage_normalization
+        self._sequence_length = sequence_length
+        self._target_kl = target_kl
+        self._max_staleness = max_staleness
+        self.discarded_rollouts = 0
+        """Rollouts left out because they were too stale."""
+        self._version: Callable[[], int] | None = None
+
+    def attach(self, context: TrainingContext) -> None:
+        """See `ModuleTrainer.attach`. Raises ValueError if the buffer cannot hold a rollout."""
+        super().attach(context)
+        self._version = context.version
+        capacity = self.user.buffer.capacity
+        if capacity <= self._rollout_length:
+            raise ValueError(
+                f"the buffer {self._buffer!r} keeps {capacity} turns, but a rollout of {self._rollout_length} takes "
+                f"one more turn; give it a capacity of at least {2 * self._rollout_length}"
+            )
+
+    def ready(self) -> bool:
+        """Whether a rollout and the turn after it are there."""
+        user = self.user
+        return not self.finished and len(user) > self._rollout_length and user.available > self._rollout_length
+
+    def round(self) -> Iterator[Mapping[str, float]]:
+        """See `Trainer.round`."""
+        driver = self.driver
+        rollout = self.user.take(self._rollout_length)
+        first = self._staleness(rollout)
+        if self._max_staleness is not None and first.get("staleness", 0.0) > self._max_staleness:
+            self.discarded_rollouts += 1
+            yield first | {"discarded_rollouts": self.discarded_rollouts}
+            return
+        self.rounds += 1
+        records = self._records(rollout)
+        driver.begin_epoch()
+        total = self._epochs * self._minibatches
+        for index, minibatch in enumerate(self._deal(records), start=1):
+            figures = self.step_figures(driver.train_batch(minibatch, last=index == total))
+            stop = driver.epoch_done or index == total or self._strayed()
+            if stop:
+                figures |= driver.end_epoch()
+                figures["epochs"] = index / self._minibatches
+            yield figures | first
+            first = {}
+            if stop:
+                return
+
+    def state(self) -> State:
+        """See `Component.state`."""
+        return super().state() | {"discarded_rollouts": self.discarded_rollouts}
+
+    def load_state(self, state: State) -> None:
+        """See `Component.load_state`."""
+        super().load_state(state)
+        self.discarded_rollouts = state["discarded_rollouts"]
+
+    def _records(self, rollout: Batch) -> Batch:
+        """Turn a rollout `(T + 1, lanes, ...)` into records or sequences `(count, ...)` with their advantages."""
+        reward = rollout["reward"][:-1]
+        ends = {name: self._end_field(rollout, name)[:-1] for name in ("terminated", "truncated", "ended")}
+        advantages = generalized_advantages(
+            reward, rollout["value"], **ends, gamma=self._gamma, gae_lambda=self._gae_lambda
+        )
+        advantage = advantages.advantage
+        if self._normalization == "rollout":
+            advantage = standardized(advantage, advantages.weight)
+        records = {name: value[:-1] for name, value in rollout.items() if name not in _OUTCOME}
+        records |= {"advantage": advantage, "return": advantages.target, "weight": advantages.weight}
+        return {name: self._rows(value) for name, value in self.driver.fabric.to_device(records).items()}
+
+    def _rows(self, value: Tensor) -> Tensor:
+        if self._sequence_length is None:
+            return value.flatten(0, 1)
+        # (T, lanes) -> (pieces, sequence, lanes) -> (pieces, lanes, sequence) -> (pieces * lanes, sequence)
+        pieces = value.reshape(-1, self._sequence_length, *value.shape[1:])
+        return pieces.transpose(1, 2).flatten(0, 1)
+
+    def _end_field(self, rollout: Batch, name: str) -> Tensor:
+        """The field `name`; worlds without ends need none of the three."""
+        if name in rollout:
+            return rollout[name]
+        if rollout.keys() & {"terminated", "truncated", "ended"}:
+            raise KeyError(
+                f"the buffer {self._buffer!r} has some of the fields terminated, truncated and ended but not {name!r}; "
+                "advantages need all three, or none in a world that never ends"
+            )
+        return torch.zeros_like(rollout["reward"], dtype=torch.bool)
+
+    def _deal(self, records: Batch) -> Iterator[Batch]:
+        count = len(records["advantage"])
+        if count < self._minibatches:
+            raise ValueError(f"{count} records or sequences cannot be dealt into {self._minibatches} minibatches")
+        for _ in range(self._epochs):
+            order = torch.randperm(count, generator=self._generator)
+            for part in order.tensor_split(self._minibatches):
+                index = part.to(records["advantage"].device)
+                minibatch = {name: value.index_select(0, index) for name, value in records.items()}
+                if self._normalization == "minibatch":
+                    minibatch["advantage"] = standardized(minibatch["advantage"], minibatch["weight"])
+                yield minibatch
+
+    def _strayed(self) -> bool:
+        if self._target_kl is None:
+            return False
+        divergence = self.driver.logged.values.get("approx_kl")
+        if divergence is None:
+            raise ValueError(f"target_kl is set, but the model {self._model!r} does not log approx_kl")
+        return divergence > self._target_kl
+
+    def _staleness(self, rollout: Batch) -> dict[str, float]:
+        """Mean number of publications between acting and training."""
+        versions = rollout.get("model_version")
+        if versions is None:
+            return {}
+        newest = int(versions.max()) if self._version is None else self._version()
+        return {"staleness": newest - float(versions[:-1].double().mean())}

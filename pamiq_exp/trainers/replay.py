@@ -1,0 +1,193 @@
+"""Training on batches drawn from a replay buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pamiq_exp.buffers import Batch
+from pamiq_exp.component import State
+from pamiq_exp.media import Media, Picture
+from pamiq_exp.trainers.evaluation import untouched
+from pamiq_exp.trainers.gradients import ClipAlgorithm
+from pamiq_exp.trainers.module_trainer import ModuleTrainer
+
+
+class ReplayTrainer(ModuleTrainer):
+    """Trains a model on records or sequences drawn from everything that its buffer holds.
+
+    Args:
+        model: Name of the model.
+        buffer: Name of the buffer.
+        batch_size: Records, or sequences, in a batch.
+        sequence_length: Turns in a sequence; None for single records. Batches are `(batch, *shape)` or
+            `(batch, sequence, *shape)`.
+        min_new: New environment steps that make a round due; 0 trains without a pause.
+        min_size: Environment steps that the buffer must hold before the first round.
+        batches_per_round: Batches in a round; the model is published after each round.
+        seed: For drawing batches.
+        max_rounds: Rounds after which this trainer is done; None for no end.
+        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        gradient_clip_algorithm: "norm" or "value".
+        accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
+        held_out: A batch that is never trained on, in the shape of the others. The loss on it (of the
+            module's `validation_step`, else of its `training_step`) is measured before the first batch
+            ever, at times, and at the end; it gives `<model>_loss_first` and `<model>_loss_last` in the
+            summary, where otherwise the mean training losses of the first and the last round stand.
+        held_out_every: Rounds between two measurements.
+        pictures_every: Rounds between two sets of pictures, for modules with a method
+            `pictures(batch) -> Mapping[str, uint8 (height, width, 3)]`; they are made from `held_out` if
+            there is one, else from the last batch.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        buffer: str,
+        batch_size: int,
+        *,
+        sequence_length: int | None = None,
+        min_new: int = 1,
+        min_size: int = 1,
+        batches_per_round: int = 1,
+        seed: int = 0,
+        max_rounds: int | None = None,
+        gradient_clip: float | None = None,
+        gradient_clip_algorithm: ClipAlgorithm = "norm",
+        accumulate_grad_batches: int = 1,
+        held_out: Mapping[str, NDArray[np.generic] | torch.Tensor] | None = None,
+        held_out_every: int = 100,
+        pictures_every: int | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            buffer,
+            seed=seed,
+            max_rounds=max_rounds,
+            gradient_clip=gradient_clip,
+            gradient_clip_algorithm=gradient_clip_algorithm,
+            accumulate_grad_batches=accumulate_grad_batches,
+        )
+        if min(batch_size, batches_per_round, held_out_every, sequence_length or 1, pictures_every or 1) < 1:
+            raise ValueError("sizes, lengths and intervals of a trainer must be at least 1")
+        self._batch_size = batch_size
+        self._sequence_length = sequence_length
+        self._min_new = min_new
+        self._min_size = min_size
+        self._batches_per_round = batches_per_round
+        self._held_out: Batch | None = (
+            None if held_out is None else {name: torch.as_tensor(value) for name, value in held_out.items()}
+        )
+        self._held_out_every = held_out_every
+        self._pictures_every = pictures_every
+        self._pictures: list[Media] = []
+        self._seen = 0
+        self._loss_first: float | None = None
+        self._loss_last: float | None = None
+        self._measured_at = -1
+
+    def ready(self) -> bool:
+        """Whether enough new data has come since the last round began, and the buffer holds enough."""
+        user = self.user
+        turns = max(self._sequence_length or 1, -(-self._min_size // user.buffer.lanes))
+        return not self.finished and len(user) >= turns and user.count_added - self._seen >= self._min_new
+
+    def round(self) -> Iterator[Mapping[str, float]]:
+        """See `Trainer.round`."""
+        driver = self.driver
+        self._seen = self.user.count_added
+        first = self._measure_first()
+        self.rounds += 1
+        driver.begin_epoch()
+        losses: list[float] = []
+        for index in range(self._batches_per_round):
+            last = index == self._batches_per_round - 1
+            batch = self._draw()
+            figures = self.step_figures(driver.train_batch(batch, last))
+            if "loss" in figures:
+                losses.append(figures["loss"])
+            if last or driver.epoch_done:
+                figures |= self._end_round(batch, losses)
+            yield figures | first
+            first = {}
+            if driver.epoch_done:
+                return
+
+    def media(self) -> list[Media]:
+        """See `Trainer.media`."""
+        pictures, self._pictures = self._pictures, []
+        return pictures
+
+    def summary(self) -> dict[str, float]:
+        """The loss at the beginning and at the end, see `held_out`."""
+        if self._held_out is not None and self._measured_at != self.training_step:
+            self._measure()
+        losses = {"first": self._loss_first, "last": self._loss_last}
+        return {f"{self._model}_loss_{when}": loss for when, loss in losses.items() if loss is not None}
+
+    def state(self) -> State:
+        """See `Component.state`."""
+        return super().state() | {
+            "seen": self._seen,
+            "loss_first": self._loss_first,
+            "loss_last": self._loss_last,
+            "measured_at": self._measured_at,
+        }
+
+    def load_state(self, state: State) -> None:
+        """See `Component.load_state`."""
+        super().load_state(state)
+        self._seen = state["seen"]
+        self._loss_first, self._loss_last = state["loss_first"], state["loss_last"]
+        self._measured_at = state["measured_at"]
+
+    def _draw(self) -> Batch:
+        if self._sequence_length is None:
+            return self.user.sample(self._batch_size, self._generator)
+        return self.user.sequences(self._batch_size, self._sequence_length, self._generator)
+
+    def _end_round(self, batch: Batch, losses: list[float]) -> dict[str, float]:
+        figures = {}
+        if self._held_out is not None and self.rounds % self._held_out_every == 0:
+            figures = self._measure()
+        elif self._held_out is None and losses:
+            self._loss_last = sum(losses) / len(losses)
+            self._loss_first = self._loss_last if self._loss_first is None else self._loss_first
+        if self._pictures_every is not None and self.rounds % self._pictures_every == 0:
+            self._take_pictures(batch)
+        return figures | self.driver.end_epoch()
+
+    def _measure_first(self) -> dict[str, float]:
+        return self._measure() if self._held_out is not None and self._loss_first is None else {}
+
+    def _measure(self) -> dict[str, float]:
+        """Measure the held-out loss, a batch at a time; return it with what the module logged beside it."""
+        assert self._held_out is not None
+        rows = len(next(iter(self._held_out.values())))
+        totals: dict[str, float] = {}
+        for start in range(0, rows, self._batch_size):
+            part = {name: value[start : start + self._batch_size] for name, value in self._held_out.items()}
+            evaluation = self.driver.evaluate(part)
+            weight = min(self._batch_size, rows - start) / rows
+            for name, value in {**evaluation.figures, "held_out_loss": evaluation.loss}.items():
+                totals[name] = totals.get(name, 0.0) + weight * value
+        self._loss_last = totals["held_out_loss"]
+        self._loss_first = self._loss_last if self._loss_first is None else self._loss_first
+        self._measured_at = self.training_step
+        return totals
+
+    def _take_pictures(self, batch: Batch) -> None:
+        driver = self.driver
+        draw = getattr(driver.module, "pictures", None)
+        if not callable(draw):
+            raise TypeError(
+                f"pictures_every is set, but the model {self._model!r} ({type(driver.module).__name__}) has no method "
+                "pictures(batch); write one or leave pictures_every out"
+            )
+        source = batch if self._held_out is None else self._held_out
+        with untouched(driver.module, driver.fabric.device):
+            pixels = draw(driver.fabric.to_device({name: value[: self._batch_size] for name, value in source.items()}))
+        self._pictures += [Picture(f"{self._model}/{name}", np.asarray(image)) for name, image in pixels.items()]
