@@ -21,7 +21,8 @@ class ModuleTrainer(Trainer):
 
     A module that needs other models while it trains (a frozen encoder, say) has a method
     `attach_models(models)`, which is called once with all training modules by name; it must not keep them
-    as submodules.
+    as submodules. A module that cannot train yet has a property `trainable`: while it is false its trainer
+    is not ready.
 
     Args:
         model: Name of the model.
@@ -87,6 +88,11 @@ class ModuleTrainer(Trainer):
     def training_step(self) -> int:
         """See `Trainer.training_step`."""
         return self.driver.batches
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the module lets itself be trained now; one that does not say so always does."""
+        return bool(getattr(self.driver.module, "trainable", True))
 
     @property
     def finished(self) -> bool:

@@ -93,7 +93,8 @@ class ReplayTrainer(ModuleTrainer):
         """Whether enough new data has come since the last round began, and the buffer holds enough."""
         user = self.user
         turns = max(self._sequence_length or 1, -(-self._min_size // user.buffer.lanes))
-        return not self.finished and len(user) >= turns and user.count_added - self._seen >= self._min_new
+        due = len(user) >= turns and user.count_added - self._seen >= self._min_new
+        return due and not self.finished and self.trainable
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""
