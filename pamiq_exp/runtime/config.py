@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Mode = Literal["realtime", "lockstep"]
+Mode = Literal["realtime", "lockstep", "pipelined"]
 Overrun = Literal["catch_up", "skip"]
 OnNonfinite = Literal["stop", "skip"]
 
@@ -52,7 +52,8 @@ class LaunchConfig:
     Attributes:
         mode: `realtime`: the world has its own thread and never waits for learning. `lockstep`: one thread
             and a virtual clock; after each turn the trainers that are ready run to their end. Same config,
-            same seed, same bits.
+            same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
+            turns on a thread of its own and is published exactly then: faster, and still the same bits.
         max_steps: Environment steps (all lanes together) after which the run is finished.
         max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
         time_scale: Run seconds in a wall second (realtime): 10 lets a 10 Hz world turn 100 times a second.
@@ -68,6 +69,7 @@ class LaunchConfig:
         threads: Torch threads of each thread.
         overrun: After a turn that took longer than its interval: `catch_up` takes the late turns at once (at most
             ten intervals, then it skips), `skip` waits for the next regular moment. Both are counted.
+        overlap_turns: Turns from the start of a training round to its publication (pipelined).
         record_every_steps: Environment steps between two records of the interaction.
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
         watchdog_seconds: When a thread gives no sign of life for this long, the stacks of all threads are
@@ -85,6 +87,7 @@ class LaunchConfig:
     training_nice: int = 10
     threads: ThreadConfig = field(default_factory=ThreadConfig)
     overrun: Overrun = "catch_up"
+    overlap_turns: int = 8
     record_every_steps: int = 100
     on_nonfinite: OnNonfinite = "stop"
     watchdog_seconds: float | None = 60.0
@@ -93,7 +96,14 @@ class LaunchConfig:
         _choice("mode", self.mode, get_args(Mode))
         _choice("overrun", self.overrun, get_args(Overrun))
         _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
-        for name in ("max_steps", "max_seconds", "time_scale", "switch_interval", "record_every_steps"):
+        for name in (
+            "max_steps",
+            "max_seconds",
+            "time_scale",
+            "switch_interval",
+            "overlap_turns",
+            "record_every_steps",
+        ):
             _positive(name, getattr(self, name))
         _positive("watchdog_seconds", self.watchdog_seconds)
         if not 0 <= self.training_nice <= 19:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from pamiq_exp.runtime.clock import Clock
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.publication import Publisher
-from pamiq_exp.runtime.records import Means, RecordStream
+from pamiq_exp.runtime.records import RecordStream
 from pamiq_exp.runtime.timing import Durations
 from pamiq_exp.trainers import Trainer
 
@@ -62,6 +62,12 @@ class Engine:
         self.turns = 0
         self.deadline_misses = 0
         self.durations = Durations()
+        self.published_training_steps = 0
+        """Batches trained by all trainers when the newest publication was made."""
+        self.settle_training: Callable[[], State | None] = lambda: None
+        """Lets a round under way end before a save, and returns what is still to be published of it."""
+        self.pending_round: State | None = None
+        """What `settle_training` returned when the run was saved that this one goes on from."""
         self._next_record = config.record_every_steps
 
     def turn(self) -> None:
@@ -110,12 +116,14 @@ class Engine:
         for user in self.users.values():
             user.update()
 
-    def publish_round(self, name: str, figures: Means) -> None:
-        """Publish what a finished round of the trainer `name` changed, and record its figures."""
-        trainer = self.trainers[name]
-        self.publisher.publish(trainer.trains)
-        self.records.emit(name, figures.result(), trainer.training_step)
-        self.records.show(trainer.media())
+    def publish_rounds(self, rounds: Mapping[str, Mapping[str, float]]) -> None:
+        """Publish together what finished rounds changed, and record their figures, by name of the trainer."""
+        trainers = {name: self.trainers[name] for name in rounds}
+        self.publisher.publish(dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains))
+        self.published_training_steps = self.training_steps
+        for name, trainer in trainers.items():
+            self.records.emit(name, rounds[name], trainer.training_step)
+            self.records.show(trainer.media())
 
     def inference_state(self) -> dict[str, State]:
         """Copy what the inference thread owns. Call it on that thread, between turns."""
@@ -133,6 +141,7 @@ class Engine:
 
     def training_state(self) -> dict[str, State]:
         """Copy what the training thread owns. Call it on that thread, between batches."""
+        pending = self.settle_training()
         self.fetch_data()
         # One walk for both: trainers refer to buffers, whose content must be saved once, under its own name.
         states = collect_state(self._training_components())
@@ -141,7 +150,12 @@ class Engine:
             "buffers": copy_state(_below(states, "buffers")),
             "trainers": copy_state(_below(states, "trainers")),
             "generators": _global_generators(),
-            "publication": {"version": self.publisher.version},
+            "publication": {
+                "version": self.publisher.version,
+                "training_steps": self.published_training_steps,
+                "pending": pending,
+                "published": self.publisher.state() if pending is not None else None,
+            },
         }
 
     def load(self, groups: Mapping[str, State], partial: bool = False) -> list[str]:
@@ -170,7 +184,10 @@ class Engine:
         self._next_record = runtime["next_record"]
         self.records.environment_step = self.steps
         self.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
-        self.publisher.restore(groups["publication"]["version"])
+        publication = groups["publication"]
+        self.publisher.restore(publication["version"], publication["published"])
+        self.published_training_steps = publication["training_steps"]
+        self.pending_round = publication["pending"]
         _restore_global_generators(groups["generators"])
         return differences
 
@@ -197,7 +214,7 @@ class Engine:
             figures |= observer.report()
             self.records.show(observer.media())
         figures |= self._timing()
-        self.records.emit("interaction", figures, self.training_steps)
+        self.records.emit("interaction", figures, self.published_training_steps)
         if self.records.error is not None:
             self.control.fail("tracking", self.records.error)
 

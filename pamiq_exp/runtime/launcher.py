@@ -28,6 +28,7 @@ from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.lockstep import run_lockstep
+from pamiq_exp.runtime.pipelined import PipelinedLoop
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
 from pamiq_exp.runtime.records import RecordStream
@@ -112,7 +113,7 @@ class _Run:
         self.config = config
         self.folder = folder
         self.control = RunControl()
-        self.clock = VirtualClock() if config.mode == "lockstep" else WallClock(config.time_scale)
+        self.clock = WallClock(config.time_scale) if config.mode == "realtime" else VirtualClock()
         publisher = Publisher(models)
         users = {name: DataUser(buffer) for name, buffer in buffers.items()}
         self.writer = None
@@ -151,10 +152,13 @@ class _Run:
         return self._finish(info, parts)
 
     def _run(self) -> None:
-        if isinstance(self.clock, VirtualClock):
-            ended = run_lockstep(self.engine, self.clock, self.saver)
-        else:
+        ended = True
+        if isinstance(self.clock, WallClock):
             ended = run_realtime(self.engine, self.saver, Watchdog(self.control, self.config.watchdog_seconds))
+        elif self.config.mode == "lockstep":
+            run_lockstep(self.engine, self.clock, self.saver)
+        else:
+            PipelinedLoop(self.engine, self.clock, self.saver).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
 

@@ -11,10 +11,10 @@ from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
 
 
-def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> bool:
+def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
     """After each turn let the trainers that are ready run to their end, in the order of the config.
 
-    Returns True: nothing can be left behind. Failures are left in the control.
+    Failures are left in the control.
     """
     worker = engine.control.add_worker("lockstep")
     worker.on_pause, worker.on_resume = engine.pause, engine.resume
@@ -29,7 +29,6 @@ def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> bool:
         engine.control.fail("lockstep", error)
     finally:
         engine.control.remove_worker(worker)
-    return True
 
 
 def _train(engine: Engine, worker: Worker) -> None:
@@ -40,4 +39,4 @@ def _train(engine: Engine, worker: Worker) -> None:
             for batch_figures in trainer.round():
                 figures.add(batch_figures)
                 worker.alive()
-            engine.publish_round(name, figures)
+            engine.publish_rounds({name: figures.result()})

@@ -19,6 +19,9 @@ import torch
 from lightning import LightningModule
 from torch import nn
 
+from pamiq_exp.component import State
+from pamiq_exp.runtime.checkpoints import copy_state
+
 
 def inference_part(model: LightningModule) -> nn.Module:
     """The part of a model that agents use: what its `inference_module` returns, by default all of it."""
@@ -139,10 +142,16 @@ class Publisher:
         self._current = Snapshot(previous.version + 1, previous.modules | changed)
         return self._current.version
 
-    def restore(self, version: int) -> None:
-        """Publish all models as `version`: after a resume, before the first step."""
+    def state(self) -> State:
+        """Copy the published parameters, which may be older than the trained ones."""
+        return {name: copy_state(module.state_dict()) for name, module in self._current.modules.items()}
+
+    def restore(self, version: int, published: State | None = None) -> None:
+        """Go on as `version`, before the first step: with `published` parameters, or the trained ones."""
         self.publish(self._twins)
         self._current = Snapshot(version, self._current.modules)
+        for name, state in (published or {}).items():
+            self._current.modules[name].load_state_dict(state)
 
     def _await_idle_replicas(self) -> None:
         """The idle replicas belong to earlier snapshots than the current one: wait until none is pinned."""

@@ -110,7 +110,7 @@ class TrainingLoop:
             figures.add(batch_figures)
             if not self.worker.safe_point():
                 return False
-        self._engine.publish_round(name, figures)
+        self._engine.publish_rounds({name: figures.result()})
         return True
 
     def _await_data(self) -> None:

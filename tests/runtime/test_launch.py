@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.runtime.parts import (
 )
 
 LOCKSTEP = LaunchConfig(mode="lockstep", max_steps=200, record_every_steps=20)
+PIPELINED = LaunchConfig(mode="pipelined", max_steps=200, record_every_steps=20, overlap_turns=17)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -57,24 +59,26 @@ def assert_same_state(one: Any, other: Any, address: str = "") -> None:
         assert one == other, address
 
 
-def test_equal_seeds_give_equal_bits_in_lockstep(tmp_path: Path) -> None:
-    summaries = [launch_small(LOCKSTEP, folder=tmp_path / name, seed=5) for name in "ab"]
+@pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
+def test_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> None:
+    summaries = [launch_small(config, folder=tmp_path / name, seed=5) for name in "ab"]
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert_same_state(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
-    assert summaries[0]["training_steps"] == 60
-    other = launch_small(LOCKSTEP, folder=tmp_path / "c", seed=6)
+    assert summaries[0]["training_steps"] == (60 if config is LOCKSTEP else 36)
+    other = launch_small(config, folder=tmp_path / "c", seed=6)
     assert other["last_output"] != summaries[0]["last_output"]
 
 
+@pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
 @pytest.mark.parametrize("cut", [100, 93])
-def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut: int) -> None:
+def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut: int, config: LaunchConfig) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    launch_small(LOCKSTEP, folder=whole)
-    launch_small(LaunchConfig(mode="lockstep", max_steps=cut, record_every_steps=20), folder=parts)
+    launch_small(config, folder=whole)
+    launch_small(replace(config, max_steps=cut), folder=parts)
     checkpoint = list_checkpoints(parts / "checkpoints")[-1]
     # The parts of the second process are built from other seeds: all that matters must come from the save.
     summary = launch_small(
-        LOCKSTEP,
+        config,
         folder=parts,
         seed=99,
         world=NoisyWorld(seed=98),
@@ -202,7 +206,7 @@ class BrokenTracker(Tracker):
         raise BrokenError("tracker")
 
 
-@pytest.mark.parametrize("mode", ["lockstep", "realtime"])
+@pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
 @pytest.mark.parametrize("error", [BrokenError("boom"), SystemExit(3), KeyboardInterrupt("user code")])
 @pytest.mark.parametrize("place", ["environment", "trainer"])
 def test_an_exception_in_any_thread_ends_the_run_and_is_raised(
@@ -213,7 +217,9 @@ def test_an_exception_in_any_thread_ends_the_run_and_is_raised(
     config = LaunchConfig(mode=mode, max_steps=100_000, checkpoint=CheckpointConfig(every_steps=20))
     with pytest.raises(type(error)) as caught:
         launch_small(config, world=world, trainer=trainer, folder=tmp_path, interval=0.001)
-    thread = {"lockstep": "lockstep", "realtime": "inference" if place == "environment" else "training"}[mode]
+    thread = {"environment": {"realtime": "inference"}, "trainer": {"realtime": "training", "pipelined": "training"}}[
+        place
+    ].get(mode, mode)
     assert f"(raised in the {thread} thread)" in caught.value.__notes__
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["state"] == "failed"
@@ -297,7 +303,7 @@ print(summary["state"], summary["reason"])
 """
 
 
-@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+@pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_saves_and_stops(tmp_path: Path, mode: str, name: str) -> None:
     process = subprocess.Popen(
