@@ -71,9 +71,10 @@ def generalized_advantages(
             raise ValueError(
                 f"{name} must be ({length}, {lanes}) for rewards {steps, lanes}, not {tuple(tensor.shape)}"
             )
-    real = ended.logical_not().to(reward.dtype)
-    delta = (reward + gamma * terminated.logical_not() * value[1:] - value[:-1]) * real
-    decay = gamma * gae_lambda * (terminated | truncated | ended).logical_not()
+    number = reward.dtype
+    real = (~ended).to(number)
+    delta = (reward + gamma * (~terminated).to(number) * value[1:] - value[:-1]) * real
+    decay = gamma * gae_lambda * (~(terminated | truncated | ended)).to(number)
     advantage = torch.empty_like(delta)
     following = torch.zeros_like(delta[0])
     for t in reversed(range(steps)):

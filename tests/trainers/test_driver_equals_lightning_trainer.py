@@ -14,16 +14,15 @@ import pytest
 import torch
 import torchmetrics
 from lightning import LightningModule
-from lightning.fabric import Fabric
 from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, Dataset
 
 from pamiq_exp.trainers import GradientSettings, LightningDriver
+from tests.trainers.modules import SIZE, Batch, Regression, cpu, make_batches
 
-EPOCHS, BATCHES, BATCH_SIZE, SIZE = 3, 7, 8, 6
-Batch = dict[str, Tensor]
+EPOCHS, BATCHES = 3, 7
 
 
 @pytest.fixture(autouse=True)
@@ -32,25 +31,6 @@ def one_thread_and_no_chatter() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-
-
-class Regression(LightningModule):
-    """The plainest module: automatic optimization, one logged loss."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(SIZE, 16), nn.Tanh(), nn.Linear(16, 1))
-
-    def loss(self, batch: Batch) -> Tensor:
-        return (self.net(batch["x"]).squeeze(-1) - batch["y"]).square().mean()
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Any:
-        loss = self.loss(batch)
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
 class WithoutBatchIndex(Regression):
@@ -359,15 +339,6 @@ class Memory(Logger):
         pass
 
 
-def make_batches() -> list[Batch]:
-    generator = torch.Generator().manual_seed(5)
-    sizes = [BATCH_SIZE] * (BATCHES - 1) + [BATCH_SIZE // 2]
-    return [
-        {"x": torch.randn(size, SIZE, generator=generator), "y": torch.randn(size, generator=generator)}
-        for size in sizes
-    ]
-
-
 def train_with_lightning(make: Callable[[], LightningModule], settings: dict[str, Any]) -> tuple[Any, list[Any]]:
     torch.manual_seed(11)
     module, memory = make(), Memory()
@@ -383,7 +354,7 @@ def train_with_lightning(make: Callable[[], LightningModule], settings: dict[str
         **settings,
     )
     torch.manual_seed(12)
-    trainer.fit(module, DataLoader(Rows(make_batches()), batch_size=None, shuffle=False))
+    trainer.fit(module, DataLoader(Rows(make_batches(BATCHES)), batch_size=None, shuffle=False))
     return module, memory.rows
 
 
@@ -397,13 +368,13 @@ def train_with_driver(make: Callable[[], LightningModule], settings: dict[str, A
         "accumulate_grad_batches": "accumulate_batches",
     }
     gradients = GradientSettings(**{renamed[name]: value for name, value in settings.items()})
-    driver = LightningDriver("model", module, Fabric(accelerator="cpu", devices=1), gradients)
+    driver = LightningDriver("model", module, cpu(), gradients)
     torch.manual_seed(12)
     torch.empty((), dtype=torch.int64).random_()  # a DataLoader takes one number for its workers
     rows = []
     for _ in range(EPOCHS):
         driver.begin_epoch()
-        batches = make_batches()
+        batches = make_batches(BATCHES)
         for index, batch in enumerate(batches):
             rows.append(driver.train_batch(batch, last=index == len(batches) - 1))
             if driver.epoch_done:

@@ -1,0 +1,141 @@
+"""Generalized advantages against the sums that define them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pamiq_exp.trainers import Advantages, generalized_advantages, standardized
+
+rates = st.floats(0.0, 1.0)
+
+
+class Rollout:
+    """Random rewards and values (float64), and episodes that end as next-step autoreset ends them."""
+
+    def __init__(self, seed: int, steps: int, lanes: int, end_rate: float) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.reward = torch.randn(steps, lanes, generator=generator, dtype=torch.float64)
+        self.value = torch.randn(steps + 1, lanes, generator=generator, dtype=torch.float64)
+        ends = torch.rand(steps, lanes, generator=generator) < end_rate
+        kinds = torch.rand(steps, lanes, generator=generator) < 0.5
+        self.ended = torch.rand(steps, lanes, generator=generator) < end_rate
+        for t in range(steps):
+            ends[t] &= ~self.ended[t]  # the transition into a new episode ends nothing
+            if t + 1 < steps:
+                self.ended[t + 1] = ends[t]
+        self.terminated, self.truncated = ends & kinds, ends & ~kinds
+
+    def advantages(self, gamma: float, gae_lambda: float) -> Advantages:
+        return generalized_advantages(
+            self.reward, self.value, self.terminated, self.truncated, self.ended, gamma, gae_lambda
+        )
+
+    def by_definition(self, gamma: float, gae_lambda: float) -> Tensor:
+        """A_t = sum over l of (gamma lambda)^l delta_{t+l}, up to the end of the episode."""
+        steps, lanes = self.reward.shape
+        result = torch.zeros_like(self.reward)
+        for lane in range(lanes):
+            for t in range(steps):
+                if self.ended[t, lane]:
+                    continue
+                for later in range(t, steps):
+                    beyond = 0.0 if self.terminated[later, lane] else float(self.value[later + 1, lane])
+                    delta = float(self.reward[later, lane]) + gamma * beyond - float(self.value[later, lane])
+                    result[t, lane] += (gamma * gae_lambda) ** (later - t) * delta
+                    if self.terminated[later, lane] or self.truncated[later, lane]:
+                        break
+        return result
+
+
+rollouts = st.builds(Rollout, st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 4), st.floats(0, 0.5))
+
+
+@given(rollouts, rates, rates)
+def test_equals_the_double_sum_that_defines_it(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
+    actual = rollout.advantages(gamma, gae_lambda)
+    torch.testing.assert_close(actual.advantage, rollout.by_definition(gamma, gae_lambda), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(actual.target, actual.advantage + rollout.value[:-1])
+    assert torch.equal(actual.weight == 0, rollout.ended)
+    assert torch.equal(actual.target[rollout.ended], rollout.value[:-1][rollout.ended])
+
+
+@given(rollouts, rates)
+def test_lambda_0_is_the_error_of_one_step(rollout: Rollout, gamma: float) -> None:
+    following = torch.where(rollout.terminated, 0.0, rollout.value[1:])
+    error = rollout.reward + gamma * following - rollout.value[:-1]
+    expected = torch.where(rollout.ended, 0.0, error)
+    torch.testing.assert_close(rollout.advantages(gamma, 0.0).advantage, expected)
+
+
+@given(rollouts, rates)
+def test_lambda_1_is_the_discounted_return_less_the_value(rollout: Rollout, gamma: float) -> None:
+    actual = rollout.advantages(gamma, 1.0)
+    steps, lanes = rollout.reward.shape
+    for lane in range(lanes):
+        total = float(rollout.value[steps, lane])
+        for t in reversed(range(steps)):
+            if rollout.ended[t, lane]:
+                total = float(rollout.value[t, lane])  # only the step before looks at it: as a bootstrap
+                continue
+            if rollout.terminated[t, lane]:
+                total = 0.0
+            elif rollout.truncated[t, lane]:
+                total = float(rollout.value[t + 1, lane])
+            total = float(rollout.reward[t, lane]) + gamma * total
+            assert float(actual.target[t, lane]) == pytest.approx(total, abs=1e-9)
+
+
+@given(rollouts, rates, rates)
+def test_lanes_do_not_touch_each_other(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
+    together = rollout.advantages(gamma, gae_lambda).advantage
+    fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)
+    apart = [
+        generalized_advantages(*(field[:, lane : lane + 1] for field in fields), gamma, gae_lambda).advantage
+        for lane in range(together.shape[1])
+    ]
+    assert torch.equal(torch.cat(apart, dim=1), together)
+
+
+@given(st.floats(-3, 3), st.floats(0, 0.99), rates, st.integers(1, 20))
+def test_a_constant_reward_that_the_value_foretold_is_no_advantage(
+    reward: float, gamma: float, gae_lambda: float, steps: int
+) -> None:
+    never = torch.zeros(steps, 2, dtype=torch.bool)
+    rewards = torch.full((steps, 2), reward, dtype=torch.float64)
+    values = torch.full((steps + 1, 2), reward / (1 - gamma), dtype=torch.float64)
+    actual = generalized_advantages(rewards, values, never, never, never, gamma, gae_lambda)
+    torch.testing.assert_close(actual.advantage, torch.zeros_like(rewards), rtol=0, atol=1e-9)
+
+
+def test_what_follows_a_final_observation_does_not_leak_into_the_episode_before() -> None:
+    rollout = Rollout(seed=0, steps=6, lanes=1, end_rate=0.0)
+    rollout.truncated[2], rollout.ended[3] = True, True
+    before = rollout.advantages(0.9, 0.9).advantage[:3].clone()
+    rollout.reward[3:] += 100
+    rollout.value[4:] += 100
+    assert torch.equal(rollout.advantages(0.9, 0.9).advantage[:3], before)
+    rollout.value[3] += 1.0
+    assert float(rollout.advantages(0.9, 0.9).advantage[2] - before[2]) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("field", ["value", "terminated", "truncated", "ended"])
+def test_shapes_that_would_broadcast_are_refused(field: str) -> None:
+    rollout = Rollout(seed=0, steps=4, lanes=3, end_rate=0.0)
+    setattr(rollout, field, getattr(rollout, field)[:, :1])
+    with pytest.raises(ValueError, match=field):
+        rollout.advantages(0.9, 0.9)
+
+
+@given(rollouts)
+def test_standardized_advantages_have_mean_0_and_variance_1_where_they_count(rollout: Rollout) -> None:
+    advantages = rollout.advantages(0.9, 0.9)
+    result = standardized(advantages.advantage, advantages.weight)
+    counted = result[~rollout.ended]
+    assert torch.all(result[rollout.ended] == 0)
+    if len(counted) > 2:
+        assert float(counted.mean()) == pytest.approx(0, abs=1e-9)
+        assert float(counted.var(correction=0)) == pytest.approx(1, abs=1e-4)
