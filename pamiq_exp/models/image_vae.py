@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.types import STEP_OUTPUT
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -77,7 +76,7 @@ class ImageVae(Encoder):
             nn.Unflatten(1, (_LAYERS[-1][0], height, width)),
             self._transposed_convolutions(depth),
         )
-        self.bias_image = nn.Parameter(torch.zeros(depth, shape[0], shape[1]))
+        self.bias_image = nn.Parameter(torch.full((depth, shape[0], shape[1]), 0.5))
 
     def encode(self, batch: Batch) -> Tensor:
         """See `Encoder.encode`."""
@@ -103,7 +102,7 @@ class ImageVae(Encoder):
         latent = mean + std * torch.randn_like(std)
         error = (self.decoder(latent) + self.bias_image - pixels).square().mean()
         divergence = gaussian_kl(mean, std)
-        loss = error + self.beta * divergence.mean()
+        loss: Tensor = error + self.beta * divergence.mean()
         self.log_dict(
             {
                 "loss": loss,
@@ -115,7 +114,7 @@ class ImageVae(Encoder):
         )
         return loss
 
-    def validation_step(self, batch: Batch, batch_index: int) -> STEP_OUTPUT:
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Reconstruction error from the posterior means."""
         error = self.reconstruction_error(batch, self.encode(batch)).mean()
         self.log("held_out_loss", error)

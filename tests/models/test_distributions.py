@@ -1,0 +1,124 @@
+"""Distributions over actions agree with independent computations."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.models import ActionEncoding, DiagonalGaussian, MultiCategorical, make_action_head
+from pamiq_exp.models.distributions import CategoricalHead
+from pamiq_exp.seeding import torch_generator
+from pamiq_exp.spaces import ActionSpec
+
+NVEC = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+
+
+def discrete(nvec: list[int]) -> ActionSpec:
+    return {"kind": "multi_discrete", "shape": [len(nvec)], "dtype": "int64", "nvec": nvec}
+
+
+BOX: ActionSpec = {"kind": "box", "shape": [3], "dtype": "float32", "low": [-1.0] * 3, "high": [1.0] * 3}
+
+
+def random_categorical(nvec: list[int], seed: int, leading: tuple[int, ...] = ()) -> MultiCategorical:
+    generator = torch_generator(seed)
+    allowed = torch.arange(max(nvec)) < torch.tensor(nvec)[:, None]
+    logits = 3 * torch.randn(*leading, len(nvec), max(nvec), generator=generator, dtype=torch.float64)
+    return MultiCategorical(logits, allowed)
+
+
+@given(NVEC, st.integers(0, 1000))
+def test_joint_probabilities_of_all_actions_sum_to_one(nvec: list[int], seed: int) -> None:
+    actions = torch.tensor(list(itertools.product(*(range(n) for n in nvec))))
+    distribution = random_categorical(nvec, seed)
+    everywhere = MultiCategorical(
+        distribution.log_probs.expand(len(actions), -1, -1), torch.arange(max(nvec)) < torch.tensor(nvec)[:, None]
+    )
+    probabilities = everywhere.log_prob(actions).exp()
+    assert probabilities.shape == (len(actions),)
+    assert probabilities.sum().item() == pytest.approx(1)
+    entropy = -(probabilities * probabilities.log()).nansum()
+    assert distribution.entropy().item() == pytest.approx(entropy.item(), abs=1e-9)
+
+
+@given(NVEC, st.integers(0, 1000))
+def test_branches_are_the_categorical_laws_of_torch(nvec: list[int], seed: int) -> None:
+    distribution = random_categorical(nvec, seed, (5,))
+    action = distribution.sample(torch_generator(seed))
+    for branch, choices in enumerate(nvec):
+        reference = torch.distributions.Categorical(logits=distribution.log_probs[:, branch, :choices])
+        torch.testing.assert_close(
+            distribution.branch_log_prob(action)[:, branch], reference.log_prob(action[:, branch])
+        )
+        torch.testing.assert_close(distribution.branch_entropy()[:, branch], reference.entropy())
+
+
+def test_samples_follow_the_probabilities_and_never_leave_a_branch() -> None:
+    nvec = [3, 1, 2]
+    distribution = random_categorical(nvec, seed=3)
+    many = MultiCategorical(
+        distribution.log_probs.expand(20_000, -1, -1), torch.arange(3) < torch.tensor(nvec)[:, None]
+    )
+    actions = many.sample(torch_generator(0))
+    assert actions.dtype == torch.int64
+    for branch, choices in enumerate(nvec):
+        frequencies = torch.bincount(actions[:, branch], minlength=choices) / len(actions)
+        assert len(frequencies) == choices
+        expected = distribution.log_probs[branch, :choices].exp()
+        assert (frequencies - expected).abs().max() < 0.02
+
+
+def test_gradients_stay_finite_beside_choices_that_do_not_exist() -> None:
+    logits = torch.randn(4, 2, 3, requires_grad=True)
+    distribution = MultiCategorical(logits, torch.tensor([[True, True, True], [True, False, False]]))
+    (distribution.entropy().sum() + distribution.log_prob(torch.zeros(4, 2, dtype=torch.int64)).sum()).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[:, 1, 1:] == 0).all()
+    assert (distribution.branch_entropy()[:, 1] == 0).all()
+
+
+def test_the_gaussian_is_the_normal_law_of_torch() -> None:
+    mean, log_std = torch.randn(6, 3), torch.randn(3)
+    distribution = DiagonalGaussian(mean, log_std)
+    reference = torch.distributions.Independent(torch.distributions.Normal(mean, log_std.exp()), 1)
+    action = distribution.sample(torch_generator(1))
+    torch.testing.assert_close(distribution.log_prob(action), reference.log_prob(action))
+    torch.testing.assert_close(distribution.entropy(), reference.entropy())
+    many = DiagonalGaussian(mean[0].expand(20_000, 3), log_std).sample(torch_generator(2))
+    torch.testing.assert_close(many.mean(0), mean[0], atol=0.05, rtol=0.05)
+    torch.testing.assert_close(many.std(0), log_std.exp(), atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("action", [discrete([4]), discrete([3, 3, 3, 1, 1]), BOX])
+def test_a_head_and_an_encoding_follow_from_the_action_space(action: ActionSpec) -> None:
+    distribution = make_action_head(8, action)(torch.randn(5, 8))
+    sample = distribution.sample(torch_generator(0))
+    assert sample.shape == distribution.mode().shape == (5, *action["shape"])
+    assert distribution.log_prob(sample).shape == distribution.entropy().shape == (5,)
+    encoding = ActionEncoding(action)
+    assert encoding(sample).shape == (5, encoding.width)
+
+
+def test_an_untrained_categorical_head_is_nearly_uniform() -> None:
+    nvec = [3, 2]
+    entropy = CategoricalHead(16, nvec)(torch.randn(4, 16)).branch_entropy()
+    torch.testing.assert_close(entropy, torch.tensor(nvec).log().expand(4, 2), atol=0.01, rtol=0)
+
+
+def test_actions_are_encoded_one_hot_branch_by_branch() -> None:
+    encoded = ActionEncoding(discrete([3, 2]))(torch.tensor([[2, 0], [0, 1]]))
+    np.testing.assert_array_equal(encoded.numpy(), [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]])
+
+
+def test_actions_of_another_shape_are_refused() -> None:
+    distribution = random_categorical([3, 2], 0, (4,))
+    with pytest.raises(ValueError, match="expected"):
+        distribution.log_prob(torch.zeros(4, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match="expected"):
+        DiagonalGaussian(torch.zeros(4, 2), torch.zeros(2)).log_prob(torch.zeros(4, 1))

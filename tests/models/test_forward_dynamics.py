@@ -1,0 +1,184 @@
+"""Forward dynamics learns what can be foreseen, and counts only transitions that mean something."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from pamiq_exp.models import (
+    DynamicsNetwork,
+    ForwardDynamics,
+    RandomFeatures,
+    RecurrentDynamics,
+    ResidualDynamics,
+)
+from pamiq_exp.spaces import ActionSpec
+
+ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [2], "dtype": "int64", "nvec": [3, 2]}
+BOX: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1.0, -1.0], "high": [1.0, 1.0]}
+FEATURES = 6
+
+
+def networks(action: ActionSpec = ACTION) -> list[DynamicsNetwork]:
+    torch.manual_seed(0)
+    return [
+        ResidualDynamics(FEATURES, action, width=16, depth=1),
+        ResidualDynamics(FEATURES, action, width=16, depth=2, predict_change=True),
+        RecurrentDynamics(FEATURES, action, width=12),
+        RecurrentDynamics(FEATURES, action, width=12, predict_change=True),
+    ]
+
+
+def sequences(batch: int, length: int, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "latent": torch.randn(batch, length, FEATURES, generator=generator),
+        "action": torch.randint(0, 2, (batch, length, 2), generator=generator),
+        "ended": torch.zeros(batch, length, dtype=torch.bool),
+    }
+
+
+def train(dynamics: ForwardDynamics, batches: list[dict[str, Tensor]], rounds: int) -> float:
+    optimizer = dynamics.configure_optimizers()
+    for _ in range(rounds):
+        for batch in batches:
+            loss = dynamics.loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return float(dynamics.loss(batches[0]))
+
+
+@pytest.mark.parametrize("network", networks())
+def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: DynamicsNetwork) -> None:
+    dynamics = ForwardDynamics(network)
+    batch = sequences(3, 5)
+    batch["ended"][1, 2] = True
+    together = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    state = network.initial_state(3)
+    for step in range(5):
+        prediction, state = network(batch["latent"][:, step], batch["action"][:, step], state)
+        state = state * ~batch["ended"][:, step, None]
+        torch.testing.assert_close(prediction, together[:, step])
+
+
+def test_memory_ends_with_the_episode() -> None:
+    network = RecurrentDynamics(FEATURES, ACTION, width=12)
+    dynamics = ForwardDynamics(network)
+    batch = sequences(1, 6)
+    batch["ended"][0, 2] = True
+    before = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    other_past = batch["latent"].clone()
+    other_past[:, :3] += 1
+    after = dynamics.predict_sequence(other_past, batch["action"], batch["ended"])
+    assert not torch.equal(before[:, :3], after[:, :3])
+    torch.testing.assert_close(before[:, 3:], after[:, 3:], rtol=0, atol=0)
+
+
+def test_the_loss_is_the_mean_squared_error_of_the_transitions_that_count() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=16))
+    batch = sequences(4, 5)
+    batch["ended"][0, 1] = batch["ended"][3, 3] = batch["ended"][2, 4] = True
+    predictions = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"]).detach()
+    errors = [
+        float(((predictions[row, t] - batch["latent"][row, t + 1]) ** 2).mean())
+        for row in range(4)
+        for t in range(4)
+        if not batch["ended"][row, t]
+    ]
+    assert len(errors) == 14
+    assert float(dynamics.loss(batch)) == pytest.approx(sum(errors) / len(errors), rel=1e-5)
+
+
+def test_what_follows_the_end_of_an_episode_has_no_gradient() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=16))
+    batch = sequences(2, 2)
+    batch["ended"][:, 0] = True
+    loss = dynamics.loss(batch)
+    loss.backward()
+    assert float(loss) == 0
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in dynamics.parameters())
+
+
+def test_burn_in_steps_do_not_count() -> None:
+    network = RecurrentDynamics(FEATURES, ACTION, width=12)
+    batch = sequences(2, 6)
+    full = ForwardDynamics(network).predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    expected = (full[:, 2:5] - batch["latent"][:, 3:]).square().mean()
+    torch.testing.assert_close(ForwardDynamics(network, burn_in=2).loss(batch), expected)
+
+
+def test_the_effect_of_actions_is_learned() -> None:
+    torch.manual_seed(0)
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=64), learning_rate=3e-3)
+    batch = sequences(256, 2)
+    effect = torch.zeros(3, 2, FEATURES)
+    effect[1, 0, 0], effect[0, 1, 1] = 1.0, -1.0
+    action = batch["action"][:, 0]
+    batch["latent"][:, 1] = batch["latent"][:, 0] + effect[action[:, 0], action[:, 1]]
+    assert train(dynamics, [batch], 300) < 0.02
+
+
+def test_noise_costs_its_variance_and_no_less() -> None:
+    torch.manual_seed(0)
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=32), learning_rate=1e-3)
+    train(dynamics, [sequences(256, 2, seed) for seed in range(50)], 4)
+    assert float(dynamics.loss(sequences(2000, 2, seed=99))) == pytest.approx(1.0, abs=0.05)
+
+
+def test_memory_foresees_what_the_present_does_not_show() -> None:
+    torch.manual_seed(0)
+    cycle = torch.tensor([0.0, 0.0, 1.0]).repeat(8)[None, :, None].expand(1, -1, FEATURES)
+    batch = {
+        "latent": torch.cat([cycle[:, shift : shift + 20] for shift in range(3)]),
+        "action": torch.zeros(3, 20, 2, dtype=torch.int64),
+        "ended": torch.zeros(3, 20, dtype=torch.bool),
+    }
+    memory = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
+    present = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
+    assert train(memory, [batch], 120) < 1e-2
+    assert train(present, [batch], 120) > 0.1
+
+
+def test_observations_are_encoded_with_the_current_encoder_which_is_not_part_of_the_model() -> None:
+    encoder = RandomFeatures({"vector": {"shape": [4], "dtype": "float32"}}, features=FEATURES, warmup=16)
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=8))
+    keys = set(dynamics.state_dict())
+    dynamics.attach_models({"encoder": encoder, "dynamics": dynamics})
+    assert set(dynamics.state_dict()) == keys
+    assert not dynamics.trainable
+    frames = {"observation.vector": torch.randn(8, 3, 4)}
+    encoder.training_step(frames, 0)
+    assert dynamics.trainable
+    batch = {name: value for name, value in sequences(8, 3).items() if name != "latent"}
+    expected = dynamics.loss(batch | {"latent": encoder(frames)})
+    torch.testing.assert_close(dynamics.loss(batch | frames), expected)
+
+
+def test_only_the_network_is_published() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION))
+    assert dynamics.inference_module() is dynamics.network
+    assert copy.deepcopy(dynamics.inference_module()).state_dict().keys() == dynamics.network.state_dict().keys()
+
+
+def test_a_missing_encoder_is_named() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION), encoder="eyes")
+    with pytest.raises(ValueError, match="eyes"):
+        dynamics.attach_models({"dynamics": dynamics})
+    with pytest.raises(RuntimeError, match="attach_models"):
+        dynamics.loss({name: value for name, value in sequences(1, 2).items() if name != "latent"})
+
+
+def test_batches_without_a_next_step_are_refused() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION))
+    with pytest.raises(ValueError, match="sequence_length"):
+        dynamics.loss(sequences(3, 1))
+
+
+def test_box_actions_are_read_as_they_are() -> None:
+    for network in networks(BOX):
+        prediction, _ = network(torch.randn(3, FEATURES), torch.randn(3, 2), network.initial_state(3))
+        assert prediction.shape == (3, FEATURES)
