@@ -1,0 +1,174 @@
+"""Each reward says what its formula says, where it means something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.models import ImageVae, RandomFeatures, RecurrentDynamics, ResidualDynamics
+from pamiq_exp.rewards import (
+    DiscountedStd,
+    Extrinsic,
+    PredictionError,
+    ReconstructionError,
+    Reward,
+    Transition,
+    WeightedSum,
+)
+from pamiq_exp.spaces import ActionSpec
+
+ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}
+LANES, FEATURES = 4, 5
+
+
+class Published:
+    """A published model without a launcher."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, *args: Any) -> Any:
+        return self.module(*args)
+
+
+def transition(seed: int = 0, valid: list[bool] | None = None, paid: float = 0.0) -> Transition:
+    generator = torch.Generator().manual_seed(seed)
+    return Transition(
+        observation={},
+        latent=torch.randn(LANES, FEATURES, generator=generator),
+        action=torch.randint(0, 3, (LANES, 1), generator=generator),
+        next_latent=torch.randn(LANES, FEATURES, generator=generator),
+        environment_reward=np.full(LANES, paid, dtype=np.float32),
+        valid=np.array(valid or [True] * LANES),
+    )
+
+
+def without_latents(step: Transition) -> Transition:
+    return Transition(step.observation, None, step.action, None, step.environment_reward, step.valid)
+
+
+@torch.no_grad()
+def test_prediction_error_is_the_mean_squared_error_of_the_prediction() -> None:
+    network = ResidualDynamics(FEATURES, ACTION, width=8)
+    reward = PredictionError()
+    reward.attach({"dynamics": Published(network)})
+    step = transition()
+    values = reward(step)
+    assert values.shape == (LANES,)
+    assert step.latent is not None
+    assert step.next_latent is not None
+    for lane in range(LANES):
+        prediction, _ = network(step.latent[lane : lane + 1], step.action[lane : lane + 1], torch.zeros(1, 0))
+        expected = np.mean((step.next_latent[lane].double().numpy() - prediction[0].double().numpy()) ** 2)
+        assert values[lane] == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_memory_runs_from_turn_to_turn_and_ends_with_the_episode() -> None:
+    network = RecurrentDynamics(FEATURES, ACTION, width=6)
+    reward, fresh = PredictionError(), PredictionError()
+    for each in (reward, fresh):
+        each.attach({"dynamics": Published(network)})
+    reward(transition(0))
+    reward(transition(1, valid=[True, False, True, True]))
+    old, new = reward(transition(2)), fresh(transition(2))
+    assert old[1] == new[1]
+    assert (old[[0, 2, 3]] != new[[0, 2, 3]]).all()
+
+
+@torch.no_grad()
+def test_memory_survives_saving() -> None:
+    network = RecurrentDynamics(FEATURES, ACTION, width=6)
+    first, second = PredictionError(), PredictionError()
+    for each in (first, second):
+        each.attach({"dynamics": Published(network)})
+    first(transition(0))
+    restore_state(second, collect_state(first))
+    np.testing.assert_array_equal(first(transition(1)), second(transition(1)))
+    assert first.report() == second.report()
+
+
+def test_before_latents_mean_something_there_is_nothing_to_say() -> None:
+    reward = PredictionError(DiscountedStd(LANES))
+    reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
+    assert not reward(without_latents(transition())).any()
+    assert reward.report() == {}
+
+
+def test_a_transition_that_means_nothing_is_worth_nothing_and_not_counted() -> None:
+    reward = Extrinsic()
+    np.testing.assert_array_equal(reward(transition(valid=[True, False, True, False], paid=2.0)), [2, 0, 2, 0])
+    assert reward.report() == {"extrinsic_raw": 2.0, "extrinsic": 2.0}
+    assert reward.report() == {}
+
+
+def test_raw_and_scaled_means_are_told_apart() -> None:
+    reward = Extrinsic(DiscountedStd(LANES, minimum=1, clip=0.25))
+    for step in range(10):
+        reward(transition(paid=float(step)))
+    figures = reward.report()
+    assert figures["extrinsic_raw"] == pytest.approx(4.5)
+    assert 0 < figures["extrinsic"] <= 0.25
+
+
+def test_a_weighted_sum_adds_its_parts_and_names_them() -> None:
+    reward = WeightedSum({"world": Extrinsic(), "again": Extrinsic()}, {"world": 2.0, "again": -0.5})
+    np.testing.assert_allclose(reward(transition(paid=1.0, valid=[True, True, True, False])), [1.5, 1.5, 1.5, 0])
+    figures = reward.report()
+    assert figures["world"] == figures["again_raw"] == 1.0
+    assert figures["weighted_sum"] == 1.5
+
+
+def test_a_silent_part_does_not_silence_the_sum() -> None:
+    curious = PredictionError()
+    reward = WeightedSum({"curious": curious, "world": Extrinsic()}, {"curious": 1.0, "world": 1.0})
+    reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
+    np.testing.assert_array_equal(reward(without_latents(transition(paid=3.0))), [3.0] * LANES)
+    assert "curious" not in reward.report()
+
+
+def test_parts_and_weights_must_belong_together() -> None:
+    with pytest.raises(ValueError, match="curios"):
+        WeightedSum({"curious": Extrinsic()}, {"curios": 1.0})
+
+
+@torch.no_grad()
+def test_reconstruction_error_is_that_of_the_painted_image() -> None:
+    vae = ImageVae({"image": {"shape": [36, 36, 3], "dtype": "uint8"}}, features=4)
+    reward = ReconstructionError()
+    reward.attach({"encoder": Published(vae)})
+    fields = {"observation.image": torch.randint(0, 256, (LANES, 36, 36, 3), dtype=torch.uint8)}
+    latent = vae.encode(fields)
+    step = Transition(
+        fields, latent, torch.zeros(LANES, 1), latent, np.zeros(LANES, np.float32), np.ones(LANES, np.bool_)
+    )
+    painted = vae.decode(latent)
+    expected = (painted - fields["observation.image"] / 255).square().mean((1, 2, 3))
+    np.testing.assert_allclose(reward(step), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("reward", "name"), [(PredictionError(), "dynamics"), (ReconstructionError(), "encoder")])
+def test_a_model_of_another_kind_is_refused(reward: Reward, name: str) -> None:
+    with pytest.raises(RuntimeError, match="attach"):
+        reward(transition())
+    with pytest.raises(KeyError, match=name):
+        reward.attach({})
+    reward.attach({name: Published(RandomFeatures({"vector": {"shape": [2], "dtype": "float32"}}))})
+    with pytest.raises(TypeError, match="RandomFeatures"):
+        reward(transition())
+
+
+def test_a_reward_of_the_wrong_shape_is_refused() -> None:
+    class Scalar(Reward):
+        name = "scalar"
+
+        def compute(self, transition: Transition) -> np.ndarray:
+            return np.zeros((LANES, 1), dtype=np.float32)
+
+    with pytest.raises(ValueError, match="one per lane"):
+        Scalar()(transition())
