@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def _launch(job: Job, folder: Any) -> int:
     from pamiq_exp.tracking import RunInfo, mask_secrets
 
     folder.write_config(_unresolved(job.config), job.overrides)
-    with folder.log_file():
+    with folder.logging():
         experiment = build_experiment(job.config, job.allow)
     folder.write_config(experiment.config, job.overrides)
     folder.start(
@@ -116,7 +117,14 @@ def _launch(job: Job, folder: Any) -> int:
         resume_from=job.resume_from,
     )
     _tell_end(experiment, summary, folder.path)
-    return int(folder.read_manifest().get("exit_code") or 0)
+    return _exit_status(summary)
+
+
+def _exit_status(summary: Mapping[str, object]) -> int:
+    """0, or as a shell says it when a signal stopped the run."""
+    reason = str(summary.get("reason"))
+    stopped = summary.get("state") == "stopped" and reason in signal.Signals.__members__
+    return 128 + signal.Signals[reason] if stopped else 0
 
 
 def _unresolved(config: DictConfig) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def _find_trusted_packages(allow: AllowList) -> None:
 
 
 def _keep_traceback(folder: Any, error: BaseException) -> None:
-    with suppress(OSError), folder.log_file():
+    with suppress(OSError), folder.logging():
         logger.error("the run failed", exc_info=error)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
@@ -145,8 +153,8 @@ def _keep_traceback(folder: Any, error: BaseException) -> None:
 def _mark_failed(folder: Any, error: BaseException) -> None:
     """Set the state of a run that ended before the launcher could."""
     with suppress(OSError):
-        if folder.read_manifest().get("state") == "running":
-            folder.finish("failed", 1, str(error) or type(error).__name__)
+        if folder.read_manifest().get("state") in (None, "running"):
+            folder.finish("failed", str(error) or type(error).__name__)
 
 
 def _tell_crash(error: BaseException, folder: Path) -> None:

@@ -14,6 +14,9 @@ from pamiq_exp.config.problems import ConfigError, Problem, nearest
 from pamiq_exp.config.schema import read_dataclass
 from pamiq_exp.config.targets import name_problem
 
+ENVIRONMENT = "${environment}"
+"""What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
+
 PARTS = ("models", "buffers", "trainers", "metrics", "tracking")
 """Top-level nodes that hold parts by name. A part set to null is left out."""
 
@@ -116,9 +119,9 @@ def _root_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(name, "is not set", f"choose one: {name}=NAME, or an experiment that does: experiment=NAME")
     interaction = tree.get("interaction")
     if isinstance(interaction, Mapping):
-        if interaction.get("environment", "${environment}") != "${environment}":
+        if interaction.get("environment", ENVIRONMENT) != ENVIRONMENT:
             remedy = "describe the environment in the node `environment`; wrappers too"
-            yield Problem("interaction.environment", "must be ${environment}", remedy)
+            yield Problem("interaction.environment", f"must be {ENVIRONMENT}", remedy)
         if "observers" in interaction:
             yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
 

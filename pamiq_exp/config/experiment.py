@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, join
-from pamiq_exp.config.check import check_names, check_parts, resolved
+from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolved
 from pamiq_exp.config.problems import ConfigError, Problem
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.schema import read_dataclass
@@ -27,7 +27,7 @@ class Experiment:
     Attributes:
         name: `experiment_name`.
         seed: The root seed.
-        config: The config with every interpolation resolved, `spaces` included: what a run folder keeps.
+        config: The config as a run folder keeps it: with `spaces`, and interpolations resolved.
         interaction, models, buffers, trainers, trackers, launch_config: The arguments of `launch`.
     """
 
@@ -63,6 +63,7 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     environment = builder.build(resolved(config, "environment"), "environment")
     config.spaces = _spaces(environment)
     tree = {str(name): resolved(config, str(name)) for name in config}
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in _parts(tree, "models").items()}
     buffers, metrics, trainers, trackers = (
         {name: builder.build(node, join(group, name)) for name, node in _parts(tree, group).items()}

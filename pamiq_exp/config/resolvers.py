@@ -27,7 +27,18 @@ def derived_seed(*, _parent_: Container, _root_: Container) -> int:
     seed = OmegaConf.select(_root_, "seed")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"derived_seed needs the whole number `seed` at the top of the config, which is {seed!r}")
-    return derive_seed(seed, _parent_._get_full_key(None))
+    return derive_seed(seed, _address(_parent_))
+
+
+def _address(node: Container) -> str:
+    """The address of a node in its config, as problems name it: `interaction.agent.parts[0]`."""
+    above = node._get_parent_container()
+    if above is None:
+        return ""
+    name = node._key()
+    if OmegaConf.is_list(above):
+        return f"{_address(above)}[{name}]"
+    return f"{_address(above)}.{name}".removeprefix(".")
 
 
 def _numbers(values: Sequence[object]) -> list[Number]:

@@ -1,0 +1,42 @@
+"""A user's own experiment, in a user's own config folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+DOLL = """\
+# @package _global_
+defaults:
+  - override /interaction: unpaced
+  - override /launcher: lockstep
+  - override /tracking: jsonl_only
+
+experiment_name: doll
+environment:
+  _target_: tests.config.parts.Room
+  lanes: 2
+  size: 3
+interaction:
+  agent:
+    _target_: tests.config.parts.Doll
+    action: ${spaces.action}
+    lanes: ${spaces.lanes}
+    seed: ${derived_seed:}
+    fail_at: null
+metrics:
+  counter:
+    _target_: tests.config.parts.Counter
+launcher:
+  max_steps: 20
+"""
+
+
+@pytest.fixture
+def doll(tmp_path: Path) -> list[str]:
+    """The words of a command line that runs a small experiment of the user's own."""
+    folder = tmp_path / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "doll.yaml").write_text(DOLL)
+    return ["--config-dir", str(folder), "--allow", "tests.config.parts", "experiment=doll"]

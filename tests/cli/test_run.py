@@ -1,0 +1,150 @@
+"""Runs and sweeps from the command line, each with its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+
+def run_folders(below: Path) -> list[Path]:
+    return sorted(path.parent for path in below.rglob("manifest.json") if "checkpoints" not in path.parts)
+
+
+def read(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_text())
+
+
+def test_a_run_leaves_a_folder_with_config_overrides_manifest_and_summary(
+    command: Command, doll: list[str], tmp_path: Path
+) -> None:
+    outcome = command(*doll, "seed=5", "launcher.max_steps=12")
+    assert outcome.status == 0, outcome.err
+    (folder,) = run_folders(tmp_path / "outputs")
+    assert folder.parent == tmp_path / "outputs" / "doll"
+    assert str(folder) in outcome.out
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["spaces"]["lanes"] == 2
+    assert config["launcher"]["max_steps"] == 12
+    assert "hydra" not in config
+    assert yaml.safe_load((folder / "overrides.yaml").read_text()) == [
+        "experiment=doll",
+        "seed=5",
+        "launcher.max_steps=12",
+    ]
+    manifest = read(folder, "manifest.json")
+    assert (manifest["state"], manifest["seed"], manifest["experiment_name"]) == ("finished", 5, "doll")
+    assert manifest["allowed"] == ["tests.config.parts"]
+    assert manifest["derived_seeds"] == {"interaction.agent": config["interaction"]["agent"]["seed"]}
+    summary = read(folder, "summary.json")
+    assert (summary["steps"], summary["turns_counted"]) == (12, 6.0)
+    assert not (folder / ".hydra").exists()
+
+
+def test_two_runs_never_share_a_folder(command: Command, doll: list[str], tmp_path: Path) -> None:
+    assert command(*doll).status == command(*doll).status == 0
+    assert len(run_folders(tmp_path / "outputs")) == 2
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(command: Command, doll: list[str], tmp_path: Path) -> None:
+    words = [*doll, f"hydra.run.dir={tmp_path}/here"]
+    assert command(*words).status == 0
+    before = (tmp_path / "here" / "manifest.json").read_text()
+    outcome = command(*words)
+    assert outcome.status == 2
+    assert "holds a run already" in outcome.err
+    assert (tmp_path / "here" / "manifest.json").read_text() == before
+
+
+def test_a_sweep_runs_each_job_in_a_folder_below_its_own(command: Command, doll: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *doll, "seed=0,1", "launcher.max_steps=4")
+    assert outcome.status == 0, outcome.err
+    folders = run_folders(tmp_path / "outputs" / "sweeps" / "doll")
+    assert [folder.name for folder in folders] == ["0", "1"]
+    assert len({folder.parent for folder in folders}) == 1
+    assert [read(folder, "summary.json")["seed"] for folder in folders] == [0, 1]
+    assert [yaml.safe_load((folder / "overrides.yaml").read_text())[1] for folder in folders] == ["seed=0", "seed=1"]
+
+
+def test_one_failing_job_neither_stops_nor_hides_the_others(command: Command, doll: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *doll, "interaction.agent.fail_at=null,1,null")
+    assert outcome.status == 1
+    states = [read(folder, "manifest.json")["state"] for folder in run_folders(tmp_path / "outputs" / "sweeps")]
+    assert states == ["finished", "failed", "finished"]
+
+
+def test_a_crash_is_told_shortly_and_kept_in_full(command: Command, doll: list[str], tmp_path: Path) -> None:
+    outcome = command(*doll, "interaction.agent.fail_at=3")
+    (folder,) = run_folders(tmp_path / "outputs")
+    assert outcome.status == 1
+    assert "RuntimeError: the doll fell over" in outcome.err
+    assert "thread" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert str(folder / "log.txt") in outcome.err
+    log = (folder / "log.txt").read_text()
+    assert "Traceback" in log
+    assert "in step" in log
+    assert read(folder, "manifest.json")["state"] == "failed"
+
+
+def test_a_part_that_cannot_be_built_is_told_with_its_key_and_leaves_the_config(
+    command: Command, doll: list[str], tmp_path: Path
+) -> None:
+    outcome = command(*doll, "environment.size=-1")
+    assert outcome.status == 2
+    assert "  environment: " in outcome.err
+    assert "Traceback" not in outcome.err
+    (config,) = (tmp_path / "outputs" / "doll").rglob("config.yaml")
+    assert OmegaConf.load(config).environment.size == -1
+    assert "Traceback" in (config.parent / "log.txt").read_text()
+
+
+def test_a_run_is_resumed_from_its_folder_with_new_values(command: Command, doll: list[str], tmp_path: Path) -> None:
+    assert command(*doll, "launcher.max_steps=10").status == 0
+    (folder,) = run_folders(tmp_path / "outputs")
+    outcome = command("resume", str(folder), "--allow", "tests.config.parts", "launcher.max_steps=30")
+    assert outcome.status == 0, outcome.err
+    assert read(folder, "summary.json")["steps"] == 30
+    manifest = read(folder, "manifest.json")
+    assert manifest["overrides"] == ["experiment=doll", "launcher.max_steps=10", "launcher.max_steps=30"]
+    assert len(manifest["sessions"]) == 1
+
+
+def test_a_run_folder_is_no_more_trusted_than_any_config(command: Command, doll: list[str], tmp_path: Path) -> None:
+    assert command(*doll).status == 0
+    (folder,) = run_folders(tmp_path / "outputs")
+    outcome = command("resume", str(folder))
+    assert outcome.status == 2
+    assert "may not name tests.config.parts.Room" in outcome.err
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere"], ["--help"]])
+def test_resume_says_what_it_needs(command: Command, words: list[str]) -> None:
+    outcome = command("resume", *words)
+    assert outcome.status == 2
+    assert "resume RUN" in outcome.err
+
+
+def test_resume_without_a_checkpoint_says_so(command: Command, doll: list[str], tmp_path: Path) -> None:
+    assert command(*doll, "launcher.checkpoint.at_end=false").status == 0
+    (folder,) = run_folders(tmp_path / "outputs")
+    outcome = command("resume", str(folder), "--allow", "tests.config.parts")
+    assert outcome.status == 2
+    assert "no good checkpoint" in outcome.err
+
+
+def test_check_runs_nothing(command: Command, doll: list[str], tmp_path: Path) -> None:
+    assert command("check", *doll).status == 0
+    outcome = command("check", *doll, "+interaction.agent.sede=1")
+    assert outcome.status == 1
+    assert "interaction.agent.sede: Doll takes no argument 'sede'" in outcome.err
+    assert run_folders(tmp_path) == []

@@ -1,0 +1,101 @@
+"""From the command line to one tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.config import ConfigError, Source, compose_config, override_values, read_config, variants
+
+
+def problems(*overrides: str, source: Source = Source()) -> str:
+    with pytest.raises(ConfigError) as error:
+        compose_config(overrides, source)
+    return str(error.value)
+
+
+def test_overrides_win_over_the_experiment() -> None:
+    config = compose_config(["experiment=minimum", "launcher.max_steps=7", "seed=3"])
+    assert (config.experiment_name, config.launcher.max_steps, config.seed) == ("minimum", 7, 3)
+
+
+@pytest.mark.parametrize("override", ["launcher=lockstep", "launcher.mode=lockstep"])
+def test_both_ways_to_lockstep_are_the_same(override: str) -> None:
+    config = compose_config(["experiment=minimum", override])
+    assert config.launcher.mode == "lockstep"
+    assert config.launcher == compose_config(["experiment=minimum", "launcher=lockstep"]).launcher
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["experiment=minimun"], "experiment: there is no experiment 'minimun'\n    did you mean minimum?"),
+        (["experiment=minimum", "launcher=lockstp"], "launcher: there is no launcher 'lockstp'\n    did you mean lock"),
+        (
+            ["experiment=minimum", "launcher.max_step=3"],
+            "launcher.max_step: there is no such key\n    did you mean max",
+        ),
+        (["experiment=minimum", "sede=3"], "sede: there is no such key or group\n    did you mean seed?"),
+        (["experiment=minimum", "a.b.c=3"], "a.b.c: there is no such key"),
+        (["experiment=minimum", "seed=[1"], "seed=[1: cannot be read"),
+        (["experiment=minimum", "seed=1,2"], "--multirun"),
+        (["experiment=minimum", "world=food"], "world: "),
+    ],
+)
+def test_what_names_nothing_is_told_with_what_is_near(overrides: list[str], expected: str) -> None:
+    assert expected in problems(*overrides)
+
+
+def test_all_unknown_keys_are_told_at_once() -> None:
+    text = problems("experiment=minimum", "sede=1", "launcher.max_step=2", "paths.output=x")
+    assert all(f"{key}: there is no such key" in text for key in ("sede", "launcher.max_step", "paths.output"))
+
+
+def test_the_users_folder_adds_experiments_and_cannot_hide_the_shipped_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "my configs"
+    (folder / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - minimum\nexperiment_name: {}\n"
+    (folder / "experiment" / "mine.yaml").write_text(text.format("mine"))
+    (folder / "experiment" / "minimum.yaml").write_text(text.format("stolen"))
+    source = Source(folder=str(folder))
+    assert compose_config(["experiment=mine"], source).experiment_name == "mine"
+    assert compose_config(["experiment=minimum"], source).experiment_name == "minimum"
+    assert "did you mean mine?" in problems("experiment=mien", source=source)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert "does not exist" in problems("experiment=minimum", source=Source(folder=str(tmp_path / "nowhere")))
+
+
+def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "broken.yaml").write_text("a: [1\nb: 2\n")
+    text = problems("experiment=broken", source=Source(folder=str(tmp_path)))
+    assert "no valid YAML" in text
+    assert "broken.yaml" in text
+
+
+def test_a_sweep_is_checked_by_each_choice_once() -> None:
+    lists = list(variants(["experiment=minimum", "seed=0,1,2", "launcher=realtime,lockstep"]))
+    assert lists[0] == ["experiment=minimum", "seed=0", "launcher=realtime"]
+    assert ["experiment=minimum", "seed=0", "launcher=lockstep"] in lists
+    assert len(lists) == 1 + 2 + 1
+
+
+def test_a_huge_sweep_is_checked_in_part() -> None:
+    assert len(list(variants(["experiment=minimum", "seed=range(1000000000)"]))) <= 51
+
+
+def test_values_of_a_kept_config_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("launcher: {max_steps: 10}\nseed: 1\n")
+    config = read_config(tmp_path / "config.yaml")
+    override_values(config, ["launcher.max_steps=20", "+launcher.max_seconds=3"])
+    assert config == {"launcher": {"max_steps": 20, "max_seconds": 3}, "seed": 1}
+    with pytest.raises(ConfigError, match="did you mean max_steps"):
+        override_values(config, ["launcher.max_step=20"])
+
+
+def test_no_config_no_reading(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no"):
+        read_config(tmp_path / "config.yaml")

@@ -1,0 +1,85 @@
+"""The functions that a config may call."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config import register_resolvers
+from pamiq_exp.seeding import derive_seed
+
+register_resolvers()
+
+
+def value(expression: str, **variables: object) -> object:
+    return OmegaConf.create({**variables, "answer": f"${{{expression}}}"}).answer
+
+
+def test_a_derived_seed_depends_on_root_seed_and_address() -> None:
+    config = OmegaConf.create({"seed": 3, "a": {"seed": "${derived_seed:}"}, "b": [{"seed": "${derived_seed:}"}]})
+    assert config.a.seed == derive_seed(3, "a")
+    assert config.b[0].seed == derive_seed(3, "b[0]")
+    config.seed = 4
+    assert config.a.seed == derive_seed(4, "a")
+
+
+def test_a_derived_seed_stays_the_same_through_interpolations() -> None:
+    config = OmegaConf.create(
+        {
+            "seed": 3,
+            "environment": {"seed": "${derived_seed:}"},
+            "interaction": {"environment": "${environment}", "shared": "${environment.seed}"},
+        }
+    )
+    assert config.interaction.environment.seed == config.environment.seed == config.interaction.shared
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert resolved["interaction"]["environment"] == resolved["environment"]  # type: ignore[call-overload, index]
+
+
+@pytest.mark.parametrize("seed", ["x", True, None, 0.5])
+def test_a_root_seed_that_is_no_whole_number_is_told(seed: object) -> None:
+    with pytest.raises(OmegaConfBaseException, match="whole number"):
+        _ = OmegaConf.create({"seed": seed, "a": {"seed": "${derived_seed:}"}}).a.seed
+
+
+@given(st.integers(-1000, 1000), st.integers(1, 1000))
+def test_arithmetic_is_that_of_python(a: int, b: int) -> None:
+    assert value("add:${a},${b}", a=a, b=b) == a + b
+    assert value("subtract:${a},${b}", a=a, b=b) == a - b
+    assert value("multiply:${a},${b},2", a=a, b=b) == 2 * a * b
+    assert value("divide:${a},${b}", a=a, b=b) == a / b
+    assert value("floor_divide:${a},${b}", a=a, b=b) == a // b
+    assert value("minimum:${a},${b}", a=a, b=b) == min(a, b)
+    assert value("maximum:${a},${b}", a=a, b=b) == max(a, b)
+
+
+@given(st.lists(st.integers(1, 9), max_size=4))
+def test_sizes_of_shapes(shape: list[int]) -> None:
+    assert value("product:${shape}", shape=shape) == math.prod(shape)
+    assert value("length:${shape}", shape=shape) == len(shape)
+
+
+@pytest.mark.parametrize("expression", ["add:1,x", "multiply:true,2", "product:[1,x]"])
+def test_arithmetic_on_anything_but_numbers_is_refused(expression: str) -> None:
+    with pytest.raises(OmegaConfBaseException, match="needs numbers"):
+        value(expression)
+
+
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "HOME", "PATH"])
+def test_a_config_cannot_read_secrets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "secret-value")
+    with pytest.raises(OmegaConfBaseException, match="may not read") as error:
+        value(f"oc.env:{name}")
+    assert "secret-value" not in str(error.value)
+
+
+def test_a_config_can_read_which_devices_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert value("oc.env:CUDA_VISIBLE_DEVICES") == "1"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert value("oc.env:CUDA_VISIBLE_DEVICES,none") == "none"

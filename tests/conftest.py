@@ -1,0 +1,60 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Before anything imports them: no test talks to a server or opens a window.
+os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", MPLBACKEND="agg", SDL_VIDEODRIVER="dummy")
+os.environ.pop("PAMIQ_EXP_ALLOW", None)
+
+settings.register_profile("pamiq_exp", deadline=None, max_examples=50)
+settings.load_profile("pamiq_exp")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run a command line in this process, in an empty folder, which is `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Outcome:
+        import pamiq_exp.cli
+
+        capfd.readouterr()
+        try:
+            status = pamiq_exp.cli.main(words)
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
+        return Outcome(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder of the checkout."""
+    return REPOSITORY
+
+
+def experiment_names() -> Sequence[str]:
+    """The shipped experiments."""
+    return sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
