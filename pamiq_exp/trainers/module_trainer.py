@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from pamiq_exp.buffers import DataUser
+from pamiq_exp.buffers import DataBuffer, DataUser
 from pamiq_exp.component import State
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.trainers.driver import LightningDriver
@@ -57,14 +57,18 @@ class ModuleTrainer(Trainer):
         self._driver: LightningDriver | None = None
 
     def attach(self, context: TrainingContext) -> None:
-        """See `Trainer.attach`. Raises ValueError for settings that do not suit the module."""
+        """See `Trainer.attach`. Raises ValueError or TypeError for a module or buffer that does not suit."""
         module = _named(context.models, self._model, "model")
         self._user = _named(context.users, self._buffer, "buffer")
+        self.check_buffer(self._user.buffer)
         attach_models = getattr(module, "attach_models", None)
         if callable(attach_models):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
         self._driver = LightningDriver(self._model, module, context.fabric, gradients)
+
+    def check_buffer(self, buffer: DataBuffer) -> None:
+        """Raise ValueError or TypeError if this trainer cannot work with the buffer; called by `attach`."""
 
     @property
     def driver(self) -> LightningDriver:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pamiq_exp.buffers import Batch
+from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
 from pamiq_exp.trainers.advantage import generalized_advantages, standardized
 from pamiq_exp.trainers.gradients import ClipAlgorithm
@@ -109,14 +109,18 @@ class OnPolicyTrainer(ModuleTrainer):
         self._version: Callable[[], int] | None = None
 
     def attach(self, context: TrainingContext) -> None:
-        """See `ModuleTrainer.attach`. Raises ValueError if the buffer cannot hold a rollout."""
+        """See `ModuleTrainer.attach`."""
         super().attach(context)
         self._version = context.version
-        capacity = self.user.buffer.capacity
-        if capacity <= self._rollout_length:
+
+    def check_buffer(self, buffer: DataBuffer) -> None:
+        """See `ModuleTrainer.check_buffer`."""
+        if not isinstance(buffer, RolloutBuffer):
+            raise TypeError(f"rollouts need a RolloutBuffer; {self._buffer!r} is a {type(buffer).__name__}")
+        if buffer.capacity <= self._rollout_length:
             raise ValueError(
-                f"the buffer {self._buffer!r} keeps {capacity} turns, but a rollout of {self._rollout_length} takes "
-                f"one more turn; give it a capacity of at least {2 * self._rollout_length}"
+                f"the buffer {self._buffer!r} keeps {buffer.capacity} turns, but a rollout of {self._rollout_length} "
+                f"takes one more turn; give it a capacity of at least {2 * self._rollout_length}"
             )
 
     def ready(self) -> bool:

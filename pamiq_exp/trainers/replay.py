@@ -71,7 +71,8 @@ class ReplayTrainer(ModuleTrainer):
             gradient_clip_algorithm=gradient_clip_algorithm,
             accumulate_grad_batches=accumulate_grad_batches,
         )
-        if min(batch_size, batches_per_round, held_out_every, sequence_length or 1, pictures_every or 1) < 1:
+        sizes = (batch_size, batches_per_round, held_out_every, sequence_length, pictures_every)
+        if any(size is not None and size < 1 for size in sizes):
             raise ValueError("sizes, lengths and intervals of a trainer must be at least 1")
         self._batch_size = batch_size
         self._sequence_length = sequence_length
