@@ -1,0 +1,274 @@
+"""Agents record what belongs together, and judge only what means something."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.agents import PolicyAgent, RandomAgent
+from pamiq_exp.buffers import DataUser, RolloutBuffer
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.interaction import Agent, Interaction, Observation, continual
+from pamiq_exp.models import (
+    DynamicsNetwork,
+    Encoder,
+    MultiCategorical,
+    PolicyValueNetwork,
+    RandomFeatures,
+    RecurrentDynamics,
+    ResidualDynamics,
+)
+from pamiq_exp.models.inputs import Batch
+from pamiq_exp.rewards import Extrinsic, PredictionError, WeightedSum
+from pamiq_exp.spaces import ActionSpec
+from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, Port, spaces
+
+CLOCK = spaces(ClockWorld())
+POLICY_FIELDS: dict[str, object] = {
+    "observation": CLOCK["observation"],
+    "action": CLOCK["action"],
+    "log_prob": {"shape": [], "dtype": "float32"},
+    "value": {"shape": [], "dtype": "float32"},
+    **OUTCOME_FIELDS,
+}
+
+
+class ClockPolicy(nn.Module):
+    """Chooses (t mod 3, t mod 2) when it sees step t, and says that t is its value."""
+
+    def forward(self, batch: Batch) -> tuple[MultiCategorical, Tensor]:
+        step = batch["observation.step"][:, 0]
+        chosen = torch.stack([step % 3, step % 2], -1).long()
+        logits = 30.0 * nn.functional.one_hot(chosen, 3)
+        return MultiCategorical(logits, torch.tensor([[True, True, True], [True, True, False]])), step
+
+
+class ClockEncoder(Encoder):
+    """The latent of step t is `offset` + t; one forward counts as one call."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        super().__init__(CLOCK["observation"], 1)
+        self.register_buffer("offset", torch.tensor(offset))
+        self.calls = 0
+        self.is_ready = True
+
+    def encode(self, batch: Batch) -> Tensor:
+        self.calls += 1
+        return batch["observation.step"] + self.offset
+
+    @property
+    def ready(self) -> bool:
+        return self.is_ready
+
+
+class Persistence(DynamicsNetwork):
+    """Predicts that nothing changes."""
+
+    def __init__(self, features: int = 1) -> None:
+        super().__init__(features)
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return latent, state
+
+
+def live(agent: Agent[Any, Any], environment: ClockWorld, turns: int) -> list[np.ndarray]:
+    """Take turns; return the reward signal of each."""
+    interaction, signals = Interaction(agent, environment), []
+    for _ in range(turns):
+        interaction.step()
+        signals.append(agent.signals["reward"].copy())
+    return signals
+
+
+def test_every_field_of_a_record_names_the_same_time() -> None:
+    world, collector = ClockWorld(), Collector(POLICY_FIELDS)
+    agent = PolicyAgent(seed=0)
+    agent.attach({"policy": Port(ClockPolicy(), version=7)}, {"rollout": collector})
+    live(agent, world, 20)
+    assert len(collector.records) == 19
+    for t, record in enumerate(collector.records):
+        assert (record["observation.step"] == t).all()
+        np.testing.assert_array_equal(record["action"], np.tile([t % 3, t % 2], (3, 1)))
+        np.testing.assert_array_equal(record["action"], world.actions[t])
+        assert (record["value"] == t).all()
+        np.testing.assert_allclose(record["log_prob"], 0, atol=1e-5)
+        assert (record["model_version"] == 7).all()
+        ended, next_ended = world.ended_at(t), world.ended_at(t + 1)
+        np.testing.assert_array_equal(record["ended"], ended)
+        np.testing.assert_array_equal(record["terminated"], next_ended & [True, False, True])
+        np.testing.assert_array_equal(record["truncated"], next_ended & [False, True, False])
+        np.testing.assert_array_equal(record["reward"], np.where(ended, 0, t))
+
+
+def test_records_pass_through_a_real_buffer_unchanged() -> None:
+    user = DataUser(RolloutBuffer(capacity=32, lanes=3, fields=POLICY_FIELDS))
+    agent = PolicyAgent(seed=0)
+    agent.attach({"policy": Port(ClockPolicy())}, {"rollout": user.collector})
+    live(agent, ClockWorld(), 20)
+    user.update()
+    rollout = user.take(16)
+    np.testing.assert_array_equal(rollout["observation.step"][:, 0, 0], np.arange(17))
+    np.testing.assert_array_equal(rollout["value"][:, 2], np.arange(17))
+
+
+def test_rewards_and_their_mean_leave_out_what_means_nothing() -> None:
+    agent = PolicyAgent(seed=0)
+    agent.attach({"policy": Port(ClockPolicy())}, {})
+    signals = live(agent, ClockWorld(ends=(4,)), 10)
+    assert [float(signal[0]) for signal in signals] == [0, 0, 1, 2, 3, 0, 5, 6, 7, 0]
+    mean = np.mean([0, 1, 2, 3, 5, 6, 7])
+    assert agent.report()["reward"] == pytest.approx(mean)
+    assert agent.summary() == {"reward_mean": pytest.approx(mean)}
+    assert "reward" not in agent.report()
+    assert agent.summary() == {"reward_mean": pytest.approx(mean)}
+
+
+def curious(encoder: Encoder | Port, dynamics: DynamicsNetwork) -> PolicyAgent:
+    agent = PolicyAgent(seed=0, reward=PredictionError(), encoder="encoder")
+    port = encoder if isinstance(encoder, Port) else Port(encoder)
+    agent.attach({"policy": Port(ClockPolicy()), "encoder": port, "dynamics": Port(dynamics)}, {})
+    return agent
+
+
+def test_curiosity_compares_each_latent_with_what_was_foreseen() -> None:
+    signals = live(curious(ClockEncoder(), Persistence()), ClockWorld(), 8)
+    assert [float(signal[2]) for signal in signals] == [0.0] + [1.0] * 7
+    assert [float(signal[0]) for signal in signals] == [0.0] + [1.0] * 4 + [0.0] + [1.0] * 2
+
+
+def test_a_publication_does_not_surprise() -> None:
+    encoder = Port(ClockEncoder())
+    agent, world = curious(encoder, Persistence()), ClockWorld()
+    live(agent, world, 3)
+    encoder.module, encoder.version = ClockEncoder(offset=500.0), 1
+    signals = live(agent, world, 2)
+    assert [float(signal[2]) for signal in signals] == [1.0, 1.0]
+    assert encoder.module.calls == 2
+
+
+def test_nothing_is_judged_before_the_encoder_is_ready() -> None:
+    encoder = ClockEncoder()
+    encoder.is_ready = False
+    agent, world = curious(encoder, Persistence()), ClockWorld()
+    assert not np.any(live(agent, world, 3))
+    encoder.is_ready = True
+    signals = live(agent, world, 3)
+    assert [float(signal[2]) for signal in signals] == [0.0, 1.0, 1.0]
+
+
+def test_latents_are_recorded_once_the_encoder_is_ready() -> None:
+    encoder, collector = ClockEncoder(offset=0.5), Collector({"latent": {"shape": [1], "dtype": "float32"}})
+    agent, world = RandomAgent(CLOCK["action"], 3, seed=0, encoder="encoder"), ClockWorld()
+    agent.attach({"encoder": Port(encoder)}, {"replay": collector})
+    encoder.is_ready = False
+    live(agent, world, 3)
+    encoder.is_ready = True
+    live(agent, world, 3)
+    assert [float(record["latent"][0, 0]) for record in collector.records] == [3.5, 4.5]
+
+
+def test_a_field_that_nobody_records_is_named_together_with_those_that_exist() -> None:
+    agent = RandomAgent(CLOCK["action"], 3, seed=0)
+    agent.attach({}, {"replay": Collector({"pressure": {"shape": [], "dtype": "float32"}})})
+    with pytest.raises(KeyError, match=r"replay.*pressure.*observation\.step"):
+        live(agent, ClockWorld(), 2)
+
+
+def test_a_model_that_is_not_there_is_named_before_the_first_step() -> None:
+    with pytest.raises(KeyError, match="eyes"):
+        RandomAgent(CLOCK["action"], 3, seed=0, encoder="eyes").attach({}, {})
+    with pytest.raises(KeyError, match="dynamics"):
+        PolicyAgent(seed=0, reward=PredictionError()).attach({"policy": Port(ClockPolicy())}, {})
+
+
+def test_an_encoder_that_cannot_encode_is_told_what_to_be() -> None:
+    agent = RandomAgent(CLOCK["action"], 3, seed=0, encoder="policy")
+    agent.attach({"policy": Port(ClockPolicy())}, {})
+    with pytest.raises(TypeError, match="Encoder"):
+        live(agent, ClockWorld(), 1)
+
+
+def real_agent() -> PolicyAgent:
+    torch.manual_seed(0)
+    encoder = RandomFeatures(CLOCK["observation"], features=4, warmup=2)
+    encoder.training_step({"observation.step": torch.arange(40.0)[:, None]}, 0)
+    reward = WeightedSum({"curious": PredictionError(), "world": Extrinsic()}, {"curious": 1.0, "world": 0.1})
+    agent = PolicyAgent(seed=3, reward=reward, encoder="encoder")
+    policy = PolicyValueNetwork({"observation": CLOCK["observation"]}, CLOCK["action"], hidden=(8,))
+    dynamics = RecurrentDynamics(4, CLOCK["action"], width=6)
+    agent.attach({"encoder": Port(encoder), "policy": Port(policy), "dynamics": Port(dynamics)}, {})
+    return agent
+
+
+@pytest.mark.parametrize("turns", [0, 1, 7])
+def test_a_restored_agent_goes_on_bit_for_bit(turns: int) -> None:
+    collectors = Collector(POLICY_FIELDS), Collector(POLICY_FIELDS)
+    worlds = ClockWorld(), ClockWorld()
+    first, second = real_agent(), real_agent()
+    first.attach(first._models, {"rollout": collectors[0]})
+    live(first, worlds[0], turns)
+    collectors[0].records.clear()
+    second.attach(second._models, {"rollout": collectors[1]})
+    unclaimed, missing = restore_state(second, collect_state(first))
+    assert not unclaimed
+    assert not missing
+    worlds[1].now = worlds[0].now
+    first_signals, second_signals = live(first, worlds[0], 9), live(second, worlds[1], 9)
+    np.testing.assert_array_equal(first_signals, second_signals)
+    for ours, theirs in zip(collectors[0].records, collectors[1].records, strict=True):
+        for name, value in ours.items():
+            np.testing.assert_array_equal(value, theirs[name])
+    assert first.report() == second.report()
+    assert first.summary() == second.summary()
+
+
+def test_agents_of_one_seed_act_alike_and_of_another_differently() -> None:
+    def actions(seed: int) -> np.ndarray:
+        world = ClockWorld()
+        live(RandomAgent(CLOCK["action"], 3, seed), world, 30)
+        return np.stack(world.actions)
+
+    np.testing.assert_array_equal(actions(1), actions(1))
+    assert (actions(1) != actions(2)).any()
+
+
+def test_entropy_of_the_policy_is_reported() -> None:
+    agent = real_agent()
+    live(agent, ClockWorld(), 5)
+    figures = agent.report()
+    assert figures["entropy"] == pytest.approx(np.log(6), abs=0.05)
+    assert {"reward", "curious_raw", "world"} <= figures.keys()
+
+
+def curious_64() -> tuple[PolicyAgent, Observation]:
+    """The agent of `experiment=curiosity_noise_world` in one lane of 64x64 pixels."""
+    observation = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
+    action: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
+    encoder = RandomFeatures(observation, warmup=2)
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    encoder.training_step({"observation.image": torch.from_numpy(np.repeat(image, 4, 0))}, 0)
+    policy = PolicyValueNetwork({"observation": observation}, action, channels=(8, 16, 32))
+    agent = PolicyAgent(seed=0, reward=PredictionError(), encoder="encoder")
+    ports = {"encoder": Port(encoder), "policy": Port(policy), "dynamics": Port(ResidualDynamics(128, action))}
+    agent.attach(ports, {})
+    return agent, continual({"image": image})
+
+
+def test_a_turn_of_the_curious_agent_costs_few_milliseconds() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        agent, observation = curious_64()
+        costs = []
+        for _ in range(200):
+            start = time.process_time()
+            agent.step(observation)
+            costs.append(time.process_time() - start)
+    finally:
+        torch.set_num_threads(threads)
+    assert np.median(costs) < 5e-3
