@@ -77,6 +77,16 @@ def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
         raise ConfigError(Problem(ALLOW_FLAG, str(error), "for example --allow my_package")) from error
 
 
+def find_trusted_packages(allow: AllowList) -> None:
+    """Let the user's own package be found in the current folder, after everything that is installed.
+
+    Hydra has looked for its plugins by now, and a package of the same name never hides an installed one.
+    """
+    here = str(Path.cwd())
+    if allow.trusted and here not in sys.path:
+        sys.path.append(here)
+
+
 def tell(error: ConfigError, *, heading: str = "this config cannot be run") -> None:
     """Print the problems of a config."""
     print(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()), file=sys.stderr)

@@ -54,7 +54,6 @@ def run_job(job: Job) -> int:
     if job.resume_from is None and (folder.path / "manifest.json").exists():
         print(f"{folder.path} holds a run already: go on with it (resume), or choose another folder", file=sys.stderr)
         return 2
-    _find_trusted_packages(job.allow)
     try:
         return _launch(job, folder)
     except ConfigError as error:
@@ -131,16 +130,6 @@ def _unresolved(config: DictConfig) -> dict[str, Any]:
     """The config as composed: what is left of a run whose parts could not even be built."""
     tree = OmegaConf.to_container(config, resolve=False)
     return {str(key): value for key, value in tree.items() if key != "hydra"} if isinstance(tree, dict) else {}
-
-
-def _find_trusted_packages(allow: AllowList) -> None:
-    """Let the user's own package be found in the current folder, after everything that is installed.
-
-    Hydra has looked for its plugins by now, and a package of the same name never hides an installed one.
-    """
-    here = os.getcwd()
-    if allow.trusted and here not in sys.path:
-        sys.path.append(here)
 
 
 def _keep_traceback(folder: Any, error: BaseException) -> None:

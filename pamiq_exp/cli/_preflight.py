@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.cli._arguments import Request
-from pamiq_exp.config import ConfigError, Problem, check_names, check_parts, compose_config, config_folder, variants
+from pamiq_exp.cli._arguments import Request, find_trusted_packages
+from pamiq_exp.config import (
+    AllowList,
+    ConfigError,
+    Problem,
+    check_names,
+    check_parts,
+    compose_config,
+    config_folder,
+    variants,
+)
 
 
 def preflight(request: Request) -> None:
@@ -24,15 +34,21 @@ def preflight(request: Request) -> None:
     configs = [compose_config(overrides, request.source) for overrides in lists]
     for config in configs:
         _require_choice(config, request)
-    for check in (check_names, check_parts):
-        for config in configs:
-            problems = check(config, request.allow)
-            if problems:
-                raise ConfigError(problems)
+    refuse(configs, request.allow)
     key = "hydra.sweep.dir" if request.flags.multirun else "hydra.run.dir"
     problem = folder_problem(configs[0], key)
     if problem is not None:
         raise ConfigError(problem)
+
+
+def refuse(configs: Sequence[DictConfig], allow: AllowList) -> None:
+    """Raise ConfigError with all problems of the first config that has any; those of names come first."""
+    for check in (check_names, check_parts):
+        for config in configs:
+            problems = check(config, allow)
+            if problems:
+                raise ConfigError(problems)
+        find_trusted_packages(allow)
 
 
 def _require_choice(config: DictConfig, request: Request) -> None:

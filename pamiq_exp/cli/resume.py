@@ -9,7 +9,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from pamiq_exp.cli._arguments import read_request, tell
-from pamiq_exp.config import ConfigError, Problem, check_names, check_parts, override_values, read_config
+from pamiq_exp.cli._preflight import refuse
+from pamiq_exp.config import ConfigError, Problem, override_values, read_config
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 
@@ -31,10 +32,7 @@ def _resume(folder: Path, words: Sequence[str]) -> int:
     request = read_request(words)
     config = read_config(folder / "config.yaml")
     override_values(config, request.overrides)
-    for check in (check_names, check_parts):
-        problems = check(config, request.allow)
-        if problems:
-            raise ConfigError(problems)
+    refuse([config], request.allow)
     checkpoint = _newest_good_checkpoint(folder)
     print(f"resuming {folder} from {checkpoint.name}", file=sys.stderr)
     from pamiq_exp.cli._job import Job, run_job

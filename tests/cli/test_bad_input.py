@@ -1,0 +1,77 @@
+"""A wrong request gives one clear message with what to do, exit status 1 or 2, no traceback and no run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+REQUESTS = {
+    "": "experiment=NAME, one of: ",
+    "experiment=minimun": "did you mean minimum?",
+    "experiment=minimum launcher.max_step=3": "launcher.max_step: there is no such key\n      did you mean max_steps",
+    "experiment=minimum sede=3": "did you mean seed?",
+    "experiment=minimum launcher=lockstp": "did you mean lockstep?",
+    "experiment=minimum launcher.mode=fast": "launcher.mode: expected one of realtime, lockstep, pipelined, not 'fast'",
+    "experiment=minimum launcher.max_steps=many": "launcher.max_steps: expected a whole number or null, not 'many'",
+    "experiment=minimum launcher.max_steps=-3": "launcher.max_steps must be positive",
+    "experiment=minimum launcher.device=tpu": "launcher.device must be one of cpu",
+    "experiment=minimum launcher.device=cuda:99": "launcher.device is cuda:99",
+    "experiment=minimum launcher.precision=3": "launcher.precision",
+    "experiment=minimum seed=x": "seed: expected a whole number, not 'x'",
+    "experiment=minimum seed=[1": "cannot be read",
+    "experiment=minimum seed=1,2": "--multirun",
+    "experiment=minimum +extra.key=1": "extra: there is no such key at the top of a config",
+    "experiment=minimum +interaction.agent.speed=1": "RandomAgent takes no argument 'speed'",
+    "experiment=minimum interaction.agent.lane=1": "did you mean lanes?",
+    "experiment=minimum environment._target_=os.system": "a config may not name os.system",
+    "experiment=minimum environment._target_=my_package.World": "--allow my_package",
+    "experiment=minimum environment._target_=pamiq_exp.environments.Gymnasium": "did you mean GymnasiumEnvironment?",
+    "experiment=minimum models.encoder.width=3": "models.encoder.width: there is no such key",
+    "experiment=minimum +models.encoder.width=3": "models.encoder: has no _target_",
+    "experiment=minimum paths.outputs=/dev/null/here": "paths.outputs: /dev/null/here/minimum cannot be written",
+    "experiment=minimum --config-dir /nowhere": "/nowhere does not exist",
+    "experiment=minimum --config-path nowhere": "--config-path: nowhere is no absolute path",
+    "experiment=minimum --config-name nowhere": "there is no config 'nowhere'",
+    "experiment=minimum --allow": "--allow needs the name of a package",
+    "experiment=minimum --allow *": "cannot allow '*'",
+    "experiment=minimum --experimental-rerun x.pickle": "would read a pickle",
+    "experiment=minimum --nonsense": "unrecognized arguments: --nonsense",
+    "-m experiment=minimum launcher.mode=lockstep,fast": "launcher.mode: expected one of",
+    "-m experiment=minimum,nothing": "there is no experiment 'nothing'",
+    "-m experiment=minimum paths.outputs=/dev/null/here": "cannot be written",
+    "runn experiment=minimum": "did you mean run?",
+    "resume /nowhere": "/nowhere is no run folder",
+}
+
+
+@pytest.mark.parametrize("request_words", REQUESTS)
+def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_words: str) -> None:
+    outcome = command(*request_words.split())
+    assert outcome.status in (1, 2)
+    assert REQUESTS[request_words] in outcome.err
+    assert "Traceback" not in outcome.err
+    assert list(tmp_path.rglob("*.yaml")) == []
+
+
+def test_a_name_that_gymnasium_does_not_know_is_told_with_its_key(command: Command) -> None:
+    outcome = command("experiment=minimum", "environment.id=CartPol-v1", "tracking=jsonl_only")
+    assert outcome.status == 2
+    assert "  environment: " in outcome.err
+    assert "CartPole" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words", [["--cfg", "job", "sede=1"], ["--info", "defaults", "experiment=no"], ["--help", "a=1"]]
+)
+def test_looking_at_a_config_that_cannot_be_composed_gives_no_traceback(command: Command, words: list[str]) -> None:
+    outcome = command(*words)
+    assert outcome.status == 2
+    assert "there is no" in outcome.err
+    assert "Traceback" not in outcome.err

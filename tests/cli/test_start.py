@@ -1,0 +1,116 @@
+"""How the program starts: quickly, and only with what it needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "lightning", "lightning_fabric", "wandb", "numba", "gymnasium", "matplotlib")
+
+
+MINE = """\
+# @package _global_
+defaults:
+  - override /environment: gymnasium
+  - override /interaction: unpaced
+  - override /tracking: jsonl_only
+experiment_name: mine
+interaction:
+  agent: {_target_: my_package.Still, lanes: "${spaces.lanes}"}
+launcher: {max_steps: 20}
+"""
+
+
+def python(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the interpreter in `folder`, with this checkout installed as a user would have it."""
+    repository = str(Path(__file__).resolve().parents[2])
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": repository, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def loaded(code: str, folder: Path) -> set[str]:
+    result = python("-c", f"{code}\nimport sys; print('modules:', *sys.modules)", folder=folder)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.rpartition("modules:")[2].split())
+
+
+def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
+    modules = loaded("import pamiq_exp; print(pamiq_exp.__version__)", tmp_path)
+    assert modules.isdisjoint(HEAVY)
+    assert not any(name.startswith("pamiq_exp.") for name in modules)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--cfg", "job", "experiment=minimum"], ["--info", "defaults-tree", "experiment=minimum"]]
+)
+def test_help_and_printing_of_configs_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+    code = f"from pamiq_exp.cli import main\nassert main({words}) == 0"
+    assert loaded(code, tmp_path).isdisjoint(HEAVY)
+
+
+def test_a_mistake_in_names_is_told_without_loading_anything_heavy(tmp_path: Path) -> None:
+    code = "from pamiq_exp.cli import main\nassert main(['experiment=minimum', 'seed=x']) == 2"
+    assert loaded(code, tmp_path).isdisjoint(HEAVY)
+
+
+def test_help_answers_within_a_second_and_a_half(tmp_path: Path) -> None:
+    durations = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        result = python("-m", "pamiq_exp", "--help", folder=tmp_path)
+        durations.append(time.perf_counter() - begin)
+        assert "python -m pamiq_exp experiment=NAME" in result.stdout
+    assert min(durations) < 1.5
+
+
+def test_the_public_names_are_there_when_asked_for() -> None:
+    import pamiq_exp
+
+    for name in pamiq_exp.__all__:
+        assert getattr(pamiq_exp, name) is not None
+    assert set(dir(pamiq_exp)) == set(pamiq_exp.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'lunch'"):
+        _ = pamiq_exp.lunch
+
+
+def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path) -> None:
+    """Whoever stands in a folder with a stranger's config must not run what else lies there."""
+    for name in ("numpy.py", "omegaconf.py", "yaml.py", "difflib.py"):
+        (tmp_path / name).write_text("raise SystemExit('the current folder was imported')")
+    plugin = tmp_path / "hydra_plugins" / "evil"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text("open('marker', 'w').close()")
+    result = python("-m", "pamiq_exp", "check", "experiment=minimum", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "my_package.py").write_text(
+        "from pamiq_exp import Agent\n\n\nclass Still(Agent):\n"
+        "    def __init__(self, lanes):\n        super().__init__()\n        self.lanes = lanes\n\n"
+        "    def step(self, observation):\n        import numpy\n\n"
+        "        return numpy.zeros((self.lanes, 1), dtype=numpy.int64)\n"
+    )
+    experiment = tmp_path / "conf" / "experiment"
+    experiment.mkdir(parents=True)
+    (experiment / "mine.yaml").write_text(MINE)
+    words = ["-m", "pamiq_exp", "--config-dir", "conf", "experiment=mine"]
+    refused = python(*words, folder=tmp_path)
+    assert refused.returncode == 2
+    assert "--allow my_package" in refused.stderr
+    result = python(*words, "--allow", "my_package", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "mine: finished after 20 steps" in result.stdout

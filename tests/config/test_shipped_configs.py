@@ -1,0 +1,56 @@
+"""The configs in conf/: complete, true to the code, and each override that the docs promise works."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from pamiq_exp.config import AllowList, check_names, check_parts, compose_config, config_folder
+from pamiq_exp.runtime import LaunchConfig
+from tests.conftest import experiment_names
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def assert_sound(*overrides: str) -> None:
+    config = compose_config(overrides)
+    assert [str(problem) for problem in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+
+
+def test_the_folder_is_found() -> None:
+    assert config_folder() == CONF
+
+
+def test_the_launcher_file_holds_every_setting_with_its_default() -> None:
+    assert OmegaConf.to_container(OmegaConf.load(CONF / "launcher" / "realtime.yaml")) == asdict(LaunchConfig())
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_is_named_as_its_file(name: str) -> None:
+    assert compose_config([f"experiment={name}"]).experiment_name == name
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_is_sound(name: str) -> None:
+    assert_sound(f"experiment={name}")
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_says_in_its_first_lines_what_it_is(name: str) -> None:
+    lines = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert any(line.startswith("# ") for line in lines[1:4])
+
+
+@pytest.mark.parametrize("group", ["launcher", "tracking", "metrics"])
+def test_each_choice_goes_with_each_experiment(group: str) -> None:
+    for option in options(group):
+        for name in experiment_names():
+            assert_sound(f"experiment={name}", f"{group}={option}")

@@ -1,0 +1,30 @@
+"""Every shipped experiment takes its first steps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome, experiment_names
+
+Command = Callable[..., Outcome]
+
+QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=200")
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_takes_its_first_steps(command: Command, tmp_path: Path, name: str) -> None:
+    outcome = command(f"experiment={name}", *QUICK)
+    assert outcome.status == 0, outcome.err
+    (path,) = (tmp_path / "outputs" / name).rglob("summary.json")
+    summary = json.loads(path.read_text())
+    assert summary["state"] == "finished"
+    assert summary["steps"] >= 200
+    assert all(math.isfinite(value) for value in summary.values() if isinstance(value, float))
+    records = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
+    assert records
+    assert all(record["environment_step"] <= summary["steps"] for record in records)
