@@ -1,0 +1,89 @@
+"""The package as a user gets it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> dict[str, str]:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    return {normalised(line.split("==")[0]): line for line in lines if line and not line.startswith("#")}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the wheel was installed, without its dependencies."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    return target
+
+
+def test_an_installed_wheel_runs_an_experiment_from_its_own_configs(installed: Path, tmp_path: Path) -> None:
+    words = ["-m", "pamiq_exp", "experiment=minimum", "launcher.max_steps=100", "tracking=jsonl_only"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    result = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "minimum: finished after 100 steps" in result.stdout
+    assert len(list((tmp_path / "outputs" / "minimum").rglob("summary.json"))) == 1
+    shown = subprocess.run(
+        [sys.executable, "-m", "pamiq_exp", "--info", "searchpath"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(installed / "pamiq_exp" / "conf") in shown.stdout
+    assert str(REPOSITORY) not in shown.stdout
+
+
+def test_a_wheel_holds_every_config_and_marks_its_types(installed: Path) -> None:
+    package = installed / "pamiq_exp"
+    assert (package / "py.typed").exists()
+    shipped = {path.relative_to(REPOSITORY / "conf") for path in (REPOSITORY / "conf").rglob("*.yaml")}
+    assert {path.relative_to(package / "conf") for path in (package / "conf").rglob("*.yaml")} == shipped
+
+
+def test_what_setup_installs_is_pinned_exactly() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["tensorboard"], *extras["video"]]
+    names = {normalised(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
+    assert names <= set(pins()), f"pin {names - set(pins())} in constraints.txt"
+    assert pins()["torch"] == "torch==2.13.0"
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+]+", line) for line in pins().values())
+
+
+def test_no_release_with_a_known_hole_is_admitted() -> None:
+    """Lightning before 2.6.6 imported code named in checkpoints; torch before 2.8 had an unsafe loader."""
+    floors = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
+    assert floors["lightning"].startswith("lightning>=2.6.6")
+    assert floors["torch"].startswith("torch>=2.8")
+    assert floors["hydra-core"] == "hydra-core>=1.3.8,<1.4"
+
+
+def test_continuous_integration_runs_the_tests_and_nothing_else() -> None:
+    script = (REPOSITORY / ".ci" / "run").read_text()
+    commands = [line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))]
+    assert commands == ["exec make test"]
+    assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
