@@ -22,6 +22,9 @@ _ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "silu": nn.SiLU,
 }
 
+_IMAGE_SIDE = 64
+"""Smallest side that a large image keeps when it is averaged down."""
+
 _MAP_SIDE = 8
 """Largest side of the feature map that leaves a convolutional stack."""
 
@@ -57,7 +60,8 @@ class ConvolutionalStack(nn.Module):
     """3x3 convolutions that turn an image of any size into a short vector.
 
     A layer halves the map as long as its smaller side exceeds 8, so a 7x7 grid of a grid world keeps its
-    cells while a 210x160 frame shrinks; what is still larger than 8x8 at the end is averaged down to it.
+    cells. Images of 128 pixels and more are first averaged down to between 64 and 127 on the smaller side,
+    and a map that is larger than 8x8 in the end is averaged down to it.
 
     Args:
         shape: `(height, width, channels)` of the image.
@@ -69,6 +73,10 @@ class ConvolutionalStack(nn.Module):
         super().__init__()
         height, width, depth = shape
         layers: list[nn.Module] = []
+        shrink = max(1, min(height, width) // _IMAGE_SIDE)
+        if shrink > 1:
+            layers.append(nn.AvgPool2d(shrink, ceil_mode=True))
+            height, width = -(-height // shrink), -(-width // shrink)
         for size in channels:
             stride = 2 if min(height, width) > _MAP_SIDE else 1
             layers += [nn.Conv2d(depth, size, 3, stride, padding=1), activation(activation_name)]

@@ -9,7 +9,7 @@ from pamiq_exp.models.inputs import leading_shape, observation_fields, scale
 from pamiq_exp.models.layers import ConvolutionalStack, FieldsNetwork, activation
 from pamiq_exp.spaces import ArraySpec
 
-SIZES = [(1, 1, 1), (7, 7, 3), (9, 40, 3), (64, 64, 3), (144, 144, 1), (210, 160, 3)]
+SIZES = [(1, 1, 1), (7, 7, 3), (9, 40, 3), (64, 64, 3), (144, 144, 1), (210, 160, 3), (129, 400, 3)]
 
 
 def image(shape: tuple[int, ...]) -> ArraySpec:
