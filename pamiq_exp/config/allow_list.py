@@ -32,12 +32,16 @@ ROOMS = (
 """Folders of this package whose classes are parts of experiments."""
 
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "gymnasium.wrappers": frozenset({"gymnasium.core.Wrapper"}),
     "torch.nn": frozenset({"torch.nn.modules.module.Module"}),
     "torch.optim": frozenset({"torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"}),
     "lightning.pytorch.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
     "lightning.fabric.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
 }
 """Modules of other packages, and the base classes that a class found in them must have."""
+
+WRITES_FILES = ("gymnasium.wrappers.rendering",)
+"""Modules below those whose classes write where their arguments say."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -96,7 +100,7 @@ class AllowList:
             return True
         if any(_below(home, f"pamiq_exp.{room}") for room in ROOMS):
             return inspect.isclass(found) or _is_public(found)
-        if not inspect.isclass(found):
+        if not inspect.isclass(found) or any(_below(home, prefix) for prefix in WRITES_FILES):
             return False
         bases = {_identity(base) for base in found.__mro__}
         return any(_below(home, prefix) and not bases.isdisjoint(required) for prefix, required in THIRD_PARTY.items())
@@ -106,9 +110,9 @@ class AllowList:
         package = target.split(".", maxsplit=1)[0]
         if package in sys.stdlib_module_names:
             return "Python's own functions are not for configs"
-        if package in ("pamiq_exp", "torch", "lightning"):
-            rooms = ", ".join(f"pamiq_exp.{room}" for room in ROOMS)
-            return f"allowed are the classes of {rooms}, torch.nn, torch.optim and Lightning's loggers"
+        if package in ("pamiq_exp", "torch", "lightning", "gymnasium"):
+            rooms = [f"pamiq_exp.{room}" for room in ROOMS]
+            return f"allowed are the classes of {', '.join([*rooms, *THIRD_PARTY])}"
         return f"if you trust the package, allow it: --allow {package} (or {ENVIRONMENT_VARIABLE}={package})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import lightning.pytorch.loggers
 import pytest
 import torch
@@ -59,6 +60,7 @@ def test_other_names_are_refused_before_any_import(name: str) -> None:
         torch.optim.AdamW,
         torch.optim.lr_scheduler.CosineAnnealingLR,
         lightning.pytorch.loggers.CSVLogger,
+        gymnasium.wrappers.GrayscaleObservation,
         pamiq_exp.buffers.RingBuffer,
     ],
 )
@@ -73,6 +75,8 @@ def test_parts_pass_by_what_they_are(found: object) -> None:
         torch.nn.functional.relu,
         torch.nn.modules.module.torch.load,  # type: ignore[attr-defined]
         torch.nn.Parameter,
+        gymnasium.make,
+        gymnasium.wrappers.RecordVideo,
         torch.optim,
         Path.write_text,
         Path,
