@@ -100,15 +100,17 @@ class DataBuffer(Component, ABC):
         return self._slice(self._size - length, length)
 
     def state(self) -> State:
-        """The turns held, in the order of time."""
+        """The turns held, in the order of time, as views in one piece or two: the caller copies them."""
+        pieces = self._pieces(0, self._size)
         return {
-            "columns": dict(self._slice(0, self._size)),
-            "turns": self._turns[self._positions(0, self._size)],
+            "columns": {name: [column[piece] for piece in pieces] for name, column in self._columns.items()},
+            "turns": [self._turns[piece] for piece in pieces],
         }
 
     def load_state(self, state: State) -> None:
         """Restore the turns held. Raises ValueError for other fields, shapes or a longer history."""
-        columns, turns = state["columns"], state["turns"]
+        columns = {name: torch.cat(pieces) for name, pieces in state["columns"].items()}
+        turns = torch.cat(state["turns"])
         size = len(turns)
         if set(columns) != set(self._columns) or size > self.capacity:
             raise ValueError(
@@ -142,8 +144,16 @@ class DataBuffer(Component, ABC):
         )
 
     def _slice(self, start: int, length: int) -> Batch:
-        positions = self._positions(start, length)
-        return {name: column.index_select(0, positions) for name, column in self._columns.items()}
+        pieces = self._pieces(start, length)
+        return {name: torch.cat([column[piece] for piece in pieces]) for name, column in self._columns.items()}
+
+    def _pieces(self, start: int, length: int) -> list[slice]:
+        """Where `length` turns lie in the columns, counted from the oldest: in one piece, or around the end in two."""
+        first = (self._head - self._size + start) % self.capacity
+        rest = first + length - self.capacity
+        if rest <= 0:
+            return [slice(first, first + length)]
+        return [slice(first, self.capacity), slice(0, rest)]
 
     def _select(self, index: torch.Tensor, leading: tuple[int, ...]) -> Batch:
         return {

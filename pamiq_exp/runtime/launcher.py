@@ -218,6 +218,7 @@ class _Run:
             "model_version": engine.publisher.version,
             "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
             "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
+            "step_milliseconds_p999": 1e3 * engine.durations.quantile(0.999),
             "step_milliseconds_max": 1e3 * engine.durations.maximum,
             "failed_saves": self.saver.failed,
             "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
