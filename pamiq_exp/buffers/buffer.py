@@ -105,6 +105,7 @@ class DataBuffer(Component, ABC):
         return {
             "columns": {name: [column[piece] for piece in pieces] for name, column in self._columns.items()},
             "turns": [self._turns[piece] for piece in pieces],
+            "start": pieces[0].start,
         }
 
     def load_state(self, state: State) -> None:
@@ -118,13 +119,17 @@ class DataBuffer(Component, ABC):
                 f"this one takes {self.capacity} turns of {sorted(self._columns)}"
             )
         for name, column in self._columns.items():
-            saved = columns[name]
-            if saved.shape[1:] != column.shape[1:]:
+            if columns[name].shape[1:] != column.shape[1:]:
                 raise ValueError(f"the saved field {name} has another shape than this buffer's {column.shape[1:]}")
-            column[:size] = saved
-        self._turns[:size] = turns
-        self._head = size % self.capacity
+        # At the same place as before, so that two saves of equal histories are equal bytes.
+        start = state["start"] % self.capacity
+        self._head = (start + size) % self.capacity
         self._size = size
+        pieces = self._pieces(0, size)
+        lengths = [piece.stop - piece.start for piece in pieces]
+        for column, saved in [(self._turns, turns), *((self._columns[name], columns[name]) for name in columns)]:
+            for piece, part in zip(pieces, torch.split(saved, lengths), strict=True):
+                column[piece] = part
 
     def _starts(self, batch_size: int, length: int, generator: torch.Generator) -> torch.Tensor:
         oldest = (self._head - self._size) % self.capacity
