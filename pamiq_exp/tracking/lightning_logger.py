@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ class LightningLoggerTracker(Tracker):
 
         given = self._given
         self._logger = given if isinstance(given, Logger) else given(save_dir=str(run.folder / self._folder))
-        self._logger.log_hyperparams(_flatten(run.config))
+        with contextlib.suppress(NotImplementedError):  # Fabric's own CSV logger
+            self._logger.log_hyperparams(_flatten(run.config))
 
     def write(self, record: Record) -> None:
         figures = {name: float(value) for name, value in record.items() if not isinstance(value, str)}

@@ -148,6 +148,7 @@ class RunFolder:
         queue: SimpleQueue[Any] = SimpleQueue()
         handler = _LogQueue(queue)
         handler.setLevel(level)
+        handler.addFilter(_is_ours_or_matters)
         listener = logging.handlers.QueueListener(queue, file)
         root = logging.getLogger()
         level_before = root.level
@@ -161,6 +162,10 @@ class RunFolder:
             root.setLevel(level_before)
             listener.stop()
             file.close()
+
+
+def _is_ours_or_matters(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or not record.name.startswith("wandb")  # it keeps a log of its own
 
 
 class _LogQueue(logging.handlers.QueueHandler):

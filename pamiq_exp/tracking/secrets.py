@@ -14,7 +14,7 @@ _SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 # the saved config useless. So: upper-case names as in an environment, or words that leave no doubt.
 _SECRET_KEY = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD"
-    r"|(^|[_.-])(token|secret|password|passwd|passphrase|credentials?)$"
+    r"|(^|[_.+~-])(token|secret|password|passwd|passphrase|credentials?)$"
     r"|(api|access|private|secret|auth|signing|encryption)_?key$"
 )
 _SHORTEST_INSIDE_TEXT = 8

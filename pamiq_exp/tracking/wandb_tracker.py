@@ -28,10 +28,9 @@ _MODES = ("auto", "online", "offline", "disabled")
 class WandbTracker(Tracker):
     """Sends records and media to W&B, or keeps them in `wandb/` of the run folder for a later `wandb sync`.
 
-    The client is imported, and the run opened, at the first record and on the tracker's own thread: a slow,
-    unreachable or dying W&B delays nothing and harms nobody. The run is an object of its own (never
-    `wandb.run`), so that several runs of one process keep apart. A run that goes on from a checkpoint goes
-    on with the same W&B run.
+    The run is opened at the first record, on the tracker's own thread: a slow, unreachable or dying W&B
+    delays nothing and harms nobody. It is an object of its own (never `wandb.run`), so that several runs of
+    one process keep apart. A run that goes on from a checkpoint goes on with the same W&B run.
 
     Nothing is sent but records, media, config and tags: no code, no console output, no machine statistics.
     Where W&B lies and whose account is used comes from the user's own W&B settings, never from here.
@@ -65,9 +64,14 @@ class WandbTracker(Tracker):
         self._info: RunInfo | None = None
         self._run: wandb.Run | None = None
         self._failed: BaseException | None = None
+        self._given_up = False
 
     def start(self, run: RunInfo) -> None:
         self._info = run
+        if self.mode != "disabled":
+            # Here and not on the tracker's thread: importing holds the interpreter for most of a second, and
+            # the world is not turning yet.
+            import wandb  # noqa: F401
 
     def write(self, record: Record) -> None:
         if run := self._open():
@@ -93,16 +97,10 @@ class WandbTracker(Tracker):
 
     def give_up(self) -> None:
         """End the W&B service of this process: one that does not answer would keep the process from ending."""
-        with contextlib.suppress(Exception):
-            from wandb.sdk import wandb_setup
-
-            setup = wandb_setup.singleton()
-            connection, setup._connection = setup._connection, None
-            os.environ.pop("WANDB_SERVICE", None)
-            if connection is not None and connection._proc is not None:
-                if connection._cleanup is not None:
-                    connection._cleanup()
-                connection._proc._process.kill()
+        if self._given_up:
+            return
+        self._given_up = True  # a hanging call that fails late must not end the service of the next run
+        _end_service(only_if_dead=False)
 
     def _open(self) -> wandb.Run | None:
         if self._failed is not None:
@@ -138,6 +136,7 @@ def _open_run(tracker: WandbTracker, info: RunInfo) -> wandb.Run | None:
 def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline"], fresh: bool = False) -> wandb.Run:
     import wandb
 
+    _end_service(only_if_dead=True)
     run_id, known = _run_id(info.folder, fresh)
     settings = wandb.Settings(
         mode=mode,
@@ -170,6 +169,25 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     )
     run.define_metric("*", step_metric="environment_step")
     return run
+
+
+def _end_service(only_if_dead: bool) -> None:
+    """Kill and forget the W&B service of this process, so that the next run starts another."""
+    with contextlib.suppress(Exception):
+        from wandb.sdk import wandb_setup
+
+        setup = wandb_setup.singleton()
+        connection = setup._connection
+        if connection is None or connection._proc is None:
+            return
+        process = connection._proc._process
+        if only_if_dead and process.poll() is None:
+            return
+        setup._connection = None
+        os.environ.pop("WANDB_SERVICE", None)
+        if connection._cleanup is not None:
+            connection._cleanup()
+        process.kill()
 
 
 def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:

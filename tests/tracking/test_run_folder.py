@@ -1,0 +1,174 @@
+"""The run folder: whole files, no secrets, clear errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pamiq_exp.tracking import RunFolder, RunFolderError, write_atomically
+
+
+def test_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "a" / "run")
+    config = {"seed": 3, "nested": {"list": [1, 2.5, None], "text": "é"}}
+    folder.write_config(config, ["seed=3", "world=clean"])
+    folder.start(
+        experiment_name="experiment", seed=3, config=config, threads={"training": 1}, details={"allow": ["x."]}
+    )
+    running = folder.read_manifest()
+    assert running["state"] == "running"
+    assert running["ended"] is None
+    folder.finish("finished", "max_steps", {"steps": 10, "coverage": 0.5})
+    manifest = folder.read_manifest()
+    assert yaml.safe_load((folder.path / "config.yaml").read_text()) == config
+    assert yaml.safe_load((folder.path / "overrides.yaml").read_text()) == ["seed=3", "world=clean"]
+    assert json.loads((folder.path / "summary.json").read_text()) == {"steps": 10, "coverage": 0.5}
+    assert manifest["state"] == "finished"
+    assert manifest["reason"] == "max_steps"
+    assert manifest["ended"] >= manifest["started"]
+    assert manifest["seed"] == 3
+    assert manifest["threads"] == {"training": 1}
+    assert manifest["allow"] == ["x."]
+    assert manifest["versions"]["numpy"] == __import__("numpy").__version__
+    assert manifest["machine"]["cpu_count"] == os.cpu_count()
+    assert folder.media.is_dir()
+    assert folder.checkpoints.is_dir()
+    assert not [path for path in folder.path.rglob("*") if path.name.startswith(".")]
+
+
+def test_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: Path) -> None:
+    for state in ("stopped", "finished"):
+        folder = RunFolder(tmp_path)
+        folder.start(experiment_name="experiment", seed=0, command=["python", "-m", "pamiq_exp", state])
+        folder.finish(state, f"because {state}")  # type: ignore[arg-type]
+    manifest = folder.read_manifest()
+    assert manifest["state"] == "finished"
+    (earlier,) = manifest["sessions"]
+    assert earlier["state"] == "stopped"
+    assert earlier["reason"] == "because stopped"
+    assert earlier["command"][-1] == "stopped"
+
+
+def test_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+        return subprocess.check_output(("git", "-C", str(code), *identity, *arguments), text=True).strip()
+
+    git("init", "-q")
+    (code / "a.py").write_text("x = 1\n")
+    git("add", "a.py")
+    git("commit", "-qm", "first")
+    clean = RunFolder(tmp_path / "clean")
+    clean.start(experiment_name="e", seed=0, code_folder=code)
+    assert clean.read_manifest()["code"] == {"commit": git("rev-parse", "HEAD"), "dirty": False, "untracked": []}
+    assert not (clean.path / "code.diff").exists()
+
+    (code / "a.py").write_text("x = 2\n")
+    (code / "b.py").write_text("new\n")
+    dirty = RunFolder(tmp_path / "dirty")
+    dirty.start(experiment_name="e", seed=0, code_folder=code)
+    state = dirty.read_manifest()["code"]
+    assert state["dirty"]
+    assert state["untracked"] == ["b.py"]
+    assert "+x = 2" in (dirty.path / "code.diff").read_text()
+    (code / "a.py").write_text("x = 1\n")
+    subprocess.run(("git", "-C", str(code), "apply", str(dirty.path / "code.diff")), check=True)
+    assert (code / "a.py").read_text() == "x = 2\n"
+
+
+def test_a_folder_outside_any_repository_has_no_code_state(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.start(experiment_name="e", seed=0, code_folder=Path("/"))
+    assert folder.read_manifest()["code"] == {}
+
+
+def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = "marker-0815-secret"
+    monkeypatch.setenv("SOME_API_KEY", marker)
+    folder = RunFolder(tmp_path)
+    config = {"a": marker, "token": "other-secret", "b": [f"https://{marker}@host"]}
+    with folder.logging():
+        folder.write_config(config, [f"+a={marker}", "+x.password=other-secret"])
+        folder.start(experiment_name=marker, seed=0, config=config, command=["x", marker, "--token=other-secret"])
+        try:
+            raise ValueError(f"cannot log in with {marker}")
+        except ValueError:
+            logging.getLogger("test").exception("failed with %s", marker)
+        folder.finish("failed", f"ValueError: {marker}", {"experiment_name": marker, "steps": 1})
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {
+        "config.yaml",
+        "overrides.yaml",
+        "manifest.json",
+        "summary.json",
+        "log.txt",
+    }
+    for path in files:
+        assert marker not in path.read_text(), path
+        assert "other-secret" not in path.read_text(), path
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_the_log_file_holds_what_was_logged_meanwhile_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    log = logging.getLogger("pamiq_exp.test")
+    log.warning("before")
+    with folder.logging():
+        log.info("during %d", 7)
+        log.debug("too detailed")
+    log.warning("after")
+    with folder.logging():
+        log.warning("again")
+    text = (tmp_path / "log.txt").read_text()
+    assert "during 7" in text
+    assert "again" in text
+    assert not any(word in text for word in ("before", "after", "too detailed"))
+
+
+@pytest.mark.parametrize("kind", ["below a file", "read-only"])
+def test_an_unusable_folder_is_told_in_one_message(tmp_path: Path, kind: str) -> None:
+    if kind == "below a file":
+        (tmp_path / "file").write_text("")
+        place = tmp_path / "file" / "run"
+    else:
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        (tmp_path / "locked").mkdir(mode=0o500)
+        place = tmp_path / "locked" / "run"
+    with pytest.raises(RunFolderError, match=r"cannot be written: .*paths.outputs"):
+        RunFolder(place)
+
+
+def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.json"
+    write_atomically(path, "old")
+
+    def crash(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pamiq_exp.tracking import RunFolder;"
+        f"RunFolder({str(tmp_path)!r}).start(experiment_name='e', seed=0);"
+        "print([name for name in ('torch', 'lightning', 'wandb', 'av', 'PIL') if name in sys.modules])"
+    )
+    repository = Path(__file__).resolve().parents[2]
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=repository)
+    assert printed.strip() == "[]"

@@ -1,0 +1,61 @@
+"""No secret is ever written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.tracking import mask_secrets, mask_text
+from pamiq_exp.tracking.secrets import MASK
+
+MARKER = "marker-4711-secret"
+ENVIRONMENT = {"WANDB_API_KEY": MARKER, "MY_TOKEN": "tok-12345678", "HOME": "/home/someone", "SHORT_KEY": "1"}
+
+trees = st.recursive(
+    st.one_of(st.just(MARKER), st.text(max_size=5), st.integers(), st.none(), st.just(f"https://{MARKER}@host")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=10,
+)
+
+
+@given(trees)
+def test_a_secret_of_the_environment_is_masked_wherever_it_stands(tree: object) -> None:
+    assert MARKER not in json.dumps(mask_secrets(tree, ENVIRONMENT))
+
+
+@pytest.mark.parametrize(
+    "key", ["api_key", "apikey", "WANDB_API_KEY", "auth_token", "token", "db.password", "client_secret", "HF_TOKEN"]
+)
+def test_values_under_secret_names_are_masked(key: str) -> None:
+    assert mask_secrets({"a": [{key: "anything"}]}, {}) == {"a": [{key: MASK}]}
+    typed = [f"tracking.x.{key}=anything", f"+{key}=a=b"]
+    assert mask_secrets(typed, {}) == [f"tracking.x.{key}={MASK}", f"+{key}={MASK}"]
+
+
+def test_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -> None:
+    config = {
+        "observation_key": "image",
+        "token_dim": 64,
+        "keyboard": "qwerty",
+        "monkey": "yes",
+        "tokenizer": "patches",
+        "api_key": None,
+        "steps": [1, 2.5, True, None],
+        "home": "/home/someone",
+        "lanes": "1",
+    }
+    assert mask_secrets(config, ENVIRONMENT) == config
+
+
+def test_masking_leaves_the_original_alone() -> None:
+    config = {"a": {"token": "abc"}}
+    mask_secrets(config, {})
+    assert config == {"a": {"token": "abc"}}
+
+
+def test_texts_are_masked_in_part() -> None:
+    text = mask_text(f"login with {MARKER} failed for tok-12345678", ENVIRONMENT)
+    assert text == f"login with {MASK} failed for {MASK}"

@@ -1,0 +1,260 @@
+"""W&B: an offline run is whole, and no fault of W&B is a fault of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pamiq_exp.media import Picture, Video
+from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, WandbTracker
+from pamiq_exp.tracking.wandb_tracker import resolve_mode
+
+_BLOCK = 32768
+
+
+def info(folder: Path, **more: Any) -> RunInfo:
+    config = {"seed": 3, "interaction": {"interval": 0.1}, "lanes": [1, 2]}
+    return RunInfo(folder, "run7", "curiosity", seed=3, group="sweep1", tags=("a", "b"), config=config, **more)
+
+
+def wandb_records(folder: Path) -> Iterator[Any]:
+    """Parse the transaction logs of the offline runs in a run folder: LevelDB framing around W&B's own messages."""
+    from wandb.proto import wandb_internal_pb2
+
+    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
+        data, position, whole = path.read_bytes(), 7, b""
+        assert data.startswith(b":W&B")
+        while position + 7 <= len(data):
+            if _BLOCK - position % _BLOCK < 7:
+                position += _BLOCK - position % _BLOCK
+                continue
+            _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+            whole += data[position + 7 : position + 7 + length]
+            position += 7 + length
+            if kind in (1, 4):  # a full record, or the last part of one
+                record = wandb_internal_pb2.Record()
+                record.ParseFromString(whole)
+                whole = b""
+                yield record
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    rows = []
+    for record in wandb_records(folder):
+        if record.WhichOneof("record_type") == "history":
+            row: dict[str, Any] = {}
+            for item in record.history.item:
+                name, *inner = list(item.nested_key) or [item.key]
+                value = json.loads(item.value_json)
+                if inner:
+                    row.setdefault(name, {})[inner[0]] = value
+                else:
+                    row[name] = value
+            rows.append(row)
+    return rows
+
+
+def test_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: Path) -> None:
+    writer = RecordWriter({"wandb": WandbTracker(project="proof", mode="offline", tags=("c",))}, tmp_path)
+    writer.start(info(tmp_path))
+    for step in range(1500):  # more than one block of the log
+        writer.put({"source": "dynamics", "environment_step": step, "dynamics/loss": 1 / (step + 1)})
+    writer.put_media(Picture("view", np.zeros((6, 6, 3), dtype=np.uint8)), 1500)
+    writer.put_media(Video("film", np.zeros((4, 6, 6, 3), dtype=np.uint8), 10.0), 1500)
+    writer.close(3, {"steps": 1500, "coverage": 0.5, "state": "failed"})
+    writer.check()
+    assert writer.failed_writes == 0
+
+    rows = history(tmp_path)
+    losses = {row["environment_step"]: row["dynamics/loss"] for row in rows if "dynamics/loss" in row}
+    assert losses == {step: 1 / (step + 1) for step in range(1500)}
+    media = {name: row[name] for row in rows for name in row if name.startswith("media/")}
+    assert media["media/view"]["_type"] == "image-file"
+    assert media["media/film"]["_type"] == "video-file"
+    (files,) = tmp_path.glob("wandb/offline-run-*/files")
+    assert all((files / item["path"]).exists() for item in media.values())
+
+    by_kind: dict[str, Any] = {record.WhichOneof("record_type"): record for record in wandb_records(tmp_path)}
+    run = by_kind["run"].run
+    assert (run.project, run.display_name, run.run_group, run.job_type) == ("proof", "run7", "sweep1", "curiosity")
+    assert set(run.tags) == {"a", "b", "c"}
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert config["interaction"] == {"interval": 0.1}
+    assert config["lanes"] == [1, 2]
+    assert by_kind["exit"].exit.exit_code == 3
+    final = {
+        item.key: json.loads(item.value_json)
+        for record in wandb_records(tmp_path)
+        if record.WhichOneof("record_type") == "summary"
+        for item in record.summary.update
+    }
+    assert final["coverage"] == 0.5
+    assert final["state"] == "failed"
+
+
+def test_two_runs_at_once_keep_apart_and_leave_no_global_run(tmp_path: Path) -> None:
+    import wandb
+
+    writers = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path / name)
+        writer.start(info(tmp_path / name))
+        writers.append((name, writer))
+    for step in range(5):
+        for name, writer in writers:
+            writer.put({"environment_step": step, f"{name}/loss": step})
+    for _, writer in writers:
+        writer.close(0, {})
+    assert wandb.run is None
+    for name, _ in writers:
+        rows = history(tmp_path / name)
+        assert [row[f"{name}/loss"] for row in rows] == [0, 1, 2, 3, 4]
+
+
+def test_a_resumed_run_goes_on_with_the_same_wandb_run(tmp_path: Path) -> None:
+    for step in (0, 1):
+        writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path)
+        writer.start(info(tmp_path, resumed_step=step or None))
+        writer.put({"environment_step": step})
+        writer.close(0, {})
+    runs = [record.run for record in wandb_records(tmp_path) if record.WhichOneof("record_type") == "run"]
+    assert len({run.run_id for run in runs}) == 1
+    assert {row["environment_step"] for row in history(tmp_path)} == {0, 1}
+
+
+def test_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
+    writer = RecordWriter({"wandb": WandbTracker(mode="offline", upload_media=False)}, tmp_path)
+    writer.start(info(tmp_path))
+    writer.put({"environment_step": 0})
+    writer.put_media(Picture("view", np.zeros((6, 6, 3), dtype=np.uint8)), 1)
+    writer.close(0, {})
+    assert (tmp_path / "media" / "view_000000001.png").exists()
+    assert not list(tmp_path.glob("wandb/**/*.png"))
+    assert len(history(tmp_path)) == 1
+
+
+def test_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
+    writer = RecordWriter({"wandb": WandbTracker(mode="disabled")}, tmp_path)
+    writer.start(info(tmp_path))
+    writer.put({"environment_step": 0})
+    writer.close(0, {})
+    assert writer.failed_writes == 0
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    for wanted in ("online", "offline", "disabled"):
+        monkeypatch.setenv("WANDB_MODE", wanted)
+        assert resolve_mode("auto") == wanted
+    monkeypatch.delenv("WANDB_MODE")
+    assert resolve_mode("auto") == "offline"
+    assert resolve_mode("online") == "online"
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert resolve_mode("auto") == "online"
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / "netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {'k' * 40}\n")
+    assert resolve_mode("auto") == "online"
+
+
+def test_an_unknown_mode_is_refused_with_the_modes_that_exist() -> None:
+    with pytest.raises(ValueError, match="auto, online, offline, disabled"):
+        WandbTracker(mode="onlin")  # type: ignore[arg-type]
+
+
+def _service() -> int:
+    from wandb.sdk import wandb_setup
+
+    return int(wandb_setup.singleton()._connection._proc._process.pid)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_wandb_dying_or_hanging_in_mid_run_costs_nothing_of_the_local_record(
+    tmp_path: Path, blow: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = RecordWriter(
+        {"jsonl": JsonlTracker(), "wandb": WandbTracker(mode="offline", finish_seconds=0.5)}, tmp_path
+    )
+    writer.start(info(tmp_path))
+    writer.put({"environment_step": 0})
+    assert writer.flush(60)
+    assert writer._detached["wandb"].flush(60)
+    os.kill(_service(), blow)
+    for step in range(1, 100):
+        writer.put({"environment_step": step})
+    writer.close(0, {"steps": 100})
+    writer.check()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["environment_step"] for line in lines] == list(range(100))
+    assert writer.failures["wandb"] >= 1
+    assert caplog.text.count("tracking.wandb") == 1
+
+    (tmp_path / "next").mkdir()
+    after = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path / "next")
+    after.start(info(tmp_path / "next"))
+    after.put({"environment_step": 5})
+    after.close(0, {})
+    assert after.failed_writes == 0
+    assert [row["environment_step"] for row in history(tmp_path / "next")] == [5]
+
+
+def test_a_service_that_died_between_two_runs_is_started_again(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path / name)
+        writer.start(info(tmp_path / name))
+        writer.put({"environment_step": 0})
+        writer.close(0, {})
+        assert writer.failed_writes == 0
+        assert len(history(tmp_path / name)) == 1
+        if name == "first":
+            os.kill(_service(), signal.SIGKILL)
+            os.waitid(os.P_PID, _service(), os.WEXITED | os.WNOWAIT)
+
+
+_UNREACHABLE = """
+import logging, sys
+from pathlib import Path
+from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, WandbTracker
+import pamiq_exp.tracking.wandb_tracker as module
+module._INIT_SECONDS = 1.0
+folder = Path(sys.argv[1])
+logging.basicConfig()
+writer = RecordWriter({"jsonl": JsonlTracker(), "wandb": WandbTracker(mode="auto")}, folder)
+writer.start(RunInfo(folder, "run", "experiment", seed=0))
+for step in range(10):
+    writer.put({"environment_step": step})
+writer.close(0, {})
+sys.exit(writer.failed_writes)
+"""
+
+
+def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(tmp_path: Path) -> None:
+    environment = {**os.environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    environment.pop("WANDB_MODE", None)
+    environment.pop("WANDB_SERVICE", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", _UNREACHABLE, str(tmp_path)],
+        env=environment,
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "kept offline" in ended.stderr
+    assert {row["environment_step"] for row in history(tmp_path)} == set(range(10))
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
