@@ -8,6 +8,8 @@ import signal
 import struct
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,19 @@ def info(folder: Path, **more: Any) -> RunInfo:
     return RunInfo(folder, "run7", "curiosity", seed=3, group="sweep1", tags=("a", "b"), config=config, **more)
 
 
-def wandb_records(folder: Path) -> Iterator[Any]:
+def wandb_records(folder: Path) -> list[Any]:
+    """Return the records of the offline runs in a run folder, once the service has written the last of each."""
+    deadline = time.monotonic() + 20
+    while True:
+        records = list(parse(folder))
+        kinds = Counter(record.WhichOneof("record_type") for record in records)
+        if kinds["run"] == kinds["exit"] == len(list(folder.glob("wandb/offline-run-*"))):
+            return records
+        assert time.monotonic() < deadline, f"the runs were not finished: {kinds}"
+        time.sleep(0.01)  # the service flushes its log shortly after `finish` has returned
+
+
+def parse(folder: Path) -> Iterator[Any]:
     """Parse the transaction logs of the offline runs in a run folder: LevelDB framing around W&B's own messages."""
     from wandb.proto import wandb_internal_pb2
 
