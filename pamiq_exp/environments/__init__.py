@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment
+    from pamiq_exp.environments.noise_world import NoiseWorld
 
 _HOME = {
     "GymnasiumEnvironment": "gymnasium_adapter",
+    "NoiseWorld": "noise_world",
 }
 
-__all__ = ["GymnasiumEnvironment"]
+__all__ = ["GymnasiumEnvironment", "NoiseWorld"]
 
 
 def __getattr__(name: str) -> object:

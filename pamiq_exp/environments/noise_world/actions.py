@@ -1,0 +1,70 @@
+"""What the actions of the noise world mean: the one place that says which number is which way.
+
+In every branch that has a right and a left, 1 is right and 2 is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.environments.noise_world.options import one_of
+
+FORWARD, STRAFE, TURN, JUMP, RUN, REMOTE = range(6)
+"""Columns of a command: forward, to the right and clockwise as -1, 0 or 1; jump, run, remote as 0 or 1."""
+
+SIGNS = np.array([0, 1, -1])
+ACTION_SETS = ("branches", "masked", "discrete")
+
+DISCRETE = (
+    ("nothing", ()),
+    ("forward", ((FORWARD, 1),)),
+    ("back", ((FORWARD, -1),)),
+    ("turn right", ((TURN, 1),)),
+    ("turn left", ((TURN, -1),)),
+    ("strafe right", ((STRAFE, 1),)),
+    ("strafe left", ((STRAFE, -1),)),
+    ("remote", ((REMOTE, 1),)),
+)
+
+
+@dataclass(frozen=True)
+class ActionSet:
+    """One way to act.
+
+    `branches` is [forward/back, strafe, turn, jump, run] with [3, 3, 3, 2, 2] choices, `masked` the same with
+    [3, 3, 3, 1, 1] (no jump, no run), `discrete` one choice of nothing, forward, back, turn right, turn left,
+    strafe right, strafe left. Where the noise has a remote control, the branches get one more and the
+    discrete set one more choice.
+    """
+
+    kind: str
+    remote: bool = False
+
+    def __post_init__(self) -> None:
+        one_of(self.kind, ACTION_SETS, "environment.actions")
+
+    @property
+    def space(self) -> gymnasium.spaces.MultiDiscrete | gymnasium.spaces.Discrete:
+        if self.kind == "discrete":
+            return gymnasium.spaces.Discrete(len(DISCRETE) - (not self.remote))
+        buttons = [2, 2] if self.kind == "branches" else [1, 1]
+        return gymnasium.spaces.MultiDiscrete([3, 3, 3, *buttons, *([2] if self.remote else [])])
+
+    def commands(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn `(lanes, branches)` actions into `(lanes, 6)` commands."""
+        if self.kind == "discrete":
+            return _DISCRETE_COMMANDS[action[:, 0]]
+        commands = np.zeros((action.shape[0], 6), dtype=np.int64)
+        commands[:, : action.shape[1]] = action
+        commands[:, :JUMP] = SIGNS[action[:, :JUMP]]
+        return commands
+
+
+_DISCRETE_COMMANDS = np.zeros((len(DISCRETE), 6), dtype=np.int64)
+for _row, (_, _parts) in enumerate(DISCRETE):
+    for _column, _value in _parts:
+        _DISCRETE_COMMANDS[_row, _column] = _value

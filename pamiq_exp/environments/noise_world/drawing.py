@@ -1,0 +1,129 @@
+"""Which image each noisy tile shows: a pure function of seed, tile and tick, without any generator's state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.environments.noise_world.compiling import compiled
+
+Ints = NDArray[np.int32]
+
+IID, WITHOUT_REPEATS, CYCLE, PIXELS = 0, 1, 2, 3
+"""How a source of noise turns ticks into images."""
+
+TICK = np.uint32(0x9E3779B1)
+"""Spreads ticks over 32 bits: 2 ** 32 divided by the golden ratio, made odd."""
+
+
+class Source(NamedTuple):
+    """Tiles whose images are drawn by the same rule.
+
+    Attributes:
+        tiles: Which tiles, `(n,)`.
+        units: Tiles with the same unit show the same draw, `(n,)`.
+        first: First image of the pool that each tile draws from, `(n,)`; `pool` is how many there are.
+        rule: IID, WITHOUT_REPEATS, CYCLE or PIXELS.
+        stride: Texels of one image with all its levels.
+    """
+
+    tiles: Ints
+    units: Ints
+    first: Ints
+    pool: int
+    rule: int
+    stride: int
+
+
+@compiled
+def mix(value: np.uint32) -> np.uint32:
+    """Scramble 32 bits: a bijection without visible structure.
+
+    Source: the `lowbias32` construction of C. Wellons ("Prospecting for hash functions", 2018) with the
+    constants of its public hash-prospector table.
+    """
+    value = np.uint32(value)
+    value ^= value >> np.uint32(16)
+    value = np.uint32(value * np.uint32(0x21F0AAAD))
+    value ^= value >> np.uint32(15)
+    value = np.uint32(value * np.uint32(0x735A2D97))
+    value ^= value >> np.uint32(15)
+    return np.uint32(value)
+
+
+@compiled
+def draw(unit: int, tick: int, low: np.uint32, high: np.uint32) -> np.uint32:
+    """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of a lane's seed."""
+    turn = np.uint32(high + np.uint32(tick) * TICK)
+    return mix(np.uint32(mix(np.uint32(np.uint32(unit) ^ low)) + turn))
+
+
+@compiled
+def below(bits: np.uint32, count: int) -> int:
+    """Turn 32 random bits into a whole number from 0 to `count - 1`."""
+    return int((np.uint64(bits) * np.uint64(count)) >> np.uint64(32))
+
+
+@compiled
+def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, pool: int) -> int:
+    """Draw so that no image comes twice in a row: odd ticks are free, even ones avoid both neighbours."""
+    bits = draw(unit, tick, low, high)
+    if tick % 2 == 1 or pool < 3:
+        return below(bits, pool)
+    before = below(draw(unit, tick - 1, low, high), pool)
+    after = below(draw(unit, tick + 1, low, high), pool)
+    smaller, larger = min(before, after), max(before, after)
+    taken = 1 if smaller == larger else 2
+    image = below(bits, pool - taken)
+    if image >= smaller:
+        image += 1
+    if taken == 2 and image >= larger:
+        image += 1
+    return image
+
+
+@compiled
+def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source) -> None:
+    """Choose what each tile of a source shows.
+
+    Args:
+        bases: `(lanes, tiles)`: where each tile's image begins in the texels; a negative number is the key
+            of random pixels instead.
+        ticks: `(lanes, 1)`, or `(lanes, units)` where each unit has a time of its own.
+        keys: `(lanes, 2)`: the seed of each lane.
+    """
+    stride, pool = np.int32(source.stride), np.uint64(source.pool)
+    own_time = ticks.shape[1] > 1
+    bits = np.empty(source.tiles.size, np.uint32)
+    for lane in range(bases.shape[0]):
+        low, high = keys[lane, 0], keys[lane, 1]
+        tick = ticks[lane, 0] if source.rule != CYCLE else 0
+        for index in range(bits.size):
+            bits[index] = draw(source.units[index], tick, low, high)
+        for index in range(bits.size):
+            unit = source.units[index]
+            if own_time:
+                tick = ticks[lane, unit]
+                bits[index] = draw(unit, tick if source.rule != CYCLE else 0, low, high)
+            image = np.int32((np.uint64(bits[index]) * pool) >> np.uint64(32))
+            if source.rule == CYCLE:
+                image = np.int32((image + ticks[lane, unit if own_time else 0]) % source.pool)
+            elif source.rule == WITHOUT_REPEATS:
+                image = np.int32(draw_without_repeats(unit, tick, low, high, source.pool))
+            base = (source.first[index] + image) * stride
+            if source.rule == PIXELS:
+                base = np.int32(bits[index] | np.uint32(0x80000000))
+            bases[lane, np.uint64(source.tiles[index])] = base
+
+
+@compiled
+def mark_seen(tiles: Ints, unit: Ints, seen: NDArray[np.bool_]) -> None:
+    """Mark the units that some pixel shows. `tiles` is `(lanes, width, height)`, `seen` is `(lanes, units)`."""
+    for lane in range(tiles.shape[0]):
+        for column in range(tiles.shape[1]):
+            for row in range(tiles.shape[2]):
+                index = unit[tiles[lane, column, row]]
+                if index >= 0:
+                    seen[lane, index] = True

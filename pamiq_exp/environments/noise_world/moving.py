@@ -1,0 +1,119 @@
+"""How bodies move: plain arithmetic that gives the same bits on every machine."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.environments.noise_world.compiling import compiled
+
+Floats = NDArray[np.float64]
+
+
+class Motion(NamedTuple):
+    """How bodies move: metres, degrees and seconds.
+
+    `lag` is the share of the old speed that is left after one step (0: speeds follow commands at once).
+    """
+
+    time_step: float
+    speed: float
+    turn_speed: float
+    run_factor: float
+    jump_speed: float
+    gravity: float
+    lag: float
+    radius: float
+
+
+X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, BODY_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+"""Columns of a body: place (metres), heading (degrees), height above the floor, and four speeds."""
+
+
+@compiled
+def sine(degrees: float) -> float:
+    """Return the sine of an angle, from additions and multiplications only (error below 1e-15)."""
+    quarter = np.floor(degrees / 90.0 + 0.5)
+    angle = (degrees - 90.0 * quarter) * (np.pi / 180.0)
+    square = angle * angle
+    turns = np.int64(quarter) % 4
+    total, term = 0.0, 1.0
+    first = 1 if turns % 2 == 0 else 0
+    if first == 1:
+        term = angle
+    for index in range(10):
+        total += term
+        power = 2 * index + first
+        term *= -square / ((power + 1) * (power + 2))
+    return total if turns < 2 else -total
+
+
+@compiled
+def clear_of_walls(solid: NDArray[np.bool_], x: float, y: float, radius: float) -> tuple[float, float]:
+    """Push a disc, whose centre is not in a wall and whose radius is at most 0.5, out of the walls around it."""
+    column, row = np.int64(x), np.int64(y)
+    if solid[row, column - 1]:
+        x = max(x, column + radius)
+    if solid[row, column + 1]:
+        x = min(x, column + 1 - radius)
+    if solid[row - 1, column]:
+        y = max(y, row + radius)
+    if solid[row + 1, column]:
+        y = min(y, row + 1 - radius)
+    for down in range(2):
+        for right in range(2):
+            if solid[row + 2 * down - 1, column + 2 * right - 1]:
+                away_x, away_y = x - (column + right), y - (row + down)
+                distance = np.sqrt(away_x * away_x + away_y * away_y)
+                if 0.0 < distance < radius:
+                    x += away_x * (radius / distance - 1.0)
+                    y += away_y * (radius / distance - 1.0)
+    return x, y
+
+
+@compiled
+def slide(solid: NDArray[np.bool_], x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float]:
+    """Move a disc by `(dx, dy)` and let it slide along the walls that it meets."""
+    steps = 1 + np.int64(np.sqrt(dx * dx + dy * dy) / 0.1)
+    for _ in range(steps):
+        x, y = clear_of_walls(solid, x + dx / steps, y + dy / steps, radius)
+    return x, y
+
+
+@compiled
+def move(solid: NDArray[np.bool_], bodies: Floats, commands: NDArray[np.int64], motion: Motion) -> None:
+    """Let every body live through one time step.
+
+    Args:
+        bodies: `(lanes, BODY_SIZE)`, changed in place.
+        commands: `(lanes, 5)`: forward, right and clockwise as -1, 0 or 1; jump and run as 0 or 1.
+    """
+    step = motion.time_step
+    for lane in range(bodies.shape[0]):
+        body, command = bodies[lane], commands[lane]
+        pace = motion.speed * (motion.run_factor if command[4] != 0 else 1.0)
+        for index, wanted in ((FORWARD, command[0] * pace), (STRAFE, command[1] * pace)):
+            body[index] = wanted + (body[index] - wanted) * motion.lag
+        wanted = command[2] * motion.turn_speed
+        body[TURN] = wanted + (body[TURN] - wanted) * motion.lag
+        heading = body[HEADING] + body[TURN] * step
+        body[HEADING] = heading - 360.0 * np.floor(heading / 360.0)
+        east, south = sine(body[HEADING] + 90.0), sine(body[HEADING])
+        dx = (east * body[FORWARD] - south * body[STRAFE]) * step
+        dy = (south * body[FORWARD] + east * body[STRAFE]) * step
+        body[X], body[Y] = slide(solid, body[X], body[Y], dx, dy, motion.radius)
+        if command[3] != 0 and body[HEIGHT] == 0.0:
+            body[RISE] = motion.jump_speed
+        body[HEIGHT] = max(body[HEIGHT] + body[RISE] * step - 0.5 * motion.gravity * step * step, 0.0)
+        body[RISE] = body[RISE] - motion.gravity * step if body[HEIGHT] > 0.0 else 0.0
+
+
+@compiled
+def look(bodies: Floats, eye_height: float, poses: Floats) -> None:
+    """Put the camera of each body where its eye is: `poses` is `(lanes, 5)`, see `cast_all`."""
+    for lane in range(bodies.shape[0]):
+        poses[lane, 0], poses[lane, 1] = bodies[lane, X], bodies[lane, Y]
+        poses[lane, 2], poses[lane, 3] = sine(bodies[lane, HEADING] + 90.0), sine(bodies[lane, HEADING])
+        poses[lane, 4] = eye_height + bodies[lane, HEIGHT]

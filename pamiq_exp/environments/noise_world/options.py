@@ -1,0 +1,177 @@
+"""What a user can choose about noise and images, checked when the world is built."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+OptionsT = TypeVar("OptionsT")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return a hint for a wrong name: the nearest right one, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else f" (choose from {', '.join(names)})"
+
+
+def from_mapping(kind: type[OptionsT], values: Mapping[str, Any] | OptionsT | None, where: str) -> OptionsT:
+    """Build options from a plain mapping; unknown keys raise ValueError with the nearest valid one."""
+    if isinstance(values, kind):
+        return values
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(f"{where} must be a mapping of keys to values, not {values!r}")
+    given = dict(values or {})
+    known = [part.name for part in fields(kind)]  # type: ignore[arg-type]
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{where} has no key '{key}'{nearest(key, known)}")
+    required = [part.name for part in fields(kind) if part.default is MISSING and part.default_factory is MISSING]  # type: ignore[arg-type]
+    for key in required:
+        if key not in given:
+            raise ValueError(f"{where} needs the key '{key}'")
+    return kind(**given)
+
+
+def one_of(value: object, known: Iterable[str], where: str) -> None:
+    names = list(known)
+    if value not in names:
+        raise ValueError(f"{where}: '{value}' is not possible{nearest(value, names)}")
+
+
+def at_least(value: float, least: float, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
+        raise ValueError(f"{where} must be a number of at least {least:g}, not {value!r}")
+
+
+MODES = ("iid", "pixel", "cycle", "static")
+LAYOUTS = ("tile", "surface")
+SYNCS = ("per_tile", "per_surface", "global")
+PLACES = ("everywhere", "one_room", "corridor", "far_room")
+CONTROLS = ("none", "remote", "gaze")
+OVERLAYS = ("none", "quadrant", "full", "black")
+PANEL_KINDS = ("image", "blocks")
+WALLS = ("north", "east", "south", "west")
+MOST_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A noisy rectangle on a wall of one room; it covers whole square metres.
+
+    Attributes:
+        wall: `north`, `east`, `south` or `west`.
+        centre: Place of its middle along the wall, from the middle of the wall, in metres: positive is to
+            the right of somebody who looks at it.
+        width, height: Size in metres; `bottom` is how high it hangs.
+        kind: `image` (a picture of the pool) or `blocks` (random colours).
+        blocks: Colours per side of a `blocks` panel, at most 64.
+        rate_hz: Changes a second; None takes that of the noise.
+        room: Number of the room.
+    """
+
+    wall: str
+    width: float
+    height: float
+    centre: float = 0.0
+    bottom: float = 0.0
+    kind: str = "image"
+    blocks: int = 27
+    rate_hz: float | None = None
+    room: int = 0
+
+    def __post_init__(self) -> None:
+        one_of(self.wall, WALLS, "noise.where: wall of a panel")
+        one_of(self.kind, PANEL_KINDS, "noise.where: kind of a panel")
+        at_least(self.width, 1, "noise.where: width of a panel")
+        at_least(self.height, 1, "noise.where: height of a panel")
+        at_least(self.bottom, 0, "noise.where: bottom of a panel")
+        if not 1 <= self.blocks <= MOST_BLOCKS:
+            raise ValueError(f"noise.where: a panel can have 1 to {MOST_BLOCKS} blocks a side, not {self.blocks}")
+        if self.rate_hz is not None:
+            at_least(self.rate_hz, 0, "noise.where: rate_hz of a panel")
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """Which surfaces are noisy, and how.
+
+    Attributes:
+        fraction: Share of the floor and wall tiles that are noisy, 0 to 1. Chosen by the seed, and nested:
+            the noisy tiles of a smaller fraction are noisy in a larger one too.
+        rate_hz: Changes for each second of world time.
+        mode: `iid` (a new image), `pixel` (new random pixels), `cycle` (the images of the pool in a fixed
+            order: looks the same, can be learnt) or `static` (never changes).
+        pool: Number of images.
+        replace: Whether the same image may come twice in a row, as in the original world.
+        layout: `tile` (one image for each square metre) or `surface` (one stretched over each wall and floor).
+        sync: Who shares one draw: `per_tile`, `per_surface` or `global`.
+        own_pools: Whether each surface draws from a part of the pool of its own.
+        where: `everywhere`, `one_room` (the room nearest to the start that is not the first), `far_room`
+            (the farthest), `corridor`, or a list of panels.
+        control: `none`, `remote` (changes when the remote action is taken) or `gaze` (changes only while seen).
+        overlay: Noise on the screen instead of in the world: `quadrant` (lower right quarter), `full` (whole
+            view) or `black` (nothing is ever seen).
+    """
+
+    fraction: float = 1.0
+    rate_hz: float = 10.0
+    mode: str = "iid"
+    pool: int = 50
+    replace: bool = True
+    layout: str = "tile"
+    sync: str = "per_tile"
+    own_pools: bool = False
+    where: str | tuple[Panel, ...] = "everywhere"
+    control: str = "none"
+    overlay: str = "none"
+
+    def __post_init__(self) -> None:
+        at_least(self.fraction, 0, "noise.fraction")
+        if self.fraction > 1:
+            raise ValueError(f"noise.fraction is a share from 0 to 1, not {self.fraction}")
+        at_least(self.rate_hz, 0, "noise.rate_hz")
+        at_least(self.pool, 1, "noise.pool")
+        one_of(self.mode, MODES, "noise.mode")
+        one_of(self.layout, LAYOUTS, "noise.layout")
+        one_of(self.sync, SYNCS, "noise.sync")
+        one_of(self.control, CONTROLS, "noise.control")
+        one_of(self.overlay, OVERLAYS, "noise.overlay")
+        if isinstance(self.where, str):
+            one_of(self.where, PLACES, "noise.where")
+        else:
+            panels = tuple(from_mapping(Panel, panel, "a panel in noise.where") for panel in self.where)
+            object.__setattr__(self, "where", panels)
+
+
+SOURCES = ("procedural", "folder")
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Where the pictures on the noisy surfaces come from.
+
+    Attributes:
+        source: `procedural` (painted dishes, nothing is downloaded) or `folder`.
+        path: A folder with pictures of any size and format; needed for `folder`.
+        size: Pixels a side, a power of two from 8 to 256.
+    """
+
+    source: str = "procedural"
+    path: str | None = None
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        one_of(self.source, SOURCES, "images.source")
+        if self.size not in (8, 16, 32, 64, 128, 256):
+            raise ValueError(f"images.size must be 8, 16, 32, 64, 128 or 256, not {self.size!r}")
+        if self.source == "folder" and not self.path:
+            raise ValueError("images.source is 'folder': set images.path to a folder with pictures")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.path or "").expanduser()

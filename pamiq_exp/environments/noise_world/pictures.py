@@ -1,0 +1,62 @@
+"""Pictures from a folder of the user's own."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+logger = logging.getLogger(__name__)
+
+MOST_PIXELS = 64_000_000
+"""Pictures with more pixels are skipped: they may be decompression bombs."""
+
+
+def load_folder(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
+    """Return `count` pictures of a folder as `(count, size, size, 3)` uint8.
+
+    Files are taken in the order of their names, cut to a centred square and resized; if there are fewer
+    than `count`, they are repeated. Files that are no readable pictures are skipped, with a warning that
+    names them. Raises ValueError for a folder that does not exist or holds no readable picture.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"images.path: there is no folder {folder}; put pictures there, or use images.source=procedural"
+        )
+    pictures: list[NDArray[np.uint8]] = []
+    for path in sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")):
+        if len(pictures) == count:
+            break
+        try:
+            pictures.append(load_picture(path, size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            logger.warning("skipped %s: %s", path, error)
+    if not pictures:
+        raise ValueError(
+            f"images.path: no readable picture in {folder}; put png, jpg or other pictures there, "
+            "or use images.source=procedural"
+        )
+    if len(pictures) < count:
+        logger.warning("%s holds %d pictures, fewer than noise.pool=%d: they repeat", folder, len(pictures), count)
+    return np.stack([pictures[index % len(pictures)] for index in range(count)])
+
+
+def load_picture(path: Path, size: int) -> NDArray[np.uint8]:
+    """Return one picture as `(size, size, 3)` uint8. Raises OSError or ValueError if it cannot be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(path)
+        except UnidentifiedImageError:
+            raise ValueError("not a picture in a known format") from None
+        with picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} is more than {MOST_PIXELS} pixels")
+            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    ground = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+    flat = Image.alpha_composite(ground, upright).convert("RGB")
+    return np.asarray(ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS), dtype=np.uint8)

@@ -1,0 +1,233 @@
+"""From map, noise and pictures to the arrays that the renderer reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.environments.noise_world import drawing, materials
+from pamiq_exp.environments.noise_world.moving import sine
+from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions
+from pamiq_exp.environments.noise_world.pictures import load_folder
+from pamiq_exp.environments.noise_world.rendering import DARKNESS, FLICKERS, UNPREDICTABLE, Camera, Scene
+from pamiq_exp.environments.noise_world.surfaces import NoisyTiles, Surfaces
+from pamiq_exp.seeding import derive_seed
+
+LIGHT = (1.0, 0.86, 0.94, 0.78)
+"""Brightness of walls that face west, north, east and south (seen looking east, south, west, north)."""
+
+LEAST_LEVEL_SIZE = 4
+
+
+@dataclass(frozen=True)
+class NoiseSource:
+    """One rule of noise as the renderer needs it: what to draw, and how often."""
+
+    source: drawing.Source
+    rate_hz: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that stands still: the scene with its gates closed and open, its noise and its plain images.
+
+    Attributes:
+        sources: What is drawn anew at each tick.
+        bases: What each tile shows before any draw, `(tiles,)`; `grey` is the same without any noise.
+    """
+
+    closed: Scene
+    opened: Scene
+    sources: tuple[NoiseSource, ...]
+    bases: NDArray[np.int32]
+    grey: NDArray[np.int32]
+
+
+def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """Pack pictures `(n, size, size, 3)` with all their coarser levels into texels.
+
+    Returns the texels and where each level begins inside a picture. Each level halves the one before, by
+    integer means of four pixels.
+    """
+    levels, starts, start = [], [], 0
+    level = pictures.astype(np.uint32)
+    while level.shape[1] >= LEAST_LEVEL_SIZE:
+        packed = level[..., 0] | (level[..., 1] << np.uint32(8)) | (level[..., 2] << np.uint32(16))
+        levels.append(packed.reshape(len(pictures), -1))
+        starts.append(start)
+        start += levels[-1].shape[1]
+        level = (level[:, ::2, ::2] + level[:, 1::2, ::2] + level[:, ::2, 1::2] + level[:, 1::2, 1::2] + 2) // 4
+    return np.concatenate(levels, axis=1).reshape(-1), np.array(starts, dtype=np.int32)
+
+
+def make_camera(
+    size: int, field_of_view: float, eye_height: float, ceiling_height: float, surfaces: Surfaces, texture: int
+) -> Camera:
+    """Return how the pixels of a square picture look into the world. The field of view is in degrees."""
+    half = 0.5 * field_of_view
+    tangent = sine(half) / sine(half + 90.0)
+    slope: NDArray[np.float64] = np.array([(1.0 - (2.0 * index + 1.0) / size) * tangent for index in range(size)])
+    reach = 1.0 / np.abs(slope)
+    below = slope < 0.0
+    distance = reach * np.where(below, eye_height, ceiling_height - eye_height)
+    across = distance * (2.0 * tangent / size)
+    along = distance * across / np.where(below, eye_height, ceiling_height - eye_height)
+    level = coarseness(np.sqrt(across * along) * texture, texture)
+    bits = texture.bit_length() - 1
+    starts = np.cumsum([0, *((texture >> index) ** 2 for index in range(bits))]).astype(np.int32)
+    return Camera(
+        column=-slope,
+        slope=slope,
+        reach=reach,
+        first_tile=np.where(below, 0, surfaces.cells).astype(np.int32),
+        level=level,
+        level_start=starts[level],
+        level_bits=(bits - level).astype(np.int32),
+        shade=(256.0 / (1.0 + DARKNESS * distance)).astype(np.uint32),
+    )
+
+
+def coarseness(texels: NDArray[np.float64], texture: int) -> NDArray[np.int32]:
+    """Return the level of detail where one pixel covers that many texels of the finest level a side."""
+    last = (texture // LEAST_LEVEL_SIZE).bit_length() - 1
+    coarser = [texels > 1.5 * 2**level for level in range(last)]
+    level: NDArray[np.int32] = np.array(coarser, dtype=np.int32).sum(axis=0, dtype=np.int32)
+    return level
+
+
+@lru_cache(maxsize=8)
+def pool_pictures(images: ImageOptions, count: int, seed: int) -> NDArray[np.uint8]:
+    """Return the pictures that noise shows, `(count, size, size, 3)` uint8."""
+    if images.source == "folder":
+        return load_folder(images.folder, count, images.size)
+    from pamiq_exp.environments.noise_world.food import food_pictures
+
+    return food_pictures(count, images.size, seed)
+
+
+def build_stage(
+    surfaces: Surfaces,
+    noisy: list[NoisyTiles],
+    noise: NoiseOptions,
+    images: ImageOptions,
+    *,
+    plain: bool,
+    ceiling_height: float,
+    open_sky: bool,
+    pixel_angle: float,
+    seed: int,
+) -> Stage:
+    """Put everything together. `pixel_angle` is the width of a pixel at one metre, in metres."""
+    size, screen = images.size, surfaces.tiles
+    needs_pool = noise.mode != "pixel" and (
+        any(not group.blocks for group in noisy) or noise.overlay in ("quadrant", "full")
+    )
+    pool = pool_pictures(images, noise.pool, derive_seed(seed, "pictures")) if needs_pool else _no_pictures(size)
+    looks, look = _plain_looks(surfaces, size, plain=plain, seed=derive_seed(seed, "materials"))
+    texels, level_start = mip_levels(np.concatenate([pool, looks]))
+    stride = texels.size // (len(pool) + len(looks))
+    bases = ((look + len(pool)) * stride).astype(np.int32)
+    mapping = np.tile(np.array((size, 0.0, size, 0.0), dtype=np.float64), (surfaces.tiles + 1, 1))
+    flags = np.zeros(surfaces.tiles + 1, dtype=np.uint8)
+    sources = [_source(group, noise, len(pool), stride, size, mapping, flags) for group in noisy]
+    if noise.overlay in ("quadrant", "full"):
+        sources.append(_source(_whole_screen(screen, noise), noise, len(pool), stride, size, mapping, flags))
+    bits = size.bit_length() - 1
+    scene = Scene(
+        face=surfaces.face,
+        mapping=mapping,
+        stretched=bool((mapping[:screen, 0] != size).any()),
+        flags=flags,
+        texels=texels,
+        level_start=level_start,
+        level_distance=_level_distances(len(level_start), size, pixel_angle),
+        bits=bits,
+        wall_height=surfaces.wall_height,
+        ceiling_height=ceiling_height,
+        light=np.array([LIGHT[face.direction] for face in surfaces.faces]),
+        sky_tile=surfaces.sky if open_sky else -1,
+        screen=(screen, -1, -1),
+    )
+    return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, bases)
+
+
+def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
+    """Put the screen in front of the world: all of it, its lower right quarter, or nothing."""
+    if overlay == "none":
+        return stage
+    first = image_size // 2 if overlay == "quadrant" else 0
+    screen = (stage.closed.screen[0], first, first)
+    return Stage(
+        stage.closed._replace(screen=screen),
+        stage.opened._replace(screen=screen),
+        stage.sources,
+        stage.bases,
+        stage.grey,
+    )
+
+
+def _no_pictures(size: int) -> NDArray[np.uint8]:
+    return np.zeros((0, size, size, 3), dtype=np.uint8)
+
+
+def _level_distances(levels: int, size: int, pixel_angle: float) -> NDArray[np.float64]:
+    return np.array([1.5 * 2.0**level / (size * pixel_angle) for level in range(levels - 1)])
+
+
+def _plain_looks(
+    surfaces: Surfaces, size: int, *, plain: bool, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the pictures of all materials, and which of them each tile wears (sky and screen included)."""
+    rooms = range(-1, surfaces.map.room_count)
+    pictures = [materials.clouds(size, seed), np.zeros((size, size, 3))]
+    if plain:
+        pictures += materials.plain_surfaces(size)
+    else:
+        for room in rooms:
+            pictures += materials.room_surfaces(room, size, seed)
+    kind = np.full(surfaces.tiles, 0)
+    kind[surfaces.cells : 2 * surfaces.cells] = 2
+    kind[: surfaces.cells] = 1
+    look = np.zeros(surfaces.tiles + 1, dtype=np.int64)
+    look[:-1] = 2 + kind + (0 if plain else 3 * (surfaces.room + 1))
+    look[surfaces.sky], look[-1] = 0, 1
+    packed = np.floor(np.stack(pictures) * 255.0 + 0.5).astype(np.uint8)
+    return packed, look
+
+
+def _whole_screen(screen: int, noise: NoiseOptions) -> NoisyTiles:
+    one = np.array([screen], dtype=np.int32)
+    return NoisyTiles(one, one, one * 0, 1, np.array([(1.0, 0.0, 1.0, 0.0)]), 0, noise.rate_hz)
+
+
+def _source(
+    group: NoisyTiles,
+    noise: NoiseOptions,
+    pool: int,
+    stride: int,
+    size: int,
+    mapping: NDArray[np.float64],
+    flags: NDArray[np.uint8],
+) -> NoiseSource:
+    """Turn noisy tiles into a source, and write how their images lie and what they are."""
+    rule = drawing.IID if noise.replace else drawing.WITHOUT_REPEATS
+    if noise.mode == "cycle":
+        rule = drawing.CYCLE
+    if noise.mode == "pixel" or group.blocks:
+        rule = drawing.PIXELS
+    rate = 0.0 if noise.mode == "static" else group.rate_hz
+    mapping[group.tiles] = group.mapping * (group.blocks or size)
+    if rate > 0.0:
+        flags[group.tiles] = FLICKERS if rule == drawing.CYCLE else FLICKERS | UNPREDICTABLE
+    share = max(pool // group.parts, 1)
+    first = np.minimum(group.part * share, max(pool - share, 0)).astype(np.int32)
+    return NoiseSource(drawing.Source(group.tiles, group.units, first, share, rule, stride), rate)
+
+
+def ticks_at(step: int, time_step: float, rate_hz: float) -> int:
+    """Return how many changes have happened after `step` steps: whole numbers, so nothing drifts."""
+    return int(step * Fraction(str(time_step)) * Fraction(str(rate_hz)))

@@ -1,0 +1,38 @@
+"""What is true of the world at one moment, worked out only when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pamiq_exp.interaction import Array
+
+
+class GroundTruth(Mapping[str, Array]):
+    """A mapping whose values are computed on first use, while the moment lasts.
+
+    Args:
+        sources: What to call for each name.
+        still_now: Whether the world still is as it was when this truth was asked for.
+    """
+
+    def __init__(self, sources: Mapping[str, Callable[[], Array]], still_now: Callable[[], bool]) -> None:
+        self._sources = sources
+        self._still_now = still_now
+        self._known: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._known:
+            source = self._sources[name]
+            if not self._still_now():
+                raise RuntimeError(f"the world has moved on: ask for '{name}' before the next action")
+            self._known[name] = source()
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sources

@@ -1,0 +1,311 @@
+"""The noise world: a first-person world whose walls and floors may show unpredictable pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.component import State
+from pamiq_exp.environments.noise_world import drawing, moving, rendering
+from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
+from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
+from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions, at_least, from_mapping, one_of
+from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, ticks_at, with_screen
+from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
+from pamiq_exp.environments.noise_world.truth import GroundTruth
+from pamiq_exp.interaction import Array, Environment, Observation, continual
+from pamiq_exp.seeding import derive_seed, numpy_generator
+
+CELL = 0.25
+"""Side of the square cells in which coverage is counted, in metres."""
+
+JUMP_SPEED, GRAVITY, RUN_FACTOR = 2.5, 9.81, 2.0
+JUMP_HEIGHT = 0.4
+STICKY = 0
+"""Unit under which the world draws whether an action sticks."""
+
+
+class NoiseWorld(Environment):
+    """Rooms seen through one's own eyes, `lanes` copies of them side by side.
+
+    The world is continual (no reward, no end) and moves on only in `affect`, by `dt` seconds. It observes
+    `image`, `(lanes, image_size, image_size, 3)` uint8. What every number of an action means is told by
+    `ActionSet`. All lanes share the map; bodies and noise of each lane are its own.
+
+    Args:
+        map: Name of a map (`rooms9`, `room`, `corridor`), path of a text file, or the drawing itself.
+        noise: See `NoiseOptions`.
+        images: See `ImageOptions`.
+        materials: Look of what is not noisy: `rooms` (another one in each room) or `plain` (one colour).
+        open_sky: Clouds instead of a ceiling.
+        wall_height: Whole metres.
+        start: `map` (as drawn), `random` (anywhere, by seed), or x, y and heading in degrees.
+        actions: `branches`, `masked` or `discrete`, see `ActionSet`.
+        sticky: Probability that the last action is repeated instead of the new one.
+        speed, turn_speed: Metres and degrees a second.
+        lag: Time constant with which speeds follow commands, in seconds; 0 is at once.
+        body_radius, eye_height: Metres; the radius is at most 0.5.
+        image_size, field_of_view: Pixels a side, and degrees.
+        gates_open_at: Seconds after which the gates of the map open; None keeps them closed.
+        dt: Seconds of world time for each step.
+        lanes, seed: How many copies, and what makes them random.
+
+    Raises ValueError for values that are not possible, with the nearest one that is.
+    """
+
+    observation_space: gymnasium.spaces.Dict
+
+    def __init__(
+        self,
+        map: str = "rooms9",  # noqa: A002 (the natural name of the config key)
+        noise: Mapping[str, Any] | NoiseOptions | None = None,
+        images: Mapping[str, Any] | ImageOptions | None = None,
+        materials: str = "rooms",
+        open_sky: bool = False,
+        wall_height: int = 3,
+        start: str | Sequence[float] = "map",
+        actions: str = "branches",
+        sticky: float = 0.0,
+        speed: float = 2.5,
+        turn_speed: float = 150.0,
+        lag: float = 0.0,
+        body_radius: float = 0.25,
+        eye_height: float = 1.32,
+        image_size: int = 64,
+        field_of_view: float = 60.0,
+        gates_open_at: float | None = None,
+        dt: float = 0.1,
+        lanes: int = 1,
+        seed: int = 0,
+    ) -> None:
+        _check(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
+        self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
+        image_options = from_mapping(ImageOptions, images, "environment.images")
+        self.lanes, self.dt, self.image_size, self.sticky = lanes, dt, image_size, sticky
+        self.map = load_map(map)
+        self.surfaces = Surfaces(self.map, wall_height)
+        self.gates_open_at = gates_open_at
+        self.eye_height = eye_height
+        self.actions = ActionSet(actions, remote=self.noise.control == "remote")
+        self.action_space = self.actions.space
+        picture = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Dict({"image": picture})
+        ceiling = 24.0 if open_sky else float(wall_height)
+        self._camera = make_camera(image_size, field_of_view, eye_height, ceiling, self.surfaces, image_options.size)
+        self._stage = self._build_stage(image_options, materials == "plain", open_sky, ceiling, seed)
+        remaining = round(math.exp(-dt / lag), 12) if lag > 0 else 0.0
+        self._motion = moving.Motion(dt, speed, turn_speed, RUN_FACTOR, JUMP_SPEED, GRAVITY, remaining, body_radius)
+        self._keys = _lane_keys(seed, "noise", lanes)
+        self._sticky_keys = _lane_keys(seed, "sticky", lanes)
+        self._solid_open = self.map.solid & ~self.map.gates
+        self.reachable = reachable_cells(
+            self.map.solid if gates_open_at is None else self._solid_open, self.map.start[:2], body_radius, CELL
+        )
+        self._step = 0
+        self._bodies = self._starting_bodies(start, seed)
+        self._presses = np.zeros(lanes, dtype=np.int32)
+        self._glimpses = np.zeros((lanes, self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1), np.int32)
+        self._last_action = np.zeros((lanes, len(np.atleast_1d(self.action_space.sample()))), dtype=np.int64)
+        self._poses = np.empty((lanes, 5))
+        self._bases = np.tile(self._stage.bases, (lanes, 1))
+        self._views: rendering.Views | None = None
+        self._watched = False
+        self._show()
+
+    def _build_stage(self, images: ImageOptions, plain: bool, open_sky: bool, ceiling: float, seed: int) -> Stage:
+        stage = build_stage(
+            self.surfaces,
+            choose_noisy_tiles(self.surfaces, self.noise, seed),
+            self.noise,
+            images,
+            plain=plain,
+            ceiling_height=ceiling,
+            open_sky=open_sky,
+            pixel_angle=float(self._camera.column[1] - self._camera.column[0]),
+            seed=seed,
+        )
+        return with_screen(stage, self.noise.overlay, self.image_size)
+
+    def _starting_bodies(self, start: str | Sequence[float], seed: int) -> NDArray[np.float64]:
+        bodies = np.zeros((self.lanes, moving.BODY_SIZE))
+        if isinstance(start, str):
+            one_of(start, ("map", "random"), "environment.start")
+            bodies[:, :3] = self.map.start
+            if start == "random":
+                generator = numpy_generator(seed, "start")
+                cells = np.argwhere(self.reachable)[generator.integers(0, self.reachable.sum(), self.lanes)]
+                bodies[:, [moving.Y, moving.X]] = (cells + 0.5) * CELL
+                bodies[:, moving.HEADING] = generator.integers(0, 24, self.lanes) * 15.0
+            return bodies
+        if len(start) != 3:
+            raise ValueError(f"environment.start must be 'map', 'random' or [x, y, heading], not {start!r}")
+        x, y, heading = (float(value) for value in start)
+        rows, columns = self.map.solid.shape
+        if not (0 <= x < columns and 0 <= y < rows) or self.map.solid[int(y), int(x)]:
+            raise ValueError(f"environment.start: ({x:g}, {y:g}) is in a wall or outside of the map")
+        bodies[:, :3] = x, y, heading % 360.0
+        return bodies
+
+    def setup(self) -> None:
+        """Compile (or load) the inner loops, so that no step has to wait for that."""
+        self._render(measured=True)
+        moving.move(self._solid, self._bodies.copy(), np.zeros((self.lanes, 6), np.int64), self._motion)
+
+    @property
+    def gates_are_open(self) -> bool:
+        return self.gates_open_at is not None and self._step * self.dt >= self.gates_open_at
+
+    @property
+    def _solid(self) -> NDArray[np.bool_]:
+        return self._solid_open if self.gates_are_open else self.map.solid
+
+    def observe(self) -> Observation:
+        return continual({"image": self._render(measured=self._watched).frame})
+
+    def affect(self, action: Array) -> None:
+        if self.noise.control == "gaze":
+            self._count_glimpses()
+        self._last_action = self._stick(np.asarray(action, dtype=np.int64))
+        commands = self.actions.commands(self._last_action)
+        moving.move(self._solid, self._bodies, commands, self._motion)
+        self._presses += commands[:, REMOTE].astype(np.int32)
+        self._step += 1
+        self._watched = self._views is not None and self._views.tile.size > 0
+        self._show()
+
+    def _stick(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not self.sticky or self._step == 0:
+            return action.copy()
+        bits = np.array([int(drawing.draw(STICKY, self._step, low, high)) for low, high in self._sticky_keys])
+        return np.where((bits < self.sticky * 2.0**32)[:, None], self._last_action, action)
+
+    def _count_glimpses(self) -> None:
+        for source in self._stage.sources:
+            if ticks_at(self._step + 1, self.dt, source.rate_hz) > ticks_at(self._step, self.dt, source.rate_hz):
+                unit = np.full(self.surfaces.tiles + 1, -1, dtype=np.int32)
+                unit[source.source.tiles] = source.source.units
+                seen = np.zeros(self._glimpses.shape, dtype=np.bool_)
+                drawing.mark_seen(self._measured().tile, unit, seen)
+                self._glimpses += seen
+
+    def _show(self) -> None:
+        """Bring poses and images up to date with the state."""
+        self._views = None
+        moving.look(self._bodies, self.eye_height, self._poses)
+        for source in self._stage.sources:
+            if self.noise.control == "gaze":
+                ticks = self._glimpses
+            elif self.noise.control == "remote":
+                ticks = self._presses[:, None]
+            else:
+                ticks = np.full((self.lanes, 1), ticks_at(self._step, self.dt, source.rate_hz), dtype=np.int32)
+            drawing.draw_images(self._bases, ticks, self._keys, source.source)
+
+    def _render(self, *, measured: bool) -> rendering.Views:
+        size = self.image_size
+        shape = (self.lanes if measured else 0, size, size)
+        views = rendering.Views(
+            np.empty((self.lanes, size, size, 3), np.uint8),
+            np.empty(shape, np.int32),
+            np.empty(shape, np.float32),
+            np.empty(shape, np.uint8),
+        )
+        scene = self._stage.opened if self.gates_are_open else self._stage.closed
+        rendering.render(scene, self._camera, self._poses, self._bases, 0, self.lanes, views)
+        self._views = views
+        return views
+
+    def _measured(self) -> rendering.Views:
+        if self._views is None or not self._views.tile.size:
+            return self._render(measured=True)
+        return self._views
+
+    def ground_truth(self) -> GroundTruth:
+        """Return the truth of this moment, worked out when it is looked up.
+
+        pose: x, y (metres), heading (radians clockwise from east), eye height, `(lanes, 4)` float64.
+        room: Number of the room, -1 outside rooms, `(lanes,)` int32.
+        reachable: Which 0.25 m cells a body can reach, `(rows, columns)` bool; the same at all times.
+        noise_mask: Pixels that show something unpredictable, `(lanes, height, width)` bool.
+        flicker_mask: Pixels that show something that changes by itself.
+        depth: Metres along the view axis, float32. tile: Number of the tile that the pixel shows, int32.
+        step: Steps since the world began, `()` int64.
+        """
+        step = self._step
+        sources = {
+            "pose": self._pose,
+            "room": lambda: self.map.rooms[
+                self._bodies[:, moving.Y].astype(np.int64), self._bodies[:, moving.X].astype(np.int64)
+            ],
+            "reachable": lambda: self.reachable,
+            "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE != 0).transpose(0, 2, 1),
+            "flicker_mask": lambda: (self._measured().flags & rendering.FLICKERS != 0).transpose(0, 2, 1),
+            "depth": lambda: self._measured().depth.transpose(0, 2, 1),
+            "tile": lambda: self._measured().tile.transpose(0, 2, 1),
+            "step": lambda: np.array(step),
+        }
+        return GroundTruth(sources, lambda: self._step == step)
+
+    def _pose(self) -> NDArray[np.float64]:
+        heading = self._bodies[:, moving.HEADING] * (math.pi / 180.0)
+        return np.stack([self._poses[:, 0], self._poses[:, 1], heading, self._poses[:, 4]], axis=1)
+
+    def state(self) -> State:
+        return {
+            "step": self._step,
+            "bodies": self._bodies.copy(),
+            "presses": self._presses.copy(),
+            "glimpses": self._glimpses.copy(),
+            "last_action": self._last_action.copy(),
+        }
+
+    def load_state(self, state: State) -> None:
+        self._step = int(np.asarray(state["step"]))
+        self._bodies = np.array(state["bodies"], dtype=np.float64)
+        self._presses = np.array(state["presses"], dtype=np.int32)
+        self._glimpses = np.array(state["glimpses"], dtype=np.int32)
+        self._last_action = np.array(state["last_action"], dtype=np.int64)
+        self._show()
+
+
+def _lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
+    seeds = [derive_seed(seed, f"{name}/{lane}") for lane in range(lanes)]
+    return np.array([(value & 0xFFFFFFFF, value >> 32) for value in seeds], dtype=np.uint32)
+
+
+def _check(
+    materials: str,
+    wall_height: int,
+    eye_height: float,
+    body_radius: float,
+    image_size: int,
+    field_of_view: float,
+    dt: float,
+    lanes: int,
+    lag: float,
+    sticky: float,
+) -> None:
+    one_of(materials, ("rooms", "plain"), "environment.materials")
+    if wall_height != int(wall_height) or wall_height < 1:
+        raise ValueError(f"environment.wall_height must be a whole number of metres, not {wall_height!r}")
+    if not 0 < eye_height < wall_height - JUMP_HEIGHT:
+        raise ValueError(
+            f"environment.eye_height must be above 0 and below {wall_height - JUMP_HEIGHT:g} (a jump must stay "
+            f"under the ceiling), not {eye_height!r}"
+        )
+    if not 0 < body_radius <= 0.5:
+        raise ValueError(f"environment.body_radius must be above 0 and at most 0.5, not {body_radius!r}")
+    if not 0 < field_of_view < 170:
+        raise ValueError(f"environment.field_of_view must be between 0 and 170 degrees, not {field_of_view!r}")
+    if not 0 <= sticky <= 1:
+        raise ValueError(f"environment.sticky is a probability, not {sticky!r}")
+    if not dt > 0:
+        raise ValueError(f"environment.dt must be a positive number of seconds, not {dt!r}")
+    at_least(image_size, 8, "environment.image_size")
+    at_least(lanes, 1, "environment.lanes")
+    at_least(lag, 0, "environment.lag")
