@@ -73,6 +73,7 @@ def run_job(job: Job) -> int:
 
 
 def _launch(job: Job, folder: Any) -> int:
+    from pamiq_exp.cli._console_socket import serve
     from pamiq_exp.runtime import launch
     from pamiq_exp.tracking import RunInfo, mask_secrets
 
@@ -114,6 +115,7 @@ def _launch(job: Job, folder: Any) -> int:
         trackers=experiment.trackers,
         run_info=info,
         resume_from=job.resume_from,
+        watch=lambda handle: serve(handle, folder.path),
     )
     _tell_end(experiment, summary, folder.path)
     return _exit_status(summary)

@@ -14,6 +14,8 @@ from pamiq_exp.config import (
     AllowList,
     ConfigError,
     Problem,
+    Source,
+    check_hydra,
     check_names,
     check_parts,
     compose_config,
@@ -30,8 +32,8 @@ def preflight(request: Request) -> None:
     Raises:
         ConfigError: With all problems of the first config that has any.
     """
-    lists = variants(request.overrides) if request.flags.multirun else iter([request.overrides])
-    configs = [compose_config(overrides, request.source) for overrides in lists]
+    lists = variants(request.overrides, request.source) if request.flags.multirun else [request.overrides]
+    configs = [compose_safely(overrides, request.source) for overrides in lists]
     for config in configs:
         _require_choice(config, request)
     refuse(configs, request.allow)
@@ -39,6 +41,15 @@ def preflight(request: Request) -> None:
     problem = folder_problem(configs[0], key)
     if problem is not None:
         raise ConfigError(problem)
+
+
+def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
+    """Compose a config, and refuse it if a file in it would have Hydra run something. Raises ConfigError."""
+    config = compose_config(overrides, source)
+    problems = check_hydra(config, overrides, source)
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def refuse(configs: Sequence[DictConfig], allow: AllowList) -> None:

@@ -12,7 +12,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
-from pamiq_exp.config import ConfigError, compose_config, config_folder, register_resolvers
+from pamiq_exp.cli._preflight import compose_safely, preflight
+from pamiq_exp.config import ConfigError, config_folder, register_resolvers
 
 
 def main(words: Sequence[str]) -> int:
@@ -31,11 +32,9 @@ def _check(request: Request) -> None:
     if flags.hydra_help or flags.shell_completion:
         return
     if flags.help or flags.cfg or flags.info:
-        compose_config(request.overrides, request.source)
-        return
-    from pamiq_exp.cli._preflight import preflight
-
-    preflight(request)
+        compose_safely(request.overrides, request.source)
+    else:
+        preflight(request)
 
 
 def _hand_to_hydra(request: Request) -> int:

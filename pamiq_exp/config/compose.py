@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +58,26 @@ def compose_config(overrides: Sequence[str], source: Source = Source()) -> DictC
         ConfigError: With every override that names nothing.
     """
     register_resolvers()
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
+    own = [] if source.folder is None else [f'hydra.searchpath=["file://{Path(source.folder).resolve()}"]']
+    with _hydra(source):
+        try:
+            return compose(source.name, [*overrides, *own], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError) as error:
+            raise ConfigError(_explain(error, parsed, source.name, own)) from error
+
+
+@contextmanager
+def _hydra(source: Source) -> Iterator[None]:
+    """Set Hydra up for composing from `source`."""
     if source.folder is not None and not Path(source.folder).is_dir():
         message = f"the config folder {source.folder} does not exist"
         raise ConfigError(
-            Problem("--config-dir", message, "name a folder that holds experiment/NAME.yaml and the like")
+            Problem("--config-dir", message, "name a folder with config groups: experiment/NAME.yaml, ...")
         )
-    own = [] if source.folder is None else [f"hydra.searchpath=[file://{Path(source.folder).resolve()}]"]
     main = str(Path(source.main).resolve() if source.main else config_folder())
     with initialize_config_dir(version_base=VERSION_BASE, config_dir=main, job_name="pamiq_exp"):
-        try:
-            return compose(source.name, [*overrides, *own], return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-            raise ConfigError(_explain(error, parsed, source.name, own)) from error
+        yield
 
 
 def read_config(path: Path) -> DictConfig:
@@ -92,7 +100,7 @@ def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: With every override that names nothing.
     """
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
     missing = [each for each in parsed if not _adds(each) and not _has(config, each.key_or_group)]
     if missing:
         raise ConfigError([_unknown_key(config, each.key_or_group, set()) for each in missing])
@@ -102,31 +110,32 @@ def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
         OmegaConf.update(config, each.key_or_group, each.value(), force_add=True)
 
 
-def variants(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Yield overrides without sweeps: the first job of a sweep, then each other choice of each key once.
+def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
+    """Return overrides without sweeps: the first job of a sweep, then each other choice of each key once.
 
     A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 50 are tried.
     """
-    parsed = _parse(overrides)
-    choices = [_choices(override) for override in parsed]
+    with _hydra(source):
+        choices = [_choices(override) for override in parse_overrides(overrides, _loader())]
     first = [each[0] for each in choices]
-    yield first
     others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
-    for at, choice in others[:MOST_VARIANTS]:
-        yield [*first[:at], choice, *first[at + 1 :]]
+    return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
 
 
 def _choices(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
         return [override.input_line or ""]
     key = override.get_key_element()
-    values = itertools.islice(override.sweep_string_iterator(), MOST_VARIANTS + 1)
-    return [f"{key}={value}" for value in values]
+    values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_VARIANTS + 1)]
+    if not values:
+        raise ConfigError(Problem(key, f"{override.input_line} stands for nothing", "look for the choices with --help"))
+    return values
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
+def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Read `key=value` words; `loader` knows what `glob(*)` stands for. Raises ConfigError for what is none."""
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
         message = f"cannot be read: {str(error).splitlines()[0]}"
         remedy = "write key=value; quote what holds commas, braces or equals signs: 'key=\"a,b\"'"

@@ -77,14 +77,21 @@ def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
 
 
 def test_a_sweep_is_checked_by_each_choice_once() -> None:
-    lists = list(variants(["experiment=minimum", "seed=0,1,2", "launcher=realtime,lockstep"]))
+    lists = variants(["experiment=minimum", "seed=0,1,2", "launcher=realtime,lockstep"])
     assert lists[0] == ["experiment=minimum", "seed=0", "launcher=realtime"]
     assert ["experiment=minimum", "seed=0", "launcher=lockstep"] in lists
     assert len(lists) == 1 + 2 + 1
 
 
 def test_a_huge_sweep_is_checked_in_part() -> None:
-    assert len(list(variants(["experiment=minimum", "seed=range(1000000000)"]))) <= 51
+    assert len(variants(["experiment=minimum", "seed=range(1000000000)"])) <= 51
+
+
+def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
+    lists = variants(["experiment=minimum", "launcher=glob(*)"])
+    assert sorted(words[1] for words in lists) == ["launcher=lockstep", "launcher=pipelined", "launcher=realtime"]
+    with pytest.raises(ConfigError, match="stands for nothing"):
+        variants(["experiment=minimum", "launcher=glob(x*)"])
 
 
 def test_values_of_a_kept_config_can_be_set(tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ def test_an_experiment_says_in_its_first_lines_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("group", ["launcher", "tracking", "metrics"])
-def test_each_choice_goes_with_each_experiment(group: str) -> None:
+def test_each_choice_is_sound(group: str) -> None:
     for option in options(group):
-        for name in experiment_names():
-            assert_sound(f"experiment={name}", f"{group}={option}")
+        assert_sound("experiment=minimum", f"{group}={option}")

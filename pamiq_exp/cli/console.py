@@ -1,0 +1,109 @@
+"""`python -m pamiq_exp console RUN [status|pause|resume|save|stop]`: watch and steer a live run."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
+
+USAGE = f"python -m pamiq_exp console RUN [{'|'.join(COMMANDS)}]"
+_KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
+_AXES = ("source", "environment_step", "wall_seconds", "run_seconds", "model_version", "training_step")
+
+
+def main(words: Sequence[str]) -> int:
+    """Send one command, or show the run until the user leaves. Returns the exit status."""
+    if not words or len(words) > 2 or words[1:] and words[1] not in COMMANDS:
+        print(f"usage: {USAGE}", file=sys.stderr)
+        return 2
+    folder = Path(words[0])
+    try:
+        if len(words) == 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            _send(folder, words[1] if len(words) == 2 else "status")
+        else:
+            _watch(folder)
+    except ConsoleError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _send(folder: Path, command: str) -> None:
+    result = ask(folder, command)
+    if command != "status":
+        print(result)
+        return
+    for name, value in result["status"].items():
+        print(f"{name}: {_number(value)}")
+
+
+def _watch(folder: Path) -> None:
+    message = ""
+    console = Console()
+    with _single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(screen(folder, ask(folder, "status"), message), refresh=True)
+            key = _key(0.5)
+            if key == "q":
+                return
+            if key in _KEYS:
+                try:
+                    message = str(ask(folder, _KEYS[key]))
+                except ConsoleError as error:
+                    message = str(error)
+
+
+def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> RenderableType:
+    """Return one view of a run: its state, its figures and its newest records."""
+    status = result["status"]
+    colour = {"running": "green", "paused": "yellow"}.get(status["state"], "red")
+    run = Table.grid(padding=(0, 2))
+    for name, value in status.items():
+        if name != "state":
+            run.add_row(Text(name.replace("_", " "), style="dim"), _number(value))
+    panels: list[RenderableType] = [Panel(run, title=Text(status["state"], style=f"bold {colour}"))]
+    for source, record in result["records"].items():
+        rows = Table.grid(padding=(0, 2))
+        for name, value in record.items():
+            if name not in _AXES:
+                rows.add_row(Text(name.removeprefix(f"{source}/"), style="dim"), _number(value))
+        panels.append(Panel(rows, title=Text(f"{source}, step {record['environment_step']:,}")))
+    keys = Text("p pause   r resume   s save   x stop   q leave", style="bold")
+    return Group(Text(str(folder), style="dim"), Columns(panels), keys, Text(message))
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _key(seconds: float) -> str:
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return sys.stdin.read(1) if ready else ""
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """Read keys without waiting for the end of a line."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
