@@ -78,6 +78,11 @@ class DataCollector:
             if chunk.count == chunk.capacity:
                 self._retire(chunk)
 
+    @property
+    def pending(self) -> int:
+        """Turns that wait to be fetched; a figure for people, read without the lock."""
+        return len(self._full) * self._chunk_turns + self._chunk.count
+
     def take(self) -> list[Chunk]:
         """Return all chunks gathered so far, oldest first. Give them back with `recycle` after use."""
         replacement = self._empty_chunk()

@@ -30,6 +30,11 @@ class DataUser(Component):
         """Environment steps lost because training did not fetch them in time."""
         return self.collector.dropped * self.buffer.lanes
 
+    @property
+    def pending(self) -> int:
+        """Environment steps that were collected and not yet fetched."""
+        return self.collector.pending * self.buffer.lanes
+
     def update(self) -> int:
         """Move what was collected into the buffer; return the number of new environment steps."""
         chunks = self.collector.take()

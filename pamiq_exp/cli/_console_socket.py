@@ -14,9 +14,11 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pamiq_exp.runtime.handle import RunHandle
+if TYPE_CHECKING:
+    # Not at run time: whoever asks needs neither torch nor lightning.
+    from pamiq_exp.runtime import RunHandle
 
 SOCKET_NAME = "console.sock"
 COMMANDS = ("status", "pause", "resume", "save", "stop")

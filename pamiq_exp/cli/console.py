@@ -25,7 +25,7 @@ _AXES = ("source", "environment_step", "wall_seconds", "run_seconds", "model_ver
 
 def main(words: Sequence[str]) -> int:
     """Send one command, or show the run until the user leaves. Returns the exit status."""
-    if not words or len(words) > 2 or words[1:] and words[1] not in COMMANDS:
+    if not words or len(words) > 2 or (words[1:] and words[1] not in COMMANDS):
         print(f"usage: {USAGE}", file=sys.stderr)
         return 2
     folder = Path(words[0])

@@ -2,6 +2,7 @@
 
 from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints
 from pamiq_exp.runtime.config import CheckpointConfig, LaunchConfig, ThreadConfig
+from pamiq_exp.runtime.handle import RunHandle, Status
 from pamiq_exp.runtime.launcher import Summary, launch
 from pamiq_exp.runtime.publication import InferenceModel, Publisher
 
@@ -11,6 +12,8 @@ __all__ = [
     "InferenceModel",
     "LaunchConfig",
     "Publisher",
+    "RunHandle",
+    "Status",
     "Summary",
     "ThreadConfig",
     "launch",

@@ -34,9 +34,19 @@ class Worker:
         self.on_resume: Callable[[], None] | None = None
         self._control = control
         self._errands: deque[Callable[[], None]] = deque()
+        self._thread: int | None = None
         self.parked = False
         self.waiting = False
         """Idle by intention (no data, next turn not due): the watchdog looks away."""
+
+    def begin(self) -> None:
+        """Called by the thread itself before its first safe point."""
+        self._thread = threading.get_ident()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is this worker's own thread."""
+        return self._thread == threading.get_ident()
 
     def safe_point(self) -> bool:
         """Do errands, stay here while the run is paused; return whether to go on."""

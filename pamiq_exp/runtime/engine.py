@@ -111,6 +111,11 @@ class Engine:
         """Environment steps that training never saw because it did not fetch them in time."""
         return sum(user.dropped for user in self.users.values())
 
+    @property
+    def pending(self) -> int:
+        """Environment steps that were collected and not yet fetched."""
+        return sum(user.pending for user in self.users.values())
+
     def fetch_data(self) -> None:
         """Move what the agent collected into the buffers."""
         for user in self.users.values():

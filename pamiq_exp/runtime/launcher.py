@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.lockstep import run_lockstep
 from pamiq_exp.runtime.pipelined import PipelinedLoop
 from pamiq_exp.runtime.publication import Publisher
@@ -57,6 +58,7 @@ def launch(
     run_info: RunInfo | None = None,
     resume_from: Path | None = None,
     resume_partial: bool = False,
+    watch: Callable[[RunHandle], AbstractContextManager[None]] | None = None,
 ) -> Summary:
     """Run an experiment to its end and return its summary.
 
@@ -73,6 +75,7 @@ def launch(
         run_info: What the trackers are told of the run; made up from the other arguments by default.
         resume_from: A checkpoint folder to go on from.
         resume_partial: Let parts that are not in the checkpoint start anew instead of refusing.
+        watch: Given a handle on the live run, returns what is entered for as long as it lasts: a console.
 
     Raises:
         CheckpointError: If `resume_from` is damaged or does not fit.
@@ -82,7 +85,7 @@ def launch(
     run_folder = RunFolder(Path(folder)) if isinstance(folder, (Path, str)) else folder
     if run_folder is None and trackers:
         raise ValueError("trackers need a run folder: pass folder=... to launch")
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         if run_folder is not None:
             stack.enter_context(run_folder.logging())
         stack.enter_context(_switch_interval(config.switch_interval))
@@ -91,7 +94,7 @@ def launch(
         info = run_info or _describe(run_folder, experiment_name, seed, config)
         with _manifest(run_folder, info, config):
             run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
-        return run.execute(info, resume_from, resume_partial)
+        return run.execute(info, resume_from, resume_partial, watch)
 
 
 class _Run:
@@ -129,7 +132,13 @@ class _Run:
         )  # fmt: skip
         self.saver = Saver(self.engine, folder.checkpoints if folder is not None else None)
 
-    def execute(self, info: RunInfo, resume_from: Path | None, resume_partial: bool) -> Summary:
+    def execute(
+        self,
+        info: RunInfo,
+        resume_from: Path | None,
+        resume_partial: bool,
+        watch: Callable[[RunHandle], AbstractContextManager[None]] | None,
+    ) -> Summary:
         """Set up, run, save, tear down; raise what went wrong on the way."""
         parts = [part for _, part in components((self.engine.interaction, self.engine.users, self.engine.trainers))]
         try:
@@ -142,7 +151,8 @@ class _Run:
             self.saver.start()
             if self.writer is not None:
                 self.writer.start(info)
-            with _signals(self.control):
+            handle = RunHandle(self.engine, self.control, self.saver)
+            with _signals(self.control), watch(handle) if watch is not None else nullcontext():
                 self.clock.start()
                 self._run()
         except BaseException as error:
@@ -239,7 +249,7 @@ def _describe(folder: RunFolder | None, experiment_name: str, seed: int, config:
     )
 
 
-@contextlib.contextmanager
+@contextmanager
 def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> Iterator[None]:
     """Begin the manifest, if the caller has not, and mark the run failed if its parts do not fit together."""
     if folder is None:
@@ -270,7 +280,7 @@ def _seed_global_generators(seed: int) -> None:
     random.seed(seed)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _switch_interval(seconds: float | None) -> Iterator[None]:
     before = sys.getswitchinterval()
     if seconds is not None:
@@ -281,7 +291,7 @@ def _switch_interval(seconds: float | None) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -291,7 +301,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _signals(control: RunControl) -> Iterator[None]:
     """SIGTERM and the first Ctrl-C save and stop; the second Ctrl-C stops at once."""
     if threading.current_thread() is not threading.main_thread():

@@ -18,6 +18,8 @@ def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
     """
     worker = engine.control.add_worker("lockstep")
     worker.on_pause, worker.on_resume = engine.pause, engine.resume
+    worker.begin()
+    saver.inference = saver.training = worker
     try:
         while worker.safe_point():
             with torch.no_grad():
@@ -29,6 +31,7 @@ def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
         engine.control.fail("lockstep", error)
     finally:
         engine.control.remove_worker(worker)
+        saver.inference = saver.training = None
 
 
 def _train(engine: Engine, worker: Worker) -> None:

@@ -54,6 +54,8 @@ class PipelinedLoop:
         torch.set_num_threads(engine.config.threads.inference)
         worker = engine.control.add_worker("pipelined")
         worker.on_pause, worker.on_resume = engine.pause, engine.resume
+        worker.begin()
+        self._saver.inference = self._saver.training = worker
         try:
             self._resume_round()
             self._take_turns(worker)
@@ -61,6 +63,7 @@ class PipelinedLoop:
             engine.control.fail("pipelined", error)
         finally:
             engine.control.remove_worker(worker)
+            self._saver.inference = self._saver.training = None
             self._executor.shutdown(wait=True)
 
     def _take_turns(self, worker: Worker) -> None:

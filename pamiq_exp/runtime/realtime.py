@@ -40,6 +40,7 @@ class InferenceLoop:
 
     def run(self) -> None:
         """Body of the inference thread."""
+        self.worker.begin()
         torch.set_num_threads(self._engine.config.threads.inference)
         try:
             with torch.no_grad():
@@ -81,6 +82,7 @@ class TrainingLoop:
 
     def run(self) -> None:
         """Body of the training thread."""
+        self.worker.begin()
         torch.set_num_threads(self._engine.config.threads.training)
         _be_nice(self._engine.config.training_nice)
         try:
@@ -131,7 +133,7 @@ def run_realtime(engine: Engine, saver: Saver, watchdog: Watchdog) -> bool:
     """
     inference = InferenceLoop(engine, saver)
     training = TrainingLoop(engine) if engine.trainers else None
-    saver.workers = (inference.worker, training.worker if training else None)
+    saver.inference, saver.training = inference.worker, training.worker if training else None
     threads = [threading.Thread(target=inference.run, name="inference", daemon=True)]
     if training is not None:
         threads.append(threading.Thread(target=training.run, name="training", daemon=True))
@@ -147,7 +149,7 @@ def run_realtime(engine: Engine, saver: Saver, watchdog: Watchdog) -> bool:
     finally:
         engine.control.wake_training.set()
         ended = _join(threads)
-        saver.workers = None
+        saver.inference = saver.training = None
     return ended
 
 

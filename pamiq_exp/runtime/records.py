@@ -13,14 +13,16 @@ from pamiq_exp.tracking import RecordWriter
 class RecordStream:
     """Adds the axes to figures and hands them to the writer's thread. Any thread may emit.
 
-    Without a writer (a launch without a run folder) they are forgotten.
+    Without a writer (a launch without a run folder) only the newest of each source are kept.
 
     Attributes:
         environment_step: Environment steps taken; the inference loop keeps it.
+        latest: The newest record of each source.
     """
 
     def __init__(self, writer: RecordWriter | None, clock: Clock, publisher: Publisher) -> None:
         self.environment_step = 0
+        self.latest: dict[str, dict[str, float | int | str]] = {}
         self._writer = writer
         self._clock = clock
         self._publisher = publisher
@@ -30,9 +32,14 @@ class RecordStream:
         """What went wrong in a tracker of ours, if anything did."""
         return self._writer.error if self._writer is not None else None
 
+    @property
+    def waiting(self) -> int:
+        """Records that are still to be written."""
+        return self._writer.queue_depth if self._writer is not None else 0
+
     def emit(self, source: str, figures: Mapping[str, float], training_step: int) -> None:
         """Write one record: `figures` are named `<source>/<name>` in it. Nothing to say, no record."""
-        if not figures or self._writer is None:
+        if not figures:
             return
         record: dict[str, float | int | str] = {
             "source": source,
@@ -44,7 +51,9 @@ class RecordStream:
         }
         for name, value in figures.items():
             record[f"{source}/{name}"] = value
-        self._writer.put(record)
+        self.latest[source] = record
+        if self._writer is not None:
+            self._writer.put(record)
 
     def show(self, media: Iterable[Media]) -> None:
         """Hand pictures and videos to the writer."""

@@ -29,8 +29,8 @@ class Saver:
         folder: The run's `checkpoints` folder; None saves nothing.
 
     Attributes:
-        workers: The inference and the training worker in realtime; empty when the caller's own thread
-            does everything.
+        inference: The worker that owns agent and environment; None before and after it runs.
+        training: The worker that owns models, buffers and trainers; the same one where one thread does all.
         saved: Checkpoints written by this process.
         failed: Saves that did not succeed (disk full, folder read-only).
     """
@@ -39,7 +39,8 @@ class Saver:
         self._engine = engine
         self._folder = folder
         self._config = engine.config.checkpoint
-        self.workers: tuple[Worker, Worker | None] | None = None
+        self.inference: Worker | None = None
+        self.training: Worker | None = None
         self.saved = 0
         self.failed = 0
         self.last: Path | None = None
@@ -81,38 +82,41 @@ class Saver:
         """Save now; return where, or None if it was not possible (the log says why)."""
         if self._folder is None:
             return None
+        # Not under the lock: the thread that is asked for its part may be waiting to save as well.
+        groups = self._snapshot()
+        if groups is None:
+            return None
         with self._lock:
-            groups = self._snapshot()
-            if groups is None:
-                return None
-            try:
-                path = write_checkpoint(self._folder, groups["runtime"]["steps"], groups, self._config.keep)
-            except OSError as error:
-                self.failed += 1
-                logger.error(
-                    "could not save at step %d: %s. The run goes on; the last good checkpoint is %s.",
-                    groups["runtime"]["steps"],
-                    error,
-                    self.last or "none",
-                )
-                return None
-            self.saved += 1
-            self.last = path
-            self._saved_step = groups["runtime"]["steps"]
-            logger.info("saved %s", path)
-            return path
+            return self._write(self._folder, groups)
+
+    def _write(self, folder: Path, groups: dict[str, State]) -> Path | None:
+        step = groups["runtime"]["steps"]
+        try:
+            path = write_checkpoint(folder, step, groups, self._config.keep)
+        except OSError as error:
+            self.failed += 1
+            good = f"the last good checkpoint is {self.last}" if self.last else "there is no checkpoint yet"
+            logger.error("could not save at step %d: %s. The run goes on; %s.", step, error, good)
+            return None
+        self.saved += 1
+        self.last = path
+        self._saved_step = step
+        logger.info("saved %s", path)
+        return path
 
     def _snapshot(self) -> dict[str, State] | None:
         """Let each thread copy its part; None if the run ended before they could."""
         engine = self._engine
-        if self.workers is None:
-            return engine.inference_state() | engine.training_state()
-        inference, training = self.workers
-        first = self._ask(inference, engine.inference_state)
-        second = engine.training_state() if training is None else self._ask(training, engine.training_state)
+        if self.inference is self.training:
+            # One thread, one moment: no turn may pass between the two halves.
+            return self._ask(self.inference, lambda: engine.inference_state() | engine.training_state())
+        first = self._ask(self.inference, engine.inference_state)
+        second = self._ask(self.training, engine.training_state)
         return None if first is None or second is None else first | second
 
-    def _ask(self, worker: Worker, copy: Callable[[], dict[str, State]]) -> dict[str, State] | None:
+    def _ask(self, worker: Worker | None, copy: Callable[[], dict[str, State]]) -> dict[str, State] | None:
+        if worker is None or worker.is_current:
+            return copy()
         results: list[dict[str, State]] = []
         done = threading.Event()
 
