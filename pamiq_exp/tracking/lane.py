@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -17,24 +17,24 @@ ItemT = TypeVar("ItemT")
 class Lane(Generic[ItemT]):
     """One thread that handles items in order, fed by a queue that never blocks and never drops.
 
-    `put` is one call into C: `SimpleQueue` takes no lock that a slow reader could hold, so the thread that
-    acts can call it at any time. A condition variable would let it wait for a reader that has lost the
-    interpreter in the middle of its critical section.
+    The thread looks into the queue every `seconds` and is not woken by what is put: `put` is one append to
+    a deque, with no lock and no switch to another thread, and the work on many items is done in one go. So
+    the thread that acts neither waits nor has to share the interpreter at that very moment.
 
     Args:
         name: Name of the thread.
         handle: Called with each item. Must not raise.
-        tick: Called about every `tick_seconds`, also when there is nothing to do. Must not raise.
-        tick_seconds: See `tick`.
-        large: Queue length from which it is told, once, that the reader does not keep up.
+        tick: Called after each look into the queue, also when it was empty. Must not raise.
+        seconds: See above.
+        large: Queue length from which it is told, once, that the thread does not keep up.
     """
 
     def __init__(
         self,
         name: str,
         handle: Callable[[ItemT], None],
-        tick: Callable[[], None] | None = None,
-        tick_seconds: float = 0.5,
+        tick: Callable[[], None] = lambda: None,
+        seconds: float = 0.5,
         large: int = 10_000,
     ) -> None:
         self.name = name
@@ -42,11 +42,13 @@ class Lane(Generic[ItemT]):
         """Largest number of items that ever waited."""
         self._handle = handle
         self._tick = tick
-        self._tick_seconds = tick_seconds
+        self._seconds = seconds
         self._large = large
-        self._queue: SimpleQueue[ItemT | threading.Event | None] = SimpleQueue()
+        self._queue: deque[ItemT | threading.Event] = deque()
+        self._hurry = threading.Event()
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.put = self._queue.put
+        self.put: Callable[[ItemT], None] = self._queue.append
         """Append an item: never waits."""
 
     def start(self) -> None:
@@ -59,45 +61,48 @@ class Lane(Generic[ItemT]):
     @property
     def depth(self) -> int:
         """Items that wait now."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was put before is handled; False if that takes longer than `timeout` seconds."""
         if not self.alive:
             return self.depth == 0
         done = threading.Event()
-        self._queue.put(done)
+        self._queue.append(done)
+        self._hurry.set()
         return done.wait(timeout)
 
     def stop(self, timeout: float | None = None) -> bool:
         """Handle what is left and end the thread; False if that takes longer than `timeout` seconds."""
+        self._ending = True
+        self._hurry.set()
         if self.alive:
-            self._queue.put(None)
             self._thread.join(timeout)
         return not self.alive
 
     def _run(self) -> None:
-        next_tick = time.monotonic() + self._tick_seconds
+        due = time.monotonic()
         while True:
-            try:
-                timeout = max(0.0, next_tick - time.monotonic()) if self._tick else None
-                item = self._queue.get(timeout=timeout)
-            except Empty:
-                pass
-            else:
-                if item is None:
-                    return
-                self._watch_depth()
-                if isinstance(item, threading.Event):
-                    item.set()
-                else:
-                    self._handle(item)
-            if self._tick and time.monotonic() >= next_tick:
-                self._tick()
-                next_tick = time.monotonic() + self._tick_seconds
+            ending = self._ending  # read before the queue: what was put before `stop` is handled
+            self._drain()
+            self._tick()
+            if ending:
+                return
+            due = max(due + self._seconds, time.monotonic())
+            self._hurry.wait(due - time.monotonic())
+            self._hurry.clear()
 
-    def _watch_depth(self) -> None:
-        depth = self._queue.qsize() + 1
+    def _drain(self) -> None:
+        self._watch(len(self._queue))
+        for _ in range(len(self._queue)):  # and no more, or a flood would leave no time for ticks
+            item = self._queue.popleft()
+            if isinstance(item, threading.Event):
+                item.set()
+            else:
+                self._handle(item)
+            self._watch(len(self._queue))
+
+    def _watch(self, depth: int) -> None:
         if depth > self.high_water:
             if self.high_water < self._large <= depth:
                 _log.warning("%s does not keep up: %d items wait. Nothing is lost, but memory grows.", self.name, depth)

@@ -49,7 +49,7 @@ class RecordWriter:
     Args:
         trackers: Trackers by name.
         folder: The run folder; media go to `media/` in it.
-        tick_seconds: How often trackers may flush and redraw without a record.
+        tick_seconds: How often the queues are looked into, and trackers may flush and redraw.
         large: Queue length from which the user is told.
     """
 
