@@ -7,6 +7,7 @@ from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interact
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
 from pamiq_exp.interaction.random_actions import RandomActions
+from pamiq_exp.interaction.recorders import VideoRecorder
 
 __all__ = [
     "Agent",
@@ -20,6 +21,7 @@ __all__ = [
     "RandomActions",
     "StepObserver",
     "Turn",
+    "VideoRecorder",
     "continual",
     "record_random_transitions",
 ]
