@@ -1,23 +1,36 @@
 # Everything happens in .venv; each target calls `setup` when it is needed.
 # Another Python: make setup PYTHON=python3.12
 
-PYTHON ?= python3
+ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each $(ENOUGH) 2>/dev/null && echo $$each && break; done || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.set_up
 TORCH  := $(shell grep '^torch==' constraints.txt)
+
+# Debian's Python alone makes no pip; its packages have one, which anybody may fetch without installing it.
+WHEEL := python3-pip-whl
+define venv_with_fetched_pip
+$(PYTHON) -m venv --clear --without-pip $(VENV) && cd $(VENV) && \
+{ apt-get download $(WHEEL) || { apt-get update && apt-get download $(WHEEL); }; } >/dev/null 2>&1 && \
+dpkg-deb -x $(WHEEL)_*.deb fetched && wheel=$$(echo fetched/usr/share/python-wheels/pip-*.whl) && \
+bin/python $$wheel/pip install --quiet --no-index $$wheel && rm -r fetched $(WHEEL)_*.deb
+endef
 
 .PHONY: setup run test test-all bench lint docs clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "pamiq_exp needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+	@$(PYTHON) $(ENOUGH) 2>/dev/null || { \
+	  echo "pamiq_exp needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)."; \
 	  echo "Install a newer one, or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || \
+	  ( $(venv_with_fetched_pip) ) || { \
 	  rm -rf $(VENV); \
-	  echo "Python cannot make virtual environments here. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	  echo "This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV), once: torch first (a large download), then everything else."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,tensorboard,video]'
 	@touch $@
