@@ -65,12 +65,12 @@ def _gpus() -> list[str]:
 def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     """Return the git state of `folder`, and the diff of its tracked files against the last commit.
 
-    The state is `{}` outside a repository or without git. It holds `commit`, `dirty`, `untracked` (names)
-    and, if dirty, `diff_sha256`.
+    The state is `{}` without git, outside a repository, and where the repository ignores the folder. It
+    holds `commit`, `dirty`, `untracked` (names) and, if dirty, `diff_sha256`.
     """
     commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return {}, ""
+    if commit is None or not _git(folder, "ls-files", "--", "."):
+        return {}, ""  # no repository; or a virtual environment that lies in one and does not belong to it
     diff = _git(folder, "diff", "HEAD", "--no-ext-diff", "--no-color") or ""
     untracked = (_git(folder, "ls-files", "--others", "--exclude-standard") or "").splitlines()
     state: dict[str, Any] = {"commit": commit.strip(), "dirty": bool(diff), "untracked": untracked[:100]}

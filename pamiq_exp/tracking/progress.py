@@ -23,7 +23,7 @@ _LABEL = "grey62"
 _ACCENT = "bright_cyan"
 _BARS = "▁▂▃▄▅▆▇█"
 _HISTORY = 512
-_STATES = {"finished": ("✔", "green"), "stopped": ("■", "yellow"), "failed": ("✘", "red")}
+_STATES = {"finished": ("✓", "green"), "stopped": ("■", "yellow"), "failed": ("✗", "red")}
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,8 @@ def clock(seconds: float) -> str:
 
 def _loss_label(name: str) -> str:
     source, _, figure = name.rpartition("/")
-    return f"{source} {figure}".replace("_", " ").replace("/", " ").strip()
+    words = figure if figure.startswith(source) else f"{source} {figure}"
+    return words.replace("_", " ").replace("/", " ").strip()
 
 
 def plain_text(text: str) -> str:

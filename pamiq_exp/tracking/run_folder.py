@@ -88,9 +88,12 @@ class RunFolder:
             command: The command line; by default that of this process.
             threads: Thread counts by role.
             details: More that belongs in the manifest: derived seeds, allowed targets, ...
-            code_folder: Where the code of the experiment lies; by default the current folder.
+            code_folder: Where the code of the experiment lies; by default the current folder, or, if that is
+                in no repository, the one of this package.
         """
         code, diff = code_state(code_folder or Path.cwd())
+        if not code and code_folder is None:
+            code, diff = code_state(Path(pamiq_exp.__file__).parent)
         if diff:
             write_atomically(self.path / "code.diff", mask_text(diff))
         self._manifest = mask_secrets({

@@ -92,6 +92,20 @@ def test_a_folder_outside_any_repository_has_no_code_state(tmp_path: Path) -> No
     assert folder.read_manifest()["code"] == {}
 
 
+def test_without_a_repository_at_hand_the_code_is_that_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    commit = subprocess.run(
+        ("git", "-C", str(repository), "rev-parse", "HEAD"), capture_output=True, text=True, check=False
+    )
+    if commit.returncode:
+        pytest.skip("the tests do not run in a checkout")
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    folder.start(experiment_name="e", seed=0)
+    assert folder.read_manifest()["code"]["commit"] == commit.stdout.strip()
+
+
 def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = "marker-0815-secret"
     monkeypatch.setenv("SOME_API_KEY", marker)

@@ -103,7 +103,7 @@ def test_the_summary_shows_the_promised_figures() -> None:
     }
     text = summary_text(0, summary)
     for part in (
-        "✔ finished",
+        "✓ finished",
         "20,000",
         "1:02:03",
         "109.2",
@@ -116,7 +116,7 @@ def test_the_summary_shows_the_promised_figures() -> None:
 
 
 def test_a_failed_run_says_so_even_without_a_summary() -> None:
-    assert "✘ failed" in summary_text(1, {})
+    assert "✗ failed" in summary_text(1, {})
 
 
 def test_names_cannot_steer_the_terminal() -> None:
@@ -164,7 +164,7 @@ def test_without_a_terminal_there_is_one_line_now_and_then(tmp_path: Path) -> No
     assert "dynamics loss 0.250" in lines[1]
     assert "deadline misses" not in lines[1]
     assert "\x1b" not in page.getvalue()
-    assert "✔ finished" in page.getvalue()
+    assert "✓ finished" in page.getvalue()
 
 
 def test_a_warning_waits_for_the_next_tick_and_not_the_one_who_warns(tmp_path: Path) -> None:
