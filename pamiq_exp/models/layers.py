@@ -26,7 +26,7 @@ _IMAGE_SIDE = 64
 """Smallest side that a large image keeps when it is averaged down."""
 
 _MAP_SIDE = 8
-"""Largest side of the feature map that leaves a convolutional stack."""
+"""A map of this side is not halved any more."""
 
 
 def activation(name: ActivationName) -> nn.Module:
@@ -61,15 +61,18 @@ class ConvolutionalStack(nn.Module):
 
     A layer halves the map as long as its smaller side exceeds 8, so a 7x7 grid of a grid world keeps its
     cells. Images of 128 pixels and more are first averaged down to between 64 and 127 on the smaller side,
-    and a map that is larger than 8x8 in the end is averaged down to it.
+    and a map that is larger than `map_side` in the end is averaged down to it.
 
     Args:
         shape: `(height, width, channels)` of the image.
         channels: Width of each layer.
         activation_name: What follows each layer.
+        map_side: Largest side of the map that leaves the stack. A small one forgets where exactly things are.
     """
 
-    def __init__(self, shape: Sequence[int], channels: Sequence[int], activation_name: ActivationName) -> None:
+    def __init__(
+        self, shape: Sequence[int], channels: Sequence[int], activation_name: ActivationName, map_side: int = _MAP_SIDE
+    ) -> None:
         super().__init__()
         height, width, depth = shape
         layers: list[nn.Module] = []
@@ -81,7 +84,7 @@ class ConvolutionalStack(nn.Module):
             stride = 2 if min(height, width) > _MAP_SIDE else 1
             layers += [nn.Conv2d(depth, size, 3, stride, padding=1), activation(activation_name)]
             height, width, depth = -(-height // stride), -(-width // stride), size
-        side = (min(height, _MAP_SIDE), min(width, _MAP_SIDE))
+        side = (min(height, map_side), min(width, map_side))
         if side != (height, width):
             layers.append(nn.AdaptiveAvgPool2d(side))
         self.layers = nn.Sequential(*layers)
@@ -104,6 +107,7 @@ class FieldsNetwork(nn.Module):
         channels: Widths of the convolutional layers.
         hidden: Widths of the linear layers.
         activation_name: What follows each layer, the last one included.
+        map_side: Largest side of what the convolutions of an image leave.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class FieldsNetwork(nn.Module):
         channels: Sequence[int],
         hidden: Sequence[int],
         activation_name: ActivationName,
+        map_side: int = _MAP_SIDE,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
@@ -119,7 +124,7 @@ class FieldsNetwork(nn.Module):
         joined = 0
         for name, spec in self.fields.items():
             if is_image(spec):
-                stack = ConvolutionalStack(spec["shape"], channels, activation_name)
+                stack = ConvolutionalStack(spec["shape"], channels, activation_name, map_side)
                 self.stacks[_module_name(name)] = stack
                 joined += stack.width
             else:

@@ -27,6 +27,8 @@ class RandomFeatures(Encoder):
         observation: What one lane shows: `${spaces.observation}`.
         features: Numbers in one latent vector.
         channels: Widths of the convolutional layers.
+        map_side: Side of the map to which their output is averaged. What is averaged changes smoothly with
+            the point of view: a small map makes features that can be foreseen, a large one sharp ones.
         hidden: Widths of the linear layers before the features.
         warmup: Frames that set the statistics.
     """
@@ -37,15 +39,16 @@ class RandomFeatures(Encoder):
         self,
         observation: Mapping[str, object],
         features: int = 128,
-        channels: Sequence[int] = (16, 32, 32),
-        hidden: Sequence[int] = (),
+        channels: Sequence[int] = (16, 32, 64),
+        map_side: int = 4,
+        hidden: Sequence[int] = (256,),
         warmup: int = 1024,
     ) -> None:
         super().__init__(observation, features)
         if warmup < 2:
             raise ValueError(f"warmup must be at least 2 frames, not {warmup}")
         self.warmup = int(warmup)
-        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu")
+        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu", map_side)
         self.network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features))).requires_grad_(False)
         self.moments = RunningMoments(features)
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
