@@ -1,9 +1,8 @@
 """What the generic trainer loop costs beside the same loop written by hand in plain torch.
 
-Both draw the same batches from the same buffer, train the same network and read the loss. Blocks of both
-alternate, so that whatever else the machine does meets both alike; the ratio is the median over blocks.
-
-    python tests/benchmarks/bench_trainer_loop.py
+Both draw the same batches from the same buffer, train the same network and read the loss. What counts is
+the CPU time of the thread, and short blocks of both alternate, so that whatever else the machine does
+meets both alike: `python -m tests.benchmarks.bench_trainer_loop`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,19 +19,10 @@ from torch import Tensor, nn
 
 from pamiq_exp.buffers import DataUser, RingBuffer
 from pamiq_exp.trainers import ReplayTrainer, TrainingContext
+from tests.benchmarks.table import Row, markdown
 
 BATCH, INPUTS, WIDTH, RECORDS = 64, 32, 64, 4096
-STEPS, BLOCKS = 200, 30
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: microseconds of a step by hand and in the trainer, and their ratio."""
-
-    name: str
-    by_hand: float
-    trainer: float
-    ratio: float
+STEPS, BLOCKS, WARM_UP = 20, 300, 10
 
 
 class Network(LightningModule):
@@ -103,31 +92,31 @@ def loop_of_trainer(width: int, user: DataUser, clip: float | None) -> Callable[
 
 
 def measure(width: int, clip: float | None) -> Row:
+    """Compare both loops for one network."""
     user = filled_user()
     loops = loop_by_hand(width, user, clip), loop_of_trainer(width, user, clip)
     seconds: tuple[list[float], list[float]] = ([], [])
-    for block in range(BLOCKS + 2):
+    for block in range(BLOCKS + WARM_UP):
         for loop, times in zip(loops, seconds, strict=True):
-            start = time.perf_counter()
+            start = time.thread_time()
             loop()
-            if block >= 2:
-                times.append((time.perf_counter() - start) / STEPS)
+            if block >= WARM_UP:
+                times.append((time.thread_time() - start) / STEPS)
     by_hand, trainer = (1e6 * statistics.median(times) for times in seconds)
-    ratio = statistics.median(theirs / ours for ours, theirs in zip(*seconds, strict=True))
-    name = f"batch {BATCH}, {INPUTS}-{width}-{width}-1" + (", gradient clipped" if clip is not None else "")
-    return Row(name, by_hand, trainer, ratio)
+    clipped = "" if clip is None else ", gradient clipped"
+    return Row(
+        f"trainer loop / by hand, perceptron {INPUTS}-{width}-{width}-1, batch {BATCH}{clipped}",
+        statistics.median(theirs / ours for ours, theirs in zip(*seconds, strict=True)),
+        "<= 1.1",
+        detail=f"{trainer:.0f} us and {by_hand:.0f} us a step",
+    )
 
 
 def rows() -> list[Row]:
+    """All figures of this benchmark."""
     torch.set_num_threads(1)
     return [measure(width, clip) for width in (64, 256) for clip in (None, 0.5)]
 
 
-def main() -> None:
-    print(f"{'trainer loop':<44}{'by hand':>12}{'trainer':>12}{'ratio':>8}")
-    for row in rows():
-        print(f"{row.name:<44}{row.by_hand:>9.0f} us{row.trainer:>9.0f} us{row.ratio:>8.2f}")
-
-
 if __name__ == "__main__":
-    main()
+    print(markdown(rows()))

@@ -13,7 +13,7 @@ from tests.conftest import Outcome, experiment_names
 
 Command = Callable[..., Outcome]
 
-QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=200")
+QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=200", "launcher.record_every_steps=50")
 
 
 @pytest.mark.parametrize("name", experiment_names())
