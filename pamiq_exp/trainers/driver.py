@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,16 +14,25 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.trainers.evaluation import untouched
-from pamiq_exp.trainers.gradients import GradientSettings, NonFiniteError, clip_gradients, gradients_of
+from pamiq_exp.trainers.gradients import (
+    GradientSettings,
+    NonFiniteError,
+    all_finite,
+    clip_gradients,
+    gradients_of,
+    norm_of,
+)
 from pamiq_exp.trainers.hooks import Hooks, overrides
 from pamiq_exp.trainers.logged import LogRecorder
 from pamiq_exp.trainers.optimizers import configured_optimizers, restored, step_schedulers
-from pamiq_exp.trainers.port import FabricPort, attach, detach
+from pamiq_exp.trainers.port import FabricPort, attach, detach, route_logs
+
+_TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
+_BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
 
 
 class Evaluation(NamedTuple):
@@ -70,7 +79,7 @@ class LightningDriver(Component):
         self.loss: float | None = None
         """Loss of the newest optimizer step, under automatic optimization."""
         self.gradient_norm: float | None = None
-        """Norm over all gradients of the newest optimizer step, before clipping."""
+        """Norm over all gradients of the newest optimizer step, before clipping; None without clipping by norm."""
         self.epoch_done = False
         """Whether the module asked, in `on_train_batch_start`, to leave out the rest of this epoch."""
         self.logged = LogRecorder()
@@ -78,6 +87,11 @@ class LightningDriver(Component):
         self._hooks = Hooks(module, self.logged)
         self._precision: Precision = fabric.strategy.precision
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
+        self._automatic = module.automatic_optimization
+        self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
+        self._backward = self.backward if _BACKWARD_HOOKS & self._hooks.names else fabric.backward
+        on_host = fabric.device.type == "cpu" and type(self._precision) is Precision
+        self._stays_as_it_is = on_host and not _TRANSFER_HOOKS & self._hooks.names
         self._batch_index = 0
         self._epoch_schedulers_due = False
         self._started = False
@@ -107,7 +121,7 @@ class LightningDriver(Component):
         Raises:
             NonFiniteError: With `on_nonfinite="stop"`, for a loss or gradient that is not finite.
         """
-        with torch.enable_grad():
+        with nullcontext() if torch.is_grad_enabled() else torch.enable_grad():
             return self._train_batch(self._transferred(batch), last)
 
     def end_epoch(self) -> dict[str, float]:
@@ -132,16 +146,17 @@ class LightningDriver(Component):
         """
         validates = overrides(self.module, "validation_step")
         method = self.module.validation_step if validates else self.module.training_step
-        training, self.logged = self.logged, LogRecorder()
-        self.logged.hook = "validation_step"
+        recorder = LogRecorder()
+        recorder.hook = "validation_step"
+        route_logs(self.module, recorder)
         try:
-            with untouched(self.module, self.fabric.device), self._autocast():
+            with untouched(self.module, self.fabric.device), self.fabric.autocast():
                 batch = self._transferred(batch)
-                self.logged.begin_batch(batch)
+                recorder.begin_batch(batch)
                 output = method(batch, *((0,) if _takes_index(method) else ()))
-            figures = self.logged.end_batch() | self.logged.end_epoch()
         finally:
-            self.logged = training
+            route_logs(self.module, self.logged)
+        figures = recorder.end_batch() | recorder.end_epoch()
         loss = _outputs(output).get("loss")
         if not isinstance(loss, Tensor):
             where = f"{type(self.module).__name__}.{method.__name__}"
@@ -156,7 +171,7 @@ class LightningDriver(Component):
         if self._scaler is None:
             return strategy.optimizer_step(optimizer, closure=partial(self._prepared, optimizer, closure))
         result = closure()
-        if result is not None or not self.module.automatic_optimization:
+        if result is not None or not self._automatic:
             self._precision.unscale_gradients(optimizer)
             self._prepared(optimizer, _nothing)
             strategy.optimizer_step(optimizer)
@@ -233,7 +248,7 @@ class LightningDriver(Component):
         self._outputs = {}
         if self._hooks.call("on_train_batch_start", batch, index) == -1:
             self.epoch_done = stepping = last = True
-        elif self.module.automatic_optimization:
+        elif self._automatic:
             self._optimize(batch, index, stepping)
         else:
             self._outputs = _outputs(self._training_step(batch, index))
@@ -245,7 +260,7 @@ class LightningDriver(Component):
         if self.epoch_done:
             return {}
         self._hooks.call("on_train_batch_end", self._outputs, batch, index)
-        figures = self.logged.end_batch(stepping or not self.module.automatic_optimization)
+        figures = self.logged.end_batch(stepping or not self._automatic)
         if stepping:
             self._step_schedulers("step", index + 1, plateau=True)
         self._batch_index += 1
@@ -279,7 +294,7 @@ class LightningDriver(Component):
         if loss is not None:
             if self.gradients.accumulate_batches > 1:
                 loss = loss / self.gradients.accumulate_batches
-            self.backward(loss)
+            self._backward(loss)
             self._loss = outputs["loss"] = loss.detach()
         self._outputs = outputs
         return self._loss
@@ -296,47 +311,53 @@ class LightningDriver(Component):
         """Everything between having gradients and applying them. Optimizers call this as their closure."""
         result = closure()
         self._hooks.call("on_before_optimizer_step", optimizer)
-        norm = self._checked_norm(optimizer)
-        if norm is None or not self.module.automatic_optimization:
-            return result
-        clip, algorithm = self.gradients.clip, self.gradients.clip_algorithm
-        if "configure_gradient_clipping" in self._hooks:
-            self._hooks.call(
-                "configure_gradient_clipping",
-                optimizer,
-                gradient_clip_val=clip,
-                gradient_clip_algorithm=None if clip is None else algorithm,
-            )
-        elif clip is not None:
-            clip_gradients(optimizer, clip, algorithm, norm)
-        return result
-
-    def _checked_norm(self, optimizer: Optimizer) -> Tensor | None:
-        """Return the gradient's norm; None if there is no gradient, or none any more because it was not finite."""
         gradients = gradients_of(optimizer)
         if not gradients:
-            return None
-        norm = get_total_norm(gradients)
-        self.gradient_norm = norm.item()
+            return result
+        clips = self._automatic and self.gradients.clip is not None
+        norm = norm_of(gradients) if clips and self.gradients.clip_algorithm == "norm" else None
+        self.gradient_norm = None if norm is None else norm.item()
         self.loss = None if self._loss is None else self._loss.item() * self.gradients.accumulate_batches
-        broken_loss = self.loss is not None and not math.isfinite(self.loss)
-        # With a gradient scale, overflowing gradients are part of the game: the scaler skips and adapts.
-        if not broken_loss and (self._scaler is not None or math.isfinite(self.gradient_norm)):
-            return norm
+        problem = self._problem(gradients)
+        if problem is not None:
+            self._leave_out(optimizer, problem)
+        elif "configure_gradient_clipping" in self._hooks and self._automatic:
+            self._clip_by_hook(optimizer)
+        elif clips:
+            clip_gradients(optimizer, self.gradients, norm)
+        return result
+
+    def _clip_by_hook(self, optimizer: Optimizer) -> None:
+        clip = self.gradients.clip
+        algorithm = None if clip is None else self.gradients.clip_algorithm
+        self._hooks.call(
+            "configure_gradient_clipping", optimizer, gradient_clip_val=clip, gradient_clip_algorithm=algorithm
+        )
+
+    def _problem(self, gradients: list[Tensor]) -> str | None:
+        """Say what is not finite, if anything is."""
+        if self.loss is not None and not math.isfinite(self.loss):
+            return f"the loss is {self.loss}"
+        if self._scaler is not None:
+            return None  # overflowing gradients are part of the game then: the scaler skips and adapts
+        finite = all_finite(gradients) if self.gradient_norm is None else math.isfinite(self.gradient_norm)
+        return None if finite else "the gradient holds NaN or infinity"
+
+    def _leave_out(self, optimizer: Optimizer, problem: str) -> None:
         if self.gradients.on_nonfinite == "stop":
-            what = f"the loss is {self.loss}" if broken_loss else f"the gradient's norm is {self.gradient_norm}"
-            raise NonFiniteError(self.name, self.batches, what)
+            raise NonFiniteError(self.name, self.batches, problem)
         self.skipped_steps += 1
         # Optimizers pass over parameters without a gradient: their state stays as it is, too.
         optimizer.zero_grad(set_to_none=True)
-        return None
 
     def _step_schedulers(self, interval: str, count: int, plateau: bool) -> None:
-        if self.schedulers and self.module.automatic_optimization:
+        if self._automatic and self.schedulers:
             step = self.module.lr_scheduler_step
             step_schedulers(self.schedulers, step, interval, count, plateau, self.logged.values)
 
     def _transferred(self, batch: Any) -> Any:
+        if self._stays_as_it_is:
+            return batch
         if not isinstance(self._precision, MixedPrecision):
             batch = self._precision.convert_input(batch)
         if "on_before_batch_transfer" in self._hooks:
@@ -349,9 +370,6 @@ class LightningDriver(Component):
             batch = self._hooks.call("on_after_batch_transfer", batch, 0)
         return batch
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return nullcontext() if type(self._precision) is Precision else self.fabric.autocast()
-
 
 def _takes_index(method: Callable[..., Any]) -> bool:
     return is_param_in_hook_signature(method, "batch_idx", min_args=2)
@@ -359,9 +377,9 @@ def _takes_index(method: Callable[..., Any]) -> bool:
 
 def _outputs(returned: Any) -> dict[str, Any]:
     """What a step returned, in the form in which hooks and the optimizer's closure want it."""
-    if returned is None:
-        return {}
-    return dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
+    if isinstance(returned, Tensor):
+        return {"loss": returned}
+    return {} if returned is None else dict(returned)
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,19 +63,35 @@ class GradientSettings:
             )
 
 
-def clip_gradients(optimizer: Optimizer, clip: float, algorithm: ClipAlgorithm, norm: Tensor | None = None) -> None:
+def clip_gradients(optimizer: Optimizer, settings: GradientSettings, norm: Tensor | None = None) -> None:
     """Clip the gradients of the optimizer's parameters in place. `norm` saves computing theirs again."""
-    if algorithm == "value":
-        clip_grad_value_(_parameters(optimizer), clip)
+    if settings.clip is None:
+        return
+    if settings.clip_algorithm == "value":
+        clip_grad_value_(_parameters(optimizer), settings.clip)
     else:
-        norm = get_total_norm(gradients_of(optimizer)) if norm is None else norm
-        clip_grads_with_norm_(_parameters(optimizer), clip, norm)
+        norm = norm_of(gradients_of(optimizer)) if norm is None else norm
+        clip_grads_with_norm_(_parameters(optimizer), settings.clip, norm)
+
+
+def all_finite(gradients: list[Tensor]) -> bool:
+    """Whether no gradient holds NaN or infinity: either would carry over to the sum, or to the norm.
+
+    Summing is the cheapest look at small tensors on the CPU; elsewhere it is the one transfer that counts.
+    """
+    if gradients[0].is_cpu:
+        return all(math.isfinite(gradient.sum().item()) for gradient in gradients)
+    return math.isfinite(norm_of(gradients).item())
+
+
+def norm_of(gradients: list[Tensor]) -> Tensor:
+    """Norm over all gradients together; of sparse ones only the values count."""
+    return get_total_norm([gradient._values() if gradient.is_sparse else gradient for gradient in gradients])
 
 
 def gradients_of(optimizer: Optimizer) -> list[Tensor]:
-    """The gradients there are; of sparse ones the values."""
-    found = (parameter.grad for parameter in _parameters(optimizer))
-    return [gradient._values() if gradient.is_sparse else gradient for gradient in found if gradient is not None]
+    """The gradients there are."""
+    return [parameter.grad for parameter in _parameters(optimizer) if parameter.grad is not None]
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from lightning import LightningModule
@@ -43,6 +44,11 @@ class Hooks:
     def __init__(self, module: LightningModule, recorder: LogRecorder) -> None:
         self._methods = {hook: getattr(module, hook) for hook in _HOOKS if overrides(module, hook)}
         self._recorder = recorder
+
+    @property
+    def names(self) -> Set[str]:
+        """The hooks that the module has."""
+        return self._methods.keys()
 
     def __contains__(self, name: str) -> bool:
         return name in self._methods

@@ -53,12 +53,12 @@ class _Figure:
         self.total: np.floating | None = None
         self.weight = 0
 
-    def add(self, value: float, weight: int, precision: type[np.floating]) -> None:
+    def add(self, value: float, weight: int, dtype: torch.dtype) -> None:
         """Take one value. Sums are kept in the precision in which Lightning keeps them, to round alike."""
         self.last = value
         if not self.kind.on_epoch:
             return
-        number = precision(value)
+        number = np.float64(value) if dtype == torch.float64 else np.float32(value)
         if self.kind.reduction == "mean":
             number = number * weight
             self.weight += weight
@@ -97,19 +97,26 @@ class LogRecorder:
     """Stands in for `self.log` and `self.log_dict` of a driven module.
 
     Values on an accelerator are kept there until the batch is over and then fetched in one transfer.
-    Numbers that are no tensors keep the precision of Python.
+    Numbers that are no tensors keep the precision of Python. A copy of a recorder, which a copied module
+    has, is silent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
         self.hook: str | None = None
         """Name of the module's method under way."""
         self.values: dict[str, float] = {}
         """Newest value of every name: what `monitor` of a scheduler refers to."""
+        self._calls: dict[tuple[object, ...], _Figure] = {}
+        """Figures by all that tells one kind of call from another; found without checking again."""
         self._figures: dict[tuple[str, str], _Figure] = {}
-        self._fresh: dict[tuple[str, str], _Figure] = {}
+        self._fresh: dict[int, _Figure] = {}
         self._waiting: list[tuple[_Figure, Tensor, int]] = []
         self._batch: Any = None
         self._batch_size: int | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> LogRecorder:
+        return LogRecorder(silent=True)
 
     def log(
         self,
@@ -129,23 +136,27 @@ class LogRecorder:
         rank_zero_only: bool = False,
     ) -> None:
         """See `lightning.LightningModule.log`. What concerns progress bars and several devices is ignored."""
-        hook, figure = self._figure(name, logger, on_step, on_epoch, reduce_fx)
-        self._fresh[hook, name] = figure
-        if isinstance(value, Metric):
+        if self._silent:
+            return
+        call = (self.hook, name, logger, on_step, on_epoch, reduce_fx)
+        figure = self._calls.get(call)
+        if figure is None:
+            figure = self._calls[call] = self._figure(name, logger, on_step, on_epoch, reduce_fx)
+        self._fresh[id(figure)] = figure
+        weight = self._weight(figure.kind, batch_size) if figure.kind.on_epoch else 1
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(
+                    f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log a number, like its mean()"
+                )
+            if value.is_cpu:
+                figure.add(value.item(), weight, value.dtype)
+            else:
+                self._waiting.append((figure, value.detach().clone().reshape(()), weight))
+        elif isinstance(value, Metric):
             figure.metric = value
-            return
-        weight = self._weight(figure.kind, batch_size)
-        if not isinstance(value, Tensor):
-            figure.add(float(value), weight, np.float32)
-            return
-        if value.numel() != 1:
-            raise ValueError(
-                f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log a number, like its mean()"
-            )
-        if value.is_cpu:
-            figure.add(value.item(), weight, _precision(value))
         else:
-            self._waiting.append((figure, value.detach().clone().reshape(()), weight))
+            figure.add(float(value), weight, torch.float32)
 
     def log_dict(
         self,
@@ -223,7 +234,7 @@ class LogRecorder:
         on_step: bool | None,
         on_epoch: bool | None,
         reduce_fx: str | Callable[..., object],
-    ) -> tuple[str, _Figure]:
+    ) -> _Figure:
         hook = self.hook
         default = _DEFAULTS.get(hook) if hook is not None else None
         if hook is None or default is None:
@@ -236,17 +247,16 @@ class LogRecorder:
             reduction,
             logger is not False,
         )
-        figure = self._figures.get((hook, name))
-        if figure is None:
-            figure = self._figures[hook, name] = _Figure(name, _checked(name, hook, kind))
-        elif figure.kind[:2] != kind[:2] or figure.kind.recorded != kind.recorded:
+        kind = _checked(name, hook, kind)
+        figure = self._figures.setdefault((hook, name), _Figure(name, kind))
+        if figure.kind != kind:
             raise ValueError(f"self.log({name!r}, ...) was called twice in {hook} with different arguments")
-        return hook, figure
+        return figure
 
     def _weight(self, kind: _Kind, batch_size: int | None) -> int:
         if batch_size is not None:
             return batch_size
-        if not kind.on_epoch or kind.reduction != "mean" or self._batch is None:
+        if kind.reduction != "mean" or self._batch is None:
             return 1
         if self._batch_size is None:
             self._batch_size = extract_batch_size(self._batch)
@@ -259,7 +269,7 @@ class LogRecorder:
         waiting, self._waiting = self._waiting, []
         numbers = torch.stack([value.double() for _, value, _ in waiting]).tolist()
         for (figure, value, weight), number in zip(waiting, numbers, strict=True):
-            figure.add(number, weight, _precision(value))
+            figure.add(number, weight, value.dtype)
 
 
 def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
@@ -272,7 +282,3 @@ def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
             f"self.log({name!r}, reduce_fx={kind.reduction!r}): use mean, sum, min or max, or log a torchmetrics.Metric"
         )
     return kind._replace(reduction=_REDUCTIONS[kind.reduction.lower()])
-
-
-def _precision(value: Tensor) -> type[np.floating]:
-    return np.float64 if value.dtype == torch.float64 else np.float32

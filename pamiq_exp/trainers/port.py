@@ -2,7 +2,7 @@
 
 Under Fabric alone a LightningModule lacks much of what `lightning.Trainer` gives it: `lr_schedulers`,
 `toggle_optimizer`, hooks around manual steps, counters. The port adds these and hands the rest on to
-Fabric. Both classes vanish when a module is copied, so that a copy for inference is a plain module.
+Fabric. All of it vanishes when a module is copied, so that a copy for inference is a plain module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
-from pamiq_exp.trainers.gradients import ClipAlgorithm, clip_gradients
+from pamiq_exp.trainers.gradients import ClipAlgorithm, GradientSettings, clip_gradients
+from pamiq_exp.trainers.logged import LogRecorder
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
@@ -87,12 +88,11 @@ class FabricPort:
         self, module: object, optimizer: Optimizer, clip_val: float | None = None, max_norm: float | None = None
     ) -> None:
         settings = self._driver.gradients
-        if clip_val is None and max_norm is None:
-            clip, algorithm = settings.clip, settings.clip_algorithm
-        else:
-            clip, algorithm = (max_norm, "norm") if clip_val is None else (clip_val, "value")
-        if clip:
-            clip_gradients(optimizer, clip, algorithm)
+        if clip_val is not None:
+            settings = GradientSettings(clip_val if clip_val > 0 else None, "value")
+        elif max_norm is not None:
+            settings = GradientSettings(max_norm if max_norm > 0 else None, "norm")
+        clip_gradients(optimizer, settings)
 
     def log_dict(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         self._driver.logged.log_dict(metrics)
@@ -120,28 +120,17 @@ def _nothing() -> None:
     return None
 
 
-class LogPort:
-    """Stands in the place of a module's `log` or `log_dict`; silent in copies of the module."""
-
-    def __init__(self, driver: LightningDriver | None, name: str) -> None:
-        self._driver = driver
-        self._name = name
-
-    def __deepcopy__(self, memo: dict[int, object]) -> LogPort:
-        return LogPort(None, self._name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        if self._driver is not None:
-            getattr(self._driver.logged, self._name)(*args, **kwargs)
-
-
 def attach(driver: LightningDriver) -> None:
     """Give the driven module its port, its optimizers and its `log`."""
     optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
     for module in _lightning_modules(driver.module):
         vars(module).update(_fabric=driver.port, _trainer=driver.port, _fabric_optimizers=optimizers)
-    for name in ("log", "log_dict"):
-        vars(driver.module)[name] = LogPort(driver, name)
+    route_logs(driver.module, driver.logged)
+
+
+def route_logs(module: LightningModule, recorder: LogRecorder) -> None:
+    """Let `self.log` and `self.log_dict` of the module reach the recorder."""
+    vars(module).update(log=recorder.log, log_dict=recorder.log_dict)
 
 
 def detach(driver: LightningDriver) -> None:

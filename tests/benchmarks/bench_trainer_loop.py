@@ -85,8 +85,7 @@ def loop_of_trainer(width: int, user: DataUser, clip: float | None) -> Callable[
     losses = []
 
     def run() -> None:
-        for figures in trainer.round():
-            losses.append(figures["loss"])
+        losses.extend(figures["loss"] for figures in trainer.round())
 
     return run
 
