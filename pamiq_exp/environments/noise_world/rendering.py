@@ -21,8 +21,9 @@ from pamiq_exp.environments.noise_world.drawing import mix
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-UNPREDICTABLE, FLICKERS = 1, 2
-"""Bits of a tile's flags: it shows something that nothing could foretell; it changes by itself."""
+UNPREDICTABLE, FLICKERS, STRETCHED = 1, 2, 4
+"""Bits of a tile's flags: it shows something that nothing could foretell; it changes by itself; its image covers
+more than this tile."""
 
 DARKNESS = 0.03
 """Loss of brightness with each metre: what is d metres away is shown with brightness 1 / (1 + DARKNESS d)."""
@@ -33,9 +34,9 @@ class Scene(NamedTuple):
 
     Attributes:
         face: Wall face seen from a free cell in each direction, -1 where there is none, `(rows, columns, 4)`.
-        mapping: Factor and offset of both texture coordinates for each tile, `(tiles, 4)`.
-        stretched: Whether any tile has a mapping other than one image a metre.
-        flags: UNPREDICTABLE and FLICKERS bits of each tile, `(tiles,)` uint8.
+        mapping: Factor and offset of both texture coordinates for each stretched tile, `(tiles, 4)`.
+        stretched: Whether there is any stretched tile.
+        flags: UNPREDICTABLE, FLICKERS and STRETCHED bits of each tile, `(tiles,)` uint8.
         texels: Colours as 0xBBGGRR; for each image all its levels of detail, finest first.
         level_start: First texel of each level inside an image.
         level_distance: Distance beyond which a wall is drawn with the next coarser level.
@@ -247,13 +248,13 @@ def trace_walls(scene: Scene, camera: Camera, pose: Floats, columns: Columns) ->
 def stretch(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -> None:
     """Find the place in the image anew where one image covers a whole wall or floor."""
     x, y, eye, bits = pose[0], pose[1], pose[4], np.int32(scene.bits)
-    scale, mapping = float(1 << scene.bits), scene.mapping
+    mapping = scene.mapping
     for column in range(columns.tile.shape[0]):
         distance, along = columns.wall[column, 0], columns.wall[column, 1]
         dx, dy = columns.ray[column, 0], columns.ray[column, 1]
         for row in range(columns.rows[column, 0], camera.slope.size):
             tile = columns.tile[column, row]
-            if mapping[tile, 0] == scale:
+            if not scene.flags[tile] & STRETCHED:
                 continue
             if row < columns.rows[column, 1]:
                 across, down = along, eye + camera.slope[row] * distance

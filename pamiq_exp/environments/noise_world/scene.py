@@ -13,7 +13,7 @@ from pamiq_exp.environments.noise_world import drawing, materials
 from pamiq_exp.environments.noise_world.moving import sine
 from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions
 from pamiq_exp.environments.noise_world.pictures import load_folder
-from pamiq_exp.environments.noise_world.rendering import DARKNESS, FLICKERS, UNPREDICTABLE, Camera, Scene
+from pamiq_exp.environments.noise_world.rendering import DARKNESS, FLICKERS, STRETCHED, UNPREDICTABLE, Camera, Scene
 from pamiq_exp.environments.noise_world.surfaces import NoisyTiles, Surfaces
 from pamiq_exp.seeding import derive_seed
 
@@ -131,7 +131,7 @@ def build_stage(
     texels, level_start = mip_levels(np.concatenate([pool, looks]))
     stride = texels.size // (len(pool) + len(looks))
     bases = ((look + len(pool)) * stride).astype(np.int32)
-    mapping = np.tile(np.array((size, 0.0, size, 0.0), dtype=np.float64), (surfaces.tiles + 1, 1))
+    mapping = np.zeros((surfaces.tiles + 1, 4))
     flags = np.zeros(surfaces.tiles + 1, dtype=np.uint8)
     sources = [_source(group, noise, len(pool), stride, size, mapping, flags) for group in noisy]
     if noise.overlay in ("quadrant", "full"):
@@ -140,7 +140,7 @@ def build_stage(
     scene = Scene(
         face=surfaces.face,
         mapping=mapping,
-        stretched=bool((mapping[:screen, 0] != size).any()),
+        stretched=bool((flags & STRETCHED).any()),
         flags=flags,
         texels=texels,
         level_start=level_start,
@@ -201,7 +201,7 @@ def _plain_looks(
 
 def _whole_screen(screen: int, noise: NoiseOptions) -> NoisyTiles:
     one = np.array([screen], dtype=np.int32)
-    return NoisyTiles(one, one, one * 0, 1, np.array([(1.0, 0.0, 1.0, 0.0)]), 0, noise.rate_hz)
+    return NoisyTiles(one, one, one * 0, 1, np.zeros((1, 4)), False, 0, noise.rate_hz)
 
 
 def _source(
@@ -221,8 +221,10 @@ def _source(
         rule = drawing.PIXELS
     rate = 0.0 if noise.mode == "static" else group.rate_hz
     mapping[group.tiles] = group.mapping * (group.blocks or size)
+    if group.stretched:
+        flags[group.tiles] |= STRETCHED
     if rate > 0.0:
-        flags[group.tiles] = FLICKERS if rule == drawing.CYCLE else FLICKERS | UNPREDICTABLE
+        flags[group.tiles] |= FLICKERS if rule == drawing.CYCLE else FLICKERS | UNPREDICTABLE
     share = max(pool // group.parts, 1)
     first = np.minimum(group.part * share, max(pool - share, 0)).astype(np.int32)
     return NoiseSource(drawing.Source(group.tiles, group.units, first, share, rule, stride), rate)

@@ -153,7 +153,8 @@ class NoisyTiles:
         tiles: Which, `(n,)`.
         units: Tiles with the same number show the same draw, `(n,)`.
         part: Which part of the pool each draws from, `(n,)`, out of `parts`.
-        mapping: Factor and offset of both texture coordinates in images a metre, `(n, 4)`.
+        mapping: Factor and offset of both texture coordinates in images a metre, `(n, 4)`, if images are
+            `stretched` over several tiles; zeros if each tile shows one image.
         blocks: Colours per side of a panel of blocks, else 0.
         rate_hz: Changes a second.
     """
@@ -163,11 +164,9 @@ class NoisyTiles:
     part: Ints
     parts: int
     mapping: NDArray[np.float64]
+    stretched: bool
     blocks: int
     rate_hz: float
-
-
-ONE_IMAGE_A_METRE = (1.0, 0.0, 1.0, 0.0)
 
 
 def choose_noisy_tiles(surfaces: Surfaces, noise: NoiseOptions, seed: int) -> list[NoisyTiles]:
@@ -188,8 +187,9 @@ def choose_noisy_tiles(surfaces: Surfaces, noise: NoiseOptions, seed: int) -> li
     }[noise.sync]
     _, part = np.unique(surface, return_inverse=True)
     parts = int(part.max()) + 1 if noise.own_pools else 1
-    mapping = np.tile(np.array(ONE_IMAGE_A_METRE), (tiles.size, 1))
-    if noise.layout == "surface":
+    mapping = np.zeros((tiles.size, 4))
+    stretched = noise.layout == "surface"
+    if stretched:
         mapping = np.array(
             [
                 _stretch(surfaces.rectangles[index], is_wall)
@@ -197,7 +197,7 @@ def choose_noisy_tiles(surfaces: Surfaces, noise: NoiseOptions, seed: int) -> li
             ]
         )
     own_part: Ints = part.astype(np.int32) if noise.own_pools else np.zeros_like(tiles)
-    return [NoisyTiles(tiles, units, own_part, parts, mapping, 0, noise.rate_hz)]
+    return [NoisyTiles(tiles, units, own_part, parts, mapping, stretched, 0, noise.rate_hz)]
 
 
 def _first_share(units: Ints, fraction: float, seed: int) -> Ints:
@@ -262,4 +262,4 @@ def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> Noisy
     blocks = panel.blocks if panel.kind == "blocks" else 0
     zeros = np.zeros(count, dtype=np.int32)
     units = np.full(count, min(tiles), dtype=np.int32)
-    return NoisyTiles(np.array(tiles, dtype=np.int32), units, zeros, 1, mapping, blocks, rate)
+    return NoisyTiles(np.array(tiles, dtype=np.int32), units, zeros, 1, mapping, True, blocks, rate)

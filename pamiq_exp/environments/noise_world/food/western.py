@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pamiq_exp.environments.noise_world.food.painting import (
     Canvas,
     Shape,
@@ -181,13 +183,13 @@ def taco(canvas: Canvas) -> None:
     canvas.fill(back, (0.8, 0.56, 0.22), rough=0.15)
     for index in range(11):
         x = -0.65 + index * 0.13
-        y = 0.2 - (max(0.56 - x * x, 0.0) ** 0.5) * 0.98
+        y = 0.2 - math.sqrt(max(0.56 - x * x, 0.0)) * 0.98
         canvas.fill(disc(x, y, 0.14), canvas.tint(0.27, 0.7, 0.66, 0.05), rough=0.2, bulge=0.06)
         if index % 3 == 1:
             tomato(canvas, x, y + 0.05, 0.1)
     for index in range(9):
         x = -0.56 + index * 0.14
-        y = 0.26 - (max(0.52 - x * x, 0.0) ** 0.5) * 0.9
+        y = 0.26 - math.sqrt(max(0.52 - x * x, 0.0)) * 0.9
         canvas.fill(disc(x, y, 0.11), MEAT, rough=0.4, bulge=0.08)
         canvas.fill(line([(x - 0.06, y - 0.06), (x + 0.05, y + 0.02)], 0.02), EGG_YELLOW)
     front = disc(0, 0.46, 0.82) & box(0, -0.04, 1.0, 0.5, 0.0)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pamiq_exp.environments.noise_world.maps import distances_from, load_map, parse_map, preset_names, reachable_cells
+
+
+def test_the_presets_are_what_the_lineage_and_the_design_say() -> None:
+    assert preset_names() == ["corridor", "room", "rooms9"]
+    room, rooms9 = load_map("room"), load_map("rooms9")
+    assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 metres from the middle"
+    assert room.start == (15.5, 15.5, 0.0)
+    assert rooms9.room_count == 9
+    assert ((~rooms9.solid) & (rooms9.rooms < 0)).sum() == 12, "doors of one metre"
+
+
+def test_a_map_can_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.txt"
+    path.write_text("####\n#.^#\n####\n")
+    assert load_map(str(path)).start == (2.5, 1.5, 270.0)
+
+
+def test_rooms_end_at_doors_and_corridors() -> None:
+    world_map = parse_map("#########\n#.+.>#,,#\n#########", "it")
+    assert world_map.rooms[1].tolist() == [-1, 0, -1, 1, 1, -1, -1, -1, -1]
+
+
+def test_gates_are_walls_that_will_open() -> None:
+    world_map = parse_map("######\n#>=..#\n######", "it")
+    assert world_map.solid[1, 2]
+    assert world_map.gates[1, 2]
+    assert world_map.room_count == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("###\n#?#\n###", r"'\?' in row 2, column 2"),
+        ("###\n#.#\n###", "exactly one start"),
+        ("####\n#><#\n####", "exactly one start"),
+        ("###\n#>.\n###", "row 2, column 3 lies on the rim"),
+    ],
+)
+def test_wrong_maps_are_refused_with_a_place(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_map(text, "it")
+
+
+def test_distances_count_steps() -> None:
+    free = np.array([[1, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.bool_)
+    assert distances_from(free, 0, 0).tolist() == [[0, 1, 2], [-1, -1, 3], [6, 5, 4]]
+
+
+def test_a_body_reaches_what_is_its_radius_away_from_walls() -> None:
+    world_map = parse_map("#####\n#>..#\n#####", "it")
+    cells = reachable_cells(world_map.solid, (1.5, 1.5), 0.25, 0.25)
+    assert cells.shape == (12, 20)
+    assert cells.sum() == 10 * 2, "three metres by one, less a quarter of a metre on each side"
+
+
+def test_what_lies_behind_a_wall_is_not_reachable() -> None:
+    solid = parse_map("#######\n#>.#..#\n#######", "it").solid
+    cells = reachable_cells(solid, (1.5, 1.5), 0.25, 0.25)
+    assert not cells[:, 12:].any()
+
+
+def test_a_wide_body_does_not_fit_through_a_narrow_door() -> None:
+    solid = parse_map("#########\n#>..#...#\n#...+...#\n#...#...#\n#########", "it").solid
+    assert reachable_cells(solid, (1.5, 1.5), 0.25, 0.25)[:, 20:].any()
+    assert not reachable_cells(solid, (2.5, 2.5), 0.7, 0.25)[:, 20:].any()

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pamiq_exp.environments import NoiseWorld
+from tests.environments.noise_world.reference import brute_force, ray
+
+SMALL = """
+########
+#..#...#
+#..+...#
+#..#.>.#
+#..#...#
+########
+"""
+
+
+def forward(world: NoiseWorld, steps: int = 1, turn: int = 0) -> None:
+    for _ in range(steps):
+        world.affect(np.tile([1, 0, turn, 0, 0], (world.lanes, 1)))
+
+
+@settings(max_examples=15)
+@given(x=st.floats(4.3, 6.7), y=st.floats(1.3, 4.7), heading=st.floats(0.0, 360.0))
+def test_every_pixel_shows_what_a_brute_force_ray_meets(x: float, y: float, heading: float) -> None:
+    world = NoiseWorld(map=SMALL, noise={"fraction": 0}, start=[x, y, heading], image_size=12)
+    truth = world.ground_truth()
+    pose = tuple(float(value) for value in truth["pose"][0])
+    depth, tile = truth["depth"][0], truth["tile"][0]
+    columns = world.map.solid.shape[1]
+    for row in range(12):
+        for column in range(12):
+            hit = brute_force(world.map.solid, pose, ray(pose, 12, row, column, 60.0), 3.0)
+            assert depth[row, column] == pytest.approx(hit.depth, rel=1e-5)
+            cell = int(hit.point[1]) * columns + int(hit.point[0])
+            shown = int(tile[row, column])
+            if hit.kind == "wall":
+                index, level = divmod(shown - 2 * world.map.solid.size, 3)
+                assert level == int(hit.point[2])
+                assert world.surfaces.faces[index].direction % 2 == hit.axis
+            else:
+                assert shown == cell + (world.map.solid.size if hit.kind == "ceiling" else 0)
+
+
+def test_a_picture_lies_upright_and_unmirrored_on_the_wall(tmp_path) -> None:
+    from PIL import Image
+
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32, :32] = 250, 0, 0
+    pixels[:32, 32:] = 0, 250, 0
+    pixels[32:, :32] = 0, 0, 250
+    pixels[32:, 32:] = 250, 250, 0
+    Image.fromarray(pixels).save(tmp_path / "quarters.png")
+    for heading in (0, 90, 180, 270):
+        world = NoiseWorld(
+            map="###\n#>#\n###",
+            noise={"pool": 1, "layout": "surface"},
+            images={"source": "folder", "path": str(tmp_path)},
+            wall_height=2,
+            start=[1.5, 1.5, heading],
+            eye_height=1.0,
+        )
+        view = world.observe().values["image"][0].astype(int)
+        assert view[8, 8, 0] > 100 > view[8, 8, 1], "upper left is red"
+        assert view[8, 56, 1] > 100 > view[8, 56, 0], "upper right is green"
+        assert view[56, 8, 2] > 100 > view[56, 8, 0], "lower left is blue"
+        assert view[56, 56, 0] > 100 > view[56, 56, 2], "lower right is yellow"
+
+
+PROGRAM = """
+import hashlib, numpy as np
+from pamiq_exp.environments import NoiseWorld
+world = NoiseWorld(noise={"pool": 8, "fraction": 0.7}, lanes=2, seed=3, lag=0.2)
+digest = hashlib.sha256()
+for step in range(40):
+    world.affect(np.array([[1, step % 3, step // 9 % 3, 1, 0], [1, 0, 1, 0, 1]]))
+    digest.update(world.observe().values["image"].tobytes())
+print(digest.hexdigest()[:16])
+"""
+FRAMES = "29ca22d8f278ea6d"
+"""What the program prints, on every machine. It changes only when the look of the world does."""
+
+
+def test_equal_states_give_the_same_bytes_on_every_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PROGRAM, {})
+    assert capsys.readouterr().out.strip() == FRAMES
+
+
+@pytest.mark.slow
+def test_a_processor_without_any_extension_gives_the_same_bytes(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == FRAMES
+
+
+def test_observations_do_not_change_afterwards() -> None:
+    world = NoiseWorld(noise={"pool": 4})
+    first = world.observe().values["image"]
+    copy = first.copy()
+    forward(world, 3)
+    second = world.observe().values["image"]
+    assert np.array_equal(first, copy)
+    assert not np.array_equal(first, second)
+
+
+def test_observing_changes_nothing() -> None:
+    world = NoiseWorld(noise={"pool": 4})
+    assert np.array_equal(world.observe().values["image"], world.observe().values["image"])
+
+
+def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
+    world = NoiseWorld(noise={"fraction": 0}, lanes=8, start="random", body_radius=0.25)
+    generator = np.random.default_rng(0)
+    nearest = math.inf
+    for _ in range(60):
+        world.affect(np.stack([generator.choice(3, 8, p=(0.2, 0.7, 0.1)), *generator.integers(0, 2, (4, 8))], axis=1))
+        truth = world.ground_truth()
+        wall = truth["tile"] >= 2 * world.surfaces.cells
+        if wall.any():
+            nearest = min(nearest, float(truth["depth"][wall].min()))
+    # The view axis may point along a wall: a ray at the edge of the view is longer than its depth.
+    assert nearest >= 0.25 * math.cos(math.radians(30)) - 1e-9
+
+
+@pytest.mark.parametrize("size", [40, 64, 84, 144])
+def test_pictures_come_in_the_size_asked_for(size: int) -> None:
+    world = NoiseWorld(noise={"pool": 2}, image_size=size, lanes=2)
+    observation = world.observe()
+    assert observation.values["image"].shape == (2, size, size, 3)
+    assert world.observation_space["image"].contains(observation.values["image"][0])
+
+
+def test_jumping_looks_down_on_the_floor() -> None:
+    world = NoiseWorld(noise={"fraction": 0})
+    floor = float(world.ground_truth()["depth"][0, -1, 32])
+    world.affect(np.array([[0, 0, 0, 1, 0]]))
+    truth = world.ground_truth()
+    assert truth["depth"][0, -1, 32] / floor == pytest.approx(truth["pose"][0, 3] / 1.32, rel=1e-5)
+
+
+def test_a_floor_of_many_rooms_is_darker_far_away() -> None:
+    world = NoiseWorld(map="room", noise={"fraction": 0}, materials="plain", open_sky=True, wall_height=6)
+    view = world.observe().values["image"][0].astype(int).sum(axis=-1)
+    column = view[:, 32]
+    floor = world.ground_truth()["tile"][0, :, 32] < world.surfaces.cells
+    assert (np.diff(column[floor]) >= 0).all()
+
+
+def test_the_truth_of_a_past_moment_is_refused() -> None:
+    world = NoiseWorld(noise={"pool": 2})
+    truth = world.ground_truth()
+    pose = truth["pose"].copy()
+    forward(world)
+    assert np.array_equal(truth["pose"], pose), "what was looked up in time stays"
+    with pytest.raises(RuntimeError, match="moved on"):
+        truth["depth"]
+
+
+def test_nothing_of_the_truth_is_in_an_observation() -> None:
+    world = NoiseWorld(noise={"pool": 2}, lanes=2)
+    assert set(world.observe().values) == set(world.observation_space.spaces) == {"image"}
+    assert not set(world.ground_truth()) & set(world.observation_space.spaces)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.environments import NoiseWorld
+from pamiq_exp.spaces import describe_spaces
+
+GATED = "############\n#>....=....#\n#....#=....#\n#....######\n############"
+VARIANTS: list[dict[str, object]] = [
+    {},
+    {"noise": {"control": "gaze", "pool": 20}},
+    {"noise": {"control": "remote", "pool": 20}},
+    {"sticky": 0.4, "lag": 0.3, "noise": {"mode": "pixel", "overlay": "quadrant"}},
+    {"map": GATED, "gates_open_at": 0.7, "noise": {"pool": 3}},
+]
+
+
+def wander(world: NoiseWorld, steps: int, seed: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    seen = []
+    for _ in range(steps):
+        seen.append(world.observe().values["image"])
+        world.affect(generator.integers(0, world.action_space.nvec, (world.lanes, len(world.action_space.nvec))))
+    return seen
+
+
+@pytest.mark.parametrize("keys", VARIANTS, ids=lambda keys: ",".join(keys) or "default")
+def test_a_restored_world_goes_on_bit_for_bit(keys: dict[str, object]) -> None:
+    world = NoiseWorld(**keys, lanes=2, image_size=24, seed=7)  # type: ignore[arg-type]
+    wander(world, 9, seed=0)
+    saved = collect_state(world)
+    expected = wander(world, 6, seed=1)
+    other = NoiseWorld(**keys, lanes=2, image_size=24, seed=7)  # type: ignore[arg-type]
+    assert restore_state(other, saved) == ([], [])
+    assert all(np.array_equal(a, b) for a, b in zip(expected, wander(other, 6, seed=1), strict=True))
+
+
+def test_the_world_moves_on_only_when_acted_upon() -> None:
+    world = NoiseWorld(noise={"pool": 9})
+    world.setup()
+    for _ in range(3):
+        world.observe()
+        dict(world.ground_truth())
+    assert int(world.ground_truth()["step"]) == 0
+    assert np.array_equal(world.observe().values["image"], NoiseWorld(noise={"pool": 9}).observe().values["image"])
+
+
+def test_the_world_never_ends_and_never_pays() -> None:
+    observation = NoiseWorld(noise={"pool": 2}, lanes=3).observe()
+    assert not observation.ended.any()
+    assert not observation.reward.any()
+
+
+def test_gates_open_in_time() -> None:
+    world = NoiseWorld(map=GATED, gates_open_at=0.7, noise={"fraction": 0})
+    walk = np.array([[1, 0, 0, 0, 0]])
+    for _ in range(7):
+        world.affect(walk)
+    behind = world.ground_truth()["depth"][0, 40, 32]
+    for _ in range(40):
+        world.affect(walk)
+    assert world.ground_truth()["pose"][0, 0] > 7, "it walked through the gate"
+    closed = NoiseWorld(map=GATED, noise={"fraction": 0})
+    for _ in range(40):
+        closed.affect(walk)
+    assert closed.ground_truth()["pose"][0, 0] < 6
+    assert behind > 4, "and could look through it"
+    assert world.reachable.sum() > closed.reachable.sum()
+
+
+def test_spaces_are_described_for_configs() -> None:
+    world = NoiseWorld(noise={"pool": 2}, lanes=3, image_size=40)
+    spaces = describe_spaces(world.observation_space, world.action_space, world.lanes)
+    assert spaces["observation"]["image"]["shape"] == [40, 40, 3]
+    assert spaces["action"]["nvec"] == [3, 3, 3, 2, 2]
+    assert spaces["lanes"] == 3
+
+
+def test_lanes_live_apart() -> None:
+    world = NoiseWorld(noise={"fraction": 0}, lanes=2)
+    world.affect(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]))
+    pose = world.ground_truth()["pose"]
+    assert pose[0, 0] > pose[1, 0]
+    assert pose[1, 2] > pose[0, 2]
