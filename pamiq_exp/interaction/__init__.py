@@ -3,7 +3,7 @@
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Array, Environment, Observation, continual
 from pamiq_exp.interaction.held_out import record_random_transitions
-from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction
+from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction, NonFiniteActionError
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
 from pamiq_exp.interaction.random_actions import RandomActions
@@ -17,6 +17,7 @@ __all__ = [
     "FixedIntervalInteraction",
     "InferencePort",
     "Interaction",
+    "NonFiniteActionError",
     "Observation",
     "RandomActions",
     "StepObserver",

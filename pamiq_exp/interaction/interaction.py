@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
-from pamiq_exp.interaction.environment import Environment
+from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.observer import StepObserver, Turn
+
+
+class NonFiniteActionError(ArithmeticError):
+    """An agent gave an action with NaN or infinity in it; the message says which agent."""
 
 
 class Interaction(Component):
@@ -24,6 +30,9 @@ class Interaction(Component):
     interval: float | None = None
     """Seconds of world time from one turn to the next; None means unpaced."""
 
+    skip_nonfinite: bool = False
+    """Whether a continuous action that is NaN or infinite is replaced by zeros instead of being an error."""
+
     def __init__(
         self,
         agent: Agent[Any, Any],
@@ -33,6 +42,8 @@ class Interaction(Component):
         self.agent = agent
         self.environment = environment
         self.observers: dict[str, StepObserver] = dict(observers or {})
+        self.skipped_actions = 0
+        """Actions that were replaced because they were not finite."""
 
     @property
     def lanes(self) -> int:
@@ -43,11 +54,22 @@ class Interaction(Component):
         """Take one turn. Observers see the world as the agent saw it, before the action changes it."""
         observation = self.environment.observe()
         action = self.agent.step(observation)
+        if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
+            action = self._replace(action)
         if self.observers:
             turn = Turn(observation, action, self.agent, self.environment)
             for observer in self.observers.values():
                 observer.on_step(turn)
         self.environment.affect(action)
+
+    def _replace(self, action: Array) -> Array:
+        if not self.skip_nonfinite:
+            raise NonFiniteActionError(
+                f"{type(self.agent).__name__} gave an action that is not finite: {action.tolist()}. "
+                "Look at the losses before it in metrics.jsonl; launcher.on_nonfinite=skip acts with zeros instead"
+            )
+        self.skipped_actions += 1
+        return np.zeros_like(action)
 
 
 class FixedIntervalInteraction(Interaction):

@@ -192,7 +192,9 @@ class Engine:
         publication = groups["publication"]
         self.publisher.restore(publication["version"], publication["published"])
         self.published_training_steps = publication["training_steps"]
-        self.pending_round = publication["pending"]
+        pending = publication["pending"]
+        fits = pending is not None and set(pending["names"]) <= self.trainers.keys()
+        self.pending_round = pending if fits else None
         _restore_global_generators(groups["generators"])
         return differences
 

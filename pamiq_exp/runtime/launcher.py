@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import signal
 import sys
@@ -122,6 +123,7 @@ class _Run:
         self.writer = None
         if folder is not None:
             self.writer = RecordWriter({"jsonl": JsonlTracker()} | dict(trackers), folder.path)
+        interaction.skip_nonfinite = config.on_nonfinite == "skip"
         records = RecordStream(self.writer, self.clock, publisher)
         interaction.agent.attach(publisher.ports(), {name: user.collector for name, user in users.items()})
         context = TrainingContext(models, users, fabric, config.on_nonfinite)
@@ -225,6 +227,7 @@ class _Run:
             "training_steps": engine.training_steps,
             "deadline_misses": engine.deadline_misses,
             "dropped": engine.dropped,
+            "skipped_actions": engine.interaction.skipped_actions,
             "model_version": engine.publisher.version,
             "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
             "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
@@ -312,7 +315,8 @@ def _signals(control: RunControl) -> Iterator[None]:
         if control.stopping and number == signal.SIGINT:
             raise KeyboardInterrupt("interrupted twice")
         name = signal.Signals(number).name
-        logger.warning("%s: the run saves and stops; press Ctrl-C again to stop at once", name)
+        # Neither print nor the logger: the handler may have interrupted either of them.
+        os.write(2, f"\n{name}: the run saves and stops; press Ctrl-C again to stop at once\n".encode())
         control.stop_from_signal(name)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

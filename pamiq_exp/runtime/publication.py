@@ -150,8 +150,9 @@ class Publisher:
         """Go on as `version`, before the first step: with `published` parameters, or the trained ones."""
         self.publish(self._twins)
         self._current = Snapshot(version, self._current.modules)
-        for name, state in (published or {}).items():
-            self._current.modules[name].load_state_dict(state)
+        for name, module in self._current.modules.items():
+            if published is not None and name in published:
+                module.load_state_dict(published[name])
 
     def _await_idle_replicas(self) -> None:
         """The idle replicas belong to earlier snapshots than the current one: wait until none is pinned."""

@@ -1,0 +1,217 @@
+"""Whatever breaks is told, and what was good before stays good."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from pamiq_exp.interaction import Interaction, NonFiniteActionError, Observation
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch, list_checkpoints
+from pamiq_exp.runtime.checkpoints import read_checkpoint
+from tests.runtime.parts import CollectingAgent, LinearModel, NoisyWorld, SmallTrainer, launch_small
+
+MODES = ["lockstep", "pipelined", "realtime"]
+
+
+class BoomError(Exception):
+    pass
+
+
+def after(calls: int) -> Callable[[], None]:
+    """A function that raises from the given call on."""
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        if count >= calls:
+            raise BoomError("boom")
+
+    return tick
+
+
+class BreakingAgent(CollectingAgent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tick = after(60)
+
+    def step(self, observation: Observation) -> np.ndarray:
+        self.tick()
+        return super().step(observation)
+
+
+class BreakingModel(LinearModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches += self.training
+        if self.batches > 7:
+            raise BoomError("boom")
+        return super().forward(x)
+
+
+class UnsavableWorld(NoisyWorld):
+    """Its state holds an object from step 50 on, which no checkpoint takes."""
+
+    def state(self) -> dict[str, Any]:
+        return {"step_number": self.step_number, "camera": object() if self.step_number >= 50 else None}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("parts", "error"),
+    [
+        ({"agent": BreakingAgent}, BoomError),
+        ({"model": BreakingModel}, BoomError),
+        ({"world": UnsavableWorld}, TypeError),
+    ],
+    ids=["agent", "model", "checkpoint writer"],
+)
+def test_the_last_good_checkpoint_stays_the_newest(
+    tmp_path: Path, mode: Any, parts: dict[str, Any], error: type[Exception]
+) -> None:
+    config = LaunchConfig(mode=mode, max_steps=100_000, checkpoint=CheckpointConfig(every_steps=20))
+    with pytest.raises(error) as caught:
+        launch_small(config, folder=tmp_path, interval=0.002, **{name: part() for name, part in parts.items()})
+    assert any(note.startswith("(raised in the") for note in caught.value.__notes__)
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
+    for checkpoint in list_checkpoints(tmp_path / "checkpoints"):
+        assert read_checkpoint(checkpoint)["runtime"]["steps"] < 100
+    assert (tmp_path / "metrics.jsonl").read_text().endswith("\n")
+
+
+TWICE = """
+import sys, threading
+from pathlib import Path
+from pamiq_exp.runtime import LaunchConfig
+from tests.runtime.parts import NoisyWorld, launch_small
+never = threading.Event()
+def hang(step):
+    if step == 30:
+        print("hanging", flush=True)
+        never.wait()
+launch_small(LaunchConfig(mode=sys.argv[2]), world=NoisyWorld(hook=hang), folder=Path(sys.argv[1]), interval=0.005)
+"""
+
+
+@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+def test_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path, mode: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWICE, str(tmp_path), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "hanging\n"
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    assert list((tmp_path / "checkpoints").glob("step_*")) == []
+
+
+def test_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) -> None:
+    logged = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "no sign of life" in record.getMessage():
+                logged.set()
+
+    def hang_until_logged(step: int) -> None:
+        if step == 5:
+            assert logged.wait(30.0), "the watchdog never spoke"
+
+    listener = Listener()
+    logging.getLogger("pamiq_exp").addHandler(listener)
+    try:
+        config = LaunchConfig(max_steps=10, watchdog_seconds=0.2)
+        launch_small(config, world=NoisyWorld(hook=hang_until_logged), interval=0.001)
+    finally:
+        logging.getLogger("pamiq_exp").removeHandler(listener)
+    assert "the inference thread has given no sign of life" in caplog.text
+    assert "hang_until_logged" in caplog.text
+
+
+class ContinuousWorld(NoisyWorld):
+    action_space = gymnasium.spaces.Box(-1, 1, (2,))
+
+    def affect(self, action: np.ndarray) -> None:
+        self.taken = [*getattr(self, "taken", []), action]
+
+
+class DividingAgent(CollectingAgent):
+    def step(self, observation: Observation) -> np.ndarray:
+        self.calls = getattr(self, "calls", 0) + 1
+        return np.full((1, 2), math.nan if self.calls == 4 else 0.5, dtype=np.float32)
+
+
+def test_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced_by_zeros() -> None:
+    world = ContinuousWorld()
+    with pytest.raises(NonFiniteActionError, match="DividingAgent gave an action that is not finite"):
+        launch(Interaction(DividingAgent(), world), config=LaunchConfig(mode="lockstep", max_steps=10))
+    assert len(world.taken) == 3
+    world = ContinuousWorld()
+    config = LaunchConfig(mode="lockstep", max_steps=10, on_nonfinite="skip")
+    summary = launch(Interaction(DividingAgent(), world), config=config)
+    assert summary["skipped_actions"] == 1
+    assert [float(action[0, 0]) for action in world.taken] == [0.5] * 3 + [0.0] + [0.5] * 6
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_renamed_buffer_and_model_are_listed_and_refused(tmp_path: Path, mode: Any) -> None:
+    from pamiq_exp.buffers import RingBuffer
+    from pamiq_exp.runtime import CheckpointError
+    from tests.runtime.parts import FIELDS, linear_model
+
+    config = LaunchConfig(mode=mode, max_steps=50)
+    launch_small(config, folder=tmp_path, interval=0.001)
+    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
+
+    class RenamedTrainer(SmallTrainer):
+        def attach(self, context: Any) -> None:
+            super().attach(
+                type(context)(
+                    {"linear": context.models["predictor"]}, {"experience": context.users["memory"]}, context.fabric
+                )
+            )
+            self.trains = ("predictor",)
+
+    def resume(partial: bool) -> Any:
+        return launch(
+            Interaction(CollectingAgent(model="predictor", buffer="memory"), NoisyWorld()),
+            {"predictor": linear_model()},
+            {"memory": RingBuffer(64, 1, FIELDS)},
+            {"linear": RenamedTrainer()},
+            LaunchConfig(mode=mode, max_steps=60),
+            resume_from=checkpoint,
+            resume_partial=partial,
+        )
+
+    with pytest.raises(CheckpointError) as refused:
+        resume(partial=False)
+    for words in (
+        "model linear is only in the checkpoint",
+        "model predictor is not in the checkpoint",
+        "buffers.experience",
+        "buffers.memory",
+    ):
+        assert words in str(refused.value)
+    assert resume(partial=True)["steps"] == 60
