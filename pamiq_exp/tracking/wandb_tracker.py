@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE_SECONDS = 3.0
 _INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run gives up on it
 
 Mode = Literal["auto", "online", "offline", "disabled"]
@@ -28,9 +30,10 @@ _MODES = ("auto", "online", "offline", "disabled")
 class WandbTracker(Tracker):
     """Sends records and media to W&B, or keeps them in `wandb/` of the run folder for a later `wandb sync`.
 
-    The run is opened at the first record, on the tracker's own thread: a slow, unreachable or dying W&B
-    delays nothing and harms nobody. It is an object of its own (never `wandb.run`), so that several runs of
-    one process keep apart. A run that goes on from a checkpoint goes on with the same W&B run.
+    All talk with W&B is on threads of its own: a slow, unreachable or dying W&B delays nothing (but for a
+    few seconds before the first step) and harms nobody. The W&B run is an object of its own (never
+    `wandb.run`), so that several runs of one process keep apart. A run that goes on from a checkpoint goes
+    on with the same W&B run.
 
     Nothing is sent but records, media, config and tags: no code, no console output, no machine statistics.
     Where W&B lies and whose account is used comes from the user's own W&B settings, never from here.
@@ -61,17 +64,21 @@ class WandbTracker(Tracker):
         self.upload_media = upload_media
         self.tags = tuple(tags)
         self.finish_seconds = finish_seconds
-        self._info: RunInfo | None = None
+        self._opening: threading.Thread | None = None
         self._run: wandb.Run | None = None
         self._failed: BaseException | None = None
         self._given_up = False
 
     def start(self, run: RunInfo) -> None:
-        self._info = run
-        if self.mode != "disabled":
-            # Here and not on the tracker's thread: importing holds the interpreter for most of a second, and
-            # the world is not turning yet.
-            import wandb  # noqa: F401
+        if self.mode == "disabled":
+            return
+        import wandb  # noqa: F401 - in this thread: two that import it at once get in each other's way
+
+        # Opening a run keeps the interpreter busy for half a second, so the world starts after it; but not if W&B
+        # keeps us waiting.
+        self._opening = threading.Thread(target=self._try_to_open, args=(run,), name="tracking-wandb-open", daemon=True)
+        self._opening.start()
+        self._opening.join(_PATIENCE_SECONDS)
 
     def write(self, record: Record) -> None:
         if run := self._open():
@@ -102,24 +109,24 @@ class WandbTracker(Tracker):
         self._given_up = True  # a hanging call that fails late must not end the service of the next run
         _end_service(only_if_dead=False)
 
+    def _try_to_open(self, info: RunInfo) -> None:
+        try:
+            self._run = _open_run(self, info)
+        except BaseException as error:
+            self._failed = error
+
     def _open(self) -> wandb.Run | None:
+        """Return the open run, or None if W&B is disabled. Raises if it could not be opened."""
+        if self._opening is not None:
+            self._opening.join()
         if self._failed is not None:
-            raise ConnectionError("W&B could not be started") from self._failed
-        if self._run is None and self.mode != "disabled":
-            if self._info is None:
-                raise RuntimeError("the W&B tracker was not started")
-            try:
-                self._run = _open_run(self, self._info)
-            except BaseException as error:
-                self._failed = error
-                raise
+            raise ConnectionError(f"W&B could not be started: {self._failed}") from self._failed
         return self._run
 
 
 def _open_run(tracker: WandbTracker, info: RunInfo) -> wandb.Run | None:
     mode = resolve_mode(tracker.mode)
     if mode == "disabled":
-        tracker.mode = "disabled"
         return None
     if mode == "online":
         try:
@@ -167,6 +174,10 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
         config={**info.config},
         settings=settings,
     )
+    with contextlib.suppress(AttributeError):
+        # The client reports what is imported while a run is open, from within that import: with a service that
+        # has died, `import torch` would fail.
+        run._unregister_telemetry_import_hooks(run_id)
     run.define_metric("*", step_metric="environment_step")
     return run
 
