@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import tell
-from pamiq_exp.config import AllowList, ConfigError, Experiment, build_experiment, derived_seeds
+from pamiq_exp.config import AllowList, ConfigError, Experiment, build_experiment, derived_seeds, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +145,12 @@ def _mark_failed(folder: Any, error: BaseException) -> None:
     """Set the state of a run that ended before the launcher could."""
     with suppress(OSError):
         if folder.read_manifest().get("state") in (None, "running"):
-            folder.finish("failed", str(error) or type(error).__name__)
+            folder.finish("failed", words_of(error) or type(error).__name__)
 
 
 def _tell_crash(error: BaseException, folder: Path) -> None:
     notes = " ".join(getattr(error, "__notes__", []))
-    lines = [f"the run failed: {type(error).__name__}: {error} {notes}".rstrip()]
+    lines = [f"the run failed: {type(error).__name__}: {words_of(error)} {notes}".rstrip()]
     lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
     print("\n".join(lines), file=sys.stderr)
 

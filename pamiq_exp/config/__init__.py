@@ -6,7 +6,7 @@ from pamiq_exp.config.check import check_names, check_parts
 from pamiq_exp.config.compose import Source, compose_config, config_folder, override_values, read_config, variants
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.guard import check_hydra
-from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "read_config",
     "register_resolvers",
     "variants",
+    "words_of",
 ]

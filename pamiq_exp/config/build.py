@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.config.allow_list import AllowList
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.problems import ConfigError, Problem, words_of
 from pamiq_exp.config.targets import argument_problems, find_target, name_problem
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
@@ -121,6 +121,6 @@ class Builder:
 
 def _told(error: Exception, node: Mapping[str, object], key: str) -> Problem:
     """Turn what a constructor raised into a problem; the words of a plain ValueError are meant for users."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = words_of(error)
     kind = "" if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: "
     return Problem(key, f"{kind}{text}", f"(while building {node['_target_']})")

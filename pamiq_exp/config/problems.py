@@ -36,6 +36,11 @@ class ConfigError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an exception says; KeyError would put its sentence into quotes."""
+    return str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+
+
 def nearest(name: str, known: Iterable[str], *, listing: str = "known") -> str:
     """Return a remedy for a wrong name: the names most like it, and all names there are, if they are few.
 

@@ -59,6 +59,38 @@ def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_wor
     assert list(tmp_path.rglob("*.yaml")) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["agent=random", "encoder=image_vae"], "this config has no place for 'encoder'"),
+        (["environment=gymnasium", "world=clean"], "this config has no place for 'world'"),
+        (["world=fod"], "did you mean food?"),
+        (["policy=ppo_laten"], "did you mean ppo_latent?"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_told(command: Command, words: list[str], expected: str) -> None:
+    outcome = command("experiment=curiosity_noise_world", *words)
+    assert outcome.status == 2
+    assert expected in outcome.err
+
+
+def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    words = ["environment.images.source=folder", "environment.images.path=pictures", "tracking=jsonl_only"]
+    outcome = command("experiment=curiosity_noise_world", *words)
+    assert outcome.status == 2
+    assert "no readable picture in" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(command: Command) -> None:
+    words = ["trainers.dynamics.model=dynamic", "tracking=jsonl_only", "launcher.max_steps=10"]
+    outcome = command("experiment=curiosity_noise_world", *words)
+    assert outcome.status == 1
+    assert "there is no model 'dynamic'; there are" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
 def test_a_name_that_gymnasium_does_not_know_is_told_with_its_key(command: Command) -> None:
     outcome = command("experiment=minimum", "environment.id=CartPol-v1", "tracking=jsonl_only")
     assert outcome.status == 2
