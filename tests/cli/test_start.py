@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pamiq_exp.cli import command_names
+from tests.conftest import Outcome
 
 HEAVY = ("torch", "lightning", "lightning_fabric", "wandb", "numba", "gymnasium", "matplotlib")
 
@@ -73,6 +77,12 @@ def test_help_answers_within_a_second_and_a_half(tmp_path: Path) -> None:
         durations.append(time.perf_counter() - begin)
         assert "python -m pamiq_exp experiment=NAME" in result.stdout
     assert min(durations) < 1.5
+
+
+def test_help_tells_of_every_command(command: Callable[..., Outcome]) -> None:
+    text = command("--help").out
+    for name in command_names():
+        assert name == "run" or f"python -m pamiq_exp {name} " in text
 
 
 def test_the_public_names_are_there_when_asked_for() -> None:
