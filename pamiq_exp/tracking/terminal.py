@@ -46,6 +46,7 @@ class TerminalTracker(Tracker):
         if self._console.is_terminal and not self._console.is_jupyter:
             self._live = Live(self._progress.panel(), console=self._console, auto_refresh=False, transient=True)
             self._live.start(refresh=True)
+            self._console.show_cursor(True)  # a process that is killed could not show it again
         else:
             self._print(Text(f"{plain_text(run.experiment_name)}  seed {run.seed}  {plain_text(str(run.folder))}"))
 
