@@ -67,6 +67,8 @@ class LaunchConfig:
             the same cores: then the world goes first. Beyond about 15 a starved training thread can hold
             the interpreter lock, and with it the world, for long.
         threads: Torch threads of each thread.
+        separate_streams: On a GPU give each thread a CUDA stream of its own, the agent's with the higher
+            priority (realtime).
         overrun: After a turn that took longer than its interval: `catch_up` takes the late turns at once (at most
             ten intervals, then it skips), `skip` waits for the next regular moment. Both are counted.
         overlap_turns: Turns from the start of a training round to its publication (pipelined).
@@ -86,6 +88,7 @@ class LaunchConfig:
     switch_interval: float | None = 0.0001
     training_nice: int = 10
     threads: ThreadConfig = field(default_factory=ThreadConfig)
+    separate_streams: bool = True
     overrun: Overrun = "catch_up"
     overlap_turns: int = 8
     record_every_steps: int = 100

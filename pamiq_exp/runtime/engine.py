@@ -48,6 +48,7 @@ class Engine:
         control: RunControl,
         publisher: Publisher,
         records: RecordStream,
+        device: torch.device = torch.device("cpu"),
     ) -> None:
         self.interaction = interaction
         self.models = dict(models)
@@ -58,6 +59,7 @@ class Engine:
         self.control = control
         self.publisher = publisher
         self.records = records
+        self.device = device
         self.steps = 0
         self.turns = 0
         self.deadline_misses = 0

@@ -130,7 +130,7 @@ class _Run:
         for trainer in trainers.values():
             trainer.attach(context)
         self.engine = Engine(
-            interaction, models, users, trainers, config, self.clock, self.control, publisher, records
+            interaction, models, users, trainers, config, self.clock, self.control, publisher, records, fabric.device
         )  # fmt: skip
         self.saver = Saver(self.engine, folder.checkpoints if folder is not None else None)
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from pamiq_exp.component import State
 from pamiq_exp.runtime.checkpoints import copy_state
+from pamiq_exp.runtime.streams import StreamOrder
 
 
 def inference_part(model: LightningModule) -> nn.Module:
@@ -35,11 +36,13 @@ def inference_part(model: LightningModule) -> nn.Module:
 class Snapshot:
     """One publication: a version and the replica of each model that belongs to it."""
 
-    __slots__ = ("modules", "published_at", "version")
+    __slots__ = ("modules", "published_at", "version", "written")
 
-    def __init__(self, version: int, modules: dict[str, nn.Module]) -> None:
+    def __init__(self, version: int, modules: dict[str, nn.Module], written: torch.cuda.Event | None = None) -> None:
         self.version = version
         self.modules = modules
+        self.written = written
+        """When the copies of this publication are done on a GPU."""
         self.published_at = time.perf_counter()
 
 
@@ -88,6 +91,8 @@ class Publisher:
     """
 
     def __init__(self, models: Mapping[str, LightningModule], version: int = 0) -> None:
+        devices = {tensor.device for model in models.values() for tensor in model.parameters()}
+        self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
         self._twins = {name: _Twin(model) for name, model in models.items()}
         self._current = Snapshot(version, {name: twin.replicas[0] for name, twin in self._twins.items()})
         self._pinned: Snapshot | None = None
@@ -121,10 +126,14 @@ class Publisher:
             # A publication between the two lines above may have let the next one look at the pin too
             # early; if the snapshot is still current now, the pin was in time.
             if self._current is snapshot:
-                return
+                break
+        if self._order is not None:
+            self._order.before_read(snapshot.written)
 
     def end_step(self) -> None:
         """Let the pinned snapshot go. Never waits."""
+        if self._order is not None:
+            self._order.after_read()
         self._pinned = None
         if self._wanted:
             self._released.set()
@@ -136,10 +145,13 @@ class Publisher:
         the last publication is still under way.
         """
         self._await_idle_replicas()
+        if self._order is not None:
+            self._order.before_write()
         with torch.no_grad():
             changed = {name: self._twins[name].copy_to_idle() for name in names}
+        written = self._order.written() if self._order is not None else None
         previous = self._current
-        self._current = Snapshot(previous.version + 1, previous.modules | changed)
+        self._current = Snapshot(previous.version + 1, previous.modules | changed, written)
         return self._current.version
 
     def state(self) -> State:
@@ -149,7 +161,7 @@ class Publisher:
     def restore(self, version: int, published: State | None = None) -> None:
         """Go on as `version`, before the first step: with `published` parameters, or the trained ones."""
         self.publish(self._twins)
-        self._current = Snapshot(version, self._current.modules)
+        self._current = Snapshot(version, self._current.modules, self._current.written)
         for name, module in self._current.modules.items():
             if published is not None and name in published:
                 module.load_state_dict(published[name])

@@ -14,6 +14,7 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.pacing import Pacer
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.streams import own_stream
 from pamiq_exp.runtime.watchdog import Watchdog, stacks
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ class InferenceLoop:
     def run(self) -> None:
         """Body of the inference thread."""
         self.worker.begin()
-        torch.set_num_threads(self._engine.config.threads.inference)
+        engine = self._engine
+        torch.set_num_threads(engine.config.threads.inference)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), own_stream(engine.device, first=True, separate=engine.config.separate_streams):
                 self._take_turns()
         except BaseException as error:
             self._control.fail("inference", error)
@@ -83,12 +85,14 @@ class TrainingLoop:
     def run(self) -> None:
         """Body of the training thread."""
         self.worker.begin()
-        torch.set_num_threads(self._engine.config.threads.training)
-        _be_nice(self._engine.config.training_nice)
+        engine = self._engine
+        torch.set_num_threads(engine.config.threads.training)
+        _be_nice(engine.config.training_nice)
         try:
-            while self.worker.safe_point():
-                if not self._train_all():
-                    self._await_data()
+            with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
+                while self.worker.safe_point():
+                    if not self._train_all():
+                        self._await_data()
         except BaseException as error:
             self._control.fail("training", error)
         finally:

@@ -177,6 +177,38 @@ def pacing_rows(seconds: float) -> Iterator[Row]:
         yield Row(f"achieved / asked rate at {rate:.0f} Hz", achieved, aim, detail=detail)
 
 
+class EveryTurnsTrainer(ContinuousTrainer):
+    """A round of ten batches for every `turns` turns: as learning agents do."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__(batch_size=32)
+        self._turns, self._asked = turns, 0
+
+    def ready(self) -> bool:
+        self._asked += 1
+        return self._asked % self._turns == 0
+
+
+def pipelined_rows(steps: int, repeats: int) -> Iterator[Row]:
+    """What overlapping turns and training gains, with a round that costs about as much as the turns between."""
+    rates: dict[str, list[float]] = {"lockstep": [], "pipelined": []}
+    for _ in range(repeats):
+        for mode, found in rates.items():
+            # Pipelined asks only when no round is under way: 100 turns of overlap, then at once the next round.
+            trainer = EveryTurnsTrainer(100 if mode == "lockstep" else 1)
+            config = LaunchConfig(mode=mode, max_steps=steps, overlap_turns=100)  # type: ignore[arg-type]
+            interaction = Interaction(PixelAgent(), PixelWorld())
+            summary = launch(interaction, {"network": PixelModel()}, {}, {"network": trainer}, config)
+            found.append(float(summary["steps_per_second"]))
+            if abs(trainer.batches - 10 * steps // 100) > 10:
+                raise RuntimeError(f"{mode} trained {trainer.batches} batches: the two modes did not do the same work")
+    ratio = statistics.median(p / q for p, q in zip(rates["pipelined"], rates["lockstep"], strict=True))
+    detail = ", ".join(f"{mode} {statistics.median(found):.0f} steps/s" for mode, found in rates.items())
+    yield Row(
+        "steps per second, pipelined / lockstep, a round of ten batches each 100 turns", ratio, ">= 1", detail=detail
+    )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,6 +220,7 @@ def main() -> None:
         *pacing_rows(3 * options.seconds),
         *latency_rows(options.seconds, options.repeats),
         *throughput_rows(options.seconds, options.repeats),
+        *pipelined_rows(5000, options.repeats),
     ]
     print(markdown(rows))
 
