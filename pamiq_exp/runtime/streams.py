@@ -21,7 +21,7 @@ class StreamOrder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._last_read = torch.cuda.Event()
+        self._last_read = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._awaited: torch.cuda.Event | None = None
 
     def before_write(self) -> None:
@@ -30,7 +30,7 @@ class StreamOrder:
 
     def written(self) -> torch.cuda.Event:
         """Return an event that happens when the copies queued so far are done."""
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
 
