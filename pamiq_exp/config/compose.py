@@ -105,9 +105,12 @@ def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
     if missing:
         raise ConfigError([_unknown_key(config, each.key_or_group, set()) for each in missing])
     for each in parsed:
-        if each.is_sweep_override() or each.is_delete():
-            raise ConfigError(Problem(each.key_or_group, "only single values can be set here"))
-        OmegaConf.update(config, each.key_or_group, each.value(), force_add=True)
+        key, value = each.key_or_group, None if each.is_sweep_override() else each.value()
+        takes_apart = OmegaConf.is_dict(OmegaConf.select(config, key)) and not isinstance(value, dict)
+        if each.is_sweep_override() or each.is_delete() or takes_apart:
+            message = "only single values can be set here: groups were chosen when the run began"
+            raise ConfigError(Problem(key, message, f"set a key below it: {key}.NAME=..." if takes_apart else ""))
+        OmegaConf.update(config, key, value, force_add=True)
 
 
 def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:

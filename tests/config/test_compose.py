@@ -101,6 +101,9 @@ def test_values_of_a_kept_config_can_be_set(tmp_path: Path) -> None:
     assert config == {"launcher": {"max_steps": 20, "max_seconds": 3}, "seed": 1}
     with pytest.raises(ConfigError, match="did you mean max_steps"):
         override_values(config, ["launcher.max_step=20"])
+    for words in ("launcher=lockstep", "~seed", "seed=1,2"):
+        with pytest.raises(ConfigError, match="only single values"):
+            override_values(config, [words])
 
 
 def test_no_config_no_reading(tmp_path: Path) -> None:
