@@ -236,6 +236,8 @@ class Engine:
             "time/step_milliseconds_p99": 1e3 * self.durations.quantile(0.99),
             "time/deadline_misses": self.deadline_misses,
             "time/dropped": self.dropped,
+            "time/queue_depth": self.records.waiting,
+            "time/failed_writes": self.records.failed,
             "time/model_age_seconds": self.publisher.age,
         }
 

@@ -37,6 +37,11 @@ class RecordStream:
         """Records that are still to be written."""
         return self._writer.queue_depth if self._writer is not None else 0
 
+    @property
+    def failed(self) -> int:
+        """What trackers could not write."""
+        return self._writer.failed_writes if self._writer is not None else 0
+
     def emit(self, source: str, figures: Mapping[str, float], training_step: int) -> None:
         """Write one record: `figures` are named `<source>/<name>` in it. Nothing to say, no record."""
         if not figures:
