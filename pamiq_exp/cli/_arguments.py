@@ -89,4 +89,11 @@ def find_trusted_packages(allow: AllowList) -> None:
 
 def tell(error: ConfigError, *, heading: str = "this config cannot be run") -> None:
     """Print the problems of a config."""
-    print(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()), file=sys.stderr)
+    say(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
+
+
+def say(text: str) -> None:
+    """Print to the terminal what went wrong, without the secrets of the environment."""
+    from pamiq_exp.tracking import mask_text
+
+    print(mask_text(text), file=sys.stderr)

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.cli._arguments import tell
+from pamiq_exp.cli._arguments import say, tell
 from pamiq_exp.config import AllowList, ConfigError, Experiment, build_experiment, derived_seeds, words_of
+
+if TYPE_CHECKING:
+    from pamiq_exp.tracking import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +66,16 @@ def run_job(job: Job) -> int:
         return 2
     except KeyboardInterrupt as error:
         _mark_failed(folder, error)
-        print("\ninterrupted before the run began", file=sys.stderr)
-        return 130
-    except Exception as error:
+        print("\ninterrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (Exception, SystemExit) as error:
         _keep_traceback(folder, error)
         _mark_failed(folder, error)
         _tell_crash(error, folder.path)
         return 1
 
 
-def _launch(job: Job, folder: Any) -> int:
+def _launch(job: Job, folder: RunFolder) -> int:
     from pamiq_exp.cli._console_socket import serve
     from pamiq_exp.runtime import launch
     from pamiq_exp.tracking import RunInfo, mask_secrets
@@ -134,14 +137,14 @@ def _unresolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items() if key != "hydra"} if isinstance(tree, dict) else {}
 
 
-def _keep_traceback(folder: Any, error: BaseException) -> None:
+def _keep_traceback(folder: RunFolder, error: BaseException) -> None:
     with suppress(OSError), folder.logging():
         logger.error("the run failed", exc_info=error)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
 
 
-def _mark_failed(folder: Any, error: BaseException) -> None:
+def _mark_failed(folder: RunFolder, error: BaseException) -> None:
     """Set the state of a run that ended before the launcher could."""
     with suppress(OSError):
         if folder.read_manifest().get("state") in (None, "running"):
@@ -152,7 +155,7 @@ def _tell_crash(error: BaseException, folder: Path) -> None:
     notes = " ".join(getattr(error, "__notes__", []))
     lines = [f"the run failed: {type(error).__name__}: {words_of(error)} {notes}".rstrip()]
     lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
-    print("\n".join(lines), file=sys.stderr)
+    say("\n".join(lines))
 
 
 def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Path) -> None:

@@ -15,6 +15,9 @@ from pamiq_exp.cli._arguments import Request, read_request, tell
 from pamiq_exp.cli._preflight import compose_safely, preflight
 from pamiq_exp.config import ConfigError, config_folder, register_resolvers
 
+STOPPED_BY_SIGNAL = 128
+"""Exit statuses from here on mean that somebody stopped the program: the rest of a sweep is not run."""
+
 
 def main(words: Sequence[str]) -> int:
     """Check the request and hand it to Hydra. Returns the exit status, the worst one of a sweep."""
@@ -43,7 +46,8 @@ def _hand_to_hydra(request: Request) -> int:
     statuses: list[int] = []
 
     def job(config: DictConfig) -> None:
-        statuses.append(_run(config, request))
+        if max(statuses, default=0) < STOPPED_BY_SIGNAL:
+            statuses.append(_run(config, request))
 
     sys.argv = ["pamiq_exp", *request.arguments]
     try:

@@ -25,6 +25,7 @@ interaction:
     lanes: ${spaces.lanes}
     seed: ${derived_seed:}
     fail_at: null
+    stop_at: null
 metrics:
   counter:
     _target_: tests.config.parts.Counter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def test_one_failing_job_neither_stops_nor_hides_the_others(command: Command, do
     assert outcome.status == 1
     states = [read(folder, "manifest.json")["state"] for folder in run_folders(tmp_path / "outputs" / "sweeps")]
     assert states == ["finished", "failed", "finished"]
+
+
+def test_who_stops_a_job_stops_the_sweep(command: Command, doll: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *doll, "seed=0,1,2", "launcher.max_steps=null", "interaction.agent.stop_at=5")
+    assert outcome.status == 128 + signal.SIGTERM
+    (folder,) = run_folders(tmp_path / "outputs" / "sweeps")
+    assert read(folder, "manifest.json")["state"] == "stopped"
+
+
+def test_secrets_do_not_reach_the_terminal(
+    command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "hunter2-hunter2")
+    outcome = command(*doll, "environment.lanes=hunter2-hunter2")
+    assert outcome.status != 0
+    assert "hunter2" not in outcome.err
+    assert not any("hunter2" in path.read_text() for path in (tmp_path / "outputs").rglob("*") if path.is_file())
 
 
 def test_a_crash_is_told_shortly_and_kept_in_full(command: Command, doll: list[str], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,19 +61,29 @@ class Room(Environment):
 
 
 class Doll(Agent[Observation, Array]):
-    """Does nothing, in the right shape."""
+    """Does nothing, in the right shape; fails at one turn, or stops the program at another, if told to."""
 
-    def __init__(self, action: dict[str, Any], lanes: int, seed: int = 0, fail_at: int | None = None) -> None:
+    def __init__(
+        self,
+        action: dict[str, Any],
+        lanes: int,
+        seed: int = 0,
+        fail_at: int | None = None,
+        stop_at: int | None = None,
+    ) -> None:
         super().__init__()
         self._action = np.zeros((lanes, *action["shape"]), dtype=action["dtype"])
         self.seed = seed
-        self._left = fail_at
+        self._fail_at = fail_at
+        self._stop_at = stop_at
+        self._turn = 0
 
     def step(self, observation: Observation) -> Array:
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise RuntimeError("the doll fell over")
+        self._turn += 1
+        if self._turn == self._fail_at:
+            raise RuntimeError("the doll fell over")
+        if self._turn == self._stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         return self._action
 
 
