@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from pamiq_exp.environments.noise_world.compiling import compiled
 from pamiq_exp.environments.noise_world.drawing import mix
+from pamiq_exp.environments.noise_world.sprites import far_to_near, meet_thing
+from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, Things
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -45,6 +47,7 @@ class Scene(NamedTuple):
         light: Brightness of each wall face, `(faces,)`, 1 is full.
         sky_tile: Tile shown above the walls if the world is open, else -1.
         screen: Tile, first row and first column of what lies on the screen before the world; row -1 for none.
+        things: What stands in the rooms; the tiles after the screen's are theirs.
     """
 
     face: Ints
@@ -60,6 +63,7 @@ class Scene(NamedTuple):
     light: Floats
     sky_tile: int
     screen: tuple[int, int, int]
+    things: Things
 
 
 class Camera(NamedTuple):
@@ -281,6 +285,32 @@ def trace_screen(scene: Scene, columns: Columns) -> None:
 
 
 @compiled
+def trace_things(
+    scene: Scene, camera: Camera, pose: Floats, state: Floats, columns: Columns, depth: NDArray[np.float32]
+) -> None:
+    """Draw the things that stand before the walls, the farthest first, and write their depth if it is wanted."""
+    size, things = np.float64(1 << scene.bits), scene.things
+    order = np.empty(state.shape[0], np.int64)
+    far_to_near(state, pose, order)
+    for index in order:
+        x, y = state[index, AT_X] - pose[0], state[index, AT_Y] - pose[1]
+        for column in range(columns.tile.shape[0]):
+            dx, dy = columns.ray[column, 0], columns.ray[column, 1]
+            distance, across, light, bottom, top = meet_thing(things, int(index), x, y, dx, dy)
+            if distance <= 0.0 or distance >= columns.wall[column, 0]:
+                continue
+            shade = np.uint32(256.0 * light / (1.0 + DARKNESS * distance))
+            first = rows_above(camera.slope, pose[4], distance, top)
+            for row in range(first, rows_above(camera.slope, pose[4], distance, bottom)):
+                height = (pose[4] + camera.slope[row] * distance) / things.height[index]
+                columns.tile[column, row] = scene.screen[0] + 1 + index
+                columns.texel[column, row] = (np.int32((1.0 - height) * size) << scene.bits) + np.int32(across * size)
+                columns.shade[column, row] = shade
+                if depth.shape[0] > 0:
+                    depth[column, row] = distance
+
+
+@compiled
 def rows_above(slope: Floats, eye: float, distance: float, height: float) -> int:
     """Return how many rows look above `height` at that distance."""
     focal = 1.0 / (slope[0] - slope[1])
@@ -312,30 +342,39 @@ def colour_pixels(scene: Scene, bases: Ints, columns: Columns, frame: NDArray[np
 
 
 @compiled
-def measure(scene: Scene, columns: Columns, depth: NDArray[np.float32], flags: NDArray[np.uint8]) -> None:
-    """Write depth and flags of each pixel, `(width, height)`."""
-    tiles, distance, tile_flags = columns.tile, columns.distance, scene.flags
-    for column in range(np.uint64(tiles.shape[0])):
-        for row in range(np.uint64(tiles.shape[1])):
+def measure_depth(columns: Columns, depth: NDArray[np.float32]) -> None:
+    """Write the depth of walls, floor and ceiling in each pixel, `(width, height)`."""
+    distance = columns.distance
+    for column in range(np.uint64(depth.shape[0])):
+        for row in range(np.uint64(depth.shape[1])):
             depth[column, row] = distance[row]
         for row in range(np.uint64(columns.rows[column, 0]), np.uint64(columns.rows[column, 1])):
             depth[column, row] = columns.wall[column, 0]
+
+
+@compiled
+def read_flags(scene: Scene, columns: Columns, flags: NDArray[np.uint8]) -> None:
+    """Write the flags of the tile that each pixel shows, `(width, height)`."""
+    tiles, tile_flags = columns.tile, scene.flags
+    for column in range(np.uint64(tiles.shape[0])):
         for row in range(np.uint64(tiles.shape[1])):
             flags[column, row] = tile_flags[np.uint64(tiles[column, row])]
 
 
 @compiled
-def render(scene: Scene, camera: Camera, poses: Floats, bases: Ints, first: int, last: int, views: Views) -> None:
-    """Render the lanes from `first` to `last - 1`."""
+def render(
+    scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints, first: int, last: int, views: Views
+) -> None:
+    """Render the lanes from `first` to `last - 1`. `things` is the state of all things of all lanes."""
     height, width = camera.slope.size, camera.column.size
     ray, wall, face = np.empty((width, 2)), np.empty((width, 2)), np.empty(width, np.int32)
     rows, distance = np.empty((width, 2), np.int32), np.empty(height)
     tile, texel = np.empty((width, height), np.int32), np.empty((width, height), np.int32)
     shade = np.empty((width, height), np.uint32)
-    measured = views.tile.shape[0] > 0
+    measured, depth = views.tile.shape[0] > 0, np.empty((0, 0), np.float32)
     for lane in range(first, last):
         if measured:
-            tile = views.tile[lane]
+            tile, depth = views.tile[lane], views.depth[lane]
         columns = Columns(ray, wall, face, rows, distance, tile, texel, shade)
         cast_all(scene, camera, poses[lane], columns)
         trace_planes(scene, camera, poses[lane], columns)
@@ -344,8 +383,12 @@ def render(scene: Scene, camera: Camera, poses: Floats, bases: Ints, first: int,
         trace_walls(scene, camera, poses[lane], columns)
         if scene.stretched:
             stretch(scene, camera, poses[lane], columns)
+        if measured:
+            measure_depth(columns, depth)
+        if things.shape[1] > 0:
+            trace_things(scene, camera, poses[lane], things[lane], columns, depth)
         if scene.screen[1] >= 0:
             trace_screen(scene, columns)
         colour_pixels(scene, bases[lane], columns, views.frame[lane].reshape(-1))
         if measured:
-            measure(scene, columns, views.depth[lane], views.flags[lane])
+            read_flags(scene, columns, views.flags[lane])

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world import drawing, materials
+from pamiq_exp.environments.noise_world import drawing, materials, things
 from pamiq_exp.environments.noise_world.moving import sine
 from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions
 from pamiq_exp.environments.noise_world.pictures import load_folder
@@ -25,10 +25,22 @@ LEAST_LEVEL_SIZE = 4
 
 @dataclass(frozen=True)
 class NoiseSource:
-    """One rule of noise as the renderer needs it: what to draw, and how often."""
+    """One rule of noise as the renderer needs it: what to draw, and how many changes there are in a step.
+
+    The latter is a fraction of whole numbers, so that nothing drifts however long a world lasts.
+    """
 
     source: drawing.Source
-    rate_hz: float
+    changes_a_step: Fraction
+
+    def ticks(self, step: int) -> int:
+        """Return how many changes have happened after `step` steps."""
+        return step * self.changes_a_step.numerator // self.changes_a_step.denominator
+
+
+def changes_a_step(rate_hz: float, time_step: float) -> Fraction:
+    """Return the number of changes in one step, exactly as the two numbers are written."""
+    return Fraction(str(rate_hz)) * Fraction(str(time_step))
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,15 @@ class Stage:
 
     Attributes:
         sources: What is drawn anew at each tick.
-        bases: What each tile shows before any draw, `(tiles,)`; `grey` is the same without any noise.
+        bases: What each tile shows where there is no noise, `(tiles,)`.
+        stride: Texels of one image: that far the look of a burning lamp is from that of a dark one.
     """
 
     closed: Scene
     opened: Scene
     sources: tuple[NoiseSource, ...]
     bases: NDArray[np.int32]
-    grey: NDArray[np.int32]
+    stride: int
 
 
 def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
@@ -71,7 +84,8 @@ def make_camera(
     half = 0.5 * field_of_view
     tangent = sine(half) / sine(half + 90.0)
     slope: NDArray[np.float64] = np.array([(1.0 - (2.0 * index + 1.0) / size) * tangent for index in range(size)])
-    reach = 1.0 / np.abs(slope)
+    level_row = slope == 0.0
+    reach = np.where(level_row, 0.0, 1.0 / np.where(level_row, 1.0, np.abs(slope)))
     below = slope < 0.0
     distance = reach * np.where(below, eye_height, ceiling_height - eye_height)
     across = distance * (2.0 * tangent / size)
@@ -119,23 +133,30 @@ def build_stage(
     ceiling_height: float,
     open_sky: bool,
     pixel_angle: float,
+    time_step: float,
     seed: int,
 ) -> Stage:
-    """Put everything together. `pixel_angle` is the width of a pixel at one metre, in metres."""
+    """Put everything together.
+
+    `pixel_angle` is the width of a pixel at one metre, in metres; `time_step` the seconds of one step.
+    """
     size, screen = images.size, surfaces.tiles
     needs_pool = noise.mode != "pixel" and (
         any(not group.blocks for group in noisy) or noise.overlay in ("quadrant", "full")
     )
     pool = pool_pictures(images, noise.pool, derive_seed(seed, "pictures")) if needs_pool else _no_pictures(size)
     looks, look = _plain_looks(surfaces, size, plain=plain, seed=derive_seed(seed, "materials"))
-    texels, level_start = mip_levels(np.concatenate([pool, looks]))
-    stride = texels.size // (len(pool) + len(looks))
-    bases = ((look + len(pool)) * stride).astype(np.int32)
-    mapping = np.zeros((surfaces.tiles + 1, 4))
-    flags = np.zeros(surfaces.tiles + 1, dtype=np.uint8)
-    sources = [_source(group, noise, len(pool), stride, size, mapping, flags) for group in noisy]
+    made = things.make_things(surfaces.map)
+    texels, level_start = mip_levels(np.concatenate([pool, looks, things.looks(size)]))
+    stride = texels.size // (len(pool) + len(looks) + len(things.looks(size)))
+    thing_bases = ((len(pool) + len(looks)) * stride + np.arange(4) * stride).astype(np.int32)
+    first_look = np.array([0, 1, 3])[made.kind]
+    bases = np.concatenate([(look + len(pool)) * stride, thing_bases[first_look]]).astype(np.int32)
+    mapping = np.zeros((bases.size, 4))
+    flags = np.zeros(bases.size, dtype=np.uint8)
+    sources = [_source(group, noise, len(pool), stride, size, time_step, mapping, flags) for group in noisy]
     if noise.overlay in ("quadrant", "full"):
-        sources.append(_source(_whole_screen(screen, noise), noise, len(pool), stride, size, mapping, flags))
+        sources.append(_source(_whole_screen(screen, noise), noise, len(pool), stride, size, time_step, mapping, flags))
     bits = size.bit_length() - 1
     scene = Scene(
         face=surfaces.face,
@@ -151,8 +172,9 @@ def build_stage(
         light=np.array([LIGHT[face.direction] for face in surfaces.faces]),
         sky_tile=surfaces.sky if open_sky else -1,
         screen=(screen, -1, -1),
+        things=made,
     )
-    return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, bases)
+    return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, stride)
 
 
 def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
@@ -166,7 +188,7 @@ def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
         stage.opened._replace(screen=screen),
         stage.sources,
         stage.bases,
-        stage.grey,
+        stage.stride,
     )
 
 
@@ -210,6 +232,7 @@ def _source(
     pool: int,
     stride: int,
     size: int,
+    time_step: float,
     mapping: NDArray[np.float64],
     flags: NDArray[np.uint8],
 ) -> NoiseSource:
@@ -227,9 +250,5 @@ def _source(
         flags[group.tiles] |= FLICKERS if rule == drawing.CYCLE else FLICKERS | UNPREDICTABLE
     share = max(pool // group.parts, 1)
     first = np.minimum(group.part * share, max(pool - share, 0)).astype(np.int32)
-    return NoiseSource(drawing.Source(group.tiles, group.units, first, share, rule, stride), rate)
-
-
-def ticks_at(step: int, time_step: float, rate_hz: float) -> int:
-    """Return how many changes have happened after `step` steps: whole numbers, so nothing drifts."""
-    return int(step * Fraction(str(time_step)) * Fraction(str(rate_hz)))
+    source = drawing.Source(group.tiles, group.units, first, share, rule, stride)
+    return NoiseSource(source, changes_a_step(rate, time_step))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -11,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.environments.noise_world import drawing, moving, rendering
+from pamiq_exp.environments.noise_world import drawing, moving, rendering, things
 from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
 from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
 from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions, at_least, from_mapping, one_of
-from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, ticks_at, with_screen
+from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth
 from pamiq_exp.interaction import Array, Environment, Observation, continual
@@ -53,6 +55,7 @@ class NoiseWorld(Environment):
         image_size, field_of_view: Pixels a side, and degrees.
         gates_open_at: Seconds after which the gates of the map open; None keeps them closed.
         dt: Seconds of world time for each step.
+        threads: Threads that render, each some of the lanes.
         lanes, seed: How many copies, and what makes them random.
 
     Raises ValueError for values that are not possible, with the nearest one that is.
@@ -80,10 +83,12 @@ class NoiseWorld(Environment):
         field_of_view: float = 60.0,
         gates_open_at: float | None = None,
         dt: float = 0.1,
+        threads: int = 1,
         lanes: int = 1,
         seed: int = 0,
     ) -> None:
         _check(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
+        at_least(threads, 1, "environment.threads")
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
         self.lanes, self.dt, self.image_size, self.sticky = lanes, dt, image_size, sticky
@@ -108,13 +113,18 @@ class NoiseWorld(Environment):
         )
         self._step = 0
         self._bodies = self._starting_bodies(start, seed)
-        self._presses = np.zeros(lanes, dtype=np.int32)
+        self._things = things.starting_places(self.map, lanes)
+        self._tracks = things.ball_tracks(self.map)
+        self._presses = np.zeros(lanes, dtype=np.int64)
         self._glimpses = np.zeros((lanes, self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1), np.int32)
         self._last_action = np.zeros((lanes, len(np.atleast_1d(self.action_space.sample()))), dtype=np.int64)
         self._poses = np.empty((lanes, 5))
+        self._ticks = np.zeros((lanes, 1), dtype=np.int32)
         self._bases = np.tile(self._stage.bases, (lanes, 1))
         self._views: rendering.Views | None = None
         self._watched = False
+        self._shares = np.linspace(0, lanes, min(threads, lanes) + 1).astype(int).tolist()
+        self._pool: ThreadPoolExecutor | None = None
         self._show()
 
     def _build_stage(self, images: ImageOptions, plain: bool, open_sky: bool, ceiling: float, seed: int) -> Stage:
@@ -127,6 +137,7 @@ class NoiseWorld(Environment):
             ceiling_height=ceiling,
             open_sky=open_sky,
             pixel_angle=float(self._camera.column[1] - self._camera.column[0]),
+            time_step=self.dt,
             seed=seed,
         )
         return with_screen(stage, self.noise.overlay, self.image_size)
@@ -156,9 +167,18 @@ class NoiseWorld(Environment):
         self._render(measured=True)
         moving.move(self._solid, self._bodies.copy(), np.zeros((self.lanes, 6), np.int64), self._motion)
 
+    def teardown(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
     @property
     def gates_are_open(self) -> bool:
         return self.gates_open_at is not None and self._step * self.dt >= self.gates_open_at
+
+    @property
+    def _scene(self) -> rendering.Scene:
+        return self._stage.opened if self.gates_are_open else self._stage.closed
 
     @property
     def _solid(self) -> NDArray[np.bool_]:
@@ -173,7 +193,9 @@ class NoiseWorld(Environment):
         self._last_action = self._stick(np.asarray(action, dtype=np.int64))
         commands = self.actions.commands(self._last_action)
         moving.move(self._solid, self._bodies, commands, self._motion)
-        self._presses += commands[:, REMOTE].astype(np.int32)
+        if self._tracks.size:
+            things.meet(self._solid, self._bodies, self._things, self._stage.closed.things, self._motion.radius)
+        self._presses += commands[:, REMOTE]
         self._step += 1
         self._watched = self._views is not None and self._views.tile.size > 0
         self._show()
@@ -186,7 +208,7 @@ class NoiseWorld(Environment):
 
     def _count_glimpses(self) -> None:
         for source in self._stage.sources:
-            if ticks_at(self._step + 1, self.dt, source.rate_hz) > ticks_at(self._step, self.dt, source.rate_hz):
+            if source.ticks(self._step + 1) > source.ticks(self._step):
                 unit = np.full(self.surfaces.tiles + 1, -1, dtype=np.int32)
                 unit[source.source.tiles] = source.source.units
                 seen = np.zeros(self._glimpses.shape, dtype=np.bool_)
@@ -197,28 +219,76 @@ class NoiseWorld(Environment):
         """Bring poses and images up to date with the state."""
         self._views = None
         moving.look(self._bodies, self.eye_height, self._poses)
+        if self._tracks.size:
+            self._show_things()
         for source in self._stage.sources:
             if self.noise.control == "gaze":
                 ticks = self._glimpses
             elif self.noise.control == "remote":
-                ticks = self._presses[:, None]
+                ticks = self._presses[:, None].astype(np.int32)
             else:
-                ticks = np.full((self.lanes, 1), ticks_at(self._step, self.dt, source.rate_hz), dtype=np.int32)
+                self._ticks[:] = source.ticks(self._step)
+                ticks = self._ticks
             drawing.draw_images(self._bases, ticks, self._keys, source.source)
 
+    def _show_things(self) -> None:
+        things.roll(self._things, self._tracks, self._step * self.dt)
+        first = self._stage.closed.screen[0] + 1
+        lamps = self._stage.closed.things.kind == things.LAMP
+        lit = (self._things[:, :, things.IS_ON] * lamps).astype(np.int32) * self._stage.stride
+        self._bases[:, first:] = self._stage.bases[first:] + lit
+
     def _render(self, *, measured: bool) -> rendering.Views:
-        size = self.image_size
-        shape = (self.lanes if measured else 0, size, size)
-        views = rendering.Views(
-            np.empty((self.lanes, size, size, 3), np.uint8),
-            np.empty(shape, np.int32),
-            np.empty(shape, np.float32),
-            np.empty(shape, np.uint8),
-        )
-        scene = self._stage.opened if self.gates_are_open else self._stage.closed
-        rendering.render(scene, self._camera, self._poses, self._bases, 0, self.lanes, views)
+        views = _empty_views(self.lanes, self.image_size, measured=measured)
+        self._render_shares(self._scene, views)
         self._views = views
         return views
+
+    def _render_shares(self, scene: rendering.Scene, views: rendering.Views) -> None:
+        """Render all lanes: the first share on this thread, the others beside it."""
+        arguments = scene, self._camera, self._poses, self._things, self._bases
+        if len(self._shares) > 2 and self._pool is None:
+            self._pool = ThreadPoolExecutor(len(self._shares) - 2, "noise_world")
+        first, *others = pairwise(self._shares)
+        waiting = [self._pool.submit(rendering.render, *arguments, *share, views) for share in others if self._pool]
+        rendering.render(*arguments, *first, views)
+        for share in waiting:
+            share.result()
+
+    def render_at(self, poses: Array, noise: str = "now") -> NDArray[np.uint8]:
+        """Return views from other places, `(n, image_size, image_size, 3)` uint8; changes nothing.
+
+        Args:
+            poses: x, y (metres), heading (radians) and, if there are four columns, eye height, `(n, 3 or 4)`.
+            noise: `now` (what lane 0 sees now) or `clean` (the same without noise, the twin of a noisy view).
+
+        Raises ValueError for a pose that lies in a wall.
+        """
+        one_of(noise, ("now", "clean"), "noise of render_at")
+        count, size = len(poses), self.image_size
+        if self._solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
+            raise ValueError("render_at: a pose lies in a wall")
+        cameras = np.empty((count, 5))
+        cameras[:, :2] = poses[:, :2]
+        cameras[:, 2], cameras[:, 3] = np.cos(poses[:, 2]), np.sin(poses[:, 2])
+        cameras[:, 4] = poses[:, 3] if poses.shape[1] > 3 else self.eye_height
+        bases = self._bases[0].copy()
+        if noise == "clean":
+            first = self._stage.closed.screen[0]
+            bases[:first] = self._stage.bases[:first]
+        scene = self._scene if noise == "now" else self._scene._replace(screen=(self._scene.screen[0], -1, -1))
+        views = _empty_views(count, size, measured=False)
+        rendering.render(
+            scene,
+            self._camera,
+            cameras,
+            np.repeat(self._things[:1], count, axis=0),
+            np.repeat(bases[None], count, axis=0),
+            0,
+            count,
+            views,
+        )
+        return views.frame
 
     def _measured(self) -> rendering.Views:
         if self._views is None or not self._views.tile.size:
@@ -233,6 +303,7 @@ class NoiseWorld(Environment):
         reachable: Which 0.25 m cells a body can reach, `(rows, columns)` bool; the same at all times.
         noise_mask: Pixels that show something unpredictable, `(lanes, height, width)` bool.
         flicker_mask: Pixels that show something that changes by itself.
+        things: x, y and whether it is on, of each thing in the rooms, `(lanes, things, 3)`.
         depth: Metres along the view axis, float32. tile: Number of the tile that the pixel shows, int32.
         step: Steps since the world began, `()` int64.
         """
@@ -245,6 +316,7 @@ class NoiseWorld(Environment):
             "reachable": lambda: self.reachable,
             "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE != 0).transpose(0, 2, 1),
             "flicker_mask": lambda: (self._measured().flags & rendering.FLICKERS != 0).transpose(0, 2, 1),
+            "things": lambda: self._things[:, :, : things.TOUCHED].copy(),
             "depth": lambda: self._measured().depth.transpose(0, 2, 1),
             "tile": lambda: self._measured().tile.transpose(0, 2, 1),
             "step": lambda: np.array(step),
@@ -259,6 +331,7 @@ class NoiseWorld(Environment):
         return {
             "step": self._step,
             "bodies": self._bodies.copy(),
+            "things": self._things.copy(),
             "presses": self._presses.copy(),
             "glimpses": self._glimpses.copy(),
             "last_action": self._last_action.copy(),
@@ -267,10 +340,21 @@ class NoiseWorld(Environment):
     def load_state(self, state: State) -> None:
         self._step = int(np.asarray(state["step"]))
         self._bodies = np.array(state["bodies"], dtype=np.float64)
-        self._presses = np.array(state["presses"], dtype=np.int32)
+        self._things = np.array(state["things"], dtype=np.float64)
+        self._presses = np.array(state["presses"], dtype=np.int64)
         self._glimpses = np.array(state["glimpses"], dtype=np.int32)
         self._last_action = np.array(state["last_action"], dtype=np.int64)
         self._show()
+
+
+def _empty_views(lanes: int, size: int, *, measured: bool) -> rendering.Views:
+    shape = (lanes if measured else 0, size, size)
+    return rendering.Views(
+        np.empty((lanes, size, size, 3), np.uint8),
+        np.empty(shape, np.int32),
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint8),
+    )
 
 
 def _lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:

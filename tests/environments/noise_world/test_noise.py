@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.environments.noise_world import drawing
-from pamiq_exp.environments.noise_world.scene import ticks_at
+from pamiq_exp.environments.noise_world.scene import NoiseSource, changes_a_step
 
 STILL = np.zeros((1, 5), dtype=np.int64)
 
@@ -69,8 +69,9 @@ def test_noise_changes_at_its_rate(rate: float, changes: int) -> None:
 
 @given(step=st.integers(0, 10**9))
 def test_ticks_never_drift(step: int) -> None:
-    assert ticks_at(step, 0.1, 10.0) == step
-    assert ticks_at(step, 0.1, 30.3) == step * 303 // 100
+    source = drawing.Source(*[np.zeros(1, np.int32)] * 3, pool=1, rule=drawing.IID, stride=1)
+    assert NoiseSource(source, changes_a_step(10.0, 0.1)).ticks(step) == step
+    assert NoiseSource(source, changes_a_step(30.3, 0.1)).ticks(step) == step * 303 // 100
 
 
 def test_smaller_fractions_are_part_of_larger_ones() -> None:

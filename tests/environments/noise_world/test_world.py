@@ -14,6 +14,7 @@ VARIANTS: list[dict[str, object]] = [
     {"noise": {"control": "remote", "pool": 20}},
     {"sticky": 0.4, "lag": 0.3, "noise": {"mode": "pixel", "overlay": "quadrant"}},
     {"map": GATED, "gates_open_at": 0.7, "noise": {"pool": 3}},
+    {"map": "playroom", "noise": {"pool": 3, "fraction": 0.1}},
 ]
 
 

@@ -1,0 +1,106 @@
+"""How fast the noise world is: `python -m tests.benchmarks.bench_noise_world`.
+
+Frames per CPU-second, whole steps: actions, collisions, a new image for every tile, and the view of each lane.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pamiq_exp.environments import NoiseWorld
+from tests.benchmarks.table import Row, markdown
+
+STEPS = 150
+REPEATS = 7
+
+
+def stepper(keys: Mapping[str, Any], truth: tuple[str, ...] = ()) -> Callable[[], int]:
+    """Return a function that takes STEPS random steps and tells how many frames that were."""
+    world = NoiseWorld(**{"lanes": 16, "start": "random"} | dict(keys))
+    world.setup()
+    generator = np.random.default_rng(0)
+    actions = generator.integers(0, [3, 3, 3, 2, 2], (STEPS, world.lanes, 5))
+
+    def run() -> int:
+        for action in actions:
+            world.observe()
+            known = world.ground_truth()
+            for name in truth:
+                known[name]
+            world.affect(action)
+        return STEPS * world.lanes
+
+    run()
+    return run
+
+
+def speed(run: Callable[[], int], clock: Callable[[], float] = time.process_time) -> float:
+    """Frames a second of `clock`: the best of several runs, as other programs only ever slow it down."""
+    best = 0.0
+    for _ in range(REPEATS):
+        begin = clock()
+        frames = run()
+        best = max(best, frames / (clock() - begin))
+    return best
+
+
+def ratio(first: Callable[[], int], second: Callable[[], int], clock: Callable[[], float]) -> tuple[float, float]:
+    """Frames a second of two programs, measured in turn: machines drift."""
+    best = [0.0, 0.0]
+    for _ in range(REPEATS):
+        for index, run in enumerate((first, second)):
+            begin = clock()
+            frames = run()
+            best[index] = max(best[index], frames / (clock() - begin))
+    return best[0], best[1]
+
+
+def rows() -> list[Row]:
+    """All figures of this benchmark."""
+    masked = ("noise_mask", "depth", "pose")
+    result = [
+        Row("64 x 64, 16 lanes, all tiles re-drawn", speed(stepper({})), ">= 40,000 frames per CPU-second"),
+        Row(
+            "the same with noise mask, depth and pose",
+            speed(stepper({}, masked)),
+            ">= 30,000 frames per CPU-second",
+        ),
+        Row(
+            "64 x 64, 1 lane, with mask and pose",
+            speed(stepper({"lanes": 1}, masked)),
+            ">= 20,000 frames per CPU-second",
+        ),
+        Row(
+            "144 x 144, 1 lane, with mask",
+            speed(stepper({"lanes": 1, "image_size": 144}, masked)),
+            ">= 2,000 frames per CPU-second",
+        ),
+        Row("40 x 40, 16 lanes", speed(stepper({"image_size": 40})), ">= 80,000 frames per CPU-second"),
+    ]
+    clean, noisy = ratio(stepper({"noise": {"fraction": 0}}), stepper({}), time.process_time)
+    result.append(
+        Row(
+            "noise everywhere / no noise, time of a frame",
+            clean / noisy,
+            "<= 1.15",
+            detail=f"{noisy:,.0f} and {clean:,.0f}",
+        )
+    )
+    one, two = ratio(stepper({"threads": 1}), stepper({"threads": 2}), time.perf_counter)
+    result.append(
+        Row(
+            "two rendering threads / one, frames per wall second",
+            two / one,
+            ">= 1.8",
+            detail=f"{two:,.0f} and {one:,.0f}",
+        )
+    )
+    return result
+
+
+if __name__ == "__main__":
+    print(markdown(rows()))
