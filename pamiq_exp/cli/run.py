@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from pamiq_exp.cli._arguments import Request, read_request, tell
 from pamiq_exp.cli._preflight import compose_safely, preflight
 from pamiq_exp.config import ConfigError, config_folder, register_resolvers
+from pamiq_exp.config.compose import CONFIG_NAME, VERSION_BASE
 
 STOPPED_BY_SIGNAL = 128
 """Exit statuses from here on mean that somebody stopped the program: the rest of a sweep is not run."""
@@ -51,7 +52,7 @@ def _hand_to_hydra(request: Request) -> int:
 
     sys.argv = ["pamiq_exp", *request.arguments]
     try:
-        decorate = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+        decorate = hydra.main(version_base=VERSION_BASE, config_path=str(config_folder()), config_name=CONFIG_NAME)
         decorate(job)()
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)

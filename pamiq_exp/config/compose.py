@@ -24,7 +24,7 @@ from pamiq_exp.config.resolvers import register_resolvers
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
-MOST_VARIANTS = 50
+MOST_VARIANTS = 20
 
 
 def config_folder() -> Path:
@@ -116,7 +116,7 @@ def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
 def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
     """Return overrides without sweeps: the first job of a sweep, then each other choice of each key once.
 
-    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 50 are tried.
+    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 20 are tried.
     """
     with _hydra(source):
         choices = [_choices(override) for override in parse_overrides(overrides, _loader())]

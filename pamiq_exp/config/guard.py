@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,9 +26,8 @@ def check_hydra(config: DictConfig, overrides: Sequence[str], source: Source = S
         overrides: What the user typed for it.
         source: Where it came from.
     """
-    own = [each.input_line or "" for each in parse_overrides(overrides) if each.key_or_group.split("/")[0] == "hydra"
-           or each.key_or_group.startswith("hydra.")]  # fmt: skip
-    expected = dict(_settings(compose_config(own, Source(folder=source.folder))))
+    own = tuple(each.input_line or "" for each in parse_overrides(overrides) if _is_hydras(each.key_or_group))
+    expected = _expected(own, None if source.folder is None else str(Path(source.folder).resolve()))
     found = dict(_settings(config))
     remedy = "leave it out of config files; on the command line it can be set"
     return [
@@ -33,6 +35,16 @@ def check_hydra(config: DictConfig, overrides: Sequence[str], source: Source = S
         for key in sorted(expected.keys() | found.keys())
         if expected.get(key) != found.get(key)
     ]
+
+
+def _is_hydras(key: str) -> bool:
+    return re.split("[./]", key)[0] == "hydra"
+
+
+@lru_cache
+def _expected(overrides: tuple[str, ...], folder: str | None) -> dict[str, object]:
+    """What stands below `hydra` without an experiment; the same for all jobs of a sweep."""
+    return dict(_settings(compose_config(overrides, Source(folder=folder))))
 
 
 def _settings(config: DictConfig) -> Iterator[tuple[str, object]]:

@@ -84,7 +84,7 @@ def test_a_sweep_is_checked_by_each_choice_once() -> None:
 
 
 def test_a_huge_sweep_is_checked_in_part() -> None:
-    assert len(variants(["experiment=minimum", "seed=range(1000000000)"])) <= 51
+    assert len(variants(["experiment=minimum", "seed=range(1000000000)"])) <= 21
 
 
 def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
