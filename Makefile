@@ -45,7 +45,8 @@ test-all: lint
 	$(BIN)/python -m pytest -m ""
 
 bench: setup
-	$(BIN)/python -m pytest tests/benchmarks -m "" --benchmark-enable --benchmark-only
+	@for each in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
+	  echo; echo "$$each"; $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
 
 lint: setup
 	$(BIN)/ruff check .
