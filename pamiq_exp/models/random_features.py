@@ -40,9 +40,9 @@ class RandomFeatures(Encoder):
         observation: Mapping[str, object],
         features: int = 128,
         channels: Sequence[int] = (16, 32, 64),
-        map_side: int = 4,
+        map_side: int = 2,
         hidden: Sequence[int] = (256,),
-        warmup: int = 1024,
+        warmup: int = 2000,
     ) -> None:
         super().__init__(observation, features)
         if warmup < 2:
