@@ -29,7 +29,7 @@ from pamiq_exp.trainers.gradients import (
 from pamiq_exp.trainers.hooks import Hooks, overrides
 from pamiq_exp.trainers.logged import LogRecorder
 from pamiq_exp.trainers.optimizers import configured_optimizers, restored, step_schedulers
-from pamiq_exp.trainers.port import FabricPort, attach, detach, route_logs
+from pamiq_exp.trainers.port import FabricPort, attach, detach, is_driven, route_logs
 
 _TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
 _BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
@@ -66,7 +66,7 @@ class LightningDriver(Component):
         self.fabric = fabric
         self.gradients = gradients or GradientSettings()
         self.gradients.require_suits(name, module)
-        if isinstance(module._fabric, FabricPort):
+        if is_driven(module):
             raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
         self.batches = 0
         """Batches trained in this run."""
@@ -89,7 +89,7 @@ class LightningDriver(Component):
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
         self._automatic = module.automatic_optimization
         self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
-        self._backward = self.backward if _BACKWARD_HOOKS & self._hooks.names else fabric.backward
+        self._has_backward_hooks = bool(_BACKWARD_HOOKS & self._hooks.names)
         on_host = fabric.device.type == "cpu" and type(self._precision) is Precision
         self._stays_as_it_is = on_host and not _TRANSFER_HOOKS & self._hooks.names
         self._batch_index = 0
@@ -179,8 +179,8 @@ class LightningDriver(Component):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients, through the module's own `backward` if it has one."""
-        if self._in_backward:
-            self.fabric.backward(loss, *args, **kwargs)
+        if self._in_backward or not self._has_backward_hooks:
+            self.fabric.strategy.backward(loss, None, *args, **kwargs)
             return
         self._in_backward = True
         try:
@@ -188,7 +188,7 @@ class LightningDriver(Component):
             if "backward" in self._hooks:
                 self._hooks.call("backward", loss, *args, **kwargs)
             else:
-                self.fabric.backward(loss, *args, **kwargs)
+                self.fabric.strategy.backward(loss, None, *args, **kwargs)
             self._hooks.call("on_after_backward")
         finally:
             self._in_backward = False
@@ -294,7 +294,7 @@ class LightningDriver(Component):
         if loss is not None:
             if self.gradients.accumulate_batches > 1:
                 loss = loss / self.gradients.accumulate_batches
-            self._backward(loss)
+            self.backward(loss)
             self._loss = outputs["loss"] = loss.detach()
         self._outputs = outputs
         return self._loss

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from pamiq_exp.buffers import DataBuffer, DataUser
+from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import State
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.trainers.driver import LightningDriver
@@ -111,17 +111,17 @@ class ModuleTrainer(Trainer):
         """See `Component.load_state`."""
         self.rounds = state["rounds"]
 
-    def step_figures(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Add the loss, if the module does not log it, and the gradient's norm to the figures of a batch."""
+    def train_batch(self, batch: Batch, last: bool) -> dict[str, float]:
+        """Train on one batch; return what the module logged, its loss, and what happened to the gradient."""
         driver = self.driver
-        result = dict(figures)
+        figures = driver.train_batch(batch, last)
         if driver.loss is not None:
-            result.setdefault("loss", driver.loss)
+            figures.setdefault("loss", driver.loss)
         if driver.gradient_norm is not None:
-            result["gradient_norm"] = driver.gradient_norm
+            figures["gradient_norm"] = driver.gradient_norm
         if driver.skipped_steps:
-            result["skipped_steps"] = driver.skipped_steps
-        return result
+            figures["skipped_steps"] = driver.skipped_steps
+        return figures
 
 
 def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:

@@ -142,7 +142,7 @@ class OnPolicyTrainer(ModuleTrainer):
         driver.begin_epoch()
         total = self._epochs * self._minibatches
         for index, minibatch in enumerate(self._deal(records), start=1):
-            figures = self.step_figures(driver.train_batch(minibatch, last=index == total))
+            figures = self.train_batch(minibatch, last=index == total)
             stop = driver.epoch_done or index == total or self._strayed()
             if stop:
                 figures |= driver.end_epoch()

@@ -120,26 +120,30 @@ def _nothing() -> None:
     return None
 
 
+def is_driven(module: LightningModule) -> bool:
+    """Whether a driver of its own trains this module."""
+    port = vars(module)["_fabric"]
+    return isinstance(port, FabricPort) and port.lightning_module is module
+
+
 def attach(driver: LightningDriver) -> None:
-    """Give the driven module its port, its optimizers and its `log`."""
+    """Give the driven module, and modules inside it that nobody else drives, port and optimizers; route its logs."""
     optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
-    for module in _lightning_modules(driver.module):
-        vars(module).update(_fabric=driver.port, _trainer=driver.port, _fabric_optimizers=optimizers)
+    for part in driver.module.modules():
+        if isinstance(part, LightningModule) and not is_driven(part):
+            vars(part).update(_fabric=driver.port, _trainer=driver.port, _fabric_optimizers=optimizers)
     route_logs(driver.module, driver.logged)
+
+
+def detach(driver: LightningDriver) -> None:
+    """Undo `attach`."""
+    for part in driver.module.modules():
+        if isinstance(part, LightningModule) and vars(part)["_fabric"] is driver.port:
+            vars(part).update(_fabric=None, _trainer=None, _fabric_optimizers=[])
+    for name in ("log", "log_dict"):
+        vars(driver.module).pop(name, None)
 
 
 def route_logs(module: LightningModule, recorder: LogRecorder) -> None:
     """Let `self.log` and `self.log_dict` of the module reach the recorder."""
     vars(module).update(log=recorder.log, log_dict=recorder.log_dict)
-
-
-def detach(driver: LightningDriver) -> None:
-    """Undo `attach`."""
-    for module in _lightning_modules(driver.module):
-        vars(module).update(_fabric=None, _trainer=None, _fabric_optimizers=[])
-    for name in ("log", "log_dict"):
-        vars(driver.module).pop(name, None)
-
-
-def _lightning_modules(module: LightningModule) -> list[LightningModule]:
-    return [part for part in module.modules() if isinstance(part, LightningModule)]

@@ -108,12 +108,12 @@ class ReplayTrainer(ModuleTrainer):
         for index in range(self._batches_per_round):
             last = index == self._batches_per_round - 1
             batch = self._draw()
-            figures = self.step_figures(driver.train_batch(batch, last))
+            figures = self.train_batch(batch, last)
             if "loss" in figures:
                 losses.append(figures["loss"])
             if last or driver.epoch_done:
                 figures |= self._end_round(batch, losses)
-            yield figures | first
+            yield figures | first if first else figures
             first = {}
             if driver.epoch_done:
                 return

@@ -38,5 +38,5 @@ def make_batches(count: int, seed: int = 5, size: int = 8) -> list[Batch]:
     return [{"x": torch.randn(n, SIZE, generator=generator), "y": torch.randn(n, generator=generator)} for n in sizes]
 
 
-def cpu() -> Fabric:
-    return Fabric(accelerator="cpu", devices=1)
+def cpu(precision: Any = "32-true") -> Fabric:
+    return Fabric(accelerator="cpu", devices=1, precision=precision)

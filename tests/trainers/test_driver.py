@@ -254,6 +254,30 @@ def test_teardown_lets_the_module_go_for_the_next_trainer() -> None:
     train(driver_of(module), make_batches(2))
 
 
+class Contains(Regression):
+    """Has another LightningModule inside."""
+
+    def __init__(self, part: LightningModule) -> None:
+        super().__init__()
+        self.part = part
+
+
+@pytest.mark.parametrize("part_first", [True, False])
+def test_a_module_inside_another_may_have_a_driver_of_its_own(part_first: bool) -> None:
+    part = Regression()
+    whole = Contains(part)
+    modules: list[LightningModule] = [part, whole] if part_first else [whole, part]
+    drivers = {id(module): driver_of(module) for module in modules}
+    train(drivers[id(whole)], make_batches(3))
+    train(drivers[id(part)], make_batches(2))
+    assert (whole.global_step, part.global_step) == (3, 2)
+    drivers[id(whole)].teardown()
+    train(drivers[id(part)], make_batches(1))
+    assert part.global_step == 3
+    drivers[id(part)].teardown()
+    assert part.fabric is whole.fabric is None
+
+
 class Noisy(Regression):
     """A module whose loss shows mode and random numbers, and whose validation differs from training."""
 

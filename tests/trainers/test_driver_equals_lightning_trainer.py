@@ -14,13 +14,14 @@ import pytest
 import torch
 import torchmetrics
 from lightning import LightningModule
+from lightning.fabric import Fabric
 from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, Dataset
 
 from pamiq_exp.trainers import GradientSettings, LightningDriver
-from tests.trainers.modules import SIZE, Batch, Regression, cpu, make_batches
+from tests.trainers.modules import SIZE, Batch, Regression, make_batches
 
 EPOCHS, BATCHES = 3, 7
 
@@ -344,14 +345,13 @@ def train_with_lightning(make: Callable[[], LightningModule], settings: dict[str
     module, memory = make(), Memory()
     trainer = lightning.Trainer(
         max_epochs=EPOCHS,
-        accelerator="cpu",
         devices=1,
         logger=memory,
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **settings,
+        **({"accelerator": "cpu"} | settings),
     )
     torch.manual_seed(12)
     trainer.fit(module, DataLoader(Rows(make_batches(BATCHES)), batch_size=None, shuffle=False))
@@ -362,13 +362,17 @@ def train_with_driver(make: Callable[[], LightningModule], settings: dict[str, A
     torch.manual_seed(11)
     module = make()
     parameters = list(module.parameters())
+    settings = dict(settings)
+    fabric = Fabric(
+        accelerator=settings.pop("accelerator", "cpu"), devices=1, precision=settings.pop("precision", "32-true")
+    )
     renamed = {
         "gradient_clip_val": "clip",
         "gradient_clip_algorithm": "clip_algorithm",
         "accumulate_grad_batches": "accumulate_batches",
     }
     gradients = GradientSettings(**{renamed[name]: value for name, value in settings.items()})
-    driver = LightningDriver("model", module, cpu(), gradients)
+    driver = LightningDriver("model", module, fabric, gradients)
     torch.manual_seed(12)
     torch.empty((), dtype=torch.int64).random_()  # a DataLoader takes one number for its workers
     rows = []
@@ -408,9 +412,20 @@ CASES: list[tuple[Callable[[], LightningModule], dict[str, Any]]] = [
     (MovingAverageAndDropout, {}),
     (MovingAverageAndDropout, {"accumulate_grad_batches": 2}),
     (ManyLogs, {}),
+    (ManyLogs, {"precision": "bf16-mixed", "gradient_clip_val": 0.1}),
+    (MovingAverageAndDropout, {"precision": "64-true"}),
+    (StepSchedule, {"precision": "bf16-true"}),
     (Adversaries, {}),
     (ManualWithClosureAndAccumulation, {}),
 ]
+
+
+if torch.cuda.is_available():
+    CASES += [
+        (make, settings | {"accelerator": "cuda", "precision": precision})
+        for make, settings in ((ManyLogs, {"gradient_clip_val": 0.1}), (StepSchedule, {}), (Adversaries, {}))
+        for precision in ("32-true", "16-mixed", "bf16-mixed")
+    ]
 
 
 @pytest.mark.parametrize(("make", "settings"), CASES)
@@ -424,8 +439,10 @@ def test_module_trains_to_the_same_bits_and_logs_the_same_values(
 
     assert expected.state_dict().keys() == actual.state_dict().keys()
     for name, value in expected.state_dict().items():
-        assert torch.equal(value, actual.state_dict()[name]), name
-    assert any(not torch.equal(value, untrained[name]) for name, value in expected.state_dict().items())
+        assert torch.equal(value.cpu(), actual.state_dict()[name].cpu()), name
+    assert any(
+        not torch.equal(value.cpu(), untrained[name].to(value.dtype)) for name, value in expected.state_dict().items()
+    )
     assert len(actual_rows) == len(expected_rows)
     for ours, theirs in zip(actual_rows, expected_rows, strict=True):
         assert ours.keys() == theirs.keys()
