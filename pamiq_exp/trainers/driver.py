@@ -142,9 +142,14 @@ class LightningDriver(Component):
         changed, and the random numbers used are the same ones every time.
 
         Raises:
-            TypeError: If the step returns no loss.
+            TypeError: If the step returns no loss, or if there is only a `training_step` that also steps optimizers.
         """
         validates = overrides(self.module, "validation_step")
+        if not validates and not self._automatic:
+            raise TypeError(
+                f"model {self.name!r} steps its optimizers in training_step, so that cannot measure held-out data; "
+                "give it a validation_step that returns the loss"
+            )
         method = self.module.validation_step if validates else self.module.training_step
         recorder = LogRecorder()
         recorder.hook = "validation_step"
@@ -220,6 +225,12 @@ class LightningDriver(Component):
 
     def load_state(self, state: State) -> None:
         """Restore what `state` returned. The module's own tensors are restored by the launcher."""
+        for kind, present in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
+            if len(state[kind]) != len(present):
+                raise ValueError(
+                    f"model {self.name!r} has {len(present)} {kind}, but {len(state[kind])} were saved; resume with "
+                    "the module and the settings of the run"
+                )
         self.batches = state["batches"]
         self.optimizer_steps = state["optimizer_steps"]
         self.epochs = state["epochs"]

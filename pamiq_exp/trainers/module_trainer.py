@@ -39,11 +39,11 @@ class ModuleTrainer(Trainer):
         model: str,
         buffer: str,
         *,
-        seed: int,
-        max_rounds: int | None,
-        gradient_clip: float | None,
-        gradient_clip_algorithm: ClipAlgorithm,
-        accumulate_grad_batches: int,
+        seed: int = 0,
+        max_rounds: int | None = None,
+        gradient_clip: float | None = None,
+        gradient_clip_algorithm: ClipAlgorithm = "norm",
+        accumulate_grad_batches: int = 1,
     ) -> None:
         self.trains = (model,)
         self.rounds = 0

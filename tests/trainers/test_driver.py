@@ -315,6 +315,40 @@ def test_evaluation_without_a_validation_step_uses_the_training_step() -> None:
     assert driver.logged.values == {}
 
 
+class Counts(Regression):
+    """Its training step keeps statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("rebound", torch.zeros(()))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.calls += 1
+        self.rebound = self.rebound + 1
+        return self.loss(batch)
+
+
+def test_evaluation_by_the_training_step_leaves_statistics_alone() -> None:
+    driver = driver_of(Counts())
+    driver.evaluate(make_batches(1)[0])
+    assert driver.module.state_dict()["calls"] == 0
+    assert driver.module.state_dict()["rebound"] == 0
+    train(driver, make_batches(2))
+    assert driver.module.state_dict()["calls"] == 2
+
+
+def test_evaluation_by_a_training_step_that_trains_is_refused() -> None:
+    with pytest.raises(TypeError, match="validation_step"):
+        driver_of(BreaksByHand("nowhere")).evaluate(make_batches(1)[0])
+
+
+def test_a_checkpoint_of_another_set_of_optimizers_is_refused() -> None:
+    state = driver_of(Configured(OPTIMIZERS["adam"])).state()
+    with pytest.raises(ValueError, match="'model' has 1 schedulers, but 0 were saved"):
+        driver_of(Configured(configurations()["one cycle"])).load_state(state)
+
+
 class Embeds(Regression):
     def __init__(self) -> None:
         super().__init__()
