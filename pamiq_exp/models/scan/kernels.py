@@ -11,14 +11,13 @@ from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Array: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-LANES = 8
-"""Partial sums of a gradient per head: enough for the widest vector registers."""
 
 
 def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -28,6 +27,50 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
     except RuntimeError:
         dispatcher = numba.njit(nogil=True)(function)
     return cast("Callable[Parameters, Result]", dispatcher)
+
+
+def scan(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
+    """The states of the scan, `(rows, time, heads, inner)`; shapes as in `forms`, all on the CPU."""
+    per_channel = values.shape[-1] == 1
+    kernel: Callable[..., None] = scan_channels if per_channel else scan_heads
+    states = torch.empty(values.shape, dtype=values.dtype)
+    kernel(_array(decay), *_arrays(per_channel, values, initial, states))
+    return states
+
+
+def scan_gradient(decay: Tensor, states: Tensor, initial: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of decay, values and initial state."""
+    per_channel = states.shape[-1] == 1
+    kernel: Callable[..., None] = scan_channels_back if per_channel else scan_heads_back
+    to_decay, to_values, to_initial = (
+        torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in (decay, states, initial)
+    )
+    given = _arrays(per_channel, states, initial, upstream)
+    written = _arrays(per_channel, to_values, to_initial)
+    kernel(_array(decay), *given, _array(to_decay), *written)
+    return to_decay, to_values, to_initial
+
+
+def _arrays(per_channel: bool, *tensors: Tensor) -> list[Array]:
+    return [_array(tensor.squeeze(-1) if per_channel else tensor) for tensor in tensors]
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().contiguous().numpy()
+    return array
+
+
+@compiled
+def _sum(numbers: Array) -> float:
+    """The sum by halving, which overwrites `numbers`: fast without fast-math, and more exact than one by one."""
+    count = numbers.shape[0]
+    while count > 1:
+        kept = (count + 1) // 2
+        for k in range(count - kept):
+            numbers[k] += numbers[kept + k]
+        count = kept
+    total: float = numbers[0]
+    return total
 
 
 @compiled
@@ -70,21 +113,20 @@ def scan_channels_back(
 def scan_heads(decay: Array, values: Array, initial: Array, states: Array) -> None:
     """h_t = a_t h_{t-1} + u_t with a decay for each head of several channels.
 
-    `decay` is `(rows, time, heads)`; the others are as for `scan_channels`.
+    `decay` is `(rows, time, heads)`, `values` and `states` are `(rows, time, heads, inner)`, `initial` is
+    `(rows, heads, inner)`; `states` is written.
     """
-    rows, length, width = values.shape
-    heads = decay.shape[2]
-    inner = width // heads
-    state = np.empty(width, values.dtype)
+    rows, length, heads, inner = values.shape
+    state = np.empty((heads, inner), values.dtype)
     for row in range(rows):
         state[:] = initial[row]
         for t in range(length):
             for head in range(heads):
                 a = decay[row, t, head]
-                for k in range(head * inner, (head + 1) * inner):
-                    following = a * state[k] + values[row, t, k]
-                    state[k] = following
-                    states[row, t, k] = following
+                for k in range(inner):
+                    following = a * state[head, k] + values[row, t, head, k]
+                    state[head, k] = following
+                    states[row, t, head, k] = following
 
 
 @compiled
@@ -92,28 +134,19 @@ def scan_heads_back(
     decay: Array, states: Array, initial: Array, upstream: Array, to_decay: Array, to_values: Array, to_initial: Array
 ) -> None:
     """The gradient of `scan_heads`: `upstream` is that of the states; the last three are written."""
-    rows, length, width = states.shape
-    heads = decay.shape[2]
-    inner = width // heads
-    whole = inner - inner % LANES
-    carry = np.empty(width, states.dtype)
-    partial = np.empty(LANES, states.dtype)
+    rows, length, heads, inner = states.shape
+    carry = np.empty((heads, inner), states.dtype)
+    products = np.empty(inner, states.dtype)
     for row in range(rows):
         carry[:] = 0
         for t in range(length - 1, -1, -1):
             before = states[row, t - 1] if t > 0 else initial[row]
             for head in range(heads):
                 a = decay[row, t, head]
-                start = head * inner
-                partial[:] = 0
-                for k in range(start, start + inner):
-                    total = upstream[row, t, k] + carry[k]
-                    to_values[row, t, k] = total
-                    carry[k] = a * total
-                for block in range(start, start + whole, LANES):
-                    for lane in range(LANES):
-                        partial[lane] += to_values[row, t, block + lane] * before[block + lane]
-                for k in range(start + whole, start + inner):
-                    partial[k - start - whole] += to_values[row, t, k] * before[k]
-                to_decay[row, t, head] = partial.sum()
+                for k in range(inner):
+                    total = upstream[row, t, head, k] + carry[head, k]
+                    to_values[row, t, head, k] = total
+                    products[k] = total * before[head, k]
+                    carry[head, k] = a * total
+                to_decay[row, t, head] = _sum(products)
         to_initial[row] = carry

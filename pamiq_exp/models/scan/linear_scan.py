@@ -1,0 +1,222 @@
+"""The first-order linear recurrence h_t = a_t h_{t-1} + u_t, with its gradient written by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from pamiq_exp.models.scan import forms
+
+ScanMethod: TypeAlias = Literal["auto", "compiled", "chunked", "doubling", "loop"]
+METHODS: tuple[ScanMethod, ...] = get_args(ScanMethod)
+"""How a scan may be computed. `auto` takes compiled code on a CPU and chunks elsewhere."""
+
+CHUNK = 64
+"""Steps that the chunked form takes at once."""
+
+
+def linear_scan(
+    decay: Tensor,
+    values: Tensor,
+    initial: Tensor | None = None,
+    *,
+    reverse: bool = False,
+    method: ScanMethod = "auto",
+    chunk: int = CHUNK,
+) -> Tensor:
+    """Return h_t = a_t h_{t-1} + u_t for all t, beginning from h_{-1} = `initial`.
+
+    With `reverse`, time runs backwards: h_t = a_t h_{t+1} + u_t, from h_T = `initial`. That is a discounted
+    sum of what follows: returns, lambda-returns and generalized advantages.
+
+    The computation is done in float64 if any argument is, otherwise in float32, whatever precision the
+    arguments have, because rounding errors of a long memory add up. Gradients of any order flow to all three
+    arguments; the memory that they need is linear in time. `torch.func` transforms and `torch.compile` work.
+
+    Args:
+        decay: a, `(*batch, time, heads)`. Each head rules `width / heads` neighbouring channels, so heads = 1
+            means one decay for all and heads = width one for each. Batch axes and time may be 1 or missing.
+        values: u, `(*batch, time, width)`.
+        initial: State to begin from, `(*batch, width)`, where batch axes may be missing; None for zeros.
+        reverse: Let time run backwards.
+        method: How to compute it; the results differ by rounding only.
+        chunk: Steps at once, for the method `chunked`.
+
+    Returns:
+        The states, `(*batch, time, width)`, in float32 or float64.
+
+    Raises:
+        ValueError: For shapes that do not fit each other, an unknown method, or a chunk below 1.
+    """
+    _check(decay, values, initial, method, chunk)
+    dtype = torch.promote_types(torch.promote_types(decay.dtype, values.dtype), torch.float32)
+    if initial is not None:
+        dtype = torch.promote_types(dtype, initial.dtype)
+    *batch, length = _broadcast(decay.shape[:-1], values.shape[:-1])
+    rows, heads, width = math.prod(batch), decay.shape[-1], values.shape[-1]
+    flat_decay = decay.to(dtype).expand(*batch, length, heads).reshape(rows, length, heads)
+    flat_values = values.to(dtype).expand(*batch, length, width).reshape(rows, length, heads, -1)
+    if initial is None:
+        flat_initial = flat_values.new_zeros(rows, heads, width // heads)
+    else:
+        flat_initial = initial.to(dtype).expand(*batch, width).reshape(rows, heads, -1)
+    if reverse:
+        flat_decay, flat_values = flat_decay.flip(1), flat_values.flip(1)
+    if method == "auto":
+        method = "compiled" if values.device.type == "cpu" else "chunked"
+    states = _apply(flat_decay, flat_values, flat_initial, method, chunk)
+    return (states.flip(1) if reverse else states).reshape(*batch, length, width)
+
+
+def scan_step(decay: Tensor, value: Tensor, state: Tensor) -> Tensor:
+    """One step of `linear_scan`: `decay (*batch, heads)`, `value` and `state (*batch, width)`."""
+    heads = (*value.shape[:-1], decay.shape[-1], -1)
+    return (decay.unsqueeze(-1) * state.reshape(heads) + value.reshape(heads)).reshape(value.shape)
+
+
+def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def warm_up() -> None:
+    """Compile the code for the CPU now instead of at the first use; takes seconds the first time on a machine."""
+    for dtype in (torch.float32, torch.float64):
+        for heads in (1, 2):
+            values = torch.ones(1, 2, 2, dtype=dtype, requires_grad=True)
+            states = linear_scan(torch.ones(1, 2, heads, dtype=dtype), values, method="compiled")
+            torch.autograd.grad(states.sum(), values)
+
+
+def _check(decay: Tensor, values: Tensor, initial: Tensor | None, method: str, chunk: int) -> None:
+    if method not in METHODS:
+        raise ValueError(f"unknown scan method {method!r}; choose one of {', '.join(METHODS)}")
+    if chunk < 1:
+        raise ValueError(f"a chunk must hold at least 1 step, not {chunk}")
+    if values.ndim < 2 or decay.ndim < 1 or 0 in values.shape[-2:]:
+        raise ValueError(
+            f"a scan goes over values (*batch, time, width) with decays (*batch, time, heads), "
+            f"not over {tuple(values.shape)} with {tuple(decay.shape)}"
+        )
+    if decay.shape[-1] == 0 or values.shape[-1] % decay.shape[-1]:
+        raise ValueError(f"{values.shape[-1]} channels cannot be shared out to {decay.shape[-1]} heads of equal width")
+    if initial is not None and initial.shape[-1:] != values.shape[-1:]:
+        raise ValueError(
+            f"the initial state must be (*batch, {values.shape[-1]}) for values {tuple(values.shape)}, "
+            f"not {tuple(initial.shape)}"
+        )
+
+
+@torch.library.custom_op("pamiq_exp::linear_scan", mutates_args=())
+def _scan(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: int) -> Tensor:
+    """`decay (rows, time, heads)`, `values (rows, time, heads, inner)`, `initial (rows, heads, inner)`."""
+    if method == "compiled":
+        from pamiq_exp.models.scan import kernels
+
+        return kernels.scan(decay, values, initial)
+    if method == "chunked":
+        return forms.chunked(decay, values, initial, chunk)
+    return (forms.doubling if method == "doubling" else forms.loop)(decay, values, initial)
+
+
+@torch.library.custom_op("pamiq_exp::linear_scan_gradient", mutates_args=())
+def _scan_gradient(
+    decay: Tensor, states: Tensor, initial: Tensor, upstream: Tensor, method: str, chunk: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of decay, values and initial state."""
+    if method == "compiled":
+        from pamiq_exp.models.scan import kernels
+
+        return kernels.scan_gradient(decay, states, initial, upstream)
+    return _gradient(_scan, decay, states, initial, upstream, method, chunk)
+
+
+def _gradient(
+    scan: Callable[..., Tensor],
+    decay: Tensor,
+    states: Tensor,
+    initial: Tensor,
+    upstream: Tensor,
+    method: str,
+    chunk: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of decay, values and initial state.
+
+    With G_t the derivative by h_t on all paths, G_t = g_t + a_{t+1} G_{t+1} is a scan against time;
+    the derivatives by u_t, a_t and h_{-1} are G_t, G_t h_{t-1} and a_0 G_0.
+    """
+    following = torch.cat([torch.zeros_like(decay[:, :1]), decay[:, 1:].flip(1)], 1)
+    total = scan(following, upstream.flip(1), torch.zeros_like(initial), method, chunk).flip(1)
+    before = torch.cat([initial.unsqueeze(1), states[:, :-1]], 1)
+    return (total * before).sum(-1), total, decay[:, 0].unsqueeze(-1) * total[:, 0]
+
+
+@_scan.register_fake
+def _(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: int) -> Tensor:
+    return torch.empty_like(values, memory_format=torch.contiguous_format)
+
+
+@_scan_gradient.register_fake
+def _(
+    decay: Tensor, states: Tensor, initial: Tensor, upstream: Tensor, method: str, chunk: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    contiguous = torch.contiguous_format
+    like_decay, like_states = (torch.empty_like(tensor, memory_format=contiguous) for tensor in (decay, states))
+    return like_decay, like_states, torch.empty_like(initial, memory_format=contiguous)
+
+
+class _LinearScan(torch.autograd.Function):
+    """Ties the gradient to the scan. The operators are opaque to compilers and known to `torch.func`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: int) -> Tensor:
+        """See `linear_scan`."""
+        states: Tensor = _scan(decay, values, initial, method, chunk)
+        return states
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str, int], output: Tensor) -> None:
+        """Keep what the gradient needs."""
+        decay, _, initial, ctx.method, ctx.chunk = inputs
+        ctx.save_for_backward(decay, output, initial)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """Return the gradients of all arguments."""
+        arguments = *ctx.saved_tensors, upstream, ctx.method, ctx.chunk
+        if torch.is_grad_enabled():
+            return *_gradient(_apply, *arguments), None, None
+        return *_scan_gradient(*arguments), None, None
+
+
+_apply: Callable[[Tensor, Tensor, Tensor, str, int], Tensor] = _LinearScan.apply
+
+
+def _vectorized(operator: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """Let `torch.func.vmap` run all its members as more rows of one call."""
+
+    def run(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
+        count = info.batch_size
+        rows = [
+            argument if not isinstance(argument, Tensor) else _members_first(argument, dim, count).flatten(0, 1)
+            for argument, dim in zip(arguments, in_dims, strict=True)
+        ]
+        result = operator(*rows)
+        if isinstance(result, Tensor):
+            return result.view(count, -1, *result.shape[1:]), 0
+        return tuple(tensor.view(count, -1, *tensor.shape[1:]) for tensor in result), (0,) * len(result)
+
+    return run
+
+
+def _members_first(tensor: Tensor, dim: int | None, count: int) -> Tensor:
+    return tensor.expand(count, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+
+
+_scan.register_vmap(_vectorized(_scan))
+_scan_gradient.register_vmap(_vectorized(_scan_gradient))
