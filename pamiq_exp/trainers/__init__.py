@@ -1,7 +1,8 @@
 """When and on what modules train, and how they are driven through Lightning Fabric."""
 
 from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
-from pamiq_exp.trainers.driver import Evaluation, LightningDriver
+from pamiq_exp.trainers.driver import LightningDriver
+from pamiq_exp.trainers.evaluation import Evaluation
 from pamiq_exp.trainers.gradients import GradientSettings, NonFiniteError
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.on_policy import OnPolicyTrainer

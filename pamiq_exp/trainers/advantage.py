@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -60,26 +61,25 @@ def generalized_advantages(
     Source: Schulman et al. 2016, High-dimensional continuous control using generalized advantage
     estimation, equations 11 to 16.
     """
-    steps, lanes = reward.shape
-    for name, tensor, length in (
-        ("value", value, steps + 1),
-        ("terminated", terminated, steps),
-        ("truncated", truncated, steps),
-        ("ended", ended, steps),
-    ):
-        if tensor.shape != (length, lanes):
-            raise ValueError(
-                f"{name} must be ({length}, {lanes}) for rewards {steps, lanes}, not {tuple(tensor.shape)}"
-            )
+    ends = {"terminated": terminated, "truncated": truncated, "ended": ended}
+    _require_shapes(reward, value, ends)
     number = reward.dtype
     real = (~ended).to(number)
     delta = (reward + gamma * (~terminated).to(number) * value[1:] - value[:-1]) * real
     decay = gamma * gae_lambda * (~(terminated | truncated | ended)).to(number)
     advantage = torch.empty_like(delta)
     following = torch.zeros_like(delta[0])
-    for t in reversed(range(steps)):
+    for t in reversed(range(len(reward))):
         following = torch.addcmul(delta[t], decay[t], following, out=advantage[t])
     return Advantages(advantage, advantage + value[:-1], real)
+
+
+def _require_shapes(reward: Tensor, value: Tensor, ends: Mapping[str, Tensor]) -> None:
+    steps, lanes = reward.shape
+    expected = {"value": (value, steps + 1)} | {name: (tensor, steps) for name, tensor in ends.items()}
+    for name, (tensor, length) in expected.items():
+        if tensor.shape != (length, lanes):
+            raise ValueError(f"{name} must be {length, lanes} for rewards {steps, lanes}, not {tuple(tensor.shape)}")
 
 
 def standardized(advantage: Tensor, weight: Tensor) -> Tensor:

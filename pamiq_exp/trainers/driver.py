@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning import LightningModule
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pamiq_exp.component import Component, State
-from pamiq_exp.trainers.evaluation import untouched
+from pamiq_exp.trainers.evaluation import Evaluation, untouched
 from pamiq_exp.trainers.gradients import (
     GradientSettings,
     NonFiniteError,
@@ -26,20 +26,10 @@ from pamiq_exp.trainers.gradients import (
     gradients_of,
     norm_of,
 )
-from pamiq_exp.trainers.hooks import Hooks, overrides
+from pamiq_exp.trainers.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, Hooks, overrides, takes_index
 from pamiq_exp.trainers.logged import LogRecorder
 from pamiq_exp.trainers.optimizers import configured_optimizers, restored, step_schedulers
-from pamiq_exp.trainers.port import FabricPort, attach, detach, is_driven, route_logs
-
-_TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
-_BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
-
-
-class Evaluation(NamedTuple):
-    """What a module makes of data that it does not train on: its loss, and what it logged."""
-
-    loss: float
-    figures: dict[str, float]
+from pamiq_exp.trainers.port import FabricPort, attach, detach, hand_out_optimizers, is_driven, route_logs
 
 
 class LightningDriver(Component):
@@ -68,6 +58,8 @@ class LightningDriver(Component):
         self.gradients.require_suits(name, module)
         if is_driven(module):
             raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
+        self.optimizers: list[Optimizer] = []
+        self.schedulers: list[LRSchedulerConfig] = []
         self.batches = 0
         """Batches trained in this run."""
         self.optimizer_steps = 0
@@ -89,16 +81,16 @@ class LightningDriver(Component):
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
         self._automatic = module.automatic_optimization
         self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
-        self._has_backward_hooks = bool(_BACKWARD_HOOKS & self._hooks.names)
+        self._has_backward_hooks = bool(BACKWARD_HOOKS & self._hooks.names)
         on_host = fabric.device.type == "cpu" and type(self._precision) is Precision
-        self._stays_as_it_is = on_host and not _TRANSFER_HOOKS & self._hooks.names
+        self._stays_as_it_is = on_host and not TRANSFER_HOOKS & self._hooks.names
         self._batch_index = 0
         self._epoch_schedulers_due = False
         self._started = False
         self._in_backward = False
         self._loss: Tensor | None = None
         self._outputs: dict[str, Any] = {}
-        self._gives_index = _takes_index(module.training_step)
+        self._gives_index = takes_index(module.training_step)
         self._attach()
 
     def begin_epoch(self) -> None:
@@ -158,7 +150,7 @@ class LightningDriver(Component):
             with untouched(self.module, self.fabric.device), self.fabric.autocast():
                 batch = self._transferred(batch)
                 recorder.begin_batch(batch)
-                output = method(batch, *((0,) if _takes_index(method) else ()))
+                output = method(batch, *((0,) if takes_index(method) else ()))
         finally:
             route_logs(self.module, self.logged)
         figures = recorder.end_batch() | recorder.end_epoch()
@@ -244,13 +236,19 @@ class LightningDriver(Component):
 
     def _attach(self) -> None:
         hooks = self._hooks
-        hooks.call("prepare_data")
-        hooks.call("setup", "fit")
-        hooks.call("configure_model")
-        self.fabric.setup_module(self.module)
-        self.optimizers, self.schedulers = configured_optimizers(self.module)
         attach(self)
-        hooks.call("on_fit_start")
+        try:
+            hooks.call("prepare_data")
+            hooks.call("setup", "fit")
+            hooks.call("configure_model")
+            self.fabric.setup_module(self.module)
+            attach(self)  # again, for Fabric has attached itself
+            self.optimizers, self.schedulers = configured_optimizers(self.module)
+            hand_out_optimizers(self)
+            hooks.call("on_fit_start")
+        except BaseException:
+            detach(self)
+            raise
 
     def _train_batch(self, batch: Any, last: bool) -> dict[str, float]:
         index = self._batch_index
@@ -380,10 +378,6 @@ class LightningDriver(Component):
         if "on_after_batch_transfer" in self._hooks:
             batch = self._hooks.call("on_after_batch_transfer", batch, 0)
         return batch
-
-
-def _takes_index(method: Callable[..., Any]) -> bool:
-    return is_param_in_hook_signature(method, "batch_idx", min_args=2)
 
 
 def _outputs(returned: Any) -> dict[str, Any]:

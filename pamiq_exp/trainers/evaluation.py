@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import nn
+
+
+class Evaluation(NamedTuple):
+    """What a module makes of data that it does not train on: its loss, and what it logged."""
+
+    loss: float
+    figures: dict[str, float]
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 from lightning import LightningModule
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
 from pamiq_exp.trainers.logged import LogRecorder
 
@@ -36,6 +37,8 @@ _HOOKS = (
     "on_save_checkpoint",
     "on_load_checkpoint",
 )
+TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
+BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
 
 
 class Hooks:
@@ -70,3 +73,8 @@ def overrides(module: LightningModule, name: str) -> bool:
     """Whether the module has a method `name` other than LightningModule's own."""
     method = getattr(module, name)
     return getattr(method, "__func__", method) is not getattr(LightningModule, name)
+
+
+def takes_index(step: Callable[..., Any]) -> bool:
+    """Whether a `training_step` or `validation_step` wants the index of the batch beside the batch."""
+    return is_param_in_hook_signature(step, "batch_idx", min_args=2)

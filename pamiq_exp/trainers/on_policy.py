@@ -84,17 +84,6 @@ class OnPolicyTrainer(ModuleTrainer):
             gradient_clip_algorithm=gradient_clip_algorithm,
             accumulate_grad_batches=accumulate_grad_batches,
         )
-        if min(rollout_length, epochs, minibatches) < 1:
-            raise ValueError("rollout_length, epochs and minibatches must be at least 1")
-        if sequence_length is not None and rollout_length % sequence_length:
-            raise ValueError(f"rollout_length {rollout_length} must be a multiple of sequence_length {sequence_length}")
-        if advantage_normalization not in ("rollout", "minibatch", "none"):
-            raise ValueError(f"advantage_normalization is rollout, minibatch or none, not {advantage_normalization!r}")
-        if epochs == minibatches == 1:
-            warnings.warn(
-                "one pass over one minibatch never moves a probability ratio off 1: clipping has no effect",
-                stacklevel=2,
-            )
         self._rollout_length = rollout_length
         self._epochs = epochs
         self._minibatches = minibatches
@@ -107,6 +96,7 @@ class OnPolicyTrainer(ModuleTrainer):
         self.discarded_rollouts = 0
         """Rollouts left out because they were too stale."""
         self._version: Callable[[], int] | None = None
+        self._check_settings()
 
     def attach(self, context: TrainingContext) -> None:
         """See `ModuleTrainer.attach`."""
@@ -160,6 +150,21 @@ class OnPolicyTrainer(ModuleTrainer):
         """See `Component.load_state`."""
         super().load_state(state)
         self.discarded_rollouts = state["discarded_rollouts"]
+
+    def _check_settings(self) -> None:
+        if min(self._rollout_length, self._epochs, self._minibatches) < 1:
+            raise ValueError("rollout_length, epochs and minibatches must be at least 1")
+        if self._sequence_length is not None and self._rollout_length % self._sequence_length:
+            raise ValueError(
+                f"rollout_length {self._rollout_length} must be a multiple of sequence_length {self._sequence_length}"
+            )
+        if self._normalization not in ("rollout", "minibatch", "none"):
+            raise ValueError(f"advantage_normalization is rollout, minibatch or none, not {self._normalization!r}")
+        if self._epochs == self._minibatches == 1:
+            warnings.warn(
+                "one pass over one minibatch never moves a probability ratio off 1: clipping has no effect",
+                stacklevel=3,
+            )
 
     def _records(self, rollout: Batch) -> Batch:
         """Turn a rollout `(T + 1, lanes, ...)` into records or sequences `(count, ...)` with their advantages."""

@@ -127,18 +127,25 @@ def is_driven(module: LightningModule) -> bool:
 
 
 def attach(driver: LightningDriver) -> None:
-    """Give the driven module, and modules inside it that nobody else drives, port and optimizers; route its logs."""
-    optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
+    """Give the driven module, and modules inside it that nobody else drives, the port; route the module's logs."""
     for part in driver.module.modules():
         if isinstance(part, LightningModule) and not is_driven(part):
-            vars(part).update(_fabric=driver.port, _trainer=driver.port, _fabric_optimizers=optimizers)
+            vars(part).update(_fabric=driver.port, _trainer=driver.port)
     route_logs(driver.module, driver.logged)
+
+
+def hand_out_optimizers(driver: LightningDriver) -> None:
+    """Let `self.optimizers()` find the driver's optimizers."""
+    optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
+    for part in driver.module.modules():
+        if isinstance(part, LightningModule) and vars(part)["_fabric"] is driver.port:
+            vars(part)["_fabric_optimizers"] = optimizers
 
 
 def detach(driver: LightningDriver) -> None:
     """Undo `attach`."""
     for part in driver.module.modules():
-        if isinstance(part, LightningModule) and vars(part)["_fabric"] is driver.port:
+        if isinstance(part, LightningModule) and (part is driver.module or vars(part)["_fabric"] is driver.port):
             vars(part).update(_fabric=None, _trainer=None, _fabric_optimizers=[])
     for name in ("log", "log_dict"):
         vars(driver.module).pop(name, None)

@@ -254,6 +254,30 @@ def test_teardown_lets_the_module_go_for_the_next_trainer() -> None:
     train(driver_of(module), make_batches(2))
 
 
+class AsksEarly(Regression):
+    """Uses services of its trainer before there are optimizers, and fails at first."""
+
+    broken = True
+
+    def setup(self, stage: str) -> None:
+        assert self.trainer.accumulate_grad_batches == 2
+        assert self.global_step == 0
+
+    def configure_optimizers(self) -> Any:
+        assert self.trainer.gradient_clip_val == 0.5
+        return None if self.broken else super().configure_optimizers()
+
+
+def test_a_module_has_its_trainer_from_the_beginning_and_is_let_go_if_it_cannot_be_set_up() -> None:
+    module = AsksEarly()
+    with pytest.raises(ValueError, match="0 optimizers"):
+        driver_of(module, clip=0.5, accumulate_batches=2)
+    assert module.fabric is None
+    module.broken = False
+    train(driver_of(module, clip=0.5, accumulate_batches=2), make_batches(2))
+    assert module.global_step == 1
+
+
 class Contains(Regression):
     """Has another LightningModule inside."""
 
