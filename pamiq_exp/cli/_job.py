@@ -35,6 +35,7 @@ class Job:
         allow: What the config may name.
         group: The sweep it belongs to.
         resume_from: A checkpoint to go on from.
+        resume_partial: Whether parts that it does not hold may start anew.
     """
 
     config: DictConfig
@@ -43,6 +44,7 @@ class Job:
     allow: AllowList
     group: str | None = None
     resume_from: Path | None = None
+    resume_partial: bool = False
 
 
 def run_job(job: Job) -> int:
@@ -118,6 +120,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
         trackers=experiment.trackers,
         run_info=info,
         resume_from=job.resume_from,
+        resume_partial=job.resume_partial,
         watch=lambda handle: serve(handle, folder.path),
     )
     _tell_end(experiment, summary, folder.path)

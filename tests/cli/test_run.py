@@ -157,7 +157,7 @@ def test_resume_without_a_checkpoint_says_so(command: Command, doll: list[str], 
     (folder,) = run_folders(tmp_path / "outputs")
     outcome = command("resume", str(folder), "--allow", "tests.config.parts")
     assert outcome.status == 2
-    assert "no good checkpoint" in outcome.err
+    assert "there is no checkpoint in" in outcome.err
 
 
 def test_check_runs_nothing(command: Command, doll: list[str], tmp_path: Path) -> None:
