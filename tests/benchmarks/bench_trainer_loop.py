@@ -60,7 +60,7 @@ def loop_by_hand(width: int, user: DataUser, clip: float | None) -> Callable[[],
     net = Network(width).net
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(0)
-    losses = []
+    losses: list[float] = []
 
     def run() -> None:
         for _ in range(STEPS):
@@ -82,7 +82,7 @@ def loop_of_trainer(width: int, user: DataUser, clip: float | None) -> Callable[
     trainer = ReplayTrainer("network", "data", BATCH, min_new=0, batches_per_round=STEPS, gradient_clip=clip)
     fabric = Fabric(accelerator="cpu", devices=1)
     trainer.attach(TrainingContext({"network": Network(width)}, {"data": user}, fabric))
-    losses = []
+    losses: list[float] = []
 
     def run() -> None:
         losses.extend(figures["loss"] for figures in trainer.round())
