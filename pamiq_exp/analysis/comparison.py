@@ -1,0 +1,223 @@
+"""Which runs are seeds of the same thing, and which things are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from pamiq_exp.analysis.runs import ReportError, Run, Scalar, natural
+
+TASK_KEYS = ("world", "environment", "environment.id")
+"""What is taken for a task rather than an arm, when runs differ in it."""
+
+_NOT_COMPARED = ("seed", "tracking", "paths", "hydra", "metrics", "launcher.threads", "launcher.device")
+_MOST_FACTORS = 4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs sorted into arms and tasks.
+
+    Attributes:
+        runs: All that were given.
+        arms: Names of what is compared.
+        tasks: Names of what they are compared on: the strata of the statistics.
+        cells: The runs that count, by arm and task, ordered by seed, each seed once.
+        labels: Arm and task of every run, also of those that do not count.
+        factors: For every run the settings in which runs were made to differ, as in `label`.
+        left_out: Runs that do not count, and why.
+        warnings: What a reader should know before believing the tables.
+    """
+
+    runs: tuple[Run, ...]
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    cells: Mapping[tuple[str, str], tuple[Run, ...]]
+    labels: tuple[tuple[str, str], ...]
+    factors: tuple[Mapping[str, Scalar], ...]
+    left_out: tuple[tuple[Run, str], ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def counted(self) -> list[Run]:
+        """All runs that count."""
+        return [run for runs in self.cells.values() for run in runs]
+
+    def of_arm(self, arm: str) -> list[Run]:
+        """The runs of one arm that count."""
+        return [run for task in self.tasks for run in self.cells.get((arm, task), ())]
+
+
+def compare(runs: Sequence[Run], *, arm_keys: Sequence[str] = (), task_keys: Sequence[str] = ()) -> Comparison:
+    """Sort runs into arms and tasks.
+
+    Without keys, arms are told apart by the overrides in which the runs differ, or, if these are all equal, by their
+    configs; seeds, trackers and paths make no difference. A run counts when it has finished. Of several with the same
+    arm, task and seed the one that started last counts.
+
+    Args:
+        runs: As `read_runs` returns them.
+        arm_keys: Config keys or groups that tell arms apart, such as `reward`.
+        task_keys: Those that tell tasks apart, such as `world`.
+
+    Raises:
+        ReportError: A key is known to no run.
+    """
+    typed = [_choices(run) for run in runs]
+    for key in (*arm_keys, *task_keys):
+        if not any(key in choices or key in run.settings for run, choices in zip(runs, typed, strict=True)):
+            raise ReportError(f"no run has a setting '{key}': give a config key or a group from its overrides.yaml")
+    differing = _differing_overrides(runs, typed) or _differing_settings(runs)
+    tasks = list(task_keys) or [key for key in TASK_KEYS if key in differing and key not in arm_keys]
+    arms = list(arm_keys) or [key for key in differing if key not in tasks]
+    values = [
+        {key: _value(run, choices, key) for key in (*arms, *tasks)} for run, choices in zip(runs, typed, strict=True)
+    ]
+    labels = tuple(
+        (_label(each, arms, _name_of(run)), _label(each, tasks, "")) for each, run in zip(values, runs, strict=True)
+    )
+    cells, left_out = _cells(runs, labels)
+    return Comparison(
+        runs=tuple(runs),
+        arms=_ordered(arm for arm, _ in labels),
+        tasks=_ordered(task for _, task in labels),
+        cells=cells,
+        labels=labels,
+        factors=tuple({key: each[key] for key in arms} for each in values),
+        left_out=tuple(left_out),
+        warnings=tuple(_warnings(cells)),
+    )
+
+
+def differing_settings(runs: Sequence[Run]) -> list[str]:
+    """Return the config keys in which runs differ, other than seeds, trackers and paths."""
+    return _varying([{key: value for key, value in run.settings.items() if is_compared(key)} for run in runs])
+
+
+def is_compared(key: str) -> bool:
+    """Whether a config key can make a difference between arms."""
+    if key.rpartition(".")[2] == "seed" or key.startswith("spaces"):
+        return False
+    return not any(key == name or key.startswith(f"{name}.") for name in _NOT_COMPARED)
+
+
+def _choices(run: Run) -> dict[str, Scalar]:
+    choices: dict[str, Scalar] = {}
+    for word in run.overrides:
+        key, equals, value = word.lstrip("+").partition("=")
+        if equals and not key.startswith("~"):
+            choices[key.partition("@")[0]] = _read(value)
+    return choices
+
+
+def _read(text: str) -> Scalar:
+    """Read a value as a config would, so that `1e-3` and `0.001` are the same."""
+    try:
+        return float(text) if "e" in text.lower() else _scalar(yaml.safe_load(text), text)
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def _scalar(value: object, text: str) -> Scalar:
+    return value if value is None or isinstance(value, str | int | float | bool) else text
+
+
+def _differing_overrides(runs: Sequence[Run], typed: Sequence[Mapping[str, Scalar]]) -> list[str]:
+    keys = dict.fromkeys(key for choices in typed for key in choices if is_compared(key))
+    table = [
+        {key: _value(run, choices, key) for key in keys} | {"experiment": _name_of(run)}
+        for run, choices in zip(runs, typed, strict=True)
+    ]
+    return _varying(table)
+
+
+def _differing_settings(runs: Sequence[Run]) -> list[str]:
+    return differing_settings(runs)[:_MOST_FACTORS]
+
+
+def _varying(table: Sequence[Mapping[str, Scalar]]) -> list[str]:
+    keys = dict.fromkeys(key for row in table for key in row)
+    return [key for key in keys if len({repr(row.get(key)) for row in table}) > 1]
+
+
+def _value(run: Run, choices: Mapping[str, Scalar], key: str) -> Scalar:
+    if key == "experiment":
+        return _name_of(run)
+    return run.settings[key] if key in run.settings else choices.get(key)
+
+
+def _name_of(run: Run) -> str:
+    return run.experiment_name
+
+
+def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) -> str:
+    """Name an arm by its settings: `rnd` if there is one, `reward=rnd, lanes=4` if there are more."""
+    if not keys:
+        return otherwise
+    if len(keys) == 1:
+        value = values[keys[0]]
+        return show(value) if isinstance(value, str) else f"{keys[0]}={show(value)}"
+    return ", ".join(f"{key}={show(values[key])}" for key in keys)
+
+
+def show(value: Scalar) -> str:
+    """Return a setting as a reader expects it."""
+    return "(default)" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names), key=natural))
+
+
+def _cells(
+    runs: Sequence[Run], labels: Sequence[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], tuple[Run, ...]], list[tuple[Run, str]]]:
+    newest: dict[tuple[str, str, object], Run] = {}
+    left_out: list[tuple[Run, str]] = []
+    for run, label in zip(runs, labels, strict=True):
+        if run.state != "finished":
+            left_out.append((run, run.state))
+            continue
+        key = (*label, run.folder if run.seed is None else run.seed)
+        before = newest.get(key)
+        if before is not None:
+            older, run = sorted((before, run), key=lambda each: str(each.manifest.get("started")))
+            changed = differing_settings([older, run])
+            note = f" (but another {', '.join(changed[:3])})" if changed else ""
+            left_out.append((older, f"superseded by {run.folder}, which has the same seed{note}"))
+        newest[key] = run
+    cells: dict[tuple[str, str], list[Run]] = {}
+    for (arm, task, _), run in newest.items():
+        cells.setdefault((arm, task), []).append(run)
+    by_seed: Callable[[Run], tuple[bool, int]] = lambda run: (run.seed is None, run.seed or 0)  # noqa: E731
+    return {cell: tuple(sorted(members, key=by_seed)) for cell, members in cells.items()}, left_out
+
+
+def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
+    warnings = []
+    for (arm, task), runs in cells.items():
+        keys = differing_settings(runs)
+        if keys:
+            place = f"{arm} on {task}" if task else arm
+            more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+            warnings.append(f"the runs of {place} differ in more than their seeds: {', '.join(keys[:5])}{more}")
+    counts = {len(runs) for runs in cells.values()}
+    if len(counts) > 1:
+        warnings.append(f"the arms have different numbers of seeds, from {min(counts)} to {max(counts)}")
+    if counts and max(counts) == 1:
+        warnings.append("there is one seed of each arm: no interval can be told, and differences may be chance")
+    budgets = {run.summary.get("steps") for runs in cells.values() for run in runs} - {None}
+    if len(budgets) > 1:
+        numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))
+        warnings.append(f"the runs took different numbers of steps, from {numbers[0]:g} to {numbers[-1]:g}")
+    commits = {str(run.manifest["code"]["commit"])[:10] for runs in cells.values() for run in runs if _commit(run)}
+    if len(commits) > 1:
+        warnings.append(f"the runs were made by {len(commits)} versions of the code: {', '.join(sorted(commits))}")
+    return warnings
+
+
+def _commit(run: Run) -> str | None:
+    code = run.manifest.get("code")
+    return str(code["commit"]) if isinstance(code, dict) and code.get("commit") else None

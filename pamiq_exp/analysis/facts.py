@@ -1,0 +1,177 @@
+"""Tables of what was run: runs, failures, configs, versions, machines, commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pamiq_exp.analysis.comparison import Comparison, differing_settings, is_compared, show
+from pamiq_exp.analysis.runs import Run
+from pamiq_exp.analysis.tables import Cell, Table
+
+_PACKAGES = ("pamiq-exp", "pamiq_exp", "torch", "lightning", "numpy", "numba", "gymnasium", "hydra-core", "wandb")
+_MOST_SETTINGS = 60
+
+
+def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
+    """One row a run, with all that its summary holds in the CSV."""
+    columns = ["run", "arm", "task", "seed", "state", "steps", "seconds", "steps/s", "W&B"]
+    rows: list[list[Cell]] = [
+        [str(run.folder), arm, task, run.seed, run.state, run.value("steps"), run.value("wall_seconds"),
+         run.value("steps_per_second"), wandb_of(run)]
+        for run, (arm, task) in zip(runs, comparison.labels, strict=True)
+    ]  # fmt: skip
+    return Table("runs", "All runs", columns, rows)
+
+
+def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
+    """Runs that do not count or could not be read whole, and why; None if there are none."""
+    rows: list[list[Cell]] = []
+    for run, why in comparison.left_out:
+        rows.append([str(run.folder), why, run.reason if why == run.state else ""])
+    rows += [[str(run.folder), "not read whole", problem] for run in runs for problem in run.problems]
+    return (
+        Table(
+            "failures",
+            "Runs that are not in the statistics, and files that could not be read",
+            ["run", "why", "reason"],
+            rows,
+        )
+        if rows
+        else None
+    )
+
+
+def differences_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
+    """Config keys in which arms or tasks differ, one column each; None if they do not."""
+    groups: dict[str, list[Run]] = {}
+    for run, label in zip(runs, comparison.labels, strict=True):
+        groups.setdefault(" / ".join(part for part in label if part), []).append(run)
+    keys = differing_settings([run for run in runs if run.settings])
+    if not keys or len(groups) < 2:
+        return None
+    shown = keys[:_MOST_SETTINGS]
+    cells = {name: [_common(members, key) for key in shown] for name, members in groups.items()}
+    note = f", the first {len(shown)} of {len(keys)}" if len(keys) > len(shown) else ""
+    title = f"Settings in which the runs differ{note}"
+    if len(groups) > len(shown):
+        return Table("config_differences", title, ["runs", *shown], [[name, *row] for name, row in cells.items()])
+    rows: list[list[Cell]] = [[key, *(row[index] for row in cells.values())] for index, key in enumerate(shown)]
+    return Table("config_differences", title, ["setting", *groups], rows)
+
+
+def hyper_parameters_table(runs: Sequence[Run]) -> Table:
+    """All settings of the runs, and where they differ the values there are."""
+    keys = dict.fromkeys(
+        key for run in runs for key in run.settings if is_compared(key) and not key.endswith("_target_")
+    )
+    seeds = sorted({run.seed for run in runs if run.seed is not None})
+    rows: list[list[Cell]] = [["seed", _listed(map(str, seeds))]] if seeds else []
+    rows += [[key, _common(runs, key)] for key in keys]
+    return Table("hyper_parameters", "Hyper-parameters", ["setting", "value"], rows)
+
+
+def budget_table(comparison: Comparison) -> Table:
+    """What each arm cost."""
+    rows: list[list[Cell]] = []
+    for arm in comparison.arms:
+        runs = comparison.of_arm(arm)
+        if runs:
+            hours = _total(runs, "wall_seconds") / 3600
+            rows.append([arm, len(runs), int(_total(runs, "steps")), int(_total(runs, "training_steps")), hours,
+                         hours * max(1, max(map(_processes, runs)))])  # fmt: skip
+    columns = ["arm", "runs", "environment steps", "training steps", "hours", "core-hours at most"]
+    return Table("budget", "Budget of the runs that count", columns, rows)
+
+
+def hardware_table(runs: Sequence[Run]) -> Table:
+    """Kinds of machines and how many runs each had."""
+    kinds = Counter(tuple(_machine(run).items()) for run in runs)
+    names = list(dict.fromkeys(name for kind in kinds for name, _ in kind))
+    rows: list[list[Cell]] = [[count, *(dict(kind).get(name, "") for name in names)] for kind, count in kinds.items()]
+    return Table("hardware", "Machines", ["runs", *names], rows)
+
+
+def versions_table(runs: Sequence[Run]) -> Table:
+    """Code and packages: the main ones, and all in which the runs differ."""
+    tables = [_versions(run) for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows: list[list[Cell]] = []
+    for name in names:
+        values = Counter(table.get(name, "absent") for table in tables if table)
+        if name in _PACKAGES or name.startswith("code") or name == "python" or len(values) > 1:
+            rows.append([name, _listed(values)])
+    return Table("versions", "Versions: the main packages, and all in which the runs differ", ["what", "version"], rows)
+
+
+def commands(runs: Sequence[Run]) -> list[str]:
+    """Return the command lines that made the runs, each once."""
+    lines = dict.fromkeys(shlex.join(map(str, run.manifest.get("command") or [])) for run in runs)
+    return [line for line in lines if line]
+
+
+def wandb_of(run: Run) -> str:
+    """Where the W&B run is: its address, or that it was kept offline."""
+    folder = run.folder / "wandb"
+    try:
+        return (folder / "run_url.txt").read_text(encoding="utf-8").strip()
+    except OSError:
+        return "offline" if any(folder.glob("offline-run-*")) else ""
+
+
+def _common(runs: Sequence[Run], key: str) -> str:
+    return _listed(Counter(show(run.settings[key]) if key in run.settings else "-" for run in runs if run.settings))
+
+
+def _listed(values: Iterable[str]) -> str:
+    different = list(dict.fromkeys(values))
+    return ", ".join(different[:8]) + (f", ... ({len(different)} values)" if len(different) > 8 else "")
+
+
+def _total(runs: Sequence[Run], name: str) -> float:
+    return sum(run.value(name) or 0.0 for run in runs)
+
+
+def _processes(run: Run) -> int:
+    threads = _dict(run.manifest.get("threads"))
+    return sum(count for count in threads.values() if isinstance(count, int))
+
+
+def _machine(run: Run) -> dict[str, str]:
+    machine = _dict(run.manifest.get("machine"))
+    if not machine:
+        return {}
+    memory = machine.get("memory_bytes")
+    return {
+        "processor": str(machine.get("cpu")),
+        "cores usable": str(machine.get("cpus_usable", machine.get("cpu_count"))),
+        "memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else "",
+        "GPUs": ", ".join(map(str, machine.get("gpus") or [])) or "none",
+        "system": str(machine.get("system")),
+        "threads": ", ".join(f"{role} {count}" for role, count in _dict(run.manifest.get("threads")).items()),
+    }
+
+
+def _versions(run: Run) -> dict[str, str]:
+    code, machine = _dict(run.manifest.get("code")), _dict(run.manifest.get("machine"))
+    versions = {str(name): str(version) for name, version in _dict(run.manifest.get("versions")).items()}
+    if not versions:
+        return {}
+    commit = {"code commit": str(code.get("commit"))[:12] + (" and changes (code.diff)" if code.get("dirty") else "")}
+    return (commit if code else {}) | {"python": str(machine.get("python"))} | versions
+
+
+def _dict(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def shorten(runs: Sequence[Run]) -> dict[Path, str]:
+    """Return a name for each run folder without what all of them have in common."""
+    parts = [run.folder.parts for run in runs]
+    common = 0
+    while parts and all(len(each) > common + 1 and each[common] == parts[0][common] for each in parts):
+        common += 1
+    return {run.folder: "/".join(each[common:]) for run, each in zip(runs, parts, strict=True)}

@@ -1,0 +1,296 @@
+"""Figures for a paper and for the screen: readable in print, and told apart without seeing colours."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pamiq_exp.analysis.records import Series
+from pamiq_exp.analysis.statistics import Estimate, curve_interval, performance_profile, value_groups
+
+FloatArray = NDArray[np.float64]
+
+FORMATS = ("pdf", "svg", "png")
+INK = "#1b1b1f"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a3e9d")
+"""Okabe and Ito's colours, without those that vanish on white, and two more that keep their distance."""
+
+MOST_LINES = len(COLOURS)
+"""How many arms a figure of lines can show."""
+
+_DASHES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1)),
+    (0, (5, 1, 1, 1, 1, 1)),
+)
+_MARKERS = "osD^vPX"
+_POINTS = 120
+_STYLE = {
+    "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#9a9aa2",
+    "grid.alpha": 0.25, "axes.axisbelow": True, "font.size": 9.0, "axes.titlesize": 9.0, "legend.frameon": False,
+    "legend.fontsize": 8.0, "lines.linewidth": 1.6, "pdf.fonttype": 42, "svg.hashsalt": "pamiq_exp", "text.parse_math": False,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.dpi": 200, "axes.unicode_minus": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished figure: its file name without suffix, what it shows, and the drawing."""
+
+    name: str
+    title: str
+    figure: Figure
+
+    def write(self, folder: Path) -> str:
+        """Write PDF, SVG and PNG into a folder and return the SVG. Raises OSError."""
+        with _style():
+            FigureCanvasAgg(self.figure)
+            for suffix in ("pdf", "png"):
+                plain = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
+                self.figure.savefig(
+                    folder / f"{self.name}.{suffix}", bbox_inches="tight", facecolor="white", metadata=plain
+                )
+            stream = io.StringIO()
+            self.figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+        (folder / f"{self.name}.svg").write_text(stream.getvalue(), encoding="utf-8")
+        return stream.getvalue()
+
+
+def learning_curves(
+    name: str,
+    title: str,
+    curves: Mapping[str, Mapping[str, Sequence[Series]]],
+    *,
+    axis: str,
+    figure: str,
+    arms: Sequence[str],
+    seed: int = 0,
+) -> Plot:
+    """Draw a figure over an axis of records: interquartile mean over seeds with 95 % bootstrap intervals.
+
+    Args:
+        name, title: See `Plot`.
+        curves: Series of each run by task and arm.
+        axis: One of the axes of records.
+        figure: What is drawn, for the label.
+        arms: The arms in the order of their colours; an arm keeps its colour in all figures.
+        seed: Seeds the bootstrap.
+    """
+    with _style():
+        drawing, panels = _panels(len(curves), width=3.6, height=2.6)
+        for panel, (task, by_arm) in zip(panels, curves.items(), strict=True):
+            for index, arm in enumerate(arms):
+                runs = [series for series in by_arm.get(arm, ()) if axis in series.axes]
+                if runs:
+                    _curve(panel, runs, axis, arm, index, seed)
+            panel.set_title(task)
+            panel.set_xlabel(axis.replace("_", " "))
+            panel.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
+        panels[0].set_ylabel(figure)
+        _legend(drawing, panels)
+    return Plot(name, title, drawing)
+
+
+def bars(
+    name: str,
+    title: str,
+    scores: Mapping[str, Mapping[str, FloatArray]],
+    estimates: Mapping[tuple[str, str], Estimate],
+    *,
+    metric: str,
+    arms: Sequence[str],
+) -> Plot:
+    """Draw a bar with its interval for each arm, and a dot for each seed; one panel a task."""
+    with _style():
+        drawing, panels = _panels(len(scores), width=3.4, height=0.55 + 0.32 * len(arms), share_y=True)
+        for panel, (task, by_arm) in zip(panels, scores.items(), strict=True):
+            for index, arm in enumerate(arms):
+                if (arm, task) in estimates:
+                    _bar(panel, index, estimates[arm, task], by_arm[arm], _colour(index))
+            panel.set_title(task)
+            panel.set_xlabel(metric)
+            panel.set_yticks(range(len(arms)), [_short(arm) for arm in arms])
+            panel.set_ylim(len(arms) - 0.4, -0.6)
+            panel.grid(axis="y", visible=False)
+    return Plot(name, title, drawing)
+
+
+def intervals(name: str, title: str, estimates: Mapping[str, Estimate], *, label: str, reference: float) -> Plot:
+    """Draw estimates with their intervals below each other, and a line where nothing would differ."""
+    with _style():
+        drawing, (panel,) = _panels(1, width=4.4, height=0.7 + 0.3 * len(estimates))
+        panel.axvline(reference, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        for index, each in enumerate(estimates.values()):
+            panel.plot([each.low, each.high], [index, index], color=COLOURS[0], linewidth=3, alpha=0.45)
+            panel.plot([each.value], [index], "o", color=COLOURS[0], markersize=5)
+        panel.set_yticks(range(len(estimates)), [_short(arm) for arm in estimates])
+        panel.set_ylim(len(estimates) - 0.4, -0.6)
+        panel.set_xlabel(label)
+    return Plot(name, title, drawing)
+
+
+def profiles(name: str, title: str, scores: Mapping[str, Sequence[FloatArray]], *, metric: str, seed: int = 0) -> Plot:
+    """Draw performance profiles: the share of runs above each threshold."""
+    everything = np.concatenate([each for strata in scores.values() for each in strata])
+    margin = 0.03 * (np.ptp(everything) or 1.0)
+    thresholds = np.linspace(everything.min() - margin, everything.max() + margin, _POINTS)
+    with _style():
+        drawing, (panel,) = _panels(1, width=4.4, height=2.8)
+        for index, (arm, strata) in enumerate(scores.items()):
+            share, low, high = performance_profile(strata, thresholds, resamples=500, seed=seed)
+            _line(panel, thresholds, share, low, high, arm, index)
+        panel.set_xlabel(f"{metric} above this")
+        panel.set_ylabel("share of runs")
+        panel.set_ylim(-0.03, 1.03)
+        _legend(drawing, [panel])
+    return Plot(name, title, drawing)
+
+
+def importances(name: str, title: str, shares: Mapping[str, float]) -> Plot:
+    """Draw how much of the variance each hyper-parameter explains alone."""
+    ordered = sorted(shares, key=lambda key: shares[key], reverse=True)
+    with _style():
+        drawing, (panel,) = _panels(1, width=4.4, height=0.7 + 0.3 * len(ordered))
+        panel.barh(range(len(ordered)), [shares[key] for key in ordered], height=0.6, color=COLOURS[0])
+        panel.set_yticks(range(len(ordered)), [_short(key) for key in ordered])
+        panel.set_ylim(len(ordered) - 0.4, -0.6)
+        panel.set_xlim(0, 1)
+        panel.grid(axis="y", visible=False)
+        panel.set_xlabel("share of variance explained alone (epsilon squared)")
+    return Plot(name, title, drawing)
+
+
+def slices(name: str, title: str, values: Mapping[str, Sequence[object]], scores: FloatArray, *, metric: str) -> Plot:
+    """Draw each run's score over each hyper-parameter, with the mean of neighbours."""
+    with _style():
+        drawing, panels = _panels(len(values), width=2.7, height=2.4, share_y=True)
+        for panel, (key, settings) in zip(panels, values.items(), strict=True):
+            _slice(panel, settings, scores)
+            panel.set_xlabel(_short(key))
+        panels[0].set_ylabel(metric)
+    return Plot(name, title, drawing)
+
+
+def common_grid(runs: Sequence[Series], axis: str) -> tuple[FloatArray, FloatArray]:
+    """Return the runs on a common grid: `(points,)` and `(runs, points)`.
+
+    The grid spans what all runs cover of the axis. Both are empty if there is no such stretch, or a run has no finite value.
+    """
+    lines = []
+    for series in runs:
+        keep = np.isfinite(series.values) & np.isfinite(series.axes[axis])
+        order = np.argsort(series.axes[axis][keep], kind="stable")
+        lines.append((series.axes[axis][keep][order], series.values[keep][order]))
+    if not lines or any(len(at) == 0 for at, _ in lines):
+        return np.empty(0), np.empty((len(lines), 0))
+    start, end = max(at[0] for at, _ in lines), min(at[-1] for at, _ in lines)
+    if start > end:
+        return np.empty(0), np.empty((len(lines), 0))
+    grid = np.linspace(start, end, _POINTS if end > start else 1)
+    return grid, np.array([np.interp(grid, at, values) for at, values in lines])
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context(cast(Any, _STYLE)):
+        yield
+
+
+def _panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    columns = min(count, 4)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    panels = list(grid.flat)
+    for spare in panels[count:]:
+        spare.set_visible(False)
+    return figure, panels[:count]
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    entries = {
+        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    if len(entries) > 1:
+        columns = 1 if max(map(len, entries)) > 24 else min(4, len(entries))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
+
+
+def _curve(panel: Axes, runs: Sequence[Series], axis: str, arm: str, index: int, seed: int) -> None:
+    grid, values = common_grid(runs, axis)
+    if len(grid) == 0:
+        return
+    if len(runs) == 1:
+        _marked(panel, grid, values[0], arm, index)
+        return
+    middle, low, high = curve_interval(values, seed=seed)
+    _line(panel, grid, middle, low, high, arm, index)
+
+
+def _line(
+    panel: Axes, at: FloatArray, middle: FloatArray, low: FloatArray, high: FloatArray, arm: str, index: int
+) -> None:
+    panel.fill_between(at, low, high, color=_colour(index), alpha=0.18, linewidth=0)
+    _marked(panel, at, middle, arm, index)
+
+
+def _marked(panel: Axes, at: FloatArray, values: FloatArray, arm: str, index: int) -> None:
+    panel.plot(
+        at,
+        values,
+        color=_colour(index),
+        linestyle=_DASHES[index % len(_DASHES)],
+        marker=_MARKERS[index % len(_MARKERS)],
+        markersize=4.0,
+        markevery=(index * 3 % 17, 24),
+        label=_short(arm),
+    )
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, colour: str) -> None:
+    panel.barh(index, middle.value, height=0.62, color=colour, alpha=0.35, edgecolor=colour)
+    panel.plot([middle.low, middle.high], [index, index], color=colour, linewidth=2.4)
+    offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
+    panel.plot(scores, index + offsets, "o", color=INK, markersize=3.0, alpha=0.8, linestyle="none")
+
+
+def _slice(panel: Axes, settings: Sequence[object], scores: FloatArray) -> None:
+    groups = value_groups(settings)
+    numbers = [float(each) for each in settings if isinstance(each, int | float) and not isinstance(each, bool)]
+    if len(numbers) == len(settings):
+        at = np.array(numbers)
+        if at.min() > 0 and at.max() / at.min() >= 50:
+            panel.set_xscale("log")
+    else:
+        at = groups.astype(np.float64)
+        names = {int(group): str(value) for group, value in zip(groups, settings, strict=True)}
+        panel.set_xticks(list(names), [_short(name, 14) for name in names.values()], rotation=30, ha="right")
+    panel.plot(at, scores, "o", color=COLOURS[0], markersize=4, alpha=0.55, linestyle="none")
+    kinds = sorted(set(groups.tolist()), key=lambda group: float(np.median(at[groups == group])))
+    middles = [(float(np.median(at[groups == kind])), float(scores[groups == kind].mean())) for kind in kinds]
+    panel.plot(*zip(*middles, strict=True), "-", marker="D", color=COLOURS[1], markersize=4)
+
+
+def _short(name: str, longest: int = 44) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -1,0 +1,355 @@
+"""A report: tables, figures and one page, out of run folders and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from pamiq_exp.analysis import facts, figures, html
+from pamiq_exp.analysis.comparison import Comparison, compare
+from pamiq_exp.analysis.figures import Plot
+from pamiq_exp.analysis.records import AXES, Series
+from pamiq_exp.analysis.results import (
+    Scores,
+    choose_baseline,
+    choose_metric,
+    collect_scores,
+    improvements,
+    other_figures,
+    result_tables,
+)
+from pamiq_exp.analysis.runs import ReportError, Run, natural
+from pamiq_exp.analysis.statistics import RESAMPLES, importance
+from pamiq_exp.analysis.tables import Cell, Table, number
+
+_MOST_CURVES = 10
+_MOST_BARS = 24
+_MOST_FILMS = 24
+_MOST_BYTES = 40_000_000
+_SEARCH_RUNS = 6
+_METRIC_AXES = ("environment_step", "wall_seconds", "training_step")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a report is to show.
+
+    Attributes:
+        title: Heading of the page; by default the experiments' names.
+        metric: Final figure that arms are compared by; by default see `results.FAVOURITES`.
+        lower_is_better: Whether less of it is better.
+        arm_keys, task_keys: What tells arms and tasks apart: see `compare`.
+        baseline: The arm that others are compared with; by default one called random.
+        curves: Figures drawn over time, such as `dynamics/loss`; by default the metric's and the first others.
+        axes: Axes that they are drawn over; by default steps, and for the metric also seconds and training steps.
+        normalise: Scale each task to [0, 1] before tasks are pooled.
+        resamples: How many bootstrap samples are drawn.
+        seed: Seeds the bootstrap.
+    """
+
+    title: str | None = None
+    metric: str | None = None
+    lower_is_better: bool = False
+    arm_keys: tuple[str, ...] = ()
+    task_keys: tuple[str, ...] = ()
+    baseline: str | None = None
+    curves: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
+    normalise: bool = False
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+
+@dataclass
+class _Output:
+    """Where the parts of a report go while it is made."""
+
+    folder: Path
+    tell: Callable[[str], None]
+    sections: dict[str, list[html.Markup]] = field(default_factory=dict)
+
+    def table(self, section: str, table: Table | None, *, folded: bool = False) -> None:
+        if table is None or not table.rows:
+            return
+        table.write(self.folder / "tables")
+        shown = html.table(table)
+        self.add(section, html.details(table.title, shown) if folded else shown)
+
+    def plot(self, section: str, plot: Plot) -> None:
+        self.tell(f"drawing {plot.name}")
+        self.add(section, html.drawing(plot.write(self.folder / "figures"), plot.title))
+
+    def add(self, section: str, content: html.Markup) -> None:
+        self.sections.setdefault(section, []).append(content)
+
+
+def write_report(
+    runs: Sequence[Run], folder: Path, options: Options = Options(), tell: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Write `report.html`, `tables/` (Markdown, LaTeX, CSV), `figures/` (PDF, SVG, PNG) and `appendix.md`.
+
+    Args:
+        runs: As `read_runs` returns them: finished, failed or still running.
+        folder: Where the files go; those of an earlier report with the same names are replaced.
+        options: What is shown.
+        tell: Is told what is being done.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        ReportError: The options ask for what the runs do not have, or the folder cannot be written.
+    """
+    if not runs:
+        raise ReportError("there are no runs to report on")
+    comparison = compare(runs, arm_keys=options.arm_keys, task_keys=options.task_keys)
+    metric = choose_metric(comparison, options.metric)
+    scores = None
+    if metric is not None and comparison.counted:
+        scores = collect_scores(
+            comparison, metric, lower_is_better=options.lower_is_better, resamples=options.resamples, seed=options.seed
+        )
+    baseline = choose_baseline(scores, options.baseline) if scores is not None else None
+    wanted = _curves_wanted(runs, metric, options)
+    try:
+        for each in (folder, folder / "tables", folder / "figures"):
+            each.mkdir(parents=True, exist_ok=True)
+        output = _Output(folder, tell)
+        if scores is not None and scores.arms:
+            _write_results(output, comparison, scores, baseline, options)
+            _write_search(output, comparison, scores)
+        _write_curves(output, runs, comparison, scores, wanted, options)
+        _write_films(output, runs, comparison)
+        _write_facts(output, runs, comparison)
+        page = folder / "report.html"
+        page.write_text(_page(output, runs, comparison, scores, options), encoding="utf-8")
+    except OSError as error:
+        raise ReportError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
+    return page
+
+
+def _write_results(
+    output: _Output, comparison: Comparison, scores: Scores, baseline: str | None, options: Options
+) -> None:
+    for table in result_tables(scores, baseline, options.normalise):
+        output.table("Results", table, folded=table.name == "probability_of_improvement")
+    arms = scores.arms[:_MOST_BARS]
+    estimates = scores.by_task()
+    by_task = {
+        task: {arm: scores.values[arm, task] for arm in arms if (arm, task) in scores.values} for task in scores.tasks
+    }
+    shown = f", the best {len(arms)} of {len(scores.arms)} arms" if len(arms) < len(scores.arms) else ""
+    title = f"{scores.metric}: interquartile mean with 95 % bootstrap interval, and a dot for each seed{shown}"
+    output.plot("Results", figures.bars("results", title, by_task, estimates, metric=scores.metric, arms=arms))
+    if baseline is not None:
+        better = improvements(scores, baseline)
+        chosen = {arm: better[arm] for arm in list(better)[:_MOST_BARS]}
+        if chosen:
+            title = f"How probable it is that a run of an arm has a better {scores.metric} than a run of {baseline}"
+            plot = figures.intervals("improvement", title, chosen, label=f"P(better than {baseline})", reference=0.5)
+            output.plot("Results", plot)
+        strata = {arm: scores.strata(arm) for arm in scores.arms[: figures.MOST_LINES]}
+        title = f"Performance profile: the share of runs whose {scores.metric} exceeds a threshold, 95 % intervals"
+        output.plot("Results", figures.profiles("profile", title, strata, metric=scores.metric, seed=options.seed))
+    metric = None if "/" in scores.metric else scores.metric
+    output.table("Results", other_figures(comparison, metric, scores.arms))
+
+
+def _write_search(output: _Output, comparison: Comparison, scores: Scores) -> None:
+    """Importance and slices, where enough runs differ in at least one number or two settings."""
+    factors = {id(run): each for run, each in zip(comparison.runs, comparison.factors, strict=True)}
+    runs = [run for run in comparison.counted if (value := run.value(scores.metric)) is not None and np.isfinite(value)]
+    keys = [key for key in comparison.factors[0] if len({repr(factors[id(run)][key]) for run in runs}) > 1]
+    numeric = [key for key in keys if all(isinstance(factors[id(run)][key], int | float) for run in runs)]
+    if len(runs) < _SEARCH_RUNS or not (len(keys) >= 2 or numeric):
+        return
+    outcome = np.array([run.value(scores.metric) for run in runs], dtype=np.float64)
+    values = {key: [factors[id(run)][key] for run in runs] for key in keys}
+    shares = {key: importance(values[key], outcome) for key in keys}
+    known = {key: share for key, share in shares.items() if np.isfinite(share)}
+    if not known:
+        return
+    title = f"Share of the variance of {scores.metric} that each setting explains alone (epsilon squared)"
+    rows: list[list[Cell]] = [[key, share] for key, share in sorted(known.items(), key=lambda item: -item[1])]
+    output.table("Hyper-parameters", Table("importance", title, ["setting", "share"], rows))
+    output.plot("Hyper-parameters", figures.importances("importance", title, known))
+    best = {key: values[key] for key, _ in sorted(known.items(), key=lambda item: -item[1])[:8]}
+    title = f"{scores.metric} of each run over each setting, with means of neighbours"
+    output.plot("Hyper-parameters", figures.slices("slices", title, best, outcome, metric=scores.metric))
+
+
+def _curves_wanted(runs: Sequence[Run], metric: str | None, options: Options) -> list[tuple[str, str]]:
+    """Return the figures to draw with the axis of each. Raises ReportError for what no run has."""
+    names = dict.fromkeys(name for run in runs for name in run.records.series)
+    for name in options.curves:
+        if name not in names:
+            raise ReportError(f"no run recorded '{name}'; there are: {', '.join(sorted(names)) or 'none'}")
+    for axis in options.axes:
+        if axis not in AXES:
+            raise ReportError(f"there is no axis '{axis}'; use one of {', '.join(AXES)}")
+    own = [name for name in names if metric is not None and metric in (name, name.partition("/")[2])]
+    plain = [name for name in names if "/time/" not in name and name not in own]
+    chosen = list(options.curves) or [*own, *sorted(plain, key=lambda name: not name.startswith("interaction/"))]
+    return [
+        (name, axis)
+        for name in (chosen if options.curves else chosen[:_MOST_CURVES])
+        for axis in options.axes or (_METRIC_AXES if name in own else _METRIC_AXES[:1])
+    ]
+
+
+def _write_curves(
+    output: _Output,
+    runs: Sequence[Run],
+    comparison: Comparison,
+    scores: Scores | None,
+    wanted: Iterable[tuple[str, str]],
+    options: Options,
+) -> None:
+    counted = {id(run) for run in comparison.counted}
+    shown = [
+        (run, label) for run, label in zip(runs, comparison.labels, strict=True) if id(run) in counted or not counted
+    ]
+    ranked = scores.arms if scores is not None and scores.arms else tuple(dict.fromkeys(arm for _, (arm, _) in shown))
+    arms = ranked[: figures.MOST_LINES]
+    note = "" if counted else "; no run has finished: these are the runs as they are"
+    note += f"; the best {len(arms)} of {len(ranked)} arms" if len(arms) < len(ranked) else ""
+    for name, axis in wanted:
+        curves: dict[str, dict[str, list[Series]]] = {}
+        for run, (arm, task) in shown:
+            series = run.records.series.get(name)
+            if series is not None and arm in arms and np.isfinite(series.values).any():
+                curves.setdefault(task, {}).setdefault(arm, []).append(series)
+        if curves:
+            title = (
+                f"{name} over {axis.replace('_', ' ')}: interquartile mean over seeds, 95 % bootstrap interval{note}"
+            )
+            file = f"curve_{_file_name(name)}_over_{axis}"
+            output.plot(
+                "Learning curves",
+                figures.learning_curves(file, title, curves, axis=axis, figure=name, arms=arms, seed=options.seed),
+            )
+
+
+def _write_films(output: _Output, runs: Sequence[Run], comparison: Comparison) -> None:
+    """The newest film and picture of each name, of one run of each arm and task."""
+    newest: dict[tuple[str, str, str], tuple[Path, int | None]] = {}
+    counted = {id(run) for run in comparison.counted}
+    ordered = sorted(zip(runs, comparison.labels, strict=True), key=lambda each: id(each[0]) not in counted)
+    chosen: dict[tuple[str, str], Run] = {}
+    for run, label in ordered:
+        if run.media and chosen.setdefault(label, run) is run:
+            for path in run.media:
+                newest[(*label, re.sub(r"_\d+$", "", path.stem))] = (path, run.seed)
+    left = _MOST_BYTES
+    shown = []
+    for (arm, task, name), (path, seed) in sorted(newest.items(), key=lambda item: natural(" ".join(item[0])))[
+        :_MOST_FILMS
+    ]:
+        caption = ", ".join(
+            part for part in (name, arm, task, "" if seed is None else f"seed {seed}", path.stem) if part
+        )
+        try:
+            size = path.stat().st_size
+            link = None if size <= left else quote(os.path.relpath(path, output.folder))
+            shown.append(html.film(path, caption, link))
+        except OSError:
+            continue
+        left -= size if link is None else 0
+    if shown:
+        output.add("Videos and pictures", html.films(shown))
+
+
+def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -> None:
+    output.table("Runs", facts.failures_table(runs, comparison))
+    output.table("Runs", facts.runs_table(runs, comparison), folded=len(runs) > 40)
+    if any(facts.wandb_of(run) == "offline" for run in runs):
+        output.add(
+            "Runs",
+            html.tag("p", "W&B runs that are offline: wandb sync RUN/wandb/offline-run-* sends them.", class_="soft"),
+        )
+    output.table("Settings", facts.differences_table(runs, comparison))
+    appendix = [
+        facts.budget_table(comparison),
+        facts.hardware_table(runs),
+        facts.versions_table(runs),
+        facts.hyper_parameters_table(comparison.counted or runs),
+    ]
+    for table in appendix:
+        output.table("Appendix", table, folded=len(table.rows) > 30)
+    lines = facts.commands(runs)
+    if lines:
+        output.add("Appendix", html.details(f"Commands ({len(lines)})", html.tag("pre", "\n".join(lines))))
+    (output.folder / "appendix.md").write_text(_appendix(appendix, lines), encoding="utf-8")
+
+
+def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
+    parts = ["# Appendix\n"]
+    parts += [f"## {table.title}\n\n{table.to_markdown()}" for table in tables if table.rows]
+    if lines:
+        fence = "```"
+        parts.append(f"## Commands\n\n{fence}bash\n" + "\n".join(lines) + f"\n{fence}\n")
+    parts.append(
+        "`python -m pamiq_exp export RUN -o paper.yaml` writes a run into one file, and\n"
+        "`python -m pamiq_exp reproduce paper.yaml` runs it again.\n"
+    )
+    return "\n".join(parts)
+
+
+def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: Scores | None, options: Options) -> str:
+    order = ("Results", "Learning curves", "Hyper-parameters", "Videos and pictures", "Runs", "Settings", "Appendix")
+    states: dict[str, int] = {}
+    for run in runs:
+        states[run.state] = states.get(run.state, 0) + 1
+    names = dict.fromkeys(run.experiment_name for run in runs)
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    arms = f"{len(comparison.arms)} arm{'s' * (len(comparison.arms) > 1)}"
+    tasks = f" on {len(comparison.tasks)} tasks" if len(comparison.tasks) > 1 else ""
+    subtitle = f"{len(runs)} run{'s' * (len(runs) > 1)} ({told}); {arms}{tasks}"
+    if scores is not None and scores.arms:
+        best = scores.arms[0]
+        value = number(float(np.mean([each.mean() for each in scores.strata(best)])))
+        subtitle += f"; compared by {scores.metric}" + (
+            f", highest mean {value} ({best})" if len(scores.arms) > 1 and not scores.lower_is_better else ""
+        )
+    return html.page(
+        options.title or ", ".join(list(names)[:4]),
+        subtitle,
+        _cautions(runs, comparison, scores),
+        {name: output.sections.get(name, []) for name in order},
+    )
+
+
+def _cautions(runs: Sequence[Run], comparison: Comparison, scores: Scores | None) -> list[str]:
+    cautions = []
+    if not comparison.counted:
+        cautions.append("No run has finished: there are no statistics, and the curves show the runs as they are.")
+    elif comparison.left_out:
+        cautions.append(f"{len(comparison.left_out)} of {len(runs)} runs are not in the statistics: see Runs.")
+    if scores is None and comparison.counted:
+        cautions.append("The runs have no final figure to be compared by: choose one with --metric.")
+    cautions += [_sentence(warning) for warning in comparison.warnings]
+    if scores is not None:
+        cautions += [f"Left out, because it has no finite value: {line}" for line in scores.missing[:10]]
+        incomplete = [arm for arm in scores.arms if any((arm, task) not in scores.values for task in scores.tasks)]
+        if incomplete:
+            cautions.append(f"Not on all tasks, so pooled numbers are over fewer: {', '.join(incomplete[:8])}.")
+        if len(scores.tasks) > 1:
+            cautions.append("Tasks are pooled as they are unless --normalise is given: fair only on one scale.")
+    bad = sum(series.not_finite for run in runs for series in run.records.series.values())
+    if bad:
+        cautions.append(f"{bad} recorded numbers are NaN or infinite; curves have gaps there.")
+    return cautions
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "."
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")

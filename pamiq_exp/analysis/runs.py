@@ -1,0 +1,240 @@
+"""Reading run folders: what was asked, what happened, how it ended."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from pamiq_exp.analysis.records import RECORDS_READ, Records, read_records
+
+Scalar: TypeAlias = str | float | int | bool | None
+
+_MARKS = ("manifest.json", "overrides.yaml")
+_MANY_BYTES = 30_000_000
+_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".webm"}
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class ReportError(Exception):
+    """A report cannot be made as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, as its folder tells it.
+
+    Attributes:
+        folder: Its folder.
+        manifest: `manifest.json`.
+        settings: `config.yaml` flattened to dotted keys, without the descriptions of spaces, which follow from the
+            environment.
+        overrides: What the user typed.
+        summary: `summary.json`; empty for a run that has none.
+        records: What `metrics.jsonl` tells.
+        media: Its videos and pictures.
+        problems: What could not be read.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    settings: Mapping[str, Scalar]
+    overrides: tuple[str, ...]
+    summary: Mapping[str, Scalar]
+    records: Records
+    media: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def experiment_name(self) -> str:
+        """Name of the experiment; that of the folder above if the run never got so far."""
+        return str(self.manifest.get("experiment_name") or self.settings.get("experiment_name") or self.folder.name)
+
+    @property
+    def seed(self) -> int | None:
+        """The root seed."""
+        value = self.manifest.get("seed", self.settings.get("seed"))
+        return value if isinstance(value, int) else None
+
+    @property
+    def state(self) -> str:
+        """`finished`, `stopped`, `failed`, `running`, or `unknown` if the run wrote no manifest."""
+        return str(self.manifest.get("state") or "unknown")
+
+    @property
+    def reason(self) -> str:
+        """Why the run ended, or how long ago it last wrote a record."""
+        if self.state == "running":
+            return f"{self._silence()}; if no process works on it any more it was killed: resume it"
+        if self.state == "unknown":
+            return "there is no manifest: it ended before it began"
+        return str(self.manifest.get("reason") or "")
+
+    def value(self, metric: str) -> float | None:
+        """Return a final figure: of the summary, or, for a name with `/`, the last one recorded; None without one."""
+        found = self.summary.get(metric)
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return float(found)
+        if isinstance(found, str) and found in ("NaN", "Infinity", "-Infinity"):
+            return float(found)
+        series = self.records.series.get(metric)
+        return None if series is None else series.last
+
+    def _silence(self) -> str:
+        try:
+            seconds = max(0.0, time.time() - (self.folder / "metrics.jsonl").stat().st_mtime)
+        except OSError:
+            return "no record yet"
+        unit, size = next(
+            (unit, size) for unit, size in (("h", 3600), ("min", 60), ("s", 1)) if seconds >= size or size == 1
+        )
+        return f"last record {seconds / size:.0f} {unit} ago"
+
+
+def find_runs(paths: Sequence[Path | str]) -> list[Path]:
+    """Return the run folders at or below the paths, each once, in natural order.
+
+    Raises:
+        ReportError: A path does not exist, cannot be read, or has no run in it.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ReportError(f"there is no {path}: give run folders, sweeps, or folders that hold some (outputs/...)")
+        if not path.is_dir():
+            raise ReportError(f"{path} is a file: give the run folder that it lies in")
+        runs = list(_runs_below(path))
+        if not runs:
+            raise ReportError(f"no run in {path}: a run folder has a manifest.json; runs land in outputs/")
+        found |= {run.resolve(): run for run in runs}
+    return sorted(found.values(), key=lambda path: natural(str(path)))
+
+
+def read_runs(
+    folders: Sequence[Path], *, records: int | None = RECORDS_READ, processes: int | None = None
+) -> list[Run]:
+    """Read run folders, in several processes if there is much to read.
+
+    Args:
+        folders: Run folders, as `find_runs` returns them.
+        records: How many records of each kind are read; None for all: see `read_records`.
+        processes: How many processes read; None for one on each usable processor.
+    """
+    read = partial(read_run, records=records)
+    wanted = processes or _usable_processors()
+    if wanted == 1 or len(folders) < 2 or sum(map(_size, folders)) < _MANY_BYTES:
+        return [read(folder) for folder in folders]
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if "fork" in methods else None)
+    with ProcessPoolExecutor(min(wanted, len(folders)), mp_context=context) as pool:
+        return list(pool.map(read, folders, chunksize=max(1, len(folders) // (8 * wanted))))
+
+
+def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
+    """Read one run folder. What is missing or broken in it is told in `problems` and does not raise."""
+    problems: list[str] = []
+    manifest = _mapping(_load(folder / "manifest.json", problems))
+    config = _mapping(_load(folder / "config.yaml", problems))
+    overrides = _load(folder / "overrides.yaml", problems)
+    summary = _mapping(_load(folder / "summary.json", problems))
+    read = _records(folder, records, problems)
+    if read.unreadable:
+        problems.append(f"metrics.jsonl: {read.unreadable} lines are no records")
+    return Run(
+        folder=folder,
+        manifest=manifest,
+        settings=dict(_flatten(config)),
+        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+        summary={str(name): value for name, value in summary.items() if _is_scalar(value)},
+        records=read,
+        media=tuple(sorted(_media(folder), key=lambda path: natural(path.name))),
+        problems=tuple(problems),
+    )
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts 10 after 9."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def _runs_below(folder: Path) -> Iterator[Path]:
+    if any((folder / mark).is_file() for mark in _MARKS):
+        yield folder
+        return
+    try:
+        below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        raise ReportError(f"{folder} cannot be read: {error.strerror or error}") from error
+    for path in below:
+        yield from _runs_below(Path(path))
+
+
+def _usable_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _size(folder: Path) -> int:
+    try:
+        return (folder / "metrics.jsonl").stat().st_size
+    except OSError:
+        return 0
+
+
+def _records(folder: Path, most: int | None, problems: list[str]) -> Records:
+    try:
+        return read_records(folder / "metrics.jsonl", most)
+    except OSError as error:
+        problems.append(f"metrics.jsonl: {error.strerror or error}")
+        return Records({}, 0, 0)
+
+
+def _load(path: Path, problems: list[str]) -> object:
+    """Read a JSON or YAML file; None if it is missing or broken."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_LOADER)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror or error}")
+    except (ValueError, yaml.YAMLError, RecursionError):
+        problems.append(f"{path.name} is broken")
+    return None
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+    if isinstance(node, dict):
+        if {"shape", "dtype"} <= node.keys():
+            return
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, list) and not all(map(_is_scalar, node)):
+        for index, value in enumerate(node):
+            yield from _flatten(value, f"{prefix}.{index}")
+    else:
+        yield prefix, str(node) if isinstance(node, list) or not _is_scalar(node) else node  # type: ignore[misc]
+
+
+def _media(folder: Path) -> list[Path]:
+    try:
+        return [path for path in (folder / "media").iterdir() if path.suffix.lower() in _PICTURES and path.is_file()]
+    except OSError:
+        return []

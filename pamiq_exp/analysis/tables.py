@@ -1,0 +1,152 @@
+"""Tables for people, papers and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pamiq_exp.analysis.statistics import Estimate
+
+Cell: TypeAlias = str | float | int | Estimate | None
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "\n": " ",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text, numbers and estimates under named columns.
+
+    Attributes:
+        name: Its file name, without suffix.
+        title: What it shows, in one sentence.
+        columns: The head.
+        rows: Each as long as the head.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    def to_markdown(self) -> str:
+        """Return a pipe table."""
+        head = [_markdown(column) for column in self.columns]
+        body = [[_markdown(text(cell)) for cell in row] for row in self.rows]
+        widths = [max(3, *(len(row[index]) for row in (head, *body))) for index in range(len(head))]
+        rule = [
+            ("-" * (width - 1) + ":") if self.is_numeric(index) else "-" * width for index, width in enumerate(widths)
+        ]
+        lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+                 for row in (head, rule, *body)]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def to_latex(self) -> str:
+        """Return a `tabular` for the package booktabs, in a `table` with caption and label."""
+        kinds = "".join("r" if self.is_numeric(index) else "l" for index in range(len(self.columns)))
+        lines = [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{_latex(self.title)}}}",
+            rf"  \label{{tab:{self.name}}}",
+        ]
+        lines += [rf"  \begin{{tabular}}{{{kinds}}}", r"    \toprule"]
+        lines += ["    " + " & ".join(map(_latex, self.columns)) + r" \\", r"    \midrule"]
+        lines += ["    " + " & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in self.rows]
+        return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]) + "\n"
+
+    def to_csv(self) -> str:
+        """Return comma-separated values in full precision; an estimate takes three columns."""
+        estimates = {index for row in self.rows for index, cell in enumerate(row) if isinstance(cell, Estimate)}
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(
+            [name for index, column in enumerate(self.columns) for name in _names(column, index in estimates)]
+        )
+        for row in self.rows:
+            writer.writerow([part for index, cell in enumerate(row) for part in _parts(cell, index in estimates)])
+        return stream.getvalue()
+
+    def write(self, folder: Path) -> None:
+        """Write all three forms into a folder. Raises OSError."""
+        for suffix, content in (("md", self.to_markdown()), ("tex", self.to_latex()), ("csv", self.to_csv())):
+            (folder / f"{self.name}.{suffix}").write_text(content, encoding="utf-8")
+
+    def is_numeric(self, index: int) -> bool:
+        """Whether a column holds numbers, so that it is aligned to the right."""
+        cells = [row[index] for row in self.rows if row[index] is not None]
+        return bool(cells) and not any(isinstance(cell, str) for cell in cells)
+
+
+def text(cell: Cell) -> str:
+    """Return a cell as it is read: `0.41 [0.35, 0.47]` for an estimate."""
+    if cell is None:
+        return ""
+    if isinstance(cell, Estimate):
+        digits = _digits(cell)
+        return f"{_fixed(cell.value, digits)} [{_fixed(cell.low, digits)}, {_fixed(cell.high, digits)}]"
+    if isinstance(cell, bool) or not isinstance(cell, float):
+        return str(cell)
+    return number(cell)
+
+
+def number(value: float) -> str:
+    """Return a number with four digits that matter."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def _digits(cell: Estimate) -> int | None:
+    """Decimals such that the width of the interval has two digits; None for numbers best written with an exponent."""
+    largest = max(abs(cell.value), abs(cell.low), abs(cell.high))
+    if not math.isfinite(largest) or largest >= 1e7 or 0 < largest < 1e-4:
+        return None
+    width = cell.high - cell.low
+    size = width if width > 0 else largest
+    return 0 if size == 0 else min(6, max(0, 1 - math.floor(math.log10(size)) + (0 if width > 0 else 2)))
+
+
+def _fixed(value: float, digits: int | None) -> str:
+    return f"{value:.3g}" if digits is None else f"{value:.{digits}f}"
+
+
+def _markdown(value: str) -> str:
+    for character in "\\`*_|<>[]":
+        value = value.replace(character, f"\\{character}") if character in "|<\\`*" else value
+    return value.replace("\n", " ")
+
+
+def _latex(value: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in value)
+
+
+def _latex_cell(cell: Cell) -> str:
+    if isinstance(cell, Estimate):
+        value, _, interval = text(cell).partition(" ")
+        return rf"${value}$ {{\small ${interval}$}}"
+    return (
+        f"${text(cell)}$"
+        if isinstance(cell, float) and math.isfinite(cell) and "e" not in text(cell)
+        else _latex(text(cell))
+    )
+
+
+def _names(column: str, is_estimate: bool) -> list[str]:
+    return [column, f"{column} low", f"{column} high"] if is_estimate else [column]
+
+
+def _parts(cell: Cell, is_estimate: bool) -> list[object]:
+    if isinstance(cell, Estimate):
+        return [cell.value, cell.low, cell.high]
+    return ["" if cell is None else cell, *(["", ""] if is_estimate else [])]

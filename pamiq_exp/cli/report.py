@@ -1,0 +1,86 @@
+"""`python -m pamiq_exp report PATH... -o DIR`: tables, statistics, figures and one page, out of run folders."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
+from pamiq_exp.analysis.records import AXES, RECORDS_READ
+from pamiq_exp.analysis.statistics import RESAMPLES
+
+
+def main(words: Sequence[str]) -> int:
+    """Write a report. Returns 0, or 2 if it cannot be made as asked."""
+    arguments = _parser().parse_args(words)
+    try:
+        if arguments.output.exists() and not arguments.output.is_dir():
+            raise ReportError(f"{arguments.output} is a file: give a folder for the report (-o DIR)")
+        folders = find_runs(arguments.paths)
+        _tell(f"reading {len(folders)} run{'s' * (len(folders) > 1)}")
+        runs = read_runs(folders, records=arguments.records or None, processes=arguments.processes)
+        page = write_report(runs, arguments.output, _options(arguments), _tell)
+    except ReportError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finished = sum(run.state == "finished" for run in runs)
+    print(f"{len(runs)} runs, {finished} finished: {page}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp report", description="Tables, statistics, figures and one page, out of run folders."
+    )
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="a run, a sweep, or any folder with runs below it")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="where the report goes")
+    add("--title", help="heading of the report")
+    add("--metric", help="the final figure that arms are compared by, such as coverage or policy/loss")
+    add("--lower-is-better", action="store_true", help="less of the metric is better")
+    add("--arm", nargs="+", default=(), metavar="KEY", help="what tells arms apart, such as reward")
+    add("--task", nargs="+", default=(), metavar="KEY", help="what tells tasks apart, such as world")
+    add("--baseline", metavar="ARM", help="the arm that others are compared with")
+    add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
+    add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(AXES)}")
+    add("--normalise", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
+    add("--resamples", type=_positive, default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
+    add("--seed", type=_count, default=0, help="seeds the bootstrap (0)")
+    add("--records", type=_count, default=RECORDS_READ, metavar="N",
+        help=f"records of each kind that are read of a run, evenly spaced ({RECORDS_READ}); 0 for all")  # fmt: skip
+    add("--processes", type=_positive, metavar="N", help="how many processes read (one a processor)")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(
+        title=arguments.title,
+        metric=arguments.metric,
+        lower_is_better=arguments.lower_is_better,
+        arm_keys=tuple(arguments.arm),
+        task_keys=tuple(arguments.task),
+        baseline=arguments.baseline,
+        curves=tuple(arguments.curve),
+        axes=tuple(arguments.axis),
+        normalise=arguments.normalise,
+        resamples=arguments.resamples,
+        seed=arguments.seed,
+    )
+
+
+def _count(word: str) -> int:
+    if (value := int(word)) < 0:
+        raise argparse.ArgumentTypeError("at least 0")
+    return value
+
+
+def _positive(word: str) -> int:
+    if (value := int(word)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
