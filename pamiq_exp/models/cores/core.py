@@ -1,0 +1,148 @@
+"""The interface of all recurrent cores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.cores.block import Block
+
+
+class RecurrentCore(nn.Module):
+    """A stack of recurrent blocks.
+
+    The memory of all blocks is one tensor, `(*batch, depth, state_width)`, of float32 (float64 for a core in
+    float64), and zeros at the start of an episode. `x` may have any batch axes, also none.
+
+    Args:
+        blocks: From input to output, all of the same widths.
+
+    Attributes:
+        width: Numbers in an input and in an output.
+        depth: Number of blocks.
+        state_width: Numbers of memory of each block.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        super().__init__()
+        if not blocks:
+            raise ValueError("a core needs a depth of at least 1")
+        self.blocks = nn.ModuleList(blocks)
+        mixer = blocks[0].mixer
+        self.width, self.state_width, self.depth = mixer.width, mixer.state_width, len(blocks)
+
+    def initial_state(
+        self,
+        batch_shape: Sequence[int] = (),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """The memory at the start of an episode, zeros, `(*batch_shape, depth, state_width)`.
+
+        Device and type are those that the core works with, if not given.
+        """
+        shape = (*batch_shape, self.depth, self.state_width)
+        return torch.zeros(shape, device=device or self._weight.device, dtype=dtype or self.state_dtype)
+
+    @staticmethod
+    def truncate(state: Tensor) -> Tensor:
+        """The same memory, cut off from the gradients of how it came about."""
+        return state.detach()
+
+    @property
+    def state_dtype(self) -> torch.dtype:
+        """The type of the memory: float32 also for a core in half precision."""
+        return torch.promote_types(self._weight.dtype, torch.float32)
+
+    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take one input.
+
+        Args:
+            x: `(*batch, width)`.
+            state: The memory of what came before, `(*batch, depth, state_width)`; None for none.
+
+        Returns:
+            The output, `(*batch, width)`, of the type of `x`, and the memory after it.
+
+        Raises:
+            ValueError: For a wrong rank, shape, device or type.
+        """
+        batch = x.shape[:-1]
+        self._check_input(x, 1)
+        state = self._checked_state(state, batch, x.device)
+        states = []
+        for index, block in enumerate(self._blocks):
+            x, after = block.step(x, state[..., index, :])
+            states.append(after)
+        return x, torch.stack(states, -2)
+
+    def scan(self, x: Tensor, state: Tensor | None = None, reset: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take a sequence; the same as a step for each of its inputs, and faster.
+
+        Args:
+            x: `(*batch, time, width)`.
+            state: The memory before the sequence, `(*batch, depth, state_width)`; None for none.
+            reset: Where the memory that enters a step is cleared, `(*batch, time)` bool.
+
+        Returns:
+            The outputs, `(*batch, time, width)`, of the type of `x`, and the memory after each step,
+            `(*batch, time, depth, state_width)`.
+
+        Raises:
+            ValueError: For a wrong rank, shape, device or type.
+        """
+        self._check_input(x, 2)
+        state = self._checked_state(state, x.shape[:-2], x.device)
+        if reset is not None and (reset.shape != x.shape[:-1] or reset.dtype != torch.bool):
+            raise ValueError(
+                f"reset must be bool {tuple(x.shape[:-1])} for inputs {tuple(x.shape)}, not {_describe(reset)}"
+            )
+        states = []
+        for index, block in enumerate(self._blocks):
+            x, after = block.scan(x, state[..., index, :], reset)
+            states.append(after)
+        return x, torch.stack(states, -2)
+
+    def forward(self, x: Tensor, state: Tensor, reset: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`step` where `x` has one axis less than `state`, `scan` where it has as many."""
+        if x.ndim == state.ndim - 1 and reset is None:
+            return self.step(x, state)
+        if x.ndim == state.ndim:
+            return self.scan(x, state, reset)
+        raise ValueError(
+            f"with a state {tuple(state.shape)}, x must be (*batch, {self.width}) for one step without reset, or "
+            f"(*batch, time, {self.width}) for a sequence, where *batch is {tuple(state.shape[:-2])}; "
+            f"x is {tuple(x.shape)}{'' if reset is None else ' with reset'}"
+        )
+
+    @property
+    def _blocks(self) -> Iterable[Block]:
+        return cast("Iterable[Block]", self.blocks)
+
+    @property
+    def _weight(self) -> Tensor:
+        return next(iter(self._blocks)).mixer_norm.weight
+
+    def _check_input(self, x: Tensor, least: int) -> None:
+        axes = "*batch" if least == 1 else "*batch, time"
+        if x.ndim < least or x.shape[-1] != self.width or 0 in x.shape[-least:]:
+            raise ValueError(f"x must be ({axes}, {self.width}), not {tuple(x.shape)}")
+        weight = self._weight
+        autocast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+        if x.device != weight.device or (x.dtype != weight.dtype and not autocast):
+            raise ValueError(f"x must be {weight.dtype} on {weight.device} like the core, not {_describe(x)}")
+
+    def _checked_state(self, state: Tensor | None, batch: torch.Size, device: torch.device) -> Tensor:
+        if state is None:
+            return self.initial_state(batch)
+        expected = (*batch, self.depth, self.state_width)
+        if state.shape != expected or state.dtype != self.state_dtype or state.device != device:
+            raise ValueError(f"the state must be {self.state_dtype} {expected} on {device}, not {_describe(state)}")
+        return state
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"

@@ -1,0 +1,73 @@
+"""QLSTM: an LSTM whose gates do not see the memory."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pamiq_exp.models.cores.block import Block, LinearRecurrence, wide
+from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.scan import CHUNK, ScanMethod
+
+
+class QLstmMixer(LinearRecurrence):
+    """A quasi-recurrent LSTM.
+
+        f_t = sigmoid(W_f x_t),  u_t = tanh(W_i x_t) * sigmoid(W_g x_t)
+        h_t = f_t h_{t-1} + u_t
+        y_t = tanh(h_t) * sigmoid(W_o x_t)
+
+    Source: Bradbury et al. 2016, Quasi-recurrent neural networks, section 2.1, with a window of one step.
+
+    Args:
+        width: Numbers in an input, an output, and the memory.
+        forget_bias: Initial bias of W_f; 1 to 3 begin with a longer memory. None for the usual small one.
+        method: How to scan; see `linear_scan`.
+        chunk: Steps at once, for the method `chunked`.
+    """
+
+    def __init__(
+        self, width: int, forget_bias: float | None = None, method: ScanMethod = "auto", chunk: int = CHUNK
+    ) -> None:
+        super().__init__(width, method, chunk)
+        self.input = nn.Linear(width, 3 * width)
+        self.gate = nn.Linear(width, width)
+        if forget_bias is not None:
+            nn.init.constant_(self.input.bias[:width], forget_bias)
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        forget, value, gate = wide(self.input(x)).chunk(3, -1)
+        return forget.sigmoid(), value.tanh() * gate.sigmoid()
+
+    def read(self, x: Tensor, state: Tensor) -> Tensor:
+        """See the base class."""
+        output: Tensor = state.tanh().to(x.dtype) * self.gate(x).sigmoid()
+        return output
+
+
+class QLstm(RecurrentCore):
+    """A stack of QLSTM blocks.
+
+    Args:
+        width: Numbers in an input, an output, and the memory of a block.
+        depth: Number of blocks.
+        hidden: Width inside the feed-forward layers; None for four times the width.
+        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
+        forget_bias: Initial bias of the forget gate; 1 to 3 begin with a longer memory.
+        method: How to scan; see `linear_scan`.
+        chunk: Steps at once, for the method `chunked`.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        depth: int = 2,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        forget_bias: float | None = None,
+        method: ScanMethod = "auto",
+        chunk: int = CHUNK,
+    ) -> None:
+        super().__init__(
+            [Block(QLstmMixer(width, forget_bias, method, chunk), hidden or 4 * width, dropout) for _ in range(depth)]
+        )

@@ -1,0 +1,68 @@
+"""SioConvPS: a minimal gated memory with a decay for each channel."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pamiq_exp.models.cores.block import Block, LinearRecurrence, wide
+from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.scan import CHUNK, ScanMethod
+
+
+class SioConvPSMixer(LinearRecurrence):
+    """A running mean of what the input shows, with a rate for each channel.
+
+        z_t = sigmoid(W_z x_t),  g_t = sigmoid(W_g x_t)
+        h_t = (1 - g_t) h_{t-1} + g_t z_t
+        y_t = W_y h_t * SiLU(W_y' x_t)
+
+    A memory that begins in [0, 1] stays there. The gate is that of Feng et al. 2024, Were RNNs all we needed?,
+    section 3.1 (minGRU); it is computed without logarithms, whose differences would lose the small terms.
+
+    Args:
+        width: Numbers in an input, an output, and the memory.
+        method: How to scan; see `linear_scan`.
+        chunk: Steps at once, for the method `chunked`.
+    """
+
+    def __init__(self, width: int, method: ScanMethod = "auto", chunk: int = CHUNK) -> None:
+        super().__init__(width, method, chunk)
+        self.input = nn.Linear(width, 2 * width)
+        self.gate = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        value, rate = wide(self.input(x)).chunk(2, -1)
+        return (-rate).sigmoid(), rate.sigmoid() * value.sigmoid()
+
+    def read(self, x: Tensor, state: Tensor) -> Tensor:
+        """See the base class."""
+        output: Tensor = self.output(state.to(x.dtype)) * nn.functional.silu(self.gate(x))
+        return output
+
+
+class SioConvPS(RecurrentCore):
+    """A stack of SioConvPS blocks.
+
+    Args:
+        width: Numbers in an input, an output, and the memory of a block.
+        depth: Number of blocks.
+        hidden: Width inside the feed-forward layers; None for four times the width.
+        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
+        method: How to scan; see `linear_scan`.
+        chunk: Steps at once, for the method `chunked`.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        depth: int = 2,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        method: ScanMethod = "auto",
+        chunk: int = CHUNK,
+    ) -> None:
+        super().__init__(
+            [Block(SioConvPSMixer(width, method, chunk), hidden or 4 * width, dropout) for _ in range(depth)]
+        )
