@@ -6,6 +6,7 @@ In every branch that has a right and a left, 1 is right and 2 is left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import gymnasium
 import numpy as np
@@ -53,6 +54,21 @@ class ActionSet:
             return gymnasium.spaces.Discrete(len(DISCRETE) - (not self.remote))
         buttons = [2, 2] if self.kind == "branches" else [1, 1]
         return gymnasium.spaces.MultiDiscrete([3, 3, 3, *buttons, *([2] if self.remote else [])])
+
+    @cached_property
+    def choices(self) -> NDArray[np.int64]:
+        """Number of choices of each branch."""
+        space = self.space
+        return np.array([space.n]) if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
+
+    def check(self, action: NDArray[np.int64], lanes: int) -> None:
+        """Raise ValueError unless `action` is `(lanes, branches)` and each of its numbers is a choice."""
+        choices = self.choices
+        if action.shape != (lanes, choices.size) or (action < 0).any() or (action >= choices).any():
+            raise ValueError(
+                f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
+                f"branches, but this one is {action.tolist()}"
+            )
 
     def commands(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn `(lanes, branches)` actions into `(lanes, 6)` commands."""

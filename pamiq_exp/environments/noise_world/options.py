@@ -51,7 +51,7 @@ def at_least(value: float, least: float, where: str) -> None:
 MODES = ("iid", "pixel", "cycle", "static")
 LAYOUTS = ("tile", "surface")
 SYNCS = ("per_tile", "per_surface", "global")
-PLACES = ("everywhere", "one_room", "corridor", "far_room")
+PLACES = ("everywhere", "one_room", "far_room", "corridor", "behind_gates")
 CONTROLS = ("none", "remote", "gaze")
 OVERLAYS = ("none", "quadrant", "full", "black")
 PANEL_KINDS = ("image", "blocks")
@@ -112,7 +112,8 @@ class NoiseOptions:
         sync: Who shares one draw: `per_tile`, `per_surface` or `global`.
         own_pools: Whether each surface draws from a part of the pool of its own.
         where: `everywhere`, `one_room` (the room nearest to the start that is not the first), `far_room`
-            (the farthest), `corridor`, or a list of panels.
+            (the farthest), `corridor`, `behind_gates` (rooms that cannot be reached while gates are closed), or a
+            list of panels.
         control: `none`, `remote` (changes when the remote action is taken) or `gaze` (changes only while seen).
         overlay: Noise on the screen instead of in the world: `quadrant` (lower right quarter), `full` (whole
             view) or `black` (nothing is ever seen).

@@ -139,8 +139,8 @@ def cast(face: Ints, x: float, y: float, dx: float, dy: float) -> tuple[float, i
     across_y = abs(1.0 / dy) if dy != 0.0 else 1e30
     step_x = 1 if dx > 0.0 else -1
     step_y = 1 if dy > 0.0 else -1
-    next_x = ((column + 1 - x) if dx > 0.0 else (x - column)) * across_x
-    next_y = ((row + 1 - y) if dy > 0.0 else (y - row)) * across_y
+    next_x = ((column + 1 - x) if dx > 0.0 else (x - column)) * across_x if dx != 0.0 else 1e30
+    next_y = ((row + 1 - y) if dy > 0.0 else (y - row)) * across_y if dy != 0.0 else 1e30
     while True:
         if next_x < next_y:
             distance, direction = next_x, 0 if dx > 0.0 else 2

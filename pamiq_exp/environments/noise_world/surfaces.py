@@ -216,11 +216,22 @@ def _lies_in(surfaces: Surfaces, place: str, tiles: Ints) -> NDArray[np.bool_]:
     room = surfaces.room[tiles]
     if place == "everywhere":
         return np.ones(tiles.size, dtype=np.bool_)
-    wanted = -1 if place == "corridor" else _room_by_distance(surfaces.map, surfaces.free, farthest=place == "far_room")
-    lies_in: NDArray[np.bool_] = room == wanted
+    if place == "corridor":
+        wanted = [-1]
+    elif place == "behind_gates":
+        wanted = _rooms_behind_gates(surfaces.map)
+    else:
+        wanted = [_room_by_distance(surfaces.map, surfaces.free, farthest=place == "far_room")]
+    lies_in = np.isin(room, wanted)
     if not lies_in.any():
-        raise ValueError("noise.where: 'corridor' needs a map with corridors or doorways")
+        needs = "corridors or doorways (, or +)" if place == "corridor" else "rooms behind gates (=)"
+        raise ValueError(f"noise.where: '{place}' needs a map with {needs}")
     return lies_in
+
+
+def _rooms_behind_gates(world_map: WorldMap) -> list[int]:
+    distance = distances_from(~world_map.solid, int(world_map.start[1]), int(world_map.start[0]))
+    return [room for room in range(world_map.room_count) if (distance[world_map.rooms == room] < 0).all()]
 
 
 def _room_by_distance(world_map: WorldMap, free: NDArray[np.bool_], *, farthest: bool) -> int:

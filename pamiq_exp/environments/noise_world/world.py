@@ -117,7 +117,7 @@ class NoiseWorld(Environment):
         self._tracks = things.ball_tracks(self.map)
         self._presses = np.zeros(lanes, dtype=np.int64)
         self._glimpses = np.zeros((lanes, self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1), np.int32)
-        self._last_action = np.zeros((lanes, len(np.atleast_1d(self.action_space.sample()))), dtype=np.int64)
+        self._last_action = np.zeros((lanes, self.actions.choices.size), dtype=np.int64)
         self._poses = np.empty((lanes, 5))
         self._ticks = np.zeros((lanes, 1), dtype=np.int32)
         self._bases = np.tile(self._stage.bases, (lanes, 1))
@@ -188,9 +188,11 @@ class NoiseWorld(Environment):
         return continual({"image": self._render(measured=self._watched).frame})
 
     def affect(self, action: Array) -> None:
+        action = np.asarray(action, dtype=np.int64)
+        self.actions.check(action, self.lanes)
         if self.noise.control == "gaze":
             self._count_glimpses()
-        self._last_action = self._stick(np.asarray(action, dtype=np.int64))
+        self._last_action = self._stick(action)
         commands = self.actions.commands(self._last_action)
         moving.move(self._solid, self._bodies, commands, self._motion)
         if self._tracks.size:

@@ -9,7 +9,7 @@ from pamiq_exp.environments.noise_world.maps import distances_from, load_map, pa
 
 
 def test_the_presets_are_what_the_lineage_and_the_design_say() -> None:
-    assert preset_names() == ["corridor", "playroom", "room", "rooms9"]
+    assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms9"]
     room, rooms9 = load_map("room"), load_map("rooms9")
     assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 metres from the middle"
     assert room.start == (15.5, 15.5, 0.0)

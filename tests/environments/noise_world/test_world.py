@@ -79,6 +79,14 @@ def test_spaces_are_described_for_configs() -> None:
     assert spaces["lanes"] == 3
 
 
+@pytest.mark.parametrize(
+    "action", [[[0, 0, 0, 0, 0]], [[0] * 5, [3, 0, 0, 0, 0]], [[0] * 5, [-1, 0, 0, 0, 0]], [[0], [0]]]
+)
+def test_impossible_actions_are_refused(action: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        NoiseWorld(noise={"fraction": 0}, lanes=2).affect(np.array(action))
+
+
 def test_lanes_live_apart() -> None:
     world = NoiseWorld(noise={"fraction": 0}, lanes=2)
     world.affect(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]))
