@@ -82,6 +82,12 @@ class DataBuffer(Component, ABC):
         index += (self._head - self._size) % self.capacity * self.lanes
         return self._select(index.remainder_(self.capacity * self.lanes), (batch_size,))
 
+    def holds_sequence(self, length: int) -> bool:
+        """Whether some `length` turns follow each other without a gap."""
+        if self._size < length:
+            return False
+        return self._is_unbroken() or len(self._unbroken_starts(length)) > 0
+
     def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         """Draw sequences of consecutive turns of one lane; each tensor is `(batch, length, *shape)`.
 
@@ -133,15 +139,21 @@ class DataBuffer(Component, ABC):
 
     def _starts(self, batch_size: int, length: int, generator: torch.Generator) -> torch.Tensor:
         oldest = (self._head - self._size) % self.capacity
-        newest = (self._head - 1) % self.capacity
-        choices = self._size - length + 1
-        if int(self._turns[newest]) - int(self._turns[oldest]) == self._size - 1:
-            return torch.randint(choices, (batch_size,), generator=generator).add_(oldest)
-        turns = self._turns[self._positions(0, self._size)]
-        unbroken = torch.nonzero(turns[length - 1 :] - turns[:choices] == length - 1).flatten()
-        if len(unbroken) == 0:
+        if self._is_unbroken():
+            return torch.randint(self._size - length + 1, (batch_size,), generator=generator).add_(oldest)
+        starts = self._unbroken_starts(length)
+        if len(starts) == 0:
             raise ValueError(f"the buffer holds no unbroken sequence of {length} turns yet")
-        return unbroken[torch.randint(len(unbroken), (batch_size,), generator=generator)].add_(oldest)
+        return starts[torch.randint(len(starts), (batch_size,), generator=generator)].add_(oldest)
+
+    def _is_unbroken(self) -> bool:
+        oldest, newest = (self._head - self._size) % self.capacity, (self._head - 1) % self.capacity
+        return int(self._turns[newest]) - int(self._turns[oldest]) == self._size - 1
+
+    def _unbroken_starts(self, length: int) -> torch.Tensor:
+        """Positions, counted from the oldest turn, from which `length` turns follow without a gap."""
+        turns = self._turns[self._positions(0, self._size)]
+        return torch.nonzero(turns[length - 1 :] - turns[: self._size - length + 1] == length - 1).flatten()
 
     def _positions(self, start: int, length: int) -> torch.Tensor:
         return torch.arange(start + self._head - self._size, start + self._head - self._size + length).remainder_(

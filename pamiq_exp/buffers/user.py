@@ -50,6 +50,10 @@ class DataUser(Component):
         """See `DataBuffer.sample`."""
         return self.buffer.sample(batch_size, generator)
 
+    def holds_sequence(self, length: int) -> bool:
+        """See `DataBuffer.holds_sequence`."""
+        return self.buffer.holds_sequence(length)
+
     def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         """See `DataBuffer.sequences`."""
         return self.buffer.sequences(batch_size, length, generator)

@@ -93,9 +93,9 @@ class ReplayTrainer(ModuleTrainer):
     def ready(self) -> bool:
         """Whether enough new data has come since the last round began, and the buffer holds enough."""
         user = self.user
-        turns = max(self._sequence_length or 1, -(-self._min_size // user.buffer.lanes))
-        due = len(user) >= turns and user.count_added - self._seen >= self._min_new
-        return due and not self.finished and self.trainable
+        if self.finished or not self.trainable or user.count_added - self._seen < self._min_new:
+            return False
+        return len(user) * user.buffer.lanes >= self._min_size and user.holds_sequence(self._sequence_length or 1)
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""

@@ -77,6 +77,10 @@ def test_sequences_never_cross_a_gap() -> None:
     filled(user, 10, first=15)
     codes = user.sequences(5_000, 4, torch.Generator().manual_seed(0))["reward"].long()
     assert (codes.diff(dim=1) == 100).all()
+    assert user.holds_sequence(10)
+    assert not user.holds_sequence(11)
+    with pytest.raises(ValueError, match="no unbroken sequence of 11"):
+        user.sequences(1, 11, torch.Generator())
 
 
 def test_asking_for_more_than_is_there_says_what_to_do() -> None:
