@@ -14,6 +14,7 @@ TASK_KEYS = ("world", "environment", "environment.id")
 
 _NOT_COMPARED = ("seed", "tracking", "paths", "hydra", "metrics", "launcher.threads", "launcher.device")
 _MOST_FACTORS = 4
+_FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,8 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
         warnings.append(f"the arms have different numbers of seeds, from {min(counts)} to {max(counts)}")
     if counts and max(counts) == 1:
         warnings.append("there is one seed of each arm: no interval can be told, and differences may be chance")
+    elif counts and min(counts) < _FEW_SEEDS:
+        warnings.append(f"with {min(counts)} seeds, bootstrap intervals are narrower than they should be")
     budgets = {run.summary.get("steps") for runs in cells.values() for run in runs} - {None}
     if len(budgets) > 1:
         numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))

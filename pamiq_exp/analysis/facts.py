@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pamiq_exp.analysis.comparison import Comparison, differing_settings, is_compared, show
@@ -166,12 +165,3 @@ def _versions(run: Run) -> dict[str, str]:
 
 def _dict(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def shorten(runs: Sequence[Run]) -> dict[Path, str]:
-    """Return a name for each run folder without what all of them have in common."""
-    parts = [run.folder.parts for run in runs]
-    common = 0
-    while parts and all(len(each) > common + 1 and each[common] == parts[0][common] for each in parts):
-        common += 1
-    return {run.folder: "/".join(each[common:]) for run, each in zip(runs, parts, strict=True)}

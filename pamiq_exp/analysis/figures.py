@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,8 @@ _STYLE = {
     "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#9a9aa2",
     "grid.alpha": 0.25, "axes.axisbelow": True, "font.size": 9.0, "axes.titlesize": 9.0, "legend.frameon": False,
-    "legend.fontsize": 8.0, "lines.linewidth": 1.6, "pdf.fonttype": 42, "svg.hashsalt": "pamiq_exp", "text.parse_math": False,
+    "legend.fontsize": 8.0, "lines.linewidth": 1.6, "pdf.fonttype": 42, "svg.hashsalt": "pamiq_exp",
+    "text.parse_math": False,
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.dpi": 200, "axes.unicode_minus": False,
 }  # fmt: skip
 
@@ -119,7 +120,9 @@ def bars(
 ) -> Plot:
     """Draw a bar with its interval for each arm, and a dot for each seed; one panel a task."""
     with _style():
-        drawing, panels = _panels(len(scores), width=3.4, height=0.55 + 0.32 * len(arms), share_y=True)
+        drawing, panels = _panels(
+            len(scores), width=3.2, height=0.55 + 0.32 * len(arms), margin=_label_width(arms), share_y=True
+        )
         for panel, (task, by_arm) in zip(panels, scores.items(), strict=True):
             for index, arm in enumerate(arms):
                 if (arm, task) in estimates:
@@ -135,10 +138,11 @@ def bars(
 def intervals(name: str, title: str, estimates: Mapping[str, Estimate], *, label: str, reference: float) -> Plot:
     """Draw estimates with their intervals below each other, and a line where nothing would differ."""
     with _style():
-        drawing, (panel,) = _panels(1, width=4.4, height=0.7 + 0.3 * len(estimates))
+        drawing, (panel,) = _panels(1, width=3.4, height=0.7 + 0.3 * len(estimates), margin=_label_width(estimates))
         panel.axvline(reference, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         for index, each in enumerate(estimates.values()):
-            panel.plot([each.low, each.high], [index, index], color=COLOURS[0], linewidth=3, alpha=0.45)
+            if each.has_interval:
+                panel.plot([each.low, each.high], [index, index], color=COLOURS[0], linewidth=3, alpha=0.45)
             panel.plot([each.value], [index], "o", color=COLOURS[0], markersize=5)
         panel.set_yticks(range(len(estimates)), [_short(arm) for arm in estimates])
         panel.set_ylim(len(estimates) - 0.4, -0.6)
@@ -167,7 +171,7 @@ def importances(name: str, title: str, shares: Mapping[str, float]) -> Plot:
     """Draw how much of the variance each hyper-parameter explains alone."""
     ordered = sorted(shares, key=lambda key: shares[key], reverse=True)
     with _style():
-        drawing, (panel,) = _panels(1, width=4.4, height=0.7 + 0.3 * len(ordered))
+        drawing, (panel,) = _panels(1, width=3.4, height=0.7 + 0.3 * len(ordered), margin=_label_width(ordered))
         panel.barh(range(len(ordered)), [shares[key] for key in ordered], height=0.6, color=COLOURS[0])
         panel.set_yticks(range(len(ordered)), [_short(key) for key in ordered])
         panel.set_ylim(len(ordered) - 0.4, -0.6)
@@ -191,7 +195,7 @@ def slices(name: str, title: str, values: Mapping[str, Sequence[object]], scores
 def common_grid(runs: Sequence[Series], axis: str) -> tuple[FloatArray, FloatArray]:
     """Return the runs on a common grid: `(points,)` and `(runs, points)`.
 
-    The grid spans what all runs cover of the axis. Both are empty if there is no such stretch, or a run has no finite value.
+    The grid spans what all runs cover of the axis. Both are empty where that is nothing.
     """
     lines = []
     for series in runs:
@@ -213,15 +217,22 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+def _panels(
+    count: int, *, width: float, height: float, margin: float = 0.0, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of at most four panels a row; sizes in inches, `margin` for names on the left."""
     columns = min(count, 4)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = Figure(figsize=(margin + width * columns, height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     panels = list(grid.flat)
     for spare in panels[count:]:
         spare.set_visible(False)
     return figure, panels[:count]
+
+
+def _label_width(names: Iterable[str]) -> float:
+    return 0.065 * max(len(_short(name)) for name in names)
 
 
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -270,7 +281,8 @@ def _colour(index: int) -> str:
 
 def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, colour: str) -> None:
     panel.barh(index, middle.value, height=0.62, color=colour, alpha=0.35, edgecolor=colour)
-    panel.plot([middle.low, middle.high], [index, index], color=colour, linewidth=2.4)
+    if middle.has_interval:
+        panel.plot([middle.low, middle.high], [index, index], color=colour, linewidth=2.4)
     offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
     panel.plot(scores, index + offsets, "o", color=INK, markersize=3.0, alpha=0.8, linestyle="none")
 

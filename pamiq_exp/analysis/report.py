@@ -320,13 +320,13 @@ def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: 
     return html.page(
         options.title or ", ".join(list(names)[:4]),
         subtitle,
-        _cautions(runs, comparison, scores),
+        _cautions(comparison, scores, options),
         {name: output.sections.get(name, []) for name in order},
     )
 
 
-def _cautions(runs: Sequence[Run], comparison: Comparison, scores: Scores | None) -> list[str]:
-    cautions = []
+def _cautions(comparison: Comparison, scores: Scores | None, options: Options) -> list[str]:
+    runs, cautions = comparison.runs, []
     if not comparison.counted:
         cautions.append("No run has finished: there are no statistics, and the curves show the runs as they are.")
     elif comparison.left_out:
@@ -339,7 +339,7 @@ def _cautions(runs: Sequence[Run], comparison: Comparison, scores: Scores | None
         incomplete = [arm for arm in scores.arms if any((arm, task) not in scores.values for task in scores.tasks)]
         if incomplete:
             cautions.append(f"Not on all tasks, so pooled numbers are over fewer: {', '.join(incomplete[:8])}.")
-        if len(scores.tasks) > 1:
+        if len(scores.tasks) > 1 and not options.normalise:
             cautions.append("Tasks are pooled as they are unless --normalise is given: fair only on one scale.")
     bad = sum(series.not_finite for run in runs for series in run.records.series.values())
     if bad:

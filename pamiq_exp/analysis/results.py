@@ -146,7 +146,9 @@ def collect_scores(
 
 
 def choose_baseline(scores: Scores, wanted: str | None) -> str | None:
-    """Return the arm that others are compared with: what was asked for, or one called random; None for a single arm.
+    """Return the arm that others are compared with: what was asked for, or one called random, or the last.
+
+    There is none without another arm, and, unless it was asked for, none where every arm has a single run (a search).
 
     Raises:
         ReportError: There is no such arm.
@@ -155,7 +157,7 @@ def choose_baseline(scores: Scores, wanted: str | None) -> str | None:
         if wanted not in scores.arms:
             raise ReportError(f"there is no arm '{wanted}' to compare with; the arms are: {'; '.join(scores.arms)}")
         return wanted
-    if len(scores.arms) < 2:
+    if len(scores.arms) < 2 or all(len(values) == 1 for values in scores.values.values()):
         return None
     names = [arm for arm in scores.arms if "random" in arm.replace("=", " ").replace("_", " ").split()]
     return names[0] if names else scores.arms[-1]
@@ -257,6 +259,8 @@ def _against(scores: Scores, baseline: str) -> Table:
 
 
 def _verdict(scores: Scores, gap: Estimate) -> str:
+    if not gap.has_interval:
+        return "too few seeds"
     if gap.low <= 0 <= gap.high:
         return "undecided"
     return "better" if (gap.low > 0) != scores.lower_is_better else "worse"

@@ -7,6 +7,7 @@ Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Prec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,11 +25,16 @@ _LARGEST_BATCH = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its bootstrap interval."""
+    """A statistic with its bootstrap interval, whose ends are NaN where a task has a single run."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there were runs enough to tell an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 def mean(scores: FloatArray) -> FloatArray:
@@ -56,7 +62,8 @@ def estimate(
 ) -> Estimate:
     """Return a statistic of the pooled scores with its stratified percentile bootstrap interval.
 
-    Runs are drawn anew within each task, so every resample holds as many runs of each task as there are.
+    Runs are drawn anew within each task, so every resample holds as many runs of each task as there are. One run
+    tells nothing about its spread, so there is no interval where a task has a single one.
 
     Args:
         scores: For each task `(runs,)`; tasks may have different numbers of runs.
@@ -75,7 +82,7 @@ def estimate(
         resamples,
         sum(map(len, strata)),
     )
-    return _interval(float(statistic(np.concatenate(strata))), drawn, confidence)
+    return _interval(float(statistic(np.concatenate(strata))), drawn, confidence, strata)
 
 
 def difference(
@@ -112,7 +119,7 @@ def difference(
 
     drawn = _in_batches(draw, resamples, sum(map(len, firsts)) + sum(map(len, seconds)))
     value = statistic(np.concatenate(firsts)) - statistic(np.concatenate(seconds))
-    return _interval(float(value), drawn, confidence)
+    return _interval(float(value), drawn, confidence, [*firsts, *seconds])
 
 
 def probability_of_improvement(
@@ -144,7 +151,7 @@ def probability_of_improvement(
 
     largest = max(len(a) * len(b) for a, b in zip(firsts, seconds, strict=True))
     value = np.mean([_superiority(a, b) for a, b in zip(firsts, seconds, strict=True)])
-    return _interval(float(value), _in_batches(draw, resamples, largest), confidence)
+    return _interval(float(value), _in_batches(draw, resamples, largest), confidence, [*firsts, *seconds])
 
 
 def performance_profile(
@@ -300,6 +307,8 @@ def _quantiles(drawn: FloatArray, confidence: float) -> tuple[FloatArray, FloatA
     return low, high
 
 
-def _interval(value: float, drawn: FloatArray, confidence: float) -> Estimate:
+def _interval(value: float, drawn: FloatArray, confidence: float, strata: Sequence[FloatArray]) -> Estimate:
+    if min(map(len, strata)) < 2:
+        return Estimate(value, math.nan, math.nan)
     low, high = _quantiles(drawn, confidence)
     return Estimate(value, float(low), float(high))

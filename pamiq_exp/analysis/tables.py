@@ -90,6 +90,8 @@ def text(cell: Cell) -> str:
     """Return a cell as it is read: `0.41 [0.35, 0.47]` for an estimate."""
     if cell is None:
         return ""
+    if isinstance(cell, Estimate) and not cell.has_interval:
+        return number(cell.value)
     if isinstance(cell, Estimate):
         digits = _digits(cell)
         return f"{_fixed(cell.value, digits)} [{_fixed(cell.low, digits)}, {_fixed(cell.high, digits)}]"
@@ -134,7 +136,7 @@ def _latex(value: str) -> str:
 def _latex_cell(cell: Cell) -> str:
     if isinstance(cell, Estimate):
         value, _, interval = text(cell).partition(" ")
-        return rf"${value}$ {{\small ${interval}$}}"
+        return rf"${value}$" + (rf" {{\small ${interval}$}}" if interval else "")
     return (
         f"${text(cell)}$"
         if isinstance(cell, float) and math.isfinite(cell) and "e" not in text(cell)
@@ -148,5 +150,5 @@ def _names(column: str, is_estimate: bool) -> list[str]:
 
 def _parts(cell: Cell, is_estimate: bool) -> list[object]:
     if isinstance(cell, Estimate):
-        return [cell.value, cell.low, cell.high]
+        return [cell.value, cell.low, cell.high] if cell.has_interval else [cell.value, "", ""]
     return ["" if cell is None else cell, *(["", ""] if is_estimate else [])]
