@@ -33,7 +33,8 @@ def main(words: Sequence[str]) -> int:
 
 def _check(request: Request) -> None:
     flags = request.flags
-    if flags.hydra_help or flags.shell_completion:
+    only_shipped = not (request.overrides or flags.config_dir or flags.config_path or flags.config_name)
+    if flags.hydra_help or flags.shell_completion or (flags.help and only_shipped):
         return
     if flags.help or flags.cfg or flags.info:
         compose_safely(request.overrides, request.source)
