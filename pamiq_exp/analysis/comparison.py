@@ -154,13 +154,18 @@ def _name_of(run: Run) -> str:
 
 
 def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) -> str:
-    """Name an arm by its settings: `rnd` if there is one, `reward=rnd, lanes=4` if there are more."""
+    """Name an arm by its settings: `rnd` if there is one, `reward=rnd, lanes=4` if there are more.
+
+    Of a dotted key the last word will do where it is the only one.
+    """
     if not keys:
         return otherwise
     if len(keys) == 1:
         value = values[keys[0]]
         return show(value) if isinstance(value, str) else f"{keys[0]}={show(value)}"
-    return ", ".join(f"{key}={show(values[key])}" for key in keys)
+    ends = [key.rpartition(".")[2] for key in keys]
+    names = [end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)]
+    return ", ".join(f"{name}={show(values[key])}" for key, name in zip(keys, names, strict=True))
 
 
 def show(value: Scalar) -> str:

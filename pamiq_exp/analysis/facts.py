@@ -16,14 +16,17 @@ _MOST_SETTINGS = 60
 
 
 def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
-    """One row a run, with all that its summary holds in the CSV."""
+    """One row a run."""
     columns = ["run", "arm", "task", "seed", "state", "steps", "seconds", "steps/s", "W&B"]
     rows: list[list[Cell]] = [
         [str(run.folder), arm, task, run.seed, run.state, run.value("steps"), run.value("wall_seconds"),
          run.value("steps_per_second"), wandb_of(run)]
         for run, (arm, task) in zip(runs, comparison.labels, strict=True)
     ]  # fmt: skip
-    return Table("runs", "All runs", columns, rows)
+    used = [index for index in range(len(columns)) if any(row[index] not in (None, "") for row in rows)]
+    return Table(
+        "runs", "All runs", [columns[index] for index in used], [[row[index] for index in used] for row in rows]
+    )
 
 
 def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:

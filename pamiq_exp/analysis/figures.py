@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from pamiq_exp.analysis.records import Series
@@ -239,9 +240,12 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     entries = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    if len(entries) > 1:
-        columns = 1 if max(map(len, entries)) > 24 else min(4, len(entries))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
+    if len(entries) < 2:
+        return
+    width, height = figure.get_size_inches()
+    columns = max(1, min(4, len(entries), int(width / (0.75 + _label_width(entries)))))
+    figure.set_size_inches(width, height + 0.17 * math.ceil(len(entries) / columns))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
 def _curve(panel: Axes, runs: Sequence[Series], axis: str, arm: str, index: int, seed: int) -> None:
@@ -294,6 +298,8 @@ def _slice(panel: Axes, settings: Sequence[object], scores: FloatArray) -> None:
         at = np.array(numbers)
         if at.min() > 0 and at.max() / at.min() >= 50:
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
     else:
         at = groups.astype(np.float64)
         names = {int(group): str(value) for group, value in zip(groups, settings, strict=True)}
@@ -304,5 +310,5 @@ def _slice(panel: Axes, settings: Sequence[object], scores: FloatArray) -> None:
     panel.plot(*zip(*middles, strict=True), "-", marker="D", color=COLOURS[1], markersize=4)
 
 
-def _short(name: str, longest: int = 44) -> str:
+def _short(name: str, longest: int = 52) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"

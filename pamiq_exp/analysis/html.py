@@ -30,11 +30,10 @@ _STYLE = """
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; padding-top: .4rem;
-  border-top: 1px solid var(--line); } p.soft, figcaption, caption { color: var(--soft); }
+  border-top: 1px solid var(--line); } p.soft, figcaption { color: var(--soft); }
 nav a { margin-right: 1rem; } a { color: var(--accent); }
-.table { overflow-x: auto; margin: .6rem 0 1.4rem; max-height: 34rem; overflow-y: auto; }
+p.soft { margin: 0; } .table { overflow-x: auto; margin: .3rem 0 1.4rem; max-height: 34rem; overflow-y: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .3rem; font-size: .9rem; }
 th, td { padding: .28rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { position: sticky; top: 0; background: var(--page); }
 td.number, th.number { text-align: right; white-space: nowrap; }
@@ -60,9 +59,13 @@ class Markup(str):
 def tag(name: str, *children: str, **attributes: str | None) -> Markup:
     """Return an element. Children that are no `Markup`, and all attributes, are escaped.
 
-    A trailing underscore of an attribute's name is dropped (`class_`); one that is None is left out.
+    Names of attributes are written as Python allows (`class_`, `aria_label`); one that is None is left out.
     """
-    words = [f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items() if value is not None]
+    words = [
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    ]
     inner = "".join(child if isinstance(child, Markup) else escape(child) for child in children)
     return Markup(f"<{name}{''.join(words)}>{inner}</{name}>")
 
@@ -95,8 +98,8 @@ def table(content: Table) -> Markup:
         tag("tr", *(tag("td", _linked(text(cell)), class_=kind) for cell, kind in zip(row, classes, strict=True)))
         for row in content.rows
     ]
-    whole = tag("table", tag("caption", content.title), tag("thead", head), tag("tbody", *rows))
-    return tag("div", whole, class_="table", tabindex="0", role="region")
+    whole = tag("table", tag("thead", head), tag("tbody", *rows), aria_label=content.title)
+    return tag("div", tag("p", content.title, class_="soft"), tag("div", whole, class_="table", tabindex="0"))
 
 
 def drawing(svg: str, title: str) -> Markup:
