@@ -18,8 +18,17 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
     The machine code is cached beside the source, or in the user's cache folder where the package is
     read-only; where nothing can be written, it is compiled anew in each process.
     """
+    return _compile(function, inline=False)
+
+
+def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Compile a small function into those that call it: for what is called for each pixel or column."""
+    return _compile(function, inline=True)
+
+
+def _compile(function: Callable[Parameters, Result], *, inline: bool) -> Callable[Parameters, Result]:
     try:
-        dispatcher = numba.njit(nogil=True, cache=True, forceinline=True)(function)
+        dispatcher = numba.njit(nogil=True, cache=True, forceinline=inline)(function)
     except RuntimeError:
-        dispatcher = numba.njit(nogil=True)(function)
+        dispatcher = numba.njit(nogil=True, forceinline=inline)(function)
     return cast("Callable[Parameters, Result]", dispatcher)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled
+from pamiq_exp.environments.noise_world.compiling import compiled, inlined
 
 Ints = NDArray[np.int32]
 
@@ -37,7 +37,7 @@ class Source(NamedTuple):
     stride: int
 
 
-@compiled
+@inlined
 def mix(value: np.uint32) -> np.uint32:
     """Scramble 32 bits: a bijection without visible structure.
 
@@ -53,20 +53,20 @@ def mix(value: np.uint32) -> np.uint32:
     return np.uint32(value)
 
 
-@compiled
+@inlined
 def draw(unit: int, tick: int, low: np.uint32, high: np.uint32) -> np.uint32:
     """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of a lane's seed."""
     turn = np.uint32(high + np.uint32(tick) * TICK)
     return mix(np.uint32(mix(np.uint32(np.uint32(unit) ^ low)) + turn))
 
 
-@compiled
+@inlined
 def below(bits: np.uint32, count: int) -> int:
     """Turn 32 random bits into a whole number from 0 to `count - 1`."""
     return int((np.uint64(bits) * np.uint64(count)) >> np.uint64(32))
 
 
-@compiled
+@inlined
 def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, pool: int) -> int:
     """Draw so that no image comes twice in a row: odd ticks are free, even ones avoid both neighbours."""
     bits = draw(unit, tick, low, high)

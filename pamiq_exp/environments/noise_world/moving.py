@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled
+from pamiq_exp.environments.noise_world.compiling import compiled, inlined
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, BODY_SIZE = 0, 1, 2, 3, 4, 5
 """Columns of a body: place (metres), heading (degrees), height above the floor, and four speeds."""
 
 
-@compiled
+@inlined
 def sine(degrees: float) -> float:
     """Return the sine of an angle, from additions and multiplications only (error below 1e-15)."""
     quarter = np.floor(degrees / 90.0 + 0.5)
@@ -50,7 +50,7 @@ def sine(degrees: float) -> float:
     return total if turns < 2 else -total
 
 
-@compiled
+@inlined
 def clear_of_walls(solid: NDArray[np.bool_], x: float, y: float, radius: float) -> tuple[float, float]:
     """Push a disc, whose centre is not in a wall and whose radius is at most 0.5, out of the walls around it."""
     column, row = np.int64(x), np.int64(y)

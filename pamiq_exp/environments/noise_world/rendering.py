@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled
+from pamiq_exp.environments.noise_world.compiling import compiled, inlined
 from pamiq_exp.environments.noise_world.drawing import mix
 from pamiq_exp.environments.noise_world.sprites import far_to_near, meet_thing
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, Things
@@ -127,7 +127,7 @@ class Views(NamedTuple):
     flags: NDArray[np.uint8]
 
 
-@compiled
+@inlined
 def cast(face: Ints, x: float, y: float, dx: float, dy: float) -> tuple[float, int, float]:
     """Follow a ray to the first wall (Amanatides and Woo, 1987).
 
@@ -310,7 +310,7 @@ def trace_things(
                     depth[column, row] = distance
 
 
-@compiled
+@inlined
 def rows_above(slope: Floats, eye: float, distance: float, height: float) -> int:
     """Return how many rows look above `height` at that distance."""
     focal = 1.0 / (slope[0] - slope[1])

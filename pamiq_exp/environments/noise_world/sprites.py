@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled
+from pamiq_exp.environments.noise_world.compiling import inlined
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, BALL, BOX, Things
 
 Floats = NDArray[np.float64]
 
 
-@compiled
+@inlined
 def hit_disc(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float, float]:
     """Meet a standing cylinder whose middle is at `(x, y)` as seen from the eye.
 
@@ -27,7 +27,7 @@ def hit_disc(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[f
     return (b - np.sqrt(root)) / a, across, 0.55 + 0.45 * np.sqrt(root) / (np.sqrt(a) * radius)
 
 
-@compiled
+@inlined
 def hit_box(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float, float]:
     """Meet an upright box whose sides face the four winds; see `hit_disc`."""
     across_x = 1.0 / dx if dx != 0.0 else 1e30
@@ -46,7 +46,7 @@ def hit_box(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[fl
     return near, across if dy < 0.0 else 1.0 - across, 0.85
 
 
-@compiled
+@inlined
 def far_to_near(state: Floats, pose: Floats, order: NDArray[np.int64]) -> None:
     """Sort things by their distance along the view axis, the farthest first."""
     for index in range(order.size):
@@ -62,7 +62,7 @@ def far_to_near(state: Floats, pose: Floats, order: NDArray[np.int64]) -> None:
             place -= 1
 
 
-@compiled
+@inlined
 def meet_thing(
     things: Things, index: int, x: float, y: float, dx: float, dy: float
 ) -> tuple[float, float, float, float, float]:

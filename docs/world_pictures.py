@@ -1,0 +1,110 @@
+"""Paint the pictures of docs/worlds.md: `python -m docs.world_pictures`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from PIL import Image
+
+from pamiq_exp.config.compose import compose_config, config_folder
+from pamiq_exp.environments import NoiseWorld
+from pamiq_exp.environments.noise_world.food import food_pictures
+
+FOLDER = Path(__file__).parent / "images" / "worlds"
+GAP, SCALE = 4, 3
+
+VIEWS: dict[str, list[tuple[float, float, float]]] = {
+    "room": [
+        (15.5, 15.5, 270),
+        (15.5, 15.5, 270),
+        (22.5, 24.5, 90),
+        (22.5, 24.5, 90),
+        (5.0, 8.0, 40),
+        (26.5, 26.0, 30),
+    ],
+    "rooms9": [
+        (12.5, 12.5, 0),
+        (12.5, 12.5, 0),
+        (12.5, 14.5, 270),
+        (9.8, 14.6, 325),
+        (4.5, 4.5, 45),
+        (20.5, 12.5, 200),
+    ],
+    "rooms12": [
+        (21.5, 12.5, 0),
+        (21.5, 12.5, 0),
+        (18.0, 5.5, 340),
+        (28.5, 12.5, 250),
+        (28.5, 4.5, 90),
+        (12.5, 12.5, 0),
+    ],
+    "playroom": [
+        (5.0, 6.5, 240),
+        (12.5, 6.5, 300),
+        (12.5, 6.5, 300),
+        (3.5, 11.0, 335),
+        (14.5, 12.8, 200),
+        (8.0, 11.5, 20),
+    ],
+}
+"""x, y and heading from where each map is shown; between two equal views the world moves on by one step."""
+
+
+def build(name: str) -> NoiseWorld:
+    """Return a named world as its config describes it."""
+    config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
+    config.environment.seed, config.environment.lanes = 0, 1
+    node: Any = OmegaConf.to_container(config.environment, resolve=True)
+    node.pop("_target_")
+    if name == "shift":
+        node["gates_open_at"] = node["dt"]
+    return NoiseWorld(**node)
+
+
+def views(world: NoiseWorld, places: list[tuple[float, float, float]]) -> list[NDArray[np.uint8]]:
+    """Return what is seen from each place, one step of the world after the other."""
+    still = np.zeros((1, world.actions.choices.size), dtype=np.int64)
+    still[0, 5:] = 1
+    seen = []
+    for x, y, heading in places:
+        seen.append(world.render_at(np.array([[x, y, math.radians(heading)]]))[0])
+        world.affect(still)
+    return seen
+
+
+def row(pictures: list[NDArray[np.uint8]], scale: int) -> NDArray[np.uint8]:
+    """Put pictures side by side, enlarged."""
+    height = pictures[0].shape[0] * scale
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    parts = [part for shown in pictures for part in (shown.repeat(scale, axis=0).repeat(scale, axis=1), gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def save(pixels: NDArray[np.uint8], name: str) -> None:
+    """Write a picture with a small palette: it stays small and looks the same."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).quantize(256).save(FOLDER / f"{name}.png", optimize=True)
+
+
+def main() -> None:
+    for name in sorted(path.stem for path in (config_folder() / "world").glob("*.yaml")):
+        config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
+        world = build(name)
+        save(row(views(world, VIEWS[config.environment.map]), SCALE), name)
+    dishes = list(food_pictures(30, 64, seed=1))
+    rows = [row(dishes[first : first + 10], 1) for first in (0, 10, 20)]
+    save(
+        np.concatenate([np.pad(part, ((0, GAP), (0, 0), (0, 0)), constant_values=255) for part in rows])[:-GAP]
+        .repeat(2, 0)
+        .repeat(2, 1),
+        "dishes",
+    )
+
+
+if __name__ == "__main__":
+    main()
