@@ -6,6 +6,7 @@ import numpy as np
 
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.random_actions import RandomActions
+from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import describe_action
 
 
@@ -23,9 +24,9 @@ def record_random_transitions(
 
     Returns:
         `observation.*`, `action`, `reward`, `terminated`, `truncated` and `ended`, each
-        `(lanes * turns // sequence_length, sequence_length, *shape)`. As in all records, reward, terminated
-        and truncated belong to the transition out of an observation; `ended` says that the observation
-        itself was the last of its episode.
+        `(lanes * turns // sequence_length, sequence_length, *shape)`, the sequences in random order. As in
+        all records, reward, terminated and truncated belong to the transition out of an observation; `ended`
+        says that the observation itself was the last of its episode.
 
     Raises:
         ValueError: Not even one sequence would be recorded.
@@ -33,7 +34,9 @@ def record_random_transitions(
     if turns < sequence_length or sequence_length < 1:
         raise ValueError(f"{turns} turns do not hold a sequence of {sequence_length}")
     columns = _record(environment, turns - turns % sequence_length, seed, stickiness)
-    return {name: _cut(np.stack(column, axis=1), sequence_length) for name, column in columns.items()}
+    sequences = {name: _cut(np.stack(column, axis=1), sequence_length) for name, column in columns.items()}
+    order = numpy_generator(seed, "order").permutation(len(sequences["action"]))
+    return {name: column[order] for name, column in sequences.items()}
 
 
 def _record(environment: Environment, turns: int, seed: int, stickiness: float) -> dict[str, list[Array]]:

@@ -15,9 +15,6 @@ from pamiq_exp.models.inputs import Batch, is_image, leading_shape, scale
 _LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Channels, kernel and stride of each convolution."""
 
-_SMALLEST_SIDE = 36
-"""Images below this side leave nothing for the last convolution."""
-
 _HIDDEN = 512
 
 
@@ -26,12 +23,26 @@ def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
     return 0.5 * (mean.square() + std.square() - 1) - std.log()
 
 
+class _Crop(nn.Module):
+    """Keeps the upper left part of a map."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height = height
+        self.width = width
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image[..., : self.height, : self.width]
+
+
 class ImageVae(Encoder):
     """Compresses images into a few numbers from which they can be painted again.
 
     Latents are the means of the posterior. Loss: mean squared error of the pixels (from 0 to 1), plus
     `beta` times the divergence, averaged over latent numbers. Since both are means, the weight of one nat
     against the error summed over pixels is `beta` * pixels / features; it is logged.
+
+    Images may have any size: what a stride would cut off is padded in the encoder and cropped in the decoder.
 
     Source: Kingma and Welling 2014, Auto-encoding variational Bayes; the stack is that of Mnih et al. 2015.
 
@@ -44,7 +55,7 @@ class ImageVae(Encoder):
         image: Name of the image to encode.
 
     Raises:
-        ValueError: There is no image to encode, several, or it is too small.
+        ValueError: There is no image to encode, or several.
     """
 
     def __init__(
@@ -61,22 +72,12 @@ class ImageVae(Encoder):
         self.beta = float(beta)
         self.learning_rate = float(learning_rate)
         self._image_shape = shape
-        height, width, depth = shape
-        self._sizes = [(height, width)]
-        for _, kernel, stride in _LAYERS:
-            height, width = ((side - kernel) // stride + 1 for side in self._sizes[-1])
-            self._sizes.append((height, width))
-        flat = _LAYERS[-1][0] * height * width
-        self.encoder = nn.Sequential(self._convolutions(depth), nn.Flatten(), nn.Linear(flat, _HIDDEN), nn.LeakyReLU())
+        encoder, decoder, flat = _stacks(shape)
+        self.encoder = nn.Sequential(encoder, nn.Flatten(), nn.Linear(flat, _HIDDEN), nn.LeakyReLU())
         self.mean = nn.Linear(_HIDDEN, features)
         self.pre_std = nn.Linear(_HIDDEN, features)
-        self.decoder = nn.Sequential(
-            nn.Linear(features, flat),
-            nn.LeakyReLU(),
-            nn.Unflatten(1, (_LAYERS[-1][0], height, width)),
-            self._transposed_convolutions(depth),
-        )
-        self.bias_image = nn.Parameter(torch.full((depth, shape[0], shape[1]), 0.5))
+        self.decoder = nn.Sequential(nn.Linear(features, flat), nn.LeakyReLU(), decoder)
+        self.bias_image = nn.Parameter(torch.full((shape[2], shape[0], shape[1]), 0.5))
 
     def encode(self, batch: Batch) -> Tensor:
         """See `Encoder.encode`."""
@@ -151,29 +152,34 @@ class ImageVae(Encoder):
                 "Name one with image=..., or choose an encoder for vectors (encoder=random_features)"
             )
         height, width, depth = self.fields[field]["shape"]
-        if min(height, width) < _SMALLEST_SIDE:
-            raise ValueError(
-                f"ImageVae needs images of at least {_SMALLEST_SIDE}x{_SMALLEST_SIDE} pixels, not {height}x{width}: "
-                "let the environment show larger ones, or choose encoder=random_features"
-            )
         return field, (height, width, depth)
 
-    def _convolutions(self, depth: int) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for channels, kernel, stride in _LAYERS:
-            layers += [nn.Conv2d(depth, channels, kernel, stride), nn.LeakyReLU()]
-            depth = channels
-        return nn.Sequential(*layers)
 
-    def _transposed_convolutions(self, depth: int) -> nn.Sequential:
-        """Mirror the encoder. The padding restores the rows and columns that a stride has cut off."""
-        layers: list[nn.Module] = []
-        targets = [depth, *(channels for channels, _, _ in _LAYERS[:-1])]
-        for index in reversed(range(len(_LAYERS))):
-            channels, kernel, stride = _LAYERS[index]
-            padding = tuple((side - kernel) % stride for side in self._sizes[index])
-            layers += [
-                nn.ConvTranspose2d(channels, targets[index], kernel, stride, output_padding=padding),  # type: ignore[arg-type]
-                nn.LeakyReLU(),
-            ]
-        return nn.Sequential(*layers[:-1])
+def _stacks(shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
+    """Return the convolutions, their mirror image, and how many numbers lie between them."""
+    height, width, depth = shape
+    encoder: list[nn.Module] = []
+    decoder: list[nn.Module] = []
+    for channels, kernel, stride in _LAYERS:
+        bottom, right = _missing(height, kernel, stride), _missing(width, kernel, stride)
+        encoder += [
+            nn.ReplicationPad2d((0, right, 0, bottom)),
+            nn.Conv2d(depth, channels, kernel, stride),
+            nn.LeakyReLU(),
+        ]
+        decoder = [nn.LeakyReLU(), nn.ConvTranspose2d(channels, depth, kernel, stride), _Crop(height, width), *decoder]
+        height, width, depth = (
+            (height + bottom - kernel) // stride + 1,
+            (width + right - kernel) // stride + 1,
+            channels,
+        )
+    return (
+        nn.Sequential(*encoder),
+        nn.Sequential(nn.Unflatten(1, (depth, height, width)), *decoder[1:]),
+        depth * height * width,
+    )
+
+
+def _missing(side: int, kernel: int, stride: int) -> int:
+    """Pixels to add, so that a convolution reaches the last pixel of a side."""
+    return kernel - side if side < kernel else -(side - kernel) % stride

@@ -1,0 +1,325 @@
+"""What every recurrent core promises, against steps one by one in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+
+from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
+from pamiq_exp.models.scan import METHODS, ScanMethod
+
+Scanned: TypeAlias = tuple[Tensor, Tensor]
+
+WIDTH, DEPTH = 12, 2
+
+CORES: dict[str, Callable[..., RecurrentCore]] = {
+    # A larger gain than usual, or the memory would hardly be heard.
+    "sioconv": lambda **given: SioConv(**{"width": WIDTH, "depth": DEPTH, "heads": 3, "gain": 1.0, **given}),
+    "sioconv_ps": lambda **given: SioConvPS(**{"width": WIDTH, "depth": DEPTH, **given}),
+    "qlstm": lambda **given: QLstm(**{"width": WIDTH, "depth": DEPTH, **given}),
+    "qgru": lambda **given: QGru(**{"width": WIDTH, "depth": DEPTH, **given}),
+    "gru": lambda **given: Gru(**{"width": WIDTH, "depth": DEPTH, **given}),
+}
+SCANNING = [name for name in CORES if name != "gru"]
+
+every_core = pytest.mark.parametrize("name", list(CORES))
+
+
+def make(name: str, seed: int = 0, **given: object) -> RecurrentCore:
+    torch.manual_seed(seed)
+    return CORES[name](**given)
+
+
+def steps(core: RecurrentCore, x: Tensor, state: Tensor, reset: Tensor | None = None) -> Scanned:
+    """One step after another."""
+    outputs, states = [], []
+    for t in range(x.shape[-2]):
+        if reset is not None:
+            state = state.masked_fill(reset[..., t, None, None], 0.0)
+        output, state = core.step(x[..., t, :], state)
+        outputs.append(output)
+        states.append(state)
+    return torch.stack(outputs, -2), torch.stack(states, -3)
+
+
+def difference(result: Tensor, expected: Tensor) -> float:
+    result, expected = result.detach().double(), expected.detach()
+    return float((result - expected).abs().max() / expected.abs().max().clamp(min=1))
+
+
+def problem(core: RecurrentCore, seed: int, length: int, batch: Sequence[int] = (2,)) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, a state that is not zero, and resets, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*batch, length, core.width, generator=generator, dtype=torch.float64)
+    state = torch.rand(*batch, core.depth, core.state_width, generator=generator, dtype=torch.float64)
+    return x, state, torch.rand(*batch, length, generator=generator) < 0.1
+
+
+def gradients(core: RecurrentCore, results: Scanned, arguments: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    total = torch.zeros((), dtype=torch.float64)
+    for result in results:
+        weights = torch.linspace(-1, 1, result.numel(), dtype=torch.float64).view(result.shape) / result.numel()
+        total = total + (result.double() * weights).sum()
+    return torch.autograd.grad(total, [*arguments, *core.parameters()])
+
+
+@every_core
+@settings(max_examples=10)
+@given(
+    seed=st.integers(0, 2**31),
+    length=st.sampled_from([1, 2, 3, 64, 257]),
+    method=st.sampled_from(METHODS),
+    chunk=st.integers(1, 300),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+    with_reset=st.booleans(),
+)
+def test_a_sequence_is_the_same_as_its_steps_with_all_gradients(
+    name: str, seed: int, length: int, method: ScanMethod, chunk: int, dtype: torch.dtype, with_reset: bool
+) -> None:
+    core = make(name, **({} if name == "gru" else {"method": method, "chunk": chunk})).to(dtype)
+    exact = copy.deepcopy(core).double()
+    x, state, reset = problem(core, seed, length)
+    arguments = [each.to(dtype).requires_grad_() for each in (x, state)]
+    exact_arguments = [each.detach().double().requires_grad_() for each in arguments]
+    cleared = reset if with_reset else None
+    results, expected = core.scan(*arguments, cleared), steps(exact, *exact_arguments, cleared)
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-5
+    assert results[0].dtype == results[1].dtype == dtype
+    for result, right in zip(results, expected, strict=True):
+        assert difference(result, right) < tolerance
+    for result, right in zip(
+        gradients(core, results, arguments), gradients(exact, expected, exact_arguments), strict=True
+    ):
+        assert difference(result, right) < tolerance
+
+
+@every_core
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**31), length=st.sampled_from([3, 64]), how=st.sampled_from(["scan", "steps"]))
+def test_under_autocast_the_memory_stays_in_float32_and_close(name: str, seed: int, length: int, how: str) -> None:
+    core = make(name)
+    x, state, reset = problem(core, seed, length)
+    expected = steps(copy.deepcopy(core).double(), x, state, reset)
+    with torch.autocast("cpu", torch.bfloat16):
+        run = core.scan if how == "scan" else lambda *arguments: steps(core, *arguments)
+        outputs, states = run(x.bfloat16(), state.float(), reset)
+    assert (outputs.dtype, states.dtype) == (torch.bfloat16, torch.float32)
+    assert difference(outputs, expected[0]) < 3e-2
+    assert difference(states, expected[1]) < 2e-2
+
+
+@every_core
+def test_a_core_in_bfloat16_runs_and_stays_close(name: str) -> None:
+    core = make(name)
+    x, state, reset = problem(core, 0, 64)
+    expected = steps(copy.deepcopy(core).double(), x, state, reset)
+    half = core.bfloat16()
+    outputs, states = half.scan(x.bfloat16(), state.float(), reset)
+    assert (outputs.dtype, states.dtype) == (torch.bfloat16, torch.float32)
+    assert half.initial_state().dtype == torch.float32
+    assert difference(outputs, expected[0]) < 5e-2
+    assert difference(states, expected[1]) < 5e-2
+    (outputs.float().sum() + states.sum()).backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in half.parameters())
+
+
+@every_core
+@settings(max_examples=5)
+@given(cut=st.integers(1, 39))
+def test_a_sequence_in_two_pieces_is_the_same_as_whole(name: str, cut: int) -> None:
+    core = make(name).double()
+    x, state, reset = problem(core, 1, 40)
+    outputs, states = core.scan(x, state, reset)
+    first, first_states = core.scan(x[:, :cut], state, reset[:, :cut])
+    second, second_states = core.scan(x[:, cut:], first_states[:, -1], reset[:, cut:])
+    torch.testing.assert_close(torch.cat([first, second], 1), outputs)
+    torch.testing.assert_close(torch.cat([first_states, second_states], 1), states)
+
+
+@every_core
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_any_number_of_batch_axes_gives_the_same(name: str, batch: tuple[int, ...]) -> None:
+    core = make(name).double()
+    x, state, reset = problem(core, 2, 5, (2, 3))
+    outputs, states = core.scan(x, state, reset)
+    index = (0,) * (2 - len(batch))
+    results = core(x[index], state[index], reset[index])
+    torch.testing.assert_close(results, (outputs[index], states[index]))
+    one = core(x[index][..., 0, :], state[index].masked_fill(reset[index][..., 0, None, None], 0.0))
+    torch.testing.assert_close(one, (outputs[index][..., 0, :], states[index][..., 0, :, :]))
+    assert core.initial_state(batch).shape == state[index].shape == one[1].shape
+
+
+@every_core
+def test_without_a_state_memory_begins_at_zero(name: str) -> None:
+    core = make(name)
+    x = torch.randn(3, 4, WIDTH)
+    zeros = core.initial_state((3,))
+    assert not zeros.any()
+    assert all(map(torch.equal, core.scan(x), core.scan(x, zeros)))
+    assert all(map(torch.equal, core.step(x[:, 0]), core.step(x[:, 0], zeros)))
+
+
+@every_core
+def test_the_state_changes_the_output_and_what_comes_after(name: str) -> None:
+    core = make(name)
+    x, state, _ = problem(core, 3, 6)
+    x, state = x.float(), state.float()
+    for run in (lambda s: core.step(x[:, 0], s), lambda s: core.scan(x, s)):
+        for with_state, without in zip(run(state), run(None), strict=True):
+            assert not torch.allclose(with_state, without, atol=1e-4)
+
+
+@every_core
+def test_truncated_memory_brings_no_gradient(name: str) -> None:
+    core = make(name)
+    _, states = core.scan(torch.randn(2, 4, WIDTH))
+    assert states.requires_grad
+    assert not core.truncate(states).requires_grad
+
+
+@every_core
+def test_nothing_foresees_what_comes(name: str) -> None:
+    core = make(name)
+    x = torch.randn(2, 30, WIDTH)
+    changed = x.clone()
+    changed[:, 17] += 1.0
+    before, after = core.scan(x), core.scan(changed)
+    for result, other in zip(before, after, strict=True):
+        assert torch.equal(result[:, :17], other[:, :17])
+        assert not torch.equal(result[:, 17:], other[:, 17:])
+
+
+@every_core
+def test_a_reset_hides_all_that_was_before(name: str) -> None:
+    core = make(name)
+    x, other = torch.randn(2, 30, WIDTH), torch.randn(2, 30, WIDTH)
+    other[:, 17:] = x[:, 17:]
+    reset = torch.zeros(2, 30, dtype=torch.bool)
+    reset[0, 17] = True
+    results, others = core.scan(x, None, reset), core.scan(other, None, reset)
+    for result, right in zip(results, others, strict=True):
+        assert torch.equal(result[0, 17:], right[0, 17:])
+        assert not torch.equal(result[1, 17:], right[1, 17:])
+
+
+@every_core
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_large_inputs_over_long_times_keep_everything_finite(name: str, scale: float) -> None:
+    core = make(name)
+    x = (scale * torch.randn(1, 4096, WIDTH)).clamp(-1e3, 1e3).requires_grad_()
+    outputs, states = core.scan(x)
+    (outputs.sum() + states.sum()).backward()
+    assert outputs.isfinite().all()
+    assert states.isfinite().all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in core.parameters())
+
+
+@every_core
+def test_saved_parameters_and_copies_give_the_same_bits(name: str) -> None:
+    core, other = make(name, seed=0), make(name, seed=1)
+    x = torch.randn(2, 9, WIDTH)
+    outputs, _ = core.scan(x)
+    assert not torch.equal(other.scan(x)[0], outputs)
+    assert torch.equal(copy.deepcopy(core).scan(x)[0], outputs)
+    other.load_state_dict(core.state_dict())
+    assert torch.equal(other.scan(x)[0], outputs)
+    copied = copy.deepcopy(core)
+    with torch.no_grad():
+        for weight in copied.parameters():
+            weight.add_(1.0)
+    assert torch.equal(core.scan(x)[0], outputs)
+
+
+@every_core
+def test_dropout_works_in_training_alone(name: str) -> None:
+    core = make(name, dropout=0.5)
+    x = torch.randn(2, 9, WIDTH)
+    assert not torch.equal(core.scan(x)[0], core.scan(x)[0])
+    core.eval()
+    assert torch.equal(core.scan(x)[0], core.scan(x)[0])
+
+
+@every_core
+def test_every_block_has_two_norms_of_its_own(name: str) -> None:
+    core = make(name)
+    norms = [weight for name, weight in core.named_parameters(remove_duplicate=False) if "_norm.weight" in name]
+    assert len(norms) == len({id(weight) for weight in norms}) == 2 * DEPTH
+
+
+@every_core
+def test_memory_for_gradients_grows_in_step_with_time(name: str) -> None:
+    core = make(name)
+
+    def kept(length: int) -> int:
+        storages: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            results = core.scan(torch.randn(1, length, WIDTH))
+        assert results[0].requires_grad
+        return sum(storages.values())
+
+    assert kept(2048) < 4.1 * kept(512)
+
+
+@pytest.mark.parametrize("name", SCANNING)
+def test_an_ensemble_runs_as_one_call(name: str) -> None:
+    members = [make(name, seed).double() for seed in range(3)]
+    x, state, reset = problem(members[0], 4, 7)
+    parameters, buffers = torch.func.stack_module_state(members)  # type: ignore[arg-type]
+
+    def run(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Scanned:
+        results: Scanned = torch.func.functional_call(members[0], (parameters, buffers), (x, state, reset))
+        return results
+
+    together = torch.func.vmap(run)(parameters, buffers)
+    for index, member in enumerate(members):
+        torch.testing.assert_close((together[0][index], together[1][index]), member.scan(x, state, reset))
+
+
+@pytest.mark.parametrize("name", SCANNING)
+def test_a_compiled_core_gives_the_same(name: str) -> None:
+    core = make(name)
+    x, state, reset = problem(core, 5, 9)
+    compiled = torch.compile(core.scan, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x.float(), state.float(), reset), core.scan(x.float(), state.float(), reset))
+
+
+def wrong_calls(core: RecurrentCore) -> dict[str, Callable[[], object]]:
+    x, state = torch.zeros(2, 5, WIDTH), core.initial_state((2,))
+    return {
+        r"x must be \(\*batch, 12\), not \(3, 11\)": lambda: core.step(torch.zeros(3, 11)),
+        r"x must be \(\*batch, time, 12\), not \(12,\)": lambda: core.scan(x[0, 0]),
+        r"x must be \(\*batch, time, 12\), not \(2, 0, 12\)": lambda: core.scan(x[:, :0]),
+        r"the state must be torch.float32 \(2, 2, 12\).*not torch.float32 \(3, 2, 12\)": lambda: core.scan(
+            x, core.initial_state((3,))
+        ),
+        r"the state must be .*not torch.float64": lambda: core.scan(x, state.double()),
+        r"the state must be .*not .*\(2, 1, 12\)": lambda: core.step(x[:, 0], state[:, :1]),
+        r"x must be torch.float32 on cpu .*not torch.float64": lambda: core.scan(x.double(), state),
+        r"x must be torch.float32 on cpu .*not torch.float32 \(2, 5, 12\) on meta": lambda: core.scan(x.to("meta")),
+        r"reset must be bool \(2, 5\) .*not torch.bool \(5,\)": lambda: core.scan(x, state, torch.ones(5).bool()),
+        r"reset must be bool \(2, 5\) .*not torch.float32": lambda: core.scan(x, state, torch.ones(2, 5)),
+        r"x is \(12,\)": lambda: core(x[0, 0], state),
+        r"x is \(2, 12\) with reset": lambda: core(x[:, 0], state, torch.ones(2).bool()),
+        r"x is \(1, 2, 5, 12\)": lambda: core(x[None], state),
+    }
+
+
+@pytest.mark.parametrize("message", list(wrong_calls(make("qgru"))))
+def test_a_wrong_call_is_told_what_was_expected_and_what_came(message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wrong_calls(make("qgru"))[message]()

@@ -1,0 +1,204 @@
+"""Each kind of memory against its formula, written out for one number at a time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.cores import QGru, QLstm, SioConv, SioConvPS
+from pamiq_exp.models.cores.block import GatedFeedForward, Mixer, RootMeanSquareNorm
+from pamiq_exp.models.cores.gru import GruMixer
+from pamiq_exp.models.cores.qgru import QGruMixer
+from pamiq_exp.models.cores.qlstm import QLstmMixer
+from pamiq_exp.models.cores.sioconv import SioConvMixer
+from pamiq_exp.models.cores.sioconv_ps import SioConvPSMixer
+
+WIDTH = 6
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def sigmoid(number: float) -> float:
+    return 1 / (1 + math.exp(-number))
+
+
+def silu(number: float) -> float:
+    return number * sigmoid(number)
+
+
+def outputs_of(layer: nn.Linear, x: Tensor) -> list[float]:
+    numbers: list[float] = (layer.weight @ x + layer.bias).tolist()
+    return numbers
+
+
+def apply(layer: nn.Linear, numbers: list[float]) -> list[float]:
+    return outputs_of(layer, torch.tensor(numbers, dtype=torch.float64))
+
+
+def one_step(mixer: Mixer) -> tuple[Tensor, Tensor, list[float], list[float]]:
+    x, state = torch.randn(WIDTH, dtype=torch.float64), torch.rand(WIDTH, dtype=torch.float64)
+    output, after = mixer.double().step(x, state)
+    return x, state, output.tolist(), after.tolist()
+
+
+def test_qlstm() -> None:
+    mixer = QLstmMixer(WIDTH)
+    x, state, output, after = one_step(mixer)
+    numbers, gate = outputs_of(mixer.input, x), outputs_of(mixer.gate, x)
+    for k in range(WIDTH):
+        forget, value, inner_gate = numbers[k], numbers[WIDTH + k], numbers[2 * WIDTH + k]
+        expected = sigmoid(forget) * float(state[k]) + math.tanh(value) * sigmoid(inner_gate)
+        assert after[k] == pytest.approx(expected, abs=1e-12)
+        assert output[k] == pytest.approx(math.tanh(expected) * sigmoid(gate[k]), abs=1e-12)
+
+
+def test_qgru() -> None:
+    mixer = QGruMixer(WIDTH, slowest=100.0)
+    x, state, output, after = one_step(mixer)
+    numbers = outputs_of(mixer.input, x)
+    expected = []
+    for k in range(WIDTH):
+        rate = 100.0 ** (-k / (WIDTH - 1)) * sigmoid(numbers[k])
+        expected.append((1 - rate) * float(state[k]) + rate * math.tanh(numbers[WIDTH + k]))
+    assert after == pytest.approx(expected, abs=1e-6)
+    assert output == pytest.approx(apply(mixer.output, after), abs=1e-12)
+
+
+def test_sioconv_ps() -> None:
+    mixer = SioConvPSMixer(WIDTH)
+    x, state, output, after = one_step(mixer)
+    numbers = outputs_of(mixer.input, x)
+    expected = []
+    for k in range(WIDTH):
+        value, rate = sigmoid(numbers[k]), sigmoid(numbers[WIDTH + k])
+        expected.append((1 - rate) * float(state[k]) + rate * value)
+    assert after == pytest.approx(expected, abs=1e-12)
+    gated = [y * silu(g) for y, g in zip(apply(mixer.output, after), outputs_of(mixer.gate, x), strict=True)]
+    assert output == pytest.approx(gated, abs=1e-12)
+
+
+def test_sioconv() -> None:
+    heads, inner = 2, WIDTH // 2
+    mixer = SioConvMixer(WIDTH, heads, gain=1.0)
+    nn.init.normal_(mixer.norm_weight)
+    nn.init.normal_(mixer.norm_bias)
+    x, state, output, after = one_step(mixer)
+    numbers, time_step = outputs_of(mixer.input, x), outputs_of(mixer.time_step, x)
+    normal = []
+    for head in range(heads):
+        decay = math.exp(-math.exp(float(mixer.log_rate[head])) * math.log1p(math.exp(time_step[head])))
+        channels = range(head * inner, (head + 1) * inner)
+        expected = [decay * float(state[k]) + numbers[k] * silu(numbers[WIDTH + k]) for k in channels]
+        assert [after[k] for k in channels] == pytest.approx(expected, abs=1e-12)
+        mean = sum(expected) / inner
+        deviation = math.sqrt(sum((each - mean) ** 2 for each in expected) / inner + 1e-5)
+        scale, shift = float(mixer.norm_weight[head]), float(mixer.norm_bias[head])
+        normal += [(each - mean) / deviation * scale + shift for each in expected]
+    gated = [y * silu(g) for y, g in zip(apply(mixer.output, normal), outputs_of(mixer.gate, x), strict=True)]
+    assert output == pytest.approx(gated, abs=1e-12)
+
+
+def test_gru_is_the_cell_of_torch() -> None:
+    mixer = GruMixer(WIDTH)
+    x, state, output, after = one_step(mixer)
+    cell = nn.GRUCell(WIDTH, WIDTH).double()
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in mixer.layer.state_dict().items()})
+    assert output == after == pytest.approx(cell(x, state).tolist(), abs=1e-12)
+
+
+def test_the_norm_and_the_feed_forward_layer() -> None:
+    norm, layer = RootMeanSquareNorm(WIDTH).double(), GatedFeedForward(WIDTH, 4).double()
+    nn.init.normal_(norm.weight)
+    x = torch.randn(WIDTH, dtype=torch.float64)
+    root = math.sqrt(sum(float(each) ** 2 for each in x) / WIDTH + 1e-6)
+    assert norm(x).tolist() == pytest.approx([float(a) / root * float(w) for a, w in zip(x, norm.weight, strict=True)])
+    numbers = outputs_of(layer.inner, x)
+    hidden = [numbers[k] * silu(numbers[4 + k]) for k in range(4)]
+    assert layer(x).tolist() == pytest.approx(apply(layer.outer, hidden))
+
+
+@pytest.mark.parametrize("bias", [-4.0, 0.0, 4.0])
+def test_sioconv_ps_agrees_with_its_published_form_in_logarithms(bias: float) -> None:
+    mixer = SioConvPSMixer(WIDTH).double()
+    nn.init.constant_(mixer.input.bias[WIDTH:], bias)
+    x, state = torch.randn(2, 40, WIDTH, dtype=torch.float64), torch.rand(2, WIDTH, dtype=torch.float64)
+    value, rate = mixer.input(x).chunk(2, -1)
+    log_kept = nn.functional.logsigmoid(-rate).cumsum(1)
+    log_values = nn.functional.logsigmoid(value) + nn.functional.logsigmoid(rate)
+    published = torch.exp(torch.logcumsumexp(log_values - log_kept, 1) + log_kept) + log_kept.exp() * state[:, None]
+    torch.testing.assert_close(mixer.scan(x, state, None)[1], published, rtol=1e-8, atol=1e-8)
+
+
+def test_sioconv_agrees_with_its_matrix_form() -> None:
+    mixer = SioConvMixer(WIDTH, 2, gain=1.0).double()
+    x, state = torch.randn(40, WIDTH, dtype=torch.float64), torch.rand(WIDTH, dtype=torch.float64)
+    decay, values = mixer.gates(x)
+    for head in range(2):
+        exponents = torch.tril(decay.log()[:, head, None].expand(40, 40), -1).cumsum(0)
+        matrix = torch.tril(exponents.exp())
+        channels = slice(3 * head, 3 * head + 3)
+        from_start = decay[:, head].cumprod(0)[:, None] * state[channels]
+        expected = matrix @ values[:, channels] + from_start
+        torch.testing.assert_close(mixer.scan(x, state, None)[1][:, channels], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_sioconv_begins_with_memories_from_short_to_long() -> None:
+    mixer = SioConvMixer(512, 256)
+    decay, _ = mixer.gates(torch.zeros(512))
+    time_constants = -1 / decay.log()
+    assert float(time_constants.min()) >= 0.6
+    assert float(time_constants.min()) < 2
+    assert float(time_constants.max()) <= 1000.5
+    assert float(time_constants.max()) > 50
+
+
+def test_no_channel_of_qgru_is_frozen_and_the_rates_cover_the_range() -> None:
+    mixer = QGruMixer(WIDTH, slowest=1000.0)
+    assert (1 / mixer.fastest_rate).tolist() == pytest.approx(
+        [1000 ** (k / (WIDTH - 1)) for k in range(WIDTH)], rel=1e-5
+    )
+    outputs, states = mixer.scan(torch.randn(50, WIDTH), torch.zeros(WIDTH), None)
+    (outputs.sum() + states.sum()).backward()
+    assert mixer.input.weight.grad is not None
+    assert (mixer.input.weight.grad.abs().sum(1) > 0).all()
+
+
+def test_a_memory_of_sioconv_ps_stays_between_zero_and_one() -> None:
+    mixer = SioConvPSMixer(WIDTH)
+    _, states = mixer.scan(10 * torch.randn(4, 500, WIDTH), torch.rand(4, WIDTH), None)
+    assert float(states.min()) >= 0
+    assert float(states.max()) <= 1
+
+
+def test_a_forget_bias_lengthens_the_memory_of_qlstm() -> None:
+    kept = [float(QLstmMixer(WIDTH, bias).gates(torch.zeros(WIDTH))[0].mean()) for bias in (None, 3.0)]
+    assert kept[0] < 0.6 < sigmoid(3.0) == pytest.approx(kept[1])
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "heads", "millions"), [(1024, 6, 8, 63.0), (1536, 9, 8, 212.4), (2048, 12, 8, 503.5)]
+)
+def test_sizes_of_sioconv(width: int, depth: int, heads: int, millions: float) -> None:
+    with torch.device("meta"):
+        core = SioConv(width, depth, heads)
+    count = sum(weight.numel() for weight in core.parameters())
+    assert count / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [QGru, QLstm, SioConvPS])
+def test_a_core_without_blocks_is_refused(kind: type[QGru | QLstm | SioConvPS]) -> None:
+    with pytest.raises(ValueError, match="depth of at least 1"):
+        kind(WIDTH, depth=0)
+
+
+def test_arguments_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 heads cannot share a width of 6 equally"):
+        SioConvMixer(WIDTH, 4)
+    with pytest.raises(ValueError, match=r"at least 1 step, not 0\.5"):
+        QGruMixer(WIDTH, slowest=0.5)

@@ -1,0 +1,235 @@
+"""The scan against a loop in float64 that autograd goes through."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from pamiq_exp.models.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-5}
+"""On the largest difference over max(1, largest number). Inputs in bfloat16 are exact in float32."""
+
+
+def reference(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
+    decay = decay.repeat_interleave(values.shape[-1] // decay.shape[-1], -1)
+    state, states = initial, []
+    for t in range(values.shape[-2]):
+        state = decay[..., t, :] * state + values[..., t, :]
+        states.append(state)
+    return torch.stack(states, -2)
+
+
+def difference(result: Tensor, expected: Tensor) -> float:
+    return float(
+        (result.detach().double() - expected.detach()).abs().max() / expected.detach().abs().max().clamp(min=1)
+    )
+
+
+def problem(seed: int, batch: tuple[int, ...], length: int, heads: int, inner: int, dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    width = heads * inner
+    decay = (2 * draw(*batch, length, heads)).sigmoid()
+    decay[torch.rand(decay.shape, generator=generator) < 0.05] = 0.0
+    return [decay, draw(*batch, length, width), draw(*batch, width)]
+
+
+def gradients(states: Tensor, arguments: list[Tensor]) -> tuple[Tensor, ...]:
+    weights = torch.linspace(-1, 1, states.numel(), dtype=torch.float64).view(states.shape).to(states.dtype)
+    return torch.autograd.grad((states * weights).sum(), arguments)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.sampled_from([(), (1,), (3,), (2, 2)]),
+    length=st.sampled_from([1, 2, 3, 17, 64, 129]),
+    heads=st.sampled_from([1, 2, 5]),
+    inner=st.sampled_from([1, 3, 9]),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    method=st.sampled_from(METHODS),
+    chunk=st.integers(1, 140),
+)
+def test_every_method_gives_the_states_and_gradients_of_the_loop(
+    seed: int,
+    batch: tuple[int, ...],
+    length: int,
+    heads: int,
+    inner: int,
+    dtype: torch.dtype,
+    method: ScanMethod,
+    chunk: int,
+) -> None:
+    arguments = [each.requires_grad_() for each in problem(seed, batch, length, heads, inner, dtype)]
+    exact = [each.detach().double().requires_grad_() for each in arguments]
+    states, expected = linear_scan(*arguments, method=method, chunk=chunk), reference(*exact)
+    assert states.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert difference(states, expected) < TOLERANCE[dtype]
+    # A gradient is returned in the type of its argument, rounded once.
+    rounding = torch.finfo(torch.bfloat16).eps if dtype == torch.bfloat16 else 0
+    for result, right in zip(gradients(states, arguments), gradients(expected, exact), strict=True):
+        assert result.dtype == dtype
+        assert difference(result, right) < TOLERANCE[dtype] + rounding
+
+
+@pytest.mark.parametrize("heads", [1, 4, 32])
+def test_float32_stays_within_a_millionth_over_long_times(heads: int) -> None:
+    decay, values, initial = problem(0, (2,), 4096, heads, 32 // heads, torch.float32)
+    decay = 1 - 0.01 * decay
+    exact = reference(decay.double(), values.double(), initial.double())
+    assert difference(linear_scan(decay, values, initial), exact) < 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_decay_of_zero_forgets_everything_even_what_is_huge(method: ScanMethod) -> None:
+    decay, values, initial = problem(1, (2,), 40, 3, 4, torch.float32)
+    decay[:, 20] = 0.0
+    loud = values.clone()
+    loud[:, :20] *= 1e30
+    quiet, after_noise = (linear_scan(decay, each, initial, method=method, chunk=7)[:, 20:] for each in (values, loud))
+    assert torch.equal(quiet, after_noise)
+    assert after_noise.isfinite().all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_backwards_it_discounts_what_follows(method: ScanMethod) -> None:
+    reward = torch.randn(30, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    bootstrap, gamma = torch.tensor([3.0, -1.0], dtype=torch.float64), 0.9
+    returns = linear_scan(
+        torch.tensor([gamma], dtype=torch.float64), reward, bootstrap, reverse=True, method=method, chunk=4
+    )
+    for t in range(30):
+        powers = gamma ** torch.arange(30 - t, dtype=torch.float64)
+        expected = (powers[:, None] * reward[t:]).sum(0) + gamma ** (30 - t) * bootstrap
+        torch.testing.assert_close(returns[t], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("decay", "values", "initial"),
+    [((1,), (2, 7, 6), None), ((7, 3), (2, 7, 6), (6,)), ((2, 1, 6), (2, 7, 6), (2, 6)), ((2, 7, 2), (7, 6), (2, 6))],
+)
+def test_missing_axes_and_axes_of_one_are_broadcast(decay: Any, values: Any, initial: Any) -> None:
+    arguments = [torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in (decay, values)]
+    given_initial = None if initial is None else torch.rand(initial, dtype=torch.float64)
+    states = linear_scan(*arguments, given_initial)
+    start = torch.zeros(6, dtype=torch.float64) if given_initial is None else given_initial
+    expected = reference(arguments[0].expand(2, 7, decay[-1]), arguments[1].expand(2, 7, 6), start.expand(2, 6))
+    torch.testing.assert_close(states, expected)
+    for result, right in zip(gradients(states, arguments), gradients(expected, arguments), strict=True):
+        torch.testing.assert_close(result, right)
+
+
+def test_one_step_gives_the_bits_of_the_scan() -> None:
+    decay, values, initial = problem(2, (3,), 50, 2, 5, torch.float32)
+    states, state = linear_scan(decay, values, initial), initial
+    for t in range(50):
+        state = scan_step(decay[:, t], values[:, t], state)
+        assert torch.equal(state, states[:, t])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_second_derivatives_are_right(method: ScanMethod) -> None:
+    arguments = [each.requires_grad_() for each in problem(3, (2,), 5, 2, 2, torch.float64)]
+    assert torch.autograd.gradgradcheck(lambda *each: linear_scan(*each, method=method, chunk=2), arguments)
+
+
+@pytest.mark.parametrize("heads", [2, 6])
+def test_members_of_an_ensemble_are_scanned_at_once(heads: int) -> None:
+    def loss(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
+        return linear_scan(decay, values, initial).square().sum()
+
+    decay, values, initial = problem(4, (4,), 9, heads, 6 // heads, torch.float64)
+    together = torch.func.vmap(torch.func.grad(loss, (0, 1, 2)), in_dims=(0, None, 0))(decay, values[0], initial)
+    for member in range(4):
+        alone = torch.func.grad(loss, (0, 1, 2))(decay[member], values[0], initial[member])
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(all_of_them[member], one)
+
+
+def test_a_compiler_sees_one_operator() -> None:
+    def loss(decay: Tensor, values: Tensor) -> Tensor:
+        return linear_scan(decay.sigmoid(), values).square().sum()
+
+    arguments = [each.requires_grad_() for each in problem(5, (2,), 9, 2, 3, torch.float64)[:2]]
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for result, right in zip(
+        torch.autograd.grad(compiled(*arguments), arguments),
+        torch.autograd.grad(loss(*arguments), arguments),
+        strict=True,
+    ):
+        torch.testing.assert_close(result, right)
+
+
+def test_memory_for_the_gradient_grows_in_step_with_time() -> None:
+    def kept(length: int, method: ScanMethod) -> int:
+        storages: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        arguments = [each.requires_grad_() for each in problem(6, (2,), length, 2, 4, torch.float32)]
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            states = linear_scan(*arguments, method=method)
+        assert states.requires_grad
+        return sum(storages.values())
+
+    for method in METHODS:
+        assert kept(1024, method) < 4.2 * kept(256, method)
+
+
+def test_threads_may_scan_at_the_same_time() -> None:
+    problems = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
+    results: dict[int, Tensor] = {}
+    threads = [
+        threading.Thread(target=lambda index=index: results.update({index: linear_scan(*problems[index])}))
+        for index in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, each in enumerate(problems):
+        assert torch.equal(results[index], linear_scan(*each))
+
+
+def test_after_warming_up_nothing_is_compiled_any_more() -> None:
+    from pamiq_exp.models.scan import kernels
+
+    def compiled() -> int:
+        names = (kernels.scan_channels, kernels.scan_channels_back, kernels.scan_heads, kernels.scan_heads_back)
+        return sum(len(kernel.signatures) for kernel in names)  # type: ignore[attr-defined]
+
+    warm_up()
+    before = compiled()
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        for heads, inner in ((1, 6), (6, 1), (2, 3)):
+            arguments = [each.requires_grad_() for each in problem(0, (2,), 5, heads, inner, dtype)]
+            gradients(linear_scan(*arguments), arguments)
+    assert compiled() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"decay": torch.ones(4, 4)}, "6 channels cannot be shared out to 4 heads"),
+        ({"values": torch.ones(6)}, r"values \(\*batch, time, width\)"),
+        ({"values": torch.ones(0, 6)}, r"not over \(0, 6\)"),
+        ({"initial": torch.ones(5)}, r"must be \(\*batch, 6\) .* not \(5,\)"),
+        ({"method": "fast"}, "choose one of auto, compiled"),
+        ({"chunk": 0}, "at least 1 step"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"decay": torch.ones(4, 2), "values": torch.ones(4, 6), **change}
+    with pytest.raises(ValueError, match=message):
+        linear_scan(**arguments)
