@@ -1,0 +1,74 @@
+"""The flagship repeats bit for bit, also when it is interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+WORDS = (
+    "experiment=curiosity_noise_world",
+    "tracking=jsonl_only",
+    "environment.image_size=40",
+    "environment.images.size=16",
+    "trainers.policy.rollout_length=64",
+    "launcher.record_every_steps=100",
+)
+
+
+def run(command: Command, folder: Path, *words: str) -> Path:
+    outcome = command(*WORDS, f"hydra.run.dir={folder}", *words)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = sorted((folder / "checkpoints").iterdir())[-1]
+    files = sorted(checkpoint.glob("*.safetensors"))
+    assert {file.stem for file in files} >= {"models", "trainers", "buffers", "interaction", "generators"}
+    return {f"{file.stem}/{key}": value for file in files for key, value in safetensors.torch.load_file(file).items()}
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    assert records(one) == records(other)
+    left, right = tensors(one), tensors(other)
+    assert left.keys() == right.keys()
+    differing = [key for key in left if not torch.equal(left[key], right[key])]
+    assert not differing
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
+def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Command, tmp_path: Path, mode: str) -> None:
+    words = (f"launcher={mode}", "seed=3")
+    once = run(command, tmp_path / "once", *words, "launcher.max_steps=2000")
+    again = run(command, tmp_path / "again", *words, "launcher.max_steps=2000")
+    assert_equal_runs(once, again)
+    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=1400")
+    outcome = command("resume", str(parts), "launcher.max_steps=2000")
+    assert outcome.status == 0, outcome.err
+    assert_equal_runs(once, parts)
+    sources = {record["source"] for record in records(once)}
+    assert sources >= {"interaction", "encoder", "dynamics", "policy"}, (
+        "not everything has trained: the test is too short"
+    )
+
+
+def test_another_seed_is_another_run(command: Command, tmp_path: Path) -> None:
+    folders = [
+        run(command, tmp_path / name, "launcher=lockstep", f"seed={name}", "launcher.max_steps=200") for name in "12"
+    ]
+    assert records(folders[0]) != records(folders[1])
