@@ -131,8 +131,8 @@ class RecurrentCore(nn.Module):
         if x.ndim < least or x.shape[-1] != self.width or 0 in x.shape[-least:]:
             raise ValueError(f"x must be ({axes}, {self.width}), not {tuple(x.shape)}")
         weight = self._weight
-        autocast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        if x.device != weight.device or (x.dtype != weight.dtype and not autocast):
+        casts = x.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
+        if x.device != weight.device or (x.dtype != weight.dtype and not casts):
             raise ValueError(f"x must be {weight.dtype} on {weight.device} like the core, not {_describe(x)}")
 
     def _checked_state(self, state: Tensor | None, batch: torch.Size, device: torch.device) -> Tensor:

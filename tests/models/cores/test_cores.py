@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import hypothesis.strategies as st
@@ -30,6 +30,15 @@ CORES: dict[str, Callable[..., RecurrentCore]] = {
 SCANNING = [name for name in CORES if name != "gru"]
 
 every_core = pytest.mark.parametrize("name", list(CORES))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make(name: str, seed: int = 0, **given: object) -> RecurrentCore:
@@ -70,69 +79,93 @@ def gradients(core: RecurrentCore, results: Scanned, arguments: Sequence[Tensor]
     return torch.autograd.grad(total, [*arguments, *core.parameters()])
 
 
+def options(name: str, method: ScanMethod, chunk: int) -> dict[str, object]:
+    return {} if name == "gru" else {"method": method, "chunk": chunk}
+
+
 @every_core
-@settings(max_examples=10)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**31),
-    length=st.sampled_from([1, 2, 3, 64, 257]),
+    length=st.sampled_from([1, 2, 3, 20]),
     method=st.sampled_from(METHODS),
-    chunk=st.integers(1, 300),
+    chunk=st.integers(1, 24),
     dtype=st.sampled_from([torch.float64, torch.float32]),
     with_reset=st.booleans(),
 )
 def test_a_sequence_is_the_same_as_its_steps_with_all_gradients(
     name: str, seed: int, length: int, method: ScanMethod, chunk: int, dtype: torch.dtype, with_reset: bool
 ) -> None:
-    core = make(name, **({} if name == "gru" else {"method": method, "chunk": chunk})).to(dtype)
+    core = make(name, **options(name, method, chunk)).to(dtype)
     exact = copy.deepcopy(core).double()
     x, state, reset = problem(core, seed, length)
     arguments = [each.to(dtype).requires_grad_() for each in (x, state)]
     exact_arguments = [each.detach().double().requires_grad_() for each in arguments]
     cleared = reset if with_reset else None
     results, expected = core.scan(*arguments, cleared), steps(exact, *exact_arguments, cleared)
-    tolerance = 1e-10 if dtype == torch.float64 else 2e-5
-    assert results[0].dtype == results[1].dtype == dtype
-    for result, right in zip(results, expected, strict=True):
-        assert difference(result, right) < tolerance
-    for result, right in zip(
-        gradients(core, results, arguments), gradients(exact, expected, exact_arguments), strict=True
-    ):
-        assert difference(result, right) < tolerance
+    right = [*expected, *gradients(exact, expected, exact_arguments)]
+    check([*results, *gradients(core, results, arguments)], right, dtype)
 
 
 @every_core
-@settings(max_examples=5)
-@given(seed=st.integers(0, 2**31), length=st.sampled_from([3, 64]), how=st.sampled_from(["scan", "steps"]))
-def test_under_autocast_the_memory_stays_in_float32_and_close(name: str, seed: int, length: int, how: str) -> None:
+def test_a_long_sequence_is_the_same_as_its_steps_for_every_method_and_chunk(name: str) -> None:
+    exact = make(name).double()
+    x, state, reset = problem(exact, 0, 257)
+    exact_arguments = [x.requires_grad_(), state.requires_grad_()]
+    expected = steps(exact, *exact_arguments, reset)
+    right = [*expected, *gradients(exact, expected, exact_arguments)]
+    ways: list[tuple[ScanMethod, int]] = [("chunked", 1), ("chunked", 7), ("chunked", 64), ("chunked", 257)]
+    for method, chunk in [*ways, ("doubling", 1), ("compiled", 1)] if name != "gru" else ways[:1]:
+        for dtype in (torch.float64, torch.float32):
+            core = make(name, **options(name, method, chunk)).to(dtype)
+            arguments = [each.detach().to(dtype).requires_grad_() for each in exact_arguments]
+            results = core.scan(*arguments, reset)
+            check([*results, *gradients(core, results, arguments)], right, dtype)
+
+
+def check(results: Sequence[Tensor], right: Sequence[Tensor], dtype: torch.dtype) -> None:
+    """Outputs, states and gradients within the tolerance of their type."""
+    for result, expected in zip(results, right, strict=True):
+        assert result.dtype == dtype
+        assert difference(result, expected) < (1e-10 if dtype == torch.float64 else 2e-5)
+
+
+# The norm of SioConv divides by deviations that may be small, and so enlarges what bfloat16 rounds off.
+CLOSE = {name: (5e-2, 5e-2) if name == "sioconv" else (2e-2, 1e-2) for name in CORES}
+
+
+@every_core
+@pytest.mark.parametrize("length", [3, 64])
+def test_under_autocast_the_memory_stays_in_float32_and_close(name: str, length: int) -> None:
     core = make(name)
-    x, state, reset = problem(core, seed, length)
-    expected = steps(copy.deepcopy(core).double(), x, state, reset)
-    with torch.autocast("cpu", torch.bfloat16):
-        run = core.scan if how == "scan" else lambda *arguments: steps(core, *arguments)
-        outputs, states = run(x.bfloat16(), state.float(), reset)
-    assert (outputs.dtype, states.dtype) == (torch.bfloat16, torch.float32)
-    assert difference(outputs, expected[0]) < 3e-2
-    assert difference(states, expected[1]) < 2e-2
+    x, state, reset = problem(core, length, length)
+    exact = steps(copy.deepcopy(core).double(), x, state, reset)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        whole = core.scan(x.bfloat16(), state.float(), reset)
+        stepwise = steps(core, x.bfloat16(), state.float(), reset)
+    for results in (whole, stepwise):
+        assert [result.dtype for result in results] == [torch.bfloat16, torch.float32]
+        assert all(difference(*each) < bound for *each, bound in zip(results, exact, CLOSE[name], strict=True))
+    assert all(difference(result, other.double()) < 1e-2 for result, other in zip(whole, stepwise, strict=True))
 
 
 @every_core
 def test_a_core_in_bfloat16_runs_and_stays_close(name: str) -> None:
     core = make(name)
     x, state, reset = problem(core, 0, 64)
-    expected = steps(copy.deepcopy(core).double(), x, state, reset)
+    with torch.no_grad():
+        exact = steps(copy.deepcopy(core).double(), x, state, reset)
     half = core.bfloat16()
-    outputs, states = half.scan(x.bfloat16(), state.float(), reset)
-    assert (outputs.dtype, states.dtype) == (torch.bfloat16, torch.float32)
+    results = half.scan(x.bfloat16(), state.float(), reset)
+    assert [result.dtype for result in results] == [torch.bfloat16, torch.float32]
     assert half.initial_state().dtype == torch.float32
-    assert difference(outputs, expected[0]) < 5e-2
-    assert difference(states, expected[1]) < 5e-2
-    (outputs.float().sum() + states.sum()).backward()
+    assert all(difference(*each) < bound for *each, bound in zip(results, exact, CLOSE[name], strict=True))
+    (results[0].float().sum() + results[1].sum()).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in half.parameters())
 
 
 @every_core
-@settings(max_examples=5)
-@given(cut=st.integers(1, 39))
+@pytest.mark.parametrize("cut", [1, 17, 39])
 def test_a_sequence_in_two_pieces_is_the_same_as_whole(name: str, cut: int) -> None:
     core = make(name).double()
     x, state, reset = problem(core, 1, 40)
@@ -211,10 +244,9 @@ def test_a_reset_hides_all_that_was_before(name: str) -> None:
 
 
 @every_core
-@pytest.mark.parametrize("scale", [1.0, 1e3])
-def test_large_inputs_over_long_times_keep_everything_finite(name: str, scale: float) -> None:
+def test_large_inputs_over_long_times_keep_everything_finite(name: str) -> None:
     core = make(name)
-    x = (scale * torch.randn(1, 4096, WIDTH)).clamp(-1e3, 1e3).requires_grad_()
+    x = (1e3 * torch.randn(1, 4096, WIDTH)).clamp(-1e3, 1e3).requires_grad_()
     outputs, states = core.scan(x)
     (outputs.sum() + states.sum()).backward()
     assert outputs.isfinite().all()
@@ -290,9 +322,8 @@ def test_an_ensemble_runs_as_one_call(name: str) -> None:
         torch.testing.assert_close((together[0][index], together[1][index]), member.scan(x, state, reset))
 
 
-@pytest.mark.parametrize("name", SCANNING)
-def test_a_compiled_core_gives_the_same(name: str) -> None:
-    core = make(name)
+def test_a_compiled_core_gives_the_same() -> None:
+    core = make("sioconv")
     x, state, reset = problem(core, 5, 9)
     compiled = torch.compile(core.scan, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x.float(), state.float(), reset), core.scan(x.float(), state.float(), reset))

@@ -92,13 +92,13 @@ def test_sioconv() -> None:
     numbers, time_step = outputs_of(mixer.input, x), outputs_of(mixer.time_step, x)
     normal = []
     for head in range(heads):
-        decay = math.exp(-math.exp(float(mixer.log_rate[head])) * math.log1p(math.exp(time_step[head])))
+        decay = math.exp(-math.exp(mixer.log_rate[head].item()) * math.log1p(math.exp(time_step[head])))
         channels = range(head * inner, (head + 1) * inner)
         expected = [decay * float(state[k]) + numbers[k] * silu(numbers[WIDTH + k]) for k in channels]
         assert [after[k] for k in channels] == pytest.approx(expected, abs=1e-12)
         mean = sum(expected) / inner
         deviation = math.sqrt(sum((each - mean) ** 2 for each in expected) / inner + 1e-5)
-        scale, shift = float(mixer.norm_weight[head]), float(mixer.norm_bias[head])
+        scale, shift = mixer.norm_weight[head].item(), mixer.norm_bias[head].item()
         normal += [(each - mean) / deviation * scale + shift for each in expected]
     gated = [y * silu(g) for y, g in zip(apply(mixer.output, normal), outputs_of(mixer.gate, x), strict=True)]
     assert output == pytest.approx(gated, abs=1e-12)
@@ -117,7 +117,9 @@ def test_the_norm_and_the_feed_forward_layer() -> None:
     nn.init.normal_(norm.weight)
     x = torch.randn(WIDTH, dtype=torch.float64)
     root = math.sqrt(sum(float(each) ** 2 for each in x) / WIDTH + 1e-6)
-    assert norm(x).tolist() == pytest.approx([float(a) / root * float(w) for a, w in zip(x, norm.weight, strict=True)])
+    assert norm(x).tolist() == pytest.approx(
+        [a / root * w for a, w in zip(x.tolist(), norm.weight.tolist(), strict=True)]
+    )
     numbers = outputs_of(layer.inner, x)
     hidden = [numbers[k] * silu(numbers[4 + k]) for k in range(4)]
     assert layer(x).tolist() == pytest.approx(apply(layer.outer, hidden))
