@@ -21,6 +21,7 @@ WORDS = (
     "environment.image_size=40",
     "environment.images.size=16",
     "trainers.policy.rollout_length=64",
+    "models.encoder.warmup=500",
     "launcher.record_every_steps=100",
 )
 
