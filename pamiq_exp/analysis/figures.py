@@ -64,13 +64,12 @@ class Plot:
         """Write PDF, SVG and PNG into a folder and return the SVG. Raises OSError."""
         with _style():
             FigureCanvasAgg(self.figure)
-            for suffix in ("pdf", "png"):
-                plain = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
-                self.figure.savefig(
-                    folder / f"{self.name}.{suffix}", bbox_inches="tight", facecolor="white", metadata=plain
-                )
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")  # laid out once, not once a format
+            self.figure.savefig(folder / f"{self.name}.pdf", facecolor="white", metadata={"CreationDate": None})
+            self.figure.savefig(folder / f"{self.name}.png", facecolor="white", metadata={"Software": None})
             stream = io.StringIO()
-            self.figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+            self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         (folder / f"{self.name}.svg").write_text(stream.getvalue(), encoding="utf-8")
         return stream.getvalue()
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.analysis import ReportError, find_runs, read_run, read_runs
+from tests.analysis.folders import write_run
+
+
+def test_runs_are_found_in_folders_sweeps_and_single_paths_each_once(tmp_path: Path) -> None:
+    for job in (2, 10, 1):
+        write_run(tmp_path / "sweeps" / str(job))
+    alone = write_run(tmp_path / "alone")
+    (alone / "checkpoints" / "step_1").mkdir(parents=True)
+    (alone / "checkpoints" / "step_1" / "manifest.json").write_text("{}")
+    found = find_runs([tmp_path, alone])
+    assert [path.name for path in found] == ["alone", "1", "2", "10"]
+
+
+def test_paths_that_lead_to_no_run_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match=r"there is no .*nowhere"):
+        find_runs([tmp_path / "nowhere"])
+    with pytest.raises(ReportError, match="is a file: give the run folder"):
+        find_runs([tmp_path / "file"])
+    with pytest.raises(ReportError, match="no run in"):
+        find_runs([tmp_path])
+
+
+def test_a_run_is_what_its_folder_says(tmp_path: Path) -> None:
+    spec = {"shape": [64, 64, 3], "dtype": "uint8"}
+    config = {"models": {"a": {"layers": [1, 2], "input": spec}}, "list": [{"x": 1}]}
+    run = read_run(write_run(tmp_path / "run", seed=3, config=config, summary={"coverage": 0.5, "bad": "NaN"}))
+    assert (run.seed, run.state, run.experiment_name) == (3, "finished", "study")
+    assert run.settings["models.a.layers"] == "[1, 2]"
+    assert run.settings["list.0.x"] == 1
+    assert not any("input" in key for key in run.settings), "spaces follow from the environment"
+    assert run.value("coverage") == 0.5
+    assert run.value("bad") != run.value("bad")
+    assert run.value("interaction/reward") == run.records.series["interaction/reward"].last
+    assert run.value("nothing") is None
+    assert run.value("state") is None
+
+
+def test_broken_files_are_problems_and_no_crash(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "config.yaml").write_text("a: [")
+    (folder / "manifest.json").write_text('{"state": "runn')
+    (folder / "summary.json").write_text("[]")
+    (folder / "metrics.jsonl").write_bytes(b"\xff\xfe\n")
+    run = read_run(folder)
+    assert run.problems == ("manifest.json is broken", "config.yaml is broken", "metrics.jsonl: 1 lines are no records")
+    assert (run.state, run.seed, run.settings) == ("unknown", None, {})
+
+
+def test_a_config_cannot_run_code(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "config.yaml").write_text(f"!!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
+    assert read_run(folder).problems == ("config.yaml is broken",)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_run_that_died_while_it_was_built_is_still_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "overrides.yaml").write_text("- experiment=x\n")
+    (run,) = read_runs(find_runs([tmp_path]))
+    assert (run.state, run.overrides) == ("unknown", ("experiment=x",))
+    assert "no manifest" in run.reason
+
+
+def test_a_running_run_tells_how_long_it_has_been_silent(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", state="running")
+    then = (folder / "metrics.jsonl").stat().st_mtime - 7200
+    os.utime(folder / "metrics.jsonl", (then, then))
+    assert read_run(folder).reason.startswith("last record 2 h ago")
+
+
+def test_many_processes_read_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for job in range(5):
+        write_run(tmp_path / str(job), seed=job, summary={"coverage": job / 10})
+    monkeypatch.setattr("pamiq_exp.analysis.runs._MANY_BYTES", 0)
+    folders = find_runs([tmp_path])
+    one, many = read_runs(folders, processes=1), read_runs(folders, processes=2)
+    assert (
+        [run.value("coverage") for run in many] == [run.value("coverage") for run in one] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    )
+    assert [run.folder for run in many] == folders

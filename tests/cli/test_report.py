@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.analysis.folders import write_run, write_study
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+
+def test_a_sweep_becomes_a_report(command: Command, tmp_path: Path) -> None:
+    write_study(tmp_path / "sweep", arms={"random": 0.2, "rnd": 0.5}, worlds=["clean"], seeds=2)
+    outcome = command(
+        "report", "sweep", "-o", "out", "--metric", "coverage", "--curve", "dynamics/loss", "--axis", "training_step"
+    )
+    assert outcome.status == 0, outcome.err
+    assert outcome.out == "4 runs, 4 finished: out/report.html\n"
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert (
+        (tmp_path / "out" / "figures" / "curve_dynamics_loss_over_training_step.pdf").read_bytes().startswith(b"%PDF")
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "-o", "out"], "there is no nowhere"),
+        (["empty", "-o", "out"], "no run in empty"),
+        (["run", "-o", "run/config.yaml"], "run/config.yaml is a file"),
+        (["run", "-o", "out", "--metric", "nothing"], "no finished run has the figure 'nothing'"),
+        (["run", "-o", "out", "--task", "nothing"], "no run has a setting 'nothing'"),
+    ],
+)
+def test_what_cannot_be_reported_is_told_in_one_line(
+    command: Command, tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "run")
+    outcome = command("report", *words)
+    assert outcome.status == 2
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("reading")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["run"], ["run", "-o", "out", "--resamples", "0"], ["run", "-o", "out", "--nothing"]]
+)
+def test_a_wrong_command_line_is_refused(command: Command, words: list[str]) -> None:
+    outcome = command("report", *words)
+    assert outcome.status == 2
+    assert "usage: python -m pamiq_exp report" in outcome.err
+
+
+def test_a_report_needs_neither_torch_nor_lightning_nor_wandb() -> None:
+    code = "import sys, pamiq_exp.cli.report; print({'torch', 'lightning', 'wandb', 'hydra'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
