@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -17,6 +15,7 @@ from pamiq_exp.environments.noise_world import drawing, moving, rendering, thing
 from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
 from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
 from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions, at_least, from_mapping, one_of
+from pamiq_exp.environments.noise_world.renderers import make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth
@@ -55,7 +54,9 @@ class NoiseWorld(Environment):
         image_size, field_of_view: Pixels a side, and degrees.
         gates_open_at: Seconds after which the gates of the map open; None keeps them closed.
         dt: Seconds of world time for each step.
-        threads: Threads that render, each some of the lanes.
+        renderer: `numba` (compiled, for processors) or `torch` (batched, for thousands of lanes on a GPU).
+        threads: Threads of the compiled renderer, each for some of the lanes.
+        device: Where the batched renderer computes.
         lanes, seed: How many copies, and what makes them random.
 
     Raises ValueError for values that are not possible, with the nearest one that is.
@@ -83,12 +84,15 @@ class NoiseWorld(Environment):
         field_of_view: float = 60.0,
         gates_open_at: float | None = None,
         dt: float = 0.1,
+        renderer: str = "numba",
         threads: int = 1,
+        device: str = "cpu",
         lanes: int = 1,
         seed: int = 0,
     ) -> None:
         _check(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
         at_least(threads, 1, "environment.threads")
+        self._renderer = make_renderer(renderer, threads, device)
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
         self.lanes, self.dt, self.image_size, self.sticky = lanes, dt, image_size, sticky
@@ -123,8 +127,6 @@ class NoiseWorld(Environment):
         self._bases = np.tile(self._stage.bases, (lanes, 1))
         self._views: rendering.Views | None = None
         self._watched = False
-        self._shares = np.linspace(0, lanes, min(threads, lanes) + 1).astype(int).tolist()
-        self._pool: ThreadPoolExecutor | None = None
         self._show()
 
     def _build_stage(self, images: ImageOptions, plain: bool, open_sky: bool, ceiling: float, seed: int) -> Stage:
@@ -168,9 +170,7 @@ class NoiseWorld(Environment):
         moving.move(self._solid, self._bodies.copy(), np.zeros((self.lanes, 6), np.int64), self._motion)
 
     def teardown(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        self._renderer.close()
 
     @property
     def gates_are_open(self) -> bool:
@@ -241,21 +241,10 @@ class NoiseWorld(Environment):
         self._bases[:, first:] = self._stage.bases[first:] + lit
 
     def _render(self, *, measured: bool) -> rendering.Views:
-        views = _empty_views(self.lanes, self.image_size, measured=measured)
-        self._render_shares(self._scene, views)
-        self._views = views
-        return views
-
-    def _render_shares(self, scene: rendering.Scene, views: rendering.Views) -> None:
-        """Render all lanes: the first share on this thread, the others beside it."""
-        arguments = scene, self._camera, self._poses, self._things, self._bases
-        if len(self._shares) > 2 and self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self._shares) - 2, "noise_world")
-        first, *others = pairwise(self._shares)
-        waiting = [self._pool.submit(rendering.render, *arguments, *share, views) for share in others if self._pool]
-        rendering.render(*arguments, *first, views)
-        for share in waiting:
-            share.result()
+        self._views = self._renderer.render(
+            self._scene, self._camera, self._poses, self._things, self._bases, measured=measured
+        )
+        return self._views
 
     def render_at(self, poses: Array, noise: str = "now") -> NDArray[np.uint8]:
         """Return views from other places, `(n, image_size, image_size, 3)` uint8; changes nothing.
@@ -267,7 +256,7 @@ class NoiseWorld(Environment):
         Raises ValueError for a pose that lies in a wall.
         """
         one_of(noise, ("now", "clean"), "noise of render_at")
-        count, size = len(poses), self.image_size
+        count = len(poses)
         if self._solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
             raise ValueError("render_at: a pose lies in a wall")
         cameras = np.empty((count, 5))
@@ -279,18 +268,8 @@ class NoiseWorld(Environment):
             first = self._stage.closed.screen[0]
             bases[:first] = self._stage.bases[:first]
         scene = self._scene if noise == "now" else self._scene._replace(screen=(self._scene.screen[0], -1, -1))
-        views = _empty_views(count, size, measured=False)
-        rendering.render(
-            scene,
-            self._camera,
-            cameras,
-            np.repeat(self._things[:1], count, axis=0),
-            np.repeat(bases[None], count, axis=0),
-            0,
-            count,
-            views,
-        )
-        return views.frame
+        shown = np.repeat(self._things[:1], count, axis=0), np.repeat(bases[None], count, axis=0)
+        return self._renderer.render(scene, self._camera, cameras, *shown, measured=False).frame
 
     def _measured(self) -> rendering.Views:
         if self._views is None or not self._views.tile.size:
@@ -347,16 +326,6 @@ class NoiseWorld(Environment):
         self._glimpses = np.array(state["glimpses"], dtype=np.int32)
         self._last_action = np.array(state["last_action"], dtype=np.int64)
         self._show()
-
-
-def _empty_views(lanes: int, size: int, *, measured: bool) -> rendering.Views:
-    shape = (lanes if measured else 0, size, size)
-    return rendering.Views(
-        np.empty((lanes, size, size, 3), np.uint8),
-        np.empty(shape, np.int32),
-        np.empty(shape, np.float32),
-        np.empty(shape, np.uint8),
-    )
 
 
 def _lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
