@@ -59,7 +59,7 @@ class RandomFeatures(Encoder):
         return self.moments.whiten(self.network(batch)).clamp(-5, 5)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Take in a batch of frames, until there are enough of them."""
+        """Take in a batch of frames, until there are enough of them; further ones change nothing."""
         if self.ready:
             return
         self.moments.update(self.network(batch).flatten(0, -2))
@@ -72,6 +72,11 @@ class RandomFeatures(Encoder):
 
     def configure_optimizers(self) -> None:
         """Nothing here is learned by gradients."""
+
+    @property
+    def trainable(self) -> bool:
+        """Until the statistics are complete."""
+        return not self.ready
 
     @property
     def ready(self) -> bool:

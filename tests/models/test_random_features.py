@@ -35,8 +35,10 @@ def test_it_is_ready_after_the_warm_up_and_settled_from_then_on() -> None:
     encoder = RandomFeatures(OBSERVATION, features=8, channels=(4,), warmup=100)
     encoder.training_step(frames(64), 0)
     assert not encoder.ready
+    assert encoder.trainable
     encoder.training_step(frames(64, 1), 1)
     assert encoder.ready
+    assert not encoder.trainable
     assert encoder.settled
     before = copy.deepcopy(encoder.state_dict())
     encoder.training_step(frames(64, 2), 2)

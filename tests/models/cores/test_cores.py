@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import hypothesis.strategies as st
 import pytest
@@ -41,12 +41,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def make(name: str, seed: int = 0, **given: object) -> RecurrentCore:
+def make(name: str, seed: int = 0, **given: Any) -> RecurrentCore:
     torch.manual_seed(seed)
     return CORES[name](**given)
 
 
-def steps(core: RecurrentCore, x: Tensor, state: Tensor, reset: Tensor | None = None) -> Scanned:
+def steps(core: RecurrentCore, x: Tensor, state: Tensor, reset: Tensor | None) -> Scanned:
     """One step after another."""
     outputs, states = [], []
     for t in range(x.shape[-2]):
@@ -79,7 +79,7 @@ def gradients(core: RecurrentCore, results: Scanned, arguments: Sequence[Tensor]
     return torch.autograd.grad(total, [*arguments, *core.parameters()])
 
 
-def options(name: str, method: ScanMethod, chunk: int) -> dict[str, object]:
+def options(name: str, method: ScanMethod, chunk: int) -> dict[str, Any]:
     return {} if name == "gru" else {"method": method, "chunk": chunk}
 
 
@@ -99,28 +99,27 @@ def test_a_sequence_is_the_same_as_its_steps_with_all_gradients(
     core = make(name, **options(name, method, chunk)).to(dtype)
     exact = copy.deepcopy(core).double()
     x, state, reset = problem(core, seed, length)
-    arguments = [each.to(dtype).requires_grad_() for each in (x, state)]
-    exact_arguments = [each.detach().double().requires_grad_() for each in arguments]
+    x, state = (each.to(dtype).requires_grad_() for each in (x, state))
+    exact_x, exact_state = (each.detach().double().requires_grad_() for each in (x, state))
     cleared = reset if with_reset else None
-    results, expected = core.scan(*arguments, cleared), steps(exact, *exact_arguments, cleared)
-    right = [*expected, *gradients(exact, expected, exact_arguments)]
-    check([*results, *gradients(core, results, arguments)], right, dtype)
+    results, expected = core.scan(x, state, cleared), steps(exact, exact_x, exact_state, cleared)
+    right = [*expected, *gradients(exact, expected, [exact_x, exact_state])]
+    check([*results, *gradients(core, results, [x, state])], right, dtype)
 
 
 @every_core
 def test_a_long_sequence_is_the_same_as_its_steps_for_every_method_and_chunk(name: str) -> None:
     exact = make(name).double()
     x, state, reset = problem(exact, 0, 257)
-    exact_arguments = [x.requires_grad_(), state.requires_grad_()]
-    expected = steps(exact, *exact_arguments, reset)
-    right = [*expected, *gradients(exact, expected, exact_arguments)]
+    expected = steps(exact, x.requires_grad_(), state.requires_grad_(), reset)
+    right = [*expected, *gradients(exact, expected, [x, state])]
     ways: list[tuple[ScanMethod, int]] = [("chunked", 1), ("chunked", 7), ("chunked", 64), ("chunked", 257)]
     for method, chunk in [*ways, ("doubling", 1), ("compiled", 1)] if name != "gru" else ways[:1]:
         for dtype in (torch.float64, torch.float32):
             core = make(name, **options(name, method, chunk)).to(dtype)
-            arguments = [each.detach().to(dtype).requires_grad_() for each in exact_arguments]
-            results = core.scan(*arguments, reset)
-            check([*results, *gradients(core, results, arguments)], right, dtype)
+            own_x, own_state = (each.detach().to(dtype).requires_grad_() for each in (x, state))
+            results = core.scan(own_x, own_state, reset)
+            check([*results, *gradients(core, results, [own_x, own_state])], right, dtype)
 
 
 def check(results: Sequence[Tensor], right: Sequence[Tensor], dtype: torch.dtype) -> None:
@@ -160,7 +159,7 @@ def test_a_core_in_bfloat16_runs_and_stays_close(name: str) -> None:
     assert [result.dtype for result in results] == [torch.bfloat16, torch.float32]
     assert half.initial_state().dtype == torch.float32
     assert all(difference(*each) < bound for *each, bound in zip(results, exact, CLOSE[name], strict=True))
-    (results[0].float().sum() + results[1].sum()).backward()
+    (results[0].float().sum() + results[1].sum()).backward()  # type: ignore[no-untyped-call]
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in half.parameters())
 
 
@@ -248,7 +247,7 @@ def test_large_inputs_over_long_times_keep_everything_finite(name: str) -> None:
     core = make(name)
     x = (1e3 * torch.randn(1, 4096, WIDTH)).clamp(-1e3, 1e3).requires_grad_()
     outputs, states = core.scan(x)
-    (outputs.sum() + states.sum()).backward()
+    (outputs.sum() + states.sum()).backward()  # type: ignore[no-untyped-call]
     assert outputs.isfinite().all()
     assert states.isfinite().all()
     assert x.grad is not None
@@ -311,7 +310,7 @@ def test_memory_for_gradients_grows_in_step_with_time(name: str) -> None:
 def test_an_ensemble_runs_as_one_call(name: str) -> None:
     members = [make(name, seed).double() for seed in range(3)]
     x, state, reset = problem(members[0], 4, 7)
-    parameters, buffers = torch.func.stack_module_state(members)  # type: ignore[arg-type]
+    parameters, buffers = torch.func.stack_module_state(members)
 
     def run(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Scanned:
         results: Scanned = torch.func.functional_call(members[0], (parameters, buffers), (x, state, reset))

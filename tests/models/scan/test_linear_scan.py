@@ -118,13 +118,12 @@ def test_backwards_it_discounts_what_follows(method: ScanMethod) -> None:
     [((1,), (2, 7, 6), None), ((7, 3), (2, 7, 6), (6,)), ((2, 1, 6), (2, 7, 6), (2, 6)), ((2, 7, 2), (7, 6), (2, 6))],
 )
 def test_missing_axes_and_axes_of_one_are_broadcast(decay: Any, values: Any, initial: Any) -> None:
-    arguments = [torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in (decay, values)]
-    given_initial = None if initial is None else torch.rand(initial, dtype=torch.float64)
-    states = linear_scan(*arguments, given_initial)
-    start = torch.zeros(6, dtype=torch.float64) if given_initial is None else given_initial
-    expected = reference(arguments[0].expand(2, 7, decay[-1]), arguments[1].expand(2, 7, 6), start.expand(2, 6))
+    a, u = (torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in (decay, values))
+    start = torch.zeros(6, dtype=torch.float64) if initial is None else torch.rand(initial, dtype=torch.float64)
+    states = linear_scan(a, u, None if initial is None else start)
+    expected = reference(a.expand(2, 7, decay[-1]), u.expand(2, 7, 6), start.expand(2, 6))
     torch.testing.assert_close(states, expected)
-    for result, right in zip(gradients(states, arguments), gradients(expected, arguments), strict=True):
+    for result, right in zip(gradients(states, [a, u]), gradients(expected, [a, u]), strict=True):
         torch.testing.assert_close(result, right)
 
 
@@ -206,8 +205,8 @@ def test_after_warming_up_nothing_is_compiled_any_more() -> None:
     from pamiq_exp.models.scan import kernels
 
     def compiled() -> int:
-        names = (kernels.scan_channels, kernels.scan_channels_back, kernels.scan_heads, kernels.scan_heads_back)
-        return sum(len(kernel.signatures) for kernel in names)  # type: ignore[attr-defined]
+        names = ("scan_channels", "scan_channels_back", "scan_heads", "scan_heads_back")
+        return sum(len(getattr(kernels, name).signatures) for name in names)
 
     warm_up()
     before = compiled()

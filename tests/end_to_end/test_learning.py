@@ -1,0 +1,43 @@
+"""The experiments learn what they promise to learn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
+    outcome = command(*words, "launcher.mode=lockstep", "tracking=jsonl_only", f"hydra.run.dir={folder}")
+    assert outcome.status == 0, outcome.err
+    return dict(json.loads((folder / "summary.json").read_text()))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> None:
+    summary = summary_of(command, tmp_path / "run", "experiment=cartpole_ppo", f"seed={seed}")
+    assert summary["steps"] <= 150_000
+    assert summary["return_mean"] >= 475
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_curious_agent_learns_to_foresee_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
+    words = ("experiment=curiosity_noise_world", "world=clean", "launcher.max_steps=20000", f"seed={seed}")
+    summary = summary_of(command, tmp_path / "run", *words)
+    assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"] / 3
+    assert summary["coverage"] > 0.5
+
+
+def test_the_vae_learns_to_paint_the_world_while_it_is_used(command: Command, tmp_path: Path) -> None:
+    summary = summary_of(command, tmp_path / "run", "experiment=vae_online", "launcher.max_steps=6000")
+    assert summary["encoder_loss_last"] < summary["encoder_loss_first"] / 2
+    assert any((tmp_path / "run" / "media").glob("*reconstruction*.png"))

@@ -1,0 +1,79 @@
+"""Each part of the curious agent, and the world around it, is one override away from another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+CURIOUS = (
+    "experiment=curiosity_noise_world",
+    "launcher.mode=lockstep",
+    "launcher.max_steps=400",
+    "launcher.record_every_steps=100",
+    "launcher.checkpoint.at_end=false",
+    "tracking=jsonl_only",
+    "metrics=none",
+)
+SOON = ("trainers.dynamics.min_size=100", "trainers.dynamics.held_out.turns=16")
+RANDOM_FEATURES = ("models.encoder.warmup=100", "trainers.encoder.min_new=100", "trainers.encoder.min_size=100")
+SMALL = ("environment.image_size=36", "environment.images.size=8")
+CARTPOLE = ("environment=gymnasium", "environment.id=CartPole-v1")
+SHORT_ROLLOUTS = ("trainers.policy.rollout_length=16",)
+
+
+def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
+    outcome = command(*CURIOUS, f"hydra.run.dir={folder}", *words)
+    assert outcome.status == 0, outcome.err
+    return dict(json.loads((folder / "summary.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        CARTPOLE,
+        ("environment=gymnasium", "environment.id=Pendulum-v1"),
+        ("environment=gymnasium", "environment.id=MiniGrid-Empty-5x5-v0"),
+        ("world=clean", "environment.actions=discrete", *SMALL),
+        ("dynamics=gru", *CARTPOLE),
+        ("policy=ppo_latent", *CARTPOLE),
+        ("reward=extrinsic", *CARTPOLE),
+        ("reward=curious_and_extrinsic", *CARTPOLE),
+    ],
+    ids=" ".join,
+)
+def test_a_part_is_exchanged_by_one_override_and_everything_still_learns(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    summary = summary_of(command, tmp_path / "run", *words, *SOON, *RANDOM_FEATURES, *SHORT_ROLLOUTS)
+    assert summary["steps"] == 400
+    assert summary["training_steps"] > 30
+    assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
+
+
+def test_another_encoder_learns_beside_the_dynamics(command: Command, tmp_path: Path) -> None:
+    soon = ("trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16", *SOON, *SHORT_ROLLOUTS)
+    summary = summary_of(command, tmp_path / "run", "encoder=image_vae", *SMALL, *soon)
+    assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
+    assert "dynamics_loss_last" in summary
+
+
+def test_a_random_agent_needs_nothing_that_learns(command: Command, tmp_path: Path) -> None:
+    summary = summary_of(command, tmp_path / "run", "agent=random", *SMALL)
+    assert summary["training_steps"] == 0
+    assert "dynamics_loss_first" not in summary
+
+
+def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: Path) -> None:
+    words = ("agent=ppo", *CARTPOLE, *SHORT_ROLLOUTS)
+    summary = summary_of(command, tmp_path / "run", *words)
+    assert summary["reward_mean"] == 1
+    assert summary["training_steps"] > 30
+    assert "dynamics_loss_first" not in summary
