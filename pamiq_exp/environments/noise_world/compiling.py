@@ -1,4 +1,8 @@
-"""How this world's inner loops are compiled."""
+"""How this world's inner loops are compiled.
+
+Numba's cache notices changes of a function's own file only. Whoever edits a function that others are compiled
+with (`drawing.mix`, `moving.clear_of_walls`, all of `sprites`) must empty the cache: `make clean` does.
+"""
 
 from __future__ import annotations
 
