@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.scan import ScanMethod, linear_scan, scan_step
+from pamiq_exp.models.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 
 class Mixer(nn.Module, ABC):
@@ -58,8 +58,12 @@ class LinearRecurrence(Mixer):
 
     def __init__(self, width: int, method: ScanMethod, chunk: int) -> None:
         super().__init__(width, state_width=width)
+        if method not in METHODS:
+            raise ValueError(f"unknown scan method {method!r}; choose one of {', '.join(METHODS)}")
         self.method = method
         self.chunk = int(chunk)
+        if method in ("auto", "compiled"):
+            warm_up()
 
     @abstractmethod
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:

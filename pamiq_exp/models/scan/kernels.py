@@ -33,7 +33,7 @@ def scan(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
     """The states of the scan, `(rows, time, heads, inner)`; shapes as in `forms`, all on the CPU."""
     per_channel = values.shape[-1] == 1
     kernel: Callable[..., None] = scan_channels if per_channel else scan_heads
-    states = torch.empty(values.shape, dtype=values.dtype)
+    states = torch.empty(values.shape, dtype=values.dtype, device="cpu")
     kernel(_array(decay), *_arrays(per_channel, values, initial, states))
     return states
 
@@ -43,7 +43,7 @@ def scan_gradient(decay: Tensor, states: Tensor, initial: Tensor, upstream: Tens
     per_channel = states.shape[-1] == 1
     kernel: Callable[..., None] = scan_channels_back if per_channel else scan_heads_back
     to_decay, to_values, to_initial = (
-        torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in (decay, states, initial)
+        torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in (decay, states, initial)
     )
     given = _arrays(per_channel, states, initial, upstream)
     written = _arrays(per_channel, to_values, to_initial)

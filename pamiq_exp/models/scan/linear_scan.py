@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, get_args
@@ -82,13 +83,21 @@ def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
+@functools.cache
 def warm_up() -> None:
-    """Compile the code for the CPU now instead of at the first use; takes seconds the first time on a machine."""
+    """Compile the code for the CPU now instead of at the first use.
+
+    Takes seconds the first time on a machine, with the interpreter locked: better before a run than in it.
+    Layers that scan call it when they are built.
+    """
+    from pamiq_exp.models.scan import kernels
+
     for dtype in (torch.float32, torch.float64):
-        for heads in (1, 2):
-            values = torch.ones(1, 2, 2, dtype=dtype, requires_grad=True)
-            states = linear_scan(torch.ones(1, 2, heads, dtype=dtype), values, method="compiled")
-            torch.autograd.grad(states.sum(), values)
+        for inner in (1, 2):
+            decay = torch.zeros(1, 1, 1, dtype=dtype, device="cpu")
+            values = torch.zeros(1, 1, 1, inner, dtype=dtype, device="cpu")
+            states = kernels.scan(decay, values, values[:, 0])
+            kernels.scan_gradient(decay, states, values[:, 0], values)
 
 
 def _check(decay: Tensor, values: Tensor, initial: Tensor | None, method: str, chunk: int) -> None:

@@ -153,7 +153,7 @@ def test_sioconv_agrees_with_its_matrix_form() -> None:
 def test_sioconv_begins_with_memories_from_short_to_long() -> None:
     mixer = SioConvMixer(512, 256)
     decay, _ = mixer.gates(torch.zeros(512))
-    time_constants = -1 / decay.log()
+    time_constants = -1 / decay.detach().log()
     assert float(time_constants.min()) >= 0.6
     assert float(time_constants.min()) < 2
     assert float(time_constants.max()) <= 1000.5
@@ -201,5 +201,7 @@ def test_a_core_without_blocks_is_refused(kind: type[QGru | QLstm | SioConvPS]) 
 def test_arguments_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="4 heads cannot share a width of 6 equally"):
         SioConvMixer(WIDTH, 4)
+    with pytest.raises(ValueError, match="unknown scan method 'fast'; choose one of auto, compiled"):
+        QLstmMixer(WIDTH, method="fast")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"at least 1 step, not 0\.5"):
         QGruMixer(WIDTH, slowest=0.5)
