@@ -64,6 +64,10 @@ class Engine:
         self.turns = 0
         self.deadline_misses = 0
         self.durations = Durations()
+        self.lateness = Durations()
+        """Seconds by which turns of this process began after they were due (realtime, fixed interval)."""
+        self.skipped_turns = 0
+        """Turns that never took place because the run lagged too far behind."""
         self.published_training_steps = 0
         """Batches trained by all trainers when the newest publication was made."""
         self.settle_training: Callable[[], State | None] = lambda: None
@@ -234,6 +238,7 @@ class Engine:
         return {
             "time/step_milliseconds_p50": 1e3 * self.durations.quantile(0.5),
             "time/step_milliseconds_p99": 1e3 * self.durations.quantile(0.99),
+            "time/lateness_milliseconds_p99": 1e3 * self.lateness.quantile(0.99),
             "time/deadline_misses": self.deadline_misses,
             "time/dropped": self.dropped,
             "time/queue_depth": self.records.waiting,

@@ -236,6 +236,9 @@ class _Run:
             "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
             "step_milliseconds_p999": 1e3 * engine.durations.quantile(0.999),
             "step_milliseconds_max": 1e3 * engine.durations.maximum,
+            "lateness_milliseconds_p99": 1e3 * engine.lateness.quantile(0.99),
+            "lateness_milliseconds_max": 1e3 * engine.lateness.maximum,
+            "skipped_turns": engine.skipped_turns,
             "failed_saves": self.saver.failed,
             "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
         }

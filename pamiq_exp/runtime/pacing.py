@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from pamiq_exp.runtime.config import Overrun
+from pamiq_exp.runtime.timing import Durations
 
 _MOST_CATCH_UP = 10
 """Intervals by which a run may lag behind before it skips turns even with `catch_up`: beyond that it is
@@ -27,6 +28,8 @@ class Pacer:
         self.interval = interval
         self.skipped = 0
         """Turns that never took place because the run lagged behind."""
+        self.lateness = Durations()
+        """Seconds by which turns began after they were due."""
         self._overrun = overrun
         self._due = time.perf_counter()
 
@@ -40,6 +43,7 @@ class Pacer:
             if disturbed():
                 return False
             time.sleep(min(remaining, _LONGEST_SLEEP))
+        self.lateness.add(-remaining)
         return True
 
     def turn_taken(self) -> bool:

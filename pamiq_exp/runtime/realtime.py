@@ -37,6 +37,8 @@ class InferenceLoop:
         self._saver = saver
         interval = engine.interaction.interval
         self._pacer = None if interval is None else Pacer(interval / engine.config.time_scale, engine.config.overrun)
+        if self._pacer is not None:
+            engine.lateness = self._pacer.lateness
         self.worker.on_pause, self.worker.on_resume = engine.pause, self._resume
 
     def run(self) -> None:
@@ -62,6 +64,7 @@ class InferenceLoop:
             engine.turn()
             if pacer is not None and not pacer.turn_taken():
                 engine.deadline_misses += 1
+                engine.skipped_turns = pacer.skipped
             if control.training_waits:
                 control.training_waits = False
                 control.wake_training.set()

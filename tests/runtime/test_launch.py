@@ -64,6 +64,8 @@ def test_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> No
     summaries = [launch_small(config, folder=tmp_path / name, seed=5) for name in "ab"]
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert_same_state(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
+    steps = [record["environment_step"] for record in records(tmp_path / "a") if record["source"] == "interaction"]
+    assert steps == list(range(20, 201, 20)), "one record for each period, none skipped"
     assert summaries[0]["training_steps"] == (60 if config is LOCKSTEP else 36)
     other = launch_small(config, folder=tmp_path / "c", seed=6)
     assert other["last_output"] != summaries[0]["last_output"]

@@ -94,6 +94,8 @@ def test_a_late_turn_is_counted_and_made_up_for_or_skipped(
         perf_counter[0] += 0.001
         pacer.turn_taken()
     assert starts == pytest.approx(next_starts)
+    assert pacer.lateness.count == len(next_starts) + 1
+    assert pacer.lateness.maximum == pytest.approx(0.025 if overrun == "catch_up" else 0.0, abs=1e-9)
     assert pacer.skipped == skipped
 
 
