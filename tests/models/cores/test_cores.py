@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import hypothesis.strategies as st
@@ -30,15 +30,6 @@ CORES: dict[str, Callable[..., RecurrentCore]] = {
 SCANNING = [name for name in CORES if name != "gru"]
 
 every_core = pytest.mark.parametrize("name", list(CORES))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make(name: str, seed: int = 0, **given: Any) -> RecurrentCore:
