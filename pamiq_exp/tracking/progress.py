@@ -265,7 +265,9 @@ def clock(seconds: float) -> str:
 
 def _loss_label(name: str) -> str:
     source, _, figure = name.rpartition("/")
-    words = figure if figure.startswith(source) else f"{source} {figure}"
+    # `policy/policy_loss` must not read like `policy/loss`, nor be a stammer: it is the policy's part of the loss.
+    part = figure.removeprefix(f"{source}_")
+    words = f"{source} {figure}" if part == figure else f"{source} own {part}"
     return words.replace("_", " ").replace("/", " ").strip()
 
 
