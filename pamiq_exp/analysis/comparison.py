@@ -156,7 +156,7 @@ def _name_of(run: Run) -> str:
 def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) -> str:
     """Name an arm by its settings: `rnd` if there is one, `reward=rnd, lanes=4` if there are more.
 
-    Of a dotted key the last word will do where it is the only one.
+    Of a dotted key the last word will do where it is the only one. What a run left as it was is not said.
     """
     if not keys:
         return otherwise
@@ -165,7 +165,8 @@ def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) ->
         return show(value) if isinstance(value, str) else f"{keys[0]}={show(value)}"
     ends = [key.rpartition(".")[2] for key in keys]
     names = [end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)]
-    return ", ".join(f"{name}={show(values[key])}" for key, name in zip(keys, names, strict=True))
+    named = [f"{name}={show(values[key])}" for key, name in zip(keys, names, strict=True) if values[key] is not None]
+    return ", ".join(named) or "(default)"
 
 
 def show(value: Scalar) -> str:

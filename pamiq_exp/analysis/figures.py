@@ -23,7 +23,6 @@ from pamiq_exp.analysis.statistics import Estimate, curve_interval, performance_
 
 FloatArray = NDArray[np.float64]
 
-FORMATS = ("pdf", "svg", "png")
 INK = "#1b1b1f"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a3e9d")
 """Okabe and Ito's colours, without those that vanish on white, and two more that keep their distance."""
@@ -302,7 +301,9 @@ def _slice(panel: Axes, settings: Sequence[object], scores: FloatArray) -> None:
     else:
         at = groups.astype(np.float64)
         names = {int(group): str(value) for group, value in zip(groups, settings, strict=True)}
-        panel.set_xticks(list(names), [_short(name, 14) for name in names.values()], rotation=30, ha="right")
+        panel.set_xticks(list(names), [_short(name, 14) for name in names.values()])
+        if max(map(len, names.values())) > 6:
+            panel.tick_params(axis="x", labelrotation=30)
     panel.plot(at, scores, "o", color=COLOURS[0], markersize=4, alpha=0.55, linestyle="none")
     kinds = sorted(set(groups.tolist()), key=lambda group: float(np.median(at[groups == group])))
     middles = [(float(np.median(at[groups == kind])), float(scores[groups == kind].mean())) for kind in kinds]

@@ -120,9 +120,11 @@ def collect_scores(
     for cell, runs in comparison.cells.items():
         pairs = [(run, run.value(metric)) for run in runs]
         missing += [
-            f"{run.folder} has {metric}={value}" for run, value in pairs if value is None or not math.isfinite(value)
+            f"{run.folder} has {'no' if value is None else value} {metric}"
+            for run, value in pairs
+            if not _is_finite(value)
         ]
-        good = [(run.seed, value) for run, value in pairs if value is not None and math.isfinite(value)]
+        good = [(run.seed, value) for run, value in pairs if value is not None and _is_finite(value)]
         if good:
             values[cell] = np.array([value for _, value in good])
             seeds[cell] = tuple(each for each, _ in good)
@@ -159,7 +161,7 @@ def choose_baseline(scores: Scores, wanted: str | None) -> str | None:
         return wanted
     if len(scores.arms) < 2 or all(len(values) == 1 for values in scores.values.values()):
         return None
-    names = [arm for arm in scores.arms if "random" in arm.replace("=", " ").replace("_", " ").split()]
+    names = [arm for arm in scores.arms if "random" in (part.rpartition("=")[2] for part in arm.split(", "))]
     return names[0] if names else scores.arms[-1]
 
 
@@ -198,6 +200,10 @@ def other_figures(comparison: Comparison, metric: str | None, arms: Sequence[str
     return Table(
         "other_figures", "Other final figures: interquartile mean over all runs of an arm", ["arm", *shown], rows
     )
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _varies(runs: Sequence[Run], name: str) -> bool:

@@ -191,7 +191,7 @@ def test_a_run_whose_figure_is_not_finite_is_left_out_and_named(tmp_path: Path) 
         write_run(tmp_path / "runs" / str(seed), seed=seed, summary={"coverage": value})
     page = report(tmp_path, Options(curves=("interaction/coverage",), resamples=20))
     assert float(rows(tmp_path, "results")[0]["mean"]) == pytest.approx(0.6)
-    assert "has coverage=nan" in page.text
+    assert "has nan coverage" in page.text
 
 
 def test_less_can_be_better(tmp_path: Path) -> None:
@@ -208,6 +208,16 @@ def test_less_can_be_better(tmp_path: Path) -> None:
     assert (arm, verdict) == ("new", "better")
     assert difference.value == pytest.approx(-0.5)  # type: ignore[union-attr]
     assert better.value == 1.0  # type: ignore[union-attr]
+
+
+def test_the_arm_called_random_is_what_others_are_compared_with(tmp_path: Path) -> None:
+    for seed in range(2):
+        for arm, level in (("random", 0.5), ("random_features", 0.1)):
+            write_run(tmp_path / f"{arm}{seed}", seed=seed, overrides=[f"reward={arm}"], summary={"coverage": level})
+    scores = collect_scores(compare(read_runs(find_runs([tmp_path]))), "coverage")
+    assert scores.arms == ("random", "random_features")
+    assert choose_baseline(scores, None) == "random"
+    assert choose_baseline(scores, "random_features") == "random_features"
 
 
 def test_tasks_of_unlike_scales_can_be_normalised(tmp_path: Path) -> None:
