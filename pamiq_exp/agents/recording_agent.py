@@ -75,9 +75,17 @@ class RecordingAgent(Agent[Observation, Array]):
         self._total_reward = RunningMean()
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
-        """See `Agent.attach`. Raises KeyError for a model that the agent or its reward needs and that is not there."""
+        """See `Agent.attach`.
+
+        Raises KeyError for a model that the agent or its reward needs and that is not there, ValueError for a
+        reward that needs latents where there is no encoder.
+        """
         super().attach(models, collectors)
         self.reward.attach(models)
+        if self.reward.needs_latents and self._encoder_name is None:
+            raise ValueError(
+                f"the reward {type(self.reward).__name__} compares latents: name the agent's encoder (encoder=...)"
+            )
         self._latent_is_recorded = any("latent" in collector.fields for collector in collectors.values())
         if self._encoder_name is not None:
             self.model(self._encoder_name)

@@ -25,10 +25,10 @@ def is_image(spec: ArraySpec) -> bool:
 
 
 def scale(value: Tensor) -> Tensor:
-    """Turn stored numbers into what networks read: bytes become floats from 0 to 1, the rest only floats."""
+    """Turn stored numbers into what networks read: torch's default floats, and bytes from 0 to 1."""
     if value.dtype == torch.uint8:
         return value.to(torch.get_default_dtype()).mul_(1 / 255)
-    return value if value.is_floating_point() else value.to(torch.get_default_dtype())
+    return value.to(torch.get_default_dtype())
 
 
 def leading_shape(batch: Batch, fields: Mapping[str, ArraySpec]) -> torch.Size:

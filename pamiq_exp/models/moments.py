@@ -60,6 +60,7 @@ class RunningMoments(nn.Module):
         return self.variance.sqrt()
 
     def whiten(self, values: Tensor, epsilon: float = 1e-8) -> Tensor:
-        """Shift and scale each number to mean 0 and variance 1."""
+        """Shift and scale each number to mean 0 and variance 1, in at least single precision."""
+        dtype = torch.promote_types(values.dtype, torch.float32)
         scale = (self.variance + epsilon).rsqrt()
-        return (values - self.mean.to(values.dtype)) * scale.to(values.dtype)
+        return (values.to(dtype) - self.mean.to(dtype)) * scale.to(dtype)

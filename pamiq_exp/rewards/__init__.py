@@ -5,7 +5,7 @@ from pamiq_exp.rewards.normaliser import DiscountedStd, NoNormaliser, Normaliser
 from pamiq_exp.rewards.prediction_error import PredictionError
 from pamiq_exp.rewards.reconstruction_error import ReconstructionError
 from pamiq_exp.rewards.reward import Reward, RunningMean
-from pamiq_exp.rewards.transition import PublishedModel, Transition
+from pamiq_exp.rewards.transition import PublishedModel, Transition, published
 from pamiq_exp.rewards.weighted_sum import WeightedSum
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "RunningMean",
     "Transition",
     "WeightedSum",
+    "published",
 ]

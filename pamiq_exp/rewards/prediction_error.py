@@ -12,7 +12,7 @@ from pamiq_exp.component import State
 from pamiq_exp.models import DynamicsNetwork
 from pamiq_exp.rewards.normaliser import Normaliser
 from pamiq_exp.rewards.reward import Reward
-from pamiq_exp.rewards.transition import PublishedModel, Transition
+from pamiq_exp.rewards.transition import PublishedModel, Transition, published
 
 
 class PredictionError(Reward):
@@ -30,6 +30,7 @@ class PredictionError(Reward):
     """
 
     name = "prediction_error"
+    needs_latents = True
 
     def __init__(self, normaliser: Normaliser | None = None, dynamics: str = "dynamics") -> None:
         super().__init__(normaliser)
@@ -39,7 +40,7 @@ class PredictionError(Reward):
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
         """See the base class."""
-        self._dynamics = models[self._dynamics_name]
+        self._dynamics = published(models, self._dynamics_name, self)
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""

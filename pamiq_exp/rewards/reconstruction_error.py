@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pamiq_exp.models import ImageVae
 from pamiq_exp.rewards.normaliser import Normaliser
 from pamiq_exp.rewards.reward import Reward
-from pamiq_exp.rewards.transition import PublishedModel, Transition
+from pamiq_exp.rewards.transition import PublishedModel, Transition, published
 
 
 class ReconstructionError(Reward):
@@ -24,6 +24,7 @@ class ReconstructionError(Reward):
     """
 
     name = "reconstruction_error"
+    needs_latents = True
 
     def __init__(self, normaliser: Normaliser | None = None, encoder: str = "encoder") -> None:
         super().__init__(normaliser)
@@ -32,7 +33,7 @@ class ReconstructionError(Reward):
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
         """See the base class."""
-        self._encoder = models[self._encoder_name]
+        self._encoder = published(models, self._encoder_name, self)
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""

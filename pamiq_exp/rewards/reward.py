@@ -59,6 +59,9 @@ class Reward(Component, ABC):
     name: str
     """What its figures are called."""
 
+    needs_latents: bool = False
+    """Whether it compares latents, so that the agent must have an encoder."""
+
     def __init__(self, normaliser: Normaliser | None = None) -> None:
         self.normaliser = normaliser or NoNormaliser()
         self._raw = RunningMean()

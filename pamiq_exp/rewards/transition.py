@@ -22,6 +22,14 @@ class PublishedModel(Protocol):
         """Run its `forward`, without gradients."""
 
 
+def published(models: Mapping[str, PublishedModel], name: str, asked_by: object) -> PublishedModel:
+    """Return the model `name`. Raises KeyError with the names that exist."""
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none"
+        raise KeyError(f"{type(asked_by).__name__} needs the model '{name}', but the models of this run are: {known}")
+    return models[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One turn of all lanes: from o_t through a_t to o_{t+1}, everything seen with one publication.

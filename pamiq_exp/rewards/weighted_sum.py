@@ -36,6 +36,7 @@ class WeightedSum(Reward):
             )
         self.parts = dict(parts)
         self.weights = {name: float(weight) for name, weight in weights.items()}
+        self.needs_latents = any(part.needs_latents for part in self.parts.values())
         for name, part in self.parts.items():
             part.name = name
 

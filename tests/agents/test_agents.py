@@ -186,6 +186,13 @@ def test_a_model_that_is_not_there_is_named_before_the_first_step() -> None:
         PolicyAgent(seed=0, reward=PredictionError()).attach({"policy": Port(ClockPolicy())}, {})
 
 
+def test_a_reward_that_compares_latents_asks_for_an_encoder() -> None:
+    reward = WeightedSum({"curious": PredictionError(), "world": Extrinsic()}, {"curious": 1.0, "world": 1.0})
+    ports = {"policy": Port(ClockPolicy()), "dynamics": Port(Persistence())}
+    with pytest.raises(ValueError, match="encoder"):
+        PolicyAgent(seed=0, reward=reward).attach(ports, {})
+
+
 def test_an_encoder_that_cannot_encode_is_told_what_to_be() -> None:
     agent = RandomAgent(CLOCK["action"], 3, seed=0, encoder="policy")
     agent.attach({"policy": Port(ClockPolicy())}, {})
@@ -225,6 +232,20 @@ def test_a_restored_agent_goes_on_bit_for_bit(turns: int) -> None:
             np.testing.assert_array_equal(value, theirs[name])
     assert first.report() == second.report()
     assert first.summary() == second.summary()
+
+
+def test_recorded_probabilities_are_those_that_training_computes() -> None:
+    policy = PolicyValueNetwork({"observation": CLOCK["observation"]}, CLOCK["action"], hidden=(16,))
+    user = DataUser(RolloutBuffer(capacity=64, lanes=3, fields=POLICY_FIELDS))
+    agent = PolicyAgent(seed=0)
+    agent.attach({"policy": Port(policy)}, {"rollout": user.collector})
+    live(agent, ClockWorld(), 40)
+    user.update()
+    rollout = user.take(38)
+    with torch.no_grad():
+        distribution, value = policy(rollout)
+    torch.testing.assert_close(distribution.log_prob(rollout["action"]), rollout["log_prob"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(value, rollout["value"], atol=1e-5, rtol=1e-5)
 
 
 def test_agents_of_one_seed_act_alike_and_of_another_differently() -> None:

@@ -57,6 +57,7 @@ def test_bytes_become_floats_from_0_to_1_and_floats_stay() -> None:
     values = torch.tensor([3.5])
     assert scale(values) is values
     assert scale(torch.tensor([True])).dtype == torch.float32
+    assert scale(torch.tensor([0.5], dtype=torch.float64)).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
