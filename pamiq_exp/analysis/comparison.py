@@ -216,7 +216,9 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
     if counts and max(counts) == 1:
         warnings.append("there is one seed of each arm: no interval can be told, and differences may be chance")
     elif counts and min(counts) < _FEW_SEEDS:
-        warnings.append(f"with {min(counts)} seeds, bootstrap intervals are narrower than they should be")
+        warnings.append(
+            f"with {min(counts)} seed{'s' * (min(counts) > 1)}, bootstrap intervals are narrower than they should be"
+        )
     budgets = {run.summary.get("steps") for runs in cells.values() for run in runs} - {None}
     if len(budgets) > 1:
         numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))

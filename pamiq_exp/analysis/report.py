@@ -152,7 +152,7 @@ def _write_results(
         chosen = {arm: better[arm] for arm in list(better)[:_MOST_BARS]}
         if chosen:
             title = f"How probable it is that a run of an arm has a better {scores.metric} than a run of {baseline}"
-            plot = figures.intervals("improvement", title, chosen, label=f"P(better than {baseline})", reference=0.5)
+            plot = figures.intervals("improvement", title, chosen, label="P(better than the baseline)", reference=0.5)
             output.plot("Results", plot)
         strata = {arm: scores.strata(arm) for arm in scores.arms[: figures.MOST_LINES]}
         title = f"Performance profile: the share of runs whose {scores.metric} exceeds a threshold, 95 % intervals"

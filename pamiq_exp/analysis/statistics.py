@@ -49,7 +49,9 @@ def interquartile_mean(scores: FloatArray) -> FloatArray:
     """
     count = scores.shape[-1]
     cut = count // 4
-    return mean(np.sort(scores, axis=-1)[..., cut : count - cut])
+    if cut == 0:
+        return mean(scores)
+    return mean(np.partition(scores, (cut, count - cut - 1), axis=-1)[..., cut : count - cut])
 
 
 def estimate(
