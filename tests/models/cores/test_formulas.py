@@ -172,7 +172,7 @@ def test_no_channel_of_qgru_is_frozen_and_the_rates_cover_the_range() -> None:
 
 def test_a_memory_of_sioconv_ps_stays_between_zero_and_one() -> None:
     mixer = SioConvPSMixer(WIDTH)
-    _, states = mixer.scan(10 * torch.randn(4, 500, WIDTH), torch.rand(4, WIDTH), None)
+    states = mixer.scan(10 * torch.randn(4, 500, WIDTH), torch.rand(4, WIDTH), None)[1].detach()
     assert float(states.min()) >= 0
     assert float(states.max()) <= 1
 
@@ -205,3 +205,16 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
         QLstmMixer(WIDTH, method="fast")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"at least 1 step, not 0\.5"):
         QGruMixer(WIDTH, slowest=0.5)
+
+
+@pytest.mark.parametrize("how", ["autocast", "whole core"])
+def test_in_bfloat16_a_slow_memory_still_forgets(how: str) -> None:
+    mixer, x = QGruMixer(WIDTH, slowest=1000.0), torch.zeros(WIDTH)
+    exact, _ = mixer.double().gates(x.double())
+    if how == "autocast":
+        with torch.autocast("cpu", torch.bfloat16):
+            decay, values = mixer.float().gates(x)
+    else:
+        decay, values = mixer.bfloat16().gates(x.bfloat16())
+    assert decay.dtype == values.dtype == torch.float32
+    torch.testing.assert_close(1 - decay.double(), 1 - exact, rtol=1e-2, atol=0)
