@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Before anything imports them: no test talks to a server or opens a window.
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", MPLBACKEND="agg", SDL_VIDEODRIVER="dummy")
 os.environ.pop("PAMIQ_EXP_ALLOW", None)
+# Torch would start a thread for every core: on small tensors that costs more than it gains.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("pamiq_exp", deadline=None, max_examples=50)
 settings.load_profile("pamiq_exp")
