@@ -72,7 +72,8 @@ def test_status_pause_save_resume_and_stop(live: LiveRun, capsys: pytest.Capture
     assert main(["console", str(live.folder), "resume"]) == 0
     live.moving.clear()
     assert live.moving.wait(30.0)
-    assert {"interaction", "linear"} <= ask(live.folder, "status")["records"].keys()
+    while not {"interaction", "linear"} <= ask(live.folder, "status")["records"].keys():
+        assert live.thread.is_alive()
     assert main(["console", str(live.folder), "status"]) == 0
     assert "state: running" in capsys.readouterr().out
     live.end()
