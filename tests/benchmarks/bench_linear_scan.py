@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
-from pamiq_exp.models.scan import linear_scan, scan_step
+from pamiq_exp.scan import linear_scan, scan_step
 from tests.benchmarks.table import Row, markdown, median_seconds
 
 Scan = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled, inlined
+from pamiq_exp.compiling import compiled, inlined
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import compiled, inlined
+from pamiq_exp.compiling import compiled, inlined
 from pamiq_exp.environments.noise_world.drawing import mix
 from pamiq_exp.environments.noise_world.sprites import far_to_near, meet_thing
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, Things

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.noise_world.compiling import inlined
+from pamiq_exp.compiling import inlined
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, BALL, BOX, Things
 
 Floats = NDArray[np.float64]

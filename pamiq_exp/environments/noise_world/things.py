@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.compiling import compiled
 from pamiq_exp.environments.noise_world import materials
-from pamiq_exp.environments.noise_world.compiling import compiled
 from pamiq_exp.environments.noise_world.maps import WorldMap
 from pamiq_exp.environments.noise_world.moving import X, Y, clear_of_walls
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
+from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 
 class Mixer(nn.Module, ABC):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.cores.block import Block, LinearRecurrence, wide
 from pamiq_exp.models.cores.core import RecurrentCore
-from pamiq_exp.models.scan import CHUNK, ScanMethod
+from pamiq_exp.scan import CHUNK, ScanMethod
 
 
 class QGruMixer(LinearRecurrence):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
-from pamiq_exp.models.scan import METHODS, ScanMethod
+from pamiq_exp.scan import METHODS, ScanMethod
 
 Scanned: TypeAlias = tuple[Tensor, Tensor]
 

@@ -1,5 +1,5 @@
 """One primitive for every linear recurrence: h_t = a_t h_{t-1} + u_t."""
 
-from pamiq_exp.models.scan.linear_scan import CHUNK, METHODS, ScanMethod, linear_scan, scan_step, warm_up
+from pamiq_exp.scan.linear_scan import CHUNK, METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 __all__ = ["CHUNK", "METHODS", "ScanMethod", "linear_scan", "scan_step", "warm_up"]

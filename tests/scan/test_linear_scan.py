@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from pamiq_exp.models.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
+from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-5}
 """On the largest difference over max(1, largest number). Inputs in bfloat16 are exact in float32."""
@@ -202,7 +202,7 @@ def test_threads_may_scan_at_the_same_time() -> None:
 
 
 def test_after_warming_up_nothing_is_compiled_any_more() -> None:
-    from pamiq_exp.models.scan import kernels
+    from pamiq_exp.scan import kernels
 
     def compiled() -> int:
         names = ("scan_channels", "scan_channels_back", "scan_heads", "scan_heads_back")

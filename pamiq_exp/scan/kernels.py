@@ -7,26 +7,16 @@ goes on while a model trains, and there is no fast-math, so that every machine c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeAlias, TypeVar, cast
+from typing import TypeAlias
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pamiq_exp.compiling import compiled
+
 Array: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-
-def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Compile with numba, keeping the machine code for the next process where a folder can be written."""
-    try:
-        dispatcher = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        dispatcher = numba.njit(nogil=True)(function)
-    return cast("Callable[Parameters, Result]", dispatcher)
 
 
 def scan(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:

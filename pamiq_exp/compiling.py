@@ -1,4 +1,4 @@
-"""How this world's inner loops are compiled.
+"""How inner loops are compiled: those of a world, those of the scan.
 
 Numba's cache notices changes of a function's own file only. Whoever edits a function that others are compiled
 with (`drawing.mix`, `moving.clear_of_walls`, all of `sprites`) must empty the cache: `make clean` does.
@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 
 def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Compile a function with numba: without the GIL, so that training goes on while the world renders,
-    and without fast-math, so that every machine computes the same bits.
+    """Compile a function with numba: without the GIL, so that a world goes on while models train, and the
+    other way round; and without fast-math, so that every machine computes the same bits.
 
     The machine code is cached beside the source, or in the user's cache folder where the package is
     read-only; where nothing can be written, it is compiled anew in each process.

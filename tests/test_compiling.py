@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import pytest
 
-from pamiq_exp.environments.noise_world.compiling import compiled, inlined
+from pamiq_exp.compiling import compiled, inlined
 
 
 @pytest.mark.parametrize("compile_it", [compiled, inlined])

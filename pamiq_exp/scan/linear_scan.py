@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from pamiq_exp.models.scan import forms
+from pamiq_exp.scan import forms
 
 ScanMethod: TypeAlias = Literal["auto", "compiled", "chunked", "doubling", "loop"]
 METHODS: tuple[ScanMethod, ...] = get_args(ScanMethod)
@@ -90,7 +90,7 @@ def warm_up() -> None:
     Takes seconds the first time on a machine, with the interpreter locked: better before a run than in it.
     Layers that scan call it when they are built.
     """
-    from pamiq_exp.models.scan import kernels
+    from pamiq_exp.scan import kernels
 
     for dtype in (torch.float32, torch.float64):
         for inner in (1, 2):
@@ -123,7 +123,7 @@ def _check(decay: Tensor, values: Tensor, initial: Tensor | None, method: str, c
 def _scan(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: int) -> Tensor:
     """`decay (rows, time, heads)`, `values (rows, time, heads, inner)`, `initial (rows, heads, inner)`."""
     if method == "compiled":
-        from pamiq_exp.models.scan import kernels
+        from pamiq_exp.scan import kernels
 
         return kernels.scan(decay, values, initial)
     if method == "chunked":
@@ -137,7 +137,7 @@ def _scan_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of decay, values and initial state."""
     if method == "compiled":
-        from pamiq_exp.models.scan import kernels
+        from pamiq_exp.scan import kernels
 
         return kernels.scan_gradient(decay, states, initial, upstream)
     return _gradient(_scan, decay, states, initial, upstream, method, chunk)
