@@ -5,6 +5,7 @@ from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import check_names, check_parts
 from pamiq_exp.config.compose import Source, compose_config, config_folder, override_values, read_config, variants
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
+from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
@@ -23,6 +24,8 @@ __all__ = [
     "compose_config",
     "config_folder",
     "derived_seeds",
+    "freeze",
+    "freeze_override",
     "nearest",
     "override_values",
     "read_config",

@@ -1,0 +1,39 @@
+"""A sweep whose configs stay what they were when it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from pamiq_exp.cli._arguments import Request
+from pamiq_exp.config import compose_config, freeze, freeze_override, variants
+
+
+def freeze_sweep(request: Request, folder: Path | None = None) -> Request:
+    """Copy the config files of a sweep into its folder, and return the request that reads the copies from there.
+
+    Args:
+        request: A sweep that was found sound.
+        folder: The sweep's folder; by default a new one, as the config names it. Copies that lie there are kept.
+    """
+    first, *_ = variants(request.overrides, request.source)
+    if folder is None:
+        folder = Path(str(OmegaConf.select(compose_config(first, request.source), "hydra.sweep.dir")))
+    folder = folder.absolute()
+    source = freeze(request.source, folder)
+    overrides = request.overrides
+    words = [freeze_override(word, folder) if word in overrides else word for word in request.arguments]
+    # Hydra reads overrides only where they stand together.
+    end = max((at for at, word in enumerate(request.arguments, start=1) if word in overrides), default=0)
+    words.insert(end, f"hydra.sweep.dir={quoted(str(folder))}")
+    words += ["--config-path", str(source.main)]
+    words += ["--config-dir", source.folder] if source.folder else []
+    return replace(request, arguments=words, source=source)
+
+
+def quoted(text: str) -> str:
+    """Return text as a value that stands for itself in Hydra's grammar, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
