@@ -7,7 +7,8 @@ from pamiq_exp.config.compose import Source, compose_config, config_folder, over
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
-from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
+from pamiq_exp.config.origins import Origins, located, origin_of, origins, origins_of_file
+from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Builder",
     "ConfigError",
     "Experiment",
+    "Origin",
+    "Origins",
     "Problem",
     "Source",
     "build_experiment",
@@ -26,7 +29,11 @@ __all__ = [
     "derived_seeds",
     "freeze",
     "freeze_override",
+    "located",
     "nearest",
+    "origin_of",
+    "origins",
+    "origins_of_file",
     "override_values",
     "read_config",
     "register_resolvers",

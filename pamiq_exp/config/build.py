@@ -8,17 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem, words_of
 from pamiq_exp.config.targets import argument_problems, find_target, name_problem
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
-
-
-def join(key: str, name: object) -> str:
-    """Return the address of the part `name` of the node at `key`."""
-    if isinstance(name, int):
-        return f"{key}[{name}]"
-    return f"{key}.{name}" if key else str(name)
 
 
 def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:

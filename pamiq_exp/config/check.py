@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.allow_list import AllowList
-from pamiq_exp.config.build import Builder, join, target_nodes
+from pamiq_exp.config.build import Builder, target_nodes
+from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 from pamiq_exp.config.schema import read_dataclass
 from pamiq_exp.config.targets import name_problem

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.allow_list import AllowList
-from pamiq_exp.config.build import Builder, join
+from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolved
+from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.schema import read_dataclass

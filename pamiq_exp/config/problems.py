@@ -5,8 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 FEW, MANY = 12, 40
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What set a key of a config.
+
+    Attributes:
+        file: Path of the YAML file, relative to the current folder if it lies below it; or "command line".
+        line: Line of the file, from 1 on; 0 if there is none to tell.
+        text: What was typed, if it was typed.
+    """
+
+    file: str
+    line: int = 0
+    text: str = ""
+
+    @classmethod
+    def of_file(cls, path: Path, line: int = 0) -> Origin:
+        """Return the origin in a line of a file."""
+        here = Path.cwd()
+        return cls(str(path.relative_to(here) if path.is_relative_to(here) else path), line)
+
+    @property
+    def typed(self) -> bool:
+        """Whether the user typed it."""
+        return self.file == COMMAND_LINE
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}" if self.typed else f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)
@@ -17,15 +49,19 @@ class Problem:
         key: Address in the config tree, such as `models.encoder.width`; empty for the config as a whole.
         message: What is wrong.
         remedy: What to do about it.
+        origin: What set the key.
     """
 
     key: str
     message: str
     remedy: str = ""
+    origin: Origin | None = None
 
     def __str__(self) -> str:
         text = f"{self.key}: {self.message}" if self.key else self.message
-        return f"{text}\n    {self.remedy}" if self.remedy else text
+        notes = [self.remedy] if self.remedy else []
+        notes += [f"at {self.origin}"] if self.origin is not None else []
+        return "\n    ".join([text, *notes])
 
 
 class ConfigError(Exception):

@@ -1,0 +1,43 @@
+"""Addresses in a config tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+
+def join(key: str, name: object) -> str:
+    """Return the address of the part `name` of the node at `key`: `models.encoder`, `parts[0]`."""
+    if isinstance(name, int):
+        return f"{key}[{name}]"
+    return f"{key}.{name}" if key else str(name)
+
+
+def parent(key: str) -> str:
+    """Return the address of the node that holds `key`; empty at the top."""
+    return re.sub(r"(\.[^.\[]*|\[[^\[]*|^[^.\[]*)$", "", key)
+
+
+def leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Yield `(address, value)` for every value of a plain tree that holds no others; empty ones count."""
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from leaves(value, join(key, name))
+    elif isinstance(node, (list, tuple)) and node:
+        for index, value in enumerate(node):
+            yield from leaves(value, join(key, index))
+    else:
+        yield key, node
+
+
+def select(tree: object, key: str) -> object:
+    """Return what stands at an address of a plain tree. Raises KeyError if nothing does."""
+    node = tree
+    for name in re.findall(r"[^.\[\]]+", key):
+        if isinstance(node, Mapping) and name in node:
+            node = node[name]
+        elif isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
+        else:
+            raise KeyError(key)
+    return node

@@ -1,0 +1,122 @@
+"""YAML with line numbers, and the limits that a config file must keep.
+
+A file is read as a stream of events, so that neither depth nor aliases can exhaust anything: an alias is a reference
+here, and what it would expand to is only counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from pamiq_exp.config.problems import ConfigError, Origin, Problem
+
+MOST_BYTES = 1_000_000
+MOST_NODES = 20_000
+"""Keys, values and items of a file, those that aliases stand for included."""
+MOST_DEPTH = 64
+
+MERGE_KEY = "<<"
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(slots=True)
+class Node:
+    """A value in a YAML file: a scalar, a mapping (keys and values in turn) or a sequence.
+
+    Attributes:
+        line: Where it begins, from 1 on.
+        kind: `scalar`, `mapping` or `sequence`.
+        text: What a scalar says.
+        children: Items, or keys and values in turn.
+        size, depth: Of the tree below it with aliases expanded, itself included.
+    """
+
+    line: int
+    kind: str
+    text: str = ""
+    children: list[Node] = field(default_factory=list)
+    size: int = 1
+    depth: int = 1
+
+    def entries(self) -> Iterator[tuple[Node, Node]]:
+        """Yield keys and values of a mapping; those that it merges in (`<<`) first, because its own win."""
+        pairs = list(zip(self.children[::2], self.children[1::2], strict=False))
+        for key, value in pairs:
+            if key.text == MERGE_KEY:
+                for source in value.children if value.kind == "sequence" else [value]:
+                    yield from source.entries()
+        yield from ((key, value) for key, value in pairs if key.text != MERGE_KEY)
+
+
+def read_nodes(path: Path) -> Node | None:
+    """Return the tree of a YAML file; None for an empty one.
+
+    Raises:
+        ConfigError: For a file that cannot be read, is no YAML, or is beyond the limits.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
+        return _assemble(path, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
+    except yaml.YAMLError as error:
+        raise invalid(path, error) from error
+
+
+def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
+    """Tell what is wrong with a file that is no YAML, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    words = getattr(error, "problem", None) or str(error).splitlines()[0]
+    origin = Origin.of_file(path, 0 if mark is None else mark.line + 1)
+    return ConfigError(Problem("", f"a config file is no valid YAML: {words}", "mend the file", origin))
+
+
+def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:
+    remedy = "a config is a few hundred lines; data belongs in files of its own"
+    return ConfigError(Problem("", f"{path.name} {what}", remedy, Origin.of_file(path, line)))
+
+
+def _assemble(path: Path, text: str) -> Node | None:
+    anchors: dict[str, Node] = {}
+    names: list[str | None] = []
+    open_nodes: list[Node] = []
+    root: Node | None = None
+    for event in yaml.parse(text, Loader=_Loader):
+        line = event.start_mark.line + 1
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
+            open_nodes.append(Node(line, kind))
+            names.append(event.anchor)
+            if len(open_nodes) > MOST_DEPTH:
+                raise _too_much(path, f"nests deeper than {MOST_DEPTH}", line)
+            continue
+        if isinstance(event, yaml.ScalarEvent):
+            node, name = Node(line, "scalar", event.value), event.anchor
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in anchors:
+                raise _too_much(path, f"has an alias to itself, or to nothing: *{event.anchor}", line)
+            node, name = anchors[event.anchor], None
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            node, name = open_nodes.pop(), names.pop()
+        else:
+            continue
+        if name is not None:
+            anchors[name] = node
+        if not open_nodes:
+            root = root or node
+            continue
+        parent = open_nodes[-1]
+        parent.children.append(node)
+        parent.size += node.size
+        parent.depth = max(parent.depth, node.depth + 1)
+        if parent.size > MOST_NODES:
+            raise _too_much(path, f"has more than {MOST_NODES} values, aliases expanded", line)
+        if len(open_nodes) + node.depth > MOST_DEPTH:
+            raise _too_much(path, f"nests deeper than {MOST_DEPTH}, aliases expanded", line)
+    return root

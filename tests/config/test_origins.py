@@ -1,0 +1,107 @@
+"""Which file and line set a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.config import (
+    ConfigError,
+    Origin,
+    Problem,
+    Source,
+    compose_config,
+    config_folder,
+    located,
+    origin_of,
+    origins,
+    origins_of_file,
+)
+from pamiq_exp.config.lines import MOST_BYTES, MOST_DEPTH, read_nodes
+
+EXPERIMENT = """\
+# @package _global_
+defaults:
+  - minimum
+  - _self_
+experiment_name: mine
+launcher:
+  max_steps: 5
+  checkpoint: {keep: 4}
+interaction:
+  agent:
+    parts: [1,
+            2]
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A user's folder with one experiment."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(EXPERIMENT)
+    return Source(folder=str(tmp_path))
+
+
+def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_path: Path) -> None:
+    table = origins(compose_config(["experiment=mine", "seed=3", "launcher.device=auto"], source))
+    mine = str(tmp_path / "experiment" / "mine.yaml")
+    assert table["experiment_name"] == Origin(mine, 5)
+    assert table["launcher.max_steps"] == Origin(mine, 7)
+    assert table["launcher.checkpoint.keep"] == Origin(mine, 8)
+    assert table["interaction.agent.parts[1]"] == Origin(mine, 12)
+    assert table["seed"] == Origin("command line", text="seed=3")
+    assert table["seed"].typed
+    realtime = (config_folder() / "launcher" / "realtime.yaml").read_text().splitlines()
+    assert realtime[table["launcher.overrun"].line - 1].startswith("overrun:")
+    assert table["launcher.overrun"].file.endswith("conf/launcher/realtime.yaml")
+
+
+def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
+    table = origins(compose_config(["experiment=curiosity_noise_world"]))
+    for key, origin in table.items():
+        line = Path(origin.file).read_text().splitlines()[origin.line - 1] if origin.file.endswith(".yaml") else key
+        assert key.rpartition(".")[2].partition("[")[0] in line or "[" in key or origin_of(key, table) == origin
+
+
+def test_what_is_replaced_is_forgotten() -> None:
+    table = origins(compose_config(["experiment=minimum", "++environment=null"]))
+    assert "environment.id" not in table
+    assert str(origin_of("environment.id", table)) == "command line: ++environment=null"
+
+
+def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
+    table = origins(compose_config(["experiment=mine"], source))
+    assert origin_of("interaction.agent.speed", table) == table["interaction.agent._target_"]
+    assert origin_of("nothing.like.it", table) is None
+    told = located([Problem("launcher.max_steps", "is wrong")], table)
+    assert str(told[0]).endswith("mine.yaml:7")
+
+
+def test_a_saved_config_is_traced_too(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n")
+    table = origins_of_file(path)
+    assert {key: origin.line for key, origin in table.items()} == {
+        "a": 1, "a.b": 2, "c": 3, "c.b": 2, "c.d": 5, "c.d[0]": 5, "c.d[1]": 5, "c.d[1].e": 5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1", "no valid YAML"),
+        ("a: *nothing", "alias"),
+        ("a: &x [*x]", "alias"),
+        ("[" * (MOST_DEPTH + 1), "nests deeper"),
+        ("[" * 100_000, "nests deeper"),
+        ("a: " + "x" * MOST_BYTES, "larger than"),
+        ("\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]), "more"),
+    ],
+)
+def test_a_file_beyond_the_limits_is_refused_at_once(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=expected):
+        read_nodes(path)
