@@ -10,11 +10,12 @@ from pathlib import Path
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -125,10 +126,21 @@ def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[s
     return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
 
 
+def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
+    """Return the overrides of every job of a grid, in the order in which Hydra numbers them."""
+    with _hydra(source):
+        (batch,) = BasicSweeper.split_arguments(parse_overrides(overrides, _loader()), None)
+    return batch
+
+
 def _choices(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if override.is_interval_sweep():
+        interval = override.value()
+        assert isinstance(interval, IntervalSweep)
+        return [f"{key}={interval.start}"]  # a search: any value in it is as good as another
     if not override.is_discrete_sweep():
         return [override.input_line or ""]
-    key = override.get_key_element()
     values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_VARIANTS + 1)]
     if not values:
         raise ConfigError(Problem(key, f"{override.input_line} stands for nothing", "look for the choices with --help"))
