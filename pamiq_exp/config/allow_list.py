@@ -33,12 +33,21 @@ ROOMS = (
 
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "gymnasium.wrappers": frozenset({"gymnasium.core.Wrapper"}),
+    "minigrid.wrappers": frozenset({"gymnasium.core.Wrapper"}),
     "torch.nn": frozenset({"torch.nn.modules.module.Module"}),
     "torch.optim": frozenset({"torch.optim.optimizer.Optimizer", "torch.optim.lr_scheduler.LRScheduler"}),
-    "lightning.pytorch.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
-    "lightning.fabric.loggers": frozenset({"lightning.fabric.loggers.logger.Logger"}),
 }
 """Modules of other packages, and the base classes that a class found in them must have."""
+
+LOGGERS = "lightning.pytorch.loggers"
+EXACTLY: Mapping[str, str] = {
+    f"{LOGGERS}.CSVLogger": "lightning.pytorch.loggers.csv_logs.CSVLogger",
+    f"{LOGGERS}.TensorBoardLogger": "lightning.pytorch.loggers.tensorboard.TensorBoardLogger",
+}
+"""Single classes of other packages, and what they are. Loggers that talk to servers are not among them."""
+
+REQUIRED_BASE: Mapping[str, str] = {"tracking": "pamiq_exp.tracking.tracker.Tracker"}
+"""Rooms of ours that also hold what writes files, and the base class that parts of experiments have there."""
 
 WRITES_FILES = ("gymnasium.wrappers.rendering",)
 """Modules below those whose classes write where their arguments say."""
@@ -89,7 +98,11 @@ class AllowList:
     def permits_name(self, target: str) -> bool:
         """Whether this name may be imported at all."""
         prefixes = (*self.trusted, *(f"pamiq_exp.{room}" for room in ROOMS), *THIRD_PARTY)
-        return is_dotted_name(target) and any(_below(target, prefix) for prefix in prefixes)
+        return is_dotted_name(target) and (target in EXACTLY or any(_below(target, prefix) for prefix in prefixes))
+
+    def is_foreign_logger(self, target: str) -> bool:
+        """Whether a permitted name is a logger that would write where its arguments say."""
+        return _below(target, LOGGERS) and not any(_below(target, prefix) for prefix in self.trusted)
 
     def permits_object(self, found: object) -> bool:
         """Whether the object that a permitted name led to may be called."""
@@ -98,10 +111,13 @@ class AllowList:
         home = _identity(found)
         if any(_below(home, prefix) for prefix in self.trusted):
             return True
-        if any(_below(home, f"pamiq_exp.{room}") for room in ROOMS):
-            return inspect.isclass(found) or _is_public(found)
+        for room in ROOMS:
+            if _below(home, f"pamiq_exp.{room}"):
+                return _is_part(found, room)
         if not inspect.isclass(found) or any(_below(home, prefix) for prefix in WRITES_FILES):
             return False
+        if home in EXACTLY.values():
+            return True
         bases = {_identity(base) for base in found.__mro__}
         return any(_below(home, prefix) and not bases.isdisjoint(required) for prefix, required in THIRD_PARTY.items())
 
@@ -112,13 +128,15 @@ class AllowList:
             return "Python's own functions are not for configs"
         if package in ("pamiq_exp", "torch", "lightning", "gymnasium"):
             rooms = [f"pamiq_exp.{room}" for room in ROOMS]
-            return f"allowed are the classes of {', '.join([*rooms, *THIRD_PARTY])}"
+            return f"allowed are the classes of {', '.join([*rooms, *THIRD_PARTY, *EXACTLY])}"
         return f"if you trust the package, allow it: --allow {package} (or {ENVIRONMENT_VARIABLE}={package})"
 
 
-def _is_public(function: object) -> bool:
-    """Whether a function of this package is a public name of its room; helpers are not for configs."""
-    _, room, *_ = str(getattr(function, "__module__", "")).split(".")
-    public = import_module(f"pamiq_exp.{room}")
-    name = getattr(function, "__name__", "")
-    return name in getattr(public, "__all__", ()) and getattr(public, name) is function
+def _is_part(found: object, room: str) -> bool:
+    """Whether a class or function of a room of ours is for configs: helpers and private names are not."""
+    name = str(getattr(found, "__name__", "_"))
+    if not inspect.isclass(found):
+        public = import_module(f"pamiq_exp.{room}")
+        return name in getattr(public, "__all__", ()) and getattr(public, name) is found
+    base = REQUIRED_BASE.get(room)
+    return not name.startswith("_") and (base is None or base in {_identity(each) for each in found.__mro__})

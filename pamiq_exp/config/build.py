@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.annotations import hints_of, value_problems
 from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem, words_of
-from pamiq_exp.config.targets import argument_problems, find_target, name_problem
+from pamiq_exp.config.schema import problem_of
+from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -36,10 +41,13 @@ class Builder:
 
     Args:
         allow: What a config may name.
+        rehearsing: Leave out arguments that a function would make and that can be left out: a function may do
+            work of any length, such as a walk through the world.
     """
 
-    def __init__(self, allow: AllowList) -> None:
+    def __init__(self, allow: AllowList, *, rehearsing: bool = False) -> None:
         self.allow = allow
+        self.rehearsing = rehearsing
 
     def problems(self, node: object, key: str, given: tuple[str, ...] = ()) -> list[Problem]:
         """Return everything that is wrong with the targets in a tree and their arguments; nothing is built.
@@ -50,15 +58,18 @@ class Builder:
             given: Names of arguments that the topmost node will be given besides its own.
         """
         nodes = list(target_nodes(node, key))
-        named = [problem for at, each in nodes if (problem := name_problem(each["_target_"], at, self.allow))]
+        named = [problem for at, each in nodes for problem in node_problems(each, at, self.allow)]
         if named:
             return named
-        found = []
+        found: list[Problem] = []
         for address, each in nodes:
+            names = given if address == key else ()
             try:
-                self._checked(each, address, given if address == key else ())
+                target = self._checked(each, address, names)
             except ConfigError as error:
                 found += error.problems
+            else:
+                found += self._value_problems(target, each, address, names)
         return found
 
     def build(self, node: object, key: str, given: Mapping[str, object] = MappingProxyType({})) -> Any:
@@ -76,19 +87,35 @@ class Builder:
         if isinstance(node, Mapping):
             if "_target_" in node:
                 return self._call(node, key, given)
-            return {name: self.build(value, join(key, name)) for name, value in node.items()}
+            return self._build_all({name: (join(key, name), value) for name, value in node.items()})
         if isinstance(node, (list, tuple)):
-            return [self.build(value, join(key, index)) for index, value in enumerate(node)]
+            built = self._build_all({index: (join(key, index), value) for index, value in enumerate(node)})
+            return list(built.values())
         return node
+
+    def _build_all(self, parts: Mapping[Any, tuple[str, object]]) -> dict[Any, Any]:
+        """Build each part at its address; raise what is wrong with all of them together."""
+        built, problems = {}, []
+        for name, (key, value) in parts.items():
+            try:
+                built[name] = self.build(value, key)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return built
 
     def _call(self, node: Mapping[str, object], key: str, given: Mapping[str, object]) -> Any:
         target = self._checked(node, key, tuple(given))
-        positional = self.build(node.get("_args_", []), join(key, "_args_"))
-        keywords = {
-            name: self.build(value, join(key, name))
+        own = {
+            name: (join(key, name), value)
             for name, value in node.items()
-            if name not in SPECIAL_KEYS and name not in given
+            if (name == "_args_" or name not in SPECIAL_KEYS)
+            and name not in given
+            and not (self.rehearsing and self._can_wait(target, name, value))
         }
+        keywords = self._build_all(own)
+        positional = keywords.pop("_args_", [])
         keywords |= given
         if node.get("_partial_", False):
             return functools.partial(target, *positional, **keywords)
@@ -98,6 +125,41 @@ class Builder:
             raise
         except Exception as error:
             raise ConfigError(_told(error, node, key)) from error
+
+    def _can_wait(self, target: Any, name: str, value: object) -> bool:
+        """Whether an argument is made by a function and has a default."""
+        if not isinstance(value, Mapping) or "_target_" not in value or value.get("_partial_", False):
+            return False
+        if inspect.isclass(find_target(value["_target_"], name, self.allow)):
+            return False
+        parameter = parameters_of(target).get(name)
+        return parameter is not None and parameter.default is not inspect.Parameter.empty
+
+    def _value_problems(
+        self, target: Any, node: Mapping[str, object], key: str, given: tuple[str, ...]
+    ) -> list[Problem]:
+        """Return the arguments of a node whose values do not fit the annotations of what it names."""
+        hints, parameters = hints_of(target), parameters_of(target)
+        by_position = [name for name, each in parameters.items() if each.kind in POSITIONAL]
+        arguments = node.get("_args_", [])
+        values = [
+            (name, join(join(key, "_args_"), index), value)
+            for index, (name, value) in enumerate(zip(by_position, arguments, strict=False))  # type: ignore[call-overload]
+        ]
+        values += [(str(name), join(key, name), value) for name, value in node.items() if name not in SPECIAL_KEYS]
+        return [
+            problem
+            for name, address, value in values
+            if name in hints and name in parameters and name not in given
+            if parameters[name].kind not in STARRED and not (value is None and parameters[name].default is None)
+            for problem in value_problems(hints[name], value, address, self._locate)
+        ]
+
+    def _locate(self, target: object) -> object:
+        try:
+            return find_target(target, "", self.allow)
+        except ConfigError:
+            return None
 
     def _checked(self, node: Mapping[str, object], key: str, given: tuple[str, ...]) -> Any:
         target = find_target(node["_target_"], key, self.allow)
@@ -116,5 +178,7 @@ class Builder:
 def _told(error: Exception, node: Mapping[str, object], key: str) -> Problem:
     """Turn what a constructor raised into a problem; the words of a plain ValueError are meant for users."""
     text = words_of(error)
-    kind = "" if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: "
-    return Problem(key, f"{kind}{text}", f"(while building {node['_target_']})")
+    if not (isinstance(error, (ValueError, OSError)) and text):
+        return Problem(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
+    told = problem_of(text, key)
+    return Problem(told.key, told.message, f"(while building {node['_target_']})")

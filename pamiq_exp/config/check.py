@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,13 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, target_nodes
-from pamiq_exp.config.keys import join
+from pamiq_exp.config.interpolations import interpolation_problems
+from pamiq_exp.config.keys import join, leaves
+from pamiq_exp.config.names import name_problems, unread_keys
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
-from pamiq_exp.config.schema import read_dataclass
-from pamiq_exp.config.targets import name_problem
+from pamiq_exp.config.schema import problem_of, read_dataclass
+from pamiq_exp.config.targets import node_problems
 
 ENVIRONMENT = "${environment}"
 """What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
+
+_FOLDER_NAME = re.compile(r"\?\?\?|\$\{.*\}|[\w+-][\w .+-]*")
 
 PARTS = ("models", "buffers", "trainers", "metrics", "tracking")
 """Top-level nodes that hold parts by name. A part set to null is left out."""
@@ -37,52 +42,69 @@ TOP_LEVEL = (
 
 def check_names(config: DictConfig, allow: AllowList) -> list[Problem]:
     """Return what is wrong with a composed config as far as that shows without importing any of its parts."""
-    tree = _tree(config)
+    tree = plain_tree(config)
     problems = [
         Problem(key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are"))
         for key in map(str, tree)
         if key not in TOP_LEVEL
     ]
     problems += _root_problems(tree)
-    if "launcher" not in tree:
-        problems.append(Problem("launcher", "is not set", "choose one: launcher=realtime"))
     for name in PARTS:
         problems += _part_problems(tree.get(name) or {}, name)
     problems += [
         Problem(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
-        for key in _missing_keys(tree)
-        if key != "spaces"
+        for key, value in leaves(tree)
+        if value == "???" and key != "spaces"
     ]
-    named = (name_problem(node["_target_"], key, allow) for key, node in target_nodes(tree))
-    return problems + [problem for problem in named if problem is not None]
+    problems += unsafe_targets(config, allow)
+    problems += interpolation_problems(tree)
+    problems += name_problems(tree)
+    problems += unread_keys(tree, _hydra_tree(config))
+    if not any(problem.key.startswith("launcher") for problem in problems):
+        problems += _launcher_problems(config)
+    return problems
+
+
+def unsafe_targets(config: DictConfig, allow: AllowList) -> list[Problem]:
+    """Return the targets that a config may not name, and arguments that they may not be given."""
+    return [problem for key, node in target_nodes(plain_tree(config)) for problem in node_problems(node, key, allow)]
 
 
 def check_parts(config: DictConfig, allow: AllowList) -> list[Problem]:
-    """Return what is wrong with the targets of a config and with their arguments, and with `launcher`.
+    """Return what is wrong with the targets of a config and with their arguments, and with the device.
 
-    Imports what the config names. Call it when `check_names` has found nothing.
+    Imports what the config names. Call it when nothing in the config is unsafe.
     """
-    tree = _tree(config)
+    tree = plain_tree(config)
     builder = Builder(allow)
     problems: list[Problem] = []
     for name in ("environment", "interaction", *PARTS):
         given = ("environment", "observers") if name == "interaction" else ()
         problems += builder.problems(tree.get(name), name, given)
-    return problems + _launcher_problems(config)
+    return problems + _device_problems(config)
 
 
 def _launcher_problems(config: DictConfig) -> list[Problem]:
-    from pamiq_exp.runtime import LaunchConfig
+    from pamiq_exp.runtime.config import LaunchConfig
+
+    try:
+        read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+def _device_problems(config: DictConfig) -> list[Problem]:
+    from pamiq_exp.runtime.config import LaunchConfig
     from pamiq_exp.runtime.device import make_fabric
 
     try:
         settings = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
-    except ConfigError as error:
-        return error.problems
-    try:
         make_fabric(settings.device, settings.precision)
+    except ConfigError:
+        return []  # told already
     except ValueError as error:
-        return [Problem("", str(error))]
+        return [problem_of(str(error), "launcher.device")]
     return []
 
 
@@ -101,19 +123,29 @@ def resolved(config: DictConfig, key: str) -> Any:
         raise ConfigError(Problem(where, str(error).splitlines()[0], "mend what stands in ${...}")) from error
 
 
-def _tree(config: DictConfig) -> dict[str, Any]:
+def plain_tree(config: DictConfig) -> dict[str, Any]:
+    """Return a config as plain data without Hydra's node, interpolations as they stand."""
     tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
     assert isinstance(tree, dict)
     tree.pop("hydra", None)
     return {str(key): value for key, value in tree.items()}
 
 
+def _hydra_tree(config: DictConfig) -> object:
+    node = OmegaConf.select(config, "hydra")
+    return OmegaConf.to_container(node, resolve=False, throw_on_missing=False) if OmegaConf.is_config(node) else None
+
+
 def _root_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     seed = tree.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool):
         yield Problem("seed", f"expected a whole number, not {seed!r}")
-    if not isinstance(tree.get("experiment_name"), str):
-        yield Problem("experiment_name", f"expected a name, not {tree.get('experiment_name')!r}")
+    name = tree.get("experiment_name")
+    if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+        remedy = "it names a folder: letters, digits and -_.+ and spaces, not beginning with a dot"
+        yield Problem("experiment_name", f"expected a name, not {name!r}", "" if name == "???" else remedy)
+    if "launcher" not in tree:
+        yield Problem("launcher", "is not set", "choose one: launcher=realtime")
     for name in ("environment", "interaction"):
         node = tree.get(name)
         if not isinstance(node, Mapping) or "_target_" not in node:
@@ -125,17 +157,6 @@ def _root_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("interaction.environment", f"must be {ENVIRONMENT}", remedy)
         if "observers" in interaction:
             yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
-
-
-def _missing_keys(node: object, key: str = "") -> Iterator[str]:
-    if node == "???":
-        yield key
-    elif isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _missing_keys(value, join(key, name))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _missing_keys(value, join(key, index))
 
 
 def _part_problems(parts: object, name: str) -> Iterator[Problem]:

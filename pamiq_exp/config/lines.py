@@ -83,40 +83,49 @@ def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:
 
 
 def _assemble(path: Path, text: str) -> Node | None:
-    anchors: dict[str, Node] = {}
-    names: list[str | None] = []
-    open_nodes: list[Node] = []
-    root: Node | None = None
+    assembly = _Assembly(path)
     for event in yaml.parse(text, Loader=_Loader):
+        assembly.take(event)
+    return assembly.root
+
+
+class _Assembly:
+    """Puts events together to a tree, and refuses what grows beyond the limits."""
+
+    def __init__(self, path: Path) -> None:
+        self.root: Node | None = None
+        self._path = path
+        self._anchors: dict[str, Node] = {}
+        self._open: list[tuple[Node, str | None]] = []
+
+    def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
-            open_nodes.append(Node(line, kind))
-            names.append(event.anchor)
-            if len(open_nodes) > MOST_DEPTH:
-                raise _too_much(path, f"nests deeper than {MOST_DEPTH}", line)
-            continue
-        if isinstance(event, yaml.ScalarEvent):
-            node, name = Node(line, "scalar", event.value), event.anchor
+            self._open.append((Node(line, kind), event.anchor))
+            if len(self._open) > MOST_DEPTH:
+                raise _too_much(self._path, f"nests deeper than {MOST_DEPTH}", line)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._close(Node(line, "scalar", event.value), event.anchor, line)
         elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in anchors:
-                raise _too_much(path, f"has an alias to itself, or to nothing: *{event.anchor}", line)
-            node, name = anchors[event.anchor], None
+            if event.anchor not in self._anchors:
+                raise _too_much(self._path, f"has an alias to itself, or to nothing: *{event.anchor}", line)
+            self._close(self._anchors[event.anchor], None, line)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            node, name = open_nodes.pop(), names.pop()
-        else:
-            continue
-        if name is not None:
-            anchors[name] = node
-        if not open_nodes:
-            root = root or node
-            continue
-        parent = open_nodes[-1]
+            self._close(*self._open.pop(), line)
+
+    def _close(self, node: Node, anchor: str | None, line: int) -> None:
+        """Take in a node that is complete."""
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._open:
+            self.root = self.root or node
+            return
+        parent = self._open[-1][0]
         parent.children.append(node)
         parent.size += node.size
         parent.depth = max(parent.depth, node.depth + 1)
         if parent.size > MOST_NODES:
-            raise _too_much(path, f"has more than {MOST_NODES} values, aliases expanded", line)
-        if len(open_nodes) + node.depth > MOST_DEPTH:
-            raise _too_much(path, f"nests deeper than {MOST_DEPTH}, aliases expanded", line)
-    return root
+            raise _too_much(self._path, f"has more than {MOST_NODES} values, aliases expanded", line)
+        if len(self._open) + node.depth > MOST_DEPTH:
+            raise _too_much(self._path, f"nests deeper than {MOST_DEPTH}, aliases expanded", line)

@@ -74,9 +74,7 @@ def origin_of(key: str, table: Mapping[str, Origin]) -> Origin | None:
 
 def located(problems: Iterable[Problem], table: Mapping[str, Origin]) -> list[Problem]:
     """Return the problems with what set their keys."""
-    return [
-        each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in problems
-    ]
+    return [each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in problems]
 
 
 def _path_of(result: ConfigResult | None, config_path: str) -> Path | None:

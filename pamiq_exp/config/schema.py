@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
+from pamiq_exp.config.annotations import value_problems
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 
 T = TypeVar("T")
@@ -24,8 +25,13 @@ def read_dataclass(cls: type[T], node: object, key: str) -> T:
     try:
         return _construct(cls, node)
     except ValueError as error:
-        text = str(error)
-        raise ConfigError(Problem("" if text.startswith(key) else key, text)) from error
+        raise ConfigError([problem_of(line, key) for line in str(error).splitlines()]) from error
+
+
+def problem_of(text: str, key: str) -> Problem:
+    """Turn what a class says of its arguments into a problem of the key that it names, else of `key`."""
+    found = re.match(rf"({re.escape(key)}(?:[.\[][\w.\[\]]*\w\]?)?)(?::|(?= ))\s*", text)
+    return Problem(found[1], text[found.end() :]) if found else Problem(key, text)
 
 
 def dataclass_problems(cls: type, node: object, key: str) -> Iterator[Problem]:
@@ -40,8 +46,8 @@ def dataclass_problems(cls: type, node: object, key: str) -> Iterator[Problem]:
             yield Problem(address, "there is no such key", nearest(str(name), hints, listing=f"{key} has"))
         elif dataclasses.is_dataclass(hints[name]):
             yield from dataclass_problems(hints[name], value, address)
-        elif not _fits(hints[name], value):
-            yield Problem(address, f"expected {_describe(hints[name])}, not {value!r}")
+        else:
+            yield from value_problems(hints[name], value, address)
 
 
 def _construct(cls: type[T], node: Any) -> T:
@@ -49,25 +55,3 @@ def _construct(cls: type[T], node: Any) -> T:
     values = {name: _construct(hints[name], value) if dataclasses.is_dataclass(hints[name]) else value
               for name, value in node.items()}  # fmt: skip
     return cls(**values)
-
-
-def _fits(hint: Any, value: object) -> bool:
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(option, value) for option in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, origin or hint)
-
-
-def _describe(hint: Any) -> str:
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(_describe(option) for option in get_args(hint))
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(str(choice) for choice in get_args(hint))
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
-    return words.get(hint) or str(getattr(hint, "__name__", hint))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -41,6 +41,24 @@ def name_problem(target: object, key: str, allow: AllowList) -> Problem | None:
     return None
 
 
+CHOOSES_ITS_FOLDER = ("_args_", "dir", "log_dir", "root_dir", "save_dir")
+"""Arguments by which a logger of Lightning's would be told where to write: that is the tracker's affair."""
+
+
+def node_problems(node: Mapping[str, object], key: str, allow: AllowList) -> Iterator[Problem]:
+    """Yield what is unsafe in a node with a `_target_`, seen as text; nothing is imported."""
+    problem = name_problem(node["_target_"], key, allow)
+    if problem is not None:
+        yield problem
+    elif allow.is_foreign_logger(str(node["_target_"])):
+        remedy = (
+            "leave it out: pamiq_exp.tracking.LightningLoggerTracker(folder=...) gives it a place in the run folder"
+        )
+        for name in CHOOSES_ITS_FOLDER:
+            if name in node:
+                yield Problem(f"{key}.{name}", "a config may not say where a logger writes", remedy)
+
+
 def find_target(target: object, key: str, allow: AllowList) -> Target:
     """Import what `target` names, if that is allowed. Raises ConfigError otherwise."""
     if (problem := name_problem(target, key, allow)) is not None:
@@ -65,6 +83,8 @@ def _locate(name: str, key: str) -> Any:
                 raise ConfigError(_missing(found, part, name, key)) from None
             parent = found
             found = _import(".".join([first, *rest][:index]), name, key, otherwise=_missing(parent, part, name, key))
+        except ModuleNotFoundError as error:  # a name that is imported when it is first asked for
+            raise ConfigError(_absent(error, name, key)) from error
     return found
 
 
@@ -74,10 +94,14 @@ def _import(module: str, name: str, key: str, otherwise: Problem | None = None) 
     except ModuleNotFoundError as error:
         if error.name == module:
             raise ConfigError(otherwise or Problem(key, f"there is no package {module}", _where(module))) from None
-        absent = (error.name or "?").split(".", maxsplit=1)[0]
-        extra = EXTRA_OF_MODULE.get(absent)
-        remedy = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
-        raise ConfigError(Problem(key, f"{name} needs the module {absent}, which is not installed", remedy)) from error
+        raise ConfigError(_absent(error, name, key)) from error
+
+
+def _absent(error: ModuleNotFoundError, name: str, key: str) -> Problem:
+    absent = (error.name or "?").split(".", maxsplit=1)[0]
+    extra = EXTRA_OF_MODULE.get(absent)
+    remedy = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
+    return Problem(key, f"{name} needs the module {absent}, which is not installed", remedy)
 
 
 def _where(module: str) -> str:
@@ -91,6 +115,14 @@ def _missing(parent: object, part: str, name: str, key: str) -> Problem:
 
 def _name_of(found: object) -> str:
     return str(getattr(found, "__name__", found))
+
+
+def parameters_of(target: Target) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or function; none for what is written in C and does not tell."""
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def argument_problems(

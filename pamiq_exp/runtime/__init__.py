@@ -1,10 +1,33 @@
-"""The launcher: it runs an interaction and its trainers, and knows nothing of what they are about."""
+"""The launcher: it runs an interaction and its trainers, and knows nothing of what they are about.
 
-from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints
-from pamiq_exp.runtime.config import CheckpointConfig, LaunchConfig, ThreadConfig
-from pamiq_exp.runtime.handle import RunHandle, Status
-from pamiq_exp.runtime.launcher import Summary, launch
-from pamiq_exp.runtime.publication import InferenceModel, Publisher
+The names below are loaded when first used: the settings of a launch can be read without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints
+    from pamiq_exp.runtime.config import CheckpointConfig, LaunchConfig, ThreadConfig
+    from pamiq_exp.runtime.handle import RunHandle, Status
+    from pamiq_exp.runtime.launcher import Summary, launch
+    from pamiq_exp.runtime.publication import InferenceModel, Publisher
+
+_HOME = {
+    "CheckpointConfig": "config",
+    "CheckpointError": "checkpoints",
+    "InferenceModel": "publication",
+    "LaunchConfig": "config",
+    "Publisher": "publication",
+    "RunHandle": "handle",
+    "Status": "handle",
+    "Summary": "launcher",
+    "ThreadConfig": "config",
+    "launch": "launcher",
+    "list_checkpoints": "checkpoints",
+}
 
 __all__ = [
     "CheckpointConfig",
@@ -19,3 +42,11 @@ __all__ = [
     "launch",
     "list_checkpoints",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

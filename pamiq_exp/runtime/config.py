@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, get_args
 
 Mode = Literal["realtime", "lockstep", "pipelined"]
@@ -28,9 +29,11 @@ class CheckpointConfig:
     at_end: bool = True
 
     def __post_init__(self) -> None:
-        _positive("checkpoint.every_seconds", self.every_seconds)
-        _positive("checkpoint.every_steps", self.every_steps)
-        _positive("checkpoint.keep", self.keep)
+        _refuse(
+            _positive("checkpoint.every_seconds", self.every_seconds),
+            _positive("checkpoint.every_steps", self.every_steps),
+            _positive("checkpoint.keep", self.keep),
+        )
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,7 @@ class ThreadConfig:
     training: int = 1
 
     def __post_init__(self) -> None:
-        _positive("threads.inference", self.inference)
-        _positive("threads.training", self.training)
+        _refuse(_positive("threads.inference", self.inference), _positive("threads.training", self.training))
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class LaunchConfig:
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
         watchdog_seconds: When a thread gives no sign of life for this long, the stacks of all threads are
             logged. None switches it off.
+        max_parameters: A config whose models have more parameters together is refused before they are
+            allocated. None switches it off.
     """
 
     mode: Mode = "realtime"
@@ -94,30 +98,42 @@ class LaunchConfig:
     record_every_steps: int = 100
     on_nonfinite: OnNonfinite = "stop"
     watchdog_seconds: float | None = 60.0
+    max_parameters: int | None = 1_000_000_000
 
     def __post_init__(self) -> None:
-        _choice("mode", self.mode, get_args(Mode))
-        _choice("overrun", self.overrun, get_args(Overrun))
-        _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
-        for name in (
-            "max_steps",
-            "max_seconds",
-            "time_scale",
-            "switch_interval",
-            "overlap_turns",
-            "record_every_steps",
-        ):
-            _positive(name, getattr(self, name))
-        _positive("watchdog_seconds", self.watchdog_seconds)
-        if not 0 <= self.training_nice <= 19:
-            raise ValueError(f"launcher.training_nice must lie between 0 and 19, not {self.training_nice}")
+        _refuse(
+            _choice("mode", self.mode, get_args(Mode)),
+            _choice("overrun", self.overrun, get_args(Overrun)),
+            _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite)),
+            *(_positive(name, getattr(self, name)) for name in _POSITIVE),
+            None
+            if 0 <= self.training_nice <= 19
+            else f"training_nice must lie between 0 and 19, not {self.training_nice}",
+        )
 
 
-def _positive(name: str, value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"launcher.{name} must be positive, not {value!r}")
+_POSITIVE = (
+    "max_steps",
+    "max_seconds",
+    "time_scale",
+    "switch_interval",
+    "overlap_turns",
+    "record_every_steps",
+    "watchdog_seconds",
+    "max_parameters",
+)
 
 
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"launcher.{name} must be one of {', '.join(choices)}, not {value!r}")
+def _refuse(*complaints: str | None) -> None:
+    """Raise ValueError with all that there is to complain about, one thing a line."""
+    found = [f"launcher.{complaint}" for complaint in complaints if complaint is not None]
+    if found:
+        raise ValueError("\n".join(found))
+
+
+def _positive(name: str, value: float | None) -> str | None:
+    return None if value is None or 0 < value < inf else f"{name} must be positive, not {value!r}"
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str | None:
+    return None if value in choices else f"{name} must be one of {', '.join(choices)}, not {value!r}"

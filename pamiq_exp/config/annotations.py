@@ -1,0 +1,207 @@
+"""Whether a plain value fits an annotation: the fields of a dataclass, or the arguments of a target."""
+
+from __future__ import annotations
+
+import builtins
+import collections.abc
+import dataclasses
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from pamiq_exp.config.keys import join
+from pamiq_exp.config.problems import Problem, nearest
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+LISTS = (list, tuple, set, frozenset)
+LISTS_ABC = tuple(getattr(collections.abc, name) for name in ("Sequence", "Iterable", "Collection", "Container"))
+
+Locate = Callable[[object], object]
+"""From the text of a `_target_` to the object, None where it is not known."""
+
+
+def hints_of(target: Callable[..., object]) -> dict[str, Any]:
+    """Return the annotations of the arguments of a class or function, as far as they can be found.
+
+    Names that a module imports for type checkers only stand for anything.
+    """
+    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = inspect.unwrap(function)
+    try:
+        return get_type_hints(function, include_extras=False)
+    except Exception:  # whatever an annotation of somebody else's raises: it then says nothing
+        module = sys.modules.get(getattr(function, "__module__", ""), None)
+        try:
+            return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))  # type: ignore[arg-type]
+        except Exception:
+            return {}
+
+
+class _Lenient(dict[str, Any]):
+    """The names of a module, and for all others a type that anything fits."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, Any)
+
+
+def value_problems(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[Problem]:
+    """Return what is wrong with a plain value where `hint` is expected. What is not known yet always fits."""
+    if _is_open(hint) or (isinstance(value, str) and ("${" in value or value == "???")):
+        return []
+    if isinstance(value, Mapping) and "_target_" in value:
+        return _node_problems(hint, value, key, locate)
+    return list(_mismatches(hint, value, key, locate))
+
+
+def fits(hint: Any, value: object) -> bool:
+    """Whether a plain value fits an annotation."""
+    return not value_problems(hint, value, "")
+
+
+def describe(hint: Any) -> str:
+    """Say in words what an annotation expects."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(describe(option) for option in get_args(hint))
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in get_args(hint))
+    if origin in LISTS or origin in LISTS_ABC or hint in LISTS or hint in LISTS_ABC:
+        return "a list"
+    if origin in (dict, collections.abc.Mapping) or hint in (dict, collections.abc.Mapping) or _has_fields(hint):
+        return "keys and values"
+    if origin is collections.abc.Callable:
+        return "a node with _target_ and _partial_: true"
+    if hint in WORDS:
+        return WORDS[hint]
+    name = str(getattr(origin or hint, "__name__", hint))
+    return f"a node with the _target_ of a {name}" if inspect.isclass(origin or hint) else name
+
+
+def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        yield from value_problems(arguments[0], value, key, locate)
+    elif origin in (Union, UnionType):
+        yield from _union_problems(hint, value, key, locate)
+    elif _is_list(hint, origin):
+        yield from _list_problems(hint, value, key, locate)
+    elif _has_fields(hint):
+        yield from _field_problems(hint, value, key, locate)
+    elif (origin or hint) in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
+        if not isinstance(value, Mapping):
+            yield _expected(hint, value, key)
+            return
+        inner = arguments[1] if len(arguments) == 2 else Any
+        for name, item in value.items():
+            yield from value_problems(inner, item, join(key, str(name)), locate)
+    elif not _fits_plainly(hint, origin, value):
+        yield _expected(hint, value, key)
+
+
+def _expected(hint: Any, value: object, key: str) -> Problem:
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    return Problem(key, f"expected {describe(hint)}, not {shown}")
+
+
+def _is_open(hint: Any) -> bool:
+    """Whether an annotation says nothing about plain values."""
+    if hint in (Any, object, inspect.Parameter.empty) or isinstance(hint, str):
+        return True
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_open(option) for option in get_args(hint))
+    return not (hint is None or inspect.isclass(hint) or get_origin(hint) is not None)
+
+
+def _is_list(hint: Any, origin: Any) -> bool:
+    return origin in LISTS or origin in LISTS_ABC or hint in LISTS or hint in LISTS_ABC
+
+
+def _has_fields(hint: Any) -> bool:
+    return is_typeddict(hint) or (inspect.isclass(hint) and dataclasses.is_dataclass(hint))
+
+
+def _fits_plainly(hint: Any, origin: Any, value: object) -> bool:
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if origin is collections.abc.Callable or origin is type or hint is collections.abc.Callable:
+        return False
+    if hint in (None, NoneType):
+        return value is None
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    expected = origin or hint
+    if not inspect.isclass(expected):
+        return True
+    if isinstance(value, str) and issubclass(expected, os.PathLike):
+        return True
+    try:
+        return isinstance(value, expected)
+    except TypeError:  # protocols that are no use at run time
+        return True
+
+
+def _union_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+    options = get_args(hint)
+    tried = [value_problems(option, value, key, locate) for option in options]
+    if all(tried):
+        nested = [each for each in tried if all(problem.key != key for problem in each)]
+        yield from nested[0] if len(nested) == 1 else [_expected(hint, value, key)]
+
+
+def _list_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+    if not isinstance(value, (list, tuple)):
+        yield _expected(hint, value, key)
+        return
+    arguments = get_args(hint)
+    fixed = get_origin(hint) is tuple and arguments and arguments[-1] is not Ellipsis
+    if fixed and len(arguments) != len(value):
+        yield Problem(key, f"expected {len(arguments)} values, not {len(value)}")
+        return
+    for index, item in enumerate(value):
+        inner = arguments[index] if fixed else arguments[0] if arguments else Any
+        yield from value_problems(inner, item, join(key, index), locate)
+
+
+def _field_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield _expected(hint, value, key)
+        return
+    try:
+        hints = get_type_hints(hint)
+    except Exception:
+        return
+    for name, item in value.items():
+        if name not in hints:
+            yield Problem(join(key, name), "there is no such key", nearest(str(name), hints, listing=f"{key} has"))
+        else:
+            yield from value_problems(hints[name], item, join(key, name), locate)
+
+
+def _node_problems(hint: Any, node: Mapping[str, object], key: str, locate: Locate) -> list[Problem]:
+    """Whether what a node builds fits: only classes tell before they are built."""
+    found = locate(node["_target_"])
+    if not inspect.isclass(found) or node.get("_partial_", False):
+        return []
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if any(_may_hold(option, found) for option in options):
+        return []
+    return [Problem(f"{key}._target_", f"expected {describe(hint)}, not {found.__name__}")]
+
+
+def _may_hold(option: Any, found: type) -> bool:
+    origin = get_origin(option) or option
+    if origin is collections.abc.Callable:
+        return "__call__" in dir(found)
+    if not inspect.isclass(origin) or getattr(origin, "_is_protocol", False):
+        return True
+    if origin in (int, float, bool, str, NoneType):
+        return False
+    try:
+        return issubclass(found, origin)
+    except TypeError:
+        return True

@@ -1,0 +1,66 @@
+"""How Hydra reads config files here: within limits, and with an account of what is wrong and where."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource as HydraFileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config.lines import invalid, read_nodes
+from pamiq_exp.config.problems import ConfigError, Origin, Problem
+
+MAIN = "config.yaml"
+
+
+@cache
+def config_folder() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / MAIN).is_file():
+            return folder
+    raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a config file came with the package."""
+    return path.resolve().is_relative_to(config_folder())
+
+
+class FileConfigSource(HydraFileConfigSource):
+    """Hydra's reader of files, which it finds by this name; files of others are looked through before they are read."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """See the base class. Raises ConfigError for a file that is no config or is beyond the limits."""
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        if path.is_file() and not is_shipped(path):
+            read_nodes(path)
+        try:
+            result = super().load_config(config_path)
+        except yaml.YAMLError as error:
+            raise invalid(path, error) from error
+        except (OmegaConfBaseException, OSError, ValueError, TypeError, RecursionError) as error:
+            if not path.is_file():
+                raise
+            raise _unreadable(path, f"{path.name} is no config: {str(error).splitlines()[0]}") from error
+        if not isinstance(result.config, DictConfig):
+            raise _unreadable(path, f"{path.name} holds no keys and values")
+        return result
+
+
+def _unreadable(path: Path, message: str) -> ConfigError:
+    return ConfigError(Problem("", message, "a config file holds keys and values: key: value", Origin.of_file(path, 1)))
+
+
+@cache
+def use_checked_files() -> None:
+    """Have Hydra read files this way in this process. May be called again."""
+    Plugins.instance()  # registers Hydra's own reader, which would refuse to be second
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

@@ -1,0 +1,59 @@
+"""Names that do not fit together, and keys that nothing reads: what a tree tells without importing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pamiq_exp.config.interpolations import references
+from pamiq_exp.config.keys import join, leaves
+from pamiq_exp.config.problems import Problem, nearest
+
+OWN_TRAINERS = "pamiq_exp.trainers."
+
+GROUP_OF_ARGUMENT = {"model": "models", "buffer": "buffers"}
+"""Arguments of our trainers that name a part, and the group that it belongs to."""
+
+READ_BY_US = ("paths.outputs",)
+
+
+def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the models and buffers that trainers name and nobody declares.
+
+    What agents, rewards and the user's own trainers ask for shows when they are tried (see `rehearsal`).
+    """
+    trainers = tree.get("trainers")
+    for name, node in trainers.items() if isinstance(trainers, Mapping) else ():
+        if not isinstance(node, Mapping) or not str(node.get("_target_")).startswith(OWN_TRAINERS):
+            continue
+        for argument, group in GROUP_OF_ARGUMENT.items():
+            wanted = node.get(argument)
+            declared = tree.get(group)
+            there = [str(each) for each, part in declared.items() if part is not None] if declared else []
+            if isinstance(wanted, str) and "${" not in wanted and wanted != "???" and wanted not in there:
+                key = join(join("trainers", name), argument)
+                remedy = nearest(wanted, there, listing="there are") or f"declare it below {group}"
+                yield Problem(key, f"there is no {argument} '{wanted}'", remedy)
+
+
+def unread_keys(tree: Mapping[str, Any], hydra: object = None) -> Iterator[Problem]:
+    """Yield the values that are set for others to refer to, and that nothing refers to.
+
+    Args:
+        tree: The config without Hydra's node.
+        hydra: Hydra's node, which may refer to it too.
+    """
+    read = {name for key, value in leaves({**tree, "hydra": hydra}) for name in references(value, key).keys}
+    dynamic = any("${${" in value or ".${" in value for _, value in leaves(tree) if isinstance(value, str))
+    for group in ("shared", "paths"):
+        for key, _ in leaves(tree.get(group), group):
+            if key == group or key in READ_BY_US or dynamic or any(_covers(name, key) for name in read):
+                continue
+            message = f"nothing reads it: no other key refers to ${{{key}}}"
+            close = get_close_matches(key, read, n=1, cutoff=0.8)
+            yield Problem(key, message, f"leave it out, or did you mean {close[0]}?" if close else "leave it out")
+
+
+def _covers(name: str, key: str) -> bool:
+    return name == key or key.startswith((f"{name}.", f"{name}["))
