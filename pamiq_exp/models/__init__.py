@@ -3,39 +3,72 @@
 from pamiq_exp.models.actor_critic import ActorCritic
 from pamiq_exp.models.distributions import (
     ActionDistribution,
+    ActionEmbedding,
     ActionEncoding,
     DiagonalGaussian,
     MultiCategorical,
     make_action_head,
 )
-from pamiq_exp.models.encoder import Encoder
-from pamiq_exp.models.forward_dynamics import (
+from pamiq_exp.models.dynamics import (
     DynamicsNetwork,
+    EnsembleDynamics,
+    FixedNormal,
+    FixedNormalHead,
     ForwardDynamics,
+    HeadedDynamics,
+    Mixture,
+    MixtureHead,
+    Normal,
+    NormalHead,
+    Prediction,
+    PredictionHead,
     RecurrentDynamics,
     ResidualDynamics,
+    horizon_weights,
 )
+from pamiq_exp.models.encoder import Encoder
+from pamiq_exp.models.ijepa import IJepa
 from pamiq_exp.models.image_vae import ImageVae
 from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.inverse_dynamics import InverseDynamics
+from pamiq_exp.models.latent_decoder import LatentDecoder
+from pamiq_exp.models.latent_model import LatentModel, Pairs
 from pamiq_exp.models.moments import RunningMoments
 from pamiq_exp.models.policy_value import PolicyValueNetwork
 from pamiq_exp.models.random_features import RandomFeatures
 
 __all__ = [
     "ActionDistribution",
+    "ActionEmbedding",
     "ActionEncoding",
     "ActorCritic",
     "Batch",
     "DiagonalGaussian",
     "DynamicsNetwork",
     "Encoder",
+    "EnsembleDynamics",
+    "FixedNormal",
+    "FixedNormalHead",
     "ForwardDynamics",
+    "HeadedDynamics",
+    "IJepa",
     "ImageVae",
+    "InverseDynamics",
+    "LatentDecoder",
+    "LatentModel",
+    "Mixture",
+    "MixtureHead",
     "MultiCategorical",
+    "Normal",
+    "NormalHead",
+    "Pairs",
     "PolicyValueNetwork",
+    "Prediction",
+    "PredictionHead",
     "RandomFeatures",
     "RecurrentDynamics",
     "ResidualDynamics",
     "RunningMoments",
+    "horizon_weights",
     "make_action_head",
 ]

@@ -9,11 +9,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pamiq_exp.models.precision import wide
 from pamiq_exp.spaces import ActionSpec
 
 
 class ActionDistribution(ABC):
-    """A law over canonical actions, `(..., branches)`. Branches are independent given the state."""
+    """A law over canonical actions, `(..., branches)`. Branches are independent given the state.
+
+    Probabilities are computed in float32 or better, whatever the precision of the network: the ratio of two
+    that half precision has rounded is noise.
+    """
 
     @abstractmethod
     def sample(self, generator: torch.Generator) -> Tensor:
@@ -46,11 +51,20 @@ class MultiCategorical(ActionDistribution):
     Args:
         logits: `(..., branches, choices)`, padded to the largest branch.
         allowed: `(..., branches, choices)` bool; False takes a choice away (padding, or an invalid action).
+        uniform: Share of the uniform law over what is allowed that is mixed in, so that nothing becomes
+            impossible.
     """
 
-    def __init__(self, logits: Tensor, allowed: Tensor) -> None:
+    def __init__(self, logits: Tensor, allowed: Tensor, uniform: float = 0.0) -> None:
         # A large finite number and not -inf: 0 * -inf would turn entropies and gradients into NaN.
+        logits = wide(logits)
         self.log_probs = torch.log_softmax(logits.masked_fill(~allowed, torch.finfo(logits.dtype).min / 4), dim=-1)
+        if uniform:
+            choices = allowed.sum(-1, keepdim=True)
+            mixed = torch.logaddexp(
+                self.log_probs + math.log1p(-uniform), math.log(uniform) - torch.log(choices.to(logits.dtype))
+            )
+            self.log_probs = torch.where(allowed, mixed, self.log_probs)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """See the base class; int64."""
@@ -84,11 +98,11 @@ class DiagonalGaussian(ActionDistribution):
     """
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
-        self.mean = mean
-        self.log_std = log_std.expand_as(mean)
+        self.mean = wide(mean)
+        self.log_std = wide(log_std).expand_as(self.mean)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """See the base class; the dtype of `mean`."""
+        """See the base class."""
         noise = torch.randn(self.mean.shape, generator=generator, device=generator.device, dtype=self.mean.dtype)
         return self.mean + self.log_std.exp() * noise.to(self.mean.device)
 
@@ -122,12 +136,14 @@ class CategoricalHead(ActionHead):
     Args:
         width: Number of features.
         nvec: Number of choices of each branch.
+        uniform: See `MultiCategorical`.
     """
 
     allowed: Tensor
 
-    def __init__(self, width: int, nvec: Sequence[int]) -> None:
+    def __init__(self, width: int, nvec: Sequence[int], uniform: float = 0.0) -> None:
         super().__init__()
+        self.uniform = float(uniform)
         self._shape = (len(nvec), max(nvec))
         self.logits = nn.Linear(width, len(nvec) * max(nvec), bias=False)
         nn.init.orthogonal_(self.logits.weight, gain=0.01)
@@ -135,7 +151,7 @@ class CategoricalHead(ActionHead):
 
     def forward(self, features: Tensor) -> MultiCategorical:
         """See the base class."""
-        return MultiCategorical(self.logits(features).unflatten(-1, self._shape), self.allowed)
+        return MultiCategorical(self.logits(features).unflatten(-1, self._shape), self.allowed, self.uniform)
 
 
 class GaussianHead(ActionHead):
@@ -159,11 +175,11 @@ class GaussianHead(ActionHead):
         return DiagonalGaussian(self.mean(features), self.log_std)
 
 
-def make_action_head(width: int, action: ActionSpec) -> ActionHead:
-    """Return the head that suits an action space."""
+def make_action_head(width: int, action: ActionSpec, uniform: float = 0.0) -> ActionHead:
+    """Return the head that suits an action space; for `uniform`, which concerns choices, see `MultiCategorical`."""
     if action["kind"] == "box":
         return GaussianHead(width, math.prod(action["shape"]))
-    return CategoricalHead(width, action["nvec"])
+    return CategoricalHead(width, action["nvec"], uniform)
 
 
 class ActionEncoding(nn.Module):
@@ -177,6 +193,7 @@ class ActionEncoding(nn.Module):
     """
 
     offsets: Tensor
+    one: Tensor
 
     def __init__(self, action: ActionSpec) -> None:
         super().__init__()
@@ -184,10 +201,39 @@ class ActionEncoding(nn.Module):
         self.width = sum(nvec) if nvec else math.prod(action["shape"])
         starts = [sum(nvec[:branch]) for branch in range(len(nvec))] if nvec else []
         self.register_buffer("offsets", torch.tensor(starts, dtype=torch.int64), persistent=False)
+        # Tells, wherever the module is moved, in which precision it works.
+        self.register_buffer("one", torch.ones(()), persistent=False)
 
     def forward(self, action: Tensor) -> Tensor:
         """`(..., branches)` -> `(..., width)`."""
         if not len(self.offsets):
-            return action.to(torch.get_default_dtype())
-        encoded = torch.zeros(*action.shape[:-1], self.width, device=action.device)
+            return action.to(self.one.dtype)
+        encoded = self.one.new_zeros(*action.shape[:-1], self.width)
         return encoded.scatter_(-1, action + self.offsets, 1.0)
+
+
+class ActionEmbedding(nn.Module):
+    """Turns canonical actions into learned numbers, a table for each branch; Box as it is.
+
+    Args:
+        action: The action space.
+        size: Learned numbers for each branch.
+
+    Attributes:
+        width: Numbers in one encoded action.
+
+    Raises:
+        IndexError: When called with a choice that the action space does not have.
+    """
+
+    def __init__(self, action: ActionSpec, size: int = 8) -> None:
+        super().__init__()
+        nvec = action.get("nvec")
+        self.tables = nn.ModuleList(nn.Embedding(count, size) for count in nvec or ())
+        self.width = size * len(self.tables) if nvec else math.prod(action["shape"])
+
+    def forward(self, action: Tensor) -> Tensor:
+        """`(..., branches)` -> `(..., width)`."""
+        if not len(self.tables):
+            return action.to(torch.get_default_dtype())
+        return torch.cat([table(choice) for table, choice in zip(self.tables, action.unbind(-1), strict=True)], -1)

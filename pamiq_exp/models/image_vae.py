@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pamiq_exp.models.encoder import Encoder
-from pamiq_exp.models.inputs import Batch, is_image, leading_shape, scale
+from pamiq_exp.models.image_field import choose_image
+from pamiq_exp.models.inputs import Batch, leading_shape, scale
 
 _LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Channels, kernel and stride of each convolution."""
@@ -67,7 +68,7 @@ class ImageVae(Encoder):
         image: str | None = None,
     ) -> None:
         super().__init__(observation, features)
-        self._field, shape = self._choose_image(image)
+        self._field, shape = choose_image(self.fields, image, "ImageVae")
         self.fields = {self._field: self.fields[self._field]}
         self.beta = float(beta)
         self.learning_rate = float(learning_rate)
@@ -141,18 +142,6 @@ class ImageVae(Encoder):
 
     def _pixels(self, batch: Batch) -> Tensor:
         return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1)
-
-    def _choose_image(self, name: str | None) -> tuple[str, tuple[int, int, int]]:
-        images = [field for field, spec in self.fields.items() if is_image(spec)]
-        field = f"observation.{name}" if name is not None else images[0] if len(images) == 1 else None
-        if field not in images:
-            shown = ", ".join(image.removeprefix("observation.") for image in images) or "none"
-            raise ValueError(
-                f"ImageVae encodes one image, but the images of this environment are: {shown}. "
-                "Name one with image=..., or choose an encoder for vectors (encoder=random_features)"
-            )
-        height, width, depth = self.fields[field]["shape"]
-        return field, (height, width, depth)
 
 
 def _stacks(shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from pamiq_exp.buffers import Batch
 from pamiq_exp.component import State
-from pamiq_exp.media import Media, Picture
+from pamiq_exp.media import Media, Picture, Video
 from pamiq_exp.trainers.evaluation import untouched
 from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
+
+_FRAMES_PER_SECOND = 10.0
+"""Of films that a module makes."""
 
 
 class ReplayTrainer(ModuleTrainer):
@@ -39,8 +42,8 @@ class ReplayTrainer(ModuleTrainer):
             summary, where otherwise the mean training losses of the first and the last round stand.
         held_out_every: Rounds between two measurements.
         pictures_every: Rounds between two sets of pictures, for modules with a method
-            `pictures(batch) -> Mapping[str, uint8 (height, width, 3)]`; they are made from `held_out` if
-            there is one, else from the last batch.
+            `pictures(batch) -> Mapping[str, uint8 (height, width, 3)]`, or `(time, height, width, 3)` for a
+            film; they are made from `held_out` if there is one, else from the last batch.
     """
 
     def __init__(
@@ -192,4 +195,8 @@ class ReplayTrainer(ModuleTrainer):
         source = batch if self._held_out is None else self._held_out
         with untouched(driver.module, driver.fabric.device):
             pixels = draw(driver.fabric.to_device({name: value[: self._batch_size] for name, value in source.items()}))
-        self._pictures += [Picture(f"{self._model}/{name}", np.asarray(image)) for name, image in pixels.items()]
+        self._pictures += [_medium(f"{self._model}/{name}", np.asarray(image)) for name, image in pixels.items()]
+
+
+def _medium(name: str, pixels: NDArray[np.uint8]) -> Media:
+    return Picture(name, pixels) if pixels.ndim == 3 else Video(name, pixels, _FRAMES_PER_SECOND)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 
@@ -37,11 +38,6 @@ class Mixer(nn.Module, ABC):
         Where `reset`, `(*batch, time)` bool, is true, the memory that enters the step is zero. Returns the
         outputs, `(*batch, time, width)`, and the memory after each step, `(*batch, time, state_width)`.
         """
-
-
-def wide(x: Tensor) -> Tensor:
-    """`x` in float32, or in float64 if it is: half precision would forget a slow decay."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class LinearRecurrence(Mixer):

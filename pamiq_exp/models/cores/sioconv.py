@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence, wide
+from pamiq_exp.models.cores.block import Block, LinearRecurrence
 from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 _EPSILON = 1e-5

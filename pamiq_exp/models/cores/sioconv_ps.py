@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence, wide
+from pamiq_exp.models.cores.block import Block, LinearRecurrence
 from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 

@@ -15,11 +15,9 @@ from pamiq_exp.models import (
     RecurrentDynamics,
     ResidualDynamics,
 )
+from pamiq_exp.models.cores import Gru
 from pamiq_exp.spaces import ActionSpec
-
-ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [2], "dtype": "int64", "nvec": [3, 2]}
-BOX: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1.0, -1.0], "high": [1.0, 1.0]}
-FEATURES = 6
+from tests.models.dynamics.parts import ACTION, BOX, FEATURES, sequences
 
 
 def networks(action: ActionSpec = ACTION) -> list[DynamicsNetwork]:
@@ -27,18 +25,10 @@ def networks(action: ActionSpec = ACTION) -> list[DynamicsNetwork]:
     return [
         ResidualDynamics(FEATURES, action, width=16, depth=1),
         ResidualDynamics(FEATURES, action, width=16, depth=2, predict_change=True),
-        RecurrentDynamics(FEATURES, action, width=12),
-        RecurrentDynamics(FEATURES, action, width=12, predict_change=True),
+        RecurrentDynamics(FEATURES, action, Gru(12, depth=1)),
+        RecurrentDynamics(FEATURES, action, Gru(12, depth=1), predict_change=True, action_width=4),
+        ResidualDynamics(FEATURES, action, width=16, tokens=3, token_width=5),
     ]
-
-
-def sequences(batch: int, length: int, seed: int = 0) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "latent": torch.randn(batch, length, FEATURES, generator=generator),
-        "action": torch.randint(0, 2, (batch, length, 2), generator=generator),
-        "ended": torch.zeros(batch, length, dtype=torch.bool),
-    }
 
 
 def train(dynamics: ForwardDynamics, batches: list[dict[str, Tensor]], rounds: int) -> float:
@@ -54,10 +44,9 @@ def train(dynamics: ForwardDynamics, batches: list[dict[str, Tensor]], rounds: i
 
 @pytest.mark.parametrize("network", networks())
 def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: DynamicsNetwork) -> None:
-    dynamics = ForwardDynamics(network)
     batch = sequences(3, 5)
     batch["ended"][1, 2] = True
-    together = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    together = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
     state = network.initial_state(3)
     for step in range(5):
         prediction, state = network(batch["latent"][:, step], batch["action"][:, step], state)
@@ -66,14 +55,13 @@ def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: Dyn
 
 
 def test_memory_ends_with_the_episode() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, width=12)
-    dynamics = ForwardDynamics(network)
+    network = RecurrentDynamics(FEATURES, ACTION, Gru(12, depth=1))
     batch = sequences(1, 6)
     batch["ended"][0, 2] = True
-    before = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    before = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
     other_past = batch["latent"].clone()
     other_past[:, :3] += 1
-    after = dynamics.predict_sequence(other_past, batch["action"], batch["ended"])
+    after = network.predict_sequence(other_past, batch["action"], batch["ended"])[0].mean
     assert not torch.equal(before[:, :3], after[:, :3])
     torch.testing.assert_close(before[:, 3:], after[:, 3:], rtol=0, atol=0)
 
@@ -82,7 +70,8 @@ def test_the_loss_is_the_mean_squared_error_of_the_transitions_that_count() -> N
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=16))
     batch = sequences(4, 5)
     batch["ended"][0, 1] = batch["ended"][3, 3] = batch["ended"][2, 4] = True
-    predictions = dynamics.predict_sequence(batch["latent"], batch["action"], batch["ended"]).detach()
+    arguments = (batch["latent"], batch["action"], batch["ended"])
+    predictions = dynamics.network.predict_sequence(*arguments)[0].mean.detach()
     errors = [
         float(((predictions[row, t] - batch["latent"][row, t + 1]) ** 2).mean())
         for row in range(4)
@@ -104,9 +93,9 @@ def test_what_follows_the_end_of_an_episode_has_no_gradient() -> None:
 
 
 def test_burn_in_steps_do_not_count() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, width=12)
+    network = RecurrentDynamics(FEATURES, ACTION, Gru(12, depth=1))
     batch = sequences(2, 6)
-    full = ForwardDynamics(network).predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    full = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
     expected = (full[:, 2:5] - batch["latent"][:, 3:]).square().mean()
     torch.testing.assert_close(ForwardDynamics(network, burn_in=2).loss(batch), expected)
 
@@ -137,7 +126,7 @@ def test_memory_foresees_what_the_present_does_not_show() -> None:
         "action": torch.zeros(3, 20, 2, dtype=torch.int64),
         "ended": torch.zeros(3, 20, dtype=torch.bool),
     }
-    memory = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
+    memory = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, Gru(24, depth=1)), burn_in=3, learning_rate=1e-2)
     present = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
     assert train(memory, [batch], 120) < 1e-2
     assert train(present, [batch], 120) > 0.1

@@ -1,0 +1,125 @@
+"""What will I see next, if I do this?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pamiq_exp.models.dynamics.horizon import HorizonDecay, horizon_weights
+from pamiq_exp.models.dynamics.network import DynamicsNetwork
+from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.latent_model import LatentModel
+
+
+class ForwardDynamics(LatentModel):
+    """Learns to predict the latent vector of the next observation, and of those after it.
+
+    The loss is the negative log-likelihood, averaged over the features. With a law of fixed variance that is
+    the plain mean squared error: 1 for whitened features means that nothing is predicted. The transition out
+    of the last observation of an episode means nothing: it carries no weight, and memory is cleared there.
+
+    With a `horizon` of K, the network also goes on from its own predictions for K - 1 steps, with the actions
+    that were done and the memory that it had after each step. All members of an ensemble learn from the same
+    batches, each in its own weights.
+
+    Args:
+        network: The network that predicts.
+        encoder: Name of the model whose latents are predicted. Observations of a batch are encoded with
+            its current parameters; a batch that holds the field `latent` is taken as it is.
+        burn_in: Steps at the start of a sequence that only fill the memory.
+        horizon: K, the largest number of steps ahead.
+        horizon_decay: How much each number of steps ahead weighs; see `horizon_weights`.
+        bootstrap: Probability that a member of an ensemble learns from a sequence; 1 for all from all.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW.
+    """
+
+    def __init__(
+        self,
+        network: DynamicsNetwork,
+        encoder: str = "encoder",
+        burn_in: int = 0,
+        horizon: int = 1,
+        horizon_decay: HorizonDecay = "exponential",
+        bootstrap: float = 1.0,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(encoder, learning_rate, weight_decay)
+        self.network = network
+        self.burn_in = int(burn_in)
+        self.horizon_weights = horizon_weights(horizon, horizon_decay)
+        if not 0 < bootstrap <= 1:
+            raise ValueError(f"bootstrap is a probability above 0, not {bootstrap}")
+        self.bootstrap = float(bootstrap)
+
+    def inference_module(self) -> DynamicsNetwork:
+        """Inference needs the network alone."""
+        return self.network
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `DynamicsNetwork.forward`."""
+        prediction: tuple[Tensor, Tensor] = self.network(latent, action, state)
+        return prediction
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """The loss of predictions made 1, 2, ... K steps ahead, each averaged over the transitions that count."""
+        latent = self.latents(batch)
+        least = self.burn_in + len(self.horizon_weights) + 1
+        if latent.ndim != 3 or latent.shape[1] < least:
+            raise ValueError(
+                f"forward dynamics trains on sequences of at least {least} steps, "
+                f"(batch, length, features), not on {tuple(latent.shape)}; set sequence_length of its trainer"
+            )
+        targets, action, ended = latent[:, 1:], batch["action"][:, :-1], batch["ended"][:, :-1]
+        prediction, states = self.network.predict_sequence(latent[:, :-1], action, ended)
+        valid = ~ended
+        valid[:, : self.burn_in] = False
+        errors = prediction.loss(targets)
+        taken = self._taken(errors)
+        losses = [_mean(errors, valid * taken)]
+        mean = prediction.mean
+        for ahead in range(1, len(self.horizon_weights)):
+            valid = valid[:, :-1] & ~ended[:, ahead:]
+            rows = valid.shape
+            prediction, flat = self.network.predict(
+                mean[..., :-1, :].flatten(-3, -2), action[:, ahead:].flatten(0, 1), states[:, :-1].flatten(0, 1)
+            )
+            errors = prediction.loss(targets[:, ahead:].flatten(0, 1)).unflatten(-1, rows)
+            losses.append(_mean(errors, valid * taken))
+            mean, states = prediction.mean.unflatten(-2, rows), flat.unflatten(0, rows)
+        return losses
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The losses of all numbers of steps ahead, weighted."""
+        return self._weighted(self.losses(batch))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of a batch of sequences, `(batch, length, ...)`."""
+        losses = self.losses(batch)
+        loss = self._weighted(losses)
+        self.log("loss", loss)
+        if len(losses) > 1:
+            self.log_dict({f"loss_{ahead}_ahead": each for ahead, each in enumerate(losses, 1)})
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The same loss, on held-out sequences."""
+        loss = self.loss(batch)
+        self.log("held_out_loss", loss)
+        return loss
+
+    def _weighted(self, losses: list[Tensor]) -> Tensor:
+        return torch.stack([weight * loss for weight, loss in zip(self.horizon_weights, losses, strict=True)]).sum()
+
+    def _taken(self, errors: Tensor) -> Tensor:
+        """Which sequences each member learns from, broadcast to `errors`, `([members,] batch, T)`."""
+        if errors.ndim == 2 or self.bootstrap == 1 or not self.training:
+            return errors.new_ones(())
+        return (torch.rand(errors.shape[:-1], device=errors.device) < self.bootstrap).to(errors.dtype).unsqueeze(-1)
+
+
+def _mean(errors: Tensor, weight: Tensor) -> Tensor:
+    """The mean of `([members,] batch, T)` errors with weights; 0 where none counts."""
+    weight = weight.to(errors.dtype).expand_as(errors)
+    return (errors * weight).sum() / weight.sum().clamp(min=1)

@@ -1,0 +1,173 @@
+"""What predicts the next latent vector."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.distributions import ActionEmbedding, ActionEncoding
+from pamiq_exp.models.dynamics.predictions import FixedNormal, FixedNormalHead, HeadFactory, Prediction
+from pamiq_exp.models.token_mixing import LerpStackedFeatures
+from pamiq_exp.spaces import ActionSpec
+
+
+class DynamicsNetwork(nn.Module, ABC):
+    """Predicts the next latent vector from this one, the action, and what it remembers.
+
+    `forward` is all that a network of one's own needs.
+
+    Attributes:
+        features: Numbers in a latent vector.
+        state_width: Numbers of memory; 0 for a network without any.
+    """
+
+    def __init__(self, features: int, state_width: int = 0) -> None:
+        super().__init__()
+        self.features = int(features)
+        self.state_width = int(state_width)
+
+    @abstractmethod
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict one step.
+
+        Args:
+            latent: z_t, `(batch, features)`.
+            action: a_t, canonical, `(batch, branches)`.
+            state: Memory of what came before t, `(batch, state_width)`.
+
+        Returns:
+            The prediction of z_{t+1}, `(batch, features)`, and the memory that t + 1 begins with.
+        """
+
+    def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> Tensor:
+        """The memory at the start of an episode: zeros."""
+        return torch.zeros(batch_size, self.state_width, device=device)
+
+    def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
+        """As `forward`, with the whole law of the next latent vector."""
+        mean, state = self(latent, action, state)
+        return FixedNormal(mean), state
+
+    def predict_sequence(
+        self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor | None = None
+    ) -> tuple[Prediction, Tensor]:
+        """Predict each next step of sequences, with the memory of the steps before.
+
+        Args:
+            latent: z_0 ... z_{T-1}, `(batch, T, features)`.
+            action: `(batch, T, branches)`.
+            ended: Whether an observation is the last of its episode, `(batch, T)` bool. What is remembered
+                ends there.
+            state: The memory before the sequences, `(batch, state_width)`; None for none.
+
+        Returns:
+            The laws of z_1 ... z_T, `(batch, T, features)`, and the memory after each step,
+            `(batch, T, state_width)`.
+        """
+        if state is None:
+            state = self.initial_state(len(latent), latent.device)
+        means, states = [], []
+        for step in range(latent.shape[1]):
+            mean, state = self(latent[:, step], action[:, step], state)
+            means.append(mean)
+            states.append(state)
+            state = state * ~ended[:, step, None]
+        return FixedNormal(torch.stack(means, 1)), torch.stack(states, 1)
+
+
+class HeadedDynamics(DynamicsNetwork):
+    """A network that thinks in hidden numbers, and a head that turns them into a law.
+
+    Args:
+        features: Numbers in a latent vector.
+        action: The action space.
+        width: Hidden numbers that the head reads.
+        state_width: Numbers of memory.
+        head: Which law; None for `FixedNormalHead`.
+        predict_change: Add the mean to the latent vector instead of replacing it.
+        action_width: Learned numbers for each branch of a discrete action; None for one-hot.
+        tokens: Parts of equal size that a latent vector consists of (a map of an image, for example). Several
+            are mixed before they are read.
+        token_width: Numbers that the mixed tokens are read as; None for those of one token.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        action: ActionSpec,
+        width: int,
+        state_width: int = 0,
+        head: HeadFactory | None = None,
+        predict_change: bool = False,
+        action_width: int | None = None,
+        tokens: int = 1,
+        token_width: int | None = None,
+    ) -> None:
+        super().__init__(features, state_width)
+        if features % tokens:
+            raise ValueError(f"{features} features are not {tokens} tokens of equal size; set both as the encoder does")
+        self.predict_change = bool(predict_change)
+        self.action = ActionEncoding(action) if action_width is None else ActionEmbedding(action, action_width)
+        size = features // tokens
+        self.mixing = LerpStackedFeatures(tokens, size, token_width or size) if tokens > 1 else None
+        self.input_width = (features if tokens == 1 else token_width or size) + self.action.width
+        self.norm = nn.LayerNorm(width)
+        self.head = (head or FixedNormalHead)(width, features)
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        prediction, state = self.predict(latent, action, state)
+        return prediction.mean, state
+
+    def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
+        """See the base class."""
+        parameters, state = self.parameters_of_step(latent, action, state)
+        return self.law(parameters, latent), state
+
+    def predict_sequence(
+        self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor | None = None
+    ) -> tuple[Prediction, Tensor]:
+        """See the base class."""
+        if state is None:
+            state = self.initial_state(len(latent), latent.device)
+        parameters, states = self.parameters_of_sequence(latent, action, ended, state)
+        return self.law(parameters, latent), states
+
+    def law(self, parameters: Tensor, latent: Tensor) -> Prediction:
+        """Make the law of what follows `latent` from its parameters."""
+        return self.head.law(parameters, latent if self.predict_change else None)
+
+    def parameters_of_step(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """As `predict`, but the parameters of the law, `(batch, size)`."""
+        hidden, state = self.step(latent, action, state)
+        return self._law_parameters(hidden), state
+
+    def parameters_of_sequence(
+        self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `predict_sequence`, but the parameters of the laws, `(batch, T, size)`."""
+        hidden, states = self.scan(latent, action, ended, state)
+        return self._law_parameters(hidden), states
+
+    @abstractmethod
+    def step(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return hidden numbers, `(batch, width)`, and the memory after a step."""
+
+    @abstractmethod
+    def scan(self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return hidden numbers, `(batch, T, width)`, and the memory after each step of sequences."""
+
+    def read(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what enters the network, `(..., input_width)`, and the encoded action, `(..., action.width)`."""
+        number = self.norm.weight.dtype
+        latent = latent.to(number)
+        if self.mixing is not None:
+            latent = self.mixing(latent.unflatten(-1, (self.mixing.slots, -1)))
+        encoded = self.action(action).to(number)
+        return torch.cat([latent, encoded], -1), encoded
+
+    def _law_parameters(self, hidden: Tensor) -> Tensor:
+        parameters: Tensor = self.head(self.norm(hidden))
+        return parameters

@@ -1,0 +1,274 @@
+"""Laws over the next latent vector, and the heads that give their parameters.
+
+A head turns hidden numbers into the parameters of a law, one tensor, so that a whole ensemble of heads can be run
+by `torch.func.vmap`; the law itself is made from them afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.precision import wide
+
+FIXED_STD = 1 / math.sqrt(2 * math.pi)
+"""The standard deviation with which -log p is exactly pi times the squared error."""
+
+_LARGEST_LOG_VARIANCE = 10.0
+
+
+class Prediction(ABC):
+    """A law over latent vectors, `(..., features)`: what is drawn from it has the density it tells."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """The expected vector, `(..., features)`."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """The variance of each number that the law itself holds for noise, `(..., features)`."""
+
+    @abstractmethod
+    def log_prob(self, target: Tensor) -> Tensor:
+        """The logarithm of the joint density of a whole vector in nats: `(..., features)` -> `(...)`."""
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw vectors, `(..., features)`. The draw happens on the generator's device."""
+
+    def loss(self, target: Tensor) -> Tensor:
+        """What training lowers, `(...)`: the negative log-likelihood, averaged over the features."""
+        return -self.log_prob(target) / target.shape[-1]
+
+
+class FixedNormal(Prediction):
+    """A normal law whose standard deviation is 1/sqrt(2 pi), so that -log p is pi times the squared error.
+
+    Args:
+        mean: `(..., features)`.
+    """
+
+    def __init__(self, mean: Tensor) -> None:
+        self._mean = mean
+
+    @property
+    def mean(self) -> Tensor:
+        """See the base class."""
+        return self._mean
+
+    @property
+    def variance(self) -> Tensor:
+        """See the base class."""
+        return torch.full_like(self._mean, FIXED_STD**2)
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """See the base class."""
+        return -math.pi * (wide(target) - wide(self._mean)).square().sum(-1)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See the base class."""
+        return self._mean + FIXED_STD * _standard_normal(self._mean, generator)
+
+    def loss(self, target: Tensor) -> Tensor:
+        """The mean squared error: the negative log-likelihood without its factor pi, which changes nothing."""
+        return (wide(target) - wide(self._mean)).square().mean(-1)
+
+
+class Normal(Prediction):
+    """A normal law, independent for each number, with variances of its own.
+
+    Args:
+        mean: `(..., features)`.
+        log_variance: `(..., features)`.
+        emphasis: The loss of each number is weighted by its variance to this power, without a gradient: where
+            the variance is large the mean would otherwise hardly learn. 0 is the likelihood. Source: Seitzer
+            et al. 2022, On the pitfalls of heteroscedastic uncertainty estimation, equation 6.
+    """
+
+    def __init__(self, mean: Tensor, log_variance: Tensor, emphasis: float = 0.0) -> None:
+        self._mean = mean
+        self.log_variance = log_variance
+        self._emphasis = emphasis
+
+    @property
+    def mean(self) -> Tensor:
+        """See the base class."""
+        return self._mean
+
+    @property
+    def variance(self) -> Tensor:
+        """See the base class."""
+        return self.log_variance.exp()
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """See the base class."""
+        return self._log_probs(target).sum(-1)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See the base class."""
+        return self._mean + (self.log_variance / 2).exp() * _standard_normal(self._mean, generator)
+
+    def loss(self, target: Tensor) -> Tensor:
+        """See the base class; weighted by `emphasis`."""
+        weight = (self._emphasis * self.log_variance.detach()).exp()
+        return -(weight * self._log_probs(target)).mean(-1)
+
+    def _log_probs(self, target: Tensor) -> Tensor:
+        return _normal_log_probs(target, self._mean, self.log_variance)
+
+
+class Mixture(Prediction):
+    """One of several normal laws for the whole vector, chosen with learned probabilities.
+
+    The choice is made once for a vector, when drawing as in the density.
+
+    Args:
+        logits: Of the choice, `(..., components)`.
+        means: `(..., components, features)`.
+        log_variances: `(..., components, features)`.
+    """
+
+    def __init__(self, logits: Tensor, means: Tensor, log_variances: Tensor) -> None:
+        self.log_weights = logits.log_softmax(-1)
+        self.means = means
+        self.log_variances = log_variances
+
+    @property
+    def mean(self) -> Tensor:
+        """See the base class."""
+        return (self._weights * self.means).sum(-2)
+
+    @property
+    def variance(self) -> Tensor:
+        """The mean variance of the components, plus the variance of their means."""
+        spread = (self.means - self.mean.unsqueeze(-2)).square()
+        return (self._weights * (self.log_variances.exp() + spread)).sum(-2)
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """See the base class."""
+        each = _normal_log_probs(target.unsqueeze(-2), self.means, self.log_variances).sum(-1)
+        return torch.logsumexp(self.log_weights + each, -1)
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """See the base class."""
+        weights = self.log_weights.exp().to(generator.device)
+        choice = torch.multinomial(weights.flatten(0, -2), 1, generator=generator).view(weights.shape[:-1])
+        index = choice.to(self.means.device)[..., None, None].expand(*choice.shape, 1, self.means.shape[-1])
+        mean, log_variance = (each.gather(-2, index).squeeze(-2) for each in (self.means, self.log_variances))
+        return mean + (log_variance / 2).exp() * _standard_normal(mean, generator)
+
+    @property
+    def _weights(self) -> Tensor:
+        return self.log_weights.exp().unsqueeze(-1)
+
+
+class PredictionHead(nn.Module, ABC):
+    """The last layer of a dynamics network.
+
+    Args:
+        width: Hidden numbers.
+        features: Numbers in a latent vector.
+        size: Parameters of a law.
+    """
+
+    def __init__(self, width: int, features: int, size: int) -> None:
+        super().__init__()
+        self.features = int(features)
+        self.layer = nn.Linear(width, size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the parameters of laws: `(..., width)` -> `(..., size)`."""
+        parameters: Tensor = self.layer(hidden)
+        return parameters
+
+    @abstractmethod
+    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Prediction:
+        """Make laws from their parameters, with means moved by `offset`, `(..., features)`."""
+
+
+HeadFactory: TypeAlias = Callable[[int, int], PredictionHead]
+"""Makes a head for `(width, features)`: a class of head, or a `functools.partial` of one."""
+
+
+class FixedNormalHead(PredictionHead):
+    """Gives means alone: `FixedNormal`.
+
+    Args:
+        width: Hidden numbers.
+        features: Numbers in a latent vector.
+    """
+
+    def __init__(self, width: int, features: int) -> None:
+        super().__init__(width, features, features)
+
+    def law(self, parameters: Tensor, offset: Tensor | None = None) -> FixedNormal:
+        """See the base class."""
+        return FixedNormal(_moved(parameters, offset))
+
+
+class NormalHead(PredictionHead):
+    """Gives means and variances: `Normal`.
+
+    Args:
+        width: Hidden numbers.
+        features: Numbers in a latent vector.
+        emphasis: See `Normal`.
+    """
+
+    def __init__(self, width: int, features: int, emphasis: float = 0.0) -> None:
+        super().__init__(width, features, 2 * features)
+        self.emphasis = float(emphasis)
+
+    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Normal:
+        """See the base class."""
+        mean, log_variance = wide(parameters).chunk(2, -1)
+        return Normal(_moved(mean, offset), _bounded(log_variance), self.emphasis)
+
+
+class MixtureHead(PredictionHead):
+    """Gives several normal laws and their probabilities: `Mixture`.
+
+    Source: Bishop 1994, Mixture density networks.
+
+    Args:
+        width: Hidden numbers.
+        features: Numbers in a latent vector.
+        components: Number of normal laws.
+    """
+
+    def __init__(self, width: int, features: int, components: int = 8) -> None:
+        super().__init__(width, features, components * (1 + 2 * features))
+        self.components = int(components)
+
+    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Mixture:
+        """See the base class."""
+        several = self.components * self.features
+        logits, means, log_variances = wide(parameters).split([self.components, several, several], -1)
+        shape = (self.components, self.features)
+        means = _moved(means.unflatten(-1, shape), None if offset is None else offset.unsqueeze(-2))
+        return Mixture(logits, means, _bounded(log_variances.unflatten(-1, shape)))
+
+
+def _normal_log_probs(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    error = (wide(target) - mean).square() * (-log_variance).exp()
+    return -0.5 * (error + log_variance + math.log(2 * math.pi))
+
+
+def _bounded(log_variance: Tensor) -> Tensor:
+    return log_variance.clamp(-_LARGEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
+
+
+def _moved(mean: Tensor, offset: Tensor | None) -> Tensor:
+    return mean if offset is None else mean + offset
+
+
+def _standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(like.shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return noise.to(like.device, like.dtype)

@@ -1,0 +1,166 @@
+"""Laws over latent vectors: what is drawn from them has the density that they tell."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor, distributions
+
+from pamiq_exp.models.dynamics import (
+    FixedNormal,
+    FixedNormalHead,
+    HeadFactory,
+    Mixture,
+    MixtureHead,
+    Normal,
+    NormalHead,
+    Prediction,
+)
+
+HEADS: dict[str, HeadFactory] = {
+    "fixed": FixedNormalHead,
+    "normal": NormalHead,
+    "mixture": partial(MixtureHead, components=3),
+}
+every_head = pytest.mark.parametrize("name", list(HEADS))
+
+
+def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def torch_law(law: Prediction) -> distributions.Distribution:
+    """The same law from the library, whole vectors as events."""
+    if isinstance(law, Mixture):
+        parts = distributions.Normal(law.means, (law.log_variances / 2).exp())
+        choice = distributions.Categorical(logits=law.log_weights)
+        return distributions.MixtureSameFamily(choice, distributions.Independent(parts, 1))
+    return distributions.Independent(distributions.Normal(law.mean, law.variance.sqrt()), 1)
+
+
+def some_law(name: str, seed: int, batch: tuple[int, ...] = (5,), features: int = 4) -> Prediction:
+    head = HEADS[name](6, features).double()
+    return head.law(head(drawn(*batch, 6, seed=seed, scale=3.0)), drawn(*batch, features, seed=seed + 1))
+
+
+@every_head
+@given(seed=st.integers(0, 2**31), batch=st.sampled_from([(), (3,), (2, 3)]), features=st.sampled_from([1, 4]))
+def test_density_mean_and_variance_are_those_of_the_library(
+    name: str, seed: int, batch: tuple[int, ...], features: int
+) -> None:
+    law = some_law(name, seed, batch, features)
+    target = drawn(*batch, features, seed=seed + 2)
+    assert law.log_prob(target).shape == batch
+    right = torch_law(law)
+    torch.testing.assert_close(law.log_prob(target), right.log_prob(target))
+    torch.testing.assert_close(law.mean, right.mean)
+    torch.testing.assert_close(law.variance, right.variance)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_with_the_fixed_deviation_the_likelihood_is_pi_times_the_squared_error(seed: int) -> None:
+    mean, target = drawn(3, 7, seed=seed), drawn(3, 7, seed=seed + 1)
+    squares = (mean - target).square()
+    torch.testing.assert_close(-FixedNormal(mean).log_prob(target), math.pi * squares.sum(-1))
+    torch.testing.assert_close(FixedNormal(mean).loss(target), squares.mean(-1))
+
+
+@pytest.mark.parametrize("name", ["normal", "mixture"])
+def test_the_loss_is_the_likelihood_for_each_feature(name: str) -> None:
+    law, target = some_law(name, 3), drawn(5, 4, seed=9)
+    torch.testing.assert_close(law.loss(target), -torch_law(law).log_prob(target) / 4)
+
+
+def two_modes(features: int) -> Mixture:
+    """Two narrow laws far apart: drawing each feature from a mode of its own would be told at once."""
+    means = torch.tensor([[-2.0], [2.0]], dtype=torch.float64).expand(2, features)
+    return Mixture(torch.tensor([0.2, -0.3], dtype=torch.float64), means, torch.full_like(means, -1.0))
+
+
+def monte_carlo_entropy(law: Mixture, count: int = 200_000) -> float:
+    parameters = (law.log_weights, law.means, law.log_variances)
+    many = Mixture(*(each.expand(count, *each.shape) for each in parameters))
+    return -float(many.log_prob(many.sample(torch.Generator().manual_seed(0))).mean())
+
+
+def integrated_entropy(law: Prediction, features: int) -> float:
+    """By a sum over a grid, in the linear measure."""
+    line = torch.linspace(-8, 8, 801, dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(*[line] * features, indexing="ij"), -1)
+    log_density = law.log_prob(grid)
+    assert float(log_density.exp().sum()) * 0.02**features == pytest.approx(1, abs=1e-6)
+    return -float((log_density.exp() * log_density).sum()) * 0.02**features
+
+
+@pytest.mark.parametrize("features", [1, 2])
+def test_samples_and_density_of_a_mixture_are_one_law(features: int) -> None:
+    law = two_modes(features)
+    assert monte_carlo_entropy(law) == pytest.approx(integrated_entropy(law, features), abs=0.01)
+
+
+@every_head
+def test_samples_have_the_mean_and_the_variance_of_the_law(name: str) -> None:
+    head = HEADS[name](6, 3).double()
+    law = head.law(head(drawn(6, scale=2.0).expand(100_000, 6)))
+    sample = law.sample(torch.Generator().manual_seed(1))
+    torch.testing.assert_close(sample.mean(0), law.mean[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(sample.var(0), law.variance[0], atol=0.02, rtol=0.03)
+    assert torch.equal(sample, law.sample(torch.Generator().manual_seed(1)))
+
+
+@every_head
+def test_an_offset_moves_the_law(name: str) -> None:
+    head = HEADS[name](6, 4).double()
+    parameters, offset, target = head(drawn(5, 6)), drawn(5, 4, seed=1), drawn(5, 4, seed=2)
+    torch.testing.assert_close(
+        head.law(parameters, offset).log_prob(target + offset), head.law(parameters).log_prob(target)
+    )
+
+
+@every_head
+def test_likelihoods_of_bfloat16_parameters_are_finite_single_precision(name: str) -> None:
+    head = HEADS[name](6, 4).bfloat16()
+    law = head.law(head(100 * torch.randn(5, 6).bfloat16()))
+    losses = law.loss(torch.randn(5, 4))
+    assert losses.dtype == torch.float32
+    losses.sum().backward()
+    assert losses.isfinite().all()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in head.parameters())
+
+
+def test_emphasis_frees_the_mean_from_its_own_variance() -> None:
+    """With the power 1 the gradient of the mean is that of the plain squared error."""
+    mean = drawn(3, 4).requires_grad_()
+    log_variance, target = drawn(3, 4, seed=1), drawn(3, 4, seed=2)
+    Normal(mean, log_variance, emphasis=1.0).loss(target).sum().backward()
+    torch.testing.assert_close(mean.grad, (mean - target).detach() / 4)
+
+
+@pytest.mark.parametrize("name", ["normal", "mixture"])
+def test_a_head_learns_the_law_of_noise(name: str) -> None:
+    """The likelihood cannot come below the entropy of what is drawn, and comes close to it."""
+    torch.manual_seed(0)
+    head = HEADS[name](1, 2)
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(count: int) -> Tensor:
+        side = 2.0 * torch.randint(0, 2, (count, 1), generator=generator) - 1 if name == "mixture" else 0.5
+        return side + torch.tensor([0.3, 0.6]) * torch.randn(count, 2, generator=generator)
+
+    optimizer = torch.optim.Adam(head.parameters(), lr=3e-2)
+    for _ in range(400):
+        loss = head.law(head(torch.ones(128, 1))).loss(noise(128)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    normal = 0.5 * (1 + math.log(2 * math.pi)) + 0.5 * math.log(0.3 * 0.6)
+    # Two modes at 2/0.3 standard deviations are as good as apart: one bit more.
+    entropy = normal + (math.log(2) / 2 if name == "mixture" else 0)
+    with torch.no_grad():
+        reached = float(head.law(head(torch.ones(20_000, 1))).loss(noise(20_000)).mean())
+    assert entropy - 0.02 < reached < entropy + 0.05

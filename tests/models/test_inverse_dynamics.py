@@ -1,0 +1,81 @@
+"""Features that tell what was done."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pamiq_exp.models import InverseDynamics
+from pamiq_exp.spaces import ActionSpec
+
+ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [2], "dtype": "int64", "nvec": [3, 2]}
+BOX: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1.0, -1.0], "high": [1.0, 1.0]}
+OBSERVATION = {"vector": {"shape": [6], "dtype": "float32"}}
+MOVES = torch.tensor([-1.0, 0.0, 1.0])
+
+
+def make(action: ActionSpec = ACTION, **given: float) -> InverseDynamics:
+    torch.manual_seed(0)
+    return InverseDynamics(OBSERVATION, action, features=8, hidden=(32,), inverse_hidden=(32,), **given)  # type: ignore[arg-type]
+
+
+def sequences(count: int, length: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """The first branch moves number 0, the second one moves nothing; all other numbers are noise."""
+    action = torch.stack([torch.randint(0, n, (count, length), generator=generator) for n in (3, 2)], -1)
+    vector = torch.randn(count, length, 6, generator=generator)
+    vector[:, 1:, 0] = vector[:, :1, 0] + MOVES[action[:, :-1, 0]].cumsum(1)
+    return {"observation.vector": vector, "action": action, "ended": torch.zeros(count, length, dtype=torch.bool)}
+
+
+def test_the_loss_is_the_likelihood_of_the_actions_between_observations_that_count() -> None:
+    encoder = make()
+    batch = sequences(3, 4, torch.Generator().manual_seed(0))
+    batch["ended"][1, 1] = batch["ended"][2, 0] = True
+    latent = encoder.encode(batch)
+    terms = []
+    for row in range(3):
+        for t in range(3):
+            if not batch["ended"][row, t]:
+                law = encoder.action_between(latent[row, t], latent[row, t + 1])
+                terms.append(-law.log_prob(batch["action"][row, t]))
+    assert len(terms) == 7
+    torch.testing.assert_close(encoder.training_step(batch, 0), torch.stack(terms).mean())
+
+
+def test_what_was_done_is_told_and_what_does_nothing_is_guessed() -> None:
+    encoder, generator = make(learning_rate=3e-3), torch.Generator().manual_seed(0)
+    optimizer = encoder.configure_optimizers()
+    for _ in range(300):
+        optimizer.zero_grad()
+        encoder.training_step(sequences(64, 3, generator), 0).backward()
+        optimizer.step()
+    batch = sequences(500, 2, generator)
+    latent = encoder.encode(batch)
+    told = encoder.action_between(latent[:, 0], latent[:, 1]).mode() == batch["action"][:, 0]
+    right = told.float().mean(0)
+    assert right[0] > 0.95
+    assert 0.4 < right[1] < 0.6
+
+
+def test_features_keep_the_scale_one() -> None:
+    encoder = make()
+    with torch.no_grad():
+        for weight in encoder.network.parameters():
+            weight.mul_(100)
+    latent = encoder.encode(sequences(5, 4, torch.Generator().manual_seed(0)))
+    assert latent.shape == (5, 4, 8)
+    torch.testing.assert_close(latent.mean(-1), torch.zeros(5, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(latent.var(-1, correction=0), torch.ones(5, 4), atol=1e-3, rtol=0)
+
+
+def test_continuous_actions_are_told_by_their_density() -> None:
+    encoder = make(BOX)
+    batch = sequences(3, 2, torch.Generator().manual_seed(0))
+    batch["action"] = torch.randn(3, 2, 2)
+    assert encoder.training_step(batch, 0).isfinite()
+
+
+def test_single_observations_are_refused() -> None:
+    with pytest.raises(ValueError, match="sequence_length"):
+        make().training_step(sequences(3, 1, torch.Generator().manual_seed(0)), 0)
