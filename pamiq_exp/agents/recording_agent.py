@@ -109,6 +109,7 @@ class RecordingAgent(Agent[Observation, Array]):
         canonical: Array = action.cpu().numpy()
         self._pending = _Moment(
             percept, action, observation.ended, self._record(observation, percept, canonical, extras)
+            self.signals["rewarded"] = np.zeros(len(observation.reward), dtype=np.bool_)
         )
         return canonical
 
@@ -185,6 +186,7 @@ class RecordingAgent(Agent[Observation, Array]):
             )
         )
         self._recent_reward.add(reward[valid])
+        self.signals["rewarded"] = valid & (known or not self.reward.needs_latents)
         self._total_reward.add(reward[valid])
         return reward
 

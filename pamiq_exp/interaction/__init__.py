@@ -1,7 +1,10 @@
 """Agent, environment, and the turns they take."""
 
 from pamiq_exp.interaction.agent import Agent
-from pamiq_exp.interaction.environment import Array, Environment, Observation, continual
+from pamiq_exp.interaction.delay import DelayedActions, delayed
+from pamiq_exp.interaction.environment import Age, Array, Environment, Observation, continual
+from pamiq_exp.interaction.fixed_poses import record_at_poses
+from pamiq_exp.interaction.free_running import FreeRunning
 from pamiq_exp.interaction.held_out import record_random_transitions
 from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction, NonFiniteActionError
 from pamiq_exp.interaction.observer import StepObserver, Turn
@@ -13,6 +16,7 @@ __all__ = [
     "Agent",
     "Array",
     "CollectorPort",
+    "Age",
     "Environment",
     "FixedIntervalInteraction",
     "InferencePort",
@@ -26,3 +30,5 @@ __all__ = [
     "continual",
     "record_random_transitions",
 ]
+    "delayed",
+    "record_at_poses",

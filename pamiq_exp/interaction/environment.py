@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -49,6 +49,18 @@ def continual(values: Mapping[str, Array]) -> Observation:
     return Observation(values, np.zeros(lanes, dtype=np.float32), never, never)
 
 
+class Age(NamedTuple):
+    """How old an observation was when the action that answers it took effect, mean of all lanes.
+
+    Attributes:
+        turns: As set by a delay; 0 where there is none.
+        seconds: As measured on the wall clock.
+    """
+
+    turns: float
+    seconds: float
+
+
 class Environment(Component, ABC):
     """A world with `lanes` independent copies of itself (one, if it is real).
 
@@ -56,11 +68,22 @@ class Environment(Component, ABC):
         observation_space: What one lane shows: a Dict of named Boxes.
         action_space: What one lane accepts: Discrete, MultiDiscrete or one-dimensional Box.
         lanes: Number of copies; the leading axis of every observation and action.
+        live: There is only one such world, and it goes on by itself: nobody may walk in a copy of it.
+        own_interval: Seconds from one turn to the next if the world itself makes its callers wait for them, else
+            None. Such a world must not be paced a second time: use an unpaced interaction.
+        observed_at: When what the newest observation shows was true (`time.perf_counter`); None means when
+            `observe` returned.
+        age: The age of the observation that the action in effect answers, if the world itself knows: after
+            a delay. None means that actions take effect at once.
     """
 
     observation_space: gymnasium.spaces.Dict
     action_space: gymnasium.Space  # type: ignore[type-arg]
     lanes: int = 1
+    live: bool = False
+    own_interval: float | None = None
+    observed_at: float | None = None
+    age: Age | None = None
 
     @abstractmethod
     def observe(self) -> Observation:
@@ -72,4 +95,27 @@ class Environment(Component, ABC):
 
     def ground_truth(self) -> Mapping[str, Array]:
         """What is true of the world now (pose, noise mask, ...): for metrics only, never for agents."""
+        return {}
+
+    def report(self) -> dict[str, float]:
+        """Return figures of the world itself for the records; those that depend on the wall clock as `time/...`."""
+        return {}
+
+    def summary(self) -> dict[str, float]:
+        """Return final figures for `summary.json`."""
+        return {}
+
+    def place(self, poses: Array) -> bool:
+        """Put the bodies of all lanes at x, y (metres) and heading (radians), `(lanes, 3)`, at rest.
+
+        For measurements at fixed poses, in an environment that no agent uses. Returns whether this world
+        can do that.
+        """
+        return False
+
+    def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Which branches of the action a key sets to which choices, for people who want to walk about.
+
+        Keys are named `w`, `space`, `left shift`, ... Whatever no key sets is 0.
+        """
         return {}

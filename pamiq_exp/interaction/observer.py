@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -12,6 +12,8 @@ from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Environment, Observation
 from pamiq_exp.media import Media
+
+ValueT = TypeVar("ValueT")
 
 
 class Turn:
@@ -31,6 +33,14 @@ class Turn:
         self.action = action
         self.agent = agent
         self.environment = environment
+        self._known: dict[str, Any] = {}
+
+    def once(self, name: str, work_out: Callable[[], ValueT]) -> ValueT:
+        """Return what `work_out` gives, called once a turn: what several observers need of it."""
+        if name not in self._known:
+            self._known[name] = work_out()
+        known: ValueT = self._known[name]
+        return known
 
     @cached_property
     def ground_truth(self) -> Mapping[str, NDArray[Any]]:

@@ -32,6 +32,20 @@ DISCRETE = (
 )
 
 
+KEYS = (
+    ("w", FORWARD, 1, "forward"),
+    ("s", FORWARD, 2, "back"),
+    ("d", STRAFE, 1, "strafe right"),
+    ("a", STRAFE, 2, "strafe left"),
+    ("right", TURN, 1, "turn right"),
+    ("left", TURN, 2, "turn left"),
+    ("space", JUMP, 1, ""),
+    ("left shift", RUN, 1, ""),
+    ("r", REMOTE, 1, "remote"),
+)
+"""Keys for people: key, branch, choice, and the name of the discrete action that does the same."""
+
+
 @dataclass(frozen=True)
 class ActionSet:
     """One way to act.
@@ -69,6 +83,17 @@ class ActionSet:
                 f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
                 f"branches, but this one is {action.tolist()}"
             )
+
+    def keyboard(self) -> dict[str, list[tuple[int, int]]]:
+        """Return which branches each key sets to which choices, see `Environment.keyboard`."""
+        if self.kind == "discrete":
+            names = [name for name, _ in DISCRETE[: int(self.choices[0])]]
+            return {key: [(0, names.index(name))] for key, _, _, name in KEYS if name in names}
+        return {
+            key: [(branch, choice)]
+            for key, branch, choice, _ in KEYS
+            if branch < self.choices.size and choice < self.choices[branch]
+        }
 
     def commands(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn `(lanes, branches)` actions into `(lanes, 6)` commands."""

@@ -176,3 +176,41 @@ class ImageOptions:
     @property
     def folder(self) -> Path:
         return Path(self.path or "").expanduser()
+
+
+JUMP_HEIGHT = 0.4
+"""Metres that must be left above the eyes."""
+
+
+def check_world(
+    materials: str,
+    wall_height: int,
+    eye_height: float,
+    body_radius: float,
+    image_size: int,
+    field_of_view: float,
+    dt: float,
+    lanes: int,
+    lag: float,
+    sticky: float,
+) -> None:
+    """Raise ValueError for a value that no world can have."""
+    one_of(materials, ("rooms", "plain"), "environment.materials")
+    if wall_height != int(wall_height) or wall_height < 1:
+        raise ValueError(f"environment.wall_height must be a whole number of metres, not {wall_height!r}")
+    if not 0 < eye_height < wall_height - JUMP_HEIGHT:
+        raise ValueError(
+            f"environment.eye_height must be above 0 and below {wall_height - JUMP_HEIGHT:g} (a jump must stay "
+            f"under the ceiling), not {eye_height!r}"
+        )
+    if not 0 < body_radius <= 0.5:
+        raise ValueError(f"environment.body_radius must be above 0 and at most 0.5, not {body_radius!r}")
+    if not 0 < field_of_view < 170:
+        raise ValueError(f"environment.field_of_view must be between 0 and 170 degrees, not {field_of_view!r}")
+    if not 0 <= sticky <= 1:
+        raise ValueError(f"environment.sticky is a probability, not {sticky!r}")
+    if not dt > 0:
+        raise ValueError(f"environment.dt must be a positive number of seconds, not {dt!r}")
+    at_least(image_size, 8, "environment.image_size")
+    at_least(lanes, 1, "environment.lanes")
+    at_least(lag, 0, "environment.lag")

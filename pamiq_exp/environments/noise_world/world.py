@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,20 +14,27 @@ from numpy.typing import NDArray
 from pamiq_exp.component import State
 from pamiq_exp.environments.noise_world import drawing, moving, rendering, things
 from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
+from pamiq_exp.environments.noise_world.bodies import starting_bodies
 from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
-from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions, at_least, from_mapping, one_of
+from pamiq_exp.environments.noise_world.options import (
+    ImageOptions,
+    NoiseOptions,
+    at_least,
+    check_world,
+    from_mapping,
+    one_of,
+)
 from pamiq_exp.environments.noise_world.renderers import make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth
 from pamiq_exp.interaction import Array, Environment, Observation, continual
-from pamiq_exp.seeding import derive_seed, numpy_generator
+from pamiq_exp.seeding import derive_seed
 
 CELL = 0.25
 """Side of the square cells in which coverage is counted, in metres."""
 
 JUMP_SPEED, GRAVITY, RUN_FACTOR = 2.5, 9.81, 2.0
-JUMP_HEIGHT = 0.4
 STICKY = 0
 """Unit under which the world draws whether an action sticks."""
 
@@ -34,7 +42,7 @@ STICKY = 0
 class NoiseWorld(Environment):
     """Rooms seen through one's own eyes, `lanes` copies of them side by side.
 
-    The world is continual (no reward, no end) and moves on only in `affect`, by `dt` seconds. It observes
+    The world is continual (no reward, no end, unless asked) and moves on only in `affect`, by `dt` seconds. It observes
     `image`, `(lanes, image_size, image_size, 3)` uint8. What every number of an action means is told by
     `ActionSet`. All lanes share the map; bodies and noise of each lane are its own.
 
@@ -53,6 +61,8 @@ class NoiseWorld(Environment):
         body_radius, eye_height: Metres; the radius is at most 0.5.
         image_size, field_of_view: Pixels a side, and degrees.
         gates_open_at: Seconds after which the gates of the map open; None keeps them closed.
+        episode_steps: Steps after which an episode is over (truncated) and bodies and things start anew, for
+            users who need episodes; None lets the world go on for ever. Time goes on in any case.
         dt: Seconds of world time for each step.
         renderer: `numba` (compiled, for processors) or `torch` (batched, for thousands of lanes on a GPU).
         threads: Threads of the compiled renderer, each for some of the lanes.
@@ -83,6 +93,7 @@ class NoiseWorld(Environment):
         image_size: int = 64,
         field_of_view: float = 60.0,
         gates_open_at: float | None = None,
+        episode_steps: int | None = None,
         dt: float = 0.1,
         renderer: str = "numba",
         threads: int = 1,
@@ -90,8 +101,10 @@ class NoiseWorld(Environment):
         lanes: int = 1,
         seed: int = 0,
     ) -> None:
-        _check(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
+        check_world(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
         at_least(threads, 1, "environment.threads")
+        if episode_steps is not None:
+            at_least(episode_steps, 1, "environment.episode_steps")
         self._renderer = make_renderer(renderer, threads, device)
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
@@ -116,18 +129,27 @@ class NoiseWorld(Environment):
             self.map.solid if gates_open_at is None else self._solid_open, self.map.start[:2], body_radius, CELL
         )
         self._step = 0
-        self._bodies = self._starting_bodies(start, seed)
+        self.episode_steps = episode_steps
+        self._start, self._seed = start, seed
+        self._bodies = self._starting_bodies()
         self._things = things.starting_places(self.map, lanes)
         self._tracks = things.ball_tracks(self.map)
         self._presses = np.zeros(lanes, dtype=np.int64)
         self._glimpses = np.zeros((lanes, self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1), np.int32)
         self._last_action = np.zeros((lanes, self.actions.choices.size), dtype=np.int64)
+        self._commands = self.actions.commands(self._last_action)
         self._poses = np.empty((lanes, 5))
         self._ticks = np.zeros((lanes, 1), dtype=np.int32)
         self._bases = np.tile(self._stage.bases, (lanes, 1))
         self._views: rendering.Views | None = None
         self._watched = False
+        self._noisy_rooms = self._find_noisy_rooms()
+        self._truths = self._make_truths()
         self._show()
+
+    def _starting_bodies(self) -> NDArray[np.float64]:
+        episode = self._step // (self.episode_steps + 1) if self.episode_steps is not None else 0
+        return starting_bodies(self._start, self.map, self.reachable, CELL, self.lanes, self._seed, episode)
 
     def _build_stage(self, images: ImageOptions, plain: bool, open_sky: bool, ceiling: float, seed: int) -> Stage:
         stage = build_stage(
@@ -143,26 +165,6 @@ class NoiseWorld(Environment):
             seed=seed,
         )
         return with_screen(stage, self.noise.overlay, self.image_size)
-
-    def _starting_bodies(self, start: str | Sequence[float], seed: int) -> NDArray[np.float64]:
-        bodies = np.zeros((self.lanes, moving.BODY_SIZE))
-        if isinstance(start, str):
-            one_of(start, ("map", "random"), "environment.start")
-            bodies[:, :3] = self.map.start
-            if start == "random":
-                generator = numpy_generator(seed, "start")
-                cells = np.argwhere(self.reachable)[generator.integers(0, self.reachable.sum(), self.lanes)]
-                bodies[:, [moving.Y, moving.X]] = (cells + 0.5) * CELL
-                bodies[:, moving.HEADING] = generator.integers(0, 24, self.lanes) * 15.0
-            return bodies
-        if len(start) != 3:
-            raise ValueError(f"environment.start must be 'map', 'random' or [x, y, heading], not {start!r}")
-        x, y, heading = (float(value) for value in start)
-        rows, columns = self.map.solid.shape
-        if not (0 <= x < columns and 0 <= y < rows) or self.map.solid[int(y), int(x)]:
-            raise ValueError(f"environment.start: ({x:g}, {y:g}) is in a wall or outside of the map")
-        bodies[:, :3] = x, y, heading % 360.0
-        return bodies
 
     def setup(self) -> None:
         """Compile (or load) the inner loops, so that no step has to wait for that."""
@@ -184,16 +186,24 @@ class NoiseWorld(Environment):
     def _solid(self) -> NDArray[np.bool_]:
         return self._solid_open if self.gates_are_open else self.map.solid
 
+    @property
+    def _is_over(self) -> bool:
+        return self.episode_steps is not None and self._step % (self.episode_steps + 1) == self.episode_steps
+
     def observe(self) -> Observation:
-        return continual({"image": self._render(measured=self._watched).frame})
+        seen = continual({"image": self._render(measured=self._watched).frame})
+        return replace(seen, truncated=np.ones(self.lanes, dtype=np.bool_)) if self._is_over else seen
 
     def affect(self, action: Array) -> None:
         action = np.asarray(action, dtype=np.int64)
         self.actions.check(action, self.lanes)
+        if self._is_over:
+            self._begin_episode()
+            return
         if self.noise.control == "gaze":
             self._count_glimpses()
         self._last_action = self._stick(action)
-        commands = self.actions.commands(self._last_action)
+        self._commands = commands = self.actions.commands(self._last_action)
         moving.move(self._solid, self._bodies, commands, self._motion)
         if self._tracks.size:
             things.meet(self._solid, self._bodies, self._things, self._stage.closed.things, self._motion.radius)
@@ -201,6 +211,30 @@ class NoiseWorld(Environment):
         self._step += 1
         self._watched = self._views is not None and self._views.tile.size > 0
         self._show()
+
+    def _begin_episode(self) -> None:
+        self._step += 1
+        self._bodies = self._starting_bodies()
+        self._things = things.starting_places(self.map, self.lanes)
+        self._last_action = np.zeros_like(self._last_action)
+        self._commands = self.actions.commands(self._last_action)
+        self._show()
+
+    def place(self, poses: Array) -> bool:
+        """See the base class. Raises ValueError for a pose that lies in a wall."""
+        if poses.shape[0] != self.lanes or poses.shape[1] < 3:
+            raise ValueError(f"place: poses must be ({self.lanes}, 3), not {poses.shape}")
+        if self._solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
+            raise ValueError("place: a pose lies in a wall")
+        self._bodies[:] = 0.0
+        self._bodies[:, [moving.X, moving.Y]] = poses[:, :2]
+        self._bodies[:, moving.HEADING] = np.degrees(poses[:, 2]) % 360.0
+        self._last_action = np.zeros_like(self._last_action)
+        self._show()
+        return True
+
+    def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        return self.actions.keyboard()
 
     def _stick(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
         if not self.sticky or self._step == 0:
@@ -280,29 +314,57 @@ class NoiseWorld(Environment):
         """Return the truth of this moment, worked out when it is looked up.
 
         pose: x, y (metres), heading (radians clockwise from east), eye height, `(lanes, 4)` float64.
-        room: Number of the room, -1 outside rooms, `(lanes,)` int32.
+        room: Number of the room, -1 outside rooms, `(lanes,)` int32; `room_count`: how many there are, `()`.
+        noisy_room: Whether that room holds something unpredictable, `(lanes,)` bool.
         reachable: Which 0.25 m cells a body can reach, `(rows, columns)` bool; the same at all times.
+        command: What the last step did: forward, right, clockwise as -1, 0, 1, jump, run, remote, `(lanes, 6)`.
+        presses: Presses of the remote so far, `(lanes,)`; only where there is one.
         noise_mask: Pixels that show something unpredictable, `(lanes, height, width)` bool.
         flicker_mask: Pixels that show something that changes by itself.
+        clean_image: The same views without noise, `(lanes, height, width, 3)` uint8.
         things: x, y and whether it is on, of each thing in the rooms, `(lanes, things, 3)`.
+        touched: Whether the body pushes or bumps into each thing, `(lanes, things)` bool.
         depth: Metres along the view axis, float32. tile: Number of the tile that the pixel shows, int32.
         step: Steps since the world began, `()` int64.
         """
         step = self._step
-        sources = {
+        return GroundTruth(self._truths, lambda: self._step == step)
+
+    def _make_truths(self) -> Mapping[str, Callable[[], Array]]:
+        truths: dict[str, Callable[[], Array]] = {
             "pose": self._pose,
-            "room": lambda: self.map.rooms[
-                self._bodies[:, moving.Y].astype(np.int64), self._bodies[:, moving.X].astype(np.int64)
-            ],
+            "room": self._room,
+            "room_count": lambda: np.array(self.map.room_count),
+            "noisy_room": lambda: (self._room() >= 0) & self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
+            "command": lambda: self._commands.copy(),
             "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE != 0).transpose(0, 2, 1),
             "flicker_mask": lambda: (self._measured().flags & rendering.FLICKERS != 0).transpose(0, 2, 1),
+            "clean_image": self._clean_image,
             "things": lambda: self._things[:, :, : things.TOUCHED].copy(),
+            "touched": lambda: self._things[:, :, things.TOUCHED] > 0.0,
             "depth": lambda: self._measured().depth.transpose(0, 2, 1),
             "tile": lambda: self._measured().tile.transpose(0, 2, 1),
-            "step": lambda: np.array(step),
+            "step": lambda: np.array(self._step),
         }
-        return GroundTruth(sources, lambda: self._step == step)
+        if self.noise.control == "remote":
+            truths["presses"] = self._presses.copy
+        return truths
+
+    def _find_noisy_rooms(self) -> NDArray[np.bool_]:
+        flags = self._stage.closed.flags[: self.surfaces.tiles]
+        rooms = self.surfaces.room[flags & rendering.UNPREDICTABLE != 0]
+        return np.isin(np.arange(max(self.map.room_count, 1)), rooms)
+
+    def _room(self) -> NDArray[np.int32]:
+        return self.map.rooms[self._bodies[:, moving.Y].astype(np.int64), self._bodies[:, moving.X].astype(np.int64)]
+
+    def _clean_image(self) -> NDArray[np.uint8]:
+        scene = self._scene._replace(screen=(self._scene.screen[0], -1, -1))
+        bases = self._bases.copy()
+        first = self._stage.closed.screen[0]
+        bases[:, :first] = self._stage.bases[:first]
+        return self._renderer.render(scene, self._camera, self._poses, self._things, bases, measured=False).frame
 
     def _pose(self) -> NDArray[np.float64]:
         heading = self._bodies[:, moving.HEADING] * (math.pi / 180.0)
@@ -316,6 +378,7 @@ class NoiseWorld(Environment):
             "presses": self._presses.copy(),
             "glimpses": self._glimpses.copy(),
             "last_action": self._last_action.copy(),
+            "commands": self._commands.copy(),
         }
 
     def load_state(self, state: State) -> None:
@@ -325,42 +388,10 @@ class NoiseWorld(Environment):
         self._presses = np.array(state["presses"], dtype=np.int64)
         self._glimpses = np.array(state["glimpses"], dtype=np.int32)
         self._last_action = np.array(state["last_action"], dtype=np.int64)
+        self._commands = np.array(state["commands"], dtype=np.int64)
         self._show()
 
 
 def _lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
     seeds = [derive_seed(seed, f"{name}/{lane}") for lane in range(lanes)]
     return np.array([(value & 0xFFFFFFFF, value >> 32) for value in seeds], dtype=np.uint32)
-
-
-def _check(
-    materials: str,
-    wall_height: int,
-    eye_height: float,
-    body_radius: float,
-    image_size: int,
-    field_of_view: float,
-    dt: float,
-    lanes: int,
-    lag: float,
-    sticky: float,
-) -> None:
-    one_of(materials, ("rooms", "plain"), "environment.materials")
-    if wall_height != int(wall_height) or wall_height < 1:
-        raise ValueError(f"environment.wall_height must be a whole number of metres, not {wall_height!r}")
-    if not 0 < eye_height < wall_height - JUMP_HEIGHT:
-        raise ValueError(
-            f"environment.eye_height must be above 0 and below {wall_height - JUMP_HEIGHT:g} (a jump must stay "
-            f"under the ceiling), not {eye_height!r}"
-        )
-    if not 0 < body_radius <= 0.5:
-        raise ValueError(f"environment.body_radius must be above 0 and at most 0.5, not {body_radius!r}")
-    if not 0 < field_of_view < 170:
-        raise ValueError(f"environment.field_of_view must be between 0 and 170 degrees, not {field_of_view!r}")
-    if not 0 <= sticky <= 1:
-        raise ValueError(f"environment.sticky is a probability, not {sticky!r}")
-    if not dt > 0:
-        raise ValueError(f"environment.dt must be a positive number of seconds, not {dt!r}")
-    at_least(image_size, 8, "environment.image_size")
-    at_least(lanes, 1, "environment.lanes")
-    at_least(lag, 0, "environment.lag")

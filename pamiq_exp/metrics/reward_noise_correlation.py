@@ -1,0 +1,31 @@
+"""Whether the intrinsic reward likes noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.ranks import spearman
+from pamiq_exp.metrics.truth_metric import noise_share
+from pamiq_exp.metrics.windowed_score import WindowedScore
+
+
+class RewardNoiseCorrelation(WindowedScore):
+    """Rank correlation (Spearman) of the intrinsic reward with the share of noise in the view.
+
+    Strongly positive late in a run: the agent is drawn to noise. Strongly negative: it shuns it.
+
+    Works where the ground truth has `noise_mask` and the agent shows its rewards. Reports
+    `reward_noise_correlation`, see `WindowedScore`.
+    """
+
+    title, needs, name = "correlation of reward and noise", ("noise_mask",), "reward_noise_correlation"
+
+    def other(self, turn: Turn) -> NDArray[np.float64]:
+        """The share of noise in the view."""
+        return noise_share(turn)
+
+    def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+        """See the base class."""
+        return spearman(reward, other)

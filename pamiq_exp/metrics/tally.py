@@ -1,0 +1,56 @@
+"""Means of named figures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.component import Component, State
+
+Totals = dict[str, tuple[float, int]]
+
+
+class Tally(Component):
+    """Means of named figures, since they were last taken and over the whole run."""
+
+    def __init__(self) -> None:
+        self._recent: Totals = {}
+        self._all: Totals = {}
+
+    def add(self, name: str, values: NDArray[np.generic]) -> None:
+        """Count values of all lanes, `(n,)`; none is fine."""
+        count = len(values)
+        if not count:
+            return
+        total = float(values.sum(dtype=np.float64))
+        for totals in (self._recent, self._all):
+            before, counted = totals.get(name, (0.0, 0))
+            totals[name] = before + total, counted + count
+
+    def take(self) -> dict[str, float]:
+        """Return the means since the last call."""
+        recent, self._recent = self._recent, {}
+        return _means(recent)
+
+    def means(self) -> dict[str, float]:
+        """Return the means of the whole run."""
+        return _means(self._all)
+
+    def total(self, name: str) -> float:
+        """Return the sum of a figure over the whole run."""
+        return self._all.get(name, (0.0, 0))[0]
+
+    def state(self) -> State:
+        both = {"recent": self._recent, "all": self._all}
+        return {key: {name: list(pair) for name, pair in totals.items()} for key, totals in both.items() if totals}
+
+    def load_state(self, state: State) -> None:
+        self._recent, self._all = (_loaded(state.get(key, {})) for key in ("recent", "all"))
+
+
+def _means(totals: Totals) -> dict[str, float]:
+    return {name: total / count for name, (total, count) in totals.items()}
+
+
+def _loaded(saved: dict[str, list[float]]) -> Totals:
+    return {name: (float(total), int(count)) for name, (total, count) in saved.items()}

@@ -1,0 +1,65 @@
+"""What metrics of the world's truth share."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.interaction import StepObserver, Turn
+
+logger = logging.getLogger(__name__)
+
+NOISE_HEAVY, NOISE_FREE = 0.5, 0.05
+"""A view is heavy with noise if more than this share of its pixels is, and free of it if less than that one."""
+
+
+class TruthMetric(StepObserver, ABC):
+    """Base class of metrics that read the world's ground truth.
+
+    In an environment whose truth lacks one of the names in `needs` a metric says so once in the log, and
+    reports nothing.
+    """
+
+    title: str
+    needs: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self._sees: bool | None = None
+
+    def on_step(self, turn: Turn) -> None:
+        if self._sees is None:
+            missing = [name for name in self.needs if name not in turn.ground_truth]
+            self._sees = not missing
+            if missing:
+                logger.info("no %s: this environment does not tell %s", self.title, " and ".join(missing))
+        if self._sees:
+            self.watch(turn)
+
+    @abstractmethod
+    def watch(self, turn: Turn) -> None:
+        """Watch one turn of a world that tells all that is needed."""
+
+
+def noise_share(turn: Turn) -> NDArray[np.float64]:
+    """Return the share of noisy pixels in each lane's view, `(lanes,)`; worked out once a turn."""
+
+    def work_out() -> NDArray[np.float64]:
+        mask = turn.ground_truth["noise_mask"]
+        share: NDArray[np.float64] = mask.mean(axis=(1, 2), dtype=np.float64)
+        return share
+
+    return turn.once("noise_share", work_out)
+
+
+def rewards(turn: Turn) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """Return the intrinsic reward of the transition into this view, and in which lanes there is one.
+
+    Both are `(lanes,)`. None if the agent shows no rewards.
+    """
+    reward = turn.agent.signals.get("reward")
+    if reward is None:
+        return None
+    return reward, turn.agent.signals.get("rewarded", np.ones(len(reward), dtype=np.bool_))

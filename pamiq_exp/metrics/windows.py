@@ -1,0 +1,121 @@
+"""What is kept of the newest part of a run, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.component import Component, State
+
+
+class BlockSums(Component):
+    """Sums over a run of any length that also know the newest share of it.
+
+    Time is cut into blocks of equal length; when there are as many as are kept, neighbours are joined. The
+    newest share is therefore exact to one block: at most two of `blocks` parts of the run.
+
+    Args:
+        size: Numbers that are summed.
+        blocks: Blocks that are kept, even.
+    """
+
+    def __init__(self, size: int, blocks: int = 40) -> None:
+        self._sums = np.zeros((blocks, size), dtype=np.int32)
+        self._length = 1
+        self._used = 1
+        self._filled = 0
+
+    @property
+    def size(self) -> int:
+        """Numbers that are summed."""
+        return self._sums.shape[1]
+
+    @property
+    def turns(self) -> int:
+        """Turns so far."""
+        return (self._used - 1) * self._length + self._filled
+
+    def add(self, places: NDArray[np.integer], amount: int = 1) -> None:
+        """Add to the numbers at these places, which may repeat."""
+        np.add.at(self._sums[self._used - 1], places, amount)
+
+    def end_turn(self) -> None:
+        """Begin another turn."""
+        self._filled += 1
+        if self._filled < self._length:
+            return
+        if self._used == len(self._sums):
+            half = len(self._sums) // 2
+            self._sums[:half] = self._sums[::2] + self._sums[1::2]
+            self._sums[half:] = 0
+            self._used, self._length = half, 2 * self._length
+        self._used += 1
+        self._filled = 0
+
+    def newest(self, share: float = 1.0) -> NDArray[np.int64]:
+        """Return the sums over the newest blocks that hold at least that share of all turns."""
+        wanted = math.ceil(share * self.turns)
+        first, held = self._used - 1, self._filled
+        while held < wanted:
+            first -= 1
+            held += self._length
+        newest: NDArray[np.int64] = self._sums[first : self._used].sum(axis=0, dtype=np.int64)
+        return newest
+
+    def state(self) -> State:
+        if not self.turns:
+            return {}
+        return {
+            "sums": self._sums[: self._used].copy(),
+            "length": self._length,
+            "filled": self._filled,
+        }
+
+    def load_state(self, state: State) -> None:
+        sums = np.asarray(state["sums"], dtype=np.int32)
+        self._used = len(sums)
+        self._sums = np.zeros((len(self._sums), sums.shape[1]), dtype=np.int32)
+        self._sums[: self._used] = sums
+        self._length = int(np.asarray(state["length"]))
+        self._filled = int(np.asarray(state["filled"]))
+
+
+class Window(Component):
+    """Collects rows of numbers and hands them over when there are enough.
+
+    Args:
+        size: Rows in a window, at most.
+        columns: Numbers in a row.
+    """
+
+    def __init__(self, size: int, columns: int) -> None:
+        if size < 2:
+            raise ValueError(f"a window must hold at least 2 environment steps, not {size}")
+        self._rows = np.zeros((size, columns))
+        self._count = 0
+
+    def add(self, *columns: NDArray[np.generic]) -> NDArray[np.float64] | None:
+        """Add rows, given as columns `(n,)`; return the window before them, `(rows, columns)`, if it is full now."""
+        count = len(columns[0])
+        full = None
+        if self._count + count > len(self._rows):
+            full = self.rest()
+            self._count = 0
+        for index, column in enumerate(columns):
+            self._rows[self._count : self._count + count, index] = column
+        self._count += count
+        return full
+
+    def rest(self) -> NDArray[np.float64]:
+        """Return the rows since the last full window."""
+        return self._rows[: self._count].copy()
+
+    def state(self) -> State:
+        return {"rows": self.rest()} if self._count else {}
+
+    def load_state(self, state: State) -> None:
+        rows = np.asarray(state["rows"])
+        self._count = len(rows)
+        self._rows[: self._count] = rows

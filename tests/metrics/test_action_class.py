@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.environments import NoiseWorld
+from pamiq_exp.interaction import Interaction
+from pamiq_exp.metrics import ActionClass
+from tests.metrics.scripted import ScriptedAgent, watch
+
+STILL, FORWARD, STRAFE, TURN = (0, 0, 0), (1, 0, 0), (0, -1, 0), (0, 0, 1)
+
+
+def did(*commands: tuple[int, int, int]) -> list[dict[str, np.ndarray]]:
+    """A script in which these commands were carried out; the first truth tells of none."""
+    return [{"command": np.array([[*command, 0, 0, 0]])} for command in (STILL, *commands)]
+
+
+@pytest.mark.parametrize(
+    ("used", "number"),
+    [
+        ([], 1),
+        ([FORWARD], 2),
+        ([STRAFE], 3),
+        ([TURN], 4),
+        ([FORWARD, STRAFE], 5),
+        ([FORWARD, TURN], 6),
+        ([STRAFE, TURN], 7),
+        ([FORWARD, STRAFE, TURN], 8),
+    ],
+)
+def test_the_eight_classes(used: list[tuple[int, int, int]], number: int) -> None:
+    assert watch(ActionClass(recent=1.0), did(*used, STILL, STILL)).report() == {"action_class": number}
+
+
+def test_an_axis_counts_from_a_tenth_of_the_steps_on() -> None:
+    assert watch(ActionClass(recent=1.0), did(*[STILL] * 9, TURN)).report() == {"action_class": 4}
+    assert watch(ActionClass(recent=1.0), did(*[STILL] * 10, TURN)).report() == {"action_class": 1}
+
+
+def test_only_the_newest_part_counts() -> None:
+    assert watch(ActionClass(recent=0.1), did(*[FORWARD] * 36, *[TURN] * 4)).report() == {"action_class": 4}
+
+
+def test_branches_of_any_action_can_be_named() -> None:
+    agent = ScriptedAgent(actions=[np.array([[7, 0, 2, 0]])] * 4)
+    assert watch(ActionClass(branches=[1, 2, 3]), [{}] * 4, agent=agent).report() == {"action_class": 3}
+    with pytest.raises(ValueError, match="three branches"):
+        ActionClass(branches=[0])
+
+
+def test_who_walks_against_a_wall_is_blocked() -> None:
+    world = NoiseWorld(map="####\n#>.#\n####", noise={"fraction": 0}, image_size=8)
+    metric = ActionClass(recent=1.0)
+    actions = [np.array([[1, 0, 0, 0, 0]])] * 10 + [np.array([[0, 0, 1, 0, 0]])] * 10
+    interaction = Interaction(ScriptedAgent(actions), world, {"it": metric})
+    for _ in actions:
+        interaction.step()
+    report = metric.summary()
+    assert report["action_class"] == 6
+    assert report["blocked_share"] == pytest.approx(5 / 10), "1.25 m to go, 0.25 m a step"
+
+
+def test_classes_go_on_after_a_restore() -> None:
+    script = did(FORWARD, TURN, STILL, STRAFE, FORWARD, FORWARD)
+    first, second = watch(ActionClass(), script[:3]), ActionClass()
+    restore_state(second, collect_state(first))
+    assert watch(second, script[3:]).report() == watch(ActionClass(), script).report()

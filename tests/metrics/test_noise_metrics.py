@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.interaction import StepObserver
+from pamiq_exp.metrics import (
+    LongestStare,
+    NoiseInView,
+    RemotePresses,
+    RewardByNoise,
+    RewardNoiseCorrelation,
+    TimeInNoisyRoom,
+)
+from tests.metrics.scripted import ScriptedAgent, watch
+
+
+def view(*shares: float, x: float = 0.2, degrees: float = 0.0) -> dict[str, np.ndarray]:
+    """One lane for each share of noisy pixels, all at one place."""
+    masks = np.zeros((len(shares), 10, 10), dtype=np.bool_)
+    for lane, share in enumerate(shares):
+        masks[lane].flat[: round(100 * share)] = True
+    return {"noise_mask": masks, "pose": np.array([[x, 0.2, math.radians(degrees)]] * len(shares))}
+
+
+def earning(*rewards: float) -> ScriptedAgent:
+    return ScriptedAgent(signals=[np.array([reward], dtype=np.float32) for reward in rewards])
+
+
+def test_the_share_of_noise_by_hand() -> None:
+    metric = watch(NoiseInView(), [view(0.2, 0.6), view(0.5, 0.7)], lanes=2)
+    assert metric.report() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
+    assert metric.report() == {}, "a record tells of what is new"
+    assert metric.summary() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
+
+
+def test_who_looks_at_noise_without_moving_stares() -> None:
+    script = [view(0.1), view(0.6), view(0.9), view(0.8), view(0.3), view(0.9)]
+    assert watch(LongestStare(), script).report() == {"longest_stare": 3}
+
+
+@pytest.mark.parametrize(
+    ("other", "longest"),
+    [
+        (view(0.9, x=0.4), 4),  # a step within half a metre
+        (view(0.9, x=0.6), 2),  # out of it
+        (view(0.9, degrees=29), 4),
+        (view(0.9, degrees=30), 2),
+        (view(0.9, degrees=-29), 4),
+        (view(0.5), 2),
+    ],
+)
+def test_a_stare_ends_when_the_body_goes_or_turns_away_or_noise_is_gone(
+    other: dict[str, np.ndarray], longest: int
+) -> None:
+    script = [view(0.9), view(0.9), other, other]
+    assert watch(LongestStare(), script).report()["longest_stare"] == longest
+
+
+def test_turning_is_measured_from_where_the_stare_began() -> None:
+    script = [view(0.9, degrees=degrees) for degrees in (350, 10, 19, 25, 30)]
+    assert watch(LongestStare(), script).report()["longest_stare"] == 3
+
+
+def test_lanes_stare_apart() -> None:
+    script = [view(0.9, 0.1), view(0.1, 0.9), view(0.9, 0.9)]
+    assert watch(LongestStare(), script, lanes=2).report()["longest_stare"] == 2
+
+
+def test_time_in_the_noisy_room() -> None:
+    script = [{"noisy_room": np.array(inside)} for inside in ([True, False], [True, True], [False, False])]
+    assert watch(TimeInNoisyRoom(), script, lanes=2).summary() == {"time_in_noisy_room": 0.5}
+
+
+def test_presses_of_the_remote_are_counted_from_what_the_world_did() -> None:
+    script = [{"presses": np.array(presses)} for presses in ([5, 0], [6, 0], [6, 1], [7, 1])]
+    metric = watch(RemotePresses(), script, lanes=2)
+    assert metric.summary() == {"remote_press_rate": 0.5, "remote_presses": 3}
+
+
+def test_reward_is_split_by_noise() -> None:
+    script = [view(0.6), view(0.8), view(0.04), view(0.3)]
+    metric = watch(RewardByNoise(), script, agent=earning(1.0, 3.0, 0.5, 100.0))
+    assert metric.summary() == {"reward_noise_heavy": 2, "reward_noise_free": 0.5, "reward_noise_ratio": 4}
+
+
+def test_rewards_that_mean_nothing_do_not_count() -> None:
+    agent = earning(1.0, 3.0)
+    agent.signals["rewarded"] = np.array([False])
+    assert watch(RewardByNoise(), [view(0.9), view(0.9)], agent=agent).summary() == {}
+
+
+def test_an_agent_without_rewards_is_reported_as_nothing() -> None:
+    assert watch(RewardByNoise(), [view(0.9)] * 3).summary() == {}
+
+
+def test_the_correlation_of_reward_and_noise_by_hand() -> None:
+    script = [view(share) for share in (0.1, 0.2, 0.3, 0.4)]
+    metric = watch(RewardNoiseCorrelation(window=4), script, agent=earning(1.0, 2.0, 4.0, 3.0))
+    assert metric.report() == {}
+    assert metric.summary() == pytest.approx({"reward_noise_correlation": 0.8})
+
+
+def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
+    script = [view(share) for share in (0.1, 0.2, 0.3) * 3]
+    agent = earning(1, 2, 3, 3, 2, 1, 1, 2, 3)
+    metric = watch(RewardNoiseCorrelation(window=3), script, agent=agent)
+    assert metric.report() == {"reward_noise_correlation": -1}, "the third window is not over yet"
+    assert metric.summary() == {"reward_noise_correlation": 0}
+
+
+@pytest.mark.parametrize(
+    "make", [NoiseInView, LongestStare, RewardByNoise, lambda: RewardNoiseCorrelation(window=4)], ids=str
+)
+def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:
+    script = [view(share) for share in (0.1, 0.9, 0.8, 0.7, 0.02, 0.6, 0.95, 0.9, 0.8)]
+    rewards = tuple(float(index % 4) for index in range(9))
+    whole = watch(make(), script, agent=earning(*rewards))
+    first, second = watch(make(), script[:5], agent=earning(*rewards)), make()
+    restore_state(second, collect_state(first))
+    watch(second, script[5:], agent=earning(*rewards[5:]))
+    assert second.summary() == whole.summary()
+    assert second.report() == whole.report()

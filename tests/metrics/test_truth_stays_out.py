@@ -1,0 +1,47 @@
+"""The world's truth reaches metrics, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.environments import NoiseWorld
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+SHORT = ("launcher=lockstep", "launcher.max_steps=200", "tracking=jsonl_only", "environment.image_size=24")
+SOON = ("models.encoder.warmup=50", "trainers.encoder.min_new=40", "trainers.encoder.min_size=40")
+
+
+def test_no_observation_holds_the_truth() -> None:
+    world = NoiseWorld(noise={"pool": 2}, lanes=2, image_size=24)
+    truth = world.ground_truth()
+    assert set(world.observation_space.spaces) == {"image"}
+    for _ in range(3):
+        seen = world.observe()
+        assert set(seen.values) == {"image"}
+        for name in truth:
+            known = world.ground_truth()[name]
+            assert known.shape != seen.values["image"].shape or not (known == seen.values["image"]).all()
+        world.affect(world.actions.choices[None].repeat(2, 0) - 1)
+
+
+@pytest.mark.parametrize("agent", ["curiosity", "random", "ppo"])
+def test_agents_buffers_and_models_live_without_the_truth(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
+) -> None:
+    """Whoever asked for the truth would end this run."""
+
+    def ask(self: NoiseWorld) -> None:
+        raise AssertionError("somebody asked for the truth")
+
+    monkeypatch.setattr(NoiseWorld, "ground_truth", ask)
+    words = SOON if agent == "curiosity" else ()
+    outcome = command("experiment=curiosity_noise_world", f"agent={agent}", "metrics=none", *SHORT, *words)
+    assert outcome.status == 0, outcome.err
+    (summary,) = (tmp_path / "outputs").rglob("summary.json")
+    assert json.loads(summary.read_text())["steps"] == 200

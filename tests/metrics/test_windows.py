@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.metrics.windows import BlockSums, Window
+
+
+@given(turns=st.integers(1, 300), share=st.floats(0.05, 1.0))
+def test_the_newest_share_is_right_to_a_block(turns: int, share: float) -> None:
+    sums = BlockSums(turns, blocks=20)
+    for turn in range(turns):
+        sums.add(np.array([turn]))
+        sums.end_turn()
+    kept = np.flatnonzero(sums.newest(share))
+    assert kept[-1] == turns - 1
+    assert (np.diff(kept) == 1).all(), "the newest turns without a gap"
+    wanted = math.ceil(share * turns)
+    assert wanted <= kept.size <= wanted + math.ceil(turns / 10)
+    assert sums.newest().sum() == turns
+
+
+def test_places_may_repeat() -> None:
+    sums = BlockSums(3)
+    sums.add(np.array([1, 1, 2]))
+    assert sums.newest().tolist() == [0, 2, 1]
+
+
+@given(before=st.integers(0, 90), after=st.integers(1, 60))
+def test_sums_go_on_after_a_restore(before: int, after: int) -> None:
+    whole, first, second = BlockSums(5, blocks=8), BlockSums(5, blocks=8), BlockSums(0, blocks=8)
+    for turn in range(before):
+        for sums in (whole, first):
+            sums.add(np.array([turn % 5]))
+            sums.end_turn()
+    restore_state(second, collect_state(first))
+    second = second if before else first
+    for turn in range(after):
+        for sums in (whole, second):
+            sums.add(np.array([turn % 3]))
+            sums.end_turn()
+    assert np.array_equal(whole.newest(0.3), second.newest(0.3))
+
+
+def test_a_window_is_handed_over_when_the_next_rows_do_not_fit() -> None:
+    window = Window(5, 2)
+    assert window.add(np.array([1, 2]), np.array([5, 6])) is None
+    assert window.add(np.array([3, 4]), np.array([7, 8])) is None
+    full = window.add(np.array([9, 9]), np.array([9, 9]))
+    assert full is not None
+    assert full.tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]]
+    assert window.rest().tolist() == [[9, 9], [9, 9]]
+
+
+def test_a_window_must_hold_something() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        Window(1, 2)
