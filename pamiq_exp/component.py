@@ -145,10 +145,14 @@ def restore_state(root: object, states: Mapping[str, State]) -> tuple[list[str],
     for address, part in walk(root):
         if address in unclaimed:
             unclaimed.discard(address)
-            if isinstance(part, Component):
-                part.load_state(states[address])
-            else:
-                _load_generator_state(part, states[address])
+            try:
+                if isinstance(part, Component):
+                    part.load_state(states[address])
+                else:
+                    _load_generator_state(part, states[address])
+            except Exception as error:
+                error.add_note(f"(while the saved state of {address or 'the whole'} was given back)")
+                raise
         elif not isinstance(part, Component) or part.state():
             missing.append(address)
     return sorted(unclaimed), missing

@@ -55,7 +55,12 @@ def read_request(words: Sequence[str]) -> Request:
         remedy = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
         raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", remedy))
     source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
-    return Request(arguments, flags, allow, source)
+    request = Request(arguments, flags, allow, source)
+    if not any(word.startswith("sweep=") for word in request.overrides):
+        return request
+    from pamiq_exp.cli._sweep_file import expand
+
+    return expand(request)
 
 
 def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
@@ -87,8 +92,8 @@ def find_trusted_packages(allow: AllowList) -> None:
         sys.path.append(here)
 
 
-def tell(error: ConfigError, *, heading: str = "this config cannot be run") -> None:
-    """Print the problems of a config."""
+def tell(error: Exception, *, heading: str = "this config cannot be run") -> None:
+    """Print what is wrong, such as the problems of a config."""
     say(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
 
 

@@ -8,15 +8,25 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import say, tell
-from pamiq_exp.config import AllowList, ConfigError, Experiment, build_experiment, derived_seeds, words_of
+from pamiq_exp.config import (
+    AllowList,
+    Composition,
+    ConfigError,
+    Experiment,
+    Problem,
+    build_experiment,
+    derived_seeds,
+    read_config,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from pamiq_exp.tracking import RunFolder
@@ -36,6 +46,8 @@ class Job:
         group: The sweep it belongs to.
         resume_from: A checkpoint to go on from.
         resume_partial: Whether parts that it does not hold may start anew.
+        composition: What the config was composed from, so that the run can go on with other choices.
+        details: More that belongs in the manifest.
     """
 
     config: DictConfig
@@ -45,6 +57,8 @@ class Job:
     group: str | None = None
     resume_from: Path | None = None
     resume_partial: bool = False
+    composition: Composition | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_job(job: Job) -> int:
@@ -59,12 +73,17 @@ def run_job(job: Job) -> int:
     if job.resume_from is None and (folder.path / "manifest.json").exists():
         print(f"{folder.path} holds a run already: go on with it (resume), or choose another folder", file=sys.stderr)
         return 2
+    from pamiq_exp.runtime.checkpoints import CheckpointError
+
+    resumed = job.resume_from is not None
     try:
-        return _launch(job, folder)
-    except ConfigError as error:
+        with folder.put_back_if(ConfigError, CheckpointError) if resumed else nullcontext():
+            return _launch(job, folder)
+    except (ConfigError, CheckpointError) as error:
         _keep_traceback(folder, error)
-        _mark_failed(folder, error)
-        tell(error)
+        if not resumed:
+            _mark_failed(folder, error)
+        tell(error, heading="this run cannot be resumed" if resumed else "this config cannot be run")
         return 2
     except KeyboardInterrupt as error:
         _mark_failed(folder, error)
@@ -82,9 +101,14 @@ def _launch(job: Job, folder: RunFolder) -> int:
     from pamiq_exp.runtime import launch
     from pamiq_exp.tracking import RunInfo, mask_secrets
 
+    before = read_config(folder.path / "config.yaml") if job.resume_from is not None else None
     folder.write_config(_unresolved(job.config), job.overrides)
+    if job.composition is not None:
+        folder.write_composition(job.composition.to_plain())
     with folder.logging():
         experiment = build_experiment(job.config, job.allow)
+    if before is not None:
+        _require_same_spaces(before, experiment)
     folder.write_config(experiment.config, job.overrides)
     folder.start(
         experiment_name=experiment.name,
@@ -95,7 +119,9 @@ def _launch(job: Job, folder: RunFolder) -> int:
             "overrides": list(job.overrides),
             "allowed": list(job.allow.trusted),
             "derived_seeds": derived_seeds(experiment.config),
+            **job.details,
         },
+        resumed_from=job.resume_from,
     )
     info = RunInfo(
         folder=folder.path,
@@ -125,6 +151,19 @@ def _launch(job: Job, folder: RunFolder) -> int:
     )
     _tell_end(experiment, summary, folder.path)
     return _exit_status(summary)
+
+
+def _require_same_spaces(before: DictConfig, experiment: Experiment) -> None:
+    """Refuse to go on in an environment that shows or accepts something else. Raises ConfigError."""
+    spaces = OmegaConf.select(before, "spaces")
+    if not OmegaConf.is_config(spaces):
+        return
+    old, new = OmegaConf.to_container(spaces), experiment.config["spaces"]
+    message = "the environment no longer shows and accepts what it did, so the checkpoint fits neither agent nor models"
+    if old != new:
+        changed = [f"spaces.{name}: {old.get(name)} -> {new.get(name)}" for name in new if old.get(name) != new[name]]
+        remedy = "leave the environment as it was, or start another run"
+        raise ConfigError(Problem("environment", f"{message}: {', '.join(changed)}", remedy))
 
 
 def _exit_status(summary: Mapping[str, object]) -> int:

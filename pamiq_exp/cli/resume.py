@@ -1,5 +1,8 @@
 """`python -m pamiq_exp resume RUN [key=value ...]`: go on with a run from its newest checkpoint.
 
+The config is composed again from what the run has kept, as it was typed then, with what is typed now on top: values and
+choices of groups. What is refused leaves the run as it was.
+
 Two keys belong to this command alone: `resume.checkpoint=step_000012000` goes on from an earlier checkpoint, and
 `resume.partial=true` lets parts that the checkpoint does not hold start anew.
 """
@@ -10,15 +13,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.cli._arguments import read_request, tell
+from pamiq_exp.cli._arguments import Request, read_request, say, tell
+from pamiq_exp.cli._changes import changes_of_config, changes_of_files, changes_of_versions
 from pamiq_exp.cli._preflight import refuse
-from pamiq_exp.config import ConfigError, Problem, override_values, read_config
-from pamiq_exp.config.problems import nearest
+from pamiq_exp.config import (
+    Composition,
+    ConfigError,
+    Problem,
+    compose_again,
+    nearest,
+    override_values,
+    read_config,
+)
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
+MASK = "***"
 
 
 def main(words: Sequence[str]) -> int:
@@ -28,25 +41,93 @@ def main(words: Sequence[str]) -> int:
         print(f"{named}\n    {USAGE}, where RUN is a folder such as outputs/NAME/DATE", file=sys.stderr)
         return 2
     try:
-        return _resume(Path(words[0]), words[1:])
+        return _resume(Path(words[0]), read_request(words[1:]))
     except ConfigError as error:
         tell(error, heading="this run cannot be resumed")
         return 2
 
 
-def _resume(folder: Path, words: Sequence[str]) -> int:
-    request = read_request(words)
+def _resume(folder: Path, request: Request) -> int:
     options, changes = _take_options(request.overrides)
-    config = read_config(folder / "config.yaml")
-    override_values(config, changes)
-    refuse([config], request.allow)
+    again = _compose(folder, changes, request)
+    _refuse_seed(again)
+    _refuse_masked(again.config)
+    refuse([again.config], request.allow)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
-    print(f"resuming {folder} from {checkpoint.name}", file=sys.stderr)
+    say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
     from pamiq_exp.cli._job import Job, run_job
 
-    overrides = [*_overrides_before(folder), *changes]
     group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None
-    return run_job(Job(config, folder, overrides, request.allow, group, checkpoint, options.partial))
+    return run_job(
+        Job(
+            again.config,
+            folder,
+            [*_overrides_before(folder), *changes],
+            request.allow,
+            group=group,
+            composition=again.composition,
+            resume_from=checkpoint,
+            resume_partial=options.partial,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Again:
+    """The config of a run with the changes, and what it was without them.
+
+    Attributes:
+        config: What the run goes on with.
+        before: What it had.
+        composition: What `config` was composed from; None for a run that kept only the result.
+        kept: What the run kept before.
+    """
+
+    config: DictConfig
+    before: DictConfig
+    composition: Composition | None = None
+    kept: Composition | None = None
+
+
+def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
+    kept = Composition.read(folder / "composition.yaml")
+    if kept is not None:
+        config, composition = compose_again(kept, changes, request.source)
+        before = compose_again(kept)[0] if changes else config
+        return _Again(config, before, composition, kept)
+    before, config = read_config(folder / "config.yaml"), read_config(folder / "config.yaml")
+    override_values(config, changes)
+    return _Again(config, before)
+
+
+def _refuse_seed(again: _Again) -> None:
+    before, after = OmegaConf.select(again.before, "seed"), OmegaConf.select(again.config, "seed")
+    if before != after:
+        message = f"was {before} when the run began, and its random streams go on from the checkpoint"
+        raise ConfigError(Problem("seed", message, f"leave it out, or start another run with seed={after}"))
+
+
+def _refuse_masked(config: DictConfig) -> None:
+    """Refuse to use the mask of a secret as if it were the secret."""
+
+    def masked(node: object, key: str) -> list[str]:
+        if isinstance(node, dict):
+            return [found for name, value in node.items() for found in masked(value, f"{key}.{name}".lstrip("."))]
+        if isinstance(node, list):
+            return [found for index, value in enumerate(node) for found in masked(value, f"{key}[{index}]")]
+        return [key] if node == MASK else []
+
+    message = "was a secret, which no run folder keeps"
+    if keys := masked(OmegaConf.to_container(config, resolve=False), ""):
+        raise ConfigError([Problem(key, message, f"give it again: {key}=...") for key in keys])
+
+
+def _changed(folder: Path, again: _Again, request: Request) -> list[str]:
+    """Tell what is not as it was when the run began."""
+    lines = [*changes_of_config(again.before, again.config), *changes_of_versions(folder)]
+    if again.kept is not None and (edited := changes_of_files(again.kept, request.source)):
+        lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
+    return [f"  {line}" for line in lines]
 
 
 @dataclass(frozen=True)
@@ -100,4 +181,5 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
 
 def _overrides_before(folder: Path) -> list[str]:
     path = folder / "overrides.yaml"
-    return [str(word) for word in OmegaConf.load(path)] if path.exists() else []
+    typed: Any = OmegaConf.load(path) if path.exists() else []
+    return [str(word) for word in typed]

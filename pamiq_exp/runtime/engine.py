@@ -68,6 +68,8 @@ class Engine:
         """Seconds by which turns of this process began after they were due (realtime, fixed interval)."""
         self.skipped_turns = 0
         """Turns that never took place because the run lagged too far behind."""
+        self.observation_ages = Durations()
+        """Wall seconds from each observation to the moment when the action that answers it took effect (realtime)."""
         self.published_training_steps = 0
         """Batches trained by all trainers when the newest publication was made."""
         self.settle_training: Callable[[], State | None] = lambda: None
@@ -88,12 +90,22 @@ class Engine:
         self.turns += 1
         self.steps += self.interaction.lanes
         self.records.environment_step = self.steps
+        self._note_age()
         if self.steps >= self._next_record:
             self._record_interaction()
         if self.config.max_steps is not None and self.steps >= self.config.max_steps:
             self.control.stop("finished", f"{self.steps} steps were taken (launcher.max_steps)")
         if self.config.max_seconds is not None and self.clock.wall_seconds >= self.config.max_seconds:
             self.control.stop("finished", f"{self.config.max_seconds} seconds are over (launcher.max_seconds)")
+
+    def _note_age(self) -> None:
+        """In realtime the age of an observation is measured, in simulated time it is what the delay makes it."""
+        age = self.interaction.age
+        if self.config.mode == "realtime":
+            self.observation_ages.add(age.seconds)
+            self.records.observation_age = age.seconds * self.config.time_scale
+        else:
+            self.records.observation_age = age.turns * (self.interaction.interval or 0.0)
 
     def pause(self) -> None:
         """Let the world's parts rest; called on the inference thread when it parks."""
@@ -180,7 +192,14 @@ class Engine:
             (self._training_components(), training, "training"),
             (self.interaction, groups["interaction"], "interaction"),
         ):
-            unclaimed, missing = restore_state(root, states)
+            try:
+                unclaimed, missing = restore_state(root, states)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+                notes = " ".join(getattr(error, "__notes__", []))
+                raise CheckpointError(
+                    f"the checkpoint does not fit this config: {type(error).__name__}: {error} {notes}\n"
+                    "resume with the config of the run"
+                ) from error
             differences += [f"{title} part {address} is only in the checkpoint" for address in unclaimed]
             differences += [f"{title} part {address} is not in the checkpoint" for address in missing]
         if differences and not partial:
@@ -222,7 +241,7 @@ class Engine:
     def _record_interaction(self) -> None:
         every = self.config.record_every_steps
         self._next_record = (self.steps // every + 1) * every
-        figures = dict(self.interaction.agent.report())
+        figures = self.interaction.agent.report() | self.interaction.environment.report()
         for observer in self.interaction.observers.values():
             figures |= observer.report()
             self.records.show(observer.media())
@@ -239,6 +258,8 @@ class Engine:
             "time/step_milliseconds_p50": 1e3 * self.durations.quantile(0.5),
             "time/step_milliseconds_p99": 1e3 * self.durations.quantile(0.99),
             "time/lateness_milliseconds_p99": 1e3 * self.lateness.quantile(0.99),
+            "time/observation_age_milliseconds_p50": 1e3 * self.observation_ages.quantile(0.5),
+            "time/observation_age_milliseconds_p99": 1e3 * self.observation_ages.quantile(0.99),
             "time/deadline_misses": self.deadline_misses,
             "time/dropped": self.dropped,
             "time/queue_depth": self.records.waiting,

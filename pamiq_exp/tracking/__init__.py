@@ -3,8 +3,9 @@
 from pamiq_exp.tracking.files import write_atomically
 from pamiq_exp.tracking.jsonl import JsonlTracker
 from pamiq_exp.tracking.lightning_logger import LightningLoggerTracker
+from pamiq_exp.tracking.manifest import package_versions, source_hash
 from pamiq_exp.tracking.run_folder import RunFolder, RunFolderError
-from pamiq_exp.tracking.secrets import mask_secrets, mask_text
+from pamiq_exp.tracking.secrets import mask_secrets, mask_text, mask_yaml
 from pamiq_exp.tracking.terminal import TerminalTracker
 from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
 from pamiq_exp.tracking.wandb_tracker import WandbTracker
@@ -25,5 +26,8 @@ __all__ = [
     "WandbTracker",
     "mask_secrets",
     "mask_text",
+    "mask_yaml",
+    "package_versions",
+    "source_hash",
     "write_atomically",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -11,8 +12,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ENVIRONMENT_VARIABLES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_ID",
+)
+"""What a manifest keeps of the environment, if it is set: these change results or say where a run was. No others."""
+
 _GIT_SECONDS = 10.0
 _LARGEST_DIFF = 8_000_000
+# A repository may come with a stranger's config, and its own settings could name programs for git to run.
+_GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
 
 def package_versions() -> dict[str, str]:
@@ -35,7 +51,38 @@ def machine() -> dict[str, Any]:
         "cpus_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "gpus": _gpus(),
+        "torch": _torch(),
     }
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables that matter and are set."""
+    return {name: os.environ[name] for name in ENVIRONMENT_VARIABLES if name in os.environ}
+
+
+def source_hash(folder: Path) -> str:
+    """Return a hash of all Python files below `folder`: tells code apart where there is no git."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return name and checksums of the newest checkpoint below `folder`: what state a run is in, to the bit."""
+    for path in sorted(folder.glob("step_*/manifest.json"), reverse=True):
+        return checkpoint_identity(path.parent)
+    return None
+
+
+def checkpoint_identity(checkpoint: Path) -> dict[str, Any] | None:
+    """Return name and checksums of a checkpoint; None if it cannot be read."""
+    try:
+        files = json.loads((checkpoint / "manifest.json").read_bytes())["files"]
+        return {"checkpoint": checkpoint.name, "sha256": {name: entry["sha256"] for name, entry in files.items()}}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _cpu_model() -> str:
@@ -62,6 +109,20 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
+def _torch() -> dict[str, Any]:
+    """What torch computes with; nothing if it is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
 def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     """Return the git state of `folder`, and the diff of its tracked files against the last commit.
 
@@ -71,7 +132,7 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None or not _git(folder, "ls-files", "--", "."):
         return {}, ""  # no repository; or a virtual environment that lies in one and does not belong to it
-    diff = _git(folder, "diff", "HEAD", "--no-ext-diff", "--no-color") or ""
+    diff = _git(folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color") or ""
     untracked = (_git(folder, "ls-files", "--others", "--exclude-standard") or "").splitlines()
     state: dict[str, Any] = {"commit": commit.strip(), "dirty": bool(diff), "untracked": untracked[:100]}
     if diff:
@@ -84,7 +145,7 @@ def code_state(folder: Path) -> tuple[dict[str, Any], str]:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         result = subprocess.run(
-            ("git", "-C", str(folder), *arguments),
+            ("git", "-C", str(folder), *_GIT_SETTINGS, *arguments),
             capture_output=True,
             check=True,
             timeout=_GIT_SECONDS,

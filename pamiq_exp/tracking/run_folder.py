@@ -16,11 +16,26 @@ from typing import Any, Literal
 
 import pamiq_exp
 from pamiq_exp.tracking.files import write_atomically
-from pamiq_exp.tracking.manifest import code_state, machine, package_versions
-from pamiq_exp.tracking.secrets import mask_secrets, mask_text
+from pamiq_exp.tracking.manifest import (
+    checkpoint_identity,
+    code_state,
+    environment,
+    machine,
+    newest_checkpoint,
+    package_versions,
+    source_hash,
+)
+from pamiq_exp.tracking.secrets import mask_secrets, mask_text, mask_yaml
 from pamiq_exp.tracking.tracker import Value
 
 RunState = Literal["running", "finished", "stopped", "failed"]
+
+TELLS_OF_THE_RUN = (
+    "config.yaml", "overrides.yaml", "composition.yaml", "manifest.json", "summary.json", "code.diff"
+)  # fmt: skip
+"""The files that are written anew when a run goes on."""
+
+_END_STATE = ("steps", "training_steps", "model_version", "wall_seconds")
 
 
 class RunFolderError(Exception):
@@ -66,6 +81,25 @@ class RunFolder:
         write_atomically(self.path / "config.yaml", _yaml(mask_secrets(config)))
         write_atomically(self.path / "overrides.yaml", _yaml(mask_secrets(list(overrides))))
 
+    def write_composition(self, composition: Mapping[str, Any]) -> None:
+        """Write `composition.yaml`: what was typed and the files that it was put together with, `files` by name."""
+        files = {name: mask_yaml(text) for name, text in composition.get("files", {}).items()}
+        write_atomically(self.path / "composition.yaml", _yaml(mask_secrets(dict(composition)) | {"files": files}))
+
+    @contextmanager
+    def put_back_if(self, *refusals: type[BaseException]) -> Iterator[None]:
+        """Put back the files that tell of the run if one of these is raised: what was refused has not happened."""
+        before = {name: _bytes(self.path / name) for name in TELLS_OF_THE_RUN}
+        try:
+            yield
+        except refusals:
+            for name, content in before.items():
+                if content is None:
+                    (self.path / name).unlink(missing_ok=True)
+                else:
+                    write_atomically(self.path / name, content)
+            raise
+
     def start(
         self,
         *,
@@ -76,6 +110,7 @@ class RunFolder:
         threads: Mapping[str, int] | None = None,
         details: Mapping[str, Any] | None = None,
         code_folder: Path | None = None,
+        resumed_from: Path | None = None,
     ) -> None:
         """Write `manifest.json` with the state `running`, and `code.diff` if the code differs from its commit.
 
@@ -90,10 +125,12 @@ class RunFolder:
             details: More that belongs in the manifest: derived seeds, allowed targets, ...
             code_folder: Where the code of the experiment lies; by default the current folder, or, if that is
                 in no repository, the one of this package.
+            resumed_from: The checkpoint that the run goes on from: its start state.
         """
         code, diff = code_state(code_folder or Path.cwd())
+        package = Path(pamiq_exp.__file__).parent
         if not code and code_folder is None:
-            code, diff = code_state(Path(pamiq_exp.__file__).parent)
+            code, diff = code_state(package)
         if diff:
             write_atomically(self.path / "code.diff", mask_text(diff))
         self._manifest = mask_secrets({
@@ -104,10 +141,14 @@ class RunFolder:
             "reason": None,
             "started": _now(),
             "ended": None,
+            "start_state": checkpoint_identity(resumed_from) if resumed_from is not None else {"steps": 0},
+            "end_state": None,
             "command": list(sys.orig_argv if command is None else command),
             "config_sha256": config_hash(config) if config is not None else None,
             "code": code,
+            "source_sha256": source_hash(package),
             "machine": machine(),
+            "environment": environment(),
             "threads": dict(threads or {}),
             **(details or {}),
             "versions": {"pamiq_exp": pamiq_exp.__version__, **package_versions()},
@@ -120,9 +161,13 @@ class RunFolder:
         if summary is not None:
             write_atomically(self.path / "summary.json", _json(mask_secrets(dict(summary))))
         masked = None if reason is None else mask_text(reason)
+        reached = {name: summary[name] for name in _END_STATE if name in summary} if summary is not None else {}
         self._manifest = (self._manifest or self.read_manifest()) | {
-            "state": state, "reason": masked, "ended": _now()
-        }  # fmt: skip
+            "state": state,
+            "reason": masked,
+            "ended": _now(),
+            "end_state": reached | (newest_checkpoint(self.checkpoints) or {}),
+        }
         self._write_manifest()
 
     def read_manifest(self) -> dict[str, Any]:
@@ -188,6 +233,10 @@ class _MaskingFormatter(logging.Formatter):
 def config_hash(config: Mapping[str, Any]) -> str:
     """Return a hash of a config that does not depend on the order of its keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def _now() -> str:

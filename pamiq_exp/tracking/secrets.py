@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 MASK = "***"
 
@@ -38,6 +40,45 @@ def mask_secrets(value: Any, environment: Mapping[str, str] | None = None) -> An
 def mask_text(text: str, environment: Mapping[str, str] | None = None) -> str:
     """Return `text` with every secret of the environment replaced by `***`: for logs and error messages."""
     return _mask_text(text, secret_values(environment))
+
+
+def mask_yaml(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the text of a YAML file with its secrets replaced by `***`, and everything else as it stands.
+
+    What cannot be read as YAML, or keeps a secret all the same, is left out.
+    """
+    secrets = secret_values(environment)
+    found = _secrets_of(text, secrets)
+    for secret in sorted(found or (), key=len, reverse=True):
+        for quoted in (f'"{secret}"', f"'{secret}'"):
+            text = text.replace(quoted, f"'{MASK}'")
+        # A value that began with the mask would be taken for an alias.
+        text = re.sub(rf"(?m)(^|[:,\[{{-]\s+|\[|{{){re.escape(secret)}", rf"\1'{MASK}'", text).replace(secret, MASK)
+    if found is None or _secrets_of(text, secrets) or any(len(secret) < _SHORTEST for secret in found):
+        return "# this file was not kept: it holds a secret, or is no YAML\n"
+    return text
+
+
+def _secrets_of(text: str, secrets: Sequence[str]) -> set[str] | None:
+    """The secrets in the text of a YAML file; None if it is none."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    in_comments = {secret for secret in secrets if len(secret) >= _SHORTEST_INSIDE_TEXT and secret in text}
+    return in_comments | set(_secrets_in(tree, _mask(tree, secrets)))
+
+
+def _secrets_in(value: Any, masked: Any) -> Iterator[str]:
+    """Yield the texts that differ between a tree and its masked copy."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _secrets_in(item, masked[name])
+    elif isinstance(value, (list, tuple)):
+        for item, other in zip(value, masked, strict=True):
+            yield from _secrets_in(item, other)
+    elif value != masked:
+        yield value.partition("=")[2] if str(masked).endswith(f"={MASK}") else value
 
 
 def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:

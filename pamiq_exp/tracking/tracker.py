@@ -14,7 +14,15 @@ Value: TypeAlias = float | int | str
 Record: TypeAlias = Mapping[str, Value]
 """One flat row: the axes below, then figures named `<source>/<name>`."""
 
-AXES = ("source", "environment_step", "wall_seconds", "run_seconds", "model_version", "training_step")
+AXES = (
+    "source",
+    "environment_step",
+    "wall_seconds",
+    "run_seconds",
+    "model_version",
+    "training_step",
+    "observation_age_seconds",
+)
 """The axes that every record carries, in the order in which they are written."""
 
 

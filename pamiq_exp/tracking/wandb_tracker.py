@@ -179,6 +179,8 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
         # has died, `import torch` would fail.
         run._unregister_telemetry_import_hooks(run_id)
     run.define_metric("*", step_metric="environment_step")
+    if mode == "online" and run.url:
+        write_atomically(info.folder / "wandb" / "run_url.txt", run.url + "\n")  # reports link to it
     return run
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pamiq_exp.media import Media
+from pamiq_exp.media import Media, Recording
 from pamiq_exp.tracking.lane import Lane
 from pamiq_exp.tracking.media_files import write_media
 from pamiq_exp.tracking.secrets import mask_text
@@ -48,7 +48,7 @@ class RecordWriter:
 
     Args:
         trackers: Trackers by name.
-        folder: The run folder; media go to `media/` in it.
+        folder: The run folder; media go to `media/` in it, recordings to `recordings/`.
         tick_seconds: How often the queues are looked into, and trackers may flush and redraw.
         large: Queue length from which the user is told.
     """
@@ -61,7 +61,7 @@ class RecordWriter:
         """Failed operations by tracker name (`media` for files of pictures and videos)."""
         self.error: BaseException | None = None
         """The first bug in a tracker that is not detached."""
-        self._media_folder = folder / "media"
+        self._folder = folder
         self._failures_lock = threading.Lock()
         own = {name: tracker for name, tracker in self.trackers.items() if not tracker.detached}
         self._detached: dict[str, Lane[_Item]] = {
@@ -110,7 +110,7 @@ class RecordWriter:
             lane.start()
 
     def put_media(self, item: Media, environment_step: int) -> None:
-        """Take a picture or video: it is written to `media/` and shown to the trackers."""
+        """Take a picture, video or recording: pictures and videos go to `media/` and are shown to the trackers."""
         self._media.put((item, environment_step))
 
     @property
@@ -162,8 +162,10 @@ class RecordWriter:
 
     def _write_media(self, entry: tuple[Media, int]) -> None:
         item, environment_step = entry
-        path = self._guard("media", write_media, item, self._media_folder, environment_step)
-        if path is not None:
+        recording = isinstance(item, Recording)
+        folder = self._folder / ("recordings" if recording else "media")
+        path = self._guard("media", write_media, item, folder, environment_step)
+        if path is not None and not recording:
             self._records.put(_MediaFile(item, path, environment_step))
 
     def _guard(self, name: str, call: Callable[..., Any], *arguments: object) -> Any:

@@ -38,6 +38,9 @@ def test_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
     assert manifest["allow"] == ["x."]
     assert manifest["versions"]["numpy"] == __import__("numpy").__version__
     assert manifest["machine"]["cpu_count"] == os.cpu_count()
+    assert manifest["start_state"] == {"steps": 0}
+    assert manifest["end_state"] == {"steps": 10}
+    assert len(manifest["source_sha256"]) == 64
     assert folder.media.is_dir()
     assert folder.checkpoints.is_dir()
     assert not [path for path in folder.path.rglob("*") if path.name.startswith(".")]
@@ -54,6 +57,59 @@ def test_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: P
     assert earlier["state"] == "stopped"
     assert earlier["reason"] == "because stopped"
     assert earlier["command"][-1] == "stopped"
+
+
+def test_the_manifest_says_what_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("UNRELATED", "value")
+    folder = RunFolder(tmp_path)
+    folder.start(experiment_name="e", seed=0)
+    manifest = folder.read_manifest()
+    assert manifest["machine"]["torch"]["threads"] == torch.get_num_threads()
+    assert manifest["machine"]["python"] == sys.version.split()[0]
+    assert manifest["environment"]["OMP_NUM_THREADS"] == "1"
+    assert "UNRELATED" not in manifest["environment"]
+
+
+def test_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_config({"seed": 1}, ["seed=1"])
+    folder.start(experiment_name="e", seed=1)
+    folder.finish("finished", "max_steps", {"steps": 3})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    again = RunFolder(tmp_path)
+
+    def refuse() -> None:
+        again.write_config({"seed": 2}, ["seed=2"])
+        again.write_composition({"name": "config", "overrides": [], "files": {"config": "seed: 2"}})
+        again.start(experiment_name="e", seed=2)
+        raise ValueError("does not fit")
+
+    with pytest.raises(ValueError, match="does not fit"), again.put_back_if(ValueError):
+        refuse()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_repository_cannot_have_git_run_its_programs(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    subprocess.check_call(("git", "init", "-q", str(code)))
+    hook = tmp_path / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/marker\n")
+    hook.chmod(0o755)
+    (code / "a.txt").write_text("x\n")
+    (code / ".gitattributes").write_text("*.txt diff=evil\n")
+    git = ("git", "-C", str(code), "-c", "user.name=n", "-c", "user.email=e@example.org")
+    subprocess.check_call((*git, "add", "-A"))
+    subprocess.check_call((*git, "commit", "-qm", "first"))
+    (code / "a.txt").write_text("y\n")
+    for setting in ("core.fsmonitor", "diff.evil.textconv", "diff.external"):
+        subprocess.check_call((*git, "config", setting, str(hook)))
+    RunFolder(tmp_path / "run").start(experiment_name="e", seed=0, code_folder=code)
+    assert not (tmp_path / "marker").exists()
+    assert "-x" in (tmp_path / "run" / "code.diff").read_text()
 
 
 def test_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:

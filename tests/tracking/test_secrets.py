@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.tracking import mask_secrets, mask_text
+from pamiq_exp.tracking import mask_secrets, mask_text, mask_yaml
 from pamiq_exp.tracking.secrets import MASK
 
 MARKER = "marker-4711-secret"
@@ -59,3 +59,31 @@ def test_masking_leaves_the_original_alone() -> None:
 def test_texts_are_masked_in_part() -> None:
     text = mask_text(f"login with {MARKER} failed for tok-12345678", ENVIRONMENT)
     assert text == f"login with {MASK} failed for {MASK}"
+
+
+CONFIG_FILE = f"""\
+# @package _global_
+# About {MARKER}
+models:
+  one: {{api_key: abcdefgh, token_dim: 64}}
+  two: {{password: "quoted one", url: https://{MARKER}@host}}
+words: [my_token=abcd1234, seed=1]
+value: ${{interpolated}}
+"""
+
+
+def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
+    import yaml
+
+    masked = mask_yaml(CONFIG_FILE, ENVIRONMENT)
+    assert not [secret for secret in (MARKER, "abcdefgh", "quoted one", "abcd1234") if secret in masked]
+    assert masked.startswith("# @package _global_\n")
+    tree = yaml.safe_load(masked)
+    assert tree["models"]["one"] == {"api_key": MASK, "token_dim": 64}
+    assert tree["value"] == "${interpolated}"
+    assert mask_yaml("a: 1  # nothing to hide\n", ENVIRONMENT) == "a: 1  # nothing to hide\n"
+
+
+@pytest.mark.parametrize("text", ["a: [", "token: x\nother: box\n"])
+def test_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
+    assert mask_yaml(text, ENVIRONMENT).startswith("# this file was not kept")

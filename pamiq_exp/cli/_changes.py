@@ -1,0 +1,82 @@
+"""What is not as it was when a run began."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.config import Composition, Source, config_folder
+
+MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
+_MOST = 40
+
+
+def changes_of_config(before: DictConfig, after: DictConfig) -> list[str]:
+    """Return a line for each value that differs between two configs, interpolations as they are written."""
+    old, new = (dict(_leaves(OmegaConf.to_container(config, resolve=False))) for config in (before, after))
+    keys = [key for key in dict.fromkeys((*old, *new)) if not key.startswith("hydra.")]
+    lines = []
+    for key in keys:
+        if key not in new:
+            lines.append(f"{key}: {old[key]} is gone")
+        elif key not in old:
+            lines.append(f"{key}: {new[key]} is new")
+        elif old[key] != new[key]:
+            lines.append(f"{key}: {old[key]} -> {new[key]}")
+    return [*lines[:_MOST], *([f"... and {len(lines) - _MOST} more"] if len(lines) > _MOST else [])]
+
+
+def changes_of_files(kept: Composition, source: Source) -> list[str]:
+    """Return the config files that a run was composed from and that say something else by now."""
+    folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
+    changed = []
+    for place, text in kept.files.items():
+        found = next((path for folder in folders if (path := folder / f"{place}.yaml").is_file()), None)
+        if found is not None and _content(found.read_text(encoding="utf-8")) != _content(text):
+            changed.append(f"{place}.yaml")
+    return changed
+
+
+def changes_of_versions(folder: Path) -> list[str]:
+    """Return a line for each main package, and for our own code, that is another one than in the manifest."""
+    from pamiq_exp.tracking import package_versions, source_hash
+
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    before, now = _mapping(manifest.get("versions")), package_versions()
+    lines = [
+        f"{name} {before[name]} -> {now[name.replace('_', '-')]}"
+        for name in MAIN_PACKAGES
+        if name in before and before[name] != now.get(name.replace("_", "-"), before[name])
+    ]
+    code = manifest.get("source_sha256")
+    if code is not None and code != source_hash(Path(__file__).parent.parent):
+        lines.append("the code of pamiq_exp has changed")
+    return lines
+
+
+def _content(text: str) -> object:
+    """What a config file says; comments and layout make no difference."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}".removeprefix("."))
+    else:
+        yield key, node
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

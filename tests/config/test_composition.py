@@ -1,0 +1,125 @@
+"""A config composed again from what its run has kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from pamiq_exp.config import Composition, ConfigError, Source, compose_again, compose_config, record_composition
+
+MINE = """\
+# @package _global_
+defaults:
+  - /experiment/cartpole_ppo
+  - _self_
+experiment_name: mine
+seed: 1
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Source:
+    folder = tmp_path / "own"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text(MINE)
+    return Source(folder=str(folder))
+
+
+def plain(config: object) -> object:
+    tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[arg-type]
+    assert isinstance(tree, dict)
+    return {key: value for key, value in tree.items() if key != "hydra"}
+
+
+def kept(composition: Composition, tmp_path: Path) -> Composition:
+    """Through the file of a run folder."""
+    path = tmp_path / "composition.yaml"
+    path.write_text(yaml.safe_dump(composition.to_plain()))
+    read = Composition.read(path)
+    assert read is not None
+    return read
+
+
+def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
+    composition = record_composition(["experiment=mine", "seed=3", "hydra.verbose=true"], own)
+    assert composition.overrides == ("experiment=mine", "seed=3")
+    assert composition.files["experiment/mine"] == MINE
+    assert {"config", "experiment/cartpole_ppo", "agent/ppo", "policy/base/ppo", "launcher/lockstep"} <= (
+        composition.files.keys()
+    )
+    assert not {name for name in composition.files if name.startswith(("world/", "hydra/"))}
+
+
+def test_composed_again_it_is_the_same_though_the_files_are_gone(own: Source, tmp_path: Path) -> None:
+    before = compose_config(["experiment=mine", "seed=3"], own)
+    composition = kept(record_composition(["experiment=mine", "seed=3"], own), tmp_path)
+    (tmp_path / "own" / "experiment" / "mine.yaml").unlink()
+    again, recorded = compose_again(composition)
+    assert plain(again) == plain(before)
+    assert recorded == composition
+
+
+def test_an_edited_file_counts_as_it_was(own: Source, tmp_path: Path) -> None:
+    composition = record_composition(["experiment=mine"], own)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(MINE.replace("seed: 1", "seed: 2"))
+    again, _ = compose_again(composition, source=own)
+    assert again.seed == 1
+
+
+def test_values_and_groups_can_be_chosen_on_top(own: Source) -> None:
+    composition = record_composition(["experiment=mine"], own)
+    again, recorded = compose_again(composition, ["launcher=realtime", "agent=random", "launcher.max_steps=7"])
+    assert again.interaction.agent._target_ == "pamiq_exp.agents.RandomAgent"
+    assert (again.launcher.mode, again.launcher.max_steps) == ("realtime", 7)
+    assert "agent/random" in recorded.files
+    assert plain(compose_again(recorded)[0]) == plain(again)
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra.callbacks.x._target_=os.system", "hydra/launcher=basic", "hydra.searchpath=[]"]
+)
+def test_what_is_meant_for_hydra_is_refused(own: Source, word: str) -> None:
+    composition = record_composition(["experiment=mine"], own)
+    with pytest.raises(ConfigError, match="cannot be set for a run that has begun"):
+        compose_again(composition, [word])
+    hostile = Composition(composition.name, (*composition.overrides, word), composition.files)
+    with pytest.raises(ConfigError, match="cannot be set for a run that has begun"):
+        compose_again(hostile)
+
+
+def test_files_of_a_run_folder_do_not_set_up_hydra(own: Source) -> None:
+    composition = record_composition(["experiment=mine"], own)
+    callback = "\nhydra:\n  callbacks:\n    x: {_target_: os.system}\n"
+    in_experiment = {**composition.files, "experiment/mine": MINE + callback}
+    with pytest.raises(ConfigError, match=r"hydra\.callbacks"):
+        compose_again(Composition("config", composition.overrides, in_experiment))
+    in_primary = composition.files["config"].replace("hydra:\n", "hydra:\n  callbacks: {x: {_target_: os.system}}\n", 1)
+    assert in_primary != composition.files["config"]
+    again, _ = compose_again(Composition("config", composition.overrides, {**composition.files, "config": in_primary}))
+    assert not again.hydra.callbacks
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "just text",
+        "{name: config, overrides: [], files: {}}",
+        "{name: config, overrides: [1], files: {config: ''}}",
+        "{name: config, overrides: [], files: {config: '', ../../evil: ''}}",
+        "{name: config, overrides: [], files: {config: '', /etc/evil: ''}}",
+        "{name: config, overrides: [], files: {config: '', a/.hidden: ''}}",
+        "{name: config, overrides: [], files: {config: ''}, more: 1}",
+    ],
+)
+def test_a_file_that_no_run_has_written_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "composition.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="is not what a run keeps"):
+        Composition.read(path)
+
+
+def test_a_run_that_kept_nothing_has_none(tmp_path: Path) -> None:
+    assert Composition.read(tmp_path / "composition.yaml") is None
