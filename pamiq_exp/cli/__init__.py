@@ -1,6 +1,7 @@
 """The command line.
 
-A first word without `=` or `-` is a command, and a module of this folder; without one it is `run`.
+A first word without `=` or `-` is a command, and a module of this folder (`sweep-status` is `sweep_status.py`); without
+one it is `run`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ __all__ = ["command_names", "main"]
 
 def command_names() -> list[str]:
     """Return the commands there are, without importing any."""
-    return sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if module.name[0] != "_")
+    modules = iter_modules([str(Path(__file__).parent)])
+    return sorted(module.name.replace("_", "-") for module in modules if module.name[0] != "_")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status: 0, or 1 for a run that failed, or 2 for a wrong request."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here once it is imported
     command = "run"
     if words and not words[0].startswith("-") and "=" not in words[0]:
         command = words.pop(0)
@@ -31,4 +33,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = nearest(command, command_names(), listing="commands")
         print(f"there is no command '{command}'\n    {remedy}", file=sys.stderr)
         return 2
-    return int(import_module(f"pamiq_exp.cli.{command}").main(words))
+    return int(import_module(f"pamiq_exp.cli.{command.replace('-', '_')}").main(words))

@@ -13,17 +13,25 @@ from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
 from pamiq_exp.cli._preflight import compose_safely, preflight
-from pamiq_exp.config import ConfigError, config_folder, register_resolvers
+from pamiq_exp.config import ConfigError, Problem, config_folder, record_composition, register_resolvers
 from pamiq_exp.config.compose import CONFIG_NAME, VERSION_BASE
 
-STOPPED_BY_SIGNAL = 128
-"""Exit statuses from here on mean that somebody stopped the program: the rest of a sweep is not run."""
+RESUME_FLAG = "--resume"
 
 
 def main(words: Sequence[str]) -> int:
-    """Check the request and hand it to Hydra. Returns the exit status, the worst one of a sweep."""
+    """Check the request and hand it to Hydra. Returns the exit status; of a sweep 0 only if every job ended well."""
+    resume = RESUME_FLAG in words
     try:
-        request = read_request(words)
+        typed = [word for word in words if word != RESUME_FLAG]
+        request = read_request(typed)
+        if resume and not request.flags.multirun:
+            remedy = "python -m pamiq_exp resume RUN goes on with a single run"
+            raise ConfigError(Problem(RESUME_FLAG, "is for sweeps (-m)", remedy))
+        if request.flags.multirun and not _is_look(request):
+            from pamiq_exp.cli._sweep_run import run_sweep
+
+            return run_sweep(request, typed, resume, _hand_to_hydra)
         _check(request)
     except ConfigError as error:
         tell(error)
@@ -31,12 +39,18 @@ def main(words: Sequence[str]) -> int:
     return _hand_to_hydra(request)
 
 
+def _is_look(request: Request) -> bool:
+    """Whether the user only wants to look at something."""
+    flags = request.flags
+    return bool(flags.help or flags.hydra_help or flags.shell_completion or flags.cfg or flags.info)
+
+
 def _check(request: Request) -> None:
     flags = request.flags
     only_shipped = not (request.overrides or flags.config_dir or flags.config_path or flags.config_name)
     if flags.hydra_help or flags.shell_completion or (flags.help and only_shipped):
         return
-    if flags.help or flags.cfg or flags.info:
+    if _is_look(request):
         compose_safely(request.overrides, request.source)
     else:
         preflight(request)
@@ -46,10 +60,17 @@ def _hand_to_hydra(request: Request) -> int:
     """Let Hydra do what it does: help, printing of configs, completion, one run or many."""
     register_resolvers()
     statuses: list[int] = []
+    place = Path.cwd(), list(sys.path)
 
-    def job(config: DictConfig) -> None:
-        if max(statuses, default=0) < STOPPED_BY_SIGNAL:
-            statuses.append(_run(config, request))
+    def job(config: DictConfig) -> int:
+        # Launchers send this function to other processes and machines: it holds nothing but plain data.
+        settings = HydraConfig.get()
+        if settings.mode == RunMode.MULTIRUN:
+            from pamiq_exp.cli._sweep_run import run_job_of_sweep
+
+            return run_job_of_sweep(config, settings, request.allow.trusted, place)
+        statuses.append(_run(config, request))
+        return statuses[-1]
 
     sys.argv = ["pamiq_exp", *request.arguments]
     try:
@@ -66,8 +87,5 @@ def _run(config: DictConfig, request: Request) -> int:
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     overrides = list(settings.overrides.task)
-    group = None
-    if settings.mode == RunMode.MULTIRUN:
-        group = Path(settings.sweep.dir).name
-        print(f"\njob {settings.job.num} of the sweep {settings.sweep.dir}: {' '.join(overrides)}", file=sys.stderr)
-    return run_job(Job(config, folder, overrides, request.allow, group))
+    composition = record_composition(overrides, request.source)
+    return run_job(Job(config, folder, overrides, request.allow, composition=composition))

@@ -1,0 +1,1 @@
+"""Hydra plugins of pamiq_exp: a search on Optuna, and a launcher for Ray."""

@@ -1,0 +1,195 @@
+"""One job of a sweep in a process of its own: whatever becomes of it, the others go on, and why is written down.
+
+The launchers of Hydra call `run_isolated` in whichever process they have for it. That process needs little memory and
+stays alive when the job is killed, so it can tell how the job ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
+
+SKIPPED = 0
+_LOOK_SECONDS = 0.1
+_SAVE_SECONDS = 120.0
+"""How long a job that was asked to stop may take to save."""
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the user stands: the current folder, and where modules are found."""
+
+    folder: str
+    path: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the job's process is told.
+
+    Attributes:
+        config: The composed config as YAML, interpolations unresolved, without Hydra's node.
+        folder: The run folder.
+        overrides: What was typed for this job.
+        trusted: Packages that the config may name.
+        group: The sweep's name.
+        command: The sweep's command line.
+        place: Where the sweep was begun.
+    """
+
+    config: str
+    folder: str
+    overrides: Sequence[str]
+    trusted: Sequence[str]
+    group: str
+    command: Sequence[str]
+    place: Place
+
+
+def run_isolated(order: Order) -> int:
+    """Run a job that is not over yet, and return its exit status.
+
+    A job that has a checkpoint goes on from it. Nothing is done for one that has finished, was pruned, or is being
+    worked on by somebody else.
+
+    Raises:
+        SystemExit: Somebody asked this process to stop; the job was told and has saved.
+    """
+    folder = Path(order.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK) as lock:
+        if lock is None:
+            return SKIPPED
+        before = read_json(folder / "manifest.json")
+        if (folder / PRUNE).exists() or before.get("state") in ENDED_WELL:
+            return SKIPPED
+        killed = _kills_for_memory()
+        with _Signals() as signals:
+            process = _start(order, lock)
+            signals.watch(process, folder / PRUNE)
+            status = process.returncode
+        if (folder / PRUNE).exists() and status != 0:
+            note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
+        elif status != 0 and not _told(folder, before):
+            asked = -status in _STOPS  # while it was starting: later it would have saved and said so itself
+            note_end(folder, "stopped" if asked else "failed", _reason(folder, status, _kills_for_memory() > killed))
+    signals.hand_on()
+    return status
+
+
+def _start(order: Order, lock: int) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    with open(Path(order.folder) / "output.txt", "ab") as output:
+        # In a session of its own: Ctrl-C reaches this process, which hands it on once.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pamiq_exp.cli._sweep_job"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=order.place.folder if os.path.isdir(order.place.folder) else None,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
+        process.stdin.flush()  # and kept open: when it closes, the job knows that this process is gone
+    return process
+
+
+class _Signals:
+    """Hands signals on to the job, and afterwards to whoever else waits for them in this process."""
+
+    def __init__(self) -> None:
+        self._caught: list[int] = []
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            preempts = _PREEMPTS if "SUBMITIT_EXECUTOR" in os.environ else ()
+            self._before = {number: signal.signal(number, self._catch) for number in (*_STOPS, *preempts)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        self._caught.append(number)
+
+    def watch(self, process: subprocess.Popen[bytes], prune: Path) -> None:
+        """Wait for the job to end, whatever happens meanwhile."""
+        told, deadline = 0, None
+        while process.poll() is None:
+            for number in self._caught[told:]:
+                told += 1
+                if told == 1 or number == signal.SIGINT:  # the second Ctrl-C stops at once
+                    process.send_signal(number if number in _STOPS else signal.SIGTERM)
+            if deadline is None and not told and prune.exists():
+                process.send_signal(signal.SIGTERM)
+                deadline = time.monotonic() + _SAVE_SECONDS
+            if told and deadline is None:
+                deadline = time.monotonic() + _SAVE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                process.kill()
+            time.sleep(_LOOK_SECONDS)
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def hand_on(self) -> None:
+        """Let this process take the signals that it was sent: the launcher's own handler, or the end."""
+        for number in [*filter(_PREEMPTS.__contains__, self._caught), *filter(_STOPS.__contains__, self._caught)]:
+            handler = self._before.get(number)
+            if callable(handler) and handler is not signal.default_int_handler:
+                handler(number, None)
+            else:
+                raise SystemExit(128 + number)
+
+
+def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> None:
+    """Write down how a job ended that could not do so itself."""
+    from pamiq_exp.tracking import RunFolder, RunFolderError
+
+    with suppress(OSError, RunFolderError):
+        RunFolder(folder).finish(state, reason)
+
+
+def _told(folder: Path, before: Mapping[str, object]) -> bool:
+    """Whether the job itself has written how it ended."""
+    ended = read_json(folder / "manifest.json").get("ended")
+    return ended is not None and ended != before.get("ended")
+
+
+def _reason(folder: Path, status: int, out_of_memory: bool) -> str:
+    if status >= 0:
+        lines = (folder / "output.txt").read_text(errors="replace").strip().splitlines()
+        return f"ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    return f"killed by {name}" + (": out of memory" if out_of_memory else "")
+
+
+def _kills_for_memory() -> int:
+    """Return how many processes of this machine or container were killed for want of memory so far."""
+    counts = [0]
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        with suppress(OSError, ValueError):
+            counts += [int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill ")]
+    return max(counts)

@@ -1,0 +1,211 @@
+"""A sweep, from its command line to its exit status."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.cli._arguments import Request
+from pamiq_exp.cli._frozen import freeze_sweep
+from pamiq_exp.cli._isolation import Order, Place, run_isolated
+from pamiq_exp.cli._preflight import preflight
+from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PLAN, Plan, SweepError, is_locked
+from pamiq_exp.cli._sweep_view import SweepView, Watcher
+from pamiq_exp.cli.run import RESUME_FLAG
+from pamiq_exp.config import ConfigError, Problem, compose_config, variants
+from pamiq_exp.config.compose import sweep_jobs
+from pamiq_exp.tracking import mask_secrets
+
+STOPPED_BY_SIGNAL = 128
+"""Exit statuses from here on mean that somebody stopped the sweep."""
+
+_BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+_SEARCH = "hydra_plugins.pamiq_exp_sweeps.search_sweeper.SearchSweeper"
+_SAVE_SECONDS = 120.0
+
+
+def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydra: Callable[[Request], int]) -> int:
+    """Run a sweep, or what is missing of it, and return its exit status: 0 if every job ended well, else 1.
+
+    Args:
+        request: The command line.
+        typed: Its words as they were typed: the same words are the same sweep.
+        resume: Go on with the newest sweep of the same command.
+        hand_to_hydra: Lets Hydra run the jobs of a request.
+
+    Raises:
+        ConfigError: The sweep cannot be begun as asked.
+    """
+    preflight(request)
+    first, *_ = variants(request.overrides, request.source)
+    config = compose_config(first, request.source)
+    plan = _plan(request, config, tuple(mask_secrets(list(typed))))
+    folder = _find(config, request, plan) if resume else _begin(config, request, plan)
+    print(f"sweep {folder}", file=sys.stderr)
+    with Watcher(folder) as view, _sigterm_raises():
+        try:
+            status = hand_to_hydra(freeze_sweep(request, folder))
+        except KeyboardInterrupt:
+            status = STOPPED_BY_SIGNAL + signal.SIGINT
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
+        if status >= STOPPED_BY_SIGNAL:
+            _wait_until_saved(folder)
+    return _tell_end(view, folder, status)
+
+
+def run_job_of_sweep(
+    config: DictConfig, settings: DictConfig, trusted: Sequence[str], place: tuple[Path, list[str]]
+) -> int:
+    """Run the job that Hydra has composed, in a process of its own. Called wherever the launcher likes.
+
+    Args:
+        config: The job's config.
+        settings: Hydra's own node.
+        trusted: Packages that the config may name.
+        place: The folder that the user stood in, and where modules were found there.
+    """
+    sweep = Path(str(settings.sweep.dir))
+    order = Order(
+        config=OmegaConf.to_yaml(config),
+        folder=str(settings.runtime.output_dir),
+        overrides=list(settings.overrides.task),
+        trusted=list(trusted),
+        group=sweep.name,
+        command=Plan.read(sweep).command,
+        place=Place(str(place[0]), place[1]),
+    )
+    return run_isolated(order)
+
+
+def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
+    sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
+    if sweeper.get("_target_") == _SEARCH and not sweeper.metric:
+        remedy = "name a figure of summary.json: hydra.sweeper.metric=return_mean"
+        raise ConfigError(Problem("hydra.sweeper.metric", "is not set: what is searched for?", remedy))
+    jobs: list[list[str]] = []
+    if sweeper.get("_target_") == _BASIC:
+        params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+        jobs = sweep_jobs([*params, *(word for word in request.overrides if not _is_hydras(word))], request.source)
+    trials = int(sweeper.get("trials") or 0) * max(1, len(sweeper.get("seeds") or ()))
+    at_once = int(launcher.get("n_jobs") or 1)
+    return Plan(
+        words=words,
+        command=tuple(mask_secrets(list(sys.orig_argv))),
+        experiment_name=_name(config),
+        jobs=tuple(tuple(mask_secrets(job)) for job in jobs),
+        expected=len(jobs) or trials,
+        at_once=at_once if at_once > 0 else os.cpu_count() or 1,
+        metric=sweeper.get("metric"),
+        minimise=sweeper.get("direction") == "minimize",
+    )
+
+
+def _name(config: DictConfig) -> str:
+    return str(config.experiment_name)
+
+
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _typed_folder(config: DictConfig, request: Request) -> Path | None:
+    """The folder that the user named, if any."""
+    if not any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in request.overrides):
+        return None
+    return Path(str(OmegaConf.select(config, "hydra.sweep.dir"))).absolute()
+
+
+def _place(config: DictConfig, plan: Plan) -> Path:
+    """The folder above the sweeps of this name."""
+    try:
+        return Path(str(config.paths.outputs), "sweeps", plan.experiment_name).absolute()
+    except OmegaConfBaseException as error:
+        raise ConfigError(Problem("paths.outputs", str(error).splitlines()[0])) from error
+
+
+def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
+    """Make the folder of a new sweep; two that begin in the same moment get two folders."""
+    folder = _typed_folder(config, request)
+    if folder is not None:
+        if (folder / PLAN).exists():
+            remedy = f"go on with it ({RESUME_FLAG}), or choose another folder"
+            raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", remedy))
+        folder.mkdir(parents=True, exist_ok=True)
+    while folder is None:
+        wanted = _place(config, plan) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            wanted.mkdir()
+            folder = wanted
+        except FileExistsError:
+            continue
+    plan.write(folder)
+    return folder
+
+
+def _find(config: DictConfig, request: Request, plan: Plan) -> Path:
+    """Return the newest sweep of the same words. Raises ConfigError if there is none."""
+    typed = _typed_folder(config, request)
+    place = _place(config, plan)
+    folders = [typed] if typed is not None else sorted(path.parent for path in place.glob(f"*/{PLAN}"))
+    for folder in reversed(folders):
+        try:
+            if Plan.read(folder).words == plan.words:
+                return folder
+        except SweepError as error:
+            if typed is not None:
+                raise ConfigError(Problem(RESUME_FLAG, str(error))) from error
+    where = typed or place
+    remedy = f"leave {RESUME_FLAG} out to begin one; to go on the words must be the same as before"
+    raise ConfigError(Problem(RESUME_FLAG, f"there is no sweep of this command in {where}", remedy))
+
+
+def _wait_until_saved(folder: Path) -> None:
+    """Wait for jobs that were told to stop, in whichever process they run."""
+    deadline = time.monotonic() + _SAVE_SECONDS
+    while time.monotonic() < deadline and any(is_locked(path.parent) for path in folder.glob(f"*/{LOCK}")):
+        time.sleep(0.2)
+
+
+def _tell_end(view: SweepView, folder: Path, status: int) -> int:
+    bad = [job for job in view.jobs if job.state not in ENDED_WELL]
+    missing = view.total - len(view.jobs)
+    for job in bad[:20]:
+        if job.reason:
+            print(f"job {job.number} {job.state}: {job.reason}", file=sys.stderr)
+    print(f"{view.line()}\nresults in {folder}")
+    if bad or missing or status:
+        print(f"to do what is missing: {shlex.join(view.plan.command)} {RESUME_FLAG}", file=sys.stderr)
+    else:
+        print(f"python -m pamiq_exp report {folder} -o DIR makes a report of them")
+    return status or int(bool(bad or missing))
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does: after its jobs have saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(STOPPED_BY_SIGNAL + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,48 @@
+"""`python -m pamiq_exp sweep-status DIR`: how the jobs of a sweep are doing, read from its folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from pamiq_exp.cli._sweep_folder import SweepError, SweepFolder
+from pamiq_exp.cli._sweep_view import SweepView, jobs_table
+from pamiq_exp.tracking.progress import plain_text
+
+_MOST_ROWS = 40
+
+
+def main(words: Sequence[str]) -> int:
+    """Show a sweep. Returns 0, or 1 if some jobs ended without having finished, or 2 if it is no sweep."""
+    arguments = _parser().parse_args(words)
+    try:
+        folder = SweepFolder(arguments.folder)
+        view = SweepView(folder.plan, arguments.folder.name)
+        view.update(folder.jobs())
+    except SweepError as error:
+        print(error, file=sys.stderr)
+        return 2
+    console = Console(highlight=False)
+    console.print(jobs_table(view, None if arguments.all else _MOST_ROWS))
+    if not arguments.all and len(view.jobs) > _MOST_ROWS:
+        console.print(Text(f"... {len(view.jobs) - _MOST_ROWS} more: --all shows them"))
+    console.print()
+    console.print(Text(plain_text(view.line())), soft_wrap=True)
+    unfinished = [job for job in view.jobs if job.state in ("failed", "lost", "stopped")]
+    if unfinished:
+        console.print(Text("the same command again with --resume does what is missing"), soft_wrap=True)
+    return int(bool(unfinished))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp sweep-status", description="How the jobs of a sweep are doing."
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the sweep's folder, such as outputs/sweeps/NAME/DATE")
+    parser.add_argument("--all", action="store_true", help="show every job")
+    return parser

@@ -1,0 +1,61 @@
+"""What the tests of sweeps share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = """\
+# @package _global_
+defaults:
+  - override /interaction: unpaced
+  - override /launcher: lockstep
+  - override /tracking: jsonl_only
+
+experiment_name: unlucky
+environment:
+  _target_: tests.config.parts.Room
+interaction:
+  agent:
+    _target_: tests.cli.sweep_parts.Unlucky
+    action: ${spaces.action}
+    lanes: ${spaces.lanes}
+    luck: good
+    at: 10
+    remember: null
+    seconds: 0.0
+metrics:
+  score:
+    _target_: tests.cli.sweep_parts.Score
+    rate: 0.1
+    broken_above: .inf
+launcher:
+  max_steps: 20
+  record_every_steps: 1
+  checkpoint: {every_steps: 5}
+"""
+
+
+def write_experiment(folder: Path) -> list[str]:
+    """Write the experiment below `folder` and return the words of a command line that run it."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "unlucky.yaml").write_text(EXPERIMENT)
+    return ["--config-dir", str(folder / "conf"), "--allow", "tests", "experiment=unlucky"]
+
+
+def sweep_folder(below: Path) -> Path:
+    """Return the one sweep below a folder."""
+    (plan,) = (below / "outputs" / "sweeps").glob("*/*/sweep.json")
+    return plan.parent
+
+
+def read(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(path.read_text())
+
+
+def states(sweep: Path) -> list[str]:
+    """Return the state of each job's manifest, in order."""
+    folders = sorted((path for path in sweep.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    return [read(folder / "manifest.json")["state"] for folder in folders]

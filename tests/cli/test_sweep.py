@@ -1,0 +1,160 @@
+"""Sweeps from the command line: every job costs only itself, and what is missing is done later."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pamiq_exp.cli._sweep_folder import is_locked
+from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
+from tests.conftest import REPOSITORY, Outcome
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def unlucky(tmp_path: Path) -> list[str]:
+    return write_experiment(tmp_path)
+
+
+def test_a_sweep_survives_its_jobs_and_does_later_what_is_missing(
+    command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    late = ["interaction.agent.at=18", "interaction.agent.seconds=0.05"]  # after a checkpoint
+    words = ["-m", *unlucky, "interaction.agent.luck=good,fail,kill", *late]
+    first = command(*words)
+    assert first.status == 1
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["finished", "failed", "failed"]
+    reasons = [read(sweep / str(job) / "manifest.json")["reason"] for job in range(3)]
+    assert "bad luck" in reasons[1]
+    assert reasons[2] == "killed by SIGKILL"
+    assert "job 2 failed: killed by SIGKILL" in first.err
+    assert "1 of 3 jobs done, 2 failed" in first.out
+
+    status = command("sweep-status", str(sweep))
+    assert status.status == 1
+    assert "bad luck" in status.out
+    assert "interaction.agent.luck=kill" in status.out
+    assert "1 of 3 jobs done, 2 failed" in status.out
+
+    untouched = (sweep / "0" / "manifest.json").read_bytes()
+    (sweep / "1" / "config.yaml").write_text(cured(sweep / "1"))
+    (sweep / "2" / "config.yaml").write_text(cured(sweep / "2"))
+    again = command(*words, "--resume")
+    assert again.status == 0, again.err
+    assert sweep_folder(tmp_path) == sweep
+    assert states(sweep) == ["finished"] * 3
+    assert (sweep / "0" / "manifest.json").read_bytes() == untouched
+    assert "going on from step_" in (sweep / "2" / "output.txt").read_text()
+    steps = [record["environment_step"] for record in records(sweep / "2")]
+    assert steps == sorted(set(steps)), "records of two attempts are mixed"
+    assert command("sweep-status", str(sweep)).status == 0
+
+
+def cured(folder: Path) -> str:
+    """The frozen config of a job whose luck has changed."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["interaction"]["agent"]["luck"] = "good"
+    return yaml.safe_dump(config)
+
+
+def records(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_job_that_wants_too_much_memory_says_so(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *unlucky, "interaction.agent.luck=hoard", "launcher.checkpoint.every_steps=null")
+    assert outcome.status == 1
+    reason = read(sweep_folder(tmp_path) / "0" / "manifest.json")["reason"]
+    assert "MemoryError" in reason
+    assert "Unable to allocate" in reason
+
+
+def test_jobs_have_folders_and_groups_of_their_own_and_keep_the_command(
+    command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    outcome = command("-m", *unlucky, "seed=4,5")
+    assert outcome.status == 0, outcome.err
+    sweep = sweep_folder(tmp_path)
+    plan = read(sweep / "sweep.json")
+    assert [job[-1] for job in plan["jobs"]] == ["seed=4", "seed=5"]
+    for job, seed in ((0, 4), (1, 5)):
+        manifest = read(sweep / str(job) / "manifest.json")
+        assert (manifest["seed"], manifest["state"]) == (seed, "finished")
+        assert manifest["command"] == plan["command"]
+        assert yaml.safe_load((sweep / str(job) / "overrides.yaml").read_text())[-1] == f"seed={seed}"
+    assert "2 of 2 jobs done" in outcome.out
+    assert "job 1 finished" in outcome.err
+
+
+def test_resume_without_a_sweep_of_this_command_is_told(command: Command, unlucky: list[str]) -> None:
+    outcome = command("-m", *unlucky, "seed=0,1", "--resume")
+    assert outcome.status == 2
+    assert "there is no sweep of this command in" in outcome.err
+    single = command(*unlucky, "--resume")
+    assert single.status == 2
+    assert "python -m pamiq_exp resume RUN" in single.err
+
+
+def test_a_folder_that_holds_a_sweep_is_not_begun_again(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "sweep.json").write_text("{}")
+    outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/mine")
+    assert outcome.status == 2
+    assert "holds a sweep already" in outcome.err
+
+
+def test_sweep_status_of_what_is_no_sweep_says_so(command: Command, tmp_path: Path) -> None:
+    outcome = command("sweep-status", str(tmp_path))
+    assert outcome.status == 2
+    assert "is no sweep" in outcome.err
+
+
+def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start the program in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    arguments = [sys.executable, "-m", "pamiq_exp", *words]
+    return subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_sweep_that_is_ended_in_the_middle_saves_and_goes_on(
+    ending: signal.Signals, command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    slow = ["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.05", "launcher.max_steps=100"]
+    program = start(slow, tmp_path)
+    wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
+    sweep = sweep_folder(tmp_path)
+    job = sweep / "0"
+    wait_for(lambda: len(records(job)) > 20)
+    program.send_signal(ending)
+    out, _ = program.communicate(timeout=120)
+    assert program.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 128 + ending), out.decode()
+    wait_for(lambda: not is_locked(job))
+    assert states(sweep)[0] == "stopped"
+    assert not (sweep / "1" / "manifest.json").exists()
+    assert command("sweep-status", str(sweep)).status == 1
+    outcome = command(*slow, "--resume")
+    assert outcome.status == 0, outcome.err
+    assert states(sweep) == ["finished", "finished"]
+    steps = [record["environment_step"] for record in records(job)]
+    assert steps == list(range(1, 101))
+    assert len(read(job / "manifest.json")["sessions"]) == 1

@@ -1,0 +1,130 @@
+"""`conf/sweep/NAME.yaml`: what it stands for, and what it may not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.cli._arguments import read_request
+from pamiq_exp.cli._sweep_file import read
+from pamiq_exp.config import ConfigError, Source
+from tests.conftest import REPOSITORY, Outcome
+
+Command = Callable[..., Outcome]
+
+
+def written(folder: Path, text: str) -> Source:
+    (folder / "sweep").mkdir(exist_ok=True)
+    (folder / "sweep" / "mine.yaml").write_text(text)
+    return Source(folder=str(folder))
+
+
+def test_a_grid_becomes_words(tmp_path: Path) -> None:
+    source = written(
+        tmp_path,
+        """
+experiment: minimum
+overrides: [tracking=jsonl_only]
+grid:
+  environment.lanes: [1, 2]
+  environment.id: [CartPole-v1, "a, b"]
+  launcher.record_every_steps: range(10,30,10)
+  interaction.agent.flag: [true, null]
+seeds: 2
+launcher: {name: joblib, jobs: 2}
+budget: {max_steps: 100}
+""",
+    )
+    assert read("mine", source).words() == [
+        "experiment=minimum",
+        "tracking=jsonl_only",
+        "launcher.max_steps=100",
+        "environment.lanes=1,2",
+        "environment.id=CartPole-v1,'a, b'",
+        "launcher.record_every_steps=range(10,30,10)",
+        "interaction.agent.flag=true,null",
+        "seed=0,1",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+
+
+def test_a_search_becomes_words(tmp_path: Path) -> None:
+    source = written(
+        tmp_path,
+        """
+search:
+  space: {a.rate: 'tag(log,interval(1e-4,1e-2))', a.kind: [x, y]}
+  metric: coverage
+seeds: [3, 5]
+launcher: {name: submitit_slurm, partition: long, minutes: 60, restarts: 5}
+budget: {trials: 9}
+""",
+    )
+    assert read("mine", source).words() == [
+        "hydra/sweeper=search",
+        "hydra.sweeper.metric=coverage",
+        "hydra.sweeper.trials=9",
+        "hydra.sweeper.seeds=[3,5]",
+        "a.rate=tag(log,interval(1e-4,1e-2))",
+        "a.kind=x,y",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=60",
+        "hydra.launcher.max_num_timeout=5",
+        "hydra.launcher.partition=long",
+    ]
+
+
+def test_what_is_typed_wins_over_the_file() -> None:
+    request = read_request(["-m", "sweep=noise", "world=clean", "seed=7", "launcher.max_steps=10"])
+    assert [word for word in request.overrides if word.startswith(("world", "seed", "launcher.max"))] == [
+        "world=clean",
+        "seed=7",
+        "launcher.max_steps=10",
+    ]
+    assert request.arguments[: len(request.overrides)] == request.overrides
+    assert "experiment=curiosity_noise_world" in request.overrides
+    assert "-m" in request.arguments
+
+
+WRONG = {
+    "grdi: {a: [1]}": "did you mean grid?",
+    "launcher: {name: jobli}": "expected one of basic, joblib",
+    "launcher: {name: basic, jobs: 2}": "launcher.jobs: is not for basic",
+    "launcher: {name: ray, address: 'evil:6379'}": "launcher.address: there is no such key",
+    "launcher: {name: submitit_slurm, setup: [rm]}": "launcher.setup: there is no such key",
+    'launcher: {name: submitit_slurm, partition: "a\\nrm -rf x"}': "is no name",
+    "overrides: [hydra.launcher.setup=x]": "Hydra's own settings are for the command line",
+    "overrides: [+hydra.callbacks.a=x]": "Hydra's own settings are for the command line",
+    "grid: {hydra.sweep.dir: [a]}": "Hydra's own settings are for the command line",
+    "grid: {a: [1]}\nsearch: {space: {b: [1]}}": "a search has no grid",
+    "search: {storage: 'postgresql://evil'}": "search.storage: there is no such key",
+    "budget: {trials: 3}": "only a search has trials",
+    "seeds: 0": "expected at least one, not 0",
+    "seeds: many": "expected a whole number or a list",
+    "- a": "expected keys and values",
+    "a: [": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_file_that_is_wrong_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read("mine", written(tmp_path, text))
+    assert WRONG[text] in str(caught.value)
+
+
+def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: Command) -> None:
+    assert "did you mean noise?" in command("-m", "sweep=noisy").err
+    assert "add -m" in command("sweep=noise").err
+    assert "one sweep at a time" in command("-m", "sweep=noise", "sweep=seeds").err
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "conf" / "sweep").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_sweep_is_sound(command: Command, path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    experiment = [] if "experiment:" in path.read_text() else ["experiment=minimum"]
+    outcome = command("check", "-m", f"sweep={path.stem}", *experiment)
+    assert outcome.status == 0, outcome.err

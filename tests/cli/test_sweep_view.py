@@ -1,0 +1,108 @@
+"""What a sweep's folder says of its jobs, and how that is shown."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pamiq_exp.cli._sweep_folder import Plan, SweepError, SweepFolder, is_locked, last_record, locked
+from pamiq_exp.cli._sweep_view import SweepView, Watcher, jobs_table
+
+
+def write_sweep(folder: Path, jobs: int = 6) -> Path:
+    """Write a sweep whose jobs are in every state that there is."""
+    words = [("experiment=study", f"rate={0.1 * (job + 1):.1f}", f"seed={job}") for job in range(jobs)]
+    Plan(("-m",), ("python",), "study", tuple(words), jobs).write(folder)
+    write_job(folder / "0", {"state": "finished"}, {"coverage": 0.25, "return_mean": 9.0})
+    write_job(folder / "1", {"state": "finished"}, {"coverage": 0.75})
+    write_job(folder / "2", {"state": "failed", "reason": "killed by SIGKILL: out of memory"})
+    write_job(folder / "3", {"state": "running"})
+    write_job(folder / "4", {"state": "stopped", "reason": "SIGTERM"})
+    record = {"environment_step": 25, "wall_seconds": 3.0}
+    (folder / "4" / "metrics.jsonl").write_text(json.dumps(record) + "\n" + '{"environment_st')
+    (folder / "4" / "config.yaml").write_text("launcher: {max_steps: 100}\n")
+    return folder
+
+
+def write_job(folder: Path, manifest: dict[str, Any], summary: dict[str, Any] | None = None) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    if summary is not None:
+        (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_jobs_are_told_apart_by_what_their_folders_say(tmp_path: Path) -> None:
+    jobs = SweepFolder(write_sweep(tmp_path)).jobs()
+    assert [job.state for job in jobs] == ["finished", "finished", "failed", "lost", "stopped", "waiting"]
+    assert jobs[2].reason == "killed by SIGKILL: out of memory"
+    assert "gone without a word" in jobs[3].reason
+    assert jobs[4].fraction == 0.25
+    assert jobs[5].overrides[-1] == "seed=5"
+
+
+def test_a_job_runs_as_long_as_somebody_holds_its_lock(tmp_path: Path) -> None:
+    folder = SweepFolder(write_sweep(tmp_path))
+    with locked(tmp_path / "3" / "job.lock") as held:
+        assert held is not None
+        with locked(tmp_path / "3" / "job.lock") as second:
+            assert second is None
+        assert is_locked(tmp_path / "3")
+        assert folder.jobs()[3].state == "running"
+    assert folder.jobs()[3].state == "lost"
+
+
+def test_the_view_counts_finds_the_best_and_tells_the_time_left(tmp_path: Path) -> None:
+    folder = SweepFolder(write_sweep(tmp_path))
+    view = SweepView(folder.plan, "study")
+    view.update(folder.jobs()[:1])
+    assert view.seconds_left() is None, "nothing was done since"
+    view.update(folder.jobs())
+    best = view.best()
+    assert best is not None
+    assert (best[0].number, best[1], best[2]) == (1, "coverage", 0.75)
+    assert view.seconds_left() is not None
+    assert view.line().startswith("2 of 6 jobs done, 1 waiting, 1 stopped, 1 failed, 1 lost")
+    text = shown(view)
+    for words in ("2 / 6 jobs", "✓ 2 finished", "✗ 1 failed", "best", "0.75", "rate=0.2", "out of memory", "study"):
+        assert words in text
+    assert "experiment=study" not in text, "what all jobs have in common says nothing"
+
+
+def shown(view: SweepView) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(view.panel())
+    console.print(jobs_table(view))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_search_for_the_least_shows_the_least(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    view = SweepView(Plan((), (), "study", (), 6, metric="coverage", minimise=True), "study")
+    view.update(SweepFolder(tmp_path).jobs())
+    best = view.best()
+    assert best is not None
+    assert best[2] == 0.25
+
+
+def test_without_a_terminal_a_line_is_printed_for_each_job_that_ends(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    with Watcher(tmp_path, console):
+        write_job(tmp_path / "5", {"state": "failed", "reason": "bad luck"})
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "job 5 failed: bad luck" in text
+    assert "job 0" not in text, "it had ended before"
+
+
+def test_the_last_whole_record_is_read_and_a_broken_plan_is_told(tmp_path: Path) -> None:
+    assert last_record(tmp_path / "nothing") == {}
+    write_sweep(tmp_path)
+    assert last_record(tmp_path / "4" / "metrics.jsonl")["environment_step"] == 25
+    (tmp_path / "sweep.json").write_text('{"schema": 1, "jobs": 3}')
+    with pytest.raises(SweepError, match="cannot be read"):
+        SweepFolder(tmp_path)

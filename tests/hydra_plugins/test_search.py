@@ -1,0 +1,194 @@
+"""The search: what Optuna is asked and told, across processes that die, share the work, and give up early."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+optuna = pytest.importorskip("optuna", reason="the search needs the extra [sweep]")
+
+from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
+
+from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Curve  # noqa: E402
+from hydra_plugins.pamiq_exp_sweeps._search import Searcher, distribution  # noqa: E402
+from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf  # noqa: E402
+from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment  # noqa: E402
+from tests.conftest import Outcome  # noqa: E402
+
+Result = Callable[[float, int], float]
+SPACE = {"rate": FloatDistribution(0.0, 1.0)}
+
+
+class InstantLauncher:
+    """Writes the run folder of each job as if it had run: its score is a function of rate and seed."""
+
+    def __init__(self, folder: Path, score: Result, stop_after: int | None = None) -> None:
+        self.folder, self.score, self.stop_after = folder, score, stop_after
+        self.launched: list[int] = []
+
+    def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> None:
+        for words in jobs:
+            if self.stop_after is not None and len(self.launched) >= self.stop_after:
+                raise KeyboardInterrupt
+            values = dict(word.split("=") for word in words)
+            folder = self.folder / values["hydra.sweep.subdir"]
+            folder.mkdir(exist_ok=True)
+            value = self.score(float(values["rate"]), int(values.get("seed", 0)))
+            told = value if math.isfinite(value) else "NaN"
+            (folder / "summary.json").write_text(json.dumps({"score": told}))
+            (folder / "manifest.json").write_text(json.dumps({"state": "finished"}))
+            self.launched.append(int(folder.name))
+
+
+def searcher(folder: Path, **settings: Any) -> Searcher:
+    return Searcher(SearchConf(metric="score", **settings), SPACE, ["experiment=unlucky"], folder)
+
+
+def run(one: Searcher, launcher: Any) -> None:
+    while one.run_batch(launcher):
+        pass
+
+
+def test_it_finds_what_is_good_and_writes_it_down(tmp_path: Path) -> None:
+    launcher = InstantLauncher(tmp_path, lambda rate, seed: 1.0 - (rate - 0.3) ** 2)
+    run(searcher(tmp_path, trials=25, at_once=2), launcher)
+    result = read(tmp_path / "search.json")
+    assert launcher.launched == list(range(25))
+    assert result["best"]["settings"]["rate"] == pytest.approx(0.3, abs=0.1)
+    assert len(result["trials"]) == 25
+
+
+def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
+    launcher = InstantLauncher(tmp_path, lambda rate, seed: rate + 10.0 * seed)
+    run(searcher(tmp_path, trials=2, seeds=[1, 2, 3]), launcher)
+    for trial in read(tmp_path / "search.json")["trials"]:
+        assert trial["value"] == pytest.approx(trial["settings"]["rate"] + 20.0)
+        assert trial["jobs"] == [3 * trial["trial"] + index for index in range(3)]
+
+
+def test_a_trial_without_a_number_has_failed_and_the_search_goes_on(tmp_path: Path) -> None:
+    launcher = InstantLauncher(tmp_path, lambda rate, seed: math.nan if rate > 0.5 else rate)
+    run(searcher(tmp_path, trials=12), launcher)
+    result = read(tmp_path / "search.json")
+    assert {trial["state"] for trial in result["trials"]} == {"complete", "fail"}
+    assert all("no finite value" in trial["reason"] for trial in result["trials"] if trial["state"] == "fail")
+    assert result["best"]["settings"]["rate"] <= 0.5
+
+
+def test_a_search_that_was_killed_takes_up_its_trials_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    score: Result = lambda rate, seed: rate  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        run(searcher(tmp_path, trials=6, seeds=[0, 1]), InstantLauncher(tmp_path, score, stop_after=5))
+    trials = searcher(tmp_path, trials=6).study.get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    launcher = InstantLauncher(tmp_path, score)
+    run(searcher(tmp_path, trials=6, seeds=[0, 1]), launcher)
+    result = read(tmp_path / "search.json")
+    assert [trial["state"] for trial in result["trials"]] == ["complete"] * 6
+    assert result["trials"][2]["settings"] == trials[2].params
+    assert launcher.launched == list(range(4, 12)), "what was done is not asked for again, what was begun is"
+
+
+def test_several_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
+    launchers = [InstantLauncher(tmp_path, lambda rate, seed: rate) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda launcher: run(searcher(tmp_path, trials=15), launcher), launchers))
+    launched = sorted(number for launcher in launchers for number in launcher.launched)
+    assert launched == list(range(15))
+    assert {trial["state"] for trial in read(tmp_path / "search.json")["trials"]} == {"complete"}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("a=interval(0.0,1)", FloatDistribution(0.0, 1.0)),
+        ("a=tag(log,interval(1e-5,1e-2))", FloatDistribution(1e-5, 1e-2, log=True)),
+        ("a=interval(1,8)", FloatDistribution(1.0, 8.0)),
+        ("a=tag(log,int(interval(1,8)))", IntDistribution(1, 8, log=True)),
+        ("a=range(1,8,2)", IntDistribution(1, 7, step=2)),
+        ("a=choice(b,2,'x y')", CategoricalDistribution(["b", "2", "x\\ y"])),
+        ("a=0.1,0.2", CategoricalDistribution(["0.1", "0.2"])),
+        ("a=[1,2],[3]", CategoricalDistribution(["[1,2]", "[3]"])),
+    ],
+)
+def test_hydras_words_for_ranges_are_understood(word: str, expected: Any) -> None:
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert distribution(override) == expected
+
+
+def write_curve(folder: Path, values: Sequence[float], steps: int) -> None:
+    """Write the records of a run that has come to `len(values)` of `steps` steps."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(f"launcher: {{max_steps: {steps}}}\n")
+    with open(folder / "metrics.jsonl", "a") as file:
+        for index, value in enumerate(values):
+            record = {"environment_step": index + 1, "wall_seconds": 0.1, "interaction/score": value}
+            file.write(json.dumps(record) + "\n")
+
+
+def test_a_curve_is_read_as_it_grows(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / "0", "interaction/score")
+    curve.read()
+    assert curve.values == []
+    write_curve(tmp_path / "0", [float(value) for value in range(30)], steps=60)
+    curve.read()
+    assert curve.values == [2.0, 5.0, 8.0, 11.0, 14.0, 17.0, 20.0, 23.0, 26.0, 29.0]
+    with open(tmp_path / "0" / "metrics.jsonl", "a") as file:
+        file.write('{"environment_step": 60, "wall_seconds": 1, "interaction/sc')
+    curve.read()
+    with open(tmp_path / "0" / "metrics.jsonl", "a") as file:
+        file.write('ore": 7.5}\n')
+    curve.read()
+    assert curve.values[10:] == [7.5] * (RUNGS - 10)
+
+
+def test_a_trial_that_does_worse_than_others_is_ended_early(tmp_path: Path) -> None:
+    class Recording(InstantLauncher):
+        def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> None:
+            number = initial_job_idx
+            level = 0.0 if number == 6 else 1.0 + number / 100
+            write_curve(self.folder / str(number), [level] * 10, steps=20)
+            if number == 6:
+                while not (self.folder / "6" / "prune.json").exists():
+                    assert len(Curve(self.folder / "6", "interaction/score").values) < RUNGS
+                (self.folder / "6" / "manifest.json").write_text(json.dumps({"state": "stopped"}))
+            else:
+                super().launch(jobs, initial_job_idx)
+
+    launcher = Recording(tmp_path, lambda rate, seed: 1.0)
+    run(searcher(tmp_path, trials=8, pruner="median", prune_by="interaction/score"), launcher)
+    found = [trial["state"] for trial in read(tmp_path / "search.json")["trials"]]
+    assert found == ["complete"] * 6 + ["pruned", "complete"]
+    assert "interaction/score 0" in read(tmp_path / "6" / "prune.json")["reason"]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("sampler", "guess"), ("pruner", "shears")])
+def test_a_sampler_or_pruner_that_does_not_exist_is_told(tmp_path: Path, setting: str, value: str) -> None:
+    with pytest.raises(Exception, match=f"must be .*, not '{value}'"):
+        searcher(tmp_path, **{setting: value})
+
+
+@pytest.mark.slow
+def test_a_real_search_averages_seeds_survives_bad_luck_and_goes_on(
+    command: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
+    words += ["hydra.sweeper.trials=3", "hydra.sweeper.seeds=[0,1]", "metrics.score.rate=interval(0.0,1.0)"]
+    outcome = command(*words)
+    assert outcome.status == 0, outcome.err
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["finished"] * 6
+    result = read(sweep / "search.json")
+    for trial in result["trials"]:
+        assert trial["value"] == pytest.approx(1.0 - (trial["settings"]["metrics.score.rate"] - 0.3) ** 2)
+    assert "best score" in outcome.out
+    again = command(*words, "--resume")
+    assert again.status == 0
+    assert len(read(sweep / "search.json")["trials"]) == 3
