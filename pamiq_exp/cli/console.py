@@ -20,7 +20,15 @@ from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
 
 USAGE = f"python -m pamiq_exp console RUN [{'|'.join(COMMANDS)}]"
 _KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
-_AXES = ("source", "environment_step", "wall_seconds", "run_seconds", "model_version", "training_step")
+_AXES = (
+    "source",
+    "environment_step",
+    "wall_seconds",
+    "run_seconds",
+    "model_version",
+    "training_step",
+    "observation_age_seconds",
+)
 
 
 def main(words: Sequence[str]) -> int:

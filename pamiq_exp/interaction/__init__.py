@@ -8,27 +8,32 @@ from pamiq_exp.interaction.free_running import FreeRunning
 from pamiq_exp.interaction.held_out import record_random_transitions
 from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction, NonFiniteActionError
 from pamiq_exp.interaction.observer import StepObserver, Turn
+from pamiq_exp.interaction.play import NoDisplayError, Play
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.interaction.recorders import VideoRecorder
 
 __all__ = [
+    "Age",
     "Agent",
     "Array",
     "CollectorPort",
-    "Age",
+    "DelayedActions",
     "Environment",
     "FixedIntervalInteraction",
+    "FreeRunning",
     "InferencePort",
     "Interaction",
+    "NoDisplayError",
     "NonFiniteActionError",
     "Observation",
+    "Play",
     "RandomActions",
     "StepObserver",
     "Turn",
     "VideoRecorder",
     "continual",
-    "record_random_transitions",
-]
     "delayed",
     "record_at_poses",
+    "record_random_transitions",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         """Called by the launcher, once, before `setup`."""
         self._models = models
         self._collectors = collectors
+
+    def attach_oracle(self, ground_truth: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
+        """Offered by the interaction, once, in `setup`: what tells the world's truth.
+
+        Nothing that the agent sees or learns from may come from it; it exists for rewards that are upper bounds
+        (oracles) and say so by their name. By default nobody takes it.
+        """
 
     def model(self, name: str) -> InferencePort:
         """Return the published model `name`. Raises KeyError with the names that exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
-from pamiq_exp.interaction.environment import Array, Environment
+from pamiq_exp.interaction.delay import DelayedActions, delayed
+from pamiq_exp.interaction.environment import Age, Array, Environment
 from pamiq_exp.interaction.observer import StepObserver, Turn
 
 
@@ -25,6 +27,8 @@ class Interaction(Component):
         environment: Where.
         observers: What watches each turn, by name: metrics and recorders. They see what the agent must
             not (the world's ground truth), and the agent never sees them.
+        delay: Arguments of `DelayedActions`, by which actions take effect late. An environment that is delayed
+            already stays as it is.
     """
 
     interval: float | None = None
@@ -38,12 +42,21 @@ class Interaction(Component):
         agent: Agent[Any, Any],
         environment: Environment,
         observers: Mapping[str, StepObserver] | None = None,
+        delay: Mapping[str, Any] | None = None,
     ) -> None:
         self.agent = agent
+        if delay and not isinstance(environment, DelayedActions):
+            environment = delayed(environment, **delay)
         self.environment = environment
         self.observers: dict[str, StepObserver] = dict(observers or {})
         self.skipped_actions = 0
         """Actions that were replaced because they were not finite."""
+        self.age = Age(0.0, 0.0)
+        """How old the observation was when the action that answers it took effect, in the newest turn."""
+
+    def setup(self) -> None:
+        """Offer the agent the world's truth; see `Agent.attach_oracle`."""
+        self.agent.attach_oracle(self.environment.ground_truth)
 
     @property
     def lanes(self) -> int:
@@ -52,15 +65,19 @@ class Interaction(Component):
 
     def step(self) -> None:
         """Take one turn. Observers see the world as the agent saw it, before the action changes it."""
-        observation = self.environment.observe()
+        environment = self.environment
+        observation = environment.observe()
+        at = time.perf_counter() if environment.observed_at is None else environment.observed_at
         action = self.agent.step(observation)
         if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
             action = self._replace(action)
         if self.observers:
-            turn = Turn(observation, action, self.agent, self.environment)
+            turn = Turn(observation, action, self.agent, environment)
             for observer in self.observers.values():
                 observer.on_step(turn)
-        self.environment.affect(action)
+        acted_at = time.perf_counter()
+        environment.affect(action)
+        self.age = Age(0.0, acted_at - at) if environment.age is None else environment.age
 
     def _replace(self, action: Array) -> Array:
         if not self.skip_nonfinite:
@@ -85,8 +102,14 @@ class FixedIntervalInteraction(Interaction):
         environment: Environment,
         interval: float,
         observers: Mapping[str, StepObserver] | None = None,
+        delay: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(agent, environment, observers)
+        super().__init__(agent, environment, observers, delay)
         if not interval > 0:
             raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
+        if environment.own_interval is not None:
+            raise ValueError(
+                f"this environment has a clock of its own ({environment.own_interval:g} s a turn), and two clocks "
+                "would fight: use interaction=unpaced, then each turn lasts as long as the environment lets it"
+            )
         self.interval = float(interval)

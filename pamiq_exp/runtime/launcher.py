@@ -208,7 +208,7 @@ class _Run:
         figures: Summary = {}
         if self.control.failure is None:
             interaction = self.engine.interaction
-            measures = [interaction.agent.summary]
+            measures = [interaction.agent.summary, interaction.environment.summary]
             measures += [observer.summary for observer in interaction.observers.values()]
             measures += [trainer.summary for trainer in self.engine.trainers.values()]
             for measure in measures:
@@ -241,6 +241,9 @@ class _Run:
             "skipped_turns": engine.skipped_turns,
             "failed_saves": self.saver.failed,
             "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
+            "observation_age_seconds": engine.records.observation_age,
+            "observation_age_milliseconds_p50": 1e3 * engine.observation_ages.quantile(0.5),
+            "observation_age_milliseconds_p99": 1e3 * engine.observation_ages.quantile(0.99),
         }
         return summary | figures
 

@@ -17,11 +17,14 @@ class RecordStream:
 
     Attributes:
         environment_step: Environment steps taken; the inference loop keeps it.
+        observation_age: How old the newest observation was when the action that answers it took effect, in seconds
+            of run time; the inference loop keeps it.
         latest: The newest record of each source.
     """
 
     def __init__(self, writer: RecordWriter | None, clock: Clock, publisher: Publisher) -> None:
         self.environment_step = 0
+        self.observation_age = 0.0
         self.latest: dict[str, dict[str, float | int | str]] = {}
         self._writer = writer
         self._clock = clock
@@ -53,6 +56,7 @@ class RecordStream:
             "run_seconds": self._clock.run_seconds,
             "model_version": self._publisher.version,
             "training_step": training_step,
+            "observation_age_seconds": self.observation_age,
         }
         for name, value in figures.items():
             record[f"{source}/{name}"] = value

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+SMALL = ("environment=noise_world", "world=tvroom", "environment.image_size=24", "environment.images.size=8")
+
+
+def frames_of(path: Path) -> int:
+    import av
+
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+def test_a_world_is_walked_through_in_a_window(command: Command) -> None:
+    pytest.importorskip("pygame")
+    outcome = command("play", *SMALL, "--turns", "3")
+    assert outcome.status == 0, outcome.err
+
+
+def test_without_a_display_a_film_is_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    outcome = command("play", *SMALL, "--turns", "12")
+    assert outcome.status == 0, outcome.err
+    assert "a film of a walk is written instead" in outcome.err
+    assert frames_of(tmp_path / "walk.mp4") == 12
+
+
+def test_a_film_can_be_asked_for(command: Command, tmp_path: Path) -> None:
+    outcome = command("play", *SMALL, "--film", "here/mine.mp4", "--turns=10")
+    assert outcome.status == 0, outcome.err
+    assert frames_of(tmp_path / "here" / "mine.mp4") == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("world=tvroom",), "world"),
+        (("experiment=minimum",), "no picture"),
+        (("environment=noise_world", "world=tvrom"), "tvroom"),
+        ((*SMALL, "--turns", "many"), "needs a value"),
+    ],
+)
+def test_wrong_requests_are_told(command: Command, words: tuple[str, ...], message: str) -> None:
+    outcome = command("play", *words)
+    assert outcome.status == 2
+    assert message in outcome.err
+
+
+def test_help_tells_the_keys(command: Command) -> None:
+    outcome = command("play", "--help")
+    assert outcome.status == 0
+    assert "arrows turn" in outcome.out
