@@ -101,6 +101,7 @@ class RecordingAgent(Agent[Observation, Array]):
         percept, previous_latent = self._perceive(observation, previous)
         if previous is None:
             self.signals["reward"] = np.zeros(len(observation.reward), dtype=np.float32)
+            self.signals["rewarded"] = np.zeros(len(observation.reward), dtype=np.bool_)
         else:
             reward = self._judge(observation, previous, previous_latent, percept)
             self.signals["reward"] = reward
@@ -109,7 +110,6 @@ class RecordingAgent(Agent[Observation, Array]):
         canonical: Array = action.cpu().numpy()
         self._pending = _Moment(
             percept, action, observation.ended, self._record(observation, percept, canonical, extras)
-            self.signals["rewarded"] = np.zeros(len(observation.reward), dtype=np.bool_)
         )
         return canonical
 
@@ -175,6 +175,7 @@ class RecordingAgent(Agent[Observation, Array]):
     ) -> NDArray[np.float32]:
         known = previous_latent is not None and percept.latent is not None
         valid = ~previous.ended
+        self.signals["rewarded"] = valid & (known or not self.reward.needs_latents)
         reward = self.reward(
             Transition(
                 observation=percept.fields,
@@ -186,7 +187,6 @@ class RecordingAgent(Agent[Observation, Array]):
             )
         )
         self._recent_reward.add(reward[valid])
-        self.signals["rewarded"] = valid & (known or not self.reward.needs_latents)
         self._total_reward.add(reward[valid])
         return reward
 
