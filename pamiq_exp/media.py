@@ -1,8 +1,10 @@
-"""Pictures and videos on their way from whoever made them to the run folder and the trackers."""
+"""Pictures, videos and recordings on their way from whoever made them to the run folder and the trackers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,4 +27,27 @@ class Video:
     frames_per_second: float
 
 
-Media = Picture | Video
+@dataclass(frozen=True)
+class Recording:
+    """A stretch of a run, turn by turn, for machines: it stays in the run folder, and trackers are not shown it.
+
+    Attributes:
+        name: What the recording is called; its stretches share the name.
+        first_step: Environment step of the first turn, all lanes together.
+        header: What a reader must know, as plain data; goes into the first line.
+        turns: Named arrays, each `(lanes, *shape)`. They must not change afterwards.
+        pictures: Which of them are pictures, `(lanes, height, width, 3 or 1)` uint8, and go into videos.
+        frames_per_second: Of the videos.
+        lossless: Whether videos keep every bit.
+    """
+
+    name: str
+    first_step: int
+    header: Mapping[str, Any]
+    turns: Sequence[Mapping[str, NDArray[Any]]]
+    pictures: Sequence[str]
+    frames_per_second: float
+    lossless: bool
+
+
+Media = Picture | Video | Recording

@@ -65,9 +65,13 @@ def test_a_wheel_holds_every_config_and_marks_its_types(installed: Path) -> None
     assert {path.relative_to(package / "conf") for path in (package / "conf").rglob("*.yaml")} == shipped
 
 
+SET_UP = ("dev", "tensorboard", "video", "vrchat", "worlds")
+
+
 def test_what_setup_installs_is_pinned_exactly() -> None:
+    assert f"'.[{','.join(SET_UP)}]'" in (REPOSITORY / "Makefile").read_text()
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["tensorboard"], *extras["video"]]
+    wanted = [*PROJECT["dependencies"], *(each for name in SET_UP for each in extras[name])]
     names = {normalised(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
     assert names <= set(pins()), f"pin {names - set(pins())} in constraints.txt"
     assert pins()["torch"] == "torch==2.13.0"

@@ -6,15 +6,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pamiq_exp.environments.camera import Camera
     from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment
+    from pamiq_exp.environments.modular import Actuator, Sensor, SensorEnvironment
     from pamiq_exp.environments.noise_world import NoiseWorld
+    from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
+    from pamiq_exp.environments.recorded import PictureFolder, RecordedRun, VideoFiles
+    from pamiq_exp.environments.vrchat import VRChatBody
 
 _HOME = {
+    "Actuator": "modular",
+    "Camera": "camera",
     "GymnasiumEnvironment": "gymnasium_adapter",
     "NoiseWorld": "noise_world",
+    "NoisyTV": "overlays",
+    "PictureFolder": "recorded",
+    "PixelOverlay": "overlays",
+    "RandomBoxes": "overlays",
+    "RecordedRun": "recorded",
+    "Sensor": "modular",
+    "SensorEnvironment": "modular",
+    "VRChatBody": "vrchat",
+    "VideoFiles": "recorded",
+    "ViewNoise": "overlays",
 }
 
-__all__ = ["GymnasiumEnvironment", "NoiseWorld"]
+__all__ = [
+    "Actuator",
+    "Camera",
+    "GymnasiumEnvironment",
+    "NoiseWorld",
+    "NoisyTV",
+    "PictureFolder",
+    "PixelOverlay",
+    "RandomBoxes",
+    "RecordedRun",
+    "Sensor",
+    "SensorEnvironment",
+    "VRChatBody",
+    "VideoFiles",
+    "ViewNoise",
+]
 
 
 def __getattr__(name: str) -> object:

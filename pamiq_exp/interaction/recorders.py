@@ -101,6 +101,12 @@ class VideoRecorder(StepObserver):
             self._finished.append(Video(self._name, self._frames, self._rate))
             self._frames = None
 
+    def teardown(self) -> None:
+        """End the film that is being recorded."""
+        if self._frames is not None and self._count > 1:
+            self._finished.append(Video(self._name, self._frames[: self._count], self._rate))
+        self._frames = None
+
     def media(self) -> list[Media]:
         finished, self._finished = self._finished, []
         return finished

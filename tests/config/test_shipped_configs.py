@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from pamiq_exp.config import AllowList, check_names, check_parts, compose_config, config_folder
 from pamiq_exp.runtime import LaunchConfig
 from tests.conftest import experiment_names
+from tests.end_to_end.worlds import need_packages_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -39,6 +40,7 @@ def test_an_experiment_is_named_as_its_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_an_experiment_is_sound(name: str) -> None:
+    need_packages_of(name)
     assert_sound(f"experiment={name}")
 
 
@@ -53,3 +55,8 @@ def test_an_experiment_says_in_its_first_lines_what_it_is(name: str) -> None:
 def test_each_choice_is_sound(group: str) -> None:
     for option in options(group):
         assert_sound("experiment=minimum", f"{group}={option}")
+
+
+@pytest.mark.parametrize("option", options("overlay"))
+def test_each_overlay_is_sound(option: str) -> None:
+    assert_sound("experiment=minimum", f"overlay={option}")

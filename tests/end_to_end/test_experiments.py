@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Outcome, experiment_names
+from tests.end_to_end.worlds import world_of
 
 Command = Callable[..., Outcome]
 
@@ -18,7 +19,8 @@ QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=200", "
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_an_experiment_takes_its_first_steps(command: Command, tmp_path: Path, name: str) -> None:
-    outcome = command(f"experiment={name}", *QUICK)
+    with world_of(name, tmp_path / "world") as words:
+        outcome = command(f"experiment={name}", *QUICK, *words)
     assert outcome.status == 0, outcome.err
     (path,) = (tmp_path / "outputs" / name).rglob("summary.json")
     summary = json.loads(path.read_text())

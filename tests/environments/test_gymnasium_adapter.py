@@ -114,7 +114,7 @@ def _native(space: spaces.Space[Any], action: NDArray[Any]) -> NDArray[Any]:
 @given(seed=st.integers(0, 2**32), lanes=st.integers(1, 4))
 def test_an_ended_episode_shows_its_last_observation_and_then_the_first_of_the_next(seed: int, lanes: int) -> None:
     environment = GymnasiumEnvironment("CartPole-v1", lanes=lanes, seed=seed)
-    seen = live(environment, 60, seed)
+    seen = live(environment, 250, seed)
     ends = 0
     for before, after in itertools.pairwise(seen):
         for lane in np.flatnonzero(before.ended):

@@ -53,6 +53,7 @@ class GymnasiumEnvironment(Environment):
         kwargs: Arguments of `gymnasium.make`.
         make: In place of an id: what makes one environment, such as your own class.
         wrappers: Applied to each environment, the first one innermost.
+        overlays: Further wrappers, around all others: noise over what is seen (the config group `overlay`).
         image_size: Resize images to this size: one number, or `[height, width]`.
         render_as_observation: Show the agent what `render` draws (`rgb_array`) in place of the observation.
         truth: Ground truth for metrics: names, and dotted paths of attributes of the innermost environment
@@ -74,6 +75,7 @@ class GymnasiumEnvironment(Environment):
         kwargs: Mapping[str, Any] | None = None,
         make: Callable[..., Env] | None = None,
         wrappers: Sequence[Callable[[Env], Env]] = (),
+        overlays: Sequence[Callable[[Env], Env]] = (),
         image_size: int | Sequence[int] | None = None,
         render_as_observation: bool = False,
         truth: Mapping[str, str] | None = None,
@@ -97,7 +99,9 @@ class GymnasiumEnvironment(Environment):
         arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
         maker = functools.partial(make_by_id, id) if id is not None else make
         assert maker is not None
-        factory = functools.partial(_wrapped, functools.partial(maker, **arguments), tuple(wrappers))
+        factory = functools.partial(_wrapped, functools.partial(maker, **arguments), (*wrappers, *overlays))
+        if vectorization == "native" and (wrappers or overlays):
+            raise ValueError("vectorization=native makes all lanes at once, without wrappers and overlays: use lanes")
         self._lanes = _make_lanes(factory, id, lanes, arguments, vectorization)
         self._actions = action_map(self._lanes.action_space)
         self.action_space = self._actions.space

@@ -5,18 +5,36 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 
-_PACKAGES = {
-    "ale_py": ("ALE/", "pip install ale-py"),
-    "minigrid": ("MiniGrid-", "pip install minigrid"),
-    "miniworld": ("MiniWorld-", "pip install miniworld"),
-    "vizdoom": ("Vizdoom", "pip install vizdoom"),
-}
-"""Packages that register environments when they are imported: how their ids begin, how they are installed."""
+
+@dataclass(frozen=True)
+class _Package:
+    """A package that registers environments: how their ids begin, which module does it, how it is installed."""
+
+    prefix: str
+    module: str
+    install: str
+    only_prefix: bool = True
+    """Whether all of its ids begin so."""
+
+    @property
+    def is_installed(self) -> bool:
+        return importlib.util.find_spec(self.module.partition(".")[0]) is not None
+
+
+_PACKAGES = (
+    _Package("ALE/", "ale_py", "pip install ale-py", only_prefix=False),
+    _Package("MiniGrid-", "minigrid", "pip install minigrid", only_prefix=False),
+    _Package("MiniWorld-", "miniworld", "pip install miniworld"),
+    _Package("Vizdoom", "vizdoom.gymnasium_wrapper", "pip install vizdoom"),
+)
 
 
 def make(environment_id: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
@@ -73,15 +91,38 @@ def register(environment_id: str) -> None:
             f"'{environment_id}' would import a module by its name in a string. Name the class instead: "
             "make: {_target_: module.Class, _partial_: true}"
         )
-    for package, (prefix, _) in sorted(_PACKAGES.items(), key=lambda entry: not environment_id.startswith(entry[1][0])):
+    for package in sorted(_PACKAGES, key=lambda each: not environment_id.startswith(each.prefix)):
         if _is_registered(environment_id):
             return
-        if importlib.util.find_spec(package) is not None:
-            gymnasium.register_envs(importlib.import_module(package))
-        elif environment_id.startswith(prefix):
+        meant = environment_id.startswith(package.prefix)
+        if package.is_installed and (meant or not package.only_prefix):
+            if package.module == "miniworld":
+                _draw_without_a_window()
+            gymnasium.register_envs(importlib.import_module(package.module))
+        elif meant:
             break
     if not _is_registered(environment_id):
         raise ValueError(_unknown(environment_id, gymnasium.registry))
+
+
+def _draw_without_a_window() -> None:
+    """Let pyglet, which draws MiniWorld, do so through EGL where there is no display.
+
+    Raises:
+        ValueError: This machine can draw neither way; the message says what to install.
+    """
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    import pyglet
+
+    pyglet.options["headless"] = True
+    try:
+        importlib.import_module("pyglet.gl")
+    except Exception as error:  # what is missing shows as ImportError, OSError, or an error of pyglet's own
+        raise ValueError(
+            f"MiniWorld cannot draw here: there is no display, and EGL does not work ({error}). "
+            "On Debian and Ubuntu: sudo apt install libegl1 libgl1-mesa-dri libglu1-mesa"
+        ) from error
 
 
 def _is_registered(environment_id: str) -> bool:
@@ -93,9 +134,9 @@ def _is_registered(environment_id: str) -> bool:
 
 
 def _unknown(environment_id: str, registry: Mapping[str, object]) -> str:
-    for package, (prefix, install) in _PACKAGES.items():
-        if environment_id.startswith(prefix) and importlib.util.find_spec(package) is None:
-            return f"the environment '{environment_id}' needs the package {package}: `{install}`"
+    for package in _PACKAGES:
+        if environment_id.startswith(package.prefix) and not package.is_installed:
+            return f"the environment '{environment_id}' needs the package {package.module}: `{package.install}`"
     lower = {name.lower(): name for name in registry}
     near = [lower[name] for name in difflib.get_close_matches(environment_id.lower(), lower, n=4, cutoff=0.5)]
     hint = f"Did you mean {' or '.join(near)}?" if near else "`gymnasium.pprint_registry()` lists those that exist."

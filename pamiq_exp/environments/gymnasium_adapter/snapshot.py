@@ -18,10 +18,17 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from pamiq_exp.environments.overlays.pictures import PictureSet
+
 Snapshot = dict[str, str]
 """Attributes by `<depth in the chain of wrappers>.<name>`, each as JSON."""
 
-_KNOWN = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.", "gymnasium.wrappers.")
+_KNOWN = (
+    "gymnasium.envs.classic_control.",
+    "gymnasium.envs.toy_text.",
+    "gymnasium.wrappers.",
+    "pamiq_exp.environments.overlays.",
+)
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
@@ -127,7 +134,7 @@ def _is_constant(value: object) -> bool:
         return value._np_random is None  # a space that is sampled from has state of its own
     if isinstance(value, FunctionType):
         return value.__closure__ is None
-    if isinstance(value, (EnvSpec, type, BuiltinFunctionType, ModuleType)):
+    if isinstance(value, (EnvSpec, PictureSet, type, BuiltinFunctionType, ModuleType)):
         return True
     return type(value).__module__.partition(".")[0] == "pygame"  # surfaces are drawn anew for every frame
 

@@ -1,0 +1,104 @@
+"""A folder of pictures as a world."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from gymnasium import spaces
+from PIL import Image
+
+from pamiq_exp.component import State
+from pamiq_exp.environments.noise_world.pictures import load_picture
+from pamiq_exp.interaction import Array, Environment, Observation, continual
+from pamiq_exp.seeding import numpy_generator
+
+logger = logging.getLogger(__name__)
+
+Order = Literal["shuffled", "sorted", "random"]
+
+
+class PictureFolder(Environment):
+    """Shows pictures, a new one each turn, for learning from pictures without a body.
+
+    It observes `image`, `(lanes, image_size, image_size, 3)` uint8: pictures are cut to a centred square, resized
+    and kept in memory. What is done has no effect; nothing ever ends. Files that are no readable pictures are
+    skipped, with a warning that names them.
+
+    Args:
+        path: The folder, and the folders in it.
+        image_size: Pixels a side.
+        order: `shuffled`: all of them in a new order each time; `sorted`: by name, again and again, lanes beginning
+            at different places; `random`: any of them each time.
+        most: At most so many pictures are read.
+        lanes: Pictures seen at once.
+        seed: Of the order.
+
+    Raises:
+        ValueError: There is no readable picture.
+    """
+
+    def __init__(
+        self, path: str, image_size: int = 64, order: Order = "shuffled", most: int = 10_000, lanes: int = 1,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        if order not in ("shuffled", "sorted", "random"):
+            raise ValueError(f"the order of pictures is shuffled, sorted or random, not {order!r}")
+        if min(image_size, most, lanes) < 1:
+            raise ValueError("image_size, most and lanes of a folder of pictures must be at least 1")
+        self._pictures = _load(Path(path), image_size, most)
+        self._order, self.lanes = order, lanes
+        self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)})
+        self.action_space = spaces.Discrete(1)
+        self._generators = [numpy_generator(seed, f"lane {lane}") for lane in range(lanes)]
+        self._coming = [self._deal(lane) for lane in range(lanes)]
+        self._place = 0
+
+    def _deal(self, lane: int) -> Array:
+        """Return which pictures this lane sees next, in their order."""
+        count = len(self._pictures)
+        if self._order == "shuffled":
+            return self._generators[lane].permutation(count)
+        if self._order == "random":
+            return self._generators[lane].integers(count, size=count)
+        return (np.arange(count) + lane * count // self.lanes) % count
+
+    def observe(self) -> Observation:
+        """See `Environment`."""
+        return continual({"image": self._pictures[[coming[self._place] for coming in self._coming]]})
+
+    def affect(self, action: Array) -> None:
+        """Show the next pictures, whatever the action."""
+        self._place += 1
+        if self._place == len(self._pictures):
+            self._coming, self._place = [self._deal(lane) for lane in range(self.lanes)], 0
+
+    def state(self) -> State:
+        """Which pictures are coming; the generators are saved by the walker."""
+        return {"coming": np.stack(self._coming), "place": self._place}
+
+    def load_state(self, state: State) -> None:
+        """See `Component`."""
+        if state["coming"].shape != (self.lanes, len(self._pictures)):
+            raise ValueError("the folder of pictures holds more or fewer pictures than when the run was saved")
+        self._coming, self._place = list(state["coming"]), int(state["place"])
+
+
+def _load(folder: Path, size: int, most: int) -> Array:
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    pictures: list[Array] = []
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    for file in files:
+        if len(pictures) == most:
+            logger.warning("%s holds more than %d files: the rest is left out", folder, most)
+            break
+        try:
+            pictures.append(load_picture(file, size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            logger.warning("skipped %s: %s", file, error)
+    if not pictures:
+        raise ValueError(f"there is no readable picture in {folder}; put png, jpg or other pictures there")
+    return np.stack(pictures)

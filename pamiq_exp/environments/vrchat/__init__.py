@@ -1,0 +1,5 @@
+"""VRChat: a body that is moved by OSC messages. What it sees comes from a `Camera`."""
+
+from pamiq_exp.environments.vrchat.body import VRChatBody
+
+__all__ = ["VRChatBody"]

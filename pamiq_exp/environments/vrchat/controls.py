@@ -1,0 +1,71 @@
+"""The axes and buttons of VRChat, as OSC messages.
+
+Source: VRChat's documentation, "OSC as Input Controller". Axes are floats in [-1, 1] and keep acting until they are
+set to 0; buttons are integers, and must be 0 before the next press counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from pythonosc.udp_client import SimpleUDPClient
+
+logger = logging.getLogger(__name__)
+
+FORWARD, STRAFE, TURN = "/input/Vertical", "/input/Horizontal", "/input/LookHorizontal"
+JUMP, RUN = "/input/Jump", "/input/Run"
+
+AXES = (
+    FORWARD,
+    STRAFE,
+    TURN,
+    "/input/UseAxisRight",
+    "/input/GrabAxisRight",
+    "/input/MoveHoldFB",
+    "/input/SpinHoldCwCcw",
+    "/input/SpinHoldUD",
+    "/input/SpinHoldLR",
+)
+BUTTONS = (
+    JUMP,
+    RUN,
+    "/input/MoveForward",
+    "/input/MoveBackward",
+    "/input/MoveLeft",
+    "/input/MoveRight",
+    "/input/LookLeft",
+    "/input/LookRight",
+)
+
+
+class Controls:
+    """Sends values to axes and buttons, each only when it changes.
+
+    Args:
+        host, port: Where VRChat listens.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._client = SimpleUDPClient(host, port)
+        self._sent: dict[str, float] = {}
+
+    def send(self, values: Mapping[str, float]) -> None:
+        """Set axes and buttons, by their addresses."""
+        for address, value in values.items():
+            if self._sent.get(address) != value:
+                self._emit(address, value)
+                self._sent[address] = value
+
+    def release(self) -> None:
+        """Set everything to 0, whatever was sent before; the next `send` sends all of its values."""
+        self._sent.clear()
+        for address in (*AXES, *BUTTONS):
+            self._emit(address, 0.0)
+
+    def _emit(self, address: str, value: float) -> None:
+        # The type matters: VRChat wants buttons as integers, and Python's bool would become OSC's True or False.
+        try:
+            self._client.send_message(address, float(value) if address in AXES else int(value))
+        except OSError as error:
+            logger.warning("VRChat: %s could not be sent: %s", address, error)

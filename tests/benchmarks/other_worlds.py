@@ -1,0 +1,101 @@
+"""The noise world beside MiniWorld and VizDoom: frames per CPU-second at 64 x 64, taken in turn."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pamiq_exp.environments import GymnasiumEnvironment, NoiseWorld
+from pamiq_exp.interaction import Environment
+from pamiq_exp.spaces import describe_spaces
+from tests.benchmarks.table import Row
+
+SECONDS = 1.0
+ROUNDS = 5
+
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "MiniWorld, four rooms": (
+        "miniworld",
+        {"id": "MiniWorld-FourRooms-v0", "kwargs": {"obs_width": 64, "obs_height": 64}},
+    ),
+    "VizDoom, my way home, each tick": (
+        "vizdoom",
+        {"id": "VizdoomMyWayHome-v1", "kwargs": {"frame_skip": 1}, "image_size": 64},
+    ),
+    "VizDoom, my way home, every fourth tick": (
+        "vizdoom",
+        {"id": "VizdoomMyWayHome-v1", "kwargs": {"frame_skip": 4}, "image_size": 64},
+    ),
+}
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and its children, such as the engine of Doom (Linux)."""
+    total = time.process_time()
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def turns(world: Environment) -> Callable[[], int]:
+    """Return a function that takes random steps for a while and tells how many frames that were."""
+    world.setup()
+    space = describe_spaces(world.observation_space, world.action_space, world.lanes)["action"]
+    generator = np.random.default_rng(0)
+
+    def run() -> int:
+        actions = generator.integers(0, space["nvec"], (10_000, world.lanes, len(space["nvec"])))
+        end = time.perf_counter() + SECONDS
+        for count, action in enumerate(actions):
+            world.observe()
+            world.affect(action)
+            if time.perf_counter() > end:
+                return (count + 1) * world.lanes
+        return len(actions) * world.lanes
+
+    run()
+    return run
+
+
+def speeds(programs: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Frames a CPU-second of several programs, measured in turn: the median of several rounds."""
+    found: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(ROUNDS):
+        for name, run in programs.items():
+            begin = cpu_seconds()
+            frames = run()
+            found[name].append(frames / (cpu_seconds() - begin))
+    return {name: sorted(values)[ROUNDS // 2] for name, values in found.items()}
+
+
+def rows() -> list[Row]:
+    """The figures; a world that cannot be had on this machine is left out, and said so."""
+    ours = {"1 lane": NoiseWorld(start="random"), "16 lanes": NoiseWorld(start="random", lanes=16)}
+    programs = {name: turns(world) for name, world in ours.items()}
+    for name, (package, keys) in OTHERS.items():
+        try:
+            if find_spec(package) is None:
+                raise ValueError(f"the package {package} is not installed")
+            programs[name] = turns(GymnasiumEnvironment(**keys))
+        except ValueError as error:
+            print(f"left out: {name}: {error}")
+    measured = speeds(programs)
+    return [
+        Row(
+            f"{name}: frames per CPU-second at 64 x 64; noise world, {lanes} / this",
+            measured[lanes] / measured[name],
+            ">= 1",
+            detail=f"{measured[lanes]:,.0f} and {measured[name]:,.0f}",
+        )
+        for name in OTHERS
+        if name in measured
+        for lanes in ours
+    ]

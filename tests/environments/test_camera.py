@@ -1,0 +1,109 @@
+"""The camera shows the newest frame, and says how old it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
+
+from pamiq_exp.environments import Camera
+from pamiq_exp.environments.camera.sensor import cover
+from pamiq_exp.media import Video
+from pamiq_exp.tracking.media_files import write_media
+
+COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230)]
+
+
+def film(folder: Path, rate: float = 100.0, height: int = 32, width: int = 48) -> str:
+    """A video that shows three colours, ten frames each."""
+    frames = np.repeat(np.array(COLOURS, np.uint8), 10, axis=0)[:, None, None]
+    return str(write_media(Video("film", np.broadcast_to(frames, (30, height, width, 3)), rate), folder, 0))
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.005)
+    return True
+
+
+def test_a_video_file_plays_again_and_again_in_its_colours(tmp_path: Path) -> None:
+    camera = Camera(film(tmp_path), image_size=16)
+    camera.setup()
+    seen: list[int] = []
+
+    def three_colours_twice() -> bool:
+        picture = camera.read()
+        assert picture.shape == (16, 16, 3)
+        assert picture.dtype == np.uint8
+        colour = int(np.abs(np.array(COLOURS) - picture.mean(axis=(0, 1))).sum(axis=1).argmin())
+        if not seen or seen[-1] != colour:
+            seen.append(colour)
+        return len(seen) >= 7
+
+    assert until(three_colours_twice)
+    assert seen[:7] in ([0, 1, 2, 0, 1, 2, 0], [1, 2, 0, 1, 2, 0, 1], [2, 0, 1, 2, 0, 1, 2])
+    camera.teardown()
+
+
+def test_frames_that_are_read_twice_or_never_are_counted(tmp_path: Path) -> None:
+    camera = Camera(film(tmp_path, rate=50.0))
+    camera.setup()
+    for _ in range(20):
+        camera.read()
+    assert camera.repeated_frames >= 10, "a frame lasts 20 ms, a read far less"
+    before = camera.skipped_frames
+    begin = camera._capture.newest().number
+    assert until(lambda: camera._capture.newest().number >= begin + 5)
+    camera.read()
+    assert camera.skipped_frames - before >= 4
+    assert camera.observed_at is not None
+    assert 0 <= time.perf_counter() - camera.observed_at < 5
+    camera.teardown()
+
+
+def test_a_pause_lets_the_camera_go_and_afterwards_it_shows_again(tmp_path: Path) -> None:
+    camera = Camera(film(tmp_path))
+    camera.setup()
+    camera.on_pause()
+    assert not any(thread.name == "camera" for thread in threading.enumerate())
+    camera.on_resume()
+    assert camera.read().shape == (84, 84, 3)
+    camera.teardown()
+    camera.teardown()
+    assert not any(thread.name == "camera" for thread in threading.enumerate())
+
+
+def test_a_file_that_is_no_video_is_told(tmp_path: Path) -> None:
+    (tmp_path / "no.mp4").write_text("no video")
+    with pytest.raises(OSError, match=r"no\.mp4' cannot be opened"):
+        Camera(str(tmp_path / "no.mp4")).setup()
+
+
+def test_a_camera_that_does_not_exist_is_told() -> None:
+    with pytest.raises(OSError, match="there is no camera, video file or stream 'Nowhere Camera'"):
+        Camera("Nowhere Camera").setup()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "middle"),
+    [((40, 80), (20, 20), 40), ((80, 40), (20, 20), 40), ((40, 80), (20, 40), 80), ((10, 10), (30, 30), 10)],
+)
+def test_pictures_are_cut_in_the_middle_and_never_distorted(
+    shape: tuple[int, int], size: tuple[int, int], middle: int
+) -> None:
+    columns = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[None, :, None], (*shape, 3))
+    picture: NDArray[np.uint8] = cover(np.ascontiguousarray(columns), size)
+    assert picture.shape == (*size, 3)
+    shown = int(picture[0, -1, 0]) - int(picture[0, 0, 0])
+    assert abs(shown - middle) <= 3, "so many columns are in the picture"
+    assert abs(int(picture[0, size[1] // 2, 0]) - shape[1] // 2) <= 2

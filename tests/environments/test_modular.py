@@ -1,0 +1,118 @@
+"""Sensors and actuators make an environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from pamiq_exp.component import components
+from pamiq_exp.environments import Actuator, Sensor, SensorEnvironment
+from pamiq_exp.interaction import Array, record_random_transitions
+from pamiq_exp.spaces import describe_spaces
+
+Space = gymnasium.Space[Any]
+
+
+class Thermometer(Sensor):
+    """Shows what it was told."""
+
+    space = spaces.Box(-50, 50, (1,), np.float32)
+
+    def __init__(self, degrees: float) -> None:
+        self.degrees = degrees
+        self.hooks: list[str] = []
+
+    def read(self) -> Array:
+        return np.array([self.degrees], dtype=np.float32)
+
+    def report(self) -> dict[str, float]:
+        return {"readings": 1}
+
+    def on_pause(self) -> None:
+        self.hooks.append("pause")
+
+
+class Motor(Actuator):
+    """Remembers what it did."""
+
+    def __init__(self, space: Any) -> None:
+        self.space = space
+        self.done: list[list[float]] = []
+        self.hooks: list[str] = []
+
+    def operate(self, action: Array) -> None:
+        self.done.append(action.tolist())
+
+    def on_pause(self) -> None:
+        self.hooks.append("pause")
+
+
+def test_each_actuator_gets_its_part_and_each_sensor_shows_its_own() -> None:
+    legs, voice = Motor(spaces.MultiDiscrete([3, 2])), Motor(spaces.Discrete(4))
+    world = SensorEnvironment({"inside": Thermometer(20), "outside": Thermometer(-3)}, {"legs": legs, "voice": voice})
+    description = describe_spaces(world.observation_space, world.action_space, world.lanes)
+    assert description["action"]["nvec"] == [3, 2, 4]
+    seen = world.observe()
+    assert {name: value.tolist() for name, value in seen.values.items()} == {"inside": [[20]], "outside": [[-3]]}
+    assert not seen.ended.any()
+    world.affect(np.array([[2, 1, 3]]))
+    assert (legs.done, voice.done) == ([[2, 1]], [[3]])
+    assert world.summary() == {"inside_readings": 1, "outside_readings": 1}
+
+
+def test_numbers_are_joined_with_their_bounds() -> None:
+    arm = Motor(spaces.Box(-1, 1, (2,), np.float32))
+    hand = Motor(spaces.Box(np.array([0.0]), np.array([5.0]), dtype=np.float64))
+    world = SensorEnvironment({"t": Thermometer(1)}, {"arm": arm, "hand": hand})
+    assert isinstance(world.action_space, spaces.Box)
+    assert world.action_space.low.tolist() == [-1, -1, 0]
+    assert world.action_space.high.tolist() == [1, 1, 5]
+    world.affect(np.array([[0.5, -0.5, 4.0]], dtype=np.float32))
+    assert (arm.done, hand.done) == ([[0.5, -0.5]], [[4.0]])
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2,))])
+def test_one_actuator_alone_keeps_its_space(space: Any) -> None:
+    assert SensorEnvironment({"t": Thermometer(1)}, {"motor": Motor(space)}).action_space == space
+
+
+def test_without_actuators_one_can_only_watch() -> None:
+    world = SensorEnvironment({"t": Thermometer(1)})
+    assert world.action_space == spaces.Discrete(1)
+    world.affect(np.zeros((1, 1), dtype=np.int64))
+
+
+def test_an_observation_is_as_old_as_the_oldest_reading_in_it() -> None:
+    sensors = {"new": Thermometer(1), "old": Thermometer(2), "unknown": Thermometer(3)}
+    world = SensorEnvironment(sensors)
+    world.observe()
+    assert world.observed_at is None
+    sensors["new"].observed_at, sensors["old"].observed_at = 7.0, 5.0
+    world.observe()
+    assert world.observed_at == 5.0
+
+
+def test_parts_are_found_and_told_of_a_pause() -> None:
+    sensor, motor = Thermometer(1), Motor(spaces.Discrete(2))
+    for _, part in components(SensorEnvironment({"t": sensor}, {"m": motor})):
+        part.on_pause()
+    assert sensor.hooks == motor.hooks == ["pause"]
+
+
+def test_nobody_walks_in_a_live_world_but_its_agent() -> None:
+    motor = Motor(spaces.Discrete(2))
+    with pytest.raises(ValueError, match="held_out: null"):
+        record_random_transitions(SensorEnvironment({"t": Thermometer(1)}, {"m": motor}), 8, 4, seed=0)
+    assert motor.done == []
+
+
+def test_what_cannot_be_joined_is_refused() -> None:
+    choosing, numbers = Motor(spaces.Discrete(2)), Motor(spaces.Box(-1, 1, (1,)))
+    with pytest.raises(ValueError, match="legs: Discrete.*arm: Box"):
+        SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})
+    with pytest.raises(ValueError, match="at least one sensor"):
+        SensorEnvironment({})

@@ -1,0 +1,114 @@
+"""MiniGrid, MiniWorld, VizDoom and Atari through the one adapter, for real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pamiq_exp.environments import GymnasiumEnvironment
+from pamiq_exp.interaction import Observation
+from pamiq_exp.spaces import describe_spaces
+from tests.conftest import Outcome
+from tests.end_to_end.worlds import need_miniworld
+
+Command = Callable[..., Outcome]
+
+
+def minigrid(**keys: Any) -> GymnasiumEnvironment:
+    wrappers = pytest.importorskip("minigrid.wrappers", reason="needs minigrid: pip install 'pamiq_exp[worlds]'")
+    return GymnasiumEnvironment("MiniGrid-FourRooms-v0", wrappers=[wrappers.RGBImgPartialObsWrapper], **keys)
+
+
+def miniworld(**keys: Any) -> GymnasiumEnvironment:
+    need_miniworld()
+    size = {"obs_width": 40, "obs_height": 40, "max_episode_steps": 20}
+    return GymnasiumEnvironment("MiniWorld-OneRoom-v0", kwargs=size, truth={"position": "agent.pos"}, **keys)
+
+
+def vizdoom(**keys: Any) -> GymnasiumEnvironment:
+    pytest.importorskip("vizdoom", reason="needs vizdoom: pip install 'pamiq_exp[worlds]'")
+    return GymnasiumEnvironment("VizdoomMyWayHome-v1", image_size=40, **keys)
+
+
+def atari(**keys: Any) -> GymnasiumEnvironment:
+    pytest.importorskip("ale_py", reason="needs ale-py: pip install 'pamiq_exp[worlds]'")
+    return GymnasiumEnvironment("ALE/Pong-v5", image_size=40, **keys)
+
+
+WORLDS = [minigrid, miniworld, vizdoom, atari]
+
+
+def live(world: GymnasiumEnvironment, actions: NDArray[np.int64]) -> list[Observation]:
+    seen = []
+    for action in actions:
+        seen.append(world.observe())
+        world.affect(action)
+    return seen
+
+
+def picture(seen: Observation) -> NDArray[np.uint8]:
+    return next(value for value in seen.values.values() if value.dtype == np.uint8 and value.ndim == 4)
+
+
+@pytest.mark.parametrize("make", WORLDS)
+def test_a_world_is_seen_in_pixels_and_answers_to_actions_and_seeds(
+    make: Callable[..., GymnasiumEnvironment],
+) -> None:
+    lives = []
+    for seed in (1, 1, 2):
+        world = make(lanes=2, seed=seed)
+        space = describe_spaces(world.observation_space, world.action_space, world.lanes)["action"]
+        assert space["kind"] in ("discrete", "multi_discrete")
+        choices = np.random.default_rng(0).integers(0, space["nvec"], (30, 2, len(space["nvec"])))
+        lives.append(live(world, choices))
+        world.teardown()
+    first, again, other = (np.stack([picture(seen) for seen in each]) for each in lives)
+    assert first.shape[1] == 2
+    assert first.shape[-1] == 3
+    assert first.std() > 5, "there is something to be seen"
+    assert (first[1:] != first[:-1]).any(axis=(1, 2, 3, 4)).mean() > 0.3, "and it changes"
+    assert np.array_equal(first, again), "the same seed, the same world"
+    assert make is atari or not np.array_equal(first, other)
+
+
+def test_miniworld_tells_where_one_is_and_when_time_is_up() -> None:
+    world = miniworld(seed=0)
+    seen = live(world, np.full((24, 1, 1), 2))
+    assert [bool(each.truncated[0]) for each in seen].index(True) == 20
+    assert world.ground_truth()["position"].shape == (1, 3)
+    world.teardown()
+
+
+@pytest.mark.parametrize("make", WORLDS)
+def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEnvironment]) -> None:
+    from pamiq_exp.environments import NoisyTV
+
+    worlds = [make(seed=1), make(seed=1, overlays=[lambda env: NoisyTV(env, shows="pixels")])]
+    actions = np.random.default_rng(0).integers(0, 3, (12, 1, 1))
+    width = describe_spaces(worlds[0].observation_space, worlds[0].action_space, 1)["action"]["shape"][0]
+    plain, noisy = (
+        np.stack([picture(seen)[0] for seen in live(world, np.repeat(actions, width, axis=-1))]) for world in worlds
+    )
+    half = plain.shape[1] // 2
+    assert np.array_equal(plain[:, : half - 1], noisy[:, : half - 1])
+    assert not np.array_equal(plain[:, half + 1 :, half + 1 :], noisy[:, half + 1 :, half + 1 :])
+    assert worlds[1].ground_truth()["noise_mask"].mean() == pytest.approx(0.25, abs=0.02)
+    for world in worlds:
+        world.teardown()
+
+
+@pytest.mark.parametrize("overlay", ["tv", "tv_remote", "boxes", "view_noise"])
+def test_an_overlay_is_one_override(command: Command, tmp_path: Path, overlay: str) -> None:
+    pytest.importorskip("minigrid", reason="needs minigrid: pip install 'pamiq_exp[worlds]'")
+    outcome = command(
+        "experiment=minigrid_curiosity", f"overlay={overlay}", "agent=random", "launcher.max_steps=40",
+        "tracking=jsonl_only", f"hydra.run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 40

@@ -1,0 +1,121 @@
+"""VRChat from end to end, with a stand-in for VRChat: real OSC, a real stream, a real run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for module in ("pythonosc", "cv2"):
+    pytest.importorskip(module, reason="VRChat needs python-osc and OpenCV: pip install 'pamiq_exp[vrchat]'")
+
+from pamiq_exp.environments import Camera, SensorEnvironment, VRChatBody
+from pamiq_exp.spaces import describe_spaces
+from tests.conftest import Outcome
+from tests.environments.vrchat.stand_in import VRChatStandIn
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def vrchat() -> Iterator[VRChatStandIn]:
+    with VRChatStandIn() as stand_in:
+        yield stand_in
+
+
+def words(vrchat: VRChatStandIn) -> list[str]:
+    return [
+        f"environment.sensors.image.source={vrchat.url}",
+        f"environment.actuators.body.port={vrchat.ear.port}",
+        "tracking=jsonl_only",
+    ]
+
+
+def test_what_the_avatar_does_is_seen_through_the_camera(vrchat: VRChatStandIn) -> None:
+    camera = Camera(vrchat.url, image_size=96)
+    world = SensorEnvironment({"image": camera}, {"body": VRChatBody(port=vrchat.ear.port, close_menu=False)})
+    assert describe_spaces(world.observation_space, world.action_space, 1)["action"]["nvec"] == [3, 3, 3, 2, 2]
+    camera.setup()
+    world.actuators["body"].setup()
+    try:
+        start = vrchat.pose.copy()
+        world.affect(np.array([[1, 0, 0, 0, 0]]))
+        assert vrchat.wait_for(lambda: np.hypot(*(vrchat.pose[:2] - start[:2])) > 0.5), "it walks"
+        world.affect(np.array([[0, 0, 1, 0, 0]]))
+        assert vrchat.wait_for(lambda: abs(vrchat.pose[2] - start[2]) > 0.5), "it turns"
+        world.affect(np.array([[0, 0, 0, 0, 0]]))
+        assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
+        # Noise changes the picture ten times a second: the two need only be alike in what stands still.
+        difference = 255.0
+        for _ in range(200):
+            seen = world.observe().values["image"][0].astype(float)
+            difference = min(difference, float(np.abs(seen - vrchat.frame).mean()))
+            if difference < 6:
+                break
+            frames = vrchat.frames
+            vrchat.wait_for(lambda frames=frames: vrchat.frames > frames)  # type: ignore[misc]
+        assert difference < 6, "what the camera shows is what the world looks like"
+        assert world.report().keys() == {"time/image_repeated_frames", "time/image_skipped_frames"}
+    finally:
+        world.actuators["body"].teardown()
+        camera.teardown()
+
+
+def test_a_stream_that_breaks_off_is_told_where_it_is_read() -> None:
+    with VRChatStandIn() as vrchat:
+        camera = Camera(vrchat.url, most_failures=3, patience=5)
+        camera.setup()
+        camera.read()
+    with pytest.raises(OSError, match="failed 3 times in a row"):
+        for _ in range(1000):
+            camera.read()
+            threading.Event().wait(0.02)
+    camera.teardown()
+
+
+def test_the_experiment_is_sound(command: Command) -> None:
+    outcome = command("check", "experiment=vrchat_curiosity")
+    assert outcome.status == 0, outcome.out + outcome.err
+
+
+def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
+    command: Command, tmp_path: Path, vrchat: VRChatStandIn
+) -> None:
+    start = vrchat.pose.copy()
+    outcome = command(
+        "experiment=vrchat_curiosity", *words(vrchat), "launcher.max_steps=60", "interaction.interval=0.05",
+        "models.encoder.warmup=20", "trainers.encoder.min_new=20", "trainers.encoder.min_size=20",
+        "trainers.encoder.batch_size=16", "trainers.policy.rollout_length=16", "launcher.record_every_steps=20",
+        "metrics=none", f"hydra.run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["steps"], summary["state"]) == (60, "finished")
+    assert summary["training_steps"] > 0
+    assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
+    assert not np.allclose(vrchat.pose, start), "it has been somewhere"
+    assert {message.address for message in vrchat.ear.messages if message.value} >= {
+        "/input/Vertical", "/input/Horizontal", "/input/LookHorizontal",
+    }  # fmt: skip
+
+
+def test_a_run_that_is_told_to_stop_leaves_the_avatar_standing(
+    repository: Path, tmp_path: Path, vrchat: VRChatStandIn
+) -> None:
+    line = [
+        sys.executable, "-m", "pamiq_exp", "experiment=vrchat_curiosity", "agent=random", *words(vrchat),
+        "metrics=none", f"hydra.run.dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    with subprocess.Popen(line, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        assert vrchat.ear.wait_for(lambda: vrchat.ear.values.get("/input/LookHorizontal", 0.0) != 0.0)
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGTERM, told
+    assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
