@@ -12,6 +12,8 @@ from pamiq_exp.interaction.play import NoDisplayError, Play
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.interaction.recorders import VideoRecorder
+from pamiq_exp.interaction.recordings import RecordedActions
+from pamiq_exp.interaction.run_recorder import RunRecorder
 
 __all__ = [
     "Age",
@@ -29,6 +31,8 @@ __all__ = [
     "Observation",
     "Play",
     "RandomActions",
+    "RecordedActions",
+    "RunRecorder",
     "StepObserver",
     "Turn",
     "VideoRecorder",
