@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolved
+from pamiq_exp.config.delay import with_delay
 from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem
 from pamiq_exp.config.resolvers import register_resolvers
@@ -61,9 +62,11 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
         raise ConfigError(problems)
     launch_config = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
     builder = Builder(allow)
+    plain = resolved(config, "environment")
+    config.environment = with_delay(plain, resolved(config, "interaction.delay"))
     environment = builder.build(resolved(config, "environment"), "environment")
     config.spaces = _spaces(environment)
-    tree = {str(name): resolved(config, str(name)) for name in config}
+    tree = {str(name): resolved(config, str(name)) for name in config} | {"environment": plain}
     tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in _parts(tree, "models").items()}
     buffers, metrics, trainers, trackers = (
