@@ -73,7 +73,12 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
         {name: builder.build(node, join(group, name)) for name, node in _parts(tree, group).items()}
         for group in ("buffers", "metrics", "trainers", "tracking")
     )
-    given = {"environment": environment, "observers": metrics}
+    # Recorders are set up where records are, but what they record they see for themselves, like metrics.
+    recorders = {name: part for name, part in trackers.items() if hasattr(part, "on_step")}
+    twice = sorted(recorders.keys() & metrics.keys())
+    if twice:
+        raise ConfigError(Problem(f"tracking.{twice[0]}", "is the name of a metric, too", "rename one of them"))
+    given = {"environment": environment, "observers": {**metrics, **recorders}}
     return Experiment(
         name=tree["experiment_name"],
         seed=tree["seed"],
@@ -82,7 +87,7 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
         models=models,
         buffers=buffers,
         trainers=trainers,
-        trackers=trackers,
+        trackers={name: part for name, part in trackers.items() if name not in recorders},
         launch_config=launch_config,
     )
 

@@ -22,7 +22,7 @@ from lightning import LightningModule
 
 from pamiq_exp.buffers import DataBuffer, DataUser
 from pamiq_exp.component import Component, components
-from pamiq_exp.interaction import Interaction
+from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
 from pamiq_exp.runtime.config import LaunchConfig
@@ -181,6 +181,8 @@ class _Run:
         figures = self._figures()
         for part in reversed(parts):
             self._attempt(part.teardown)
+        for observer in self.engine.interaction.observers.values():  # what recorders had begun, they have ended now
+            self._attempt(partial(_show, self.engine.records, observer))
         summary = self._summary(info, figures)
         if self.writer is not None:
             self.writer.close(self.control.exit_code, summary)
@@ -284,6 +286,10 @@ def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> 
 
 def _update(figures: Summary, measure: Callable[[], dict[str, float]]) -> None:
     figures.update(measure())
+
+
+def _show(records: RecordStream, observer: StepObserver) -> None:
+    records.show(observer.media())
 
 
 def _seed_global_generators(seed: int) -> None:
