@@ -29,8 +29,13 @@ def record_random_transitions(
         says that the observation itself was the last of its episode.
 
     Raises:
-        ValueError: Not even one sequence would be recorded.
+        ValueError: Not even one sequence would be recorded, or there is only one such world.
     """
+    if environment.live:
+        raise ValueError(
+            f"{type(environment).__name__} is a live world, of which there is no copy to measure models on: "
+            "leave it out (held_out: null)"
+        )
     if turns < sequence_length or sequence_length < 1:
         raise ValueError(f"{turns} turns do not hold a sequence of {sequence_length}")
     columns = _record(environment, turns - turns % sequence_length, seed, stickiness)

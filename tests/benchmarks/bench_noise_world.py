@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pamiq_exp.environments import NoiseWorld
+from tests.benchmarks import other_worlds
 from tests.benchmarks.table import Row, markdown
 
 STEPS = 150
@@ -103,4 +104,4 @@ def rows() -> list[Row]:
 
 
 if __name__ == "__main__":
-    print(markdown(rows()))
+    print(markdown(rows() + other_worlds.rows()))
