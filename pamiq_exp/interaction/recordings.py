@@ -129,7 +129,7 @@ class RecordedActions(Component):
 
     def draw(self) -> Array:
         """Return the next actions, `(lanes, ...)`."""
-        action = self._actions[self._next].copy()
+        action: Array = self._actions[self._next].copy()
         self._next = (self._next + 1) % len(self._actions)
         return action
 

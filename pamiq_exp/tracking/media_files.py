@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from pamiq_exp.media import Media, Picture, Recording
 from pamiq_exp.tracking.files import write_atomically
-
 
 _SHOWN = ("libx264", "yuv420p", {"crf": "18"})
 _KEPT = ("libx264", "yuv444p", {"crf": "12"})
@@ -80,7 +80,7 @@ def _write_recording(item: Recording, folder: Path) -> Path:
 
 
 def _mp4(
-    frames: NDArray[np.uint8], frames_per_second: float, codec: str, pixel_format: str, quality: dict[str, str]
+    frames: NDArray[np.uint8], frames_per_second: float, codec: str, pixel_format: str, quality: Mapping[str, str]
 ) -> bytes:
     try:
         import av
@@ -95,7 +95,7 @@ def _mp4(
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
-        stream.options = {"preset": "veryfast", "threads": "1"} | quality
+        stream.options = {"preset": "veryfast", "threads": "1", **quality}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())

@@ -112,7 +112,7 @@ def test_nobody_walks_in_a_live_world_but_its_agent() -> None:
 
 def test_what_cannot_be_joined_is_refused() -> None:
     choosing, numbers = Motor(spaces.Discrete(2)), Motor(spaces.Box(-1, 1, (1,)))
-    with pytest.raises(ValueError, match="legs: Discrete.*arm: Box"):
+    with pytest.raises(ValueError, match=r"legs: Discrete.*arm: Box"):
         SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})
     with pytest.raises(ValueError, match="at least one sensor"):
         SensorEnvironment({})

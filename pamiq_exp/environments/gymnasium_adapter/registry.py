@@ -113,9 +113,7 @@ def _draw_without_a_window() -> None:
     """
     if sys.platform != "linux" or os.environ.get("DISPLAY"):
         return
-    import pyglet
-
-    pyglet.options["headless"] = True
+    importlib.import_module("pyglet").options["headless"] = True
     try:
         importlib.import_module("pyglet.gl")
     except Exception as error:  # what is missing shows as ImportError, OSError, or an error of pyglet's own

@@ -19,7 +19,7 @@ class SensorEnvironment(Environment):
     either all of them choose (Discrete, MultiDiscrete), or all take numbers (Box). Such a world has one lane, no
     rewards and no end, and cannot be saved: a resumed run meets it as it is then.
 
-    An observation is as old as the oldest reading in it. Figures of the sensors are recorded as `time/<sensor>_<figure>`.
+    An observation is as old as the oldest reading in it. What sensors report is recorded as `time/<sensor>_<figure>`.
 
     Args:
         sensors: At least one, by name.

@@ -28,7 +28,7 @@ class PictureSet:
 
     def resized(self, index: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
         """Return a picture as `(height, width, channels)`: nearest pixels, and grey unless channels are 3 or 4."""
-        picture = self._pictures[index]
+        picture: NDArray[np.uint8] = self._pictures[index]
         rows = np.arange(height) * picture.shape[0] // height
         columns = np.arange(width) * picture.shape[1] // width
         picture = picture[rows[:, None], columns]

@@ -83,6 +83,7 @@ class _Player:
     def __init__(self, files: list[Path], file: int, size: int, stride: int) -> None:
         self._files, self._size, self._stride = files, size, stride
         self._reader: VideoReader | None = None
+        self.file, self.number = file, 0
         self.seek(file, 0)
 
     @property

@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -111,6 +112,11 @@ class VRChatStandIn:
         with self.moved:
             return self.moved.wait_for(condition, PATIENCE)
 
+    def next_frame(self, shown: int) -> int:
+        """Wait until there is another frame than number `shown`, or no more, and return the number of the newest."""
+        self.wait_for(lambda: self.frames > shown or self._ending.is_set())
+        return self.frames
+
     def _look(self) -> NDArray[np.uint8]:
         return np.asarray(self.world.observe().values["image"][0], dtype=np.uint8)
 
@@ -143,16 +149,13 @@ class VRChatStandIn:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
-                try:
+                with suppress(OSError):  # nobody watches any more
                     self._stream()
-                except OSError:
-                    pass  # nobody watches any more
 
             def _stream(self) -> None:
                 shown = 0
                 while not stand_in._ending.is_set():
-                    stand_in.wait_for(lambda: stand_in.frames > shown or stand_in._ending.is_set())
-                    shown = stand_in.frames
+                    shown = stand_in.next_frame(shown)
                     picture = io.BytesIO()
                     Image.fromarray(stand_in.frame).save(picture, format="JPEG", quality=95, subsampling=0)
                     data = picture.getvalue()
@@ -185,10 +188,7 @@ class VRChatStandIn:
 
 
 if __name__ == "__main__":
-    with VRChatStandIn() as vrchat:
+    with VRChatStandIn() as vrchat, suppress(KeyboardInterrupt):
         print(f"environment.sensors.image.source={vrchat.url} environment.actuators.body.port={vrchat.ear.port}")
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            pass
+        while True:
+            time.sleep(1)
