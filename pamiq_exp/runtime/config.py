@@ -64,10 +64,10 @@ class LaunchConfig:
         precision: As Lightning Fabric names it: `32-true`, `bf16-mixed`, ...
         switch_interval: Seconds after which Python lets another thread go on (`sys.setswitchinterval`),
             set for the run and restored afterwards. None leaves Python's own 0.005, which makes the world
-            wait up to that long whenever a training step holds the interpreter.
-        training_nice: Niceness added to the training thread on Linux. Matters when other processes want
-            the same cores: then the world goes first. Beyond about 15 a starved training thread can hold
-            the interpreter lock, and with it the world, for long.
+            wait up to that long, once for each operation of a step, while training holds the interpreter.
+        training_nice: Niceness added to the training thread on Linux: the more, the less of a crowded
+            machine it gets. It does not make the world faster (see docs/performance.md): a training thread
+            that waits for a core may hold the interpreter lock meanwhile.
         threads: Torch threads of each thread.
         separate_streams: On a GPU give each thread a CUDA stream of its own, the agent's with the higher
             priority (realtime).
@@ -89,8 +89,8 @@ class LaunchConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     device: str = "cpu"
     precision: str = "32-true"
-    switch_interval: float | None = 0.0001
-    training_nice: int = 10
+    switch_interval: float | None = 0.00001
+    training_nice: int = 0
     threads: ThreadConfig = field(default_factory=ThreadConfig)
     separate_streams: bool = True
     overrun: Overrun = "catch_up"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
 
@@ -14,6 +12,7 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.pacing import Pacer
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.scheduling import be_nice, wake_promptly
 from pamiq_exp.runtime.streams import own_stream
 from pamiq_exp.runtime.watchdog import Watchdog, stacks
 
@@ -46,6 +45,7 @@ class InferenceLoop:
         self.worker.begin()
         engine = self._engine
         torch.set_num_threads(engine.config.threads.inference)
+        wake_promptly()
         try:
             with torch.no_grad(), own_stream(engine.device, first=True, separate=engine.config.separate_streams):
                 self._take_turns()
@@ -90,7 +90,7 @@ class TrainingLoop:
         self.worker.begin()
         engine = self._engine
         torch.set_num_threads(engine.config.threads.training)
-        _be_nice(engine.config.training_nice)
+        be_nice(engine.config.training_nice)
         try:
             with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
                 while self.worker.safe_point():
@@ -169,10 +169,3 @@ def _join(threads: list[threading.Thread]) -> bool:
     if stuck:
         logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(stuck), _PATIENCE, stacks())
     return not stuck
-
-
-def _be_nice(niceness: int) -> None:
-    """Lower the priority of the calling thread, where the system has such a thing for single threads."""
-    if niceness and sys.platform == "linux":
-        own = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + niceness))
