@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.spaces import ArraySpec, flatten_specs
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 """Named tensors that belong together; the leading axes are said where one is returned."""
@@ -42,6 +46,7 @@ class DataBuffer(Component, ABC):
             name: torch.from_numpy(np.zeros((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]))
             for name, spec in self.fields.items()
         }
+        _warn_of_wide_images(self.fields)
         self._turns = torch.zeros(capacity, dtype=torch.int64)
         """Running number of each turn, so that a gap (dropped data) is never taken for continuity."""
         self._head = 0
@@ -53,8 +58,8 @@ class DataBuffer(Component, ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of a full buffer."""
-        return sum(column.numel() * column.element_size() for column in self._columns.values())
+        """Bytes of a full buffer; see `buffer_bytes`."""
+        return buffer_bytes(self.capacity, self.lanes, self.fields)
 
     def append(self, columns: Mapping[str, NDArray[Any]], first_turn: int) -> None:
         """Write consecutive turns, each column `(turns, lanes, *shape)`, numbered from `first_turn` on."""
@@ -185,8 +190,68 @@ class DataBuffer(Component, ABC):
             )
 
 
+def buffer_bytes(capacity: int, lanes: int, fields: Mapping[str, object]) -> int:
+    """Return the bytes that a full buffer of these arguments takes, without making one."""
+    record = sum(math.prod(spec["shape"]) * np.dtype(spec["dtype"]).itemsize for spec in flatten_specs(fields).values())
+    return int(capacity) * int(lanes) * record
+
+
+def _warn_of_wide_images(fields: Mapping[str, ArraySpec]) -> None:
+    """Images of bytes take a quarter of the memory, and models scale them as they read them."""
+    for name, spec in fields.items():
+        if len(spec["shape"]) == 3 and np.dtype(spec["dtype"]).kind == "f" and math.prod(spec["shape"]) >= 1024:
+            logger.warning("the buffer keeps the images '%s' as %s; uint8 takes a fraction of it", name, spec["dtype"])
+
+
 class RingBuffer(DataBuffer):
-    """Keeps the newest `capacity` turns for repeated use: replay."""
+    """Keeps the newest `capacity` turns for repeated use: replay.
+
+    Args:
+        capacity: Number of turns that are kept.
+        lanes: Records in one turn.
+        fields: Descriptions of the fields; see `DataBuffer`. `within_episodes` needs the field `ended`.
+        within_episodes: Draw sequences that lie in one episode. Otherwise they may run from one into the next,
+            and `ended` tells where.
+    """
+
+    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, object], within_episodes: bool = False) -> None:
+        super().__init__(capacity, lanes, fields)
+        if within_episodes and "ended" not in self.fields:
+            raise ValueError(
+                "within_episodes needs the field 'ended', {shape: [], dtype: bool}, to see where episodes end"
+            )
+        self.within_episodes = bool(within_episodes)
+
+    def holds_sequence(self, length: int) -> bool:
+        """See `DataBuffer.holds_sequence`."""
+        if not self.within_episodes:
+            return super().holds_sequence(length)
+        return self._size >= length and bool(self._whole(length).any())
+
+    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        """See `DataBuffer.sequences`."""
+        if not self.within_episodes:
+            return super().sequences(batch_size, length, generator)
+        self._require(length)
+        candidates = torch.nonzero(self._whole(length).flatten()).flatten()
+        if len(candidates) == 0:
+            raise ValueError(f"the buffer holds no {length} turns of one episode yet")
+        chosen = candidates[torch.randint(len(candidates), (batch_size,), generator=generator)]
+        oldest = (self._head - self._size) % self.capacity
+        turn = (chosen // self.lanes + oldest)[:, None] + torch.arange(length)
+        index = turn.remainder_(self.capacity) * self.lanes + (chosen % self.lanes)[:, None]
+        return self._select(index.flatten(), (batch_size, length))
+
+    def _whole(self, length: int) -> torch.Tensor:
+        """Whether `length` turns of one episode begin there, `(size - length + 1, lanes)`, counted from the oldest."""
+        ended = self._columns["ended"][self._positions(0, self._size)]
+        # The last turn of a sequence may be the last of its episode, none before it.
+        before = torch.zeros(self._size + 1, self.lanes, dtype=torch.int64)
+        torch.cumsum(ended, 0, out=before[1:])
+        inside = before[length - 1 : -1] == before[: self._size - length + 1]
+        turns = self._turns[self._positions(0, self._size)]
+        unbroken = turns[length - 1 :] - turns[: self._size - length + 1] == length - 1
+        return inside & unbroken[:, None]
 
 
 class RolloutBuffer(DataBuffer):

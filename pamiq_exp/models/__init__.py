@@ -9,6 +9,7 @@ from pamiq_exp.models.distributions import (
     MultiCategorical,
     make_action_head,
 )
+from pamiq_exp.models.dreamer import DreamerActorCritic, ImaginationPolicy
 from pamiq_exp.models.dynamics import (
     DynamicsNetwork,
     EnsembleDynamics,
@@ -29,13 +30,17 @@ from pamiq_exp.models.dynamics import (
 from pamiq_exp.models.encoder import Encoder
 from pamiq_exp.models.ijepa import IJepa
 from pamiq_exp.models.image_vae import ImageVae
+from pamiq_exp.models.imagination import Imagined, imagine, lambda_returns
 from pamiq_exp.models.inputs import Batch
 from pamiq_exp.models.inverse_dynamics import InverseDynamics
 from pamiq_exp.models.latent_decoder import LatentDecoder
 from pamiq_exp.models.latent_model import LatentModel, Pairs
 from pamiq_exp.models.moments import RunningMoments
-from pamiq_exp.models.policy_value import PolicyValueNetwork
-from pamiq_exp.models.random_features import RandomFeatures
+from pamiq_exp.models.outcome_model import OutcomeModel, OutcomeNetwork
+from pamiq_exp.models.policy_value import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
+from pamiq_exp.models.random_features import PlainFeatures, RandomFeatures
+from pamiq_exp.models.two_hot import TwoHotHead, symexp, symlog
+from pamiq_exp.models.value_head import ValueHead
 
 __all__ = [
     "ActionDistribution",
@@ -44,6 +49,7 @@ __all__ = [
     "ActorCritic",
     "Batch",
     "DiagonalGaussian",
+    "DreamerActorCritic",
     "DynamicsNetwork",
     "Encoder",
     "EnsembleDynamics",
@@ -53,6 +59,8 @@ __all__ = [
     "HeadedDynamics",
     "IJepa",
     "ImageVae",
+    "ImaginationPolicy",
+    "Imagined",
     "InverseDynamics",
     "LatentDecoder",
     "LatentModel",
@@ -61,14 +69,25 @@ __all__ = [
     "MultiCategorical",
     "Normal",
     "NormalHead",
+    "OutcomeModel",
+    "OutcomeNetwork",
     "Pairs",
+    "PlainFeatures",
+    "PolicyNetwork",
     "PolicyValueNetwork",
     "Prediction",
     "PredictionHead",
     "RandomFeatures",
     "RecurrentDynamics",
+    "RecurrentPolicyValue",
     "ResidualDynamics",
     "RunningMoments",
+    "TwoHotHead",
+    "ValueHead",
     "horizon_weights",
+    "imagine",
+    "lambda_returns",
     "make_action_head",
+    "symexp",
+    "symlog",
 ]

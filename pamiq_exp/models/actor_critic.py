@@ -11,8 +11,7 @@ from torch import Tensor
 
 from pamiq_exp.models.distributions import ActionDistribution
 from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.moments import RunningMoments
-from pamiq_exp.models.policy_value import PolicyValueNetwork
+from pamiq_exp.models.policy_value import PolicyNetwork
 
 _MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weight")
 
@@ -27,7 +26,7 @@ class SurrogateLoss:
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `values` under `weight`, both `(batch,)`; 0 where nothing has weight.
+    """Mean of `values` under `weight`, both of one shape; 0 where nothing has weight.
 
     Raises ValueError for unequal shapes: `(batch, 1)` against `(batch,)` would broadcast silently.
     """
@@ -37,7 +36,7 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, weight: Tensor, clip: float) -> SurrogateLoss:
-    """The clipped surrogate objective, negated; all arguments `(batch,)`.
+    """The clipped surrogate objective, negated; all arguments of one shape.
 
     Sources: Schulman et al. 2017, Proximal policy optimization, equation 7; for the estimate of the
     Kullback-Leibler divergence, mean(ratio - 1 - log ratio), Schulman 2020, Approximating KL divergence.
@@ -53,25 +52,27 @@ def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, weight: Tensor, clip
 class ActorCritic(LightningModule):
     """A policy and its value, trained by PPO on the minibatches of an `OnPolicyTrainer`.
 
-    A minibatch holds the inputs of the network, `action (batch, branches)`, and `log_prob`, `value`,
-    `advantage`, `return`, `weight`, each `(batch,)`; weight 0 takes a record out of every mean.
+    A minibatch holds the inputs of the network, `action (..., branches)`, and `log_prob`, `value`,
+    `advantage`, `return`, `weight`, each `(...)`, where the leading axes are `(batch,)`, or
+    `(batch, sequence)` for a network that remembers; weight 0 takes a record out of every mean.
 
     Args:
         network: Policy and value.
         clip: How far the probability ratio may move before its gradient ends.
-        value_coefficient: Weight of the value loss.
+        value_coefficient: Weight of the value loss, whose errors are in the scale of the network's value: in
+            standard deviations of returns, unless it learns returns as they are.
         entropy_coefficient: Weight of the entropy bonus (joint entropy, in nats).
         value_clip: How far a value may move from the recorded one before its gradient ends, in standard
-            deviations of all returns seen; None for no limit.
+            deviations of the returns seen so far; None for no limit.
         ratio: Clip the ratio of the joint action, or of each branch by itself (then the batch must hold
-            `branch_log_prob (batch, branches)`, and losses are means over branches).
+            `branch_log_prob (..., branches)`, and losses are means over branches).
         learning_rate: Of Adam.
         decay_updates: Optimizer steps over which the learning rate falls linearly to 0; None keeps it.
     """
 
     def __init__(
         self,
-        network: PolicyValueNetwork,
+        network: PolicyNetwork,
         clip: float = 0.2,
         value_coefficient: float = 0.5,
         entropy_coefficient: float = 0.01,
@@ -91,14 +92,13 @@ class ActorCritic(LightningModule):
         self.ratio = ratio
         self.learning_rate = float(learning_rate)
         self.decay_updates = decay_updates
-        self.return_moments = RunningMoments()
 
-    def inference_module(self) -> PolicyValueNetwork:
+    def inference_module(self) -> PolicyNetwork:
         """Inference needs the network alone."""
         return self.network
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
-        """See `PolicyValueNetwork.forward`."""
+        """See `PolicyNetwork.forward`."""
         output: tuple[ActionDistribution, Tensor] = self.network(batch)
         return output
 
@@ -106,11 +106,13 @@ class ActorCritic(LightningModule):
         """Policy loss + value loss - entropy bonus on one minibatch."""
         _require_fields(batch)
         weight = batch["weight"]
+        self.network.value.observe(batch["return"][weight > 0])
         distribution, value = self.network(batch)
         policy = self._policy_loss(distribution, batch)
         value_loss = self._value_loss(value, batch)
-        entropy = weighted_mean(distribution.entropy(), weight)
-        bonus = entropy / batch["action"].shape[-1] if self.ratio == "branch" else entropy
+        branch_entropy = distribution.branch_entropy()
+        entropy = weighted_mean(branch_entropy.sum(-1), weight)
+        bonus = entropy / branch_entropy.shape[-1] if self.ratio == "branch" else entropy
         loss = policy.loss + self.value_coefficient * value_loss - self.entropy_coefficient * bonus
         self.log_dict(
             {
@@ -121,8 +123,12 @@ class ActorCritic(LightningModule):
                 "approx_kl": policy.approximate_kl,
                 "clip_fraction": policy.clip_fraction,
                 "explained_variance": explained_variance(batch["value"], batch["return"], weight),
+                "return_std": self.network.value.return_std,
             }
         )
+        if branch_entropy.shape[-1] > 1:
+            means = [weighted_mean(each, weight) for each in branch_entropy.detach().unbind(-1)]
+            self.log_dict({f"entropy_{branch}": mean for branch, mean in enumerate(means)})
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -140,21 +146,20 @@ class ActorCritic(LightningModule):
         if self.ratio == "joint":
             log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
             return clipped_surrogate(log_ratio, advantage, weight, self.clip)
+        if "branch_log_prob" not in batch:
+            raise KeyError("ratio: branch needs the field 'branch_log_prob', (branches), in the rollout buffer")
         log_ratio = distribution.branch_log_prob(batch["action"]) - batch["branch_log_prob"]
-        branches = log_ratio.shape[-1]
-        return clipped_surrogate(
-            log_ratio.flatten(), advantage.repeat_interleave(branches), weight.repeat_interleave(branches), self.clip
-        )
+        advantage, weight = (value.unsqueeze(-1).expand_as(log_ratio) for value in (advantage, weight))
+        return clipped_surrogate(log_ratio, advantage, weight, self.clip)
 
     def _value_loss(self, value: Tensor, batch: Batch) -> Tensor:
-        target, recorded, weight = batch["return"], batch["value"], batch["weight"]
+        head, target, recorded = self.network.value, batch["return"], batch["value"]
         error = (value - target).square()
         if self.value_clip is not None:
-            self.return_moments.update(target)
-            limit = (self.value_clip * self.return_moments.std).to(value.dtype)
+            limit = (self.value_clip * head.return_std).to(value.dtype)
             limited = recorded + torch.clamp(value - recorded, -limit, limit)
             error = torch.maximum(error, (limited - target).square())
-        return 0.5 * weighted_mean(error, weight)
+        return 0.5 * weighted_mean(error, batch["weight"]) / head.scale.square().to(value.dtype)
 
 
 def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -166,11 +171,11 @@ def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def _require_fields(batch: Batch) -> None:
-    """All per-record fields must be `(batch,)`: one of `(batch, 1)` would silently make a square loss."""
+    """All fields of single numbers must have equal shapes: one of `(batch, 1)` would silently make a square loss."""
     for name in _MINIBATCH_FIELDS:
         if name not in batch:
             raise KeyError(f"PPO needs the field '{name}' in each minibatch; it holds: {', '.join(sorted(batch))}")
-    expected = batch["action"].shape[:1]
+    expected = batch["action"].shape[:-1]
     for name in _MINIBATCH_FIELDS[1:]:
         if batch[name].shape != expected:
             raise ValueError(f"the field '{name}' has the shape {tuple(batch[name].shape)}, expected {tuple(expected)}")

@@ -92,7 +92,7 @@ class ConvolutionalStack(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """`(batch, height, width, channels)` -> `(batch, width)`."""
-        features: Tensor = self.layers(scale(image).movedim(-1, 1))
+        features: Tensor = self.layers(_in_precision_of(self, scale(image)).movedim(-1, 1))
         return features.flatten(1)
 
 
@@ -140,8 +140,15 @@ class FieldsNetwork(nn.Module):
         for name, spec in self.fields.items():
             value = batch[name].reshape(-1, *spec["shape"])
             parts.append(self.stacks[_module_name(name)](value) if is_image(spec) else scale(value).flatten(1))
-        features: Tensor = self.body(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
+        joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        features: Tensor = self.body(_in_precision_of(self.body, joined))
         return features.view(*leading, self.width)
+
+
+def _in_precision_of(module: nn.Module, value: Tensor) -> Tensor:
+    """`value` in the type of the module's parameters, which a run in half precision converts."""
+    parameter = next(module.parameters(), None)
+    return value if parameter is None else value.to(parameter.dtype)
 
 
 def _module_name(field: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,19 +28,32 @@ def merge_moments(
     return total, merged_mean, merged_variance
 
 
-class RunningMoments(nn.Module):
+class Statistics(nn.Module):
+    """Base class of running figures, kept as buffers that are saved and published with a model.
+
+    They stay in double precision in a module of any other: a count in bfloat16 would end at 256.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Move to another device, never to another precision."""
+        return super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), recurse)  # type: ignore[no-untyped-call]
+
+
+class RunningMoments(Statistics):
     """Mean and variance of all vectors seen so far, as buffers that are saved and published with a model.
 
     Args:
         shape: Shape of one vector; empty for plain numbers.
+        horizon: Vectors after which older ones begin to fade; None lets all count the same for ever.
     """
 
     count: Tensor
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int, horizon: float | None = None) -> None:
         super().__init__()
+        self.horizon = horizon
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(shape, dtype=torch.float64))
@@ -53,6 +67,8 @@ class RunningMoments(nn.Module):
         )
         for buffer, value in zip((self.count, self.mean, self.variance), merged, strict=True):
             buffer.copy_(value)
+        if self.horizon is not None:
+            self.count.clamp_(max=self.horizon)
 
     @property
     def std(self) -> Tensor:
@@ -64,3 +80,37 @@ class RunningMoments(nn.Module):
         dtype = torch.promote_types(values.dtype, torch.float32)
         scale = (self.variance + epsilon).rsqrt()
         return (values.to(dtype) - self.mean.to(dtype)) * scale.to(dtype)
+
+
+class ExplainedVariance(Statistics):
+    """How much of the variance of a target is foretold, over the newest batches.
+
+    Args:
+        memory: Share of the old figures that is kept at each batch.
+    """
+
+    sums: Tensor
+
+    def __init__(self, memory: float = 0.99) -> None:
+        super().__init__()
+        self.memory = float(memory)
+        # Fading sums of weight, target, target^2 and squared error.
+        self.register_buffer("sums", torch.zeros(4, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, predicted: Tensor, target: Tensor, weight: Tensor) -> None:
+        """Take in a batch, all of one shape; records of weight 0 count for nothing."""
+        predicted, target, weight = predicted.double(), target.double(), weight.double()
+        terms = (torch.ones_like(target), target, target.square(), (predicted - target).square())
+        means = torch.stack([(term * weight).sum() for term in terms]) / weight.sum().clamp(min=1)
+        self.sums.mul_(self.memory).add_(means, alpha=1 - self.memory)
+
+    @property
+    def value(self) -> Tensor:
+        """1 - mean squared error / variance, a scalar; 0 before the first batch.
+
+        A target that hardly varies counts as foretold when it is missed by less than a tenth of itself.
+        """
+        count, total, squares, errors = self.sums / self.sums[0].clamp(min=1e-12)
+        variance = torch.maximum(squares - total.square(), 0.01 * squares).clamp(min=1e-12)
+        return torch.where(count > 0, 1 - errors / variance, torch.zeros_like(variance))

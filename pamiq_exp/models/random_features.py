@@ -1,4 +1,4 @@
-"""Fixed random features: an encoder that cannot collapse and needs no learning."""
+"""Fixed features: encoders that cannot collapse and need no learning."""
 
 from __future__ import annotations
 
@@ -9,47 +9,34 @@ import torch
 from torch import Tensor, nn
 
 from pamiq_exp.models.encoder import Encoder
-from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.inputs import Batch, observation_fields
 from pamiq_exp.models.layers import FieldsNetwork, orthogonal
 from pamiq_exp.models.moments import RunningMoments
+from pamiq_exp.models.two_hot import symlog
 
 
-class RandomFeatures(Encoder):
-    """A frozen network with orthogonal random weights, its outputs whitened.
+class FixedFeatures(Encoder):
+    """A frozen network, its outputs whitened.
 
     The first `warmup` frames given to `training_step` set the mean and the standard deviation of each
     feature; then these are frozen as well, and `ready` becomes true. Since every feature then has
     variance 1, a prediction error of 1 is that of knowing nothing.
 
-    Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2 (random features).
-
     Args:
         observation: What one lane shows: `${spaces.observation}`.
         features: Numbers in one latent vector.
-        channels: Widths of the convolutional layers.
-        map_side: Side of the map to which their output is averaged. What is averaged changes smoothly with
-            the point of view: a small map makes features that can be foreseen, a large one sharp ones.
-        hidden: Widths of the linear layers before the features.
+        network: From the batch to `(..., features)`.
         warmup: Frames that set the statistics.
     """
 
     frozen: Tensor
 
-    def __init__(
-        self,
-        observation: Mapping[str, object],
-        features: int = 128,
-        channels: Sequence[int] = (16, 32, 64),
-        map_side: int = 2,
-        hidden: Sequence[int] = (256,),
-        warmup: int = 2000,
-    ) -> None:
+    def __init__(self, observation: Mapping[str, object], features: int, network: nn.Module, warmup: int) -> None:
         super().__init__(observation, features)
         if warmup < 2:
             raise ValueError(f"warmup must be at least 2 frames, not {warmup}")
         self.warmup = int(warmup)
-        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu", map_side)
-        self.network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features))).requires_grad_(False)
+        self.network = network.requires_grad_(False)
         self.moments = RunningMoments(features)
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
         self.automatic_optimization = False
@@ -87,3 +74,57 @@ class RandomFeatures(Encoder):
     def settled(self) -> bool:
         """Once ready, nothing changes any more."""
         return self.ready
+
+
+class RandomFeatures(FixedFeatures):
+    """A frozen network with orthogonal random weights, its outputs whitened by the first frames.
+
+    Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2 (random features).
+
+    Args:
+        observation: What one lane shows: `${spaces.observation}`.
+        features: Numbers in one latent vector.
+        channels: Widths of the convolutional layers.
+        map_side: Side of the map to which their output is averaged. What is averaged changes smoothly with
+            the point of view: a small map makes features that can be foreseen, a large one sharp ones.
+        hidden: Widths of the linear layers before the features.
+        warmup: Frames that set the statistics.
+    """
+
+    def __init__(
+        self,
+        observation: Mapping[str, object],
+        features: int = 128,
+        channels: Sequence[int] = (16, 32, 64),
+        map_side: int = 2,
+        hidden: Sequence[int] = (256,),
+        warmup: int = 2000,
+    ) -> None:
+        body = FieldsNetwork(observation_fields(observation), channels, hidden, "leaky_relu", map_side)
+        network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features)))
+        super().__init__(observation, features, network, warmup)
+
+
+class PlainFeatures(FixedFeatures):
+    """The numbers of the observation themselves, whitened by the first frames, for worlds that show a few of them.
+
+    What lies far outside of the first frames is drawn in as `symlog` does it, and stays distinct.
+
+    Args:
+        observation: What one lane shows: `${spaces.observation}`.
+        features: How many numbers that is, for others to read; None counts them.
+        warmup: Frames that set the statistics.
+
+    Raises:
+        ValueError: If the observation has another number of numbers.
+    """
+
+    def __init__(self, observation: Mapping[str, object], features: int | None = None, warmup: int = 500) -> None:
+        body = FieldsNetwork(observation_fields(observation), (), (), "relu")
+        if features is not None and features != body.width:
+            raise ValueError(f"the observation has {body.width} numbers, not {features}: set features to that")
+        super().__init__(observation, body.width, body, warmup)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """See `Encoder.encode`."""
+        return symlog(self.moments.whiten(self.network(batch)))

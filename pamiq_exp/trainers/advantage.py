@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from pamiq_exp.scan import linear_scan
 
 
 class Advantages(NamedTuple):
@@ -67,10 +68,7 @@ def generalized_advantages(
     real = (~ended).to(number)
     delta = (reward + gamma * (~terminated).to(number) * value[1:] - value[:-1]) * real
     decay = gamma * gae_lambda * (~(terminated | truncated | ended)).to(number)
-    advantage = torch.empty_like(delta)
-    following = torch.zeros_like(delta[0])
-    for t in reversed(range(len(reward))):
-        following = torch.addcmul(delta[t], decay[t], following, out=advantage[t])
+    advantage = linear_scan(decay, delta, reverse=True)
     return Advantages(advantage, advantage + value[:-1], real)
 
 
@@ -82,9 +80,12 @@ def _require_shapes(reward: Tensor, value: Tensor, ends: Mapping[str, Tensor]) -
             raise ValueError(f"{name} must be {length, lanes} for rewards {steps, lanes}, not {tuple(tensor.shape)}")
 
 
-def standardized(advantage: Tensor, weight: Tensor) -> Tensor:
-    """Shift and scale advantages to mean 0 and variance 1 over the entries with weight; the others become 0."""
+def standardized(advantage: Tensor, weight: Tensor, centre: bool = True) -> Tensor:
+    """Shift and scale advantages to mean 0 and variance 1 over the entries with weight; the others become 0.
+
+    Without `centre` they are only scaled, and keep their mean.
+    """
     total = weight.sum().clamp(min=1)
     centred = (advantage - (advantage * weight).sum() / total) * weight
     deviation = (centred.square().sum() / total).sqrt()
-    return centred / (deviation + 1e-8)
+    return (centred if centre else advantage * weight) / (deviation + 1e-8)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
+from pamiq_exp.scan import warm_up
 from pamiq_exp.trainers.advantage import generalized_advantages, standardized
 from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
@@ -18,7 +19,7 @@ from pamiq_exp.trainers.trainer import TrainingContext
 
 Normalization = Literal["rollout", "minibatch", "none"]
 
-_OUTCOME = ("reward", "terminated", "truncated", "ended", "model_version")
+_OUTCOME = ("reward", "terminated", "truncated", "model_version")
 """Fields of a record that are used up by the advantages and not part of minibatches."""
 
 
@@ -42,8 +43,9 @@ class OnPolicyTrainer(ModuleTrainer):
         gamma: Discount.
         gae_lambda: See `generalized_advantages`.
         advantage_normalization: Over the whole `rollout`, each `minibatch`, or `none`.
-        sequence_length: Turns that stay together in minibatches, for policies with a memory; None deals
-            single records.
+        advantage_centering: Whether normalized advantages get the mean 0, or keep their own and are only scaled.
+        sequence_length: Turns that stay together in minibatches, for policies with a memory (whose
+            `policy_state` must be in the buffer); None deals single records.
         target_kl: No further minibatch of a rollout is trained on once the module has logged an
             `approx_kl` above this; None never stops early.
         max_staleness: Rollouts are left out and counted if on average more publications than this lie
@@ -66,6 +68,7 @@ class OnPolicyTrainer(ModuleTrainer):
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         advantage_normalization: Normalization = "rollout",
+        advantage_centering: bool = True,
         sequence_length: int | None = None,
         target_kl: float | None = None,
         max_staleness: float | None = None,
@@ -90,6 +93,7 @@ class OnPolicyTrainer(ModuleTrainer):
         self._gamma = gamma
         self._gae_lambda = gae_lambda
         self._normalization = advantage_normalization
+        self._centering = advantage_centering
         self._sequence_length = sequence_length
         self._target_kl = target_kl
         self._max_staleness = max_staleness
@@ -102,6 +106,7 @@ class OnPolicyTrainer(ModuleTrainer):
         """See `ModuleTrainer.attach`."""
         super().attach(context)
         self._version = context.version
+        warm_up()
 
     def check_buffer(self, buffer: DataBuffer) -> None:
         """See `ModuleTrainer.check_buffer`."""
@@ -175,7 +180,7 @@ class OnPolicyTrainer(ModuleTrainer):
         )
         advantage = advantages.advantage
         if self._normalization == "rollout":
-            advantage = standardized(advantage, advantages.weight)
+            advantage = standardized(advantage, advantages.weight, self._centering)
         records = {name: value[:-1] for name, value in rollout.items() if name not in _OUTCOME}
         records |= {"advantage": advantage, "return": advantages.target, "weight": advantages.weight}
         return {name: self._rows(value) for name, value in self.driver.fabric.to_device(records).items()}
@@ -208,7 +213,7 @@ class OnPolicyTrainer(ModuleTrainer):
                 index = part.to(records["advantage"].device)
                 minibatch = {name: value.index_select(0, index) for name, value in records.items()}
                 if self._normalization == "minibatch":
-                    minibatch["advantage"] = standardized(minibatch["advantage"], minibatch["weight"])
+                    minibatch["advantage"] = standardized(minibatch["advantage"], minibatch["weight"], self._centering)
                 yield minibatch
 
     def _strayed(self) -> bool:

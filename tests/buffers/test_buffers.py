@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.buffers import DataUser, RingBuffer, RolloutBuffer
+from pamiq_exp.buffers import DataUser, RingBuffer, RolloutBuffer, buffer_bytes
 
 FIELDS = {"observation": {"image": {"shape": [2], "dtype": "int64"}}, "reward": {"shape": [], "dtype": "float32"}}
 
@@ -180,3 +180,61 @@ def test_a_saved_buffer_of_other_fields_is_refused() -> None:
         RingBuffer(10, 2, {"reward": FIELDS["reward"]}).load_state(saved)
     with pytest.raises(ValueError, match="another shape"):
         RingBuffer(10, 3, FIELDS).load_state(saved)
+
+
+EPISODES = {"code": {"shape": [], "dtype": "int64"}, "ended": {"shape": [], "dtype": "bool"}}
+
+
+def lived_through(ends: dict[int, list[int]], turns: int, lanes: int, capacity: int = 40) -> DataUser:
+    """A buffer of turns in which lane l ends an episode at the turns `ends[l]`."""
+    user = DataUser(RingBuffer(capacity, lanes, EPISODES, within_episodes=True))
+    for turn in range(turns):
+        ended = np.array([turn in ends.get(lane, []) for lane in range(lanes)])
+        user.collector.collect({"code": turn * 100 + np.arange(lanes), "ended": ended})
+    user.update()
+    return user
+
+
+def test_sequences_within_episodes_never_run_from_one_into_the_next() -> None:
+    user = lived_through({0: [30, 41], 1: [35], 2: []}, turns=60, lanes=3)
+    batch = user.sequences(30_000, 5, torch.Generator().manual_seed(0))
+    assert (batch["code"].diff(dim=1) == 100).all()
+    assert not batch["ended"][:, :-1].any(), "only the last turn of a sequence may be the last of its episode"
+    starts, counts = batch["code"][:, 0].unique(return_counts=True)
+    ends = {0: [30, 41], 1: [35], 2: []}
+    possible = [
+        turn * 100 + lane
+        for turn in range(20, 56)
+        for lane in range(3)
+        if not any(turn <= end < turn + 4 for end in ends[lane])
+    ]
+    assert starts.tolist() == sorted(possible)
+    expected = 30_000 / len(possible)
+    assert (counts - expected).abs().max() < 5 * expected**0.5
+
+
+def test_episodes_that_are_too_short_hold_no_sequence() -> None:
+    user = lived_through({0: [2, 5, 8]}, turns=10, lanes=1)
+    assert user.holds_sequence(3)
+    assert not user.holds_sequence(4)
+    with pytest.raises(ValueError, match="no 4 turns of one episode"):
+        user.sequences(1, 4, torch.Generator())
+
+
+def test_the_end_of_episodes_must_be_known() -> None:
+    with pytest.raises(ValueError, match="'ended'"):
+        RingBuffer(4, 1, FIELDS, within_episodes=True)
+
+
+def test_the_size_in_bytes_is_known_before_there_is_a_buffer() -> None:
+    fields = {"observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}, "reward": FIELDS["reward"]}
+    assert buffer_bytes(2048, 4, fields) == 2048 * 4 * (64 * 64 * 3 + 4)
+    assert RingBuffer(10, 4, fields).nbytes == buffer_bytes(10, 4, fields)
+
+
+def test_images_of_floats_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    RingBuffer(2, 1, {"image": {"shape": [32, 32, 3], "dtype": "float32"}})
+    assert "uint8" in caplog.text
+    caplog.clear()
+    RingBuffer(2, 1, {"image": {"shape": [32, 32, 3], "dtype": "uint8"}})
+    assert not caplog.text

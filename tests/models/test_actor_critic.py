@@ -59,17 +59,18 @@ def test_the_loss_is_that_of_a_float64_loop() -> None:
     batch["weight"][3] = 0
     module = moved(module)
     with torch.no_grad():
-        loss = float(module.training_step(batch, 0))
+        loss = float(module.training_step(batch, 0))  # takes in the returns first, as the values below do
         distribution, value = module(batch)
     log_probs = distribution.log_probs.double().numpy()
     policy, value_loss, entropy = [], [], []
+    deviation = np.std([float(batch["return"][row]) for row in range(12) if row != 3])
     for row in range(12):
         if row == 3:
             continue
         new = sum(log_probs[row, branch, int(batch["action"][row, branch])] for branch in range(2))
         ratio, advantage = math.exp(new - float(batch["log_prob"][row])), float(batch["advantage"][row])
         policy.append(min(ratio * advantage, min(max(ratio, 0.9), 1.1) * advantage))
-        value_loss.append(0.5 * (float(value[row]) - float(batch["return"][row])) ** 2)
+        value_loss.append(0.5 * ((float(value[row]) - float(batch["return"][row])) / deviation) ** 2)
         probabilities = [log_probs[row, 0, :3], log_probs[row, 1, :2]]
         entropy.append(-sum(float((np.exp(branch) * branch).sum()) for branch in probabilities))
     expected = -np.mean(policy) + 0.7 * np.mean(value_loss) - 0.03 * np.mean(entropy)
@@ -117,13 +118,16 @@ def test_value_clipping_counts_in_standard_deviations_of_returns() -> None:
     batch = minibatch(module, action, size=64)
     batch["return"] = 100 * batch["return"]
     module = moved(module)
+    module.network.value.observe(batch["return"])
     value = module(batch)[1].detach()
     batch["value"] = value - 50.0
     limit = 0.1 * float(batch["return"].std(correction=0))
     assert limit < 50
     limited = batch["value"] + limit
     target = batch["return"]
-    expected = 0.5 * torch.maximum((value - target) ** 2, (limited - target) ** 2).mean()
+    expected = (
+        0.5 * torch.maximum((value - target) ** 2, (limited - target) ** 2).mean() / batch["return"].var(correction=0)
+    )
     torch.testing.assert_close(module._value_loss(value, batch), expected)
 
 

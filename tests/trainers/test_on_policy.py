@@ -136,7 +136,7 @@ def test_every_epoch_deals_each_record_once_with_its_own_advantage_and_weight() 
             assert torch.equal(together["return"], expected.target[row, lane])
             assert torch.equal(together["weight"], (~part.column("ended", start, LENGTH)[row, lane]).float())
             assert together.keys() == {
-                *["action", "log_prob", "value", "advantage", "return", "weight", "observation.vector"]
+                *["action", "log_prob", "value", "advantage", "return", "weight", "ended", "observation.vector"]
             }
 
 
@@ -170,6 +170,17 @@ def test_advantages_are_normalized_over_what_was_asked(normalization: Any, each_
 
     assert all(normal(values) for values in parts) is each_part
     assert normal(torch.cat(parts)) is whole
+
+
+def test_advantages_can_keep_their_mean() -> None:
+    part = Part(CONTINUAL, advantage_centering=False, epochs=1)
+    part.live(LENGTH + 1)
+    part.train()
+    reward, value = part.column("reward", 0, LENGTH), part.column("value", 0, LENGTH + 1)
+    never = torch.zeros(LENGTH, LANES, dtype=torch.bool)
+    advantage = generalized_advantages(reward, value, never, never, never, 0.99, 0.95).advantage
+    together = torch.cat([minibatch["advantage"] for minibatch in part.module.minibatches])
+    assert float(together.mean()) == pytest.approx(float(advantage.mean() / advantage.std(correction=0)), rel=1e-4)
 
 
 def test_a_world_without_ends_needs_no_fields_for_them() -> None:

@@ -1,0 +1,124 @@
+"""A buffer that forgets at random: old and new side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pamiq_exp.buffers.buffer import Batch, DataBuffer
+from pamiq_exp.component import State
+from pamiq_exp.seeding import numpy_generator
+
+EULER = 0.5772156649015329
+
+
+class RandomReplacementBuffer(DataBuffer):
+    """Keeps a sample of everything that came, for models of single frames that must not forget.
+
+    First it fills. Then each new turn is taken in with a probability p, in the place of a turn drawn at random,
+    so the ages of what it holds are spread exponentially: with N places a turn stays N / p turns on average, and
+    after N H_N / p turns (H_N = ln N + 0.577) every place has been overwritten. Say exactly one of
+
+    - `replace_probability`: p itself
+    - `mean_lifetime`: turns that one stays on average; p = N / mean_lifetime
+    - `survival_length`: turns after which the last of a generation is gone, on average; p = N H_N / survival_length
+    - `reservoir`: p = N / turns seen, so that all turns of the whole life are equally likely to be held.
+      Source: Vitter 1985, Random sampling with a reservoir, algorithm R.
+
+    Turns that follow each other do not stay together: there are no sequences, and no newest turns.
+
+    Args:
+        capacity: N, the number of turns that are kept.
+        lanes: Records in one turn.
+        fields: Descriptions of the fields; see `DataBuffer`.
+        seed: For choosing what is replaced.
+        replace_probability, mean_lifetime, survival_length, reservoir: See above.
+
+    Raises:
+        ValueError: If not exactly one of the four is given, or if p would be above 1.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        lanes: int,
+        fields: Mapping[str, object],
+        seed: int,
+        replace_probability: float | None = None,
+        mean_lifetime: float | None = None,
+        survival_length: float | None = None,
+        reservoir: bool = False,
+    ) -> None:
+        super().__init__(capacity, lanes, fields)
+        given = {
+            "replace_probability": replace_probability,
+            "mean_lifetime": mean_lifetime and capacity / mean_lifetime,
+            "survival_length": survival_length and capacity * (math.log(capacity) + EULER) / survival_length,
+            "reservoir": 1.0 if reservoir else None,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if len(chosen) != 1:
+            raise ValueError(f"a random replacement buffer needs exactly one of {', '.join(given)}, not {list(chosen)}")
+        ((name, probability),) = chosen.items()
+        if not 0 < probability <= 1:
+            raise ValueError(
+                f"{name} would replace with probability {probability:.3g}, which must be above 0 and at most 1; "
+                f"with a capacity of {capacity} choose a {'longer time' if probability > 1 else 'positive number'}"
+            )
+        self.replace_probability = float(probability)
+        self._reservoir = bool(reservoir)
+        self._seen = 0
+        """Turns ever offered."""
+        self._generator = numpy_generator(seed)
+
+    def append(self, columns: Mapping[str, NDArray[Any]], first_turn: int) -> None:
+        """Offer consecutive turns; see `DataBuffer.append`."""
+        turns = len(next(iter(columns.values())))
+        filling = min(turns, self.capacity - self._size)
+        if filling:
+            super().append({name: column[:filling] for name, column in columns.items()}, first_turn)
+            self._seen += filling
+        for turn in range(filling, turns):
+            self._seen += 1
+            probability = self.capacity / self._seen if self._reservoir else self.replace_probability
+            if self._generator.random() >= probability:
+                continue
+            place = int(self._generator.integers(self.capacity))
+            for name, column in self._columns.items():
+                column[place] = torch.from_numpy(np.ascontiguousarray(columns[name][turn]))
+            self._turns[place] = first_turn + turn
+
+    def holds_sequence(self, length: int) -> bool:
+        """Whether there is a turn at all. Raises ValueError for a length above 1: there are no sequences."""
+        self._refuse_order(length)
+        return len(self) > 0
+
+    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        """Draw sequences of one record each. Raises ValueError for a length above 1."""
+        self._refuse_order(length)
+        return {name: value.unsqueeze(1) for name, value in self.sample(batch_size, generator).items()}
+
+    def latest(self, length: int) -> Batch:
+        """Raise ValueError: what is held has no order."""
+        raise ValueError("a random replacement buffer does not know its newest turns; use a RingBuffer")
+
+    def state(self) -> State:
+        """See `DataBuffer.state`."""
+        return super().state() | {"seen": self._seen}
+
+    def load_state(self, state: State) -> None:
+        """See `DataBuffer.load_state`."""
+        super().load_state(state)
+        self._seen = state["seen"]
+
+    def _refuse_order(self, length: int) -> None:
+        if length > 1:
+            raise ValueError(
+                f"a random replacement buffer holds no sequences of {length} turns; use a RingBuffer, or leave "
+                "sequence_length out of the trainer"
+            )

@@ -1,0 +1,181 @@
+"""N of these: one config node that stands for several, told apart by an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config.problems import ConfigError, Problem, nearest
+
+REPLICATE, VALUE = "_replicate_", "_value_"
+SETTINGS = ("count", "names", "index")
+MOST = 1000
+"""Nobody means more than this."""
+
+
+def expand_replicas(config: DictConfig) -> DictConfig:
+    """Put the several nodes in the place of each node with a key `_replicate_`; the config itself is changed.
+
+        models:
+          level:
+            _replicate_: 3                    # level_0, level_1, level_2
+            _target_: my_package.Level
+            width: ${multiply:64,${index}}    # 0, 64, 128
+
+    `${index}` stands for the number of the copy, from 0 on, wherever it is written in the node. The value is the
+    number of copies, or `{count: 3, names: "stage_${index}", index: index}`: what the copies are called, or a list
+    of their names (which says how many there are), and the name of the index, for replicas in replicas. In a list
+    the copies follow each other, and `{_replicate_: 3, _value_: "level_${index}"}` gives plain values.
+
+    All of them are in the config afterwards as if they had been written out: each has an address, a seed and a
+    line in `config.yaml` of its own.
+
+    Returns:
+        The same config.
+
+    Raises:
+        ConfigError: For a number of copies that is none, and names that are none, or that are taken.
+    """
+    for key in list(config.keys()):
+        node = None if OmegaConf.is_missing(config, key) else config._get_node(key)
+        if key == "hydra" or not OmegaConf.is_config(node):
+            continue
+        plain = OmegaConf.to_container(node, resolve=False)
+        if not _has_replicas(plain):
+            continue
+        expanded = _Expansion(config).expand(plain, str(key))
+        with flag_override(config, ["struct", "readonly"], [False, False]):
+            config[key] = expanded
+    return config
+
+
+@dataclass(frozen=True)
+class _Replicas:
+    """What `_replicate_` asks for."""
+
+    names: tuple[str, ...]
+    index: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class _Expansion:
+    """Expands one tree.
+
+    Args:
+        config: The whole config, in which numbers of copies may be looked up.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self._config = config
+
+    def expand(self, node: Any, key: str) -> Any:
+        """Return the tree with all replicas written out, the innermost first."""
+        if isinstance(node, Mapping):
+            return self._expand_mapping(node, key)
+        if isinstance(node, list):
+            expanded: list[Any] = []
+            for position, item in enumerate(node):
+                expanded += self._expand_item(item, f"{key}[{position}]")
+            return expanded
+        return node
+
+    def _expand_mapping(self, node: Mapping[Any, Any], key: str) -> dict[Any, Any]:
+        expanded: dict[Any, Any] = {}
+        for name, value in node.items():
+            address = f"{key}.{name}"
+            whole = self.expand(value, address)
+            if not _is_replicated(whole):
+                expanded[name] = whole
+                continue
+            replicas = self._read(whole[REPLICATE], str(name), address)
+            _check_free(replicas.names, expanded.keys() | (node.keys() - {name}), address)
+            for number, copy_name in enumerate(replicas.names):
+                expanded[copy_name] = _copy(whole, replicas.index, number)
+        return expanded
+
+    def _expand_item(self, item: Any, key: str) -> list[Any]:
+        whole = self.expand(item, key)
+        if not _is_replicated(whole):
+            return [whole]
+        replicas = self._read(whole[REPLICATE], "item", key)
+        return [_copy(whole, replicas.index, number) for number in range(len(replicas))]
+
+    def _read(self, wanted: Any, name: str, key: str) -> _Replicas:
+        settings = dict(wanted) if isinstance(wanted, Mapping) else {"count": wanted}
+        address = f"{key}.{REPLICATE}"
+        for unknown in settings.keys() - set(SETTINGS):
+            remedy = nearest(str(unknown), SETTINGS, listing="there are")
+            raise ConfigError(Problem(f"{address}.{unknown}", "there is no such key", remedy))
+        index = settings.get("index", "index")
+        names = settings.get("names", f"{name}_${{{index}}}")
+        if isinstance(names, list):
+            settings.setdefault("count", len(names))
+        count = self._count(settings.get("count"), address, isinstance(wanted, Mapping))
+        each = tuple(names) if isinstance(names, list) else tuple(_written(names, index, n) for n in range(count))
+        _check_names(each, count, address)
+        return _Replicas(tuple(map(str, each)), str(index))
+
+    def _count(self, count: Any, address: str, in_mapping: bool) -> int:
+        if isinstance(count, str):
+            try:
+                count = OmegaConf.select(self._config, f"{address}.count" if in_mapping else address)
+            except OmegaConfBaseException as error:
+                raise ConfigError(Problem(address, str(error).splitlines()[0], "mend what stands in ${...}")) from error
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST:
+            message = f"expected a number of copies from 0 to {MOST}, not {count!r}"
+            raise ConfigError(Problem(address, message, "write _replicate_: 3, or {count: 3, names: ...}"))
+        return count
+
+
+def _check_names(names: tuple[Any, ...], count: int, address: str) -> None:
+    if len(names) != count:
+        raise ConfigError(Problem(address, f"{count} copies, but {len(names)} names", "leave count out"))
+    wrong = [name for name in names if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name))]
+    if wrong:
+        message = f"{wrong[0]!r} is no name for a key"
+        raise ConfigError(Problem(address, message, "use letters, digits and underscores, and no digit first"))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(Problem(address, f"several copies would be called {twice[0]}", "put ${index} into names"))
+
+
+def _check_free(names: Iterable[str], taken: Set[Any], address: str) -> None:
+    for name in names:
+        if name in taken:
+            message = f"a copy would be called {name}, but there is such a key already"
+            raise ConfigError(Problem(address, message, 'give them other names: _replicate_: {names: "NAME_${index}"}'))
+
+
+def _has_replicas(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return REPLICATE in node or any(_has_replicas(value) for value in node.values())
+    return isinstance(node, list) and any(_has_replicas(item) for item in node)
+
+
+def _is_replicated(node: Any) -> bool:
+    return isinstance(node, Mapping) and REPLICATE in node
+
+
+def _copy(node: Mapping[Any, Any], index: str, number: int) -> Any:
+    """One copy of a replicated node: its `_value_`, or everything else in it."""
+    rest = {name: value for name, value in node.items() if name != REPLICATE}
+    return _written(rest[VALUE] if set(rest) == {VALUE} else rest, index, number)
+
+
+def _written(node: Any, index: str, number: int) -> Any:
+    """The tree with `${index}` written out. A text that is nothing else becomes the number itself."""
+    if isinstance(node, Mapping):
+        return {_written(name, index, number): _written(value, index, number) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_written(item, index, number) for item in node]
+    if not isinstance(node, str):
+        return node
+    variable = f"${{{index}}}"
+    return number if node == variable else node.replace(variable, str(number))

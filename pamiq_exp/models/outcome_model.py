@@ -1,0 +1,145 @@
+"""What will come of it: rewards and ends, foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from pamiq_exp.models.attached import WorldModel
+from pamiq_exp.models.distributions import ActionEncoding
+from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.layers import ActivationName, mlp
+from pamiq_exp.models.moments import ExplainedVariance
+from pamiq_exp.models.precision import wide
+from pamiq_exp.models.two_hot import TwoHotHead
+from pamiq_exp.spaces import ActionSpec
+
+
+class OutcomeNetwork(nn.Module):
+    """Reward and continuation of a transition, from z_t, a_t and the *prediction* of z_{t+1}.
+
+    Not from z_{t+1} itself: in imagination there is only the prediction, and a reward for prediction errors
+    could otherwise be read off the difference of the two, which imagination never has.
+
+    Args:
+        features: Numbers in a latent vector.
+        action: The action space.
+        hidden: Widths of the linear layers.
+        activation: What follows each of them.
+    """
+
+    def __init__(
+        self, features: int, action: ActionSpec, hidden: Sequence[int] = (256,), activation: ActivationName = "silu"
+    ) -> None:
+        super().__init__()
+        self.action = ActionEncoding(action)
+        joined = 2 * features + self.action.width
+        self.body = mlp(joined, hidden, activation)
+        width = hidden[-1] if hidden else joined
+        self.reward = TwoHotHead(width)
+        self.continuation = nn.Linear(width, 1)
+
+    def embed(self, latent: Tensor, action: Tensor, following: Tensor) -> Tensor:
+        """Return what both heads read, `(..., width)`."""
+        joined = torch.cat([latent, self.action(action), following], -1)
+        embedded: Tensor = self.body(joined.to(self.continuation.weight.dtype))
+        return embedded
+
+    def continuation_logit(self, embedded: Tensor) -> Tensor:
+        """Return the logit of going on, `(...)`."""
+        return wide(self.continuation(embedded).squeeze(-1))
+
+    def forward(self, latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expected reward and the probability of going on, both `(...)`.
+
+        Args:
+            latent: z_t, `(..., features)`.
+            action: a_t, canonical, `(..., branches)`.
+            following: The dynamics' prediction of z_{t+1}, `(..., features)`.
+        """
+        embedded = self.embed(latent, action, following)
+        return self.reward(embedded), self.continuation_logit(embedded).sigmoid()
+
+
+class OutcomeModel(LightningModule):
+    """Learns what the agent is paid for a transition, and whether life goes on after it, from what was lived through.
+
+    Trains on sequences with the fields `reward`, `terminated` and `ended` besides those that encoder and
+    dynamics need; both are used as they are, without gradients.
+
+    `reward_r2` tells how much of the variance of rewards it foretells, measured on each batch before it is
+    trained on; learning to act in imagination before that is well above 0 is learning to please a liar.
+
+    Args:
+        network: Predicts reward and continuation.
+        dynamics: Name of the forward dynamics.
+        encoder: Name of the encoder.
+        burn_in: Steps at the start of a sequence that only fill the memory of the dynamics.
+        learning_rate: Of Adam.
+        memory: Share of the old value that `reward_r2` keeps at each batch.
+    """
+
+    def __init__(
+        self,
+        network: OutcomeNetwork,
+        dynamics: str = "dynamics",
+        encoder: str = "encoder",
+        burn_in: int = 0,
+        learning_rate: float = 1e-3,
+        memory: float = 0.99,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.world = WorldModel(dynamics, encoder)
+        self.burn_in = int(burn_in)
+        self.learning_rate = float(learning_rate)
+        self.reward_figures = ExplainedVariance(memory)
+
+    def attach_models(self, models: Mapping[str, LightningModule]) -> None:
+        """Take encoder and dynamics from the models of the run."""
+        self.world.attach(models)
+
+    def inference_module(self) -> OutcomeNetwork:
+        """Agents may ask the network alone."""
+        return self.network
+
+    @property
+    def trainable(self) -> bool:
+        """Whether latents mean something yet."""
+        return self.world.ready
+
+    @property
+    def reward_r2(self) -> Tensor:
+        """Share of the variance of rewards that is foretold, a scalar; see `ExplainedVariance.value`."""
+        return self.reward_figures.value
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Cross-entropies of reward and continuation over the transitions that count."""
+        view = self.world.look(batch, self.burn_in)
+        reward, weight = batch["reward"][:, self.burn_in :], view.weight
+        goes_on = (~batch["terminated"][:, self.burn_in :]).to(weight.dtype)
+        embedded = self.network.embed(view.latent, view.action, view.following)
+        self.reward_figures.update(self.network.reward(embedded).detach(), reward, weight)
+        total = weight.sum().clamp(min=1)
+        reward_loss = (self.network.reward.loss(embedded, reward) * weight).sum() / total
+        logit = self.network.continuation_logit(embedded)
+        continuation_loss = (
+            nn.functional.binary_cross_entropy_with_logits(logit, goes_on, weight, reduction="sum") / total
+        )
+        loss = reward_loss + continuation_loss
+        self.log_dict(
+            {
+                "loss": loss,
+                "reward_loss": reward_loss,
+                "continuation_loss": continuation_loss,
+                "reward_r2": self.reward_r2,
+            }
+        )
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam on the network."""
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)

@@ -1,0 +1,35 @@
+"""What buffers take is told before they take it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from pamiq_exp.buffers import RingBuffer, RolloutBuffer, readable_bytes, tell_sizes
+from pamiq_exp.buffers import sizes as module
+
+FIELDS = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_288, "12.3 kB"), (100_663_296, "100.7 MB"), (5e15, "5000.0 TB")]
+)
+def test_bytes_are_told_for_people(count: float, text: str) -> None:
+    assert readable_bytes(count) == text
+
+
+def test_sizes_of_all_buffers_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    buffers = {"replay": RingBuffer(100, 2, FIELDS), "rollout": RolloutBuffer(4, 2, FIELDS)}
+    with caplog.at_level(logging.INFO):
+        assert tell_sizes(buffers) == "buffers, when full: replay 2.5 MB, rollout 98.3 kB"
+    assert "replay 2.5 MB" in caplog.text
+
+
+def test_more_than_the_machine_has_is_a_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_physical_memory", lambda: 1000)
+    with caplog.at_level(logging.WARNING):
+        tell_sizes({"replay": RingBuffer(100, 2, FIELDS)})
+    assert "smaller capacity" in caplog.text

@@ -1,0 +1,122 @@
+"""One node that stands for several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from pamiq_exp.config import ConfigError, compose_config
+from pamiq_exp.config.compose import Source
+from pamiq_exp.config.replicate import expand_replicas
+from pamiq_exp.config.resolvers import register_resolvers
+
+
+def expanded(text: str) -> Any:
+    register_resolvers()
+    config = OmegaConf.create(text)
+    OmegaConf.set_struct(config, True)
+    return OmegaConf.to_container(expand_replicas(config), resolve=True)
+
+
+def problem_of(text: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        expanded(text)
+    return str(error.value)
+
+
+def test_a_node_becomes_several_with_an_index_each() -> None:
+    tree = expanded("""
+shared: {levels: 3}
+models:
+  before: 1
+  level:
+    _replicate_: ${shared.levels}
+    width: ${multiply:64,${add:${index},1}}
+    number: ${index}
+    reads: level_${index}
+    sizes: [1, "${index}"]
+  after: 2
+""")
+    assert list(tree["models"]) == ["before", "level_0", "level_1", "level_2", "after"]
+    assert tree["models"]["level_2"] == {"width": 192, "number": 2, "reads": "level_2", "sizes": [1, 2]}
+
+
+def test_copies_may_be_called_anything() -> None:
+    tree = expanded('models: {x: {_replicate_: {count: 2, names: "stage_${index}_of_2"}, n: "${index}"}}')
+    assert tree["models"] == {"stage_0_of_2": {"n": 0}, "stage_1_of_2": {"n": 1}}
+    tree = expanded("models: {x: {_replicate_: {names: [low, high]}, n: '${index}'}}")
+    assert tree["models"] == {"low": {"n": 0}, "high": {"n": 1}}
+
+
+def test_copies_in_a_list_follow_each_other() -> None:
+    tree = expanded('names: [first, {_replicate_: 2, _value_: "level_${index}"}, last]')
+    assert tree["names"] == ["first", "level_0", "level_1", "last"]
+
+
+def test_replicas_in_replicas_have_an_index_each() -> None:
+    tree = expanded("""
+house:
+  room:
+    _replicate_: {count: 2, index: room}
+    lamp:
+      _replicate_: {count: 2, index: lamp}
+      at: ${room}/${lamp}
+""")
+    assert tree["house"] == {f"room_{r}": {f"lamp_{n}": {"at": f"{r}/{n}"} for n in range(2)} for r in range(2)}
+
+
+def test_none_of_these_is_nothing() -> None:
+    assert expanded("models: {x: {_replicate_: 0, a: 1}, y: 2}") == {"models": {"y": 2}}
+
+
+def test_each_copy_has_a_seed_of_its_own() -> None:
+    tree = expanded("seed: 1\nmodels: {x: {_replicate_: 3, seed: '${derived_seed:}'}}")
+    assert len({node["seed"] for node in tree["models"].values()}) == 3
+
+
+def test_a_config_without_replicas_stays_the_same_object() -> None:
+    config = OmegaConf.create({"a": {"b": "${index}"}, "c": "???"})
+    assert expand_replicas(config) is config
+    assert OmegaConf.to_container(config) == {"a": {"b": "${index}"}, "c": "???"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("m: {x: {_replicate_: many}}", ["m.x._replicate_", "number of copies"]),
+        ("m: {x: {_replicate_: -1}}", ["0 to 1000"]),
+        ("m: {x: {_replicate_: true}}", ["number of copies"]),
+        ("m: {x: {_replicate_: {cuont: 2}}}", ["m.x._replicate_.cuont", "did you mean count"]),
+        ("m: {x: {_replicate_: '${shared.n}'}}", ["m.x._replicate_"]),
+        ("m: {x: {_replicate_: 2}, x_1: 5}", ["x_1", "already"]),
+        ("m: {x: {_replicate_: {count: 2, names: same}}}", ["several copies would be called same"]),
+        ("m: {x: {_replicate_: {count: 2, names: 'a b ${index}'}}}", ["'a b 0' is no name"]),
+        ("m: {x: {_replicate_: {count: 3, names: [a, b]}}}", ["3 copies, but 2 names"]),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_address(text: str, words: list[str]) -> None:
+    message = problem_of(text)
+    for word in words:
+        assert word in message
+
+
+def test_it_works_in_a_config_file_and_from_the_command_line(tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "several.yaml").write_text("""# @package _global_
+defaults:
+  - minimum
+experiment_name: several
+models:
+  part:
+    _replicate_: 2
+    _target_: tests.config.parts.Part
+    size: ${index}
+""")
+    source = Source(folder=str(tmp_path))
+    config = compose_config(["experiment=several", "models.part._replicate_=3"], source)
+    assert list(config.models) == ["part_0", "part_1", "part_2"]
+    assert config.models.part_2.size == 2
