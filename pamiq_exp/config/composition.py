@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -79,8 +80,7 @@ def record_composition(overrides: Sequence[str], source: Source = Source()) -> C
     folders = [Path(source.main) if source.main else config_folder(), *_search_path(overrides)]
     folders += [Path(source.folder)] if source.folder else []
     own = [f"hydra.searchpath={[f'file://{Path(folder).resolve()}' for folder in folders[1:]]}"]
-    with _hydra(source):
-        loader = GlobalHydra.instance().config_loader()
+    with _loader_for(source) as loader:
         defaults = loader.compute_defaults_list(source.name, [*_without_hydra(overrides), *own], RunMode.RUN).defaults
     places = dict.fromkeys(str(each.config_path) for each in defaults if each.config_path is not None)
     found = ((place, _find(place, folders)) for place in places)
@@ -113,6 +113,16 @@ def compose_again(
         if problems := check_hydra(config, overrides):
             raise ConfigError(problems)
         return config, record_composition(overrides, unpacked)
+
+
+@contextmanager
+def _loader_for(source: Source) -> Iterator[ConfigLoader]:
+    """The loader of the program that Hydra runs, or else one for the time being."""
+    if GlobalHydra.instance().is_initialized():
+        yield GlobalHydra.instance().config_loader()
+        return
+    with _hydra(source):
+        yield GlobalHydra.instance().config_loader()
 
 
 @contextmanager

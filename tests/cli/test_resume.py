@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pamiq_exp.runtime import list_checkpoints
 from tests.conftest import Outcome
@@ -52,13 +54,107 @@ def test_a_word_that_resume_does_not_know_is_refused(command, folder: Path) -> N
     assert "resume.partial=true" in outcome.err
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """What tells of a run; its log may grow."""
+    names = ("config.yaml", "overrides.yaml", "composition.yaml", "manifest.json", "summary.json", "metrics.jsonl")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
 def test_parts_that_are_new_start_anew_only_if_asked(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    config = folder / "config.yaml"
-    extra = "metrics:\n  episodes:\n    _target_: pamiq_exp.metrics.Episodes\n"
-    config.write_text(config.read_text().replace("metrics:\n", extra))
-    refused: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30")
-    assert refused.status == 1
+    new = "+metrics.episodes._target_=pamiq_exp.metrics.Episodes"
+    before = files_of(folder)
+    refused: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", new)
+    assert refused.status == 2
     assert "interaction part observers.episodes is not in the checkpoint" in refused.err
     assert "Traceback" not in refused.err
-    asked: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.partial=true")
+    assert files_of(folder) == before
+    asked: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.partial=true", new)
     assert asked.status == 0, asked.err
+    assert json.loads((folder / "summary.json").read_text())["steps"] == 30
+
+
+def test_groups_can_be_chosen_and_what_changed_is_told(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher=pipelined", "launcher.max_steps=30")
+    assert outcome.status == 0, outcome.err
+    assert "launcher.mode: lockstep -> pipelined" in outcome.err
+    assert "launcher.max_steps: 20 -> 30" in outcome.err
+    assert yaml.safe_load((folder / "config.yaml").read_text())["launcher"]["mode"] == "pipelined"
+    words = yaml.safe_load((folder / "overrides.yaml").read_text())
+    assert words[-2:] == ["launcher=pipelined", "launcher.max_steps=30"]
+    again: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=40")
+    assert again.status == 0, again.err
+    assert yaml.safe_load((folder / "config.yaml").read_text())["launcher"]["mode"] == "pipelined"
+
+
+def test_the_folder_alone_is_enough(command, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shutil.rmtree(tmp_path / "conf")
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    outcome: Outcome = command("resume", str(elsewhere), *ALLOW, "launcher.max_steps=30")
+    assert outcome.status == 0, outcome.err
+    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 30
+
+
+def test_files_that_were_edited_since_are_told_and_left_out_of_it(  # type: ignore[no-untyped-def]
+    command, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "conf" / "experiment" / "doll.yaml"
+    path.write_text(path.read_text().replace("lanes: 2", "lanes: 4"))
+    words = ("--config-dir", str(tmp_path / "conf"), *ALLOW, "launcher.max_steps=30")
+    outcome: Outcome = command("resume", str(folder), *words)
+    assert outcome.status == 0, outcome.err
+    assert "edited since, and left as they were when the run began: experiment/doll.yaml" in outcome.err
+    assert yaml.safe_load((folder / "config.yaml").read_text())["environment"]["lanes"] == 2
+
+
+REFUSED = {
+    "environment.size=5": "the environment no longer shows and accepts what it did",
+    "environment.lanes=3": "spaces.lanes: 2 -> 3",
+    "seed=7": "was 0 when the run began",
+    "environment.sice=5": "there is no such key",
+    "environment._target_=os.system": "a config may not name os.system",
+    "world=clean": "this config has no place for",
+    "hydra.run.dir=elsewhere": "cannot be set for a run that has begun",
+}
+
+
+def test_what_is_refused_leaves_the_run_as_it_was(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    before = files_of(folder)
+    for change, message in REFUSED.items():
+        outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", change)
+        assert outcome.status == 2
+        assert message in outcome.err
+        assert "this run cannot be resumed" in outcome.err
+        assert files_of(folder) == before
+
+
+def test_a_run_that_kept_no_files_goes_on_with_new_values(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    (folder / "composition.yaml").unlink()
+    outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30")
+    assert outcome.status == 0, outcome.err
+    refused: Outcome = command("resume", str(folder), *ALLOW, "launcher=realtime")
+    assert refused.status == 2
+    assert "groups were chosen when the run began" in refused.err
+
+
+def test_the_mask_of_a_secret_is_not_taken_for_it(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    path = folder / "composition.yaml"
+    kept = yaml.safe_load(path.read_text())
+    kept["files"]["experiment/doll"] += "shared: {api_key: '***'}\n"
+    path.write_text(yaml.safe_dump(kept))
+    outcome: Outcome = command("resume", str(folder), *ALLOW)
+    assert outcome.status == 2
+    assert "shared.api_key" in outcome.err
+    assert "give it again" in outcome.err
+
+
+def test_start_and_end_states_are_in_the_manifest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    first = json.loads((folder / "manifest.json").read_text())
+    assert first["start_state"] == {"steps": 0}
+    assert first["end_state"]["checkpoint"] == "step_000000020"
+    assert first["end_state"]["steps"] == 20
+    assert command("resume", str(folder), *ALLOW, "launcher.max_steps=30").status == 0
+    second = json.loads((folder / "manifest.json").read_text())
+    assert second["start_state"]["checkpoint"] == "step_000000020"
+    assert second["start_state"]["sha256"] == first["end_state"]["sha256"]
+    assert second["end_state"]["steps"] == 30
