@@ -6,21 +6,21 @@ stays alive when the job is killed, so it can tell how the job ended.
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
+from pamiq_exp.cli._sweep_job import Order, work
 
 SKIPPED = 0
 _LOOK_SECONDS = 0.1
@@ -29,37 +29,6 @@ _SAVE_SECONDS = 120.0
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the user stands: the current folder, and where modules are found."""
-
-    folder: str
-    path: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the job's process is told.
-
-    Attributes:
-        config: The composed config as YAML, interpolations unresolved, without Hydra's node.
-        folder: The run folder.
-        overrides: What was typed for this job.
-        trusted: Packages that the config may name.
-        group: The sweep's name.
-        command: The sweep's command line.
-        place: Where the sweep was begun.
-    """
-
-    config: str
-    folder: str
-    overrides: Sequence[str]
-    trusted: Sequence[str]
-    group: str
-    command: Sequence[str]
-    place: Place
 
 
 def run_isolated(order: Order) -> int:
@@ -83,7 +52,7 @@ def run_isolated(order: Order) -> int:
         with _Signals() as signals:
             process = _start(order, lock)
             signals.watch(process, folder / PRUNE)
-            status = process.returncode
+            status = process.exitcode or 0
         if (folder / PRUNE).exists() and status != 0:
             note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
         elif status != 0 and not _told(folder, before):
@@ -93,24 +62,29 @@ def run_isolated(order: Order) -> int:
     return status
 
 
-def _start(order: Order, lock: int) -> subprocess.Popen[bytes]:
+class _Inherited:
+    """A descriptor that the new process shares; the fork server hands it over."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[object, ...]]]:
+        return tuple, ((DupFd(self._descriptor),),)  # type: ignore[no-untyped-call]
+
+
+def _start(order: Order, lock: int) -> BaseProcess:
+    """Fork the job from a server that has imported everything: only the first job of a process waits for that."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pamiq_exp.cli._warm"])
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    with open(Path(order.folder) / "output.txt", "ab") as output:
-        # In a session of its own: Ctrl-C reaches this process, which hands it on once.
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pamiq_exp.cli._sweep_job"],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=order.place.folder if os.path.isdir(order.place.folder) else None,
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-        process.stdin.flush()  # and kept open: when it closes, the job knows that this process is gone
+    process = context.Process(target=work, args=(order, environment, _Inherited(lock)), name=f"job {order.folder}")
+    safe = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # the server looks for no modules in the current folder
+    try:
+        process.start()
+    finally:
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
     return process
 
 
@@ -134,25 +108,22 @@ class _Signals:
     def _catch(self, number: int, frame: FrameType | None) -> None:
         self._caught.append(number)
 
-    def watch(self, process: subprocess.Popen[bytes], prune: Path) -> None:
+    def watch(self, process: BaseProcess, prune: Path) -> None:
         """Wait for the job to end, whatever happens meanwhile."""
         told, deadline = 0, None
-        while process.poll() is None:
+        while process.exitcode is None:
             for number in self._caught[told:]:
                 told += 1
                 if told == 1 or number == signal.SIGINT:  # the second Ctrl-C stops at once
-                    process.send_signal(number if number in _STOPS else signal.SIGTERM)
+                    _send(process, number if number in _STOPS else signal.SIGTERM)
             if deadline is None and not told and prune.exists():
-                process.send_signal(signal.SIGTERM)
+                _send(process, signal.SIGTERM)
                 deadline = time.monotonic() + _SAVE_SECONDS
             if told and deadline is None:
                 deadline = time.monotonic() + _SAVE_SECONDS
             if deadline is not None and time.monotonic() > deadline:
                 process.kill()
             time.sleep(_LOOK_SECONDS)
-        if process.stdin is not None:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
 
     def hand_on(self) -> None:
         """Let this process take the signals that it was sent: the launcher's own handler, or the end."""
@@ -162,6 +133,11 @@ class _Signals:
                 handler(number, None)
             else:
                 raise SystemExit(128 + number)
+
+
+def _send(process: BaseProcess, number: int) -> None:
+    with suppress(ProcessLookupError, TypeError):
+        os.kill(process.pid, number)  # type: ignore[arg-type]
 
 
 def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> None:

@@ -132,7 +132,7 @@ class SweepFile:
 
 
 def expand(request: Request) -> Request:
-    """Replace `sweep=NAME` in a command line by the words that the file stands for; what is typed as well wins over them.
+    """Replace `sweep=NAME` in a command line by the words that it stands for; what is typed as well wins over them.
 
     Raises:
         ConfigError: There is no such file, something in it is wrong, or no sweep was asked for.
@@ -179,19 +179,8 @@ def read(name: str, source: Source) -> SweepFile:
 
 
 def _problems(file: SweepFile, key: str) -> Iterator[Problem]:
-    names = LAUNCHERS[file.launcher.name]
-    for name, value in vars(file.launcher).items():
-        if name != "name" and value is not None and name not in names:
-            has = ", ".join(names) or "no settings"
-            yield Problem(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
-        elif isinstance(value, str) and not _NAME.fullmatch(value):
-            yield Problem(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
-    if isinstance(file.seeds, int) and file.seeds < 1:
-        yield Problem(f"{key}.seeds", f"expected at least one, not {file.seeds}")
-    if file.search.space and file.grid:
-        yield Problem(f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such")
-    if not file.search.space and file.budget.trials is not None:
-        yield Problem(f"{key}.budget.trials", "only a search has trials", "add search: {space: ...}")
+    yield from _launcher_problems(file, key)
+    yield from _plan_problems(file, key)
     for word in file.overrides:
         if not isinstance(word, str) or "=" not in word or _key(word).startswith("hydra"):
             remedy = "write key=value; Hydra's own settings are for the command line"
@@ -199,6 +188,25 @@ def _problems(file: SweepFile, key: str) -> Iterator[Problem]:
     for name in (*file.grid, *file.search.space):
         if str(name).lstrip("+~").startswith("hydra"):
             yield Problem(f"{key}.{name}", "Hydra's own settings are for the command line")
+
+
+def _launcher_problems(file: SweepFile, key: str) -> Iterator[Problem]:
+    names = LAUNCHERS[file.launcher.name]
+    for name, value in vars(file.launcher).items():
+        if name != "name" and value is not None and name not in names:
+            has = ", ".join(names) or "no settings"
+            yield Problem(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
+        elif isinstance(value, str) and not _NAME.fullmatch(value):
+            yield Problem(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
+
+
+def _plan_problems(file: SweepFile, key: str) -> Iterator[Problem]:
+    if isinstance(file.seeds, int) and file.seeds < 1:
+        yield Problem(f"{key}.seeds", f"expected at least one, not {file.seeds}")
+    if file.search.space and file.grid:
+        yield Problem(f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such")
+    if not file.search.space and file.budget.trials is not None:
+        yield Problem(f"{key}.budget.trials", "only a search has trials", "add search: {space: ...}")
 
 
 def _values(values: object) -> str:

@@ -1,21 +1,55 @@
-"""The process of one job of a sweep: reads its order from standard input, runs it, and ends with its exit status."""
+"""What the process of one job of a sweep does."""
 
 from __future__ import annotations
 
 import faulthandler
-import json
+import multiprocessing
 import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import find_trusted_packages, tell
-from pamiq_exp.cli._isolation import Order, Place
 from pamiq_exp.config import AllowList, ConfigError, read_config, register_resolvers
+
+OUTPUT = "output.txt"
+"""What a job prints."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the user stands: the current folder, and where modules are found."""
+
+    folder: str
+    path: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the job's process is told.
+
+    Attributes:
+        config: The composed config as YAML, interpolations unresolved, without Hydra's node.
+        folder: The run folder.
+        overrides: What was typed for this job.
+        trusted: Packages that the config may name.
+        group: The sweep's name.
+        command: The sweep's command line.
+        place: Where the sweep was begun.
+    """
+
+    config: str
+    folder: str
+    overrides: Sequence[str]
+    trusted: Sequence[str]
+    group: str
+    command: Sequence[str]
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -26,14 +60,37 @@ class _Start:
     checkpoint: Path | None = None
 
 
-def main() -> int:
-    """Run the job that standard input describes."""
+def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
+    """Run the job and end the process with its exit status.
+
+    Args:
+        order: What to do.
+        environment: That of the process that gave the order.
+        lock: Keeps the job's lock held as long as this process lives.
+    """
+    _move_in(order, environment)
+    threading.Thread(target=_stop_when_abandoned, name="abandoned", daemon=True).start()
+    sys.exit(_run(order))
+
+
+def _move_in(order: Order, environment: Mapping[str, str]) -> None:
+    """Leave the place of the process that this one was forked from."""
+    os.setsid()  # Ctrl-C reaches the process that gave the order, which hands it on once
+    os.environ.clear()
+    os.environ.update(environment)
+    if os.path.isdir(order.place.folder):
+        os.chdir(order.place.folder)
+    output = os.open(Path(order.folder) / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(output, stream.fileno())
+    os.close(output)
     faulthandler.enable()
-    told = json.loads(sys.stdin.buffer.readline())
-    order = Order(**told | {"place": Place(**told["place"])})
-    threading.Thread(target=_stop_when_abandoned, args=(sys.stdin.fileno(),), name="abandoned", daemon=True).start()
     sys.orig_argv[:] = order.command
     sys.path.extend(path for path in order.place.path if path not in sys.path)
+
+
+def _run(order: Order) -> int:
     register_resolvers()
     allow = AllowList(tuple(order.trusted))
     find_trusted_packages(allow)
@@ -74,15 +131,13 @@ def put_aside(folder: Path) -> None:
     target = earlier / str(len(os.listdir(earlier)))
     target.mkdir()
     for path in folder.iterdir():
-        if path.name not in ("earlier", "job.lock", "output.txt"):
+        if path.name not in ("earlier", "job.lock", OUTPUT):
             path.rename(target / path.name)
 
 
-def _stop_when_abandoned(descriptor: int) -> None:
-    """Save and stop when the process that started this one is gone."""
-    os.read(descriptor, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _stop_when_abandoned() -> None:
+    """Save and stop when the process that gave the order is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

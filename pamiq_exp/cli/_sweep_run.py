@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.cli._arguments import Request
 from pamiq_exp.cli._frozen import freeze_sweep
-from pamiq_exp.cli._isolation import Order, Place, run_isolated
+from pamiq_exp.cli._isolation import run_isolated
 from pamiq_exp.cli._preflight import preflight
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PLAN, Plan, SweepError, is_locked
+from pamiq_exp.cli._sweep_job import Order, Place
 from pamiq_exp.cli._sweep_view import SweepView, Watcher
 from pamiq_exp.cli.run import RESUME_FLAG
 from pamiq_exp.config import ConfigError, Problem, compose_config, variants

@@ -28,6 +28,8 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
     console.print(jobs_table(view, None if arguments.all else _MOST_ROWS))
     if not arguments.all and len(view.jobs) > _MOST_ROWS:
         console.print(Text(f"... {len(view.jobs) - _MOST_ROWS} more: --all shows them"))
