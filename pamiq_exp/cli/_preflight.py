@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,10 +20,21 @@ from pamiq_exp.config import (
     check_hydra,
     check_names,
     check_parts,
+    check_values,
     compose_config,
     config_folder,
+    located,
+    origins,
+    rehearsal,
+    unsafe_targets,
     variants,
 )
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.rehearsal import Rehearsal
+
+MOST_REHEARSALS = 5
+"""Of the configs of a sweep; the others differ in one choice each and had their names and values checked."""
 
 
 def preflight(request: Request) -> None:
@@ -35,12 +48,9 @@ def preflight(request: Request) -> None:
     lists = variants(request.overrides, request.source) if request.flags.multirun else [request.overrides]
     configs = [compose_safely(overrides, request.source) for overrides in lists]
     for config in configs:
-        _require_choice(config, request)
+        require_choice(config, request)
     refuse(configs, request.allow)
-    key = "hydra.sweep.dir" if request.flags.multirun else "hydra.run.dir"
-    problem = folder_problem(configs[0], key)
-    if problem is not None:
-        raise ConfigError(problem)
+    require_folder(configs[0], multirun=bool(request.flags.multirun))
 
 
 def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
@@ -48,27 +58,108 @@ def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
     config = compose_config(overrides, source)
     problems = check_hydra(config, overrides, source)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(_traced(problems, config))
     return config
 
 
 def refuse(configs: Sequence[DictConfig], allow: AllowList) -> None:
-    """Raise ConfigError with all problems of the first config that has any; those of names come first."""
-    for check in (check_names, check_parts):
-        for config in configs:
-            problems = check(config, allow)
-            if problems:
-                raise ConfigError(problems)
-        find_trusted_packages(allow)
+    """Raise ConfigError with all problems of the first config that has any.
+
+    Those that show without importing anything come first, for all configs; the dry step comes last.
+    """
+    for config in configs:
+        if problems := check_names(config, allow) + check_values(config):
+            raise ConfigError(_traced(problems, config))
+    find_trusted_packages(allow)
+    for config in configs:
+        if problems := check_parts(config, allow):
+            raise ConfigError(_traced(problems, config))
+    for config in configs[:MOST_REHEARSALS]:
+        problems, _ = rehearsal(config, allow)
+        if problems:
+            raise ConfigError(_traced(problems, config))
 
 
-def _require_choice(config: DictConfig, request: Request) -> None:
-    """Refuse a command line that says nothing yet, with the experiments there are."""
+@dataclass(frozen=True)
+class Findings:
+    """What a check has found.
+
+    Attributes:
+        config: The config, without the overrides that name nothing.
+        problems: All of them, each with what set its key.
+        rehearsal: What the dry step has measured, if it came to that.
+    """
+
+    config: DictConfig | None
+    problems: list[Problem]
+    rehearsal: Rehearsal | None = None
+
+
+def examine(overrides: Sequence[str], request: Request) -> Findings:
+    """Find everything that is wrong with one config, in all stages that can be gone through.
+
+    What does not compose is told, left out, and the rest looked at. Nothing is imported for a config that names
+    what it may not, and nothing is built for one whose arguments do not fit.
+    """
+    config, problems = _compose_what_can_be(list(overrides), request.source)
+    if config is None:
+        return Findings(None, problems)
+    unsafe = check_hydra(config, overrides, request.source) + unsafe_targets(config, request.allow)
+    unsafe += check_values(config)
+    found = check_names(config, request.allow)
+    problems += _traced(unsafe + [each for each in found if each not in unsafe], config)
+    if unsafe:
+        return Findings(config, problems)
+    find_trusted_packages(request.allow)
+    try:
+        found = check_parts(config, request.allow)
+        measured = None
+        if not found and not problems:
+            found, measured = rehearsal(config, request.allow)
+    except ConfigError as error:  # of what is told already
+        found, measured = error.problems, None
+    told = {(each.key, each.message) for each in problems}
+    problems += [each for each in _traced(found, config) if (each.key, each.message) not in told]
+    return Findings(config, problems, measured)
+
+
+def _compose_what_can_be(overrides: list[str], source: Source) -> tuple[DictConfig | None, list[Problem]]:
+    """Compose a config without the overrides that name nothing, and return what is wrong with those."""
+    problems: list[Problem] = []
+    while True:
+        try:
+            return compose_config(overrides, source), problems
+        except ConfigError as error:
+            problems += error.problems
+            typed = {each.origin.text for each in error.problems if each.origin is not None and each.origin.typed}
+            rest = [word for word in overrides if word not in typed]
+            if len(rest) == len(overrides):
+                return None, problems
+            overrides = rest
+
+
+def _traced(problems: Sequence[Problem], config: DictConfig) -> list[Problem]:
+    """Return the problems with what set their keys."""
+    try:
+        return located(problems, origins(config)) if problems else []
+    except Exception:  # a config that was read from one file, or a file that is gone: tell the rest all the same
+        return list(problems)
+
+
+def require_choice(config: DictConfig, request: Request) -> None:
+    """Refuse a command line that says nothing yet, with the experiments there are. Raises ConfigError."""
     if OmegaConf.select(config, "hydra.runtime.choices.experiment") is not None or "environment" in config:
         return
     folders = [config_folder(), *([Path(request.source.folder)] if request.source.folder else [])]
     names = sorted(path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml"))
     raise ConfigError(Problem("experiment", "nothing is chosen yet", f"experiment=NAME, one of: {', '.join(names)}"))
+
+
+def require_folder(config: DictConfig | None, *, multirun: bool) -> None:
+    """Refuse a config whose results could not be written. Raises ConfigError."""
+    problem = None if config is None else folder_problem(config, "hydra.sweep.dir" if multirun else "hydra.run.dir")
+    if problem is not None:
+        raise ConfigError(problem)
 
 
 def folder_problem(config: DictConfig, key: str) -> Problem | None:

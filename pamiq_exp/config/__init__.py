@@ -2,18 +2,22 @@
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
-from pamiq_exp.config.check import check_names, check_parts
+from pamiq_exp.config.check import check_names, check_parts, plain_tree, unsafe_targets
 from pamiq_exp.config.compose import Source, compose_config, config_folder, override_values, read_config, variants
+from pamiq_exp.config.composition import Composition, compose_again, record_composition
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
+from pamiq_exp.config.foreign import check_values
 from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.origins import Origins, located, origin_of, origins, origins_of_file
 from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
+from pamiq_exp.config.rehearse import in_bytes, rehearsal
 from pamiq_exp.config.resolvers import register_resolvers
 
 __all__ = [
     "AllowList",
     "Builder",
+    "Composition",
     "ConfigError",
     "Experiment",
     "Origin",
@@ -24,19 +28,26 @@ __all__ = [
     "check_hydra",
     "check_names",
     "check_parts",
+    "check_values",
+    "compose_again",
     "compose_config",
     "config_folder",
     "derived_seeds",
     "freeze",
     "freeze_override",
+    "in_bytes",
     "located",
     "nearest",
     "origin_of",
     "origins",
     "origins_of_file",
     "override_values",
+    "plain_tree",
     "read_config",
+    "record_composition",
     "register_resolvers",
+    "rehearsal",
+    "unsafe_targets",
     "variants",
     "words_of",
 ]

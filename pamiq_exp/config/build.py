@@ -32,6 +32,10 @@ def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str
             yield from target_nodes(value, join(key, index))
 
 
+class Postponed(Exception):
+    """A part that cannot be built without calling a function, which is left to the run."""
+
+
 class Builder:
     """Builds objects from plain config nodes: a mapping with `_target_` becomes a call of what it names.
 
@@ -41,8 +45,8 @@ class Builder:
 
     Args:
         allow: What a config may name.
-        rehearsing: Leave out arguments that a function would make and that can be left out: a function may do
-            work of any length, such as a walk through the world.
+        rehearsing: Leave out arguments that a function would make, or, where one cannot be left out, raise
+            Postponed: a function may do work of any length, such as a walk through the world.
     """
 
     def __init__(self, allow: AllowList, *, rehearsing: bool = False) -> None:
@@ -112,7 +116,7 @@ class Builder:
             for name, value in node.items()
             if (name == "_args_" or name not in SPECIAL_KEYS)
             and name not in given
-            and not (self.rehearsing and self._can_wait(target, name, value))
+            and not (self.rehearsing and self._waits(target, name, value, key))
         }
         keywords = self._build_all(own)
         positional = keywords.pop("_args_", [])
@@ -126,14 +130,16 @@ class Builder:
         except Exception as error:
             raise ConfigError(_told(error, node, key)) from error
 
-    def _can_wait(self, target: Any, name: str, value: object) -> bool:
-        """Whether an argument is made by a function and has a default."""
+    def _waits(self, target: Any, name: str, value: object, key: str) -> bool:
+        """Whether an argument is made by a function and can be left out. Raises Postponed if it cannot."""
         if not isinstance(value, Mapping) or "_target_" not in value or value.get("_partial_", False):
             return False
-        if inspect.isclass(find_target(value["_target_"], name, self.allow)):
+        if inspect.isclass(find_target(value["_target_"], join(key, name), self.allow)):
             return False
         parameter = parameters_of(target).get(name)
-        return parameter is not None and parameter.default is not inspect.Parameter.empty
+        if parameter is None or parameter.default is inspect.Parameter.empty:
+            raise Postponed(key)
+        return True
 
     def _value_problems(
         self, target: Any, node: Mapping[str, object], key: str, given: tuple[str, ...]

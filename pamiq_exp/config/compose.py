@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -20,21 +21,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.files import config_folder, use_checked_files
+from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
+from pamiq_exp.config.replicate import expand_replicas
 from pamiq_exp.config.resolvers import register_resolvers
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MOST_VARIANTS = 20
-
-
-def config_folder() -> Path:
-    """Return the folder of the shipped configs: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / f"{CONFIG_NAME}.yaml").is_file():
-            return folder
-    raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,12 @@ def compose_config(overrides: Sequence[str], source: Source = Source()) -> DictC
     own = [] if source.folder is None else [f'hydra.searchpath=["file://{Path(source.folder).resolve()}"]']
     with _hydra(source):
         try:
-            return compose(source.name, [*overrides, *own], return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError) as error:
-            raise ConfigError(_explain(error, parsed, source.name, own)) from error
+            composed = compose(source.name, [*overrides, *own], return_hydra_config=True)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever Hydra and OmegaConf stumble over in a file is a mistake in that file
+            raise ConfigError(_explain(error, parsed, source, own)) from error
+    return expand_replicas(composed)
 
 
 @contextmanager
@@ -76,6 +73,7 @@ def _hydra(source: Source) -> Iterator[None]:
         raise ConfigError(
             Problem("--config-dir", message, "name a folder with config groups: experiment/NAME.yaml, ...")
         )
+    use_checked_files()
     main = str(Path(source.main).resolve() if source.main else config_folder())
     with initialize_config_dir(version_base=VERSION_BASE, config_dir=main, job_name="pamiq_exp"):
         yield
@@ -154,15 +152,20 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
     except OverrideParseException as error:
         message = f"cannot be read: {str(error).splitlines()[0]}"
         remedy = "write key=value; quote what holds commas, braces or equals signs: 'key=\"a,b\"'"
-        raise ConfigError(Problem(error.override, message, remedy)) from error
+        origin = Origin(COMMAND_LINE, text=error.override)
+        raise ConfigError(Problem(error.override, message, remedy, origin)) from error
 
 
-def _explain(error: Exception, overrides: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+def _explain(error: Exception, overrides: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
     if isinstance(error, MissingConfigException):
-        return [_missing_choice(error, name)]
-    if isinstance(error, yaml.YAMLError):
-        return [Problem("", f"a config file is no valid YAML: {error}")]
-    return _unknown_keys(overrides, name, own) or [Problem("", _plain_words(error))]
+        problem = _missing_choice(error, source.name)
+        typed = next((each for each in overrides if each.key_or_group == problem.key), None)
+        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, source))]
+    if unknown := _unknown_keys(overrides, source.name, own):
+        return unknown
+    known = isinstance(error, (HydraException, OmegaConfBaseException))
+    prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
+    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, source))]
 
 
 def _missing_choice(error: MissingConfigException, name: str) -> Problem:
@@ -174,6 +177,22 @@ def _missing_choice(error: MissingConfigException, name: str) -> Problem:
     return Problem(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
 
 
+def _typed(override: Override) -> Origin:
+    return Origin(COMMAND_LINE, text=override.input_line or override.key_or_group)
+
+
+def _origin_of_choice(error: Exception, source: Source) -> Origin | None:
+    """The line of a defaults list that an error of Hydra's is about, which names only the file."""
+    found = re.match(r"In '([^']+)'", str(error))
+    folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
+    path = next((file for folder in folders if found and (file := folder / f"{found[1]}.yaml").is_file()), None)
+    if path is None:
+        return None
+    choice = str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")[2]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Origin.of_file(path, next((at for at, line in enumerate(lines, 1) if choice and choice in line), 1))
+
+
 def _unknown_keys(overrides: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
     """Find the overrides that name nothing, by composing once more with only the choices of groups that exist."""
     loader = _loader()
@@ -181,11 +200,11 @@ def _unknown_keys(overrides: Sequence[Override], name: str, own: list[str]) -> l
     values = [each for each in overrides if each not in groups]
     try:
         base = compose(name, [*(each.input_line or "" for each in groups), *own], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError):
+    except Exception:
         return _unused_groups(groups, name, own)
     missing = [each for each in values if not _adds(each) and not _has(base, each.key_or_group)]
     known = {group for group in loader.list_groups("") if group != "hydra"}
-    return [_unknown_key(base, each.key_or_group, known) for each in missing]
+    return [replace(_unknown_key(base, each.key_or_group, known), origin=_typed(each)) for each in missing]
 
 
 def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
@@ -194,7 +213,7 @@ def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> lis
         others = [each.input_line or "" for each in groups if each is not left_out]
         try:
             base = compose(name, [*others, *own], return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError):
+        except Exception:
             continue
         choices = {
             group: choice
@@ -204,7 +223,8 @@ def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> lis
         group = left_out.key_or_group
         if group not in choices:
             chosen = ", ".join(f"{key}={value}" for key, value in choices.items())
-            return [Problem(group, f"this config has no place for '{group}': it consists of {chosen}")]
+            message = f"this config has no place for '{group}': it consists of {chosen}"
+            return [Problem(group, message, "leave it out", _typed(left_out))]
     return []
 
 

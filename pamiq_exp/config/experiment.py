@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,21 +57,16 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     from pamiq_exp.runtime import LaunchConfig
 
     register_resolvers()
-    config = _without_hydra(config)
+    config = without_hydra(config)
     problems = check_names(config, allow) or check_parts(config, allow)
     if problems:
         raise ConfigError(problems)
     launch_config = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
     builder = Builder(allow)
-    plain = resolved(config, "environment")
-    config.environment = with_delay(plain, resolved(config, "interaction.delay"))
-    environment = builder.build(resolved(config, "environment"), "environment")
-    config.spaces = _spaces(environment)
-    tree = {str(name): resolved(config, str(name)) for name in config} | {"environment": plain}
-    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
-    models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in _parts(tree, "models").items()}
+    environment, tree = begin(config, builder)
+    models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in parts_of(tree, "models").items()}
     buffers, metrics, trainers, trackers = (
-        {name: builder.build(node, join(group, name)) for name, node in _parts(tree, group).items()}
+        {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items()}
         for group in ("buffers", "metrics", "trainers", "tracking")
     )
     # Recorders are set up where records are, but what they record they see for themselves, like metrics.
@@ -92,6 +88,36 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     )
 
 
+def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
+    """Build the environment, and resolve everything else with its spaces.
+
+    Args:
+        config: A config without Hydra's node; it is changed.
+        builder: Builds it.
+
+    Returns:
+        The environment, and the config as plain data with nothing left to resolve.
+
+    Raises:
+        ConfigError: If it cannot be built, is no environment, or an interpolation leads nowhere.
+    """
+    plain = resolved(config, "environment")
+    config.environment = with_delay(plain, resolved(config, "interaction.delay"))
+    environment = builder.build(resolved(config, "environment"), "environment")
+    config.spaces = describe_environment(environment)
+    tree, problems = {}, []
+    for name in map(str, config):
+        try:
+            tree[name] = resolved(config, name)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    tree["environment"] = plain
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
+    return environment, tree
+
+
 def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the seed of every component in a resolved config that has one, by its address."""
     found: dict[str, int] = {}
@@ -111,7 +137,8 @@ def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _without_hydra(config: DictConfig) -> DictConfig:
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return a copy of a config without Hydra's node, that can be changed."""
     copy = deepcopy(config)
     OmegaConf.set_struct(copy, False)
     OmegaConf.set_readonly(copy, False)
@@ -119,11 +146,13 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     return copy
 
 
-def _parts(tree: Mapping[str, Any], group: str) -> dict[str, Any]:
+def parts_of(tree: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return the nodes of a group's parts by name, without those that are left out."""
     return {name: node for name, node in (tree.get(group) or {}).items() if node is not None}
 
 
-def _spaces(environment: Any) -> dict[str, Any]:
+def describe_environment(environment: Any) -> dict[str, Any]:
+    """Return the spaces of an environment as a config holds them. Raises ConfigError for what is none."""
     from pamiq_exp.spaces import UnsupportedSpaceError, describe_spaces
 
     try:
@@ -136,13 +165,19 @@ def _spaces(environment: Any) -> dict[str, Any]:
     return dict(spaces)
 
 
-def _build_model(builder: Builder, name: str, node: object, seed: int) -> Any:
-    """Build a model with a random stream of its own: torch initialises layers from its global generator."""
+@contextmanager
+def seeded(seed: int, key: str) -> Iterator[None]:
+    """Give what is built at `key` a random stream of its own: torch initialises layers from its global generator."""
     import torch
 
     from pamiq_exp.seeding import derive_seed
 
-    key = join("models", name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, key))
+        yield
+
+
+def _build_model(builder: Builder, name: str, node: object, seed: int) -> Any:
+    key = join("models", name)
+    with seeded(seed, key):
         return builder.build(node, key)

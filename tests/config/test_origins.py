@@ -66,9 +66,9 @@ def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
 
 
 def test_what_is_replaced_is_forgotten() -> None:
-    table = origins(compose_config(["experiment=minimum", "++environment=null"]))
-    assert "environment.id" not in table
-    assert str(origin_of("environment.id", table)) == "command line: ++environment=null"
+    table = origins(compose_config(["experiment=minimum", "launcher.checkpoint=null"]))
+    assert "launcher.checkpoint.keep" not in table
+    assert str(origin_of("launcher.checkpoint.keep", table)) == "command line: launcher.checkpoint=null"
 
 
 def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:

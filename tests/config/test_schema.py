@@ -27,7 +27,7 @@ class Outer:
 
     def __post_init__(self) -> None:
         if self.scale <= 0:
-            raise ValueError("outer.scale must be positive")
+            raise ValueError("outer.scale: must be positive")
 
 
 def test_a_node_becomes_the_dataclass_with_what_it_does_not_say_left_as_it_was() -> None:
@@ -48,7 +48,7 @@ def test_a_node_becomes_the_dataclass_with_what_it_does_not_say_left_as_it_was()
         ({"name": None}, "outer.name: expected text, not None"),
         ({"inner": {"kep": 1}}, "outer.inner.kep: there is no such key\n    did you mean keep?"),
         ({"inner": None}, "outer.inner: expected keys and values, not None"),
-        ({"scale": -1.0}, "outer.scale must be positive"),
+        ({"scale": -1.0}, "outer.scale: must be positive"),
         (None, "outer: expected keys and values, not None"),
     ],
 )

@@ -1,0 +1,246 @@
+"""What only building shows: every constructor is called and the parts are tried on each other, before anything runs."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.build import Builder, Postponed
+from pamiq_exp.config.check import PARTS
+from pamiq_exp.config.experiment import begin, parts_of, seeded, without_hydra
+from pamiq_exp.config.keys import join, leaves
+from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
+from pamiq_exp.config.resolvers import register_resolvers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pamiq_exp.runtime.rehearsal import Fault, Rehearsal
+
+GROUPS = {"model": "models", "buffer": "buffers"}
+
+TAKES = ("in_features", "in_channels", "input_size", "normalized_shape", "num_features", "embed_dim")
+"""Attributes by which layers of torch say how many numbers they take."""
+
+
+def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehearsal | None]:
+    """Build the parts of a config, try them on each other, and throw them away.
+
+    Call it when `check_names` and `check_parts` have found nothing.
+
+    Returns:
+        Everything that is wrong, and what the dry step has measured if it came to that.
+    """
+    register_resolvers()
+    config = without_hydra(config)
+    builder = Builder(allow)
+    try:
+        environment, tree = begin(config, builder)
+    except ConfigError as error:
+        return error.problems, None
+    try:
+        return _Trial(builder, environment, tree).run()
+    except ConfigError as error:
+        return error.problems, None
+    finally:
+        with suppress(Exception):
+            environment.teardown()
+
+
+class _Trial:
+    """One config whose environment has been built.
+
+    Args:
+        builder: Builds its parts.
+        environment: The environment.
+        tree: The config without anything left to resolve.
+    """
+
+    def __init__(self, builder: Builder, environment: Any, tree: dict[str, Any]) -> None:
+        self.builder = builder
+        self.hurried = Builder(builder.allow, rehearsing=True)
+        self.environment = environment
+        self.tree = tree
+        self.problems: list[Problem] = []
+
+    def run(self) -> tuple[list[Problem], Rehearsal | None]:
+        given = ("environment", "observers")
+        self.problems += self.builder.problems(self.tree["interaction"], "interaction", given)
+        for group in PARTS:
+            self.problems += self.builder.problems(self.tree.get(group), group)
+        if self.problems or self._too_large():
+            return self.problems, None
+        models = self._build_group("models")
+        buffers, trainers, _, _ = (self._build_group(name) for name in ("buffers", "trainers", "metrics", "tracking"))
+        interaction = self._build("interaction", self.tree["interaction"])
+        if self.problems:
+            return self.problems, None
+        self.problems += _beyond_memory(buffers)
+        from pamiq_exp.runtime.rehearsal import rehearse
+
+        result = rehearse(self.environment, interaction.agent, models, buffers, trainers)
+        for fault in result.faults:
+            self.problems += self._explain(fault, models)
+        self.problems += [
+            Problem(join(group, name), "nothing uses it", f"leave it out ({join(group, name)}=null), or {use}")
+            for group, names, use in (
+                ("models", result.unused_models, "name it where it is to be used or trained"),
+                ("buffers", result.unused_buffers, "have a trainer read it"),
+            )
+            for name in names
+        ]
+        return self.problems, result
+
+    def _build_group(self, group: str) -> dict[str, Any]:
+        built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
+        return {name: part for name, part in built.items() if part is not None}
+
+    def _build(self, key: str, node: object) -> Any:
+        given = {"environment": self.environment, "observers": {}} if key == "interaction" else {}
+        builder = self.hurried if key.startswith(("trainers.", "metrics.")) else self.builder
+        try:
+            with seeded(self.tree["seed"], key), _quick_initialisation():
+                return builder.build(node, key, given)
+        except Postponed:
+            return None
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+
+    def _too_large(self) -> bool:
+        """Count parameters where they take no memory, and refuse more than the launcher allows."""
+        import torch
+
+        most = self.tree["launcher"].get("max_parameters")
+        counts: dict[str, int] = {}
+        for name, node in parts_of(self.tree, "models").items():
+            # What is wrong with it shows when it is built for good.
+            with suppress(Exception), seeded(0, ""), _quick_initialisation(), torch.device("meta"):
+                model = self.builder.build(node, join("models", name))
+                counts[name] = sum(each.numel() for each in model.parameters())
+        total = sum(counts.values())
+        if most is None or total <= most:
+            return False
+        largest = max(counts, key=lambda name: counts[name])
+        message = f"has {counts[largest]:,} parameters, all models {total:,}; launcher.max_parameters is {most:,}"
+        self.problems.append(Problem(join("models", largest), message, "make it smaller, or raise the limit"))
+        return True
+
+    def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> Iterator[Problem]:
+        """Turn what a part raised in the dry step into problems of the keys that are to blame."""
+        told = False
+        for kind, name in fault.missing:
+            there = parts_of(self.tree, GROUPS[kind])
+            remedy = nearest(name, there, listing="there are") or f"declare it below {GROUPS[kind]}"
+            yield Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", remedy)
+            told = True
+        if not told:
+            yield self._shapes(fault, models) or self._plain(fault)
+
+    def _plain(self, fault: Fault) -> Problem:
+        words = words_of(fault.error).strip() or type(fault.error).__name__
+        kind = "" if isinstance(fault.error, (ValueError, KeyError)) else f"{type(fault.error).__name__}: "
+        return Problem(fault.part, f"{kind}{words}", "(in a dry step)")
+
+    def _key_of(self, part: str, value: str) -> str:
+        """The key in the node of a part, or in the models it attaches, that holds a name."""
+        nodes = [part, "interaction.agent", "models"] if part.startswith("trainers.") else [part]
+        for address in nodes:
+            node = self.tree
+            for name in address.split("."):
+                node = node.get(name, {}) if isinstance(node, Mapping) else {}
+            found = [key for key, leaf in leaves(node, address) if leaf == value and not key.endswith("_target_")]
+            if found:
+                return found[0]
+        return part
+
+    def _shapes(self, fault: Fault, models: Mapping[str, nn.Module]) -> Problem | None:
+        """Explain a layer that was given another number of features than it takes."""
+        layer = _failing_layer(fault.error, models)
+        if layer is None:
+            return None
+        model, name, takes, given = layer
+        where = f"its layer {name} takes {takes} numbers and is given {given}"
+        sizes = {key: value for key, value in leaves(self.tree.get("models"), "models") if type(value) is int}
+        own = {key: size for key, size in sizes.items() if key.startswith(f"models.{model}.")}
+        for key, size in own.items():
+            fitting = size + given - takes
+            other = next((each for each, value in _others(sizes, model, key) if value == fitting), None)
+            if other is not None and fitting > 0:
+                message = f"{key} is {size}, {other.rpartition('.')[0]} gives {fitting}: {where}"
+                return Problem(key, message.removeprefix(f"{key} "), f"write {key}: ${{{other}}}")
+        return Problem(f"models.{model}", f"{where} (in a dry step of {fault.part})", "make the two sizes agree")
+
+
+@contextmanager
+def _quick_initialisation() -> Iterator[None]:
+    """Leave orthogonal matrices out: making them takes half of the time, and no value matters here."""
+    from torch import nn
+
+    orthogonal = nn.init.orthogonal_
+    nn.init.orthogonal_ = lambda tensor, *_, **__: tensor
+    try:
+        yield
+    finally:
+        nn.init.orthogonal_ = orthogonal
+
+
+def _others(sizes: Mapping[str, int], model: str, key: str) -> list[tuple[str, int]]:
+    """Sizes of other models, those of the same name first."""
+    last = key.rpartition(".")[2]
+    found = [(each, size) for each, size in sizes.items() if not each.startswith(f"models.{model}.")]
+    return sorted(found, key=lambda pair: (pair[0].rpartition(".")[2] != last, pair[0].count(".")))
+
+
+def _failing_layer(error: Exception, models: Mapping[str, nn.Module]) -> tuple[str, str, int, int] | None:
+    """Return model, address, and the sizes taken and given of the innermost layer that raised, if it tells them."""
+    import torch
+    from torch import nn
+
+    if not isinstance(error, RuntimeError):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        layer = frame.f_locals.get("self")
+        given = frame.f_locals.get("input", frame.f_locals.get("x"))
+        if not isinstance(layer, nn.Module) or not isinstance(given, torch.Tensor):
+            continue
+        size = next((value for name in TAKES if (value := getattr(layer, name, None)) is not None), None)
+        takes = size[-1] if isinstance(size, (tuple, list)) and size else size
+        axis = -3 if "Conv" in type(layer).__name__ and given.ndim >= 3 else -1
+        if not isinstance(takes, int) or given.ndim == 0 or given.shape[axis] == takes:
+            continue
+        for name, model in models.items():
+            address = next((each for each, module in model.named_modules() if module is layer), None)
+            if address is not None:
+                return name, f"models.{name}.{address}".rstrip("."), takes, int(given.shape[axis])
+    return None
+
+
+def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the buffer that is largest if all together would not fit into this machine."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return
+    sizes = {name: buffer.nbytes for name, buffer in buffers.items()}
+    if sum(sizes.values()) > machine:
+        largest = max(sizes, key=lambda name: sizes[name])
+        message = f"takes {in_bytes(sizes[largest])} when it is full; this machine has {in_bytes(machine)} of memory"
+        yield Problem(join("buffers", largest), message, "give it a smaller capacity")
+
+
+def in_bytes(count: int) -> str:
+    """Say a number of bytes in words."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"

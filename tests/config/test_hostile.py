@@ -1,0 +1,107 @@
+"""Configs that somebody might send to do harm: each is refused, by name, file and line, and nothing of it happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.config.hostile import HYDRA, SECRET, SECRET_NAME, Hostile, corpus
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+CORPUS = corpus()
+FILE = "experiment/hostile.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a user stands, with a secret in the environment and a link that leads out."""
+    here = tmp_path / "here"
+    (here / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (here / "link").symlink_to(tmp_path / "outside")
+    monkeypatch.setenv(SECRET_NAME, SECRET)
+    return here
+
+
+def send(hostile: Hostile, folder: Path) -> None:
+    text = hostile.text.replace("{marker}", str(folder.parent / "marker"))
+    text = text.replace("{outside}", str(folder.parent / "outside"))
+    (folder / "conf" / FILE).write_text(text)
+
+
+def run(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Outcome:
+    monkeypatch.chdir(folder)
+    environment = dict(os.environ)
+    outcome = command(*words, "experiment=hostile", "--config-dir", "conf")
+    assert dict(os.environ) == environment
+    return outcome
+
+
+def assert_harmless(outcome: Outcome, folder: Path) -> None:
+    files = {str(path.relative_to(folder.parent)) for path in folder.parent.rglob("*") if "outputs" not in path.parts}
+    assert files == {"here", "here/conf", "here/conf/experiment", f"here/conf/{FILE}", "here/link", "outside"}
+    assert SECRET not in outcome.out + outcome.err
+    assert "Traceback" not in outcome.err
+    assert "\x1b[2J" not in outcome.err
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(CORPUS) >= 60
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_a_hostile_config_is_refused_by_check(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    send(CORPUS[name], folder)
+    outcome = run(command, folder, monkeypatch, "check")
+    assert outcome.status == 1, outcome.out
+    assert CORPUS[name].expected in outcome.err
+    assert "hostile.yaml" in outcome.err or name.startswith(("hydra", "yaml"))
+    assert_harmless(outcome, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [[], ["-m"], ["-m", "seed=0,1"], ["--cfg", "job"]], ids=" ".join)
+@pytest.mark.parametrize("name", CORPUS)
+def test_a_hostile_config_is_refused_at_every_other_door(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, door: list[str]
+) -> None:
+    if "--cfg" in door and not name.startswith(("hydra", "yaml")):
+        pytest.skip("printing a config does nothing with it")
+    send(CORPUS[name], folder)
+    outcome = run(command, folder, monkeypatch, *door)
+    assert outcome.status == 2, outcome.out
+    assert CORPUS[name].expected in outcome.err
+    assert_harmless(outcome, folder)
+
+
+@pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("hydra", "leak"))][::3])
+def test_a_hostile_config_is_not_run(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    send(CORPUS[name], folder)
+    outcome = run(command, folder, monkeypatch)
+    assert outcome.status == 2
+    assert CORPUS[name].expected in outcome.err
+    assert_harmless(outcome, folder)
+
+
+@pytest.mark.parametrize("name", list(HYDRA)[::4])
+def test_settings_of_hydra_are_refused_in_files_of_other_groups_too(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / "conf" / FILE).write_text("# @package _global_\ndefaults: [minimum, /shared: evil, _self_]\n")
+    (folder / "conf" / "shared").mkdir()
+    evil = folder / "conf" / "shared" / "evil.yaml"
+    evil.write_text(f"# @package hydra\n{HYDRA[name].replace('{marker}', str(folder.parent / 'marker'))}\n")
+    outcome = run(command, folder, monkeypatch, "check")
+    assert outcome.status == 1
+    assert "may not be set by a config file" in outcome.err or "searchpath" in outcome.err
+    evil.unlink()
+    evil.parent.rmdir()
+    assert_harmless(outcome, folder)
