@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,12 @@ def food_pictures(count: int, size: int, seed: int) -> NDArray[np.uint8]:
 
     Equal arguments give equal bytes on every platform; picture `i` does not depend on `count`.
     """
+    return _painted(count, size, seed).copy()
+
+
+@lru_cache(maxsize=2)
+def _painted(count: int, size: int, seed: int) -> NDArray[np.uint8]:
+    """Painting takes half a second, and a process often builds the same world twice: to check it, and to run it."""
     names = list(DISHES)
     return np.stack(
         [paint_dish(names[index % len(names)], size, numpy_generator(seed, f"dish/{index}")) for index in range(count)]
