@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import describe_action
+
+logger = logging.getLogger(__name__)
 
 
 def record_random_transitions(
@@ -26,16 +30,14 @@ def record_random_transitions(
         `observation.*`, `action`, `reward`, `terminated`, `truncated` and `ended`, each
         `(lanes * turns // sequence_length, sequence_length, *shape)`, the sequences in random order. As in
         all records, reward, terminated and truncated belong to the transition out of an observation; `ended`
-        says that the observation itself was the last of its episode.
+        says that the observation itself was the last of its episode. Nothing of a live world.
 
     Raises:
-        ValueError: Not even one sequence would be recorded, or there is only one such world.
+        ValueError: Not even one sequence would be recorded.
     """
     if environment.live:
-        raise ValueError(
-            f"{type(environment).__name__} is a live world, of which there is no copy to measure models on: "
-            "leave it out (held_out: null)"
-        )
+        logger.info("nothing is held out: %s is a live world, and only its agent acts in it", type(environment).__name__)
+        return {}
     if turns < sequence_length or sequence_length < 1:
         raise ValueError(f"{turns} turns do not hold a sequence of {sequence_length}")
     columns = _record(environment, turns - turns % sequence_length, seed, stickiness)

@@ -83,7 +83,7 @@ class ReplayTrainer(ModuleTrainer):
         self._min_size = min_size
         self._batches_per_round = batches_per_round
         self._held_out: Batch | None = (
-            None if held_out is None else {name: torch.as_tensor(value) for name, value in held_out.items()}
+            None if not held_out else {name: torch.as_tensor(value) for name, value in held_out.items()}
         )
         self._held_out_every = held_out_every
         self._pictures_every = pictures_every

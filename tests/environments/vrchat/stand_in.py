@@ -21,7 +21,7 @@ from pythonosc.osc_server import BlockingOSCUDPServer
 from pamiq_exp.environments import NoiseWorld
 
 LOCAL = "127.0.0.1"
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ def test_a_run_that_is_told_to_stop_leaves_the_avatar_standing(
         "metrics=none", f"hydra.run.dir={tmp_path / 'run'}",
     ]  # fmt: skip
     with subprocess.Popen(line, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
-        assert vrchat.ear.wait_for(lambda: vrchat.ear.values.get("/input/LookHorizontal", 0.0) != 0.0)
+        walks = vrchat.ear.wait_for(lambda: vrchat.ear.values.get("/input/LookHorizontal", 0.0) != 0.0)
         run.send_signal(signal.SIGTERM)
         _, told = run.communicate(timeout=60)
+    assert walks, told
     assert run.returncode == 128 + signal.SIGTERM, told
     assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
