@@ -48,11 +48,14 @@ class PixelModel(LightningModule):
 
 
 class PixelAgent(Agent[Observation, np.ndarray]):
-    """Asks the network for an action."""
+    """Asks the network, which is on `device`, for an action."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
 
     def step(self, observation: Observation) -> np.ndarray:
-        logits = self.model("network")(torch.from_numpy(observation.values["image"]))
-        return logits.argmax(1, keepdim=True).numpy()
+        image = torch.from_numpy(observation.values["image"]).to(self._device, non_blocking=True)
+        return self.model("network")(image).argmax(1, keepdim=True).cpu().numpy()
 
 
 class NoOpWorld(PixelWorld):
@@ -80,15 +83,16 @@ class ContinuousTrainer(Trainer):
     Args:
         batch_size: Pictures in a batch.
         python_seconds: Seconds of pure Python, which hold the interpreter lock, in each batch.
+        device: Where the network is.
     """
 
     trains = ("network",)
 
-    def __init__(self, batch_size: int = 64, python_seconds: float = 0.0) -> None:
+    def __init__(self, batch_size: int = 64, python_seconds: float = 0.0, device: str = "cpu") -> None:
         self.python_seconds = python_seconds
         self.batches = 0
-        self._images = torch.randint(0, 256, (batch_size, 64, 64, 3), dtype=torch.uint8)
-        self._labels = torch.randint(0, 5, (batch_size,))
+        self._images = torch.randint(0, 256, (batch_size, 64, 64, 3), dtype=torch.uint8, device=device)
+        self._labels = torch.randint(0, 5, (batch_size,), device=device)
 
     def attach(self, context: TrainingContext) -> None:
         self.module = context.models["network"]

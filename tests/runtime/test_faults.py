@@ -21,6 +21,7 @@ import torch
 from pamiq_exp.interaction import Interaction, NonFiniteActionError, Observation
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch, list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
+from pamiq_exp.tracking import Tracker
 from tests.runtime.parts import CollectingAgent, LinearModel, NoisyWorld, SmallTrainer, launch_small
 
 MODES = ["lockstep", "pipelined", "realtime"]
@@ -30,7 +31,10 @@ class BoomError(Exception):
     pass
 
 
-def after(calls: int) -> Callable[[], None]:
+FAILURES = [*((mode, BoomError) for mode in MODES), ("realtime", SystemExit), ("realtime", KeyboardInterrupt)]
+
+
+def after(calls: int, error: type[BaseException]) -> Callable[[], None]:
     """A function that raises from the given call on."""
     count = 0
 
@@ -38,15 +42,15 @@ def after(calls: int) -> Callable[[], None]:
         nonlocal count
         count += 1
         if count >= calls:
-            raise BoomError("boom")
+            raise error("boom")
 
     return tick
 
 
 class BreakingAgent(CollectingAgent):
-    def __init__(self) -> None:
+    def __init__(self, error: type[BaseException]) -> None:
         super().__init__()
-        self.tick = after(60)
+        self.tick = after(60, error)
 
     def step(self, observation: Observation) -> np.ndarray:
         self.tick()
@@ -54,45 +58,107 @@ class BreakingAgent(CollectingAgent):
 
 
 class BreakingModel(LinearModel):
-    def __init__(self) -> None:
+    def __init__(self, error: type[BaseException]) -> None:
         super().__init__()
-        self.batches = 0
+        self.tick = after(8, error)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.batches += self.training
-        if self.batches > 7:
-            raise BoomError("boom")
+        if self.training:
+            self.tick()
         return super().forward(x)
 
 
 class UnsavableWorld(NoisyWorld):
-    """Its state holds an object from step 50 on, which no checkpoint takes."""
+    """Cannot be saved from step 50 on."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def state(self) -> dict[str, Any]:
+        if self.step_number >= 50:
+            raise self.error("boom")
+        return super().state()
+
+
+class ObjectWorld(NoisyWorld):
+    """Its state holds an object from step 50 on, which no checkpoint takes: the writer itself fails."""
 
     def state(self) -> dict[str, Any]:
         return {"step_number": self.step_number, "camera": object() if self.step_number >= 50 else None}
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    ("parts", "error"),
-    [
-        ({"agent": BreakingAgent}, BoomError),
-        ({"model": BreakingModel}, BoomError),
-        ({"world": UnsavableWorld}, TypeError),
-    ],
-    ids=["agent", "model", "checkpoint writer"],
-)
+PLACES = {"agent": BreakingAgent, "model": BreakingModel, "world": UnsavableWorld}
+
+
+@pytest.mark.parametrize(("mode", "error"), FAILURES)
+@pytest.mark.parametrize("place", PLACES)
 def test_the_last_good_checkpoint_stays_the_newest(
-    tmp_path: Path, mode: Any, parts: dict[str, Any], error: type[Exception]
+    tmp_path: Path, mode: Any, place: str, error: type[BaseException]
 ) -> None:
+    assert_fails(tmp_path, mode, {place: PLACES[place](error)}, error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bug_in_the_checkpoint_writer_ends_the_run(tmp_path: Path, mode: Any) -> None:
+    assert_fails(tmp_path, mode, {"world": ObjectWorld()}, TypeError)
+
+
+def assert_fails(folder: Path, mode: Any, parts: dict[str, Any], error: type[BaseException]) -> None:
     config = LaunchConfig(mode=mode, max_steps=100_000, checkpoint=CheckpointConfig(every_steps=20))
     with pytest.raises(error) as caught:
-        launch_small(config, folder=tmp_path, interval=0.002, **{name: part() for name, part in parts.items()})
+        launch_small(config, folder=folder, interval=0.002, **parts)
     assert any(note.startswith("(raised in the") for note in caught.value.__notes__)
-    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
-    for checkpoint in list_checkpoints(tmp_path / "checkpoints"):
+    assert json.loads((folder / "manifest.json").read_text())["state"] == "failed"
+    for checkpoint in list_checkpoints(folder / "checkpoints"):
         assert read_checkpoint(checkpoint)["runtime"]["steps"] < 100
-    assert (tmp_path / "metrics.jsonl").read_text().endswith("\n")
+    assert (folder / "metrics.jsonl").read_text().endswith("\n")
+
+
+class BreakingTracker(Tracker):
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def write(self, record: Any) -> None:
+        raise self.error("boom")
+
+
+@pytest.mark.parametrize(("mode", "error"), FAILURES)
+def test_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
+    tmp_path: Path, mode: Any, error: type[BaseException]
+) -> None:
+    config = LaunchConfig(mode=mode, max_steps=100_000, record_every_steps=5)
+    with pytest.raises(error):
+        launch_small(config, folder=tmp_path, interval=0.002, trackers={"broken": BreakingTracker(error)})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["state"] == "failed"
+    assert error.__name__ in manifest["reason"]
+    steps = [json.loads(line)["environment_step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] >= steps[0] > 0
+
+
+def test_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
+    steps_at_failure: list[int] = []
+    world = NoisyWorld()
+
+    def break_down(batch: int) -> None:
+        steps_at_failure.append(world.step_number)
+        raise BoomError("boom")
+
+    with pytest.raises(BoomError):
+        launch_small(LaunchConfig(), world=world, trainer=SmallTrainer(hook=break_down), interval=0.05)
+    assert world.step_number - steps_at_failure[0] <= 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_saves_come_as_often_as_asked_for(tmp_path: Path, mode: Any) -> None:
+    config = LaunchConfig(mode=mode, max_steps=100, checkpoint=CheckpointConfig(every_steps=10, keep=100))
+    launch_small(config, folder=tmp_path, interval=0.01)
+    steps = [read_checkpoint(path)["runtime"]["steps"] for path in list_checkpoints(tmp_path / "checkpoints")]
+    if mode == "realtime":
+        # Turns go on until the thread that saves has looked.
+        steps = [step // 10 * 10 for step in steps]
+    assert steps == list(range(10, 101, 10))
 
 
 TWICE = """
