@@ -1,6 +1,9 @@
 """What many runs say together: statistics, tables, figures and reports. Reads run folders and nothing else."""
 
 from pamiq_exp.analysis.comparison import Comparison, compare
+from pamiq_exp.analysis.differences import depends_on_clock, run_differences
+from pamiq_exp.analysis.facts import hyper_parameters_table
+from pamiq_exp.analysis.paper import apply_changes, content_hash, final_figures, paper_of, to_yaml
 from pamiq_exp.analysis.records import Records, Series, read_records
 from pamiq_exp.analysis.report import Options, write_report
 from pamiq_exp.analysis.results import Scores, collect_scores, result_tables
@@ -28,20 +31,28 @@ __all__ = [
     "Scores",
     "Series",
     "Table",
+    "apply_changes",
     "collect_scores",
     "compare",
+    "content_hash",
     "curve_interval",
+    "depends_on_clock",
     "difference",
     "estimate",
+    "final_figures",
     "find_runs",
+    "hyper_parameters_table",
     "importance",
     "interquartile_mean",
     "mean",
+    "paper_of",
     "performance_profile",
     "probability_of_improvement",
     "read_records",
     "read_run",
     "read_runs",
     "result_tables",
+    "run_differences",
+    "to_yaml",
     "write_report",
 ]

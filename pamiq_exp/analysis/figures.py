@@ -191,6 +191,29 @@ def slices(name: str, title: str, values: Mapping[str, Sequence[object]], scores
     return Plot(name, title, drawing)
 
 
+def visit_maps(name: str, title: str, shares: Mapping[str, FloatArray]) -> Plot:
+    """Draw worlds from above: for each cell the share of runs that have visited it.
+
+    Args:
+        name, title: See `Plot`.
+        shares: `(rows, columns)` by the name of a panel; a cell that nobody visited is left blank.
+    """
+    with _style():
+        drawing, panels = _panels(len(shares), width=2.3, height=2.4)
+        image = None
+        for panel, (label, share) in zip(panels, shares.items(), strict=True):
+            image = panel.imshow(
+                np.where(share > 0, share, np.nan), cmap="viridis_r", vmin=0.0, vmax=1.0, interpolation="none"
+            )
+            panel.set_title(_short(label, 34))
+            panel.set_xticks([])
+            panel.set_yticks([])
+            panel.spines[["top", "right"]].set_visible(True)
+        assert image is not None
+        drawing.colorbar(image, ax=panels, shrink=0.8, label="share of runs")
+    return Plot(name, title, drawing)
+
+
 def common_grid(runs: Sequence[Series], axis: str) -> tuple[FloatArray, FloatArray]:
     """Return the runs on a common grid: `(points,)` and `(runs, points)`.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -23,7 +24,8 @@ RECORDS_READ = 1000
 
 _POINTS = 400
 _PREFIX = b'{"source": "'
-_WORDS = ((b'"NaN"', b"NaN"), (b'"Infinity"', b"Infinity"), (b'"-Infinity"', b"-Infinity"))
+_NEWLINE, _COMMA = ord("\n"), ord(",")
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -72,39 +74,53 @@ def read_records(path: Path, most: int | None = RECORDS_READ) -> Records:
         data = path.read_bytes()
     except FileNotFoundError:
         return Records({}, 0, 0)
-    lines = data.splitlines()
-    chosen = lines if most is None else _thin(lines, most)
-    records, unreadable = _parse(chosen)
+    spans = _lines(data)
+    chosen = spans if most is None or len(spans) <= most else spans[_thin(data, spans, most)]
+    records, unreadable = _parse([data[start:end] for start, end in chosen.tolist()])
     series: dict[str, Series] = {}
     for source in dict.fromkeys(record.get("source") for record in records):
         series |= _series([record for record in records if record.get("source") == source])
-    return Records(series, len(lines), unreadable)
+    return Records(series, len(spans), unreadable)
 
 
-def _thin(lines: Sequence[bytes], most: int) -> list[bytes]:
-    if len(lines) <= most:
-        return list(lines)
-    kinds: dict[tuple[bytes, int], list[int]] = {}
-    for index, line in enumerate(lines):
-        end = line.find(b'"', len(_PREFIX))
-        kinds.setdefault((line[:end], line.count(b",")), []).append(index)
-    kept = [index for indices in kinds.values() for index in _evenly(indices, most)]
-    return [lines[index] for index in sorted(kept)]
+def _lines(data: bytes) -> NDArray[np.int64]:
+    """Return where each line starts and ends, `(lines, 2)`."""
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
+    if data and not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    return np.column_stack((starts, ends)).astype(np.int64)
 
 
-def _evenly(indices: Sequence[int], most: int) -> Sequence[int]:
+def _thin(data: bytes, spans: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return which lines to read: of each kind `most`, evenly spaced, the first and the last among them."""
+    kinds = _kinds(np.frombuffer(data, dtype=np.uint8), spans)
+    order = np.argsort(kinds, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
+    return np.sort(np.concatenate([_evenly(group, most) for group in groups]))
+
+
+def _kinds(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a number for each line, the same for lines of the same source with as many figures."""
+    commas = np.flatnonzero(text == _COMMA)
+    figures = np.searchsorted(commas, spans[:, 1]) - np.searchsorted(commas, spans[:, 0])
+    letters = spans[:, :1] + np.arange(len(_PREFIX), len(_PREFIX) + 16)
+    source = text[np.minimum(letters, len(text) - 1)].view(np.uint64).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        mixed: NDArray[np.uint64] = (source[:, 0] * _ODD + source[:, 1]) * _ODD + figures.astype(np.uint64)
+    return mixed
+
+
+def _evenly(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     if len(indices) <= most:
         return indices
-    return [indices[position] for position in np.linspace(0, len(indices) - 1, most).round().astype(int)]
+    return indices[np.linspace(0, len(indices) - 1, most).round().astype(np.int64)]
 
 
 def _parse(lines: Sequence[bytes]) -> tuple[list[Record], int]:
     """Parse all lines at once, or one by one if some of them are broken."""
-    data = b"[" + b",".join(lines) + b"]"
-    for word, number in _WORDS:
-        data = data.replace(b": " + word, b": " + number)
     try:
-        records = json.loads(data)
+        records = orjson.loads(b"[" + b",".join(lines) + b"]")
         if all(type(record) is dict for record in records):
             return records, 0
     except ValueError:
@@ -129,14 +145,17 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
         names = next(iter(kinds))
         columns = dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True)) if names else {}
         axes = {axis: _numbers(columns[axis]) for axis in AXES if axis in columns}
-        return {name: _reduce(axes, _numbers(columns[name])) for name in names if "/" in name}
-    figures = dict.fromkeys(name for names in kinds for name in names if "/" in name)
-    return {name: _sparse(name, [record for record in records if name in record]) for name in figures}
+        figures = [name for name in names if "/" in name]
+        if not figures:
+            return {}
+        return _reduce(axes, figures, np.stack([_numbers(columns[name]) for name in figures]))
+    found = dict.fromkeys(name for names in kinds for name in names if "/" in name)
+    return {name: _sparse(name, [record for record in records if name in record]) for name in found}
 
 
 def _sparse(name: str, records: Sequence[Record]) -> Series:
     axes = {axis: _numbers([record.get(axis) for record in records]) for axis in AXES if axis in records[0]}
-    return _reduce(axes, _numbers([record[name] for record in records]))
+    return _reduce(axes, [name], _numbers([record[name] for record in records])[None])[name]
 
 
 def _numbers(values: Sequence[object]) -> FloatArray:
@@ -153,29 +172,33 @@ def _number(value: object) -> float:
         return float("nan")
 
 
-def _reduce(axes: Mapping[str, FloatArray], values: FloatArray) -> Series:
+def _reduce(axes: Mapping[str, FloatArray], names: Sequence[str], values: FloatArray) -> dict[str, Series]:
+    """Return series of figures that were recorded together; `values` is `(figures, records)`."""
     finite = np.isfinite(values)
-    count = int(finite.sum())
-    last = float(values[finite][-1]) if count else float("nan")
-    values = values if count == len(values) else np.where(finite, values, np.nan)
-    groups = list(_group_starts(len(values)))
-    if groups:
-        axes = {name: _means(axis, groups) for name, axis in axes.items()}
-        values = _means(values, groups)
-    return Series(dict(axes), values, last, len(finite) - count)
+    counts = finite.sum(axis=1)
+    lasts = values[np.arange(len(values)), values.shape[1] - 1 - np.argmax(finite[:, ::-1], axis=1)]
+    lasts = np.where(counts > 0, lasts, np.nan)
+    bad = values.shape[1] - counts
+    starts = _group_starts(values.shape[1])
+    if starts is None:
+        values = np.where(finite, values, np.nan)
+    else:
+        axes = dict(zip(axes, _means(np.stack(list(axes.values())), starts), strict=True)) if axes else {}
+        values = _means(values, starts)
+    rows = zip(names, values, lasts.tolist(), bad.tolist(), strict=True)
+    return {name: Series(dict(axes), row, last, not_finite) for name, row, last, not_finite in rows}
 
 
-def _group_starts(count: int) -> Iterator[int]:
-    """Where each of the groups begins into which a long series is averaged; none for a short one."""
-    if count > _POINTS:
-        yield from np.linspace(0, count, _POINTS, endpoint=False).astype(int)
+def _group_starts(count: int) -> NDArray[np.int64] | None:
+    """Where each of the groups begins into which a long series is averaged; None for a short one."""
+    return np.linspace(0, count, _POINTS, endpoint=False).astype(np.int64) if count > _POINTS else None
 
 
-def _means(values: FloatArray, starts: Sequence[int]) -> FloatArray:
-    """Return the mean of the finite values of each group."""
+def _means(values: FloatArray, starts: NDArray[np.int64]) -> FloatArray:
+    """Return the means of the finite values of each group, `(rows, groups)`."""
     finite = np.isfinite(values)
-    sums = np.add.reduceat(np.where(finite, values, 0.0), starts)
-    counts = np.add.reduceat(finite.astype(np.float64), starts)
-    means: FloatArray = np.full(len(starts), np.nan)
+    sums = np.add.reduceat(np.where(finite, values, 0.0), starts, axis=1)
+    counts = np.add.reduceat(finite, starts, axis=1, dtype=np.float64)
+    means: FloatArray = np.full(sums.shape, np.nan)
     np.divide(sums, counts, out=means, where=counts > 0)
     return means

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from pamiq_exp.analysis import facts, figures, html
+from pamiq_exp.analysis import facts, figures, html, maps
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.figures import Plot
 from pamiq_exp.analysis.records import AXES, Series
@@ -29,7 +29,18 @@ from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
 
 _MOST_CURVES = 10
+_SECTIONS = (
+    "Results",
+    "Learning curves",
+    "Hyper-parameters",
+    "Visits",
+    "Videos and pictures",
+    "Runs",
+    "Settings",
+    "Appendix",
+)
 _MOST_BARS = 24
+_MOST_MAPS = 12
 _MOST_FILMS = 24
 _MOST_BYTES = 40_000_000
 _SEARCH_RUNS = 6
@@ -125,6 +136,7 @@ def write_report(
             _write_results(output, comparison, scores, baseline, options)
             _write_search(output, comparison, scores)
         _write_curves(output, runs, comparison, scores, wanted, options)
+        _write_maps(output, comparison, scores)
         _write_films(output, runs, comparison)
         _write_facts(output, runs, comparison)
         page = folder / "report.html"
@@ -236,6 +248,22 @@ def _write_curves(
             )
 
 
+def _write_maps(output: _Output, comparison: Comparison, scores: Scores | None) -> None:
+    """Where the runs of each arm have been, for the tasks whose runs tell."""
+    arms = scores.arms if scores is not None and scores.arms else comparison.arms
+    for task in comparison.tasks:
+        shares = {}
+        for arm in arms[:_MOST_MAPS]:
+            share = maps.share_of_runs(maps.read_visited(run.folder) for run in comparison.cells.get((arm, task), ()))
+            if share is not None:
+                shares[arm] = share
+        if shares:
+            where = f" in {task}" if task else ""
+            title = f"Share of the runs of each arm that have visited a cell{where}; blank cells nobody has visited"
+            name = f"visits_{_file_name(task)}" if task else "visits"
+            output.plot("Visits", figures.visit_maps(name, title, shares))
+
+
 def _write_films(output: _Output, runs: Sequence[Run], comparison: Comparison) -> None:
     """The newest film and picture of each name, of one run of each arm and task."""
     newest: dict[tuple[str, str, str], tuple[Path, int | None]] = {}
@@ -302,7 +330,6 @@ def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
 
 
 def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: Scores | None, options: Options) -> str:
-    order = ("Results", "Learning curves", "Hyper-parameters", "Videos and pictures", "Runs", "Settings", "Appendix")
     states: dict[str, int] = {}
     for run in runs:
         states[run.state] = states.get(run.state, 0) + 1
@@ -321,7 +348,7 @@ def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: 
         options.title or ", ".join(list(names)[:4]),
         subtitle,
         _cautions(comparison, scores, options),
-        {name: output.sections.get(name, []) for name in order},
+        {name: output.sections.get(name, []) for name in _SECTIONS},
     )
 
 

@@ -1,0 +1,154 @@
+"""In what two runs differ: what was asked, what ran it, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pamiq_exp.analysis.comparison import show
+from pamiq_exp.analysis.runs import Run
+from pamiq_exp.analysis.tables import Cell, Table
+
+_ABSENT = "-"
+_CLOCK = re.compile(r"seconds|per_second|milliseconds|deadline|skipped_turns")
+_HASH_LENGTH = 12
+
+
+def run_differences(first: Run, second: Run) -> list[Table]:
+    """Return one table for each kind of thing in which two runs differ; those without a difference are left out.
+
+    The kinds: `overrides`, `config`, `code`, `versions`, `machine`, `results`. Seeds that were derived from different
+    root seeds are not listed one by one.
+    """
+    tables = [_overrides(first, second), _config(first, second)]
+    tables += [
+        _facts("code", "Code", _code(first), _code(second)),
+        _facts("versions", "Versions of packages", _versions(first), _versions(second)),
+        _facts("machine", "Machine", _machine(first), _machine(second)),
+    ]
+    return [table for table in (*tables, _results(first, second)) if table.rows]
+
+
+def depends_on_clock(figure: str) -> bool:
+    """Whether a figure of a summary tells of time: equal runs differ in it."""
+    return _CLOCK.search(figure) is not None
+
+
+def _overrides(first: Run, second: Run) -> Table:
+    rows: list[list[Cell]] = [
+        [word, "typed" if word in first.overrides else _ABSENT, "typed" if word in second.overrides else _ABSENT]
+        for word in dict.fromkeys((*first.overrides, *second.overrides))
+        if (word in first.overrides) != (word in second.overrides)
+    ]
+    return Table("overrides", "Overrides", ["override", "first", "second"], rows)
+
+
+def _config(first: Run, second: Run) -> Table:
+    derived = _derived(first) | _derived(second) if first.seed != second.seed else set()
+    old, new = ({key: value for key, value in run.settings.items() if key not in derived} for run in (first, second))
+    rows: list[list[Cell]] = [
+        [key, show(old[key]) if key in old else _ABSENT, show(new[key]) if key in new else _ABSENT]
+        for key in dict.fromkeys((*old, *new))
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+    return Table("config", "Config", ["key", "first", "second"], rows)
+
+
+def _derived(run: Run) -> set[str]:
+    """The keys of seeds that follow from the root seed, as flattened settings name them."""
+    return {re.sub(r"\[(\d+)\]", r".\1", key) + ".seed" for key in _mapping(run.manifest.get("derived_seeds"))}
+
+
+def _facts(name: str, title: str, old: Mapping[str, str], new: Mapping[str, str]) -> Table:
+    rows: list[list[Cell]] = [
+        [key, old.get(key, _ABSENT), new.get(key, _ABSENT)]
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key)
+    ]
+    return Table(name, title, ["what", "first", "second"], rows)
+
+
+def _code(run: Run) -> dict[str, str]:
+    code = _mapping(run.manifest.get("code"))
+    facts = {
+        "commit": _short(code.get("commit")),
+        "changes since the commit": _short(code.get("diff_sha256")) if code.get("dirty") else "none",
+        "files without git": ", ".join(map(str, code.get("untracked") or [])),
+    }
+    source = {"source of pamiq_exp": _short(run.manifest.get("source_sha256"))}
+    return {key: value for key, value in ((facts if code else {}) | source).items() if value} | _changed_files(run)
+
+
+def _changed_files(run: Run) -> dict[str, str]:
+    """The files that `code.diff` changes, each with a mark that tells whether two runs changed it alike."""
+    try:
+        text = (run.folder / "code.diff").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    facts = {}
+    for part in re.split(r"^(?=diff --git )", text, flags=re.MULTILINE):
+        if (name := re.match(r"diff --git a/(.+?) b/", part)) is not None:
+            lines = part.splitlines()
+            added = sum(line.startswith("+") and not line.startswith("+++") for line in lines)
+            removed = sum(line.startswith("-") and not line.startswith("---") for line in lines)
+            facts[f"  {name[1]}"] = f"+{added} -{removed} ({_mark(part)})"
+    return facts
+
+
+def _versions(run: Run) -> dict[str, str]:
+    machine = _mapping(run.manifest.get("machine"))
+    python = {"python": str(machine["python"])} if "python" in machine else {}
+    return python | {str(name): str(version) for name, version in _mapping(run.manifest.get("versions")).items()}
+
+
+def _machine(run: Run) -> dict[str, str]:
+    facts = {key: value for key, value in _mapping(run.manifest.get("machine")).items() if key != "python"}
+    facts |= {f"torch {key}": value for key, value in _mapping(facts.pop("torch", None)).items()}
+    facts |= {f"threads of {key}": value for key, value in _mapping(run.manifest.get("threads")).items()}
+    facts |= _mapping(run.manifest.get("environment"))
+    return {str(key): _listed(value) if isinstance(value, list) else str(value) for key, value in facts.items()}
+
+
+def _results(first: Run, second: Run) -> Table:
+    rows: list[list[Cell]] = []
+    for name in dict.fromkeys((*first.summary, *second.summary)):
+        old, new = first.summary.get(name), second.summary.get(name)
+        if old == new or name == "seed":
+            continue
+        left, right = first.value(name), second.value(name)
+        gap = right - left if left is not None and right is not None else None
+        share = f"{gap / abs(left):+.1%}" if gap is not None and left and math.isfinite(gap) else ""
+        rows.append([name, _cell(old), _cell(new), gap, share, "time" if depends_on_clock(name) else ""])
+    states = [_weights(run) for run in (first, second)]
+    if states[0] != states[1] and all(states):
+        rows.append(["final parameters", _mark(states[0]), _mark(states[1]), None, "", ""])
+    return Table("results", "Results", ["figure", "first", "second", "difference", "relative", ""], rows)
+
+
+def _weights(run: Run) -> str:
+    """The checksum of the models in the last checkpoint; empty without one."""
+    return str(_mapping(_mapping(run.manifest.get("end_state")).get("sha256")).get("models.safetensors", ""))
+
+
+def _cell(value: object) -> Cell:
+    return _ABSENT if value is None else value if isinstance(value, float | int) else str(value)
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values)) or "none"
+
+
+def _short(value: object) -> str:
+    return str(value)[:_HASH_LENGTH] if value else ""
+
+
+def _mark(text: str) -> str:
+    """A short name for a text, the same for equal texts."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

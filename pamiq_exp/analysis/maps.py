@@ -1,0 +1,59 @@
+"""Where runs have been, out of the checkpoints they left: which cells each of them has visited."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NAME = "visited"
+_MOST_HEADER = 50_000_000
+
+
+def read_visited(run: Path) -> NDArray[np.bool_] | None:
+    """Return the cells that a run has visited, `(rows, columns)`; None if its newest checkpoint does not tell.
+
+    A checkpoint tells if a metric such as `Coverage` keeps a map of cells, under the name `visited`.
+    """
+    try:
+        checkpoints = sorted(path for path in (run / "checkpoints").iterdir() if path.name.startswith("step_"))
+        files = sorted(checkpoints[-1].glob("*.safetensors")) if checkpoints else []
+    except OSError:
+        return None
+    for file in files:
+        found = _find(file)
+        if found is not None:
+            return found
+    return None
+
+
+def share_of_runs(maps: Iterable[NDArray[np.bool_] | None]) -> NDArray[np.float64] | None:
+    """Return for each cell the share of runs that have visited it; None without maps of one shape."""
+    known = [each for each in maps if each is not None]
+    if not known or len({each.shape for each in known}) != 1:
+        return None
+    return np.asarray(np.mean(known, axis=0), dtype=np.float64)
+
+
+def _find(file: Path) -> NDArray[np.bool_] | None:
+    """Return the first map of cells in a safetensors file: a header of JSON, then plain bytes."""
+    try:
+        with open(file, "rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(_MOST_HEADER, os.fstat(stream.fileno()).st_size):
+                return None
+            for name, entry in json.loads(stream.read(length)).items():
+                if name.rpartition(".")[2] == _NAME and entry["dtype"] == "BOOL" and len(entry["shape"]) == 2:
+                    start, end = entry["data_offsets"]
+                    stream.seek(8 + length + start)
+                    data = np.frombuffer(stream.read(end - start), dtype=np.bool_)
+                    return data.reshape(entry["shape"]) if len(data) == math.prod(entry["shape"]) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return None
+    return None
