@@ -36,7 +36,7 @@ def record_random_transitions(
         ValueError: Not even one sequence would be recorded.
     """
     if environment.live:
-        logger.info("nothing is held out: %s is a live world, and only its agent acts in it", type(environment).__name__)
+        logger.info("nothing is held out: only its agent acts in a live world (%s)", type(environment).__name__)
         return {}
     if turns < sequence_length or sequence_length < 1:
         raise ValueError(f"{turns} turns do not hold a sequence of {sequence_length}")
