@@ -16,6 +16,7 @@ from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolv
 from pamiq_exp.config.delay import with_delay
 from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.replicate import expand_replicas
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.schema import read_dataclass
 
@@ -57,7 +58,7 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     from pamiq_exp.runtime import LaunchConfig
 
     register_resolvers()
-    config = without_hydra(config)
+    config = expand_replicas(without_hydra(config))
     problems = check_names(config, allow) or check_parts(config, allow)
     if problems:
         raise ConfigError(problems)

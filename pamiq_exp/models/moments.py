@@ -91,7 +91,7 @@ class ExplainedVariance(Statistics):
 
     sums: Tensor
 
-    def __init__(self, memory: float = 0.99) -> None:
+    def __init__(self, memory: float = 0.95) -> None:
         super().__init__()
         self.memory = float(memory)
         # Fading sums of weight, target, target^2 and squared error.

@@ -89,7 +89,7 @@ class OutcomeModel(LightningModule):
         encoder: str = "encoder",
         burn_in: int = 0,
         learning_rate: float = 1e-3,
-        memory: float = 0.99,
+        memory: float = 0.95,
     ) -> None:
         super().__init__()
         self.network = network
