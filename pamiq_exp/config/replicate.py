@@ -15,7 +15,9 @@ from pamiq_exp.config.problems import ConfigError, Problem, nearest
 REPLICATE, VALUE = "_replicate_", "_value_"
 SETTINGS = ("count", "names", "index")
 MOST = 1000
-"""Nobody means more than this."""
+"""Nobody means more copies than this."""
+MOST_KEYS = 100_000
+"""Nor replicas of replicas that come to more keys than this: they would fill the memory before anyone looked."""
 
 
 def expand_replicas(config: DictConfig) -> DictConfig:
@@ -74,6 +76,7 @@ class _Expansion:
 
     def __init__(self, config: DictConfig) -> None:
         self._config = config
+        self._keys = 0
 
     def expand(self, node: Any, key: str) -> Any:
         """Return the tree with all replicas written out, the innermost first."""
@@ -96,6 +99,7 @@ class _Expansion:
                 continue
             replicas = self._read(whole[REPLICATE], str(name), address)
             _check_free(replicas.names, expanded.keys() | (node.keys() - {name}), address)
+            self._count_keys(whole, len(replicas), address)
             for number, copy_name in enumerate(replicas.names):
                 expanded[copy_name] = _copy(whole, replicas.index, number)
         return expanded
@@ -105,6 +109,7 @@ class _Expansion:
         if not _is_replicated(whole):
             return [whole]
         replicas = self._read(whole[REPLICATE], "item", key)
+        self._count_keys(whole, len(replicas), key)
         return [_copy(whole, replicas.index, number) for number in range(len(replicas))]
 
     def _read(self, wanted: Any, name: str, key: str) -> _Replicas:
@@ -121,6 +126,12 @@ class _Expansion:
         each = tuple(names) if isinstance(names, list) else tuple(_written(names, index, n) for n in range(count))
         _check_names(each, count, address)
         return _Replicas(tuple(map(str, each)), str(index))
+
+    def _count_keys(self, node: Any, copies: int, address: str) -> None:
+        self._keys += copies * _size(node)
+        if self._keys > MOST_KEYS:
+            message = f"replicas in replicas come to more than {MOST_KEYS:,} keys"
+            raise ConfigError(Problem(f"{address}.{REPLICATE}", message, "ask for fewer copies"))
 
     def _count(self, count: Any, address: str, in_mapping: bool) -> int:
         if isinstance(count, str):
@@ -157,6 +168,11 @@ def _has_replicas(node: Any) -> bool:
     if isinstance(node, Mapping):
         return REPLICATE in node or any(_has_replicas(value) for value in node.values())
     return isinstance(node, list) and any(_has_replicas(item) for item in node)
+
+
+def _size(node: Any) -> int:
+    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    return 1 + sum(map(_size, children))
 
 
 def _is_replicated(node: Any) -> bool:
