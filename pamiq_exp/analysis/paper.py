@@ -20,8 +20,8 @@ from pamiq_exp.analysis.differences import depends_on_clock
 from pamiq_exp.analysis.runs import ReportError, Run
 
 FORMAT = 1
-NOT_SHARED = ("paths", "spaces", "tracking")
-"""Keys at the top of a config that belong to whoever runs it, or follow from the environment."""
+NOT_SHARED = ("paths", "shared", "spaces", "tracking")
+"""Keys at the top of a config that belong to whoever runs it, or whose values stand in other places once resolved."""
 
 NO_FIGURES = ("experiment_name", "seed", "state", "reason")
 MISSING = "???"

@@ -96,6 +96,8 @@ def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
         before = compose_again(kept)[0] if changes else config
         return _Again(config, before, composition, kept)
     before, config = read_config(folder / "config.yaml"), read_config(folder / "config.yaml")
+    for each in (before, config):
+        each.pop("shared", None)  # resolved: its values stand where they are read
     override_values(config, changes)
     return _Again(config, before)
 

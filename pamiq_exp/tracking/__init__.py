@@ -3,7 +3,7 @@
 from pamiq_exp.tracking.files import write_atomically
 from pamiq_exp.tracking.jsonl import JsonlTracker
 from pamiq_exp.tracking.lightning_logger import LightningLoggerTracker
-from pamiq_exp.tracking.manifest import package_versions, source_hash
+from pamiq_exp.tracking.manifest import machine, package_versions, source_hash
 from pamiq_exp.tracking.run_folder import RunFolder, RunFolderError
 from pamiq_exp.tracking.secrets import mask_secrets, mask_text, mask_yaml
 from pamiq_exp.tracking.terminal import TerminalTracker
@@ -24,6 +24,7 @@ __all__ = [
     "Tracker",
     "Value",
     "WandbTracker",
+    "machine",
     "mask_secrets",
     "mask_text",
     "mask_yaml",

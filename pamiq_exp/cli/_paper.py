@@ -1,0 +1,121 @@
+"""Reading what `export` wrote. Whoever sent the file may have written anything into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.analysis import apply_changes, content_hash
+from pamiq_exp.config import Composition, ConfigError, Problem, override_values, read_config
+from pamiq_exp.config.check import TOP_LEVEL
+from pamiq_exp.config.lines import read_nodes
+
+FORMAT = 1
+PRIMARY = "config"
+_OURS = {"tracking": {"terminal": {"_target_": "pamiq_exp.tracking.TerminalTracker"}}, "paths": {"outputs": "outputs"}}
+_MAY_HOLD = frozenset(TOP_LEVEL) - {"paths", "spaces", "tracking"}
+_NAME = re.compile(r"\w[\w.+@ -]{0,99}")
+
+
+@dataclass(frozen=True)
+class PaperRun:
+    """One run of an exported file.
+
+    Attributes:
+        config: Its config, ready to be checked.
+        title: Arm and task, if there are several.
+        figures: What it ended with.
+        seed: Its root seed.
+    """
+
+    config: DictConfig
+    title: str
+    figures: Mapping[str, float]
+    seed: int
+
+    def composition(self) -> Composition:
+        """What the config consists of, for a run folder to keep: one file."""
+        return Composition(PRIMARY, (), {PRIMARY: OmegaConf.to_yaml(self.config)})
+
+
+@dataclass(frozen=True)
+class Paper:
+    """An exported file.
+
+    Attributes:
+        experiment_name: Names the results.
+        runs: What is to be run.
+        facts: All that is told besides: budget, versions, code, machine.
+        edited: Whether what is to be run was changed after the export.
+    """
+
+    experiment_name: str
+    runs: Sequence[PaperRun]
+    facts: Mapping[str, Any]
+    edited: bool
+
+    def fact(self, *path: str) -> Any:
+        """Return what is told at `path`; None if nothing is."""
+        found: Any = self.facts
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
+
+def read_paper(path: Path, overrides: Sequence[str] = ()) -> Paper:
+    """Read an exported file; `overrides` are set in each of its runs.
+
+    Raises:
+        ConfigError: It cannot be read, is no such file, or holds what may not be shared.
+    """
+    if not path.is_file():
+        raise ConfigError(Problem("", f"there is no file {path}", "give a file that `export RUN -o FILE` wrote"))
+    read_nodes(path)  # within limits?
+    plain = OmegaConf.to_container(read_config(path), resolve=False)
+    assert isinstance(plain, dict)
+    version, config, runs = plain.get("format"), plain.get("config"), plain.get("runs")
+    if not isinstance(version, int) or not isinstance(config, dict) or not isinstance(runs, list) or not runs:
+        raise ConfigError(Problem("", f"{path} is no exported experiment", "export one: export RUN -o paper.yaml"))
+    if version > FORMAT:
+        raise ConfigError(Problem("format", f"{path} was written by a later pamiq_exp", "update pamiq_exp"))
+    name = config.get("experiment_name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(Problem("config.experiment_name", f"{name!r} is no name for a folder"))
+    read = [_read_run(config, run, f"runs[{index}]", overrides) for index, run in enumerate(runs)]
+    edited = plain.get("content_sha256") != content_hash(config, runs)
+    facts = {str(key): value for key, value in plain.items() if key not in ("config", "runs")}
+    return Paper(name, read, facts, edited)
+
+
+def _read_run(base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> PaperRun:
+    if not isinstance(run, dict):
+        raise ConfigError(Problem(key, f"expected keys and values, not {run!r}"))
+    changes, figures = run.get("changes") or {}, run.get("figures") or {}
+    if not isinstance(figures, dict) or not _are_changes(changes):
+        raise ConfigError(Problem(key, "expected `changes` with `set` and `remove`, and `figures` by name"))
+    tree = apply_changes({str(name): value for name, value in base.items()}, changes)
+    refused = [name for name in tree if name not in _MAY_HOLD]
+    if refused:
+        remedy = f"take it out; a shared config holds {', '.join(sorted(_MAY_HOLD))}"
+        raise ConfigError([Problem(f"config.{name}", "may not be set by a shared config", remedy) for name in refused])
+    if tree.get("experiment_name") != base.get("experiment_name"):
+        raise ConfigError(Problem(f"{key}.changes", "may not name another experiment"))
+    config = OmegaConf.create(tree | _OURS)
+    override_values(config, overrides)
+    title = " / ".join(str(run[name]) for name in ("arm", "task") if run.get(name))
+    numbers = {str(name): value for name, value in figures.items() if isinstance(value, int | float)}
+    seed = tree.get("seed")
+    return PaperRun(config, title, numbers, seed if isinstance(seed, int) else 0)
+
+
+def _are_changes(changes: object) -> bool:
+    if not isinstance(changes, dict) or not changes.keys() <= {"set", "remove"}:
+        return False
+    removed = changes.get("remove", [])
+    paths = isinstance(removed, list) and all(isinstance(path, list) and path for path in removed)
+    return paths and isinstance(changes.get("set", {}), dict)

@@ -1,0 +1,65 @@
+"""`python -m pamiq_exp export RUN -o paper.yaml`: one file with all that it takes to do a run or a sweep again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pamiq_exp.analysis import ReportError, Run, find_runs, hyper_parameters_table, paper_of, read_runs, to_yaml
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the file, or a table of the hyper-parameters. Returns 0, or 2 if it cannot be made as asked."""
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    if arguments.output is None and arguments.table is None:
+        parser.error("where to? -o paper.yaml (or --latex, --markdown for the table of hyper-parameters)")
+    try:
+        runs = read_runs(find_runs(arguments.runs), records=2)
+        _write(_content(runs, arguments), arguments.output)
+    except (ReportError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _content(runs: Sequence[Run], arguments: argparse.Namespace) -> str:
+    if arguments.table is not None:
+        table = hyper_parameters_table(runs)
+        return table.to_latex() if arguments.table == "latex" else table.to_markdown()
+    names = {run.experiment_name for run in runs}
+    if len(names) > 1:
+        raise ReportError(f"these are runs of {', '.join(sorted(names))}: export each experiment to a file of its own")
+    paper = paper_of(runs)
+    for line in paper["left_out"]:
+        print(f"left out: {line}", file=sys.stderr)
+    if unfinished := [run for run in paper["runs"] if run["state"] != "finished"]:
+        print(f"{len(unfinished)} of {len(paper['runs'])} runs are not finished", file=sys.stderr)
+    return to_yaml(paper, arguments.output.name)
+
+
+def _write(content: str, output: Path | None) -> None:
+    if output is None:
+        print(content, end="")
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(content, encoding="utf-8")
+    print(output)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp export",
+        description="One file with the config, versions, seeds, budget and figures of a run or a sweep.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run, or a sweep or any folder with runs")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file, such as paper.yaml")
+    tables = parser.add_mutually_exclusive_group()
+    for kind in ("latex", "markdown"):
+        tables.add_argument(
+            f"--{kind}", dest="table", action="store_const", const=kind,
+            help="write the table of hyper-parameters instead, to FILE or to the terminal",
+        )  # fmt: skip
+    return parser

@@ -1,0 +1,79 @@
+"""`python -m pamiq_exp list [WHAT]`: what there is to choose, each with a line on it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, config_folders, fills, groups
+
+
+def main(words: Sequence[str]) -> int:
+    """Print groups, or the options of one. Returns 0, or 2 for a name that is none."""
+    arguments = _parser().parse_args(words)
+    found = groups(config_folders(arguments.config_dir))
+    if arguments.what is None:
+        _print_groups(found)
+        return 0
+    chosen, parts = select(arguments.what, found)
+    if not chosen and not parts:
+        from pamiq_exp.config.problems import nearest
+
+        known = {*map(plural, found), *ROOMS}
+        print(f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}", file=sys.stderr)
+        return 2
+    for group in chosen:
+        _print_entries(f"{group}=...", found[group])
+    if parts:
+        _print_entries("_target_: ...", parts)
+    return 0
+
+
+def select(what: str, found: Mapping[str, Sequence[Entry]]) -> tuple[list[str], list[Entry]]:
+    """Return the groups and the classes that a word stands for: `worlds` and `world` are the same.
+
+    `models` stands for every group that brings models along, `buffers` and `trainers` likewise.
+    """
+    chosen = [group for group in found if what in (group, plural(group))]
+    if what in ("models", "buffers", "trainers"):
+        chosen += [
+            group for group, options in found.items()
+            if group not in chosen and group not in ("experiment", "agent") and fills(options, what)
+        ]  # fmt: skip
+    room = next((room for room in ROOMS if what in (room, room.removesuffix("s"))), None)
+    return chosen, classes(room) if room else []
+
+
+def plural(group: str) -> str:
+    """Return what many options of a group are called."""
+    if group.endswith(("s", "ing")):
+        return group
+    return f"{group[:-1]}ies" if group.endswith("cy") else f"{group}s"
+
+
+def _print_groups(found: Mapping[str, Sequence[Entry]]) -> None:
+    width = max(map(len, found))
+    print("python -m pamiq_exp list WHAT, where WHAT is one of these, or models, buffers, trainers:\n")
+    for group, options in found.items():
+        names = ", ".join(option.name for option in options)
+        print(f"  {plural(group):<{width + 2}} {_cut(names, 100)}")
+
+
+def _print_entries(title: str, entries: Sequence[Entry]) -> None:
+    print(title)
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        print(f"  {entry.name:<{width}}  {entry.description}".rstrip())
+    print()
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3].rpartition(',')[0]}, ..."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pamiq_exp list", description="What there is to choose.")
+    parser.add_argument("what", nargs="?", metavar="WHAT", help="experiments, worlds, rewards, models, ...")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="add your own configs")
+    return parser

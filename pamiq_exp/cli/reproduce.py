@@ -1,0 +1,185 @@
+"""`python -m pamiq_exp reproduce paper.yaml [--allow PREFIX]`: run what a file says, and compare the figures."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pamiq_exp.analysis import final_figures, read_run
+from pamiq_exp.analysis.tables import number
+from pamiq_exp.cli._arguments import take_allowed, tell
+from pamiq_exp.cli._changes import MAIN_PACKAGES
+from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
+from pamiq_exp.cli._preflight import folder_problem, refuse
+from pamiq_exp.config import AllowList, ConfigError, Problem
+from pamiq_exp.config.build import target_nodes
+
+STOPPED_BY_SIGNAL = 128
+APART = 1
+"""Exit status if all runs finished, in a mode that repeats bit for bit, and some figure is another one."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run what the file says. Returns 0, 1 if figures should be the same and are not, or how the runs ended."""
+    try:
+        allow, rest = take_allowed(words)
+        arguments = _parser().parse_args(rest)
+        paper = read_paper(arguments.file, arguments.overrides)
+        chosen = _chosen(paper, arguments.runs)
+        refuse([run.config for run in chosen], allow)
+        folder = _folder(paper, chosen)
+        if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
+            raise ConfigError(problem)
+    except ConfigError as error:
+        tell(error, heading=f"{' '.join(words[:1])} cannot be run")
+        return 2
+    _tell_plan(arguments.file, paper, chosen, arguments.overrides)
+    folders = [folder / str(index) for index in range(len(chosen))] if len(chosen) > 1 else [folder]
+    details = {"reproduces": {"file": arguments.file.name, "content_sha256": paper.fact("content_sha256")}}
+    status = _run_all(chosen, folders, arguments.overrides, allow, details)
+    return status or _compare(paper, chosen, folders, arguments.overrides)
+
+
+def _run_all(
+    runs: Sequence[PaperRun],
+    folders: Sequence[Path],
+    overrides: Sequence[str],
+    allow: AllowList,
+    details: Mapping[str, Any],
+) -> int:
+    """Run one after the other, and return the worst exit status."""
+    from pamiq_exp.cli._job import Job, run_job
+
+    worst = 0
+    for run, folder in zip(runs, folders, strict=True):
+        group = folder.parent.name if len(runs) > 1 else None
+        job = Job(run.config, folder, overrides, allow, group, composition=run.composition(), details=details)
+        worst = max(worst, run_job(job))
+        if worst >= STOPPED_BY_SIGNAL:
+            break
+    return worst
+
+
+def _compare(paper: Paper, runs: Sequence[PaperRun], folders: Sequence[Path], overrides: Sequence[str]) -> int:
+    console = Console()
+    same = True
+    for run, folder in zip(runs, folders, strict=True):
+        found = final_figures(read_run(folder, records=2).summary)
+        pairs = {name: (value, found.get(name)) for name, value in run.figures.items()}
+        apart = {name: pair for name, pair in pairs.items() if not _equal(*pair)}
+        same = same and not apart
+        title = f"{run.title}, seed {run.seed}" if run.title else f"seed {run.seed}"
+        if apart:
+            console.print(_apart_table(f"{title}: figures that are another one here", apart))
+        else:
+            console.print(Text(f"{title}: all {len(run.figures)} figures are the same", style="green"))
+    if same:
+        return 0
+    repeats = paper.fact("mode") in ("lockstep", "pipelined")
+    for line in _reasons(paper, overrides, repeats):
+        console.print(Text(line))
+    return APART if repeats and not overrides else 0
+
+
+def _equal(value: float, found: float | None) -> bool:
+    return found == value or (found is not None and math.isnan(found) and math.isnan(value))
+
+
+def _apart_table(title: str, apart: Mapping[str, tuple[float, float | None]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("figure", style="cyan", overflow="fold")
+    for column in ("in the file", "here", "difference", "relative"):
+        table.add_column(column, justify="right")
+    for name, (value, found) in apart.items():
+        gap = None if found is None else found - value
+        share = f"{gap / abs(value):+.2%}" if gap is not None and value else ""
+        cells = ("absent" if found is None else number(found), "" if gap is None else number(gap), share)
+        table.add_row(Text(name), number(value), *cells)
+    return table
+
+
+def _reasons(paper: Paper, overrides: Sequence[str], repeats: bool) -> list[str]:
+    """Say why figures may be apart."""
+    if overrides:
+        return [f"they may differ: {' '.join(overrides)} was set for this run"]
+    if not repeats:
+        return [f"they may differ: in the mode {paper.fact('mode')} the wall clock has a say in every run"]
+    lines = _other_versions(paper)
+    if paper.edited:
+        lines.append("the file was edited after it was exported")
+    told = "\n  ".join(lines) or "nothing that is known: another kind of processor can round differently"
+    return ["this mode repeats bit for bit on the same kind of machine; what differs here:\n  " + told]
+
+
+def _other_versions(paper: Paper) -> list[str]:
+    from pamiq_exp.tracking import machine, package_versions, source_hash
+
+    here: dict[str, Any] = package_versions() | {"python": sys.version.split()[0]}
+    there = paper.fact("versions") or {}
+    lines = [
+        f"{name}: {there[name]} there, {found} here"
+        for name in ("python", *MAIN_PACKAGES)
+        if name in there and str(there[name]) != (found := str(here.get(name.replace("_", "-"), "absent")))
+    ]
+    if paper.fact("code", "source_sha256") not in (None, source_hash(Path(__file__).parent.parent)):
+        lines.append("the code of pamiq_exp is another one")
+    processor, ours = paper.fact("machine", "cpu"), machine()["cpu"]
+    return [*lines, *([f"processor: {processor} there, {ours} here"] if processor not in (None, ours) else [])]
+
+
+def _tell_plan(file: Path, paper: Paper, runs: Sequence[PaperRun], overrides: Sequence[str]) -> None:
+    """Say what is about to be done, before it is."""
+    tree = OmegaConf.to_container(runs[0].config, resolve=False)
+    targets = sorted({str(node["_target_"]) for _, node in target_nodes(tree)})
+    budget = paper.fact("budget") or {}
+    lines = [
+        f"reproducing {paper.experiment_name} from {file}: {len(runs)} of {len(paper.runs)} runs",
+        f"  there all {budget.get('runs')} took {budget.get('environment_steps')} environment steps and "
+        f"{budget.get('wall_hours')} hours",
+        f"  names: {', '.join(targets)}",
+        "  keeps everything in the folder of the run; sends nothing anywhere",
+    ]
+    lines += [f"  changed: {' '.join(overrides)}"] if overrides else []
+    lines += ["  the file was edited after it was exported"] if paper.edited else []
+    print("\n".join(_safe(line) for line in lines), file=sys.stderr)
+
+
+def _safe(line: str) -> str:
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+def _chosen(paper: Paper, indices: Sequence[int] | None) -> list[PaperRun]:
+    if indices is None:
+        return list(paper.runs)
+    if wrong := [index for index in indices if not 0 <= index < len(paper.runs)]:
+        raise ConfigError(Problem("--run", f"there is no run {wrong[0]}", f"there are 0 to {len(paper.runs) - 1}"))
+    return [paper.runs[index] for index in indices]
+
+
+def _folder(paper: Paper, runs: Sequence[PaperRun]) -> Path:
+    """Where results go: of one run its folder, of several that of the sweep."""
+    outputs = Path(str(OmegaConf.select(runs[0].config, "paths.outputs")))
+    above = outputs / "sweeps" if len(runs) > 1 else outputs
+    return above / paper.experiment_name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp reproduce", description="Run what an exported file says, and compare the figures."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `export RUN -o FILE` wrote")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as launcher.device=cpu")
+    parser.add_argument("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
+    parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")
+    return parser

@@ -1,0 +1,228 @@
+"""From a run to one file, and from the file to the same figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Outcome
+
+CARTPOLE = (
+    "experiment=cartpole_ppo",
+    "tracking=jsonl_only",
+    "launcher.max_steps=600",
+    "trainers.policy.epochs=1",
+)
+
+
+def run(command, *words: str) -> None:  # type: ignore[no-untyped-def]
+    outcome: Outcome = command(*words)
+    assert outcome.status == 0, outcome.err
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run and its file, made once."""
+    import pamiq_exp.cli
+
+    folder = tmp_path_factory.mktemp("finished")
+    assert pamiq_exp.cli.main([*CARTPOLE, "seed=3", f"hydra.run.dir={folder / 'one'}"]) == 0
+    assert pamiq_exp.cli.main(["export", str(folder / "one"), "-o", str(folder / "paper.yaml")]) == 0
+    return folder
+
+
+@pytest.fixture
+def paper(finished: Path, tmp_path: Path) -> Path:
+    """The file of one run."""
+    return Path(shutil.copy(finished / "paper.yaml", tmp_path))
+
+
+def test_the_file_says_all_of_a_run(paper: Path, finished: Path) -> None:
+    told = read(paper)
+    manifest = json.loads((finished / "one" / "manifest.json").read_text())
+    summary = json.loads((finished / "one" / "summary.json").read_text())
+    assert (told["experiment_name"], told["seeds"], told["lanes"], told["mode"]) == ("cartpole_ppo", [3], 8, "lockstep")
+    assert told["budget"]["environment_steps"] == 600
+    assert told["versions"]["torch"] == manifest["versions"]["torch"]
+    assert told["versions"]["python"] == manifest["machine"]["python"]
+    assert told["code"]["commit"] == manifest["code"]["commit"]
+    assert told["runs"][0]["figures"]["return_mean"] == summary["return_mean"]
+    assert "wall_seconds" not in told["runs"][0]["figures"]
+    assert told["config"]["trainers"]["policy"]["seed"] == "${derived_seed:}"
+    assert told["config"]["models"]["policy"]["network"]["action"]["nvec"] == [2]
+    assert not {"paths", "tracking", "spaces", "hydra"} & told["config"].keys()
+
+
+def test_the_file_tells_nothing_of_a_user(
+    command,  # type: ignore[no-untyped-def]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home-of-marker-4711"
+    monkeypatch.setenv("HOME", str(home))
+    folder = Path(shutil.copytree(finished / "one", home / "outputs" / "one"))
+    config = read(folder / "config.yaml")
+    config["paths"]["outputs"] = str(home / "outputs")
+    config["environment"]["kwargs"] = {"pictures": f"{home}/pictures", "more": ["~/elsewhere", f"see {home}"]}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    run(command, "export", str(folder), "-o", "paper.yaml")
+    text = (tmp_path / "paper.yaml").read_text()
+    assert "4711" not in text
+    assert str(tmp_path) not in text
+    assert read(tmp_path / "paper.yaml")["config"]["environment"]["kwargs"] == {"pictures": "???", "more": ["???"] * 2}
+    refused: Outcome = command("reproduce", "paper.yaml")
+    assert refused.status == 2
+    assert "environment.kwargs.pictures: needs a value" in refused.err
+
+
+def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
+    command,  # type: ignore[no-untyped-def]
+    paper: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    outcome: Outcome = command("reproduce", str(paper))
+    assert outcome.status == 0, outcome.err
+    assert "figures are the same" in outcome.out
+    (folder,) = (elsewhere / "outputs" / "cartpole_ppo").iterdir()
+    files = [sorted((each / "checkpoints").iterdir())[-1] for each in (finished / "one", folder)]
+    models = [json.loads((each / "manifest.json").read_text())["files"]["models.safetensors"] for each in files]
+    assert models[0] == models[1]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["reproduces"]["file"] == "paper.yaml"
+    assert manifest["seed"] == 3
+    run(command, "resume", str(folder), "launcher.max_steps=800")
+
+
+def test_figures_that_are_apart_are_told_with_what_is_different(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
+    told = read(paper)
+    told["runs"][0]["figures"]["return_mean"] += 1.0
+    told["versions"]["torch"] = "1.0"
+    paper.write_text(yaml.safe_dump(told))
+    outcome: Outcome = command("reproduce", str(paper))
+    assert outcome.status == 1, outcome.err
+    assert "return_mean" in outcome.out
+    assert "torch: 1.0 there" in outcome.out
+    assert "the file was edited after it was exported" in outcome.out
+
+
+def test_in_realtime_figures_may_be_apart(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
+    told = read(paper)
+    told["mode"] = told["config"]["launcher"]["mode"] = "realtime"
+    told["runs"][0]["figures"]["return_mean"] += 1.0
+    paper.write_text(yaml.safe_dump(told))
+    outcome: Outcome = command("reproduce", str(paper))
+    assert outcome.status == 0, outcome.err
+    assert "wall clock has a say" in outcome.out
+
+
+def test_values_can_be_changed_on_the_way(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome: Outcome = command("reproduce", str(paper), "launcher.max_steps=160")
+    assert outcome.status == 0, outcome.err
+    assert "launcher.max_steps=160 was set for this run" in outcome.out
+    (summary,) = (tmp_path / "outputs" / "cartpole_ppo").rglob("summary.json")
+    assert json.loads(summary.read_text())["steps"] == 160
+
+
+def test_a_sweep_is_exported_with_intervals_and_reproduced_run_by_run(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ("seed=0,1", "models.policy.learning_rate=0.001,0.002", "launcher.max_steps=320")
+    run(command, "-m", *CARTPOLE, *words)
+    run(command, "export", "outputs/sweeps", "-o", "paper.yaml")
+    told = read(tmp_path / "paper.yaml")
+    assert told["seeds"] == [0, 1]
+    assert told["budget"]["runs"] == 4
+    assert len(told["figures"]) == 2
+    figure = next(iter(told["figures"].values()))["return_mean"]
+    assert figure["low"] <= figure["iqm"] <= figure["high"]
+    assert figure["runs"] == 2
+    changes = [each["changes"] for each in told["runs"]]
+    assert {} in changes
+    assert {"set": {"seed": 1, "models": {"policy": {"learning_rate": 0.002}}}} in changes
+    (chosen,) = [index for index, each in enumerate(changes) if len(each.get("set", {})) == 2]
+    outcome: Outcome = command("reproduce", "paper.yaml", "--run", str(chosen))
+    assert outcome.status == 0, outcome.err
+    assert "seed 1: all" in " ".join(outcome.out.split())
+    both: Outcome = command("reproduce", "paper.yaml", "--run", "0", "--run", "1")
+    assert both.status == 0, both.err
+    assert both.out.count("figures are the same") == 2
+
+
+def test_the_tables_of_hyper_parameters_are_written(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run(command, *CARTPOLE, f"hydra.run.dir={tmp_path / 'one'}")
+    latex: Outcome = command("export", "one", "--latex")
+    assert r"\begin{tabular}" in latex.out
+    assert r"models.policy.learning\_rate & 0.001" in latex.out
+    run(command, "export", "one", "--markdown", "-o", "table.md")
+    assert "| models.policy.learning_rate " in (tmp_path / "table.md").read_text()
+    assert command("export", "one").status == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {"environment": {"_target_": "os.system", "command": "touch marker"}}}, "may not name os.system"),
+        ({"config": {"hydra": {"callbacks": {}}}}, "config.hydra: may not be set by a shared config"),
+        ({"config": {"tracking": {"wandb": {"_target_": "pamiq_exp.tracking.WandbTracker"}}}}, "config.tracking"),
+        ({"config": {"paths": {"outputs": "/etc"}}}, "config.paths"),
+        ({"config": {"experiment_name": "../../evil"}}, "is no name for a folder"),
+        ({"config": {"experiment_name": ".hidden"}}, "is no name for a folder"),
+        ({"config": {"shared": {"home": "${oc.env:HOME}"}, "seed": "${shared.home}"}}, "seed"),
+        ({"runs": [{"changes": {"set": {"hydra": {}}}}]}, "config.hydra: may not be set"),
+        ({"runs": [{"changes": {"set": {"experiment_name": "../up"}}}]}, "may not name another experiment"),
+        ({"runs": [{"changes": {"remove": ["not a path"]}}]}, "expected `changes`"),
+        ({"runs": []}, "is no exported experiment"),
+        ({"format": 99}, "written by a later pamiq_exp"),
+        ({"format": "1"}, "is no exported experiment"),
+    ],
+)
+def test_a_hostile_file_is_refused(command, paper: Path, tmp_path: Path, change: Any, message: str) -> None:  # type: ignore[no-untyped-def]
+    told = read(paper)
+    for key, value in change.items():
+        told[key] = told[key] | value if isinstance(value, dict) else value
+    paper.write_text(yaml.safe_dump(told))
+    outcome: Outcome = command("reproduce", str(paper))
+    assert outcome.status == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "a: [\n", "a: &a [*a]\n", "a: !!python/object/apply:os.system [ls]\n"])
+def test_what_is_no_exported_file_is_refused(command, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "paper.yaml").write_text(text)
+    outcome: Outcome = command("reproduce", "paper.yaml")
+    assert outcome.status == 2
+    assert "Traceback" not in outcome.err
+    assert command("reproduce", "nowhere.yaml").status == 2
+
+
+def test_a_file_may_name_only_packages_that_are_allowed(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run(command, *doll, f"hydra.run.dir={tmp_path / 'one'}")
+    run(command, "export", "one", "-o", "paper.yaml")
+    refused: Outcome = command("reproduce", "paper.yaml")
+    assert refused.status == 2
+    assert "--allow tests" in refused.err
+    run(command, "reproduce", "paper.yaml", "--allow", "tests.config.parts")
+
+
+def test_runs_of_two_experiments_go_to_two_files(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run(command, *doll)
+    run(command, *doll, "experiment_name=other")
+    outcome: Outcome = command("export", "outputs", "-o", "paper.yaml")
+    assert outcome.status == 2
+    assert "export each experiment to a file of its own" in outcome.err
