@@ -14,7 +14,7 @@ from torch import Tensor
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Agent, Array, CollectorPort, InferencePort, Observation
 from pamiq_exp.models import Encoder
-from pamiq_exp.rewards import Extrinsic, Reward, RunningMean, Transition
+from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RunningMean, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Percept:
     """What an agent knows of one moment.
 
     Attributes:
-        fields: The `observation.*` fields and, with an encoder, `latent`; each `(lanes, *shape)`, on the
-            device of the models.
+        fields: The `observation.*` fields, with an encoder `latent`, and what the reward tells the policy; each
+            `(lanes, *shape)`, on the device of the models.
         latent: The latent vector, if it means something yet.
         version: The publication it was seen with.
     """
@@ -54,10 +54,13 @@ class RecordingAgent(Agent[Observation, Array]):
     - `latent`: its latent vector; a buffer with this field gets nothing until the encoder is ready
     - `action`: a_t, canonical
     - `reward`: of the transition, as the agent's reward sees it, and `environment_reward`: as the world does
-    - `terminated`, `truncated`: whether o_{t+1} is the last of its episode, and why
+    - `terminated`, `truncated`: whether o_{t+1} is the last of its episode, and why; a reward that wants
+      something else from o_{t+1} on counts as a termination
     - `ended`: o_t itself was the last of its episode, so the transition means nothing (its reward is 0)
     - `model_version`: the publication that chose a_t
     - what the agent adds: `log_prob`, `branch_log_prob` and `value` of a policy
+    - what the reward adds: its `policy_inputs` and `fields`; a buffer with one of the latter gets nothing
+      while the reward has nothing to say
 
     Args:
         reward: What the agent wants; None for the environment's own reward.
@@ -69,6 +72,7 @@ class RecordingAgent(Agent[Observation, Array]):
         self.reward = reward or Extrinsic()
         self._encoder_name = encoder
         self._latent_is_recorded = False
+        self._settled = True
         self._pending: _Moment | None = None
         self._device: torch.device | None = None
         self._recent_reward = RunningMean()
@@ -90,6 +94,10 @@ class RecordingAgent(Agent[Observation, Array]):
         if self._encoder_name is not None:
             self.model(self._encoder_name)
 
+    def attach_oracle(self, ground_truth: GroundTruth) -> None:
+        """See `Agent.attach_oracle`: the truth is for a reward that is an oracle, and for nothing else."""
+        self.reward.attach_oracle(ground_truth)
+
     @abstractmethod
     def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
         """Return the actions, `(lanes, branches)`, and further fields of the record, each `(lanes, ...)`."""
@@ -106,6 +114,8 @@ class RecordingAgent(Agent[Observation, Array]):
             reward = self._judge(observation, previous, previous_latent, percept)
             self.signals["reward"] = reward
             self._commit(observation, previous, reward)
+        told = self.reward.policy_inputs(len(observation.reward), self._models_device())
+        percept.fields.update(told)
         action, extras = self.act(percept)
         canonical: Array = action.cpu().numpy()
         self._pending = _Moment(
@@ -167,6 +177,7 @@ class RecordingAgent(Agent[Observation, Array]):
         else:
             both = {name: torch.stack([previous.percept.fields[name], value]) for name, value in fields.items()}
             previous_latent, latent = encoder.encode(both).unbind()
+        self._settled = encoder.settled
         fields["latent"] = latent
         return Percept(fields, latent if encoder.ready else None, port.version), previous_latent
 
@@ -184,6 +195,8 @@ class RecordingAgent(Agent[Observation, Array]):
                 next_latent=percept.latent if known else None,
                 environment_reward=observation.reward,
                 valid=valid,
+                previous_observation=previous.percept.fields,
+                latents_moved=not self._settled and percept.version != previous.percept.version,
             )
         )
         self._recent_reward.add(reward[valid])
@@ -191,14 +204,19 @@ class RecordingAgent(Agent[Observation, Array]):
         return reward
 
     def _commit(self, observation: Observation, moment: _Moment, reward: NDArray[np.float32]) -> None:
+        cuts = self.reward.cuts()
         record = moment.record | {
             "reward": reward,
             "environment_reward": observation.reward,
-            "terminated": observation.terminated,
+            "terminated": observation.terminated if cuts is None else observation.terminated | cuts,
             "truncated": observation.truncated,
         }
+        record |= self.reward.fields()
+        unknown = set(self.reward.recorded_fields) - record.keys()
+        if moment.percept.latent is None:
+            unknown.add("latent")
         for name, collector in self._collectors.items():
-            if "latent" in collector.fields and moment.percept.latent is None:
+            if unknown and not unknown.isdisjoint(collector.fields):
                 continue
             try:
                 collector.collect({field: record[field] for field in collector.fields})
@@ -217,6 +235,8 @@ class RecordingAgent(Agent[Observation, Array]):
         record["model_version"] = np.full(len(action), percept.version, dtype=np.int64)
         if self._latent_is_recorded and "latent" in percept.fields:
             record["latent"] = percept.fields["latent"].cpu().numpy()
+        for name in percept.fields.keys() - record.keys() - {"latent"}:
+            record[name] = percept.fields[name].cpu().numpy()
         record.update(extras)
         return record
 

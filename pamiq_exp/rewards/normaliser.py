@@ -96,3 +96,53 @@ class DiscountedStd(Normaliser):
         self._sums[:] = state["sums"]
         self._moments[:] = state["moments"]
         self._largest = state["largest"]
+
+
+class ExponentialStd(Normaliser):
+    """Divides by the standard deviation of the rewards themselves, in which old ones fade.
+
+    With m_n the mean of r^n over all lanes and turns, weighted by decay^age, rewards are divided by sqrt(m_2 - m_1^2).
+    The mean is not subtracted. Until `minimum` values are known the reward is 0.
+
+    Args:
+        decay: Weight of a turn relative to the one after it.
+        floor: Smallest divisor.
+        minimum: Environment steps before the scale is trusted.
+        clip: Largest magnitude of what is returned; None for no limit.
+    """
+
+    def __init__(
+        self, decay: float = 0.999, floor: float = 1e-4, minimum: int = 100, clip: float | None = None
+    ) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be from 0 to below 1, not {decay}")
+        self.decay = decay
+        self.floor = floor
+        self.minimum = minimum
+        self.clip = clip
+        self._sums = np.zeros(3, dtype=np.float64)
+        """Weights, weighted rewards and weighted squares."""
+        self._count = 0
+
+    def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
+        """See the base class."""
+        known = reward[valid].astype(np.float64)
+        if known.size:
+            self._sums *= self.decay
+            self._sums += known.size, known.sum(), np.square(known).sum()
+            self._count += known.size
+        if self._count < self.minimum:
+            return np.zeros_like(reward)
+        weight, total, squares = self._sums
+        variance = squares / weight - (total / weight) ** 2
+        scaled = reward / np.float32(max(np.sqrt(max(variance, 0.0)), self.floor))
+        return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
+
+    def state(self) -> State:
+        """Sums and their count."""
+        return {"sums": self._sums.copy(), "count": self._count}
+
+    def load_state(self, state: State) -> None:
+        """Restore the sums."""
+        self._sums[:] = state["sums"]
+        self._count = int(state["count"])

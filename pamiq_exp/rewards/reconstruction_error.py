@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pamiq_exp.models import ImageVae
 from pamiq_exp.rewards.normaliser import Normaliser
 from pamiq_exp.rewards.reward import Reward
-from pamiq_exp.rewards.transition import PublishedModel, Transition, published
+from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
 
 class ReconstructionError(Reward):
@@ -28,20 +28,15 @@ class ReconstructionError(Reward):
 
     def __init__(self, normaliser: Normaliser | None = None, encoder: str = "encoder") -> None:
         super().__init__(normaliser)
-        self._encoder_name = encoder
-        self._encoder: PublishedModel | None = None
+        self._encoder = NeededModel(encoder, ImageVae, self)
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
         """See the base class."""
-        self._encoder = published(models, self._encoder_name, self)
+        self._encoder.attach(models)
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
-        if self._encoder is None:
-            raise RuntimeError("ReconstructionError has no model yet: attach() comes before the first step")
         vae = self._encoder.module
-        if not isinstance(vae, ImageVae):
-            raise TypeError(f"the model '{self._encoder_name}' is a {type(vae).__name__}, not an ImageVae")
         if transition.next_latent is None:
             return None
         error = vae.reconstruction_error(transition.observation, transition.next_latent)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.rewards.normaliser import NoNormaliser, Normaliser
 from pamiq_exp.rewards.transition import PublishedModel, Transition
+
+GroundTruth: TypeAlias = Callable[[], Mapping[str, NDArray[Any]]]
+"""Tells what is true of the world at the moment of o_{t+1}."""
 
 
 class RunningMean(Component):
@@ -54,6 +59,7 @@ class Reward(Component, ABC):
 
     Args:
         normaliser: How the raw reward is scaled; None leaves it.
+        parts: Names of figures that are logged beside the reward, see `note`.
     """
 
     name: str
@@ -62,13 +68,20 @@ class Reward(Component, ABC):
     needs_latents: bool = False
     """Whether it compares latents, so that the agent must have an encoder."""
 
-    def __init__(self, normaliser: Normaliser | None = None) -> None:
+    recorded_fields: tuple[str, ...] = ()
+    """Fields that it adds to the agent's records, see `fields`."""
+
+    def __init__(self, normaliser: Normaliser | None = None, parts: Sequence[str] = ()) -> None:
         self.normaliser = normaliser or NoNormaliser()
         self._raw = RunningMean()
         self._normalised = RunningMean()
+        self._parts = {part: RunningMean() for part in parts}
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
         """Take the published models it needs, once, before the first step. Raises KeyError for a missing one."""
+
+    def attach_oracle(self, ground_truth: GroundTruth) -> None:
+        """Take the world's truth. Offered to every reward; only those called `..._oracle` may accept it."""
 
     @abstractmethod
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
@@ -94,7 +107,27 @@ class Reward(Component, ABC):
         self._normalised.add(normalised[valid])
         return normalised
 
+    def note(self, part: str, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Log the mean of `values` over valid lanes, both `(lanes,)`, as `<name>_<part>`."""
+        self._parts[part].add(values[valid])
+
+    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """What the policy is told besides the observation, each `(lanes, *shape)`; it is recorded as well."""
+        return {}
+
+    def fields(self) -> dict[str, NDArray[Any]]:
+        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(lanes, *shape)`.
+
+        Empty while there is nothing to say; buffers with these fields then get nothing.
+        """
+        return {}
+
+    def cuts(self) -> NDArray[np.bool_] | None:
+        """Lanes in which what is wanted changes with o_{t+1}, `(lanes,)`: returns must not look beyond it."""
+        return None
+
     def report(self) -> dict[str, float]:
-        """Mean raw and scaled reward since the last call: `<name>_raw`, `<name>`."""
+        """Mean raw and scaled reward and parts since the last call: `<name>_raw`, `<name>`, `<name>_<part>`."""
         figures = {f"{self.name}_raw": self._raw.take(), self.name: self._normalised.take()}
+        figures |= {f"{self.name}_{part}": mean.take() for part, mean in self._parts.items()}
         return {name: value for name, value in figures.items() if value is not None}

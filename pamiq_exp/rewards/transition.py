@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,43 @@ class PublishedModel(Protocol):
         """Run its `forward`, without gradients."""
 
 
-def published(models: Mapping[str, PublishedModel], name: str, asked_by: object) -> PublishedModel:
-    """Return the model `name`. Raises KeyError with the names that exist."""
-    if name not in models:
-        known = ", ".join(sorted(models)) or "none"
-        raise KeyError(f"{type(asked_by).__name__} needs the model '{name}', but the models of this run are: {known}")
-    return models[name]
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class NeededModel(Generic[ModuleT]):
+    """A published model that a reward needs, by name and kind.
+
+    Args:
+        name: Its name among the models of the run.
+        kind: What it must be at inference.
+        asked_by: The reward, for messages.
+    """
+
+    def __init__(self, name: str, kind: type[ModuleT], asked_by: object) -> None:
+        self._name = name
+        self._kind = kind
+        self._asked_by = type(asked_by).__name__
+        self._port: PublishedModel | None = None
+
+    def attach(self, models: Mapping[str, PublishedModel]) -> None:
+        """Find it. Raises KeyError with the names that exist."""
+        if self._name not in models:
+            known = ", ".join(sorted(models)) or "none"
+            raise KeyError(f"{self._asked_by} needs the model '{self._name}', but the models of this run are: {known}")
+        self._port = models[self._name]
+
+    @property
+    def module(self) -> ModuleT:
+        """The replica of the current step. Raises TypeError for one of another kind."""
+        if self._port is None:
+            raise RuntimeError(f"{self._asked_by} has no model yet: attach() comes before the first step")
+        module = self._port.module
+        if not isinstance(module, self._kind):
+            raise TypeError(
+                f"the model '{self._name}' is a {type(module).__name__} at inference; {self._asked_by} needs a "
+                f"{self._kind.__name__} (see pamiq_exp.models)"
+            )
+        return module
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,9 @@ class Transition:
         environment_reward: What the world itself paid, `(lanes,)`.
         valid: False in lanes where o_t was the last observation of an episode: the transition to the first
             of the next one means nothing, `(lanes,)`.
+        previous_observation: The values of o_t, like `observation`.
+        latents_moved: The encoder may have changed since the transition before this one: predictions made
+            then belong to another latent space and cannot be scored.
     """
 
     observation: Mapping[str, Tensor]
@@ -50,3 +84,5 @@ class Transition:
     next_latent: Tensor | None
     environment_reward: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    previous_observation: Mapping[str, Tensor] = field(default_factory=dict)
+    latents_moved: bool = False

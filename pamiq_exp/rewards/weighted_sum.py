@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.rewards.normaliser import Normaliser
-from pamiq_exp.rewards.reward import Reward
+from pamiq_exp.rewards.reward import GroundTruth, Reward
 from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 
@@ -37,6 +39,7 @@ class WeightedSum(Reward):
         self.parts = dict(parts)
         self.weights = {name: float(weight) for name, weight in weights.items()}
         self.needs_latents = any(part.needs_latents for part in self.parts.values())
+        self.recorded_fields = tuple(name for part in self.parts.values() for name in part.recorded_fields)
         for name, part in self.parts.items():
             part.name = name
 
@@ -45,12 +48,36 @@ class WeightedSum(Reward):
         for part in self.parts.values():
             part.attach(models)
 
+    def attach_oracle(self, ground_truth: GroundTruth) -> None:
+        """See the base class."""
+        for part in self.parts.values():
+            part.attach_oracle(ground_truth)
+
     def compute(self, transition: Transition) -> NDArray[np.float32]:
         """See the base class."""
         total = np.zeros(len(transition.valid), dtype=np.float32)
         for name, part in self.parts.items():
             total += np.float32(self.weights[name]) * part(transition)
         return total
+
+    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """See the base class."""
+        told: dict[str, torch.Tensor] = {}
+        for part in self.parts.values():
+            told |= part.policy_inputs(lanes, device)
+        return told
+
+    def fields(self) -> dict[str, NDArray[Any]]:
+        """See the base class."""
+        fields: dict[str, NDArray[Any]] = {}
+        for part in self.parts.values():
+            fields |= part.fields()
+        return fields
+
+    def cuts(self) -> NDArray[np.bool_] | None:
+        """Where what any part wants changes."""
+        cuts = [cut for part in self.parts.values() if (cut := part.cuts()) is not None]
+        return np.logical_or.reduce(cuts) if cuts else None
 
     def report(self) -> dict[str, float]:
         """The figures of the sum and of all parts."""

@@ -1,0 +1,71 @@
+"""What all rewards share that ask one forward model about each transition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from pamiq_exp.component import State
+from pamiq_exp.models import DynamicsNetwork, Prediction
+from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.reward import Reward
+from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
+
+
+class DynamicsReward(Reward):
+    """Base class of rewards that compare what a forward model foresaw with what came.
+
+    It keeps the memory of a recurrent model from turn to turn, and says nothing until the encoder is ready.
+
+    Args:
+        normaliser: How the raw reward is scaled.
+        dynamics: Name of the model that predicts.
+        parts: See `Reward`.
+    """
+
+    needs_latents = True
+
+    def __init__(
+        self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", parts: Sequence[str] = ()
+    ) -> None:
+        super().__init__(normaliser, parts)
+        self._dynamics = NeededModel(dynamics, DynamicsNetwork, self)  # type: ignore[type-abstract]
+        self._memory: torch.Tensor | None = None
+
+    def attach(self, models: Mapping[str, PublishedModel]) -> None:
+        """See the base class."""
+        self._dynamics.attach(models)
+
+    def foresee(self, transition: Transition) -> tuple[Prediction, torch.Tensor] | None:
+        """Return the law of z_{t+1} as it was foreseen, and z_{t+1}; None while latents mean nothing."""
+        latent, target = transition.latent, transition.next_latent
+        if latent is None or target is None:
+            return None
+        network = self._dynamics.module
+        memory = self._memory
+        if memory is None:
+            memory = network.initial_state(len(latent), latent.device)
+        law, memory = network.predict(latent, transition.action, memory)
+        if network.state_width:
+            valid = torch.from_numpy(transition.valid).to(memory.device)
+            self._memory = memory * valid.view(-1, *(1 for _ in memory.shape[1:]))
+        return law, target
+
+    def state(self) -> State:
+        """The memory of a recurrent dynamics."""
+        return {} if self._memory is None else {"memory": self._memory}
+
+    def load_state(self, state: State) -> None:
+        """Restore the memory."""
+        self._memory = state["memory"]
+
+
+def member_means(means: torch.Tensor, target: torch.Tensor, asked_by: Reward) -> torch.Tensor:
+    """Return the means of an ensemble, `(members, lanes, features)`. Raises TypeError for a single model."""
+    if means.ndim != target.ndim + 1:
+        raise TypeError(
+            f"{type(asked_by).__name__} needs several models that can disagree: choose an ensemble "
+            "(see pamiq_exp.models.EnsembleDynamics)"
+        )
+    return means

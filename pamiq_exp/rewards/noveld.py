@@ -1,0 +1,106 @@
+"""Curiosity about the border between the known and the new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pamiq_exp.component import State
+from pamiq_exp.models.random_network import RandomNetwork
+from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.reward import Reward
+from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
+from pamiq_exp.seeding import torch_generator
+
+_NEVER = np.iinfo(np.int64).min // 2
+
+
+class NovelD(Reward):
+    """r = max(0, n(o_{t+1}) - alpha n(o_t)) on the first visit of a cell within a window, else 0.
+
+    n is the error of random network distillation. A cell is a cell of the encoder's latent space: the signs of
+    a few random projections. In a world without episodes first visits are counted anew after `window` turns
+    without one.
+
+    Source: Zhang et al. 2021, NovelD: a simple yet effective exploration criterion, equations 2 and 3.
+
+    Args:
+        lanes: Number of reward streams.
+        seed: Of the projections.
+        normaliser: How the raw reward is scaled.
+        alpha: How much of the old novelty is taken away.
+        bits: Projections; there are 2^bits cells.
+        window: Turns after which a cell that was not visited again counts as new.
+        model: Name of the `RandomNetworkDistillation` model.
+    """
+
+    name = "noveld"
+    needs_latents = True
+
+    def __init__(
+        self,
+        lanes: int,
+        seed: int,
+        normaliser: Normaliser | None = None,
+        alpha: float = 0.5,
+        bits: int = 10,
+        window: int = 1000,
+        model: str = "rnd",
+    ) -> None:
+        super().__init__(normaliser, parts=("novelty", "first_visits"))
+        if not 1 <= bits <= 20:
+            raise ValueError(f"bits must be from 1 to 20, not {bits}")
+        self.alpha, self.bits, self.window = float(alpha), int(bits), int(window)
+        self._seed = seed
+        self._model = NeededModel(model, RandomNetwork, self)
+        self._projection: torch.Tensor | None = None
+        self._last_visit = np.full((lanes, 2**bits), _NEVER, dtype=np.int64)
+        self._turn = 0
+
+    def attach(self, models: Mapping[str, PublishedModel]) -> None:
+        """See the base class."""
+        self._model.attach(models)
+
+    def compute(self, transition: Transition) -> NDArray[np.float32] | None:
+        """See the base class."""
+        network, latent, valid = self._model.module, transition.next_latent, transition.valid
+        self._last_visit[~valid] = _NEVER
+        if latent is None or not network.ready:
+            return None
+        both = {
+            name: torch.stack([transition.previous_observation[name], transition.observation[name]])
+            for name in network.fields
+        }
+        before, now = network(both).float().cpu().numpy()
+        first = self._first_visits(self._cells(latent))
+        self.note("novelty", now, valid)
+        self.note("first_visits", first.astype(np.float32), valid)
+        reward: NDArray[np.float32] = np.maximum(now - np.float32(self.alpha) * before, 0) * first
+        return reward
+
+    def state(self) -> State:
+        """When each cell was last visited."""
+        return {"last_visit": self._last_visit, "turn": self._turn}
+
+    def load_state(self, state: State) -> None:
+        """Restore the visits."""
+        self._last_visit = np.array(state["last_visit"], dtype=np.int64)
+        self._turn = int(state["turn"])
+
+    def _cells(self, latent: torch.Tensor) -> NDArray[np.int64]:
+        if self._projection is None or len(self._projection) != latent.shape[-1]:
+            generator = torch_generator(self._seed)
+            self._projection = torch.randn(latent.shape[-1], self.bits, generator=generator).to(latent.device)
+        signs = (latent.float() @ self._projection > 0).cpu().numpy()
+        cells: NDArray[np.int64] = signs @ (1 << np.arange(self.bits, dtype=np.int64))
+        return cells
+
+    def _first_visits(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        lanes = np.arange(len(cells))
+        first: NDArray[np.bool_] = self._turn - self._last_visit[lanes, cells] > self.window
+        self._last_visit[lanes, cells] = self._turn
+        self._turn += 1
+        return first

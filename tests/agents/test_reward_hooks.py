@@ -1,0 +1,97 @@
+"""What a reward tells the policy, what it records, and where it cuts returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pamiq_exp.agents import RandomAgent
+from pamiq_exp.agents.recording_agent import Percept
+from pamiq_exp.interaction import Array, Interaction
+from pamiq_exp.rewards import Reward, Transition
+from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, spaces
+
+CLOCK = spaces(ClockWorld())
+
+
+class Fashion(Reward):
+    """Wants another number every third turn, says so, and after a while knows something worth recording."""
+
+    name = "fashion"
+    recorded_fields = ("known",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.truth: Mapping[str, Array] | None = None
+
+    def attach_oracle(self, ground_truth: Any) -> None:
+        self.truth = ground_truth()
+
+    def compute(self, transition: Transition) -> np.ndarray:
+        assert (
+            transition.previous_observation["observation.step"] + 1 == transition.observation["observation.step"]
+        ).all()
+        self.turn += 1
+        return np.zeros(3, dtype=np.float32)
+
+    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, Tensor]:
+        return {"goal": torch.full((lanes, 1), float(self.turn // 3))}
+
+    def fields(self) -> dict[str, np.ndarray]:
+        return {"known": np.full(3, self.turn - 1, dtype=np.int64)} if self.turn > 2 else {}
+
+    def cuts(self) -> np.ndarray:
+        return np.full(3, self.turn % 3 == 0)
+
+
+class Attentive(RandomAgent):
+    """Keeps what it was told."""
+
+    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
+        self.signals["told"] = percept.fields["goal"].numpy()
+        return super().act(percept)
+
+
+def live(turns: int) -> tuple[Fashion, Collector, Collector, list[float]]:
+    reward = Fashion()
+    agent = Attentive(CLOCK["action"], 3, seed=0, reward=reward)
+    every = Collector(
+        {"observation": CLOCK["observation"], "goal": {"shape": [1], "dtype": "float32"}, **OUTCOME_FIELDS}
+    )
+    later = Collector({"observation": CLOCK["observation"], "known": {"shape": [], "dtype": "int64"}})
+    agent.attach({}, {"every": every, "later": later})
+    interaction = Interaction(agent, ClockWorld(ends=(1000, 1000, 1000)))
+    interaction.setup()
+    told = []
+    for _ in range(turns):
+        interaction.step()
+        told.append(float(agent.signals["told"][0, 0]))
+    return reward, every, later, told
+
+
+def test_the_policy_is_told_at_each_moment_and_the_record_says_what() -> None:
+    _, every, _, told = live(8)
+    assert told == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert [record["goal"][0, 0] for record in every.records] == told[:-1]
+
+
+def test_returns_end_where_something_else_is_wanted() -> None:
+    _, every, _, _ = live(8)
+    assert [bool(record["terminated"].all()) for record in every.records] == [False, False, True] * 2 + [False]
+    assert not any(record["ended"].any() for record in every.records)
+
+
+def test_what_the_reward_knows_belongs_to_the_transition_it_judged() -> None:
+    _, _, later, _ = live(8)
+    assert [record["known"][0] for record in later.records] == [2, 3, 4, 5, 6]
+    assert [record["observation.step"][0, 0] for record in later.records] == [2, 3, 4, 5, 6]
+
+
+def test_the_interaction_offers_the_truth() -> None:
+    reward, _, _, _ = live(1)
+    assert reward.truth == {}

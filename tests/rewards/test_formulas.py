@@ -1,0 +1,426 @@
+"""Each formula against an independent computation."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import digamma
+from torch import Tensor, nn
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.models import (
+    DynamicsNetwork,
+    EnsembleDynamics,
+    GoalFeatures,
+    NormalHead,
+    PenalisedNormal,
+    PreviousErrorNetwork,
+    RandomNetworkDistillation,
+    ResidualDynamics,
+    TimeHierarchy,
+    TwoAges,
+    horizon_weights,
+)
+from pamiq_exp.models.layers import FieldsNetwork
+from pamiq_exp.rewards import (
+    DeltaMinimise,
+    Disagreement,
+    EllipticalBonus,
+    ExponentialStd,
+    GammaProgress,
+    GaussianEnsemble,
+    Hierarchical,
+    InverseFeatureError,
+    LearningProgress,
+    NovelD,
+    OpenLoopError,
+    PredictionError,
+    RandomLatentExploration,
+    Reward,
+    Transition,
+    level_coefficients,
+)
+from tests.rewards.parts import ACTION, FIELD, Published, transition
+
+LANES, FEATURES = 4, 6
+
+
+class Given(Reward):
+    """Returns what it was told to."""
+
+    name = "given"
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__()
+        self.values = iter(values)
+
+    def compute(self, transition: Transition) -> np.ndarray:
+        return np.asarray(next(self.values), dtype=np.float32)
+
+
+class Drift(DynamicsNetwork):
+    """Adds a number to everything, and counts its steps in its memory."""
+
+    def __init__(self, change: float) -> None:
+        super().__init__(FEATURES, state_width=1)
+        self.change = change
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return latent + self.change * (1 + state), state + 1
+
+
+def vectors(steps: int, seed: int = 0, lanes: int = LANES) -> Tensor:
+    return torch.randn(steps, lanes, FEATURES, generator=torch.Generator().manual_seed(seed))
+
+
+def judge(reward: Reward, path: Tensor, valid: Any = None) -> np.ndarray:
+    rows = []
+    with torch.no_grad():
+        for step in range(len(path) - 1):
+            each = transition(path[step], path[step + 1], valid=None if valid is None else valid[step])
+            rows.append(reward.compute(each))
+    return np.stack(rows)
+
+
+@given(arrays(np.float32, (20, 1), elements=st.floats(0, 10, width=16)), st.floats(0, 0.99))
+def test_the_discounted_fall_of_the_error_is_the_error_minus_its_discounted_sum(
+    errors: np.ndarray, gamma: float
+) -> None:
+    falls = judge(DeltaMinimise(Given(errors)), torch.zeros(21, 1, FEATURES))[:, 0].astype(np.float64)
+    known = errors[:, 0].astype(np.float64)
+    weights = gamma ** np.arange(19)
+    left = weights @ falls[1:]
+    right = known[0] - (1 - gamma) * weights @ known[1:] - gamma**19 * known[-1]
+    assert falls[0] == 0
+    assert left == pytest.approx(right, abs=1e-4)
+
+
+def test_a_fall_does_not_reach_across_the_end_of_an_episode() -> None:
+    valid = [[True], [False], [True], [True]]
+    falls = judge(DeltaMinimise(Given(np.array([[1], [5], [2], [1.5]]))), torch.zeros(5, 1, FEATURES), valid)
+    np.testing.assert_allclose(falls[2:, 0], [0, 0.5])
+
+
+@pytest.mark.parametrize("decay", ["exponential", "geometric", "uniform"])
+def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: Any) -> None:
+    depth, path, network = 3, vectors(8), Drift(0.1)
+    reward = OpenLoopError(horizon=depth, decay=decay)
+    reward.attach({"dynamics": Published(network)})
+    measured = judge(reward, path)
+    weights = horizon_weights(depth, decay)
+    for now in range(7):
+        errors = []
+        for ahead in range(1, min(depth, now + 1) + 1):
+            latent = path[now + 1 - ahead]
+            for step in range(now + 1 - ahead, now + 1):
+                latent, _ = network(latent, torch.zeros(LANES, 1), torch.full((LANES, 1), float(step)))
+            errors.append((path[now + 1] - latent).square().mean(-1).numpy())
+        share = np.array(weights[: len(errors)]) / sum(weights[: len(errors)])
+        np.testing.assert_allclose(measured[now], share @ np.stack(errors), rtol=1e-4)
+
+
+def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() -> None:
+    path = vectors(6)
+    valid = np.ones((5, LANES), dtype=np.bool_)
+    valid[2, 1] = False
+    reward, plain = OpenLoopError(horizon=3), PredictionError()
+    for each in (reward, plain):
+        each.attach({"dynamics": Published(Drift(0.1))})
+    deep, flat = judge(reward, path, valid), judge(plain, path, valid)
+    np.testing.assert_allclose(deep[3, 1], flat[3, 1])
+    assert abs(deep[3, 0] - flat[3, 0]) > 1e-3
+    moved = transition(path[4], path[5])
+    moved = Transition(**{name: getattr(moved, name) for name in moved.__dataclass_fields__} | {"latents_moved": True})
+    other = PredictionError()
+    other.attach({"dynamics": Published(Drift(0.1))})
+    fresh = OpenLoopError(horizon=3)
+    fresh.attach({"dynamics": Published(Drift(0.1))})
+    judge(fresh, path[:5]), judge(other, path[:5])
+    np.testing.assert_allclose(fresh.compute(moved), other.compute(moved))
+
+
+@pytest.mark.parametrize("penalty", [0.1, 1.0, 3.0])
+def test_the_gradient_of_the_priced_variance_vanishes_at_the_error_over_the_price(penalty: float) -> None:
+    target = torch.randn(1000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    error = target.square().mean()
+    log_variance = torch.log(error / penalty).expand(1000, 1).clone().requires_grad_()
+    PenalisedNormal(torch.zeros(1000, 1, dtype=torch.float64), log_variance, penalty).loss(target).mean().backward()
+    assert log_variance.grad is not None
+    assert float(log_variance.grad.sum()) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_variance_of_a_mixture_is_its_epistemic_and_its_aleatoric_part() -> None:
+    network = EnsembleDynamics(lambda: ResidualDynamics(FEATURES, ACTION, width=8, head=NormalHead), count=5)
+    reward = GaussianEnsemble()
+    reward.attach({"dynamics": Published(network)})
+    path = vectors(2)
+    measured = judge(reward, path)[0]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        law, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+        draws = law.mean + law.variance.sqrt() * torch.randn(4000, *law.mean.shape, generator=generator)
+    total = draws.flatten(0, 1).var(0).mean(-1).numpy()
+    aleatoric = law.variance.mean(0).mean(-1).numpy()
+    np.testing.assert_allclose(measured + aleatoric, total, rtol=0.02)
+    assert reward.report()["gaussian_ensemble_epistemic"] == pytest.approx(measured.mean(), rel=1e-5)
+
+
+def test_disagreement_is_the_variance_of_the_means_with_divisor_k() -> None:
+    network = EnsembleDynamics(lambda: ResidualDynamics(FEATURES, ACTION, width=8), count=3)
+    reward = Disagreement()
+    reward.attach({"dynamics": Published(network)})
+    path = vectors(2)
+    with torch.no_grad():
+        law, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+    np.testing.assert_allclose(judge(reward, path)[0], law.mean.numpy().var(0).mean(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Disagreement, GaussianEnsemble])
+def test_one_model_cannot_disagree(kind: type[Reward]) -> None:
+    reward = kind()
+    reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION, width=8))})
+    with pytest.raises(TypeError, match="EnsembleDynamics"):
+        judge(reward, vectors(2))
+
+
+def test_inverse_features_halve_the_error() -> None:
+    rewards = [InverseFeatureError(), PredictionError()]
+    for each in rewards:
+        each.attach({"dynamics": Published(Drift(0.1))})
+    half, whole = (judge(each, vectors(2)) for each in rewards)
+    np.testing.assert_allclose(half, whole / 2)
+
+
+class Expecting(PreviousErrorNetwork):
+    """Expects one log error everywhere."""
+
+    def __init__(self, log_error: float) -> None:
+        super().__init__(FEATURES, ACTION, hidden=(4,))
+        self.log_error = log_error
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        return torch.full(latent.shape[:-1], self.log_error)
+
+
+@pytest.mark.parametrize("form", ["log", "exp"])
+def test_progress_is_positive_when_the_error_is_smaller_than_it_was(form: Any) -> None:
+    for error, sign in ((0.5, 1), (2.0, -1)):
+        reward = LearningProgress(Given(np.full((1, LANES), error)), form=form)
+        reward.attach({"previous_error": Published(Expecting(0.0))})
+        assert (np.sign(judge(reward, vectors(2))) == sign).all()
+        np.testing.assert_allclose(reward.fields()["log_error"], np.log(error + 1e-3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("numbers", [1, 10, 100])
+def test_the_bias_of_the_exponential_form_is_that_of_the_geometric_mean(numbers: int) -> None:
+    generator = np.random.default_rng(0)
+    errors = np.square(generator.standard_normal((400_000 // numbers, numbers))).mean(1)
+    reward = LearningProgress(Given(errors[:, None]), form="exp", smallest=1e-9)
+    reward.attach({"previous_error": Published(Expecting(float(np.log(errors).mean())))})
+    path = torch.zeros(2, 1, FEATURES)
+    sample = [float(judge(reward, path)[0, 0]) for _ in range(4000)]
+    expected = 2 / numbers * np.exp(digamma(numbers / 2)) - 1
+    assert np.mean(sample) == pytest.approx(expected, abs=4 * np.std(sample) / np.sqrt(len(sample)) + 0.01)
+
+
+def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
+    reward = GammaProgress(window=2)
+    reward.attach({"dynamics": Published(TwoAges(Drift(0.1), Drift(0.3)))})
+    path = vectors(5)
+    each = []
+    for age in (0.3, 0.1):
+        error = PredictionError()
+        error.attach({"dynamics": Published(Drift(age))})
+        each.append(judge(error, path))
+    difference = each[0] - each[1]
+    measured = judge(reward, path)
+    np.testing.assert_allclose(measured[0], difference[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(measured[1:], (difference[1:] + difference[:-1]) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_the_elliptical_bonus_equals_direct_inversion() -> None:
+    path = vectors(40, lanes=3)
+    measured = judge(EllipticalBonus(ridge=0.1, window=None), path)
+    covariance = np.tile(0.1 * np.eye(FEATURES), (3, 1, 1))
+    for step in range(39):
+        features = path[step + 1].double().numpy()
+        for lane in range(3):
+            direct = features[lane] @ np.linalg.inv(covariance[lane]) @ features[lane]
+            assert measured[step, lane] == pytest.approx(direct, rel=1e-6)
+            covariance[lane] += np.outer(features[lane], features[lane])
+
+
+def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() -> None:
+    path = vectors(9, lanes=2)
+    valid = np.ones((8, 2), dtype=np.bool_)
+    valid[2, 1] = False
+    bonus = judge(EllipticalBonus(window=4), path, valid)
+    fresh = path[1:].double().square().sum(-1).numpy() / 0.1
+    np.testing.assert_allclose(bonus[[0, 4], 0], fresh[[0, 4], 0], rtol=1e-6)
+    assert (bonus[[1, 2, 3, 5], 0] < fresh[[1, 2, 3, 5], 0]).all()
+    np.testing.assert_allclose(bonus[2, 1], fresh[2, 1], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_without_an_end_the_elliptical_bonus_falls_as_the_rank_over_the_age() -> None:
+    path = vectors(4001, lanes=2)
+    bonus = judge(EllipticalBonus(window=None), path)
+    assert 4000 * bonus[-500:].mean() == pytest.approx(FEATURES * 4000 / 3750, rel=0.05)
+
+
+def test_random_goals_have_mean_zero_and_unit_features() -> None:
+    width = 16
+    body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (32,), "relu")
+    reward = RandomLatentExploration(lanes=2000, seed=0, features=width, segment=1)
+    reward.attach({"random_goals": Published(GoalFeatures(body, width))})
+    path = vectors(3, lanes=2000)
+    measured = judge(reward, path)
+    assert measured.mean() == pytest.approx(0, abs=0.01)
+    assert measured.std() == pytest.approx(1 / np.sqrt(width), rel=0.05)
+    assert np.abs(measured).max() <= 1
+
+
+def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
+    body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (8,), "relu")
+    reward = RandomLatentExploration(lanes=2, seed=0, features=4, segment=4)
+    reward.attach({"random_goals": Published(GoalFeatures(body, 4))})
+    cpu, path = torch.device("cpu"), vectors(9, lanes=2)
+    goals, cuts = [reward.policy_inputs(2, cpu)["goal"]], []
+    for step in range(8):
+        judge(reward, path[step : step + 2])
+        goals.append(reward.policy_inputs(2, cpu)["goal"])
+        cuts.append(reward.cuts().copy())
+    changed = np.array([(before != after).any(-1).numpy() for before, after in pairwise(goals)])
+    np.testing.assert_array_equal(changed, np.array(cuts))
+    np.testing.assert_array_equal(changed[:, 0], [False, False, False, True] * 2)
+    assert changed[:, 1].sum() == 2
+    assert not (changed[:, 0] & changed[:, 1]).any()
+
+
+def test_novelty_counts_on_first_visits_and_only_as_it_rises() -> None:
+    model = RandomNetworkDistillation({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
+    path = vectors(40, lanes=2)
+    model.network.warm_up({FIELD: path})
+    reward = NovelD(lanes=2, seed=0, bits=12, window=3, alpha=0.5)
+    reward.attach({"rnd": Published(model.network)})
+    there, back = path[0], path[1]
+    walk = torch.stack([back, there, there, there, back, back, back, back, back, there])
+    with torch.no_grad():
+        novelty = np.stack([model.network({FIELD: each}).numpy() for each in walk])
+    rises = np.maximum(novelty[1:] - 0.5 * novelty[:-1], 0)
+    first = np.array([1, 0, 0, 1, 0, 0, 0, 0, 1])[:, None]  # the last one: more than three turns have passed
+    np.testing.assert_allclose(judge(reward, walk), rises * first, rtol=1e-5)
+
+
+def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:
+    network = TimeHierarchy(FEATURES, ACTION, layers=1, width=8)
+    reward = Hierarchical(LANES, 1, scheme="maximize")
+    reward.attach({"hierarchy": Published(network)})
+    path = vectors(5)
+    action = network.action(torch.zeros(LANES, 1, dtype=torch.int64))
+    with torch.no_grad():
+        expected = [
+            (path[step + 1] - network.step(0, path[step], action).prediction).square().mean(-1).numpy()
+            for step in range(4)
+        ]
+    np.testing.assert_allclose(judge(reward, path), expected, rtol=1e-5)
+
+
+def test_layers_of_the_hierarchy_speak_when_their_steps_are_over() -> None:
+    network = TimeHierarchy(FEATURES, ACTION, layers=3, ratio=2, width=8)
+    reward = Hierarchical(LANES, 3, scheme="maximize")
+    reward.attach({"hierarchy": Published(network)})
+    path = vectors(14)
+    ticks: dict[str, list[int]] = {"layer_0": [], "layer_1": [], "layer_2": []}
+    for step in range(13):
+        judge(reward, path[step : step + 2])
+        for name in reward.report():
+            if (layer := name.removeprefix("hierarchical_")) in ticks:
+                ticks[layer].append(step)
+    np.testing.assert_allclose(reward.weights, [0.5, 0.25, 0.25])
+    assert ticks == {"layer_0": list(range(13)), "layer_1": [2, 4, 6, 8, 10, 12], "layer_2": [8, 12]}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected", "total"),
+    [
+        ("maximize", [1, 1, 1], 3),
+        ("minimize", [-1, -1, -1], -3),
+        ("maximize_top", [-1, -1, 1], -1),
+        ("lerp_min_max", [-1, 0, 1], 0),
+        ("lerp_max_min", [1, 0, -1], 0),
+        ("top_only", [0, 0, 1], 1),
+    ],
+)
+def test_schemes_of_levels(scheme: Any, expected: list[int], total: int) -> None:
+    np.testing.assert_array_equal(level_coefficients(3, scheme), expected)
+    assert level_coefficients(3, scheme).sum() == total
+    assert level_coefficients(1, scheme)[0] in (1, -1)
+
+
+@given(arrays(np.float32, (30, 2), elements=st.floats(-10, 10, width=32)), st.floats(0.5, 0.99))
+def test_the_fading_deviation_equals_the_weighted_one(rewards: np.ndarray, decay: float) -> None:
+    normaliser = ExponentialStd(decay=decay, floor=1e-3, minimum=1)
+    for row in rewards:
+        scaled = normaliser(row, np.ones(2, dtype=np.bool_))
+    weights = np.repeat(decay ** np.arange(29, -1, -1), 2)
+    values = rewards.astype(np.float64).ravel()
+    mean = np.average(values, weights=weights)
+    std = max(np.sqrt(max(np.average(values**2, weights=weights) - mean**2, 0)), 1e-3)
+    np.testing.assert_allclose(scaled, rewards[-1] / std, rtol=2e-3, atol=1e-4)
+
+
+MODELS: dict[str, nn.Module] = {
+    "drift": Drift(0.1),
+    "ages": TwoAges(Drift(0.1), Drift(0.3)),
+    "hierarchy": TimeHierarchy(FEATURES, ACTION, layers=3, ratio=2, width=8),
+    "previous_error": PreviousErrorNetwork(FEATURES, ACTION, hidden=(8,)),
+}
+
+
+def make_stateful(name: str) -> Reward:
+    reward: Reward = {
+        "open_loop": lambda: OpenLoopError(dynamics="drift"),
+        "delta": lambda: DeltaMinimise(PredictionError(dynamics="drift")),
+        "progress": lambda: LearningProgress(PredictionError(dynamics="drift")),
+        "ages": lambda: GammaProgress(dynamics="ages", window=3),
+        "e3b": lambda: EllipticalBonus(window=5),
+        "hierarchical": lambda: Hierarchical(LANES, 3),
+    }[name]()
+    reward.attach({key: Published(model) for key, model in MODELS.items()})
+    return reward
+
+
+STATEFUL = ("open_loop", "delta", "progress", "ages", "e3b", "hierarchical")
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_restored_reward_goes_on_as_if_nothing_had_happened(name: str) -> None:
+    path, valid = vectors(16), np.random.default_rng(0).random((15, LANES)) > 0.1
+    whole, first, second = (make_stateful(name) for _ in range(3))
+    expected = judge(whole, path, valid)
+    judge(first, path[:8], valid[:7])
+    restore_state(second, collect_state(first))
+    np.testing.assert_array_equal(judge(second, path[7:], valid[7:]), expected[7:])
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_lanes_are_judged_alone_as_they_are_together(name: str) -> None:
+    path, valid = vectors(12), np.random.default_rng(1).random((11, LANES)) > 0.1
+    together = judge(make_stateful(name), path, valid)
+    if name == "hierarchical":
+        order = np.arange(LANES)[::-1].copy()
+        np.testing.assert_allclose(
+            judge(make_stateful(name), path[:, order], valid[:, order]), together[:, order], rtol=1e-5
+        )
+        return
+    for lane in range(LANES):
+        alone = judge(make_stateful(name), path[:, lane : lane + 1], valid[:, lane : lane + 1])
+        np.testing.assert_allclose(alone[:, 0], together[:, lane], rtol=1e-4, atol=1e-6)

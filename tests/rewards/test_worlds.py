@@ -1,0 +1,159 @@
+"""What each reward tends to where nothing can be foreseen, where all can, and where something new begins.
+
+The worlds are streams of vectors; models are small and learn from each transition once it has been judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import digamma
+
+from tests.rewards import lives
+from tests.rewards.parts import NUMBERS, Life, bank_variance, blackout, cycle, flicker, images, white
+
+TURNS, LAST = 700, 150
+QUICK = {"prediction_error", "ama", "learning_progress", "gamma_progress", "rnd", "delta_minimise"}
+"""Rewards of one or two small networks; the other ones take longer and are tried by `make test-all`."""
+BANK = images(8)
+V = bank_variance(BANK)
+
+LEARNED = {
+    "prediction_error": lives.prediction_error,
+    "random_features": lives.random_features,
+    "open_loop": lives.open_loop,
+    "delta_minimise": lives.delta_minimise,
+    "disagreement": lives.disagreement,
+    "gaussian_ensemble": lives.gaussian_ensemble,
+    "information": lambda: lives.gaussian_ensemble("information"),
+    "ama": lives.ama,
+    "learning_progress": lives.learning_progress,
+    "learning_progress_exp": lambda: lives.learning_progress("exp"),
+    "gamma_progress": lives.gamma_progress,
+    "rnd": lives.rnd,
+    "meta": lives.meta,
+}
+
+
+def slow_unless_quick(*rows: tuple[object, ...]) -> list[object]:
+    return [pytest.param(*row, marks=() if row[0] in QUICK else pytest.mark.slow) for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def one_seed() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def late(make: Callable[[], Life], stream: Iterator[torch.Tensor], turns: int = TURNS) -> float:
+    return float(make().live(stream, turns)[-LAST:].mean())
+
+
+@pytest.mark.parametrize("name", slow_unless_quick(*((name,) for name in LEARNED)))
+def test_in_the_dark_there_is_nothing_to_want(name: str) -> None:
+    assert abs(late(LEARNED[name], blackout(), 500)) < (0.05 if name == "information" else 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    slow_unless_quick(
+        ("prediction_error", 1.0),
+        ("random_features", 1.0),
+        ("open_loop", 1.0),
+        ("delta_minimise", 0.0),
+        ("disagreement", 0.0),
+        ("gaussian_ensemble", 0.0),
+        ("information", 0.0),
+        ("ama", 0.0),
+        ("learning_progress", 0.0),
+        ("gamma_progress", 0.0),
+        ("meta", 2.0),
+    ),
+)
+def test_on_white_noise_of_variance_one(name: str, expected: float) -> None:
+    assert late(LEARNED[name], white()) == pytest.approx(expected, rel=0.06, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    slow_unless_quick(
+        ("prediction_error", V),
+        ("open_loop", V),
+        ("delta_minimise", 0.0),
+        ("disagreement", 0.0),
+        ("gaussian_ensemble", 0.0),
+        ("ama", 0.0),
+        ("learning_progress", 0.0),
+        ("gamma_progress", 0.0),
+        ("rnd", 0.0),
+    ),
+)
+def test_on_a_flicker_of_eight_pictures(name: str, expected: float) -> None:
+    assert late(LEARNED[name], flicker(BANK)) == pytest.approx(expected, rel=0.06, abs=0.05 * V)
+
+
+def test_the_novelty_of_fresh_noise_falls_as_far_as_the_imitation_generalises() -> None:
+    rewards = lives.rnd().live(white(), TURNS)
+    rewards = rewards[~np.isnan(rewards)]
+    assert 0 < rewards[-LAST:].mean() < 0.5 * rewards[:20].mean()
+
+
+@pytest.mark.slow
+def test_the_exponential_form_of_learning_progress_punishes_noise_as_jensen_says() -> None:
+    bias = 2 / NUMBERS * np.exp(digamma(NUMBERS / 2)) - 1
+    measured = late(LEARNED["learning_progress_exp"], white(), 1200)
+    assert bias == pytest.approx(-0.031, abs=1e-3)
+    assert measured == pytest.approx(bias, abs=0.02)
+    assert measured < -0.005
+
+
+@pytest.mark.parametrize(
+    "name",
+    slow_unless_quick(
+        ("prediction_error",), ("open_loop",), ("disagreement",), ("gaussian_ensemble",), ("ama",), ("meta",)
+    ),
+)
+def test_what_can_be_learned_stops_being_wanted(name: str) -> None:
+    rewards = LEARNED[name]().live(cycle(BANK), TURNS)
+    assert abs(rewards[-LAST:].mean()) < 0.03 * abs(rewards[:20]).max()
+
+
+@pytest.mark.parametrize(
+    "name",
+    slow_unless_quick(
+        ("prediction_error",), ("disagreement",), ("gaussian_ensemble",), ("gamma_progress",), ("rnd",), ("ama",)
+    ),
+)
+def test_what_is_truly_new_is_wanted_at_once(name: str) -> None:
+    life = LEARNED[name]()
+    before = life.live(cycle(BANK), TURNS)
+    after = life.live(cycle(images(8, seed=8)), 60)
+    if name == "ama":  # its variance follows within a few turns and then exceeds the error
+        after = after[:5]
+    assert after.mean() > 10 * max(before[-LAST:].mean(), 1e-6)
+
+
+def test_learning_progress_shuns_the_first_contact_with_a_change_and_then_wants_it() -> None:
+    life = lives.learning_progress()
+    life.live(cycle(BANK), TURNS)
+    after = life.live(cycle(images(8, seed=8)), 400)
+    assert after[:10].mean() < 0
+    windows = after[20:200].reshape(-1, 10).mean(1)
+    assert windows.max() > 0.1
+    assert abs(after[-50:].mean()) < 0.2 * windows.max()
+
+
+def test_gamma_progress_is_positive_while_something_is_learned() -> None:
+    rewards = lives.gamma_progress().live(cycle(BANK), 120)
+    assert (rewards[20:60] > 0).all()
+
+
+@pytest.mark.parametrize("penalty", [1.0, 0.5])
+def test_the_variance_of_ama_settles_where_its_gradient_vanishes(penalty: float) -> None:
+    life = lives.ama(penalty, eta=1.0)
+    rewards = life.live(white(), TURNS)
+    assert rewards[-LAST:].mean() == pytest.approx(1 - 1 / penalty, abs=0.06)
