@@ -67,6 +67,16 @@ def test_parameters_and_rebound_buffers_appear_only_when_published() -> None:
     assert [id(parameter) for parameter in model.parameters()] == identities
 
 
+def test_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
+    model = Encoder().train()
+    model.target.eval().requires_grad_(False)
+    publisher = Publisher({"encoder": model})
+    for _ in range(3):
+        publisher.publish(["encoder"])
+    assert model.training and model.online.training and not model.target.training
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True, True, False, False]
+
+
 def test_integer_buffers_keep_their_type() -> None:
     class Normalised(LightningModule):
         def __init__(self) -> None:
