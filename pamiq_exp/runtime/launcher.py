@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from lightning import LightningModule
 
-from pamiq_exp.buffers import DataBuffer, DataUser
+from pamiq_exp.buffers import DataBuffer, DataUser, tell_sizes
 from pamiq_exp.component import Component, components
 from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.runtime.checkpoints import read_checkpoint
@@ -119,6 +119,7 @@ class _Run:
         self.folder = folder
         self.control = RunControl()
         self.clock = WallClock(config.time_scale) if config.mode == "realtime" else VirtualClock()
+        tell_sizes(buffers)
         users = {name: DataUser(buffer) for name, buffer in buffers.items()}
         self.writer = None
         if folder is not None:
