@@ -11,8 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Literal
 
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
-from pamiq_exp.cli._sweep_job import Order, work
+from pamiq_exp.cli._sweep_job import OUTPUT, Order, work
 
 SKIPPED = 0
 _LOOK_SECONDS = 0.1
@@ -78,14 +78,23 @@ def _start(order: Order, lock: int) -> BaseProcess:
     context.set_forkserver_preload(["pamiq_exp.cli._warm"])
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     process = context.Process(target=work, args=(order, environment, _Inherited(lock)), name=f"job {order.folder}")
-    safe = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"  # the server looks for no modules in the current folder
-    try:
+    with _fork_server_settings():
         process.start()
+    return process
+
+
+@contextmanager
+def _fork_server_settings() -> Iterator[None]:
+    """What the fork server and its children take over from this process, as it has to be."""
+    safe, method = os.environ.get("PYTHONSAFEPATH"), multiprocessing.get_start_method(allow_none=True)
+    os.environ["PYTHONSAFEPATH"] = "1"  # look for no modules in the current folder
+    multiprocessing.set_start_method("forkserver", force=True)  # joblib's workers have a method that only they know
+    try:
+        yield
     finally:
+        multiprocessing.set_start_method(method, force=True)
         if safe is None:
             del os.environ["PYTHONSAFEPATH"]
-    return process
 
 
 class _Signals:
@@ -156,7 +165,8 @@ def _told(folder: Path, before: Mapping[str, object]) -> bool:
 
 def _reason(folder: Path, status: int, out_of_memory: bool) -> str:
     if status >= 0:
-        lines = (folder / "output.txt").read_text(errors="replace").strip().splitlines()
+        output = folder / OUTPUT
+        lines = output.read_text(errors="replace").strip().splitlines() if output.exists() else []
         return f"ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
     return f"killed by {name}" + (": out of memory" if out_of_memory else "")
