@@ -195,6 +195,7 @@ class _Rehearsing:
                 model.eval()
             with _all_ready(parts.values()):
                 agent.attach(ports, _Asked(collectors, "buffer", self.missing))
+                agent.attach_oracle(self.environment.ground_truth)
                 for _, component in components(agent):
                     component.setup()
                 for turn in range(TURNS):
