@@ -56,7 +56,7 @@ def groups(folders: Sequence[Path]) -> dict[str, list[Entry]]:
 def classes(room: str) -> list[Entry]:
     """Return the public classes and functions of a room of this package, by the name that `_target_` takes."""
     init = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
-    public = next(
+    public: list[str] = next(
         (ast.literal_eval(node.value) for node in init.body
          if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)),
         [],
@@ -73,7 +73,7 @@ def classes(room: str) -> list[Entry]:
 
 def describe_config(path: Path) -> str:
     """Return the first sentence of the comment that a config file begins with; empty without one."""
-    lines = []
+    lines: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
         if not line.startswith("#"):

@@ -156,9 +156,10 @@ def _launch(job: Job, folder: RunFolder) -> int:
 def _require_same_spaces(before: DictConfig, experiment: Experiment) -> None:
     """Refuse to go on in an environment that shows or accepts something else. Raises ConfigError."""
     spaces = OmegaConf.select(before, "spaces")
-    if not OmegaConf.is_config(spaces):
+    old = OmegaConf.to_container(spaces) if OmegaConf.is_config(spaces) else None
+    if not isinstance(old, dict):
         return
-    old, new = OmegaConf.to_container(spaces), experiment.config["spaces"]
+    new = experiment.config["spaces"]
     message = "the environment no longer shows and accepts what it did, so the checkpoint fits neither agent nor models"
     if old != new:
         changed = [f"spaces.{name}: {old.get(name)} -> {new.get(name)}" for name in new if old.get(name) != new[name]]

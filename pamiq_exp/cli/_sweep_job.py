@@ -14,8 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.cli._arguments import find_trusted_packages, tell
-from pamiq_exp.config import AllowList, ConfigError, read_config, register_resolvers
+from pamiq_exp.cli._arguments import find_trusted_packages
+from pamiq_exp.config import AllowList, Composition, register_resolvers
 
 OUTPUT = "output.txt"
 """What a job prints."""
@@ -41,6 +41,7 @@ class Order:
         group: The sweep's name.
         command: The sweep's command line.
         place: Where the sweep was begun.
+        composition: What the config was composed from.
     """
 
     config: str
@@ -50,14 +51,7 @@ class Order:
     group: str
     command: Sequence[str]
     place: Place
-
-
-@dataclass(frozen=True)
-class _Start:
-    """From where a job begins: anew, or from a checkpoint."""
-
-    config: DictConfig
-    checkpoint: Path | None = None
+    composition: Composition
 
 
 def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
@@ -97,16 +91,14 @@ def _run(order: Order) -> int:
     from pamiq_exp.cli._job import Job, run_job
 
     folder = Path(order.folder)
-    try:
-        start = _choose_start(folder, order)
-    except ConfigError as error:
-        tell(error)
-        return 2
-    return run_job(Job(start.config, folder, order.overrides, allow, order.group, start.checkpoint))
+    config = OmegaConf.create(order.config)
+    assert isinstance(config, DictConfig)
+    checkpoint = _choose_start(folder)
+    return run_job(Job(config, folder, order.overrides, allow, order.group, checkpoint, composition=order.composition))
 
 
-def _choose_start(folder: Path, order: Order) -> _Start:
-    """Go on from the newest checkpoint that is whole; without one begin anew, the earlier attempt put aside."""
+def _choose_start(folder: Path) -> Path | None:
+    """Return the newest checkpoint that is whole; without one the job begins anew, the earlier attempt put aside."""
     from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
 
     for checkpoint in reversed(list_checkpoints(folder / "checkpoints")):
@@ -116,12 +108,10 @@ def _choose_start(folder: Path, order: Order) -> _Start:
             print(f"{checkpoint.name} cannot be used: {error}", file=sys.stderr)
         else:
             print(f"going on from {checkpoint.name}", file=sys.stderr)
-            return _Start(read_config(folder / "config.yaml"), checkpoint)
+            return checkpoint
     if (folder / "manifest.json").exists():
         put_aside(folder)
-    config = OmegaConf.create(order.config)
-    assert isinstance(config, DictConfig)
-    return _Start(config)
+    return None
 
 
 def put_aside(folder: Path) -> None:

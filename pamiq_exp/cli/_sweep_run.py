@@ -25,7 +25,7 @@ from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PLAN, Plan, SweepError
 from pamiq_exp.cli._sweep_job import Order, Place
 from pamiq_exp.cli._sweep_view import SweepView, Watcher
 from pamiq_exp.cli.run import RESUME_FLAG
-from pamiq_exp.config import ConfigError, Problem, compose_config, variants
+from pamiq_exp.config import ConfigError, Problem, compose_config, record_composition, source_of, variants
 from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.tracking import mask_secrets
 
@@ -87,6 +87,7 @@ def run_job_of_sweep(
         group=sweep.name,
         command=Plan.read(sweep).command,
         place=Place(str(place[0]), place[1]),
+        composition=record_composition(list(settings.overrides.task), source_of(settings)),
     )
     return run_isolated(order)
 

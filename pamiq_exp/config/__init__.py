@@ -4,7 +4,7 @@ from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import check_names, check_parts, plain_tree, unsafe_targets
 from pamiq_exp.config.compose import Source, compose_config, config_folder, override_values, read_config, variants
-from pamiq_exp.config.composition import Composition, compose_again, record_composition
+from pamiq_exp.config.composition import Composition, compose_again, record_composition, source_of
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.foreign import check_values
 from pamiq_exp.config.freeze import freeze, freeze_override
@@ -47,6 +47,7 @@ __all__ = [
     "record_composition",
     "register_resolvers",
     "rehearsal",
+    "source_of",
     "unsafe_targets",
     "variants",
     "words_of",

@@ -23,7 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.compose import CONFIG_NAME, Source, _hydra, compose_config, config_folder, parse_overrides
+from pamiq_exp.config.compose import CONFIG_NAME, Source, _hydra, compose_config, parse_overrides
+from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.freeze import config_files
 from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.lines import read_nodes

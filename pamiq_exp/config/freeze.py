@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pamiq_exp.config.compose import Source, config_folder, parse_overrides
+from pamiq_exp.config.compose import Source, parse_overrides
+from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.problems import ConfigError, Problem
 
 FOLDER = "conf"

@@ -1,0 +1,74 @@
+"""Editing YAML while a sweep is under way changes nothing in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import Outcome
+
+VANDAL = """\
+from pathlib import Path
+
+from tests.config.parts import Doll
+
+
+class Vandal(Doll):
+    def __init__(self, action, lanes, seed=0, fail_at=None, stop_at=None, file=""):
+        super().__init__(action, lanes, seed)
+        self._file = Path(file)
+
+    def step(self, observation):
+        if list(Path("outputs").rglob("manifest.json")):  # not yet while the config is being checked
+            self._file.write_text("this: [is no YAML")
+        return super().step(observation)
+"""
+
+
+def test_a_sweep_whose_files_are_destroyed_while_it_runs_ends_as_it_began(  # type: ignore[no-untyped-def]
+    command, doll: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "vandal.py").write_text(VANDAL)
+    file = tmp_path / "conf" / "experiment" / "doll.yaml"
+    words = (
+        "--allow",
+        "vandal",
+        "seed=0,1",
+        "launcher.max_steps=4",
+        "interaction.agent._target_=vandal.Vandal",
+        f"+interaction.agent.file={file}",
+    )
+    outcome: Outcome = command("-m", *doll, *words)
+    assert outcome.status == 0, outcome.err
+    assert file.read_text() == "this: [is no YAML"
+    (sweep,) = (tmp_path / "outputs" / "sweeps" / "doll").iterdir()
+    for job in ("0", "1"):
+        assert json.loads((sweep / job / "manifest.json").read_text())["state"] == "finished"
+        assert yaml.safe_load((sweep / job / "config.yaml").read_text())["experiment_name"] == "doll"
+    assert (sweep / "conf" / "own" / "experiment" / "doll.yaml").is_file()
+
+
+def test_a_job_of_a_sweep_keeps_what_it_was_composed_from(  # type: ignore[no-untyped-def]
+    command, doll: list[str], tmp_path: Path
+) -> None:
+    assert command("-m", *doll, "seed=0,1", "launcher.max_steps=4").status == 0
+    (sweep,) = (tmp_path / "outputs" / "sweeps" / "doll").iterdir()
+    job = tmp_path / "job"
+    (sweep / "1").rename(job)
+    outcome: Outcome = command(
+        "resume", str(job), "--allow", "tests.config.parts", "launcher=pipelined", "launcher.max_steps=8"
+    )
+    assert outcome.status == 0, outcome.err
+    config = yaml.safe_load((job / "config.yaml").read_text())
+    assert (config["seed"], config["launcher"]["mode"], config["launcher"]["max_steps"]) == (1, "pipelined", 8)
+
+
+def test_a_folder_with_odd_characters_can_hold_a_sweep(  # type: ignore[no-untyped-def]
+    command, doll: list[str], tmp_path: Path
+) -> None:
+    odd = tmp_path / "it's, a {folder}=1"
+    outcome: Outcome = command("-m", *doll, "seed=0", "launcher.max_steps=4", f'paths.outputs="{odd}"')
+    assert outcome.status == 0, outcome.err
+    assert len(list(odd.rglob("summary.json"))) == 1
