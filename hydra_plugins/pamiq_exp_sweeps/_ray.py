@@ -23,10 +23,15 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
     """Run jobs on the cluster and return what became of each, in order."""
     assert launcher.config is not None
     assert launcher.hydra_context is not None
+    assert launcher.task_function is not None
     setup_globals()
     if not ray.is_initialized():
-        own = {} if launcher.address else {"include_dashboard": False}
-        ray.init(address=launcher.address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        ray.init(
+            address=launcher.address,
+            include_dashboard=None if launcher.address else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
     task = ray.remote(_run).options(num_cpus=launcher.cpus, num_gpus=launcher.gpus, max_retries=launcher.retries)
     shared = ray.put((launcher.hydra_context, launcher.task_function, Singleton.get_state()))
     pending = []

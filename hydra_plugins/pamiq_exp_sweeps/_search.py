@@ -25,6 +25,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Pruning
@@ -98,7 +99,7 @@ class Searcher:
                 engine_kwargs={} if conf.storage else {"connect_args": {"timeout": 60.0}},
             )
             self.study = optuna.create_study(
-                study_name=conf.study, storage=storage, direction=conf.direction, load_if_exists=True,
+                study_name=conf.study, storage=storage, direction=_direction(conf.direction), load_if_exists=True,
                 pruner=_pruner(conf.pruner),
             )  # fmt: skip
             self.study.sampler = _sampler(conf, tried=len(self.study.get_trials(deepcopy=False)))
@@ -201,18 +202,21 @@ class Searcher:
 def distribution(override: Override) -> BaseDistribution:
     """Return what an override of Hydra's grammar lets Optuna choose from.
 
-    `interval(a,b)` and `range(a,b,step)` are numbers, whole ones if their ends are; `tag(log, ...)` makes an interval
-    logarithmic; everything else is a choice.
+    `interval(a,b)` is a number, `int(interval(a,b))` a whole one, and so is `range(a,b,step)`; `tag(log, ...)` makes an
+    interval logarithmic; everything else is a choice.
     """
     value = override.value()
     if isinstance(value, IntervalSweep):
-        low, high, log = value.start, value.end, "log" in value.tags
-        if isinstance(low, int) and isinstance(high, int):
-            return IntDistribution(low, high, log=log)
-        return FloatDistribution(float(low or 0.0), float(high or 0.0), log=log)
-    if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.step, int):
-        values = list(value.range())
-        return IntDistribution(min(values), max(values), step=abs(value.step))
+        ends: list[object] = [value.start, value.end]
+        low, high = (float(end or 0.0) for end in (value.start, value.end))
+        log = "log" in value.tags
+        whole = all(isinstance(end, int) for end in ends)  # int(interval(1,8)); without the cast Hydra makes them floats
+        return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
+    if isinstance(value, RangeSweep):
+        numbers: list[float] = list(value.range())
+        values = [each for each in numbers if isinstance(each, int)]
+        if len(values) == len(numbers) > 1:
+            return IntDistribution(min(values), max(values), step=abs(values[1] - values[0]))
     return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
 
 
@@ -246,6 +250,12 @@ def _problem(folder: Path, value: float) -> str:
 def _word(value: object) -> str:
     """Return a value as an override has it: what was chosen is in Hydra's grammar already."""
     return value if isinstance(value, str) else repr(value)
+
+
+def _direction(name: str) -> StudyDirection:
+    if name not in ("maximize", "minimize"):
+        raise HydraException(f"hydra.sweeper.direction must be maximize or minimize, not '{name}'")
+    return StudyDirection[name.upper()]
 
 
 def _sampler(conf: SearchConf, tried: int) -> optuna.samplers.BaseSampler:

@@ -69,7 +69,7 @@ class _Inherited:
         self._descriptor = descriptor
 
     def __reduce__(self) -> tuple[type, tuple[tuple[object, ...]]]:
-        return tuple, ((DupFd(self._descriptor),),)  # type: ignore[no-untyped-call]
+        return tuple, ((DupFd(self._descriptor),),)
 
 
 def _start(order: Order, lock: int) -> BaseProcess:

@@ -158,7 +158,7 @@ def job_state(folder: Path, manifest: Mapping[str, Any]) -> tuple[JobState, str]
     if (folder / PRUNE).exists() and state not in ("finished", "failed"):
         return "pruned", str(read_json(folder / PRUNE).get("reason", ""))
     if state in ("finished", "stopped", "failed"):
-        return state, reason  # type: ignore[return-value]
+        return state, reason
     if state is None:
         return "waiting", ""
     return "lost", "its process is gone without a word: killed, out of memory, or its machine went down"

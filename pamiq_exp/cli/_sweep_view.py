@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -247,5 +248,5 @@ def _favourite(jobs: Sequence[JobView]) -> str | None:
     return next((name for name in FAVOURITES if name in names), None)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

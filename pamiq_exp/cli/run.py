@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -64,7 +65,7 @@ def _hand_to_hydra(request: Request) -> int:
 
     def job(config: DictConfig) -> int:
         # Launchers send this function to other processes and machines: it holds nothing but plain data.
-        settings = HydraConfig.get()
+        settings = cast(DictConfig, HydraConfig.get())
         if settings.mode == RunMode.MULTIRUN:
             from pamiq_exp.cli._sweep_run import run_job_of_sweep
 

@@ -169,7 +169,7 @@ def test_a_trial_that_does_worse_than_others_is_ended_early(tmp_path: Path) -> N
     assert "interaction/score 0" in read(tmp_path / "6" / "prune.json")["reason"]
 
 
-@pytest.mark.parametrize(("setting", "value"), [("sampler", "guess"), ("pruner", "shears")])
+@pytest.mark.parametrize(("setting", "value"), [("sampler", "guess"), ("pruner", "shears"), ("direction", "up")])
 def test_a_sampler_or_pruner_that_does_not_exist_is_told(tmp_path: Path, setting: str, value: str) -> None:
     with pytest.raises(Exception, match=f"must be .*, not '{value}'"):
         searcher(tmp_path, **{setting: value})
