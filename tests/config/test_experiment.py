@@ -111,6 +111,14 @@ def test_the_composed_config_is_not_changed() -> None:
     assert OmegaConf.is_missing(config, "spaces")
 
 
+def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
+    film = {"_target_": "pamiq_exp.interaction.VideoRecorder"}
+    experiment = build_experiment(tree(tracking={"film": film}), ALLOW)
+    assert set(experiment.interaction.observers) == {"counter", "film"}
+    assert experiment.trackers == {}
+    assert "tracking.counter: is the name of a metric, too" in problems(tree(tracking={"counter": film}))
+
+
 def test_seeds_are_listed_by_address() -> None:
     experiment = build_experiment(tree(), ALLOW)
     assert derived_seeds(experiment.config) == {"interaction.agent": experiment.interaction.agent.seed}

@@ -34,6 +34,17 @@ def test_films_begin_every_so_many_steps_of_all_lanes() -> None:
     assert recorder.media() == []
 
 
+def test_a_film_that_is_still_being_made_when_the_run_ends_is_kept() -> None:
+    recorder = VideoRecorder(length=100, size=64)
+    assert film(recorder, 7) == []
+    recorder.teardown()
+    (video,) = recorder.media()
+    assert isinstance(video, Video)
+    assert len(video.frames) == 7
+    recorder.teardown()
+    assert recorder.media() == []
+
+
 def test_a_world_without_pictures_is_left_alone() -> None:
     recorder = VideoRecorder(length=1)
     watch(recorder, [{}] * 3)
