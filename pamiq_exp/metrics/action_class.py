@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
@@ -73,15 +74,15 @@ class ActionClass(TruthMetric):
         if "pose" in truth:
             place = truth["pose"][:, :2]
             if self._begun:
-                goes = (truth["command"][:, :2] != 0).any(axis=1)
-                stuck = np.abs(place - self._place).max(axis=1) < MOVED
-                self._tally.add("blocked_share", stuck[goes])
+                commands = truth["command"][:, :2].tolist()
+                moved = np.abs(place - self._place).tolist()
+                stuck = [max(by) < MOVED for by, command in zip(moved, commands, strict=True) if any(command)]
+                self._tally.add("blocked_share", np.array(stuck, dtype=np.bool_))
             self._place = place.copy()
         self._begun = True
 
-    def _count(self, used: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> None:
-        self._used.add(np.nonzero(used)[1])
-        self._used.add(np.array([3]), len(used))
+    def _count(self, used: NDArray[np.bool_]) -> None:
+        self._used.add_all(np.array([*used.sum(axis=0), len(used)], dtype=np.int32))
         self._used.end_turn()
 
     def report(self) -> dict[str, float]:

@@ -31,7 +31,7 @@ class Coverage(TruthMetric):
         self._turns = 0
 
     def watch(self, turn: Turn) -> None:
-        self._cells.enter(turn.ground_truth)
+        self._cells.enter(turn)
         self._turns += 1
         self._total += self._cells.count / self._cells.reachable
 

@@ -35,10 +35,12 @@ class Episodes(StepObserver):
         if not self._sums.size:
             self._sums, self._steps = np.zeros(len(reward)), np.zeros(len(reward))
             self._begins = np.ones(len(reward), dtype=np.bool_)
-        self._sums = np.where(self._begins, 0.0, self._sums + reward)
-        self._steps = np.where(self._begins, 0.0, self._steps + 1.0)
+        self._sums += reward
+        self._steps += 1.0
+        if self._begins.any():
+            self._sums[self._begins] = self._steps[self._begins] = 0.0
         self._begins = ended.copy()
-        for lane in np.flatnonzero(ended):
+        for lane in np.flatnonzero(ended) if ended.any() else ():
             self._returns.append(float(self._sums[lane]))
             self._lengths.append(float(self._steps[lane]))
             self._episodes += 1

@@ -35,7 +35,7 @@ class FirstVisitAuroc(WindowedScore):
 
     def other(self, turn: Turn) -> NDArray[np.bool_]:
         """Whether each lane is the first in its cell."""
-        return self._cells.enter(turn.ground_truth)
+        return np.array(self._cells.enter(turn))
 
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
         """See the base class."""

@@ -61,8 +61,8 @@ class ModelError(PoseSweep):
         image: str = "image",
         encoder: str = "encoder",
         dynamics: str = "dynamics",
-        every_steps: int = 4000,
-        poses_per_turn: int = 4,
+        every_steps: int = 10_000,
+        poses_per_turn: int = 16,
         penalty: float = 1e-3,
     ) -> None:
         super().__init__(poses, encoder, every_steps, poses_per_turn)
@@ -81,16 +81,21 @@ class ModelError(PoseSweep):
             self._forgetting.enter(self._steps, turn.ground_truth["room"])
         super().on_step(turn)
 
-    def look(self, turn: Turn, encoder: EncoderLike, first: int, last: int) -> dict[str, Array]:
+    def encode(self, encoder: EncoderLike, first: int, last: int) -> dict[str, Tensor]:
         """See the base class."""
         view, following = (
             encoder.encode(self.fields(kind, first, last, encoder)) for kind in ("observation", "next_observation")
         )
-        seen = {"latent": numbers(following)}
+        encoded = {"view": view, "latent": following}
         if "clean_observation.image" in self._poses:
             twin = encoder.encode(self.fields("clean_observation", first, last, encoder))
-            seen["angle"] = 1.0 - numbers(torch.nn.functional.cosine_similarity(view, twin, dim=-1))
-        model = self._dynamics(turn)
+            encoded["angle"] = 1.0 - torch.nn.functional.cosine_similarity(view, twin, dim=-1)
+        return encoded
+
+    def look(self, turn: Turn, encoded: Mapping[str, Tensor], first: int, last: int) -> dict[str, Array]:
+        """See the base class."""
+        seen = {name: numbers(column) for name, column in encoded.items() if name != "view"}
+        model, view = self._dynamics(turn), encoded["view"]
         if model is not None:
             action = torch.from_numpy(self._poses["action"][first:last]).to(view.device)
             seen["predicted"] = numbers(model(view, action, model.initial_state(len(view), view.device))[0])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pamiq_exp.interaction import Array, Turn
 from pamiq_exp.metrics.pose_sweep import EncoderLike, PoseSweep, numbers
@@ -39,11 +40,12 @@ class PoseProbe(PoseSweep):
         poses: Mapping[str, Array],
         seed: int,
         encoder: str = "encoder",
-        every_steps: int = 4000,
-        poses_per_turn: int = 8,
+        every_steps: int = 10_000,
+        poses_per_turn: int = 16,
         penalty: float = 1e-3,
     ) -> None:
-        super().__init__(poses, encoder, every_steps, poses_per_turn)
+        used = {name: column for name, column in poses.items() if name == "pose" or _is_view(name)}
+        super().__init__(used, encoder, every_steps, poses_per_turn)
         self._seed = seed
         self._penalty = penalty
         self._random: float | None = None
@@ -52,9 +54,19 @@ class PoseProbe(PoseSweep):
             self._targets: Numbers = np.column_stack([pose[:, :2], np.sin(pose[:, 2]), np.cos(pose[:, 2])])
             self._is_test = held_back_squares(pose, seed)
 
-    def look(self, turn: Turn, encoder: EncoderLike, first: int, last: int) -> dict[str, Array]:
+    def on_step(self, turn: Turn) -> None:
+        if self._figures and self._is_settled:
+            self._steps += len(turn.observation.reward)  # nothing will ever change
+        else:
+            super().on_step(turn)
+
+    def encode(self, encoder: EncoderLike, first: int, last: int) -> dict[str, Tensor]:
         """See the base class."""
-        return {"latent": numbers(encoder.encode(self.fields("observation", first, last, encoder)))}
+        return {"latent": encoder.encode(self.fields("observation", first, last, encoder))}
+
+    def look(self, turn: Turn, encoded: Mapping[str, Tensor], first: int, last: int) -> dict[str, Array]:
+        """See the base class."""
+        return {"latent": numbers(encoded["latent"])}
 
     def finish(self, columns: Mapping[str, Array]) -> dict[str, float]:
         """See the base class."""

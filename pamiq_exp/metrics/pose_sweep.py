@@ -21,9 +21,11 @@ Numbers = NDArray[np.float64]
 
 
 class EncoderLike(Protocol):
-    """What a model must offer: `ready` says whether its latents mean something yet."""
+    """What a model must offer: `ready` says whether its latents mean something yet, `settled` that they will never
+    change again."""
 
     ready: bool
+    settled: bool
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
         """Return `(n, features)` for `observation.*` fields."""
@@ -46,7 +48,7 @@ class PoseSweep(StepObserver):
     title: str
 
     def __init__(
-        self, poses: Mapping[str, Array], encoder: str = "encoder", every_steps: int = 4000, poses_per_turn: int = 8
+        self, poses: Mapping[str, Array], encoder: str = "encoder", every_steps: int = 10_000, poses_per_turn: int = 16
     ) -> None:
         if every_steps < 1 or poses_per_turn < 1:
             raise ValueError("every_steps and poses_per_turn must be at least 1")
@@ -60,10 +62,15 @@ class PoseSweep(StepObserver):
         self._columns: dict[str, list[Array]] = {}
         self._blind = self._count == 0
         self._figures: dict[str, float] = {}
+        self._kept: dict[int, dict[str, Tensor]] = {}
 
     @abstractmethod
-    def look(self, turn: Turn, encoder: EncoderLike, first: int, last: int) -> dict[str, Array]:
-        """Return what the poses from `first` to `last - 1` give, each `(last - first, ...)`."""
+    def encode(self, encoder: EncoderLike, first: int, last: int) -> dict[str, Tensor]:
+        """Return what the encoder makes of the poses from `first` to `last - 1`, each `(last - first, ...)`."""
+
+    @abstractmethod
+    def look(self, turn: Turn, encoded: Mapping[str, Tensor], first: int, last: int) -> dict[str, Array]:
+        """Return what the poses from `first` to `last - 1` give, each `(last - first, ...)`, from `encode`."""
 
     @abstractmethod
     def finish(self, columns: Mapping[str, Array]) -> dict[str, float]:
@@ -80,12 +87,20 @@ class PoseSweep(StepObserver):
             self._next, self._columns, self._due = 0, {}, (self._steps // self._every + 1) * self._every
         last = min(self._next + self._share, self._count)
         with torch.no_grad():
-            for name, column in self.look(turn, encoder, self._next, last).items():
+            encoded = self._kept.get(self._next) or self.encode(encoder, self._next, last)
+            if encoder.settled:
+                self._kept[self._next] = encoded
+            for name, column in self.look(turn, encoded, self._next, last).items():
                 self._columns.setdefault(name, []).append(column)
         self._next = last
         if last == self._count:
             self._figures = self.finish({name: np.concatenate(column) for name, column in self._columns.items()})
             self._next, self._columns = None, {}
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether the encoder has seen all poses and will never see them in another way."""
+        return len(self._kept) * self._share >= self._count
 
     def _encoder(self, turn: Turn) -> EncoderLike | None:
         try:

@@ -40,10 +40,13 @@ class LongestStare(TruthMetric):
         if not self._length.size:
             self._length = np.zeros(len(pose), dtype=np.int64)
             self._square, self._heading = np.zeros((len(pose), 2)), np.zeros(len(pose))
+        heavy = noise_share(turn) > NOISE_HEAVY
+        if not heavy.any():
+            self._length[:] = 0
+            return
         square, heading = pose[:, :2] // self._cell, pose[:, 2]
         turned = np.abs((heading - self._heading + math.pi) % (2.0 * math.pi) - math.pi)
         same = (square == self._square).all(axis=1) & (turned < self._turn - 1e-9) & (self._length > 0)
-        heavy = noise_share(turn) > NOISE_HEAVY
         self._length = np.where(heavy, np.where(same, self._length, 0) + 1, 0)
         self._heading = np.where(same, self._heading, heading)
         self._square = square

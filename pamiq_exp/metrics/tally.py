@@ -22,7 +22,7 @@ class Tally(Component):
         count = len(values)
         if not count:
             return
-        total = float(values.sum(dtype=np.float64))
+        total = float(np.count_nonzero(values) if values.dtype == np.bool_ else values.sum(dtype=np.float64))
         for totals in (self._recent, self._all):
             before, counted = totals.get(name, (0.0, 0))
             totals[name] = before + total, counted + count

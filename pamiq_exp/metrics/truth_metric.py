@@ -47,9 +47,9 @@ def noise_share(turn: Turn) -> NDArray[np.float64]:
     """Return the share of noisy pixels in each lane's view, `(lanes,)`; worked out once a turn."""
 
     def work_out() -> NDArray[np.float64]:
-        mask = turn.ground_truth["noise_mask"]
-        share: NDArray[np.float64] = mask.mean(axis=(1, 2), dtype=np.float64)
-        return share
+        masks = turn.ground_truth["noise_mask"]
+        pixels = masks[0].size
+        return np.array([np.count_nonzero(mask) / pixels for mask in masks], dtype=np.float64)
 
     return turn.once("noise_share", work_out)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
+from pamiq_exp.interaction import Turn
+
+
+def places(turn: Turn, cell: float) -> list[tuple[int, int]]:
+    """Return row and column of the cell that each body is in; worked out once a turn."""
+
+    def work_out() -> list[tuple[int, int]]:
+        return [(int(y // cell), int(x // cell)) for x, y, *_ in turn.ground_truth["pose"].tolist()]
+
+    return turn.once(f"places {cell}", work_out)
 
 
 class VisitedCells(Component):
@@ -26,19 +33,20 @@ class VisitedCells(Component):
         self._cell = cell
         self._visited: NDArray[np.bool_] | None = None
 
-    def enter(self, truth: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-        """Note where the bodies are; return which lanes are the first in their cell, `(lanes,)`."""
-        reachable, pose = truth["reachable"], truth["pose"]
+    def enter(self, turn: Turn) -> list[bool]:
+        """Note where the bodies are; return which lanes are the first in their cell."""
+        reachable = turn.ground_truth["reachable"]
         if self._visited is None:
             self._visited = np.zeros(reachable.shape, dtype=np.bool_)
         if not self.reachable:
             self.reachable = max(int(np.count_nonzero(reachable)), 1)
-        first = np.zeros(len(pose), dtype=np.bool_)
-        for lane, (x, y) in enumerate(pose[:, :2].tolist()):
-            place = int(y // self._cell), int(x // self._cell)
-            if not self._visited[place] and reachable[place]:
-                self._visited[place] = first[lane] = True
+        first = []
+        for place in places(turn, self._cell):
+            is_first = bool(not self._visited[place] and reachable[place])
+            if is_first:
+                self._visited[place] = True
                 self.count += 1
+            first.append(is_first)
         return first
 
     def state(self) -> State:

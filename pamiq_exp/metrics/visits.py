@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from pamiq_exp.interaction import Turn
 from pamiq_exp.metrics.truth_metric import TruthMetric
+from pamiq_exp.metrics.visited import places
 from pamiq_exp.metrics.windows import BlockSums
 
 HEADINGS = 24
+PER_RADIAN = HEADINGS / (2.0 * math.pi)
 
 
 class VisitationEntropy(TruthMetric):
@@ -45,13 +47,12 @@ class VisitationEntropy(TruthMetric):
         truth = turn.ground_truth
         if not self._reachable.size:
             self._begin(truth["reachable"])
-        pose = truth["pose"]
-        column, row = (pose[:, :2] // self._cell).astype(np.int64).T
-        inside = self._reachable[row, column]
-        self._cells.add((row * self._reachable.shape[1] + column)[inside])
+        width = self._reachable.shape[1]
+        self._cells.add(
+            row * width + column for row, column in places(turn, self._cell) if self._reachable[row, column]
+        )
         self._cells.end_turn()
-        turns = (pose[:, 2] / (2.0 * math.pi)) % 1.0
-        self._headings.add((turns * HEADINGS + 0.5).astype(np.int64) % HEADINGS)
+        self._headings.add(round(pose[2] * PER_RADIAN) % HEADINGS for pose in truth["pose"].tolist())
         self._headings.end_turn()
 
     def _begin(self, reachable: NDArray[np.bool_]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,15 @@ class BlockSums(Component):
         """Turns so far."""
         return (self._used - 1) * self._length + self._filled
 
-    def add(self, places: NDArray[np.integer], amount: int = 1) -> None:
-        """Add to the numbers at these places, which may repeat."""
-        np.add.at(self._sums[self._used - 1], places, amount)
+    def add(self, places: Iterable[int]) -> None:
+        """Add one to the number at each of these places, which may repeat."""
+        sums = self._sums[self._used - 1]
+        for place in places:
+            sums[place] += 1
+
+    def add_all(self, amounts: NDArray[np.integer]) -> None:
+        """Add to all numbers, `(size,)`."""
+        self._sums[self._used - 1] += amounts
 
     def end_turn(self) -> None:
         """Begin another turn."""

@@ -24,6 +24,7 @@ class PixelEncoder(nn.Module):
     """The view itself, as 16 x 16 colours: a painter can paint it without any error."""
 
     ready = True
+    settled = False
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
         image = batch["observation.image"].float() / 255.0
@@ -117,11 +118,12 @@ def test_the_pose_is_read_off_a_latent_that_holds_it(poses: dict[str, np.ndarray
 
     class Knows(nn.Module):
         ready = True
+        settled = True
 
         def encode(self, batch: dict[str, Tensor]) -> Tensor:
             return batch["observation.x"]
 
-    report = watch(PoseProbe(known, seed=0), [{}] * 8, agent=agent_with(encoder=Knows())).report()
+    report = watch(PoseProbe(known, seed=0), [{}] * 15, agent=agent_with(encoder=Knows())).report()
     assert report["pose_probe"] > 0.99
 
 
@@ -133,11 +135,12 @@ def pose_numbers(poses: dict[str, np.ndarray]) -> np.ndarray:
 def test_nothing_is_read_off_a_latent_that_knows_nothing(poses: dict[str, np.ndarray]) -> None:
     class Blind(nn.Module):
         ready = True
+        settled = True
 
         def encode(self, batch: dict[str, Tensor]) -> Tensor:
             return torch.zeros(len(batch["observation.image"]), 4)
 
-    report = watch(PoseProbe(poses, seed=0), [{}] * 8, agent=agent_with(encoder=Blind())).report()
+    report = watch(PoseProbe(poses, seed=0), [{}] * 15, agent=agent_with(encoder=Blind())).report()
     assert report["pose_probe"] <= 0
     assert report["pose_probe_random"] != report["pose_probe"]
 

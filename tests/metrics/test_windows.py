@@ -15,7 +15,7 @@ from pamiq_exp.metrics.windows import BlockSums, Window
 def test_the_newest_share_is_right_to_a_block(turns: int, share: float) -> None:
     sums = BlockSums(turns, blocks=20)
     for turn in range(turns):
-        sums.add(np.array([turn]))
+        sums.add([turn])
         sums.end_turn()
     kept = np.flatnonzero(sums.newest(share))
     assert kept[-1] == turns - 1
@@ -27,8 +27,9 @@ def test_the_newest_share_is_right_to_a_block(turns: int, share: float) -> None:
 
 def test_places_may_repeat() -> None:
     sums = BlockSums(3)
-    sums.add(np.array([1, 1, 2]))
-    assert sums.newest().tolist() == [0, 2, 1]
+    sums.add([1, 1, 2])
+    sums.add_all(np.array([5, 0, 0]))
+    assert sums.newest().tolist() == [5, 2, 1]
 
 
 @given(before=st.integers(0, 90), after=st.integers(1, 60))
@@ -36,13 +37,13 @@ def test_sums_go_on_after_a_restore(before: int, after: int) -> None:
     whole, first, second = BlockSums(5, blocks=8), BlockSums(5, blocks=8), BlockSums(0, blocks=8)
     for turn in range(before):
         for sums in (whole, first):
-            sums.add(np.array([turn % 5]))
+            sums.add([turn % 5])
             sums.end_turn()
     restore_state(second, collect_state(first))
     second = second if before else first
     for turn in range(after):
         for sums in (whole, second):
-            sums.add(np.array([turn % 3]))
+            sums.add([turn % 3])
             sums.end_turn()
     assert np.array_equal(whole.newest(0.3), second.newest(0.3))
 

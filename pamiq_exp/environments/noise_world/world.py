@@ -335,7 +335,7 @@ class NoiseWorld(Environment):
             "pose": self._pose,
             "room": self._room,
             "room_count": lambda: np.array(self.map.room_count),
-            "noisy_room": lambda: (self._room() >= 0) & self._noisy_rooms[self._room()],
+            "noisy_room": lambda: self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
             "command": lambda: self._commands.copy(),
             "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE != 0).transpose(0, 2, 1),
@@ -354,7 +354,8 @@ class NoiseWorld(Environment):
     def _find_noisy_rooms(self) -> NDArray[np.bool_]:
         flags = self._stage.closed.flags[: self.surfaces.tiles]
         rooms = self.surfaces.room[flags & rendering.UNPREDICTABLE != 0]
-        return np.isin(np.arange(max(self.map.room_count, 1)), rooms)
+        # One more at the end, where no room (-1) looks it up.
+        return np.append(np.isin(np.arange(self.map.room_count), rooms), False)
 
     def _room(self) -> NDArray[np.int32]:
         return self.map.rooms[self._bodies[:, moving.Y].astype(np.int64), self._bodies[:, moving.X].astype(np.int64)]
@@ -367,8 +368,11 @@ class NoiseWorld(Environment):
         return self._renderer.render(scene, self._camera, self._poses, self._things, bases, measured=False).frame
 
     def _pose(self) -> NDArray[np.float64]:
-        heading = self._bodies[:, moving.HEADING] * (math.pi / 180.0)
-        return np.stack([self._poses[:, 0], self._poses[:, 1], heading, self._poses[:, 4]], axis=1)
+        pose = np.empty((self.lanes, 4))
+        pose[:, :2] = self._bodies[:, : moving.HEADING]
+        pose[:, 2] = self._bodies[:, moving.HEADING] * (math.pi / 180.0)
+        pose[:, 3] = self._poses[:, 4]
+        return pose
 
     def state(self) -> State:
         return {
