@@ -135,8 +135,10 @@ class AllowList:
 def _is_part(found: object, room: str) -> bool:
     """Whether a class or function of a room of ours is for configs: helpers and private names are not."""
     name = str(getattr(found, "__name__", "_"))
+    base = REQUIRED_BASE.get(room)
     if not inspect.isclass(found):
+        if base is not None:
+            return False
         public = import_module(f"pamiq_exp.{room}")
         return name in getattr(public, "__all__", ()) and getattr(public, name) is found
-    base = REQUIRED_BASE.get(room)
     return not name.startswith("_") and (base is None or base in {_identity(each) for each in found.__mro__})

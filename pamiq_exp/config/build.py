@@ -32,7 +32,7 @@ def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str
             yield from target_nodes(value, join(key, index))
 
 
-class Postponed(Exception):
+class Postponed(Exception):  # noqa: N818 - nothing is wrong
     """A part that cannot be built without calling a function, which is left to the run."""
 
 

@@ -160,12 +160,12 @@ def _explain(error: Exception, overrides: Sequence[Override], source: Source, ow
     if isinstance(error, MissingConfigException):
         problem = _missing_choice(error, source.name)
         typed = next((each for each in overrides if each.key_or_group == problem.key), None)
-        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, source))]
+        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, source, overrides))]
     if unknown := _unknown_keys(overrides, source.name, own):
         return unknown
     known = isinstance(error, (HydraException, OmegaConfBaseException))
     prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
-    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, source))]
+    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, source, overrides))]
 
 
 def _missing_choice(error: MissingConfigException, name: str) -> Problem:
@@ -181,14 +181,17 @@ def _typed(override: Override) -> Origin:
     return Origin(COMMAND_LINE, text=override.input_line or override.key_or_group)
 
 
-def _origin_of_choice(error: Exception, source: Source) -> Origin | None:
+def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Override]) -> Origin | None:
     """The line of a defaults list that an error of Hydra's is about, which names only the file."""
     found = re.match(r"In '([^']+)'", str(error))
+    quoted = re.search(r"'(\$\{[^']+)'", str(error))
     folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
-    path = next((file for folder in folders if found and (file := folder / f"{found[1]}.yaml").is_file()), None)
+    names = [found[1]] if found else [f"{each.key_or_group}/{each.value()}" for each in overrides] if quoted else []
+    files = [file for name in names for folder in folders if (file := folder / f"{name}.yaml").is_file()]
+    path = next((file for file in files if found or (quoted and quoted[1] in file.read_text(errors="replace"))), None)
     if path is None:
         return None
-    choice = str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")[2]
+    choice = quoted[1] if quoted else str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")[2]
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return Origin.of_file(path, next((at for at, line in enumerate(lines, 1) if choice and choice in line), 1))
 
@@ -215,13 +218,12 @@ def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> lis
             base = compose(name, [*others, *own], return_hydra_config=True)
         except Exception:
             continue
+        places = base.hydra.runtime.choices
         choices = {
-            group: choice
-            for group, choice in base.hydra.runtime.choices.items()
-            if choice is not None and not group.startswith("hydra")
+            group: choice for group, choice in places.items() if choice is not None and not group.startswith("hydra")
         }
         group = left_out.key_or_group
-        if group not in choices:
+        if group not in places:
             chosen = ", ".join(f"{key}={value}" for key, value in choices.items())
             message = f"this config has no place for '{group}': it consists of {chosen}"
             return [Problem(group, message, "leave it out", _typed(left_out))]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource as HydraFileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.lines import invalid, read_nodes
@@ -40,19 +41,29 @@ class FileConfigSource(HydraFileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """See the base class. Raises ConfigError for a file that is no config or is beyond the limits."""
         path = Path(self.path) / self._normalize_file_name(config_path)
-        if path.is_file() and not is_shipped(path):
-            read_nodes(path)
+        if not path.is_file():
+            return super().load_config(config_path)
         try:
-            result = super().load_config(config_path)
+            stat = path.stat()
+            plain, header = _read(path, stat.st_mtime_ns, stat.st_size)
+            config = OmegaConf.create(plain) if isinstance(plain, dict) else None
         except yaml.YAMLError as error:
             raise invalid(path, error) from error
         except (OmegaConfBaseException, OSError, ValueError, TypeError, RecursionError) as error:
-            if not path.is_file():
-                raise
             raise _unreadable(path, f"{path.name} is no config: {str(error).splitlines()[0]}") from error
-        if not isinstance(result.config, DictConfig):
+        if not isinstance(config, DictConfig):
             raise _unreadable(path, f"{path.name} holds no keys and values")
-        return result
+        return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", config, dict(header))
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, changed: int, size: int) -> tuple[object, dict[str, str | None]]:
+    """Read a file once in a process, as long as it stays the same: a check and a run read all of them several times."""
+    if not is_shipped(path):
+        read_nodes(path)
+    text = path.read_text(encoding="utf-8")
+    plain = yaml.load(text, Loader=get_yaml_loader())
+    return {} if plain is None else plain, ConfigSource._get_header_dict(text[:512])
 
 
 def _unreadable(path: Path, message: str) -> ConfigError:

@@ -1,6 +1,6 @@
 """Configs that somebody might send to do harm. None of them may run code, write a file or leak a value.
 
-`{marker}` stands for a file that must not appear, `{outside}` for a folder beside the one where the user stands.
+`{marker}` stands for a file that must not appear, where the user stands, and `{outside}` for a folder beside that one.
 """
 
 from __future__ import annotations
@@ -97,13 +97,13 @@ CALLS = {
 
 ALIASES = {
     "pamiq_exp.tracking.files.os.system": "_args_: ['touch {marker}']",
-    "pamiq_exp.tracking.files.os.replace": "_args_: ['{outside}', '{marker}']",
+    "pamiq_exp.tracking.files.os.replace": "_args_: ['{marker}', '{marker}']",
     "pamiq_exp.tracking.run_folder.sys.exit": "_args_: [0]",
     "pamiq_exp.tracking.RunFolder": "path: '{marker}'",
     "pamiq_exp.tracking.write_atomically": "_args_: ['{marker}', x]",
-    "pamiq_exp.environments.noise_world.pictures.Image.open": "_args_: [/etc/passwd]",
+    "pamiq_exp.environments.noise_world.pictures.Image.open": "_args_: [{marker}]",
     "pamiq_exp.agents.__builtins__.eval": "_args_: ['1']",
-    "pamiq_exp.agents.__loader__.get_data": "_args_: [/etc/passwd]",
+    "pamiq_exp.agents.__loader__.get_data": "_args_: [{marker}]",
     "pamiq_exp.agents.RandomAgent.__init__.__globals__": "_args_: [1]",
     "pamiq_exp.agents.RandomAgent.__reduce_ex__": "_args_: [2]",
     "pamiq_exp.agents.RandomAgent.__subclasses__": "_args_: []",
@@ -217,7 +217,7 @@ LEAKS = {
         "oc.env",
     ),
     "an old resolver": (HEADER + "launcher: {device: '${env:WANDB_API_KEY}'}", "no resolver 'env'"),
-    "eval": (HEADER + 'seed: \'${eval:__import__("os").system("touch {marker}")}\'', "resolver"),
+    "eval": (HEADER + 'seed: \'${eval:__import__("os").system("touch {marker}")}\'', "is no config"),
     "Hydra's own settings": (HEADER + "launcher: {device: '${hydra:runtime.cwd}'}", "no resolver 'hydra'"),
 }
 

@@ -28,16 +28,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def send(hostile: Hostile, folder: Path) -> None:
-    text = hostile.text.replace("{marker}", str(folder.parent / "marker"))
-    text = text.replace("{outside}", str(folder.parent / "outside"))
+    text = hostile.text.replace("{marker}", "marker").replace("{outside}", str(folder.parent / "outside"))
     (folder / "conf" / FILE).write_text(text)
 
 
 def run(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Outcome:
     monkeypatch.chdir(folder)
-    environment = dict(os.environ)
     outcome = command(*words, "experiment=hostile", "--config-dir", "conf")
-    assert dict(os.environ) == environment
+    assert os.environ[SECRET_NAME] == SECRET
+    assert not {"WANDB_BASE_URL", "HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE"} & set(os.environ)
     return outcome
 
 
@@ -98,7 +97,7 @@ def test_settings_of_hydra_are_refused_in_files_of_other_groups_too(
     (folder / "conf" / FILE).write_text("# @package _global_\ndefaults: [minimum, /shared: evil, _self_]\n")
     (folder / "conf" / "shared").mkdir()
     evil = folder / "conf" / "shared" / "evil.yaml"
-    evil.write_text(f"# @package hydra\n{HYDRA[name].replace('{marker}', str(folder.parent / 'marker'))}\n")
+    evil.write_text(f"# @package hydra\n{HYDRA[name].replace('{marker}', 'marker')}\n")
     outcome = run(command, folder, monkeypatch, "check")
     assert outcome.status == 1
     assert "may not be set by a config file" in outcome.err or "searchpath" in outcome.err
