@@ -9,12 +9,17 @@ import pytest
 
 from tests.conftest import REPOSITORY, Outcome
 
+WANDB = "wandb/offline-run-*/run-*.wandb"
+FILM = "media/view_*.mp4"
 LEAVES = {
-    "default": ["wandb/offline-run-*/run-*.wandb"],
-    "terminal": [],
+    "default": [WANDB, FILM],
+    "private": [WANDB, FILM],
+    "terminal": [FILM],
+    "video": [FILM],
     "jsonl_only": [],
-    "tensorboard": ["wandb/offline-run-*/run-*.wandb", "tensorboard/events.out.tfevents.*"],
-    "csv": ["wandb/offline-run-*/run-*.wandb", "csv/metrics.csv"],
+    "tensorboard": [WANDB, FILM, "tensorboard/events.out.tfevents.*"],
+    "csv": [WANDB, FILM, "csv/metrics.csv"],
+    "recording": [WANDB, FILM, "recordings/recording_*.jsonl", "recordings/recording_*_observation.image.mp4"],
 }
 
 
@@ -26,12 +31,15 @@ def test_every_choice_is_tested() -> None:
 def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Callable[..., Outcome], tmp_path: Path) -> None:
     if choice == "tensorboard":
         pytest.importorskip("tensorboard")
+    pytest.importorskip("av", reason="films need PyAV: pip install 'pamiq_exp[video]'")
     outcome = command(
-        "experiment=minimum", "launcher.max_steps=20", "launcher.record_every_steps=10", f"tracking={choice}"
-    )
+        "experiment=minimum", "launcher.max_steps=20", "launcher.record_every_steps=10", f"tracking={choice}",
+        "environment.render_as_observation=true", "environment.image_size=32",
+    )  # fmt: skip
     assert outcome.status == 0, outcome.err
     (folder,) = (tmp_path / "outputs" / "minimum").iterdir()
     for pattern in ["metrics.jsonl", "summary.json", "manifest.json", "config.yaml", "overrides.yaml", *LEAVES[choice]]:
         assert list(folder.glob(pattern)), pattern
-    assert (folder / "wandb").exists() == (choice not in ("terminal", "jsonl_only"))
-    assert ("✓ finished" in outcome.out) == (choice != "jsonl_only")
+    assert (folder / "wandb").exists() == (WANDB in LEAVES[choice])
+    assert bool(list((folder / "media").iterdir())) == (FILM in LEAVES[choice])
+    assert ("✓ finished" in outcome.out) == (choice not in ("jsonl_only", "video"))
