@@ -210,7 +210,7 @@ def distribution(override: Override) -> BaseDistribution:
         ends: list[object] = [value.start, value.end]
         low, high = (float(end or 0.0) for end in (value.start, value.end))
         log = "log" in value.tags
-        whole = all(isinstance(end, int) for end in ends)  # int(interval(1,8)); without the cast Hydra makes them floats
+        whole = all(isinstance(end, int) for end in ends)  # int(interval(1,8)): without the cast they are floats
         return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
     if isinstance(value, RangeSweep):
         numbers: list[float] = list(value.range())

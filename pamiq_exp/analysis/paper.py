@@ -17,7 +17,7 @@ import yaml
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import depends_on_clock
-from pamiq_exp.analysis.runs import ReportError, Run
+from pamiq_exp.analysis.runs import LOADER, ReportError, Run
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
@@ -120,7 +120,7 @@ def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plai
 
 def _shared_config(run: Run) -> Plain:
     try:
-        tree = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+        tree = yaml.load((run.folder / "config.yaml").read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, yaml.YAMLError) as error:
         raise ReportError(f"{run.folder} has no config.yaml that can be read: {error}") from error
     if not isinstance(tree, dict) or "experiment_name" not in tree:

@@ -14,6 +14,7 @@ import numpy as np
 from pamiq_exp.analysis import facts, figures, html, maps
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.figures import Plot
+from pamiq_exp.analysis.paper import paper_of, to_yaml
 from pamiq_exp.analysis.records import AXES, Series
 from pamiq_exp.analysis.results import (
     Scores,
@@ -314,6 +315,22 @@ def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -
     if lines:
         output.add("Appendix", html.details(f"Commands ({len(lines)})", html.tag("pre", "\n".join(lines))))
     (output.folder / "appendix.md").write_text(_appendix(appendix, lines), encoding="utf-8")
+    _write_papers(output, comparison.counted)
+
+
+def _write_papers(output: _Output, runs: Sequence[Run]) -> None:
+    """One file for each experiment with all that it takes to do its runs again."""
+    names = sorted({run.experiment_name for run in runs})
+    for name in names:
+        file = "paper.yaml" if len(names) == 1 else f"paper_{_file_name(name)}.yaml"
+        try:
+            content = to_yaml(paper_of([run for run in runs if run.experiment_name == name]), file)
+        except ReportError as error:
+            output.tell(f"no {file}: {error}")
+            continue
+        (output.folder / file).write_text(content, encoding="utf-8")
+        words = f"{file} holds all that it takes to do these runs again: python -m pamiq_exp reproduce {file}"
+        output.add("Appendix", html.tag("p", words, class_="soft"))
 
 
 def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
@@ -322,10 +339,7 @@ def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
     if lines:
         fence = "```"
         parts.append(f"## Commands\n\n{fence}bash\n" + "\n".join(lines) + f"\n{fence}\n")
-    parts.append(
-        "`python -m pamiq_exp export RUN -o paper.yaml` writes a run into one file, and\n"
-        "`python -m pamiq_exp reproduce paper.yaml` runs it again.\n"
-    )
+    parts.append("`paper.yaml` holds a whole experiment; `python -m pamiq_exp reproduce paper.yaml` runs it again.\n")
     return "\n".join(parts)
 
 

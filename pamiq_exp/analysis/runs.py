@@ -23,7 +23,8 @@ Scalar: TypeAlias = str | float | int | bool | None
 _MARKS = ("manifest.json", "overrides.yaml")
 _MANY_BYTES = 30_000_000
 _PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".webm"}
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads YAML ten times as fast where the C library is there; makes plain data only."""
 
 
 class ReportError(Exception):
@@ -202,7 +203,7 @@ def _load(path: Path, problems: list[str]) -> object:
     """Read a JSON or YAML file; None if it is missing or broken."""
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_LOADER)
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,11 +82,12 @@ def test_one_failing_job_neither_stops_nor_hides_the_others(command: Command, do
     assert states == ["finished", "failed", "finished"]
 
 
-def test_who_stops_a_job_stops_the_sweep(command: Command, doll: list[str], tmp_path: Path) -> None:
-    outcome = command("-m", *doll, "seed=0,1,2", "launcher.max_steps=null", "interaction.agent.stop_at=5")
-    assert outcome.status == 128 + signal.SIGTERM
-    (folder,) = run_folders(tmp_path / "outputs" / "sweeps")
-    assert read(folder, "manifest.json")["state"] == "stopped"
+def test_a_job_that_is_stopped_costs_only_itself(command: Command, doll: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *doll, "launcher.max_steps=40", "interaction.agent.stop_at=5,null")
+    assert outcome.status == 1
+    folders = run_folders(tmp_path / "outputs" / "sweeps")
+    assert [read(folder, "manifest.json")["state"] for folder in folders] == ["stopped", "finished"]
+    assert read(folders[0], "manifest.json")["reason"] == "SIGTERM"
 
 
 def test_secrets_do_not_reach_the_terminal(
