@@ -5,7 +5,8 @@ where that is not plain:
 
     <!-- file: NAME -->                        the block is the content of this file
     <!-- run with: key=value ... -->           add these words, to make a long run short
-    <!-- run with a run folder of: NAME -->    RUN stands for the newest run folder of this experiment
+    <!-- run with a run folder of: NAME -->    RUN stands for the newest run folder of this experiment, OTHER for the
+                                               one before it
     <!-- expect status N -->                   the command is meant to fail
     <!-- not run: REASON -->                   leave it out
 """
@@ -66,10 +67,11 @@ def run_commands(block: Block, command: Command, folder: Path) -> None:
 
 def _with_run_folder(word: str, block: Block, folder: Path) -> str:
     name = block.after("run with a run folder of:")
-    if name is None or "RUN" not in word:
+    if name is None or f"outputs/{name}/" not in word:
         return word
-    newest = max((folder / "outputs" / name).glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
-    return word.replace(f"outputs/{name}/RUN", str(newest.parent))
+    summaries = sorted((folder / "outputs" / name).glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    key, place, rest = word.partition(f"outputs/{name}/")
+    return f"{key}{summaries[{'RUN': -1, 'OTHER': -2}[rest]].parent}"
 
 
 def go_through(page: Path, command: Command, folder: Path) -> None:
