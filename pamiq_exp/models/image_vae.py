@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pamiq_exp.models.encoder import Encoder
 from pamiq_exp.models.image_field import choose_image
 from pamiq_exp.models.inputs import Batch, leading_shape, scale
+from pamiq_exp.models.precision import wide
 
 _LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 """Channels, kernel and stride of each convolution."""
@@ -88,7 +89,8 @@ class ImageVae(Encoder):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Paint images from latents: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
-        painted: Tensor = self.decoder(latent.reshape(-1, self.features)) + self.bias_image
+        flat = latent.reshape(-1, self.features).to(self.bias_image.dtype)
+        painted: Tensor = self.decoder(flat) + self.bias_image
         image: Tensor = painted.movedim(1, -1).reshape(latent.shape[:-1] + self._image_shape)
         return image
 
@@ -102,8 +104,8 @@ class ImageVae(Encoder):
         pixels = self._pixels(batch)
         mean, std = self._posterior(pixels)
         latent = mean + std * torch.randn_like(std)
-        error = (self.decoder(latent) + self.bias_image - pixels).square().mean()
-        divergence = gaussian_kl(mean, std)
+        error = wide(self.decoder(latent) + self.bias_image - pixels).square().mean()
+        divergence = gaussian_kl(wide(mean), wide(std))
         loss: Tensor = error + self.beta * divergence.mean()
         self.log_dict(
             {
@@ -141,7 +143,7 @@ class ImageVae(Encoder):
         return self.mean(hidden), nn.functional.softplus(self.pre_std(hidden)) + 1e-7
 
     def _pixels(self, batch: Batch) -> Tensor:
-        return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1)
+        return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1).to(self.bias_image.dtype)
 
 
 def _stacks(shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:

@@ -103,7 +103,8 @@ class LatentDecoder(LatentModel):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Paint images: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
-        painted = self.layers(latent.reshape(-1, latent.shape[-1]))
+        weight = next(self.layers.parameters())
+        painted = self.layers(latent.reshape(-1, latent.shape[-1]).to(weight.dtype))
         if painted.shape[-2:] != self.shape[:2]:
             painted = nn.functional.interpolate(painted, self.shape[:2], mode="bilinear", align_corners=False)
         image: Tensor = painted.movedim(1, -1).reshape(latent.shape[:-1] + self.shape)

@@ -80,6 +80,8 @@ class EnsembleDynamics(DynamicsNetwork):
             state = self.initial_state(len(latent), latent.device)
         return self._run(latent, action, ended, state)
 
+    # Compilers cannot trace a gradient written by hand, like that of a scan, through vmap.
+    @torch.compiler.disable
     def _run(self, latent: Tensor, action: Tensor, ended: Tensor | None, state: Tensor) -> tuple[Prediction, Tensor]:
         def one(parameters: dict[str, Tensor], latent: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
             result: tuple[Tensor, Tensor] = torch.func.functional_call(

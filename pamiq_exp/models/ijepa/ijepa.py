@@ -71,7 +71,8 @@ class TokenEncoder(Encoder):
                 f"features must be tokens times token_width, and tokens a square: {features}, {tokens}, {token_width}"
             )
         self.patches = nn.Conv2d(channels, width, patch, patch)
-        nn.init.trunc_normal_(self.patches.weight, std=0.02)
+        # As strong as the position codes, or at first all images look alike.
+        nn.init.xavier_uniform_(self.patches.weight.flatten(1))
         nn.init.zeros_(self.patches.bias)  # type: ignore[arg-type]
         self.transformer = Transformer(self.side, None, width, depth, heads, token_width)
         self.pool = GridPool(self.side, round(tokens**0.5))

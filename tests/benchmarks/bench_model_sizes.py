@@ -1,0 +1,127 @@
+"""How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
+
+Parameters are counted without allocating them. A size is timed where its parameters, gradients and optimizer fit
+`--most-parameters`; the others are told by a dash.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from pamiq_exp.config import compose_config
+from pamiq_exp.models import ForwardDynamics, IJepa, RecurrentDynamics
+from pamiq_exp.models.cores import SioConv
+from pamiq_exp.spaces import ActionSpec
+from tests.benchmarks.table import median_seconds
+
+OBSERVATION = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
+ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
+SIZES = ("", "_small", "_base", "_large")
+LANES, FRAMES, SEQUENCES, STEPS = 4, 32, 8, 64
+NO_CLASS = {"_target_"}
+
+
+def settings(choice: str, address: str) -> dict[str, object]:
+    """The numbers of a node of the flagship's config, with another encoder or dynamics."""
+    config = compose_config(["experiment=curiosity_noise_world", choice])
+    node = OmegaConf.to_container(OmegaConf.select(config, address), resolve=False)
+    assert isinstance(node, dict)
+    return {str(name): value for name, value in node.items() if name not in NO_CLASS}
+
+
+def make_encoder(size: str) -> IJepa:
+    """An I-JEPA of a shipped size."""
+    given = settings(f"encoder=ijepa{size}", "models.encoder")
+    assert isinstance(given["tokens"], int)
+    assert isinstance(given["token_width"], int)
+    given |= {"observation": OBSERVATION, "features": given["tokens"] * given["token_width"]}
+    return IJepa(**given)  # type: ignore[arg-type]
+
+
+def make_dynamics(size: str) -> ForwardDynamics:
+    """Forward dynamics with a SioConv of a shipped size, over the latents of the smallest I-JEPA."""
+    core = SioConv(**settings(f"dynamics=sioconv{size}", "models.dynamics.network.core"))  # type: ignore[arg-type]
+    return ForwardDynamics(RecurrentDynamics(512, ACTION, core, tokens=16))
+
+
+def batches(device: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Frames for the encoder, sequences for the dynamics."""
+    frames = torch.randint(0, 256, (FRAMES, 64, 64, 3), dtype=torch.uint8, device=device)
+    return {"observation.image": frames}, {
+        "latent": torch.randn(SEQUENCES, STEPS, 512, device=device),
+        "action": torch.randint(0, 2, (SEQUENCES, STEPS, 5), device=device),
+        "ended": torch.zeros(SEQUENCES, STEPS, dtype=torch.bool, device=device),
+    }
+
+
+def milliseconds(model: IJepa | ForwardDynamics, device: str, repeats: int) -> tuple[float, float]:
+    """Time of a step of an agent with 4 lanes, and of a training step."""
+    frames, sequences = batches(device)
+    model = model.to(device)
+    part = model.inference_module()
+
+    def act() -> None:
+        with torch.no_grad():
+            if isinstance(model, IJepa):
+                model.encode({name: value[:LANES] for name, value in frames.items()})
+            else:
+                assert isinstance(part, RecurrentDynamics)
+                part(sequences["latent"][:LANES, 0], sequences["action"][:LANES, 0], part.initial_state(LANES))
+        finish()
+
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad])
+
+    def train() -> None:
+        optimizer.zero_grad()
+        loss: Tensor = model.training_step(frames if isinstance(model, IJepa) else sequences, 0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        finish()
+
+    def finish() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return 1e3 * median_seconds(act, repeats), 1e3 * median_seconds(train, max(3, repeats // 4))
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def lines(device: str, most: int, repeats: int) -> Iterator[str]:
+    """The rows of the table."""
+    yield "| size | parameters | of them published | ms a step of 4 lanes | ms a training step |"
+    yield "|---|---|---|---|---|"
+    for kind, make in (("ijepa", make_encoder), ("sioconv", make_dynamics)):
+        for size in SIZES:
+            with torch.device("meta"):
+                shape = make(size)
+            total, published = count(shape), count(shape.inference_module())
+            act, train = milliseconds(make(size), device, repeats) if total <= most else (None, None)
+            times = " | ".join("-" if time is None else f"{time:.1f}" for time in (act, train))
+            yield f"| `{kind}{size}` | {total:,} | {published:,} | {times} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--most-parameters", type=int, default=20_000_000)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    for line in lines(options.device, options.most_parameters, options.repeats):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Each encoder, dynamics and core that is shipped runs in the curious agent, chosen by one override."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pamiq_exp.config import AllowList, check_names, check_parts, compose_config
+from tests.conftest import REPOSITORY, Outcome
+
+Command = Callable[..., Outcome]
+
+CURIOUS = (
+    "experiment=curiosity_noise_world",
+    "launcher.mode=lockstep",
+    "launcher.max_steps=320",
+    "launcher.record_every_steps=100",
+    "launcher.checkpoint.at_end=false",
+    "tracking=jsonl_only",
+    "metrics=none",
+    "trainers.policy.rollout_length=16",
+    "trainers.dynamics.min_size=100",
+    "trainers.dynamics.held_out.turns=32",
+)
+CARTPOLE = ("environment=gymnasium", "environment.id=CartPole-v1")
+SMALL_WORLD = ("world=clean", "environment.image_size=32")
+FEATURES_SOON = ("models.encoder.warmup=100", "trainers.encoder.min_new=100", "trainers.encoder.min_size=100")
+ENCODER_SOON = ("trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16")
+
+DYNAMICS = ("ensemble", "gru", "mixture", "mlp", "normal", "qgru", "qlstm", "sioconv", "sioconv_ps")
+GPU_SIZES = ("dynamics=sioconv_small", "dynamics=sioconv_base", "dynamics=sioconv_large")
+GPU_ENCODERS = ("encoder=ijepa_base", "encoder=ijepa_large")
+
+
+def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
+    outcome = command(*CURIOUS, f"hydra.run.dir={folder}", *words)
+    assert outcome.status == 0, outcome.err
+    return dict(json.loads((folder / "summary.json").read_text()))
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_a_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: str) -> None:
+    summary = run(command, tmp_path / "run", f"dynamics={name}", *CARTPOLE, *FEATURES_SOON)
+    assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
+
+
+def test_a_dynamics_is_trained_to_foresee_several_steps(command: Command, tmp_path: Path) -> None:
+    words = ("dynamics=sioconv", "models.dynamics.horizon=3", *CARTPOLE, *FEATURES_SOON)
+    summary = run(command, tmp_path / "run", *words)
+    assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
+    assert "dynamics/loss_3_ahead" in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("words", [("encoder=icm", *CARTPOLE), ("encoder=icm", *SMALL_WORLD)], ids=" ".join)
+def test_an_encoder_of_what_was_done_learns_in_the_agent(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    summary = run(command, tmp_path / "run", *words, *ENCODER_SOON)
+    assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
+    assert "dynamics_loss_last" in summary
+
+
+@pytest.mark.parametrize("dynamics", ["mlp", "sioconv"])
+def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
+    command: Command, tmp_path: Path, dynamics: str
+) -> None:
+    words = (
+        "encoder=ijepa",
+        f"dynamics={dynamics}",
+        "decoder=latent_decoder",
+        "models.encoder.min_area=1",
+        "models.encoder.depth=1",
+        "models.encoder.warmup=5",
+        "trainers.decoder.min_size=100",
+        "trainers.decoder.pictures_every=3",
+        "trainers.decoder.held_out.turns=16",
+        "trainers.decoder.held_out.sequence_length=8",
+    )
+    summary = run(command, tmp_path / "run", *words, *SMALL_WORLD, *ENCODER_SOON)
+    assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
+    assert summary["decoder_loss_last"] < summary["decoder_loss_first"]
+    names = {path.suffix for path in (tmp_path / "run" / "media").rglob("*reconstruction*")}
+    assert ".png" in names
+    assert names - {".png"}, "a film beside the pictures"
+
+
+@pytest.mark.parametrize("choice", [*GPU_SIZES, *GPU_ENCODERS, "encoder=ijepa_small"])
+def test_sizes_for_a_gpu_are_sound(choice: str) -> None:
+    config = compose_config(["experiment=curiosity_noise_world", choice])
+    assert [str(each) for each in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+
+
+def test_every_core_is_the_core_of_a_dynamics() -> None:
+    cores = {path.stem for path in (REPOSITORY / "conf" / "core").glob("*.yaml")}
+    dynamics = {path.stem for path in (REPOSITORY / "conf" / "dynamics").glob("*.yaml")}
+    assert cores <= dynamics
