@@ -77,6 +77,11 @@ class DataBuffer(Component, ABC):
         self._head = (self._head + turns) % self.capacity
         self._size = min(self._size + turns, self.capacity)
 
+    def count_as_full(self) -> None:
+        """Take the zeros that a new buffer consists of for turns that were lived through: for dry steps only."""
+        torch.arange(self.capacity, out=self._turns)
+        self._head, self._size = 0, self.capacity
+
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draw records uniformly, with replacement; each tensor is `(batch, *shape)`.
 
