@@ -15,6 +15,7 @@ from pamiq_exp.cli._sweep_folder import is_locked, last_record
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.cli.test_sweep import start, wait_for
 from tests.conftest import Outcome
+from tests.tracking.test_wandb_tracker import wandb_records
 
 Command = Callable[..., Outcome]
 
@@ -127,3 +128,24 @@ def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
 
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_each_job_is_one_run_of_wandb_in_the_group_of_the_sweep_with_its_own_end(
+    launcher: str, command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
+    words = ["tracking=default", "tracking.terminal=null", "tracking.wandb.mode=offline", f"hydra/launcher={launcher}"]
+    words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    assert command("-m", *unlucky, *words, "interaction.agent.luck=good,fail").status == 1
+    sweep = sweep_folder(tmp_path)
+    ids = set()
+    for job, code in ((0, 0), (1, 1)):
+        records = {record.WhichOneof("record_type"): record for record in wandb_records(sweep / str(job))}
+        assert records["run"].run.run_group == sweep.name
+        assert records["run"].run.display_name == f"{sweep.name}_{job}"
+        assert records["exit"].exit.exit_code == code
+        ids.add(records["run"].run.run_id)
+    assert len(ids) == 2

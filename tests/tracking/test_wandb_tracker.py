@@ -275,3 +275,22 @@ def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(tmp_path: Path
     assert "kept offline" in ended.stderr
     assert {row["environment_step"] for row in history(tmp_path)} == set(range(10))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("online", "https://wandb.example/run\n"), ("offline", None)])
+def test_the_address_of_an_online_run_is_kept_for_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, expected: str | None
+) -> None:
+    import wandb
+
+    class Opened:
+        """What the client hands out once a server has answered, which no test asks for."""
+
+        url = "https://wandb.example/run"
+
+        def define_metric(self, *_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr(wandb, "init", lambda **_: Opened())
+    WandbTracker(mode=mode).start(info(tmp_path))  # type: ignore[arg-type]
+    path = tmp_path / "wandb" / "run_url.txt"
+    assert (path.read_text() if path.exists() else None) == expected
