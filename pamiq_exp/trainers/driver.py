@@ -28,7 +28,7 @@ from pamiq_exp.trainers.gradients import (
 )
 from pamiq_exp.trainers.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, Hooks, overrides, takes_index
 from pamiq_exp.trainers.logged import LogRecorder
-from pamiq_exp.trainers.optimizers import configured_optimizers, restored, step_schedulers
+from pamiq_exp.trainers.optimizers import configured_optimizers, hyper_parameters, load_optimizers, step_schedulers
 from pamiq_exp.trainers.port import FabricPort, attach, detach, hand_out_optimizers, is_driven, route_logs
 
 
@@ -59,6 +59,7 @@ class LightningDriver(Component):
         if is_driven(module):
             raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
         self.optimizers: list[Optimizer] = []
+        self._configured: list[list[dict[str, Any]]] = []
         self.schedulers: list[LRSchedulerConfig] = []
         self.batches = 0
         """Batches trained in this run."""
@@ -209,6 +210,7 @@ class LightningDriver(Component):
             "optimizer_steps": self.optimizer_steps,
             "epochs": self.epochs,
             "skipped_steps": self.skipped_steps,
+            "configured": self._configured,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [config.scheduler.state_dict() for config in self.schedulers],
             "precision": self._precision.state_dict(),
@@ -227,10 +229,7 @@ class LightningDriver(Component):
         self.optimizer_steps = state["optimizer_steps"]
         self.epochs = state["epochs"]
         self.skipped_steps = state["skipped_steps"]
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(restored(saved, optimizer.state_dict()))
-        for config, saved in zip(self.schedulers, state["schedulers"], strict=True):
-            config.scheduler.load_state_dict(restored(saved, config.scheduler.state_dict()))
+        load_optimizers(self.optimizers, self.schedulers, state, self._configured)
         self._precision.load_state_dict(state["precision"])
         self._hooks.call("on_load_checkpoint", {"state_dict": self.module.state_dict(), **state["module"]})
 
@@ -244,6 +243,7 @@ class LightningDriver(Component):
             self.fabric.setup_module(self.module)
             attach(self)  # again, for Fabric has attached itself
             self.optimizers, self.schedulers = configured_optimizers(self.module)
+            self._configured = hyper_parameters(self.optimizers)
             hand_out_optimizers(self)
             hooks.call("on_fit_start")
         except BaseException:

@@ -123,6 +123,88 @@ def step_schedulers(
             )
 
 
+def hyper_parameters(optimizers: Sequence[Optimizer]) -> list[list[dict[str, Any]]]:
+    """Return what a module has set in its optimizers, for each of their groups; call it before they take a step.
+
+    The learning rate is the one before any scheduler has changed it.
+    """
+    return [
+        [
+            {name: _plain(value) for name, value in group.items() if name != "params" and _is_plain(value)}
+            | {"lr": _plain(group.get("initial_lr", group["lr"]))}
+            for group in optimizer.param_groups
+        ]
+        for optimizer in optimizers
+    ]
+
+
+def load_optimizers(
+    optimizers: Sequence[Optimizer],
+    schedulers: Sequence[LRSchedulerConfig],
+    state: Mapping[str, Any],
+    configured: Sequence[Sequence[Mapping[str, Any]]],
+) -> None:
+    """Restore `optimizers` and `schedulers` of a state; what is `configured` otherwise by now counts as it is now."""
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(restored(saved, optimizer.state_dict()))
+    for config, saved in zip(schedulers, state["schedulers"], strict=True):
+        config.scheduler.load_state_dict(restored(saved, config.scheduler.state_dict()))
+    _adopt_changes(optimizers, schedulers, state.get("configured", configured), configured)
+
+
+def _adopt_changes(
+    optimizers: Sequence[Optimizer],
+    schedulers: Sequence[LRSchedulerConfig],
+    before: Sequence[Sequence[Mapping[str, Any]]],
+    now: Sequence[Sequence[Mapping[str, Any]]],
+) -> None:
+    """Let what a user has changed in the settings of a run count after its optimizers were restored.
+
+    A restored optimizer has the hyper-parameters that it was saved with, whatever the config says by now. Those that
+    the module sets otherwise than it did then are set anew; a learning rate keeps its place on its schedule.
+
+    Args:
+        optimizers, schedulers: Restored.
+        before, now: What `hyper_parameters` returned when the run was saved, and returns for this config.
+    """
+    for optimizer, old_groups, new_groups in zip(optimizers, before, now, strict=True):
+        for index, (old, new) in enumerate(zip(old_groups, new_groups, strict=False)):
+            group = optimizer.param_groups[index]
+            changed = [
+                name for name in new if name not in ("lr", "initial_lr") and old.get(name, new[name]) != new[name]
+            ]
+            group.update({name: _as(new[name], group[name]) for name in changed})
+            if old["lr"] != new["lr"]:
+                group["lr"] = group["lr"] * new["lr"] / old["lr"] if old["lr"] else new["lr"]
+                if "initial_lr" in group:
+                    group["initial_lr"] = new["lr"]
+                for config in schedulers:
+                    _rebase(config.scheduler, optimizer, index, new["lr"])
+
+
+def _rebase(scheduler: Any, optimizer: Optimizer, index: int, learning_rate: float) -> None:
+    """Let a schedule, and those that it consists of, start from another learning rate."""
+    if scheduler.optimizer is optimizer:
+        for name, value in (("base_lrs", learning_rate), ("_last_lr", optimizer.param_groups[index]["lr"])):
+            if index < len(getattr(scheduler, name, ())):
+                getattr(scheduler, name)[index] = value
+    for part in getattr(scheduler, "_schedulers", ()):
+        _rebase(part, optimizer, index, learning_rate)
+
+
+def _is_plain(value: object) -> bool:
+    scalar = value is None or isinstance(value, (bool, int, float, str))
+    return scalar or (isinstance(value, (tuple, list)) and all(map(_is_plain, value)))
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _as(value: Any, pattern: object) -> Any:
+    return tuple(value) if isinstance(pattern, tuple) else value
+
+
 def restored(saved: Any, pattern: Any) -> Any:
     """Return a saved state as the types of `pattern`: tuples and counters come back from files as lists and dicts."""
     if isinstance(saved, Tensor):

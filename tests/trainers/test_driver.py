@@ -373,6 +373,32 @@ def test_a_checkpoint_of_another_set_of_optimizers_is_refused() -> None:
         driver_of(Configured(configurations()["one cycle"])).load_state(state)
 
 
+@pytest.mark.parametrize("name", ["function", "several milestones", "two phases"])
+def test_settings_that_were_changed_since_the_checkpoint_count(name: str, tmp_path: Path) -> None:
+    def configure(learning_rate: float, momentum: float) -> Configure:
+        def make(module: LightningModule) -> Any:
+            optimizer = torch.optim.SGD(module.parameters(), lr=learning_rate, momentum=momentum)
+            return [optimizer], [SCHEDULERS[name](optimizer)]
+
+        return make
+
+    def rates(driver: LightningDriver) -> list[float]:
+        found = []
+        for batch in make_batches(8):
+            train(driver, [batch])
+            found.append(driver.optimizers[0].param_groups[0]["lr"])
+        return found
+
+    before = driver_of(Configured(configure(0.1, 0.9)))
+    train(before, make_batches(3))
+    state = through_files(before.state(), tmp_path)
+    expected = [rate / 2 for rate in rates(before)]
+    after = driver_of(Configured(configure(0.05, 0.5)))
+    after.load_state(state)
+    assert after.optimizers[0].param_groups[0]["momentum"] == 0.5
+    assert rates(after) == pytest.approx(expected)
+
+
 class Embeds(Regression):
     def __init__(self) -> None:
         super().__init__()
