@@ -103,6 +103,7 @@ class GymnasiumEnvironment(Environment):
         if vectorization == "native" and (wrappers or overlays):
             raise ValueError("vectorization=native makes all lanes at once, without wrappers and overlays: use lanes")
         self._lanes = _make_lanes(factory, id, lanes, arguments, vectorization)
+        self.own_interval = _own_interval(self._lanes, lanes)
         self._actions = action_map(self._lanes.action_space)
         self.action_space = self._actions.space
         self._turns = 0
@@ -241,6 +242,22 @@ def _wrapped(make: Callable[[], Env], wrappers: Sequence[Callable[[Env], Env]]) 
     for wrapper in wrappers:
         environment = wrapper(environment)
     return environment
+
+
+def _own_interval(environments: Lanes, lanes: int) -> float | None:
+    """Return the seconds of a step of an environment of rtgym, which keeps time itself; None for any other.
+
+    Raises ValueError for several lanes of one: each would wait for its own clock in turn.
+    """
+    try:
+        home, seconds = (environments.attribute(name)[0] for name in ("__module__", "time_step_duration"))
+    except (AttributeError, ValueError):
+        return None
+    if not home.startswith("rtgym"):
+        return None
+    if lanes > 1:
+        raise ValueError("an environment that keeps its own time can have one lane only: set lanes to 1")
+    return float(seconds)
 
 
 def _make_lanes(

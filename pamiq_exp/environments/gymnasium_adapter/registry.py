@@ -34,6 +34,7 @@ _PACKAGES = (
     _Package("MiniGrid-", "minigrid", "pip install minigrid", only_prefix=False),
     _Package("MiniWorld-", "miniworld", "pip install miniworld"),
     _Package("Vizdoom", "vizdoom.gymnasium_wrapper", "pip install vizdoom"),
+    _Package("real-time-gym-", "rtgym", "pip install rtgym"),
 )
 
 
