@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, config_folders, fills, groups
 
@@ -14,7 +15,7 @@ def main(words: Sequence[str]) -> int:
     arguments = _parser().parse_args(words)
     found = groups(config_folders(arguments.config_dir))
     if arguments.what is None:
-        _print_groups(found)
+        _show(_group_lines(found))
         return 0
     chosen, parts = select(arguments.what, found)
     if not chosen and not parts:
@@ -23,10 +24,8 @@ def main(words: Sequence[str]) -> int:
         known = {*map(plural, found), *ROOMS}
         print(f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}", file=sys.stderr)
         return 2
-    for group in chosen:
-        _print_entries(f"{group}=...", found[group])
-    if parts:
-        _print_entries("_target_: ...", parts)
+    blocks = [(f"{group}=...", found[group]) for group in chosen] + ([("_target_: ...", parts)] if parts else [])
+    _show(line for title, entries in blocks for line in _entry_lines(title, entries))
     return 0
 
 
@@ -52,20 +51,27 @@ def plural(group: str) -> str:
     return f"{group[:-1]}ies" if group.endswith("cy") else f"{group}s"
 
 
-def _print_groups(found: Mapping[str, Sequence[Entry]]) -> None:
+def _group_lines(found: Mapping[str, Sequence[Entry]]) -> Iterator[str]:
     width = max(map(len, found))
-    print("python -m pamiq_exp list WHAT, where WHAT is one of these, or models, buffers, trainers:\n")
+    yield "python -m pamiq_exp list WHAT, where WHAT is one of these, or models, buffers, trainers:\n"
     for group, options in found.items():
         names = ", ".join(option.name for option in options)
-        print(f"  {plural(group):<{width + 2}} {_cut(names, 100)}")
+        yield f"  {plural(group):<{width + 2}} {_cut(names, 100)}"
 
 
-def _print_entries(title: str, entries: Sequence[Entry]) -> None:
-    print(title)
+def _entry_lines(title: str, entries: Sequence[Entry]) -> Iterator[str]:
+    yield title
     width = max(len(entry.name) for entry in entries)
-    for entry in entries:
-        print(f"  {entry.name:<{width}}  {entry.description}".rstrip())
-    print()
+    yield from (f"  {entry.name:<{width}}  {entry.description}".rstrip() for entry in entries)
+    yield ""
+
+
+def _show(lines: Iterable[str]) -> None:
+    """Print lines, unless whoever reads them has seen enough: `list | head`."""
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _cut(text: str, most: int) -> str:

@@ -120,13 +120,13 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
 
 
 def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
-    """Return the seed of every component in a resolved config that has one, by its address."""
+    """Return the seed of every part of a resolved config that has one, by its address."""
     found: dict[str, int] = {}
 
     def visit(node: object, key: str) -> None:
         if isinstance(node, Mapping):
             seed = node.get("seed")
-            if key and "_target_" in node and isinstance(seed, int):
+            if key and isinstance(seed, int):
                 found[key] = seed
             for name, value in node.items():
                 visit(value, join(key, name))

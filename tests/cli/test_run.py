@@ -44,7 +44,7 @@ def test_a_run_leaves_a_folder_with_config_overrides_manifest_and_summary(
     manifest = read(folder, "manifest.json")
     assert (manifest["state"], manifest["seed"], manifest["experiment_name"]) == ("finished", 5, "doll")
     assert manifest["allowed"] == ["tests.config.parts"]
-    assert manifest["derived_seeds"] == {"interaction.agent": config["interaction"]["agent"]["seed"]}
+    assert manifest["derived_seeds"]["interaction.agent"] == config["interaction"]["agent"]["seed"]
     summary = read(folder, "summary.json")
     assert (summary["steps"], summary["turns_counted"]) == (12, 6.0)
     assert not (folder / ".hydra").exists()

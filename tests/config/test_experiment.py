@@ -121,7 +121,7 @@ def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
 
 def test_seeds_are_listed_by_address() -> None:
     experiment = build_experiment(tree(), ALLOW)
-    assert derived_seeds(experiment.config) == {"interaction.agent": experiment.interaction.agent.seed}
+    assert derived_seeds(experiment.config)["interaction.agent"] == experiment.interaction.agent.seed
 
 
 @pytest.mark.parametrize(
