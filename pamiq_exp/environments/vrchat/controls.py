@@ -49,6 +49,7 @@ class Controls:
     def __init__(self, host: str, port: int) -> None:
         self._client = SimpleUDPClient(host, port)
         self._sent: dict[str, float] = {}
+        self._fails = False
 
     def send(self, values: Mapping[str, float]) -> None:
         """Set axes and buttons, by their addresses."""
@@ -67,5 +68,8 @@ class Controls:
         # The type matters: VRChat wants buttons as integers, and Python's bool would become OSC's True or False.
         try:
             self._client.send_message(address, float(value) if address in AXES else int(value))
+            self._fails = False
         except OSError as error:
-            logger.warning("VRChat: %s could not be sent: %s", address, error)
+            if not self._fails:
+                logger.warning("VRChat cannot be reached by OSC: %s. What follows is lost until it can", error)
+            self._fails = True

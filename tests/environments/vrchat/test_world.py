@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'p
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
 from pamiq_exp.environments import Camera, SensorEnvironment, VRChatBody
+from pamiq_exp.interaction import Agent, Array, FixedIntervalInteraction, Observation
+from pamiq_exp.runtime import LaunchConfig, launch
+from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.spaces import describe_spaces
 from tests.conftest import Outcome
 from tests.environments.vrchat.stand_in import VRChatStandIn
@@ -107,6 +111,40 @@ def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
     assert {message.address for message in vrchat.ear.messages if message.value} >= {
         "/input/Vertical", "/input/Horizontal", "/input/LookHorizontal",
     }  # fmt: skip
+
+
+def test_a_pause_of_a_live_run_stops_the_avatar_and_afterwards_it_walks_on(vrchat: VRChatStandIn) -> None:
+    class Walker(Agent[Observation, Array]):
+        def step(self, observation: Observation) -> Array:
+            return np.array([[1, 0, 1, 0, 0]])
+
+    def walks() -> bool:
+        return bool(vrchat.ear.values.get("/input/Vertical"))
+
+    found: list[bool] = []
+
+    def steer(handle: RunHandle) -> None:
+        found.append(vrchat.ear.wait_for(walks))
+        found.append(handle.pause(60))
+        found.append(vrchat.ear.wait_for(lambda: vrchat.ear.still))
+        found.append(not any(thread.name == "camera" for thread in threading.enumerate()))
+        handle.resume()
+        found.append(vrchat.ear.wait_for(walks))
+        handle.stop()
+
+    @contextmanager
+    def watch(handle: RunHandle) -> Iterator[None]:
+        thread = threading.Thread(target=steer, args=(handle,))
+        thread.start()
+        yield
+        thread.join()
+
+    world = SensorEnvironment({"image": Camera(vrchat.url)}, {"body": VRChatBody(port=vrchat.ear.port)})
+    interaction = FixedIntervalInteraction(Walker(), world, interval=0.05)
+    summary = launch(interaction, config=LaunchConfig(mode="realtime", max_seconds=120), watch=watch)
+    assert found == [True] * 5
+    assert (summary["state"], summary["reason"]) == ("stopped", "console")
+    assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
 
 
 def test_a_run_that_is_told_to_stop_leaves_the_avatar_standing(
