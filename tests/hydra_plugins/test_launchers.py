@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,16 +61,13 @@ def test_joblib_is_faster_than_one_after_the_other(command: Command, unlucky: li
 def test_a_preempted_job_of_submitit_saves_is_requeued_and_goes_on(unlucky: list[str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra [sweep]")
     words = ["-m", *unlucky, "hydra/launcher=submitit_local", "interaction.agent.luck=good,fail"]
-    words += ["interaction.agent.seconds=0.1", "launcher.max_steps=60", "interaction.agent.at=50"]
+    words += ["interaction.agent.seconds=0.4", "launcher.max_steps=80", "interaction.agent.at=30"]
     program = start([*words], tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
     wait_for(lambda: last_record(sweep / "0" / "metrics.jsonl").get("environment_step", 0) > 10)
-    controllers = [
-        int(path.name.partition("_")[0]) for path in (sweep / ".submitit").iterdir() if path.name[0].isdigit()
-    ]
-    first = next(pid for pid in controllers if works_in(pid, sweep / "0"))
-    os.kill(first, signal.SIGUSR2)  # what Slurm sends before it takes the machine away
+    (task,) = [pid for pid in processes("submitit.core._submit") if holds(pid, sweep / "0" / "job.lock")]
+    os.kill(task, signal.SIGUSR2)  # what Slurm sends before it takes the machine away
     out, _ = program.communicate(timeout=200)
     assert program.returncode == 1, out.decode()
     assert states(sweep) == ["finished", "failed"]
@@ -80,17 +77,12 @@ def test_a_preempted_job_of_submitit_saves_is_requeued_and_goes_on(unlucky: list
     assert not is_locked(sweep / "0")
 
 
-def works_in(pid: int, folder: Path) -> bool:
-    """Whether the lock of the job in `folder` is held by a process below `pid`."""
-    told = subprocess.run(["ps", "-o", "pid=,ppid=", "-e"], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in told.splitlines())}
-    for process in parents:
-        above = process
-        while above not in (0, 1, pid):
-            above = parents.get(above, 0)
-        if above == pid and holds(process, folder / "job.lock"):
-            return True
-    return False
+def processes(word: str) -> Iterator[int]:
+    """Yield the processes that have a word on their command line."""
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdigit() and word.encode() in (path / "cmdline").read_bytes():
+                yield int(path.name)
 
 
 def holds(pid: int, path: Path) -> bool:
