@@ -13,7 +13,8 @@ class PredictionError(DynamicsReward):
     """r = mean over the features of (z_{t+1} - f(z_t, a_t, memory))^2.
 
     Captured by anything that nobody can predict: that is the question this project asks. The space in which it
-    compares is that of the agent's encoder: pixels, random features, a VAE, I-JEPA.
+    compares is that of the agent's encoder: pixels, random features, a VAE, I-JEPA. An ensemble predicts what its
+    members predict on average.
 
     Sources: Schmidhuber 1991, A possibility for implementing curiosity and boredom; Pathak et al. 2017,
     Curiosity-driven exploration by self-supervised prediction.
@@ -31,5 +32,6 @@ class PredictionError(DynamicsReward):
         if foreseen is None:
             return None
         law, target = foreseen
-        error: NDArray[np.float32] = (target - law.mean).square().mean(-1).float().cpu().numpy()
+        mean = law.mean.mean(0) if law.mean.ndim > target.ndim else law.mean
+        error: NDArray[np.float32] = (target - mean).square().mean(-1).float().cpu().numpy()
         return error
