@@ -3,9 +3,10 @@
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import check_names, check_parts, plain_tree, unsafe_targets
-from pamiq_exp.config.compose import Source, compose_config, config_folder, override_values, read_config, variants
+from pamiq_exp.config.compose import Source, compose_config, override_values, parse_overrides, read_config, variants
 from pamiq_exp.config.composition import Composition, compose_again, record_composition, source_of
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
+from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.foreign import check_values
 from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
@@ -42,6 +43,7 @@ __all__ = [
     "origins",
     "origins_of_file",
     "override_values",
+    "parse_overrides",
     "plain_tree",
     "read_config",
     "record_composition",

@@ -28,14 +28,14 @@ def hints_of(target: Callable[..., object]) -> dict[str, Any]:
 
     Names that a module imports for type checkers only stand for anything.
     """
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     function = inspect.unwrap(function)
     try:
         return get_type_hints(function, include_extras=False)
     except Exception:  # whatever an annotation of somebody else's raises: it then says nothing
         module = sys.modules.get(getattr(function, "__module__", ""), None)
         try:
-            return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))  # type: ignore[arg-type]
+            return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))
         except Exception:
             return {}
 

@@ -69,11 +69,11 @@ class Builder:
         for address, each in nodes:
             names = given if address == key else ()
             try:
-                target = self._checked(each, address, names)
+                target = find_target(each["_target_"], address, self.allow)
+                found += self._value_problems(target, each, address, names)
+                self._checked(each, address, names)
             except ConfigError as error:
                 found += error.problems
-            else:
-                found += self._value_problems(target, each, address, names)
         return found
 
     def build(self, node: object, key: str, given: Mapping[str, object] = MappingProxyType({})) -> Any:
@@ -147,10 +147,12 @@ class Builder:
         """Return the arguments of a node whose values do not fit the annotations of what it names."""
         hints, parameters = hints_of(target), parameters_of(target)
         by_position = [name for name, each in parameters.items() if each.kind in POSITIONAL]
-        arguments = node.get("_args_", [])
+        arguments = node.get("_args_")
         values = [
             (name, join(join(key, "_args_"), index), value)
-            for index, (name, value) in enumerate(zip(by_position, arguments, strict=False))  # type: ignore[call-overload]
+            for index, (name, value) in enumerate(
+                zip(by_position, arguments if isinstance(arguments, list) else (), strict=False)
+            )
         ]
         values += [(str(name), join(key, name), value) for name, value in node.items() if name not in SPECIAL_KEYS]
         return [

@@ -104,7 +104,7 @@ def _device_problems(config: DictConfig) -> list[Problem]:
     except ConfigError:
         return []  # told already
     except ValueError as error:
-        return [problem_of(str(error), "launcher.device")]
+        return [problem_of(str(error), "launcher")]
     return []
 
 

@@ -80,7 +80,7 @@ def _read(text: str) -> References:
         return _UNKNOWN
 
     try:
-        GrammarVisitor(on_key, on_call, memo=None).visit(parse(text))  # type: ignore[arg-type, no-untyped-call]
+        GrammarVisitor(on_key, on_call, memo=None).visit(parse(text))  # type: ignore[arg-type]
     except (OmegaConfBaseException, RecursionError, ValueError) as error:
         result.broken = str(error).splitlines()[0] if str(error) else type(error).__name__
     return result

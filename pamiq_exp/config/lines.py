@@ -99,7 +99,7 @@ class _Assembly:
         self._open: list[tuple[Node, str | None]] = []
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = 1 if event.start_mark is None else event.start_mark.line + 1
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
             self._open.append((Node(line, kind), event.anchor))

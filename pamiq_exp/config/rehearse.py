@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, Postponed
 from pamiq_exp.config.check import PARTS
 from pamiq_exp.config.experiment import begin, parts_of, seeded, without_hydra
-from pamiq_exp.config.keys import join, leaves
+from pamiq_exp.config.failure import failing_layer
+from pamiq_exp.config.keys import join, leaves, parent
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from pamiq_exp.runtime.rehearsal import Fault, Rehearsal
 
 GROUPS = {"model": "models", "buffer": "buffers"}
-
-TAKES = ("in_features", "in_channels", "input_size", "normalized_shape", "num_features", "embed_dim")
-"""Attributes by which layers of torch say how many numbers they take."""
 
 
 def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehearsal | None]:
@@ -161,21 +158,18 @@ class _Trial:
         return part
 
     def _shapes(self, fault: Fault, models: Mapping[str, nn.Module]) -> Problem | None:
-        """Explain a layer that was given another number of features than it takes."""
-        layer = _failing_layer(fault.error, models)
-        if layer is None:
+        """Explain what a layer raised: which one it was, and which two sizes do not agree."""
+        failure = failing_layer(fault.error, models) if isinstance(fault.error, RuntimeError) else None
+        if failure is None:
             return None
-        model, name, takes, given = layer
-        where = f"its layer {name} takes {takes} numbers and is given {given}"
         sizes = {key: value for key, value in leaves(self.tree.get("models"), "models") if type(value) is int}
-        own = {key: size for key, size in sizes.items() if key.startswith(f"models.{model}.")}
+        own = {key: size for key, size in sizes.items() if key.startswith(f"models.{failure.model}.")}
         for key, size in own.items():
-            fitting = size + given - takes
-            other = next((each for each, value in _others(sizes, model, key) if value == fitting), None)
-            if other is not None and fitting > 0:
-                message = f"{key} is {size}, {other.rpartition('.')[0]} gives {fitting}: {where}"
-                return Problem(key, message.removeprefix(f"{key} "), f"write {key}: ${{{other}}}")
-        return Problem(f"models.{model}", f"{where} (in a dry step of {fault.part})", "make the two sizes agree")
+            for other, fitting in _others(sizes, failure.model, key):
+                if failure.would_fit(key, size, other, fitting):
+                    message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
+                    return Problem(key, message, f"write {key}: ${{{other}}}")
+        return Problem(f"models.{failure.model}", f"{failure.told} (in a dry step of {fault.part})")
 
 
 @contextmanager
@@ -196,31 +190,6 @@ def _others(sizes: Mapping[str, int], model: str, key: str) -> list[tuple[str, i
     last = key.rpartition(".")[2]
     found = [(each, size) for each, size in sizes.items() if not each.startswith(f"models.{model}.")]
     return sorted(found, key=lambda pair: (pair[0].rpartition(".")[2] != last, pair[0].count(".")))
-
-
-def _failing_layer(error: Exception, models: Mapping[str, nn.Module]) -> tuple[str, str, int, int] | None:
-    """Return model, address, and the sizes taken and given of the innermost layer that raised, if it tells them."""
-    import torch
-    from torch import nn
-
-    if not isinstance(error, RuntimeError):
-        return None
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for frame in reversed(frames):
-        layer = frame.f_locals.get("self")
-        given = frame.f_locals.get("input", frame.f_locals.get("x"))
-        if not isinstance(layer, nn.Module) or not isinstance(given, torch.Tensor):
-            continue
-        size = next((value for name in TAKES if (value := getattr(layer, name, None)) is not None), None)
-        takes = size[-1] if isinstance(size, (tuple, list)) and size else size
-        axis = -3 if "Conv" in type(layer).__name__ and given.ndim >= 3 else -1
-        if not isinstance(takes, int) or given.ndim == 0 or given.shape[axis] == takes:
-            continue
-        for name, model in models.items():
-            address = next((each for each, module in model.named_modules() if module is layer), None)
-            if address is not None:
-                return name, f"models.{name}.{address}".rstrip("."), takes, int(given.shape[axis])
-    return None
 
 
 def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[Problem]:

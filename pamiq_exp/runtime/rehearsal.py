@@ -7,7 +7,6 @@ here what it would raise in the run, only sooner, and all of it together.
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,7 @@ from torch import nn
 
 from pamiq_exp.buffers import DataBuffer, DataUser
 from pamiq_exp.component import collect_state, components
-from pamiq_exp.interaction import Agent, Array, Environment, Observation
+from pamiq_exp.interaction import Agent, Environment, Observation
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.publication import inference_part
 from pamiq_exp.spaces import describe_action
@@ -34,9 +33,6 @@ TURNS = 4
 ENDING = 2
 """The turn whose observation ends its episode in all lanes."""
 
-MOST_BYTES = 8_000_000
-"""Of zeros that a buffer is filled with, so that trainers have something to draw from."""
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -45,7 +41,7 @@ class Fault:
     Attributes:
         part: Address of the part that was tried: `interaction.agent`, `trainers.policy`.
         error: What it raised.
-        missing: Kind and name of the parts that it asked for and that are not there.
+        missing: Kind and name of the parts that it asked for, that are not there, and that the error is about.
     """
 
     part: str
@@ -115,16 +111,19 @@ class _Asked(dict[str, PartT]):
         self.names: set[str] = set()
 
     def __getitem__(self, name: str) -> PartT:
-        self.names.add(name)
-        if name not in self:
-            self.missing.append((self.kind, name))
+        if name in self:
+            self.names.add(name)
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.names.add(name)
-        if name not in self:
+        there = name in self
+        return self[name] if there else default
+
+    def __contains__(self, name: object) -> bool:
+        there = super().__contains__(name)
+        if isinstance(name, str) and not there:
             self.missing.append((self.kind, name))
-        return super().get(name, default)
+        return there
 
     def items(self) -> Any:
         self.names.update(self)
@@ -181,7 +180,8 @@ class _Rehearsing:
         try:
             action()
         except Exception as error:
-            self.result.faults.append(Fault(part, error, tuple(dict.fromkeys(self.missing))))
+            named = [each for each in dict.fromkeys(self.missing) if f"'{each[1]}'" in str(error)]
+            self.result.faults.append(Fault(part, error, tuple(named)))
 
     def _act(self, agent: Agent[Any, Any]) -> None:
         """Let the agent take a few turns, as if all models were ready."""
@@ -189,6 +189,7 @@ class _Rehearsing:
         self.result.inference_bytes = 2 * sum(_bytes_of(part) for part in parts.values())
         ports = _Asked({name: _Port(part) for name, part in parts.items()}, "model", self.missing)
         collectors = {name: user.collector for name, user in self.users.items()}
+        inside = [component for _, component in components(agent)]  # before `attach`: walking would ask for everything
         modes = [(module, module.training) for model in self.models.values() for module in model.modules()]
         try:
             for model in self.models.values():
@@ -196,7 +197,7 @@ class _Rehearsing:
             with _all_ready(parts.values()):
                 agent.attach(ports, _Asked(collectors, "buffer", self.missing))
                 agent.attach_oracle(self.environment.ground_truth)
-                for _, component in components(agent):
+                for component in inside:
                     component.setup()
                 for turn in range(TURNS):
                     with torch.no_grad():
@@ -205,7 +206,7 @@ class _Rehearsing:
             self.asked_ports = ports.names
             for module, training in modes:
                 module.training = training
-            for _, component in components(agent):
+            for component in inside:
                 with suppress(Exception):
                     component.teardown()
 
@@ -230,9 +231,10 @@ class _Rehearsing:
     def _train(self, trainer: Trainer) -> None:
         fabric = make_fabric("cpu", "32-true")
         trainer.attach(TrainingContext(self.asked_models, self.asked_users, fabric, "skip", lambda: 0))
-        ready = trainer.ready()
-        if not ready and isinstance(trainer, ModuleTrainer) and trainer.trainable and not trainer.finished:
-            self._require_room(trainer)
+        with _all_ready(self.models.values()):
+            ready = trainer.ready()
+            if not ready and isinstance(trainer, ModuleTrainer) and trainer.trainable and not trainer.finished:
+                self._require_room(trainer)
         if ready or isinstance(trainer, ModuleTrainer):  # those need nothing but data
             batches = trainer.round()
             next(batches, None)
@@ -240,13 +242,12 @@ class _Rehearsing:
                 batches.close()  # type: ignore[attr-defined]
 
     def _require_room(self, trainer: ModuleTrainer) -> None:
-        user = trainer.user
-        if len(user) == user.buffer.capacity:
-            steps = len(user) * user.buffer.lanes
-            raise ValueError(
-                f"this trainer would wait for ever: its buffer is full with {len(user)} turns, {steps} environment "
-                "steps, and that is not enough for it; give the buffer a larger capacity"
-            )
+        buffer = trainer.user.buffer
+        raise ValueError(
+            f"this trainer would wait for ever: its buffer is full with {buffer.capacity} turns, "
+            f"{buffer.capacity * buffer.lanes} environment steps, and that is not enough for it; give the buffer a "
+            "larger capacity"
+        )
 
     def _measure(self, trainers: Mapping[str, Trainer]) -> None:
         parameters = [each for model in self.models.values() for each in model.parameters() if each.grad is not None]
@@ -286,18 +287,11 @@ def _no_traces() -> Iterator[None]:
 
 
 def _fill(user: DataUser) -> None:
-    """Put zeros into a buffer: all of it, or as much as is quick."""
+    """Have a buffer full of zeros, which cost no memory before somebody looks at them."""
     with suppress(Exception):  # what the agent collected may be what is wrong, and that is told already
         user.update()
-    buffer = user.buffer
-    sizes = {name: (spec["shape"], np.dtype(spec["dtype"])) for name, spec in buffer.fields.items()}
-    turn_bytes = sum(buffer.lanes * math.prod(shape) * dtype.itemsize for shape, dtype in sizes.values())
-    turns = max(1, min(buffer.capacity, MOST_BYTES // max(1, turn_bytes)))
-    columns: dict[str, Array] = {
-        name: np.zeros((turns, buffer.lanes, *shape), dtype) for name, (shape, dtype) in sizes.items()
-    }
-    buffer.append(columns, user.collector.turn)
-    user.count_added += turns * buffer.lanes
+    user.buffer.count_as_full()
+    user.count_added += user.buffer.capacity * user.buffer.lanes
 
 
 def _bytes_of(module: nn.Module) -> int:

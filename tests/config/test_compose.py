@@ -36,7 +36,7 @@ def test_both_ways_to_lockstep_are_the_same(override: str) -> None:
             ["experiment=minimum", "launcher.max_step=3"],
             "launcher.max_step: there is no such key\n    did you mean max",
         ),
-        (["experiment=minimum", "sede=3"], "sede: there is no such key or group\n    did you mean seed?"),
+        (["experiment=minimum", "sede=3"], "sede: there is no such key or group\n    did you mean seed"),
         (["experiment=minimum", "a.b.c=3"], "a.b.c: there is no such key"),
         (["experiment=minimum", "seed=[1"], "seed=[1: cannot be read"),
         (["experiment=minimum", "seed=1,2"], "--multirun"),
