@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +35,13 @@ STOPPED_BY_SIGNAL = 128
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _SEARCH = "hydra_plugins.pamiq_exp_sweeps.search_sweeper.SearchSweeper"
+_NEEDED = {
+    ("hydra/launcher", "joblib"): "hydra_plugins.hydra_joblib_launcher",
+    ("hydra/launcher", "ray"): "ray",
+    ("hydra/launcher", "submitit_local"): "hydra_plugins.hydra_submitit_launcher",
+    ("hydra/launcher", "submitit_slurm"): "hydra_plugins.hydra_submitit_launcher",
+    ("hydra/sweeper", "search"): "optuna",
+}
 _SAVE_SECONDS = 120.0
 
 
@@ -49,6 +57,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     Raises:
         ConfigError: The sweep cannot be begun as asked.
     """
+    _require_packages(request)
     preflight(request)
     first, *_ = variants(request.overrides, request.source)
     config = compose_config(first, request.source)
@@ -90,6 +99,23 @@ def run_job_of_sweep(
         composition=record_composition(list(settings.overrides.task), source_of(settings)),
     )
     return run_isolated(order)
+
+
+def _require_packages(request: Request) -> None:
+    """Tell early what a launcher or sweeper needs that is not installed. Raises ConfigError."""
+    for word in request.overrides:
+        key, _, name = word.partition("=")
+        module = _NEEDED.get((key, name))
+        if module is not None and not _is_installed(module):
+            remedy = "pip install 'pamiq_exp[sweep]'"
+            raise ConfigError(Problem(key, f"{name} needs the package {module}, which is not installed", remedy))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:

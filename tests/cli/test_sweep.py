@@ -150,3 +150,29 @@ def test_a_sweep_that_is_ended_in_the_middle_saves_and_goes_on(
     steps = [record["environment_step"] for record in records(job)]
     assert steps == list(range(1, 101))
     assert len(read(job / "manifest.json")["sessions"]) == 1
+
+
+@pytest.mark.slow
+def test_a_job_that_a_search_gives_up_saves_and_stops(unlucky: list[str], tmp_path: Path) -> None:
+    program = start(["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.3", "launcher.max_steps=60"], tmp_path)
+    wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
+    sweep = sweep_folder(tmp_path)
+    (sweep / "1").mkdir(exist_ok=True)
+    for job in range(2):
+        (sweep / str(job) / "prune.json").write_text('{"reason": "others do better"}')
+    out, _ = program.communicate(timeout=120)
+    assert program.returncode == 0, out.decode()
+    manifest = read(sweep / "0" / "manifest.json")
+    assert (manifest["state"], manifest["reason"]) == ("stopped", "others do better")
+    assert not (sweep / "1" / "manifest.json").exists()
+    assert b"2 of 2 jobs done, 2 pruned" in out
+
+
+def test_a_launcher_that_is_not_installed_is_told_with_how_to_get_it(
+    command: Command, unlucky: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pamiq_exp.cli._sweep_run._is_installed", lambda module: False)
+    outcome = command("-m", *unlucky, "hydra/launcher=ray", "seed=0,1")
+    assert outcome.status == 2
+    assert "ray needs the package ray, which is not installed" in outcome.err
+    assert "pip install 'pamiq_exp[sweep]'" in outcome.err

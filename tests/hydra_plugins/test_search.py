@@ -19,7 +19,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Curve  # noqa: E402
 from hydra_plugins.pamiq_exp_sweeps._search import Searcher, distribution  # noqa: E402
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf  # noqa: E402
+from pamiq_exp.cli._sweep_folder import is_locked, last_record  # noqa: E402
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment  # noqa: E402
+from tests.cli.test_sweep import start, wait_for  # noqa: E402
 from tests.conftest import Outcome  # noqa: E402
 
 Result = Callable[[float, int], float]
@@ -176,19 +178,29 @@ def test_a_sampler_or_pruner_that_does_not_exist_is_told(tmp_path: Path, setting
 
 
 @pytest.mark.slow
-def test_a_real_search_averages_seeds_survives_bad_luck_and_goes_on(
+def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(
     command: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
     words += ["hydra.sweeper.trials=3", "hydra.sweeper.seeds=[0,1]", "metrics.score.rate=interval(0.0,1.0)"]
-    outcome = command(*words)
-    assert outcome.status == 0, outcome.err
+    words += ["interaction.agent.seconds=0.1", "launcher.max_steps=40"]
+    program = start(words, tmp_path)
+    wait_for(lambda: any((tmp_path / "outputs").rglob("2/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
+    wait_for(lambda: last_record(sweep / "2" / "metrics.jsonl").get("environment_step", 0) > 8)
+    program.kill()
+    program.communicate()
+    wait_for(lambda: not is_locked(sweep / "2"))
+    assert states(sweep) == ["finished", "finished", "stopped"]
+    before = read(sweep / "search.json")["trials"]
+
+    outcome = command(*words, "--resume")
+    assert outcome.status == 0, outcome.err
     assert states(sweep) == ["finished"] * 6
-    result = read(sweep / "search.json")
-    for trial in result["trials"]:
-        assert trial["value"] == pytest.approx(1.0 - (trial["settings"]["metrics.score.rate"] - 0.3) ** 2)
+    assert "going on from step_" in (sweep / "2" / "output.txt").read_text()
     assert "best score" in outcome.out
-    again = command(*words, "--resume")
-    assert again.status == 0
-    assert len(read(sweep / "search.json")["trials"]) == 3
+    trials = read(sweep / "search.json")["trials"]
+    assert len(trials) == 3
+    assert trials[: len(before)] == before
+    for trial in trials:
+        assert trial["value"] == pytest.approx(1.0 - (trial["settings"]["metrics.score.rate"] - 0.3) ** 2)
