@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
+from pamiq_exp.config import AllowList
+from pamiq_exp.config.build import Builder
 from pamiq_exp.environments import Camera
 from pamiq_exp.environments.camera.sensor import cover
 from pamiq_exp.media import Video
@@ -92,6 +95,16 @@ def test_a_file_that_is_no_video_is_told(tmp_path: Path) -> None:
 def test_a_camera_that_does_not_exist_is_told() -> None:
     with pytest.raises(OSError, match="there is no camera, video file or stream 'Nowhere Camera'"):
         Camera("Nowhere Camera").setup()
+
+
+def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("pamiq_exp.environments.camera")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    node = {"_target_": "pamiq_exp.environments.Camera", "source": 0}
+    (problem,) = Builder(AllowList()).problems(node, "environment.sensors.image")
+    assert "Camera needs the module cv2, which is not installed" in str(problem)
+    assert "pip install 'pamiq_exp[vrchat]'" in str(problem)
 
 
 @pytest.mark.parametrize(

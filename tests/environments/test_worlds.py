@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from pamiq_exp.environments import GymnasiumEnvironment
 from pamiq_exp.interaction import Observation
 from pamiq_exp.spaces import describe_spaces
 from tests.conftest import Outcome
-from tests.end_to_end.worlds import need_miniworld
+from tests.end_to_end.worlds import need_miniworld, need_packages_of
 
 Command = Callable[..., Outcome]
 
@@ -83,6 +86,19 @@ def test_miniworld_tells_where_one_is_and_when_time_is_up() -> None:
     assert [bool(each.truncated[0]) for each in seen].index(True) == 20
     assert world.ground_truth()["position"].shape == (1, 3)
     world.teardown()
+
+
+def test_a_machine_that_cannot_draw_miniworld_is_told_what_to_install(repository: Path) -> None:
+    need_packages_of("miniworld_curiosity")
+    script = "from pamiq_exp.environments import GymnasiumEnvironment as G; G('MiniWorld-Hallway-v0')"
+    variables = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    variables["__EGL_VENDOR_LIBRARY_DIRS"] = "/nothing"  # as if there were no driver
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=repository, env=variables, capture_output=True, text=True, timeout=200
+    )
+    assert ended.returncode == 1
+    assert "MiniWorld cannot draw here" in ended.stderr
+    assert "apt install libegl1" in ended.stderr
 
 
 @pytest.mark.parametrize("make", WORLDS)
