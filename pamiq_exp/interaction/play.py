@@ -139,6 +139,7 @@ class Walk:
         self._known = set(keys)
         self._generator = numpy_generator(seed, "walk")
         self._before: Any = None
+        self._went = False
         self._turning = 0
         self._side = "right"
 
@@ -148,7 +149,7 @@ class Walk:
             names = sorted(self._known)
             return [names[int(self._generator.integers(len(names)))]]
         wanted = self._wanted(turn, place)
-        self._before = place
+        self._before, self._went = place, "w" in wanted
         if turn % 7 == 6:
             wanted.append("r")
         return [key for key in wanted if key in self._known]
@@ -159,8 +160,8 @@ class Walk:
         if self._turning > 0:
             self._turning -= 1
             return [self._side]
-        stuck = place is not None and self._before is not None and math.dist(place, self._before) < 0.1
-        if (stuck and turn > self.LOOK_AROUND) or self._generator.random() < 0.04:
+        stuck = self._went and place is not None and math.dist(place, self._before) < 0.1
+        if stuck or self._generator.random() < 0.04:
             self._side = "left" if self._generator.random() < 0.5 else "right"
             self._turning = int(self._generator.integers(2, 8))
             return [self._side]
