@@ -18,6 +18,9 @@ dpkg-deb -x $(WHEEL)_*.deb fetched && wheel=$$(echo fetched/usr/share/python-whe
 bin/python $$wheel/pip install --quiet --no-index $$wheel && rm -r fetched $(WHEEL)_*.deb
 endef
 
+# Tests of one file stay together: they share what was compiled and composed for them.
+PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadfile
+
 .PHONY: setup run test test-all bench lint docs clean
 
 setup: $(STAMP)
@@ -39,10 +42,10 @@ run: setup
 	$(BIN)/python -m pamiq_exp experiment=curiosity_noise_world
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -m "" $(PARALLEL)
 
 bench: setup
 	@for each in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
