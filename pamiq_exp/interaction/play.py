@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import describe_action
 
 QUIT = ("escape", "q")
+
+UNSEEN = ("dummy", "offscreen")
+"""Drivers that draw where nobody sees it: fine if somebody asked for them."""
 
 KEY_NAMES = {
     "w": "forward",
@@ -70,6 +74,10 @@ class Play(Component):
         pygame = _pygame()
         try:
             pygame.display.init()
+            driver = pygame.display.get_driver()
+            if driver in UNSEEN and os.environ.get("SDL_VIDEODRIVER") != driver:
+                pygame.display.quit()
+                raise NoDisplayError("no window can be opened here: there is no display")
             screen = pygame.display.set_mode(self.frame().shape[1::-1])
         except pygame.error as error:
             raise NoDisplayError(f"no window can be opened here: {error}") from None

@@ -26,8 +26,14 @@ def test_a_world_is_walked_through_in_a_window(command: Command) -> None:
     assert outcome.status == 0, outcome.err
 
 
-def test_without_a_display_a_film_is_written(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pygame", None)
+@pytest.mark.parametrize("missing", ["display", "pygame"])
+def test_without_a_display_a_film_is_written(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if missing == "pygame":
+        monkeypatch.setitem(sys.modules, "pygame", None)
+    for variable in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
     outcome = command("play", *SMALL, "--turns", "12")
     assert outcome.status == 0, outcome.err
     assert "a film of a walk is written instead" in outcome.err
