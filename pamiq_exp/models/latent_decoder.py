@@ -148,7 +148,7 @@ class _Map(nn.Module):
         self.side = side
 
     def forward(self, latent: Tensor) -> Tensor:
-        return latent.unflatten(-1, (self.side, self.side, -1)).movedim(-1, 1)
+        return latent.reshape(len(latent), self.side, self.side, -1).movedim(-1, 1)
 
 
 def _groups(channels: int) -> int:

@@ -131,8 +131,9 @@ class GridPool(nn.Module):
         """`(..., side^2, width)` -> `(..., pooled_side^2, width)`, row by row."""
         if self.square == 1:
             return tokens
-        shape = (self.pooled_side, self.square, self.pooled_side, self.square)
-        return tokens.unflatten(-2, shape).mean((-4, -2)).flatten(-3, -2)
+        squares = (self.pooled_side, self.square, self.pooled_side, self.square)
+        grid = tokens.reshape(*tokens.shape[:-2], *squares, tokens.shape[-1])
+        return grid.mean((-4, -2)).flatten(-3, -2)
 
 
 class AttentionPool(nn.Module):
@@ -149,4 +150,6 @@ class AttentionPool(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """`(..., tokens, width)` -> `(..., width)`."""
         fit = wide(tokens @ self.query) * tokens.shape[-1] ** -0.5
-        return (fit.softmax(-1).to(tokens.dtype).unsqueeze(-1) * tokens).sum(-2)
+        weights = fit.softmax(-1).to(tokens.dtype)
+        pooled: Tensor = (weights.unsqueeze(-1) * tokens).sum(-2)
+        return pooled

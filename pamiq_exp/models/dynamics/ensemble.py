@@ -53,7 +53,7 @@ class EnsembleDynamics(DynamicsNetwork):
         super().__init__(first.features, count * first.state_width)
         self.count = int(count)
         self._member_state = first.state_width
-        stacked, _ = torch.func.stack_module_state(networks)  # type: ignore[arg-type]
+        stacked, _ = torch.func.stack_module_state(networks)
         self.member = _Member(first)
         for name, value in stacked.items():
             module, _, last = name.rpartition(".")
@@ -70,7 +70,8 @@ class EnsembleDynamics(DynamicsNetwork):
 
     def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
         """See the base class. With `latent` of `(members, batch, features)`, each member continues its own."""
-        return self._run(latent, action, None, state)
+        result: tuple[Prediction, Tensor] = self._run(latent, action, None, state)
+        return result
 
     def predict_sequence(
         self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor | None = None
@@ -78,10 +79,11 @@ class EnsembleDynamics(DynamicsNetwork):
         """See the base class; laws are `(members, batch, T, features)`."""
         if state is None:
             state = self.initial_state(len(latent), latent.device)
-        return self._run(latent, action, ended, state)
+        result: tuple[Prediction, Tensor] = self._run(latent, action, ended, state)
+        return result
 
     # Compilers cannot trace a gradient written by hand, like that of a scan, through vmap.
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _run(self, latent: Tensor, action: Tensor, ended: Tensor | None, state: Tensor) -> tuple[Prediction, Tensor]:
         def one(parameters: dict[str, Tensor], latent: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
             result: tuple[Tensor, Tensor] = torch.func.functional_call(
@@ -91,7 +93,7 @@ class EnsembleDynamics(DynamicsNetwork):
 
         steps = 2 if ended is None else 3
         in_dims = (0, None if latent.ndim == steps else 0, 0)
-        own = state.unflatten(-1, (self.count, self._member_state)).movedim(-2, 0)
+        own = state.reshape(*state.shape[:-1], self.count, self._member_state).movedim(-2, 0)
         together = torch.func.vmap(one, in_dims, randomness="different")
         parameters, after = together(dict(self.member.named_parameters()), latent, own)
         return self.member.network.law(parameters, latent), after.movedim(0, -2).flatten(-2)

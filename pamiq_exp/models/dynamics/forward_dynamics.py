@@ -85,9 +85,10 @@ class ForwardDynamics(LatentModel):
             prediction, flat = self.network.predict(
                 mean[..., :-1, :].flatten(-3, -2), action[:, ahead:].flatten(0, 1), states[:, :-1].flatten(0, 1)
             )
-            errors = prediction.loss(targets[:, ahead:].flatten(0, 1)).unflatten(-1, rows)
+            errors = prediction.loss(targets[:, ahead:].flatten(0, 1))
+            errors = errors.reshape(*errors.shape[:-1], *rows)
             losses.append(_mean(errors, valid * taken))
-            mean, states = prediction.mean.unflatten(-2, rows), flat.unflatten(0, rows)
+            mean, states = prediction.mean.reshape(*errors.shape, -1), flat.reshape(*rows, flat.shape[-1])
         return losses
 
     def loss(self, batch: Batch) -> Tensor:

@@ -164,7 +164,7 @@ class HeadedDynamics(DynamicsNetwork):
         number = self.norm.weight.dtype
         latent = latent.to(number)
         if self.mixing is not None:
-            latent = self.mixing(latent.unflatten(-1, (self.mixing.slots, -1)))
+            latent = self.mixing(latent.reshape(*latent.shape[:-1], self.mixing.slots, -1))
         encoded = self.action(action).to(number)
         return torch.cat([latent, encoded], -1), encoded
 

@@ -250,10 +250,12 @@ class MixtureHead(PredictionHead):
     def law(self, parameters: Tensor, offset: Tensor | None = None) -> Mixture:
         """See the base class."""
         several = self.components * self.features
-        logits, means, log_variances = wide(parameters).split([self.components, several, several], -1)
-        shape = (self.components, self.features)
-        means = _moved(means.unflatten(-1, shape), None if offset is None else offset.unsqueeze(-2))
-        return Mixture(logits, means, _bounded(log_variances.unflatten(-1, shape)))
+        logits, means, log_variances = torch.tensor_split(
+            wide(parameters), (self.components, self.components + several), -1
+        )
+        shape = (*parameters.shape[:-1], self.components, self.features)
+        means = _moved(means.reshape(shape), None if offset is None else offset.unsqueeze(-2))
+        return Mixture(logits, means, _bounded(log_variances.reshape(shape)))
 
 
 def _normal_log_probs(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

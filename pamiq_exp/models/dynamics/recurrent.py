@@ -59,4 +59,4 @@ class RecurrentDynamics(HeadedDynamics):
         return output, states.flatten(-2)
 
     def _by_block(self, state: Tensor) -> Tensor:
-        return state.unflatten(-1, (self.core.depth, self.core.state_width))
+        return state.reshape(*state.shape[:-1], self.core.depth, self.core.state_width)
