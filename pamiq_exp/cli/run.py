@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
+from pamiq_exp.cli._masking import mask_files_of_hydra
 from pamiq_exp.cli._preflight import compose_safely, preflight
 from pamiq_exp.config import ConfigError, Problem, config_folder, record_composition, register_resolvers
 from pamiq_exp.config.compose import CONFIG_NAME, VERSION_BASE
@@ -66,6 +67,7 @@ def _hand_to_hydra(request: Request) -> int:
     def job(config: DictConfig) -> int:
         # Launchers send this function to other processes and machines: it holds nothing but plain data.
         settings = cast(DictConfig, HydraConfig.get())
+        mask_files_of_hydra(settings)
         if settings.mode == RunMode.MULTIRUN:
             from pamiq_exp.cli._sweep_run import run_job_of_sweep
 

@@ -1,0 +1,45 @@
+"""No secret stays in any file of a run, Hydra's own included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+SECRET = "secret-0123456789"
+
+
+def files_with_the_secret(folder: Path) -> list[str]:
+    found = [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    return [str(path.relative_to(folder)) for path in found] + [
+        str(path) for path in folder.rglob("*") if SECRET in path.name
+    ]
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0"]], ids=["run", "sweep"])
+def test_no_file_of_a_run_holds_a_secret(
+    command: Command, doll: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep: list[str]
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", SECRET)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    words = ["hydra.output_subdir=.hydra", f"hydra.job.name={SECRET}"]
+    outcome = command(*sweep[:1], *doll, *words, "tracking=jsonl_only", *sweep[1:])
+    assert outcome.status == 0, outcome.err
+    assert list(tmp_path.rglob("multirun.yaml" if sweep else ".hydra/overrides.yaml"))
+    assert files_with_the_secret(tmp_path) == []
+    assert SECRET not in outcome.out + outcome.err
+
+
+def test_an_error_that_quotes_a_secret_is_told_without_it(
+    command: Command, doll: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PASSWORD", SECRET)
+    outcome = command(*doll, f"launcher.device={SECRET}")
+    assert outcome.status == 2
+    assert "launcher.device" in outcome.err
+    assert SECRET not in outcome.out + outcome.err
+    assert files_with_the_secret(tmp_path) == []
