@@ -47,6 +47,7 @@ from pamiq_exp.models.random_features import PlainFeatures, RandomFeatures
 from pamiq_exp.models.random_goals import GoalFeatures, RandomGoals
 from pamiq_exp.models.random_network import RandomNetwork, RandomNetworkDistillation
 from pamiq_exp.models.residual_levels import ResidualLevels, ResidualLevelsModel
+from pamiq_exp.models.suitable_encoder import suitable_encoder
 from pamiq_exp.models.two_hot import TwoHotHead, symexp, symlog
 from pamiq_exp.models.value_head import ValueHead
 
@@ -112,6 +113,7 @@ __all__ = [
     "imagine",
     "lambda_returns",
     "make_action_head",
+    "suitable_encoder",
     "symexp",
     "symlog",
 ]

@@ -18,10 +18,9 @@ Command = Callable[..., Outcome]
 WORDS = (
     "experiment=curiosity_noise_world",
     "tracking=jsonl_only",
-    "environment.image_size=40",
+    "environment.image_size=32",
     "environment.images.size=16",
     "trainers.policy.rollout_length=64",
-    "models.encoder.warmup=500",
     "launcher.record_every_steps=100",
 )
 

@@ -15,6 +15,7 @@ Command = Callable[..., Outcome]
 
 CURIOUS = (
     "experiment=curiosity_noise_world",
+    "agent=curiosity",
     "launcher.mode=lockstep",
     "launcher.max_steps=400",
     "launcher.record_every_steps=100",
@@ -77,3 +78,31 @@ def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: 
     assert summary["reward_mean"] == 1
     assert summary["training_steps"] > 30
     assert "dynamics_loss_first" not in summary
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("world=clean", "environment.image_size=32", "environment.images.size=8"),
+        CARTPOLE,
+        ("environment=gymnasium", "environment.id=MiniGrid-Empty-5x5-v0"),
+        ("world=clean", "environment.image_size=32", "policy=dreamer", "models.policy.min_reward_r2=null"),
+        (*CARTPOLE, "policy=ppo_lineage"),
+        (*CARTPOLE, "policy=ppo_recurrent", "core@models.policy.network.core=gru"),
+    ],
+    ids=" ".join,
+)
+def test_the_flagship_lives_in_any_world(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    soon = ("trainers.dynamics.min_size=100", "trainers.dynamics.held_out.turns=16", "trainers.encoder.min_size=100")
+    soon += ("trainers.encoder.held_out.turns=16",)
+    if "policy=dreamer" in words:
+        soon += ("trainers.outcome.min_size=100", "trainers.policy.min_size=100")
+    else:
+        soon += ("trainers.policy.rollout_length=32",)
+    if "world=clean" not in words:
+        soon += ("models.encoder.other.warmup=100",)
+    summary = summary_of(command, tmp_path / "run", "agent=pamiq2024", *words, *soon)
+    assert summary["steps"] == 400
+    assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
+    records = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert '"source": "policy"' in records

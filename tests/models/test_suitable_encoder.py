@@ -1,0 +1,41 @@
+"""An agent with eyes can be put into any world."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pamiq_exp.models import IJepa, RandomFeatures, suitable_encoder
+
+IMAGE = partial(IJepa, tokens=16, token_width=8, patch=8, width=16, depth=1, heads=2, predictor_width=16,
+                predictor_depth=1, predictor_heads=2)  # fmt: skip
+
+
+def field(*shape: int) -> dict[str, Any]:
+    return {"shape": list(shape), "dtype": "uint8" if len(shape) == 3 else "float32"}
+
+
+@pytest.mark.parametrize(
+    ("observation", "kind"),
+    [
+        ({"image": field(64, 64, 3)}, IJepa),
+        ({"image": field(32, 32, 3), "vector": field(4)}, IJepa),
+        ({"image": field(40, 40, 3)}, RandomFeatures),
+        ({"image": field(64, 96, 3)}, RandomFeatures),
+        ({"image": field(7, 7, 3)}, RandomFeatures),
+        ({"vector": field(4)}, RandomFeatures),
+        ({"left": field(64, 64, 3), "right": field(64, 64, 3)}, RandomFeatures),
+    ],
+)
+def test_square_images_are_seen_and_everything_else_is_felt(observation: dict[str, Any], kind: type) -> None:
+    other = partial(RandomFeatures, hidden=(16,))
+    encoder = suitable_encoder(observation, 128, multiple=32, image=IMAGE, other=other, tokens=16, token_width=8)
+    assert type(encoder) is kind
+    assert encoder.features == 128
+
+
+def test_features_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match="not 128 features"):
+        suitable_encoder({}, 128, 32, IMAGE, RandomFeatures, tokens=16, token_width=9)
