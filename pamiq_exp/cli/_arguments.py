@@ -98,7 +98,11 @@ def tell(error: Exception, *, heading: str = "this config cannot be run") -> Non
 
 
 def say(text: str) -> None:
-    """Print to the terminal what went wrong, without the secrets of the environment."""
+    """Print to the terminal what went wrong, without the secrets of the environment.
+
+    What comes from a config has no say in what the terminal does: control characters are shown as such.
+    """
     from pamiq_exp.tracking import mask_text
 
-    print(mask_text(text), file=sys.stderr)
+    visible = "".join(each if each == "\n" or each.isprintable() else repr(each)[1:-1] for each in mask_text(text))
+    print(visible, file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.files import config_folder, use_checked_files
+from pamiq_exp.config.lines import read_nodes
 from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
 from pamiq_exp.config.replicate import expand_replicas
 from pamiq_exp.config.resolvers import register_resolvers
@@ -29,6 +31,7 @@ from pamiq_exp.config.resolvers import register_resolvers
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MOST_VARIANTS = 20
+MOST_JOBS = 100_000
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,18 @@ def _hydra(source: Source) -> Iterator[None]:
 def read_config(path: Path) -> DictConfig:
     """Read a whole config, such as a run folder keeps. Raises ConfigError if it is none."""
     register_resolvers()
+    if not path.exists():
+        raise ConfigError(Problem("", f"there is no {path}", "name the folder of a run"))
+    read_nodes(path)  # within limits?
     try:
         config = OmegaConf.load(path)
-    except FileNotFoundError:
-        raise ConfigError(Problem("", f"there is no {path}", "name the folder of a run")) from None
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
     if not isinstance(config, DictConfig):
         raise ConfigError(Problem("", f"{path} holds no keys and values"))
+    if "hydra" in config:
+        message = "no run keeps it, and a config that was written by others may not set up Hydra"
+        raise ConfigError(Problem("hydra", message, "take it out of the file", Origin.of_file(path)))
     return config
 
 
@@ -125,9 +132,19 @@ def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[s
 
 
 def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
-    """Return the overrides of every job of a grid, in the order in which Hydra numbers them."""
+    """Return the overrides of every job of a grid, in the order in which Hydra numbers them.
+
+    Raises:
+        ConfigError: For more jobs than anybody means.
+    """
     with _hydra(source):
-        (batch,) = BasicSweeper.split_arguments(parse_overrides(overrides, _loader()), None)
+        parsed = parse_overrides(overrides, _loader())
+        sweeps = [each for each in parsed if each.is_discrete_sweep()]
+        count = math.prod(sum(1 for _ in itertools.islice(each.sweep_iterator(), MOST_JOBS + 1)) for each in sweeps)
+        if count > MOST_JOBS:
+            words = " ".join(each.input_line or "" for each in sweeps)
+            raise ConfigError(Problem("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
+        (batch,) = BasicSweeper.split_arguments(parsed, None)
     return batch
 
 

@@ -65,7 +65,7 @@ def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_wor
         (["agent=random", "encoder=image_vae"], "this config has no place for 'encoder'"),
         (["environment=gymnasium", "world=clean"], "this config has no place for 'world'"),
         (["world=fod"], "did you mean food?"),
-        (["policy=ppo_laten"], "did you mean ppo_latent?"),
+        (["policy=ppo_laten"], "did you mean ppo_latent"),
     ],
 )
 def test_choices_that_do_not_go_together_are_told(command: Command, words: list[str], expected: str) -> None:
@@ -86,8 +86,9 @@ def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp
 def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(command: Command) -> None:
     words = ["trainers.dynamics.model=dynamic", "tracking=jsonl_only", "launcher.max_steps=10"]
     outcome = command("experiment=curiosity_noise_world", *words)
-    assert outcome.status == 1
-    assert "there is no model 'dynamic'; there are" in outcome.err
+    assert outcome.status == 2
+    assert "there is no model 'dynamic'" in outcome.err
+    assert "did you mean dynamics?; there are: " in outcome.err
     assert "Traceback" not in outcome.err
 
 
@@ -107,3 +108,10 @@ def test_looking_at_a_config_that_cannot_be_composed_gives_no_traceback(command:
     assert outcome.status == 2
     assert "there is no" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_a_config_has_no_say_in_what_the_terminal_does(command: Command) -> None:
+    outcome = command("experiment=minimum", "seed='\x1b[2Jgone'")
+    assert outcome.status == 2
+    assert "\x1b" not in outcome.err
+    assert "gone" in outcome.err

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.config import ConfigError, Source, compose_config, override_values, read_config, variants
+from pamiq_exp.config.compose import sweep_jobs
 
 
 def problems(*overrides: str, source: Source = Source()) -> str:
@@ -109,3 +110,20 @@ def test_values_of_a_kept_config_can_be_set(tmp_path: Path) -> None:
 def test_no_config_no_reading(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no"):
         read_config(tmp_path / "config.yaml")
+
+
+def test_a_saved_config_may_not_set_up_hydra(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 1\nhydra: {callbacks: {evil: {_target_: os.system}}}\n")
+    with pytest.raises(ConfigError, match="may not set up Hydra"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_a_saved_config_is_read_within_limits(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("[" * 10_000)
+    with pytest.raises(ConfigError, match="nests deeper"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_more_jobs_than_anybody_means_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="more than 100,000 jobs"):
+        sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
