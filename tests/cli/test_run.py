@@ -76,7 +76,7 @@ def test_a_sweep_runs_each_job_in_a_folder_below_its_own(command: Command, doll:
 
 
 def test_one_failing_job_neither_stops_nor_hides_the_others(command: Command, doll: list[str], tmp_path: Path) -> None:
-    outcome = command("-m", *doll, "interaction.agent.fail_at=null,1,null")
+    outcome = command("-m", *doll, "interaction.agent.fail_at=null,9,null")
     assert outcome.status == 1
     states = [read(folder, "manifest.json")["state"] for folder in run_folders(tmp_path / "outputs" / "sweeps")]
     assert states == ["finished", "failed", "finished"]
