@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,41 @@ def test_prefixes_come_from_flags_and_from_the_environment(monkeypatch: pytest.M
 def test_what_is_no_name_cannot_be_allowed(prefix: str) -> None:
     with pytest.raises(ValueError, match="cannot allow"):
         AllowList((prefix,))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["torch", "torch.nn", "torch.nn.functional", "torch.nn.utils", "torch.utils", "torch.utils.data", "torch.optim",
+     "torch.serialization", "torch.hub", "torch.jit", "numpy", "lightning", "lightning.pytorch",
+     "lightning.pytorch.loggers", "lightning.fabric", "gymnasium", "gymnasium.wrappers", "hydra.utils", "os", "shutil",
+     "subprocess", "builtins", "pathlib", "importlib"],
+)  # fmt: skip
+def test_of_all_names_of_a_module_only_parts_pass(module: str) -> None:
+    found = import_module(module)
+    passing = {
+        name
+        for name in dir(found)
+        if DEFAULT.permits_name(f"{module}.{name}") and DEFAULT.permits_object(getattr(found, name, None))
+    }
+    parts = {
+        name
+        for name in passing
+        if issubclass(getattr(found, name), (torch.nn.Module, torch.optim.Optimizer, gymnasium.Wrapper))
+        or issubclass(getattr(found, name), torch.optim.lr_scheduler.LRScheduler)
+    }
+    assert passing - parts <= {"CSVLogger", "TensorBoardLogger"}
+    assert bool(passing) == (module in ("torch.nn", "torch.optim", "lightning.pytorch.loggers", "gymnasium.wrappers"))
+
+
+@pytest.mark.parametrize("name", pamiq_exp.tracking.__all__)
+def test_of_the_tracking_room_only_trackers_pass(name: str) -> None:
+    found = getattr(pamiq_exp.tracking, name)
+    is_tracker = isinstance(found, type) and issubclass(found, pamiq_exp.tracking.Tracker)
+    assert DEFAULT.permits_object(found) == is_tracker
+
+
+def test_an_installed_package_announces_itself_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("any", "their_package.parts", "pamiq_exp.targets")
+    monkeypatch.setattr("pamiq_exp.config.allow_list.entry_points", lambda group: [point] if "targets" in group else [])
+    assert AllowList.of_user().permits_name("their_package.parts.World")
+    assert not AllowList.of_user().permits_name("their_package.other.World")
