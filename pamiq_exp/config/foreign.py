@@ -19,6 +19,9 @@ from pamiq_exp.config.origins import origin_of, origins
 from pamiq_exp.config.problems import Origin, Problem
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]+@[\w.-]+:|\\\\")
+HOSTS = ("address", "base_url", "host", "hostname", "server", "url")
+"""Keys whose values name a machine."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST = 1000
 """Characters of a path; what is longer is text."""
 
@@ -30,7 +33,7 @@ def check_values(config: DictConfig) -> list[Problem]:
         config: A composed config, with Hydra's node, which tells where it came from. Where it came from one file,
             nothing in it was typed.
     """
-    suspicious = [(key, reason) for key, value in leaves(plain_tree(config)) if (reason := _reason(value)) is not None]
+    suspicious = [(key, reason) for key, value in leaves(plain_tree(config)) if (reason := _reason(key, value)) is not None]
     if not suspicious:
         return []
     try:
@@ -49,11 +52,12 @@ def _refusals(suspicious: list[tuple[str, str]], table: dict[str, Origin]) -> It
         yield Problem(key, f"a config file may not name {reason}", remedy, origin)
 
 
-def _reason(value: object) -> str | None:
+def _reason(key: str, value: object) -> str | None:
     """Why a value is not for config files; None if it is harmless."""
     if not isinstance(value, str) or not value or len(value) > LONGEST or "\n" in value:
         return None
-    if _ADDRESS.match(value):
+    names_a_machine = key.rpartition(".")[2] in HOSTS and value not in LOOPBACK and "${" not in value
+    if _ADDRESS.match(value) or names_a_machine:
         return "an address on the network"
     path = PurePosixPath(value)
     if path.is_absolute() or value.startswith("~"):
