@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,13 +62,19 @@ def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
     return config
 
 
-def refuse(configs: Sequence[DictConfig], allow: AllowList) -> None:
+def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[str] = ()) -> None:
     """Raise ConfigError with all problems of the first config that has any.
 
     Those that show without importing anything come first, for all configs; the dry step comes last.
+
+    Args:
+        configs: Composed, or as a run or an exported file keeps them.
+        allow: What they may name.
+        typed: Keys that the user has typed, where a config itself does not tell.
     """
     for config in configs:
-        if problems := check_names(config, allow) + check_values(config):
+        values = [each for each in check_values(config) if not _is_below(each.key, typed)]
+        if problems := check_names(config, allow) + values:
             raise ConfigError(_traced(problems, config))
     find_trusted_packages(allow)
     for config in configs:
@@ -78,6 +84,10 @@ def refuse(configs: Sequence[DictConfig], allow: AllowList) -> None:
         problems, _ = rehearsal(config, allow)
         if problems:
             raise ConfigError(_traced(problems, config))
+
+
+def _is_below(key: str, above: Collection[str]) -> bool:
+    return any(key == each or key.startswith((f"{each}.", f"{each}[")) for each in above)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pamiq_exp.cli._arguments import take_allowed, tell
 from pamiq_exp.cli._changes import MAIN_PACKAGES
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.cli._preflight import folder_problem, refuse
-from pamiq_exp.config import AllowList, ConfigError, Problem
+from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
 from pamiq_exp.config.build import target_nodes
 
 STOPPED_BY_SIGNAL = 128
@@ -37,7 +37,8 @@ def main(words: Sequence[str]) -> int:
         arguments = _parser().parse_args(rest)
         paper = read_paper(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
-        refuse([run.config for run in chosen], allow)
+        typed = [each.key_or_group for each in parse_overrides(arguments.overrides)]
+        refuse([run.config for run in chosen], allow, typed)
         folder = _folder(paper, chosen)
         if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
             raise ConfigError(problem)

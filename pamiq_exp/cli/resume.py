@@ -27,6 +27,7 @@ from pamiq_exp.config import (
     compose_again,
     nearest,
     override_values,
+    parse_overrides,
     read_config,
 )
 
@@ -52,7 +53,8 @@ def _resume(folder: Path, request: Request) -> int:
     again = _compose(folder, changes, request)
     _refuse_seed(again)
     _refuse_masked(again.config)
-    refuse([again.config], request.allow)
+    overrides = [*_overrides_before(folder), *changes]
+    refuse([again.config], request.allow, typed=[each.key_or_group for each in parse_overrides(overrides)])
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
     say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
     from pamiq_exp.cli._job import Job, run_job
@@ -62,7 +64,7 @@ def _resume(folder: Path, request: Request) -> int:
         Job(
             again.config,
             folder,
-            [*_overrides_before(folder), *changes],
+            overrides,
             request.allow,
             group=group,
             composition=again.composition,

@@ -8,7 +8,6 @@ offer what the run did not choose.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.lines import read_nodes
 from pamiq_exp.config.problems import ConfigError, Problem
 
+_UNPACKED: list[TemporaryDirectory[str]] = []
 _NAME = re.compile(r"(?!\.)[\w.@ +-]+(/(?!\.)[\w.@ +-]+)*")
 
 
@@ -109,11 +109,11 @@ def compose_again(
     parsed = parse_overrides(overrides)
     if problems := [_not_for_hydra(each.key_or_group) for each in parsed if _is_hydras(each.key_or_group)]:
         raise ConfigError(problems)
-    with _unpacked(composition, source) as unpacked:
-        config = compose_config(overrides, unpacked)
-        if problems := check_hydra(config, overrides):
-            raise ConfigError(problems)
-        return config, record_composition(overrides, unpacked)
+    unpacked = _unpacked(composition, source)
+    config = compose_config(overrides, unpacked)
+    if problems := check_hydra(config, overrides):
+        raise ConfigError(problems)
+    return config, record_composition(overrides, unpacked)
 
 
 @contextmanager
@@ -126,26 +126,34 @@ def _loader_for(source: Source) -> Iterator[ConfigLoader]:
         yield GlobalHydra.instance().config_loader()
 
 
-@contextmanager
-def _unpacked(composition: Composition, source: Source) -> Iterator[Source]:
-    """Lay the files of a run over those of today, in a folder that is gone afterwards."""
-    with TemporaryDirectory(prefix="pamiq_exp_") as name:
-        target = Path(name)
-        if source.folder is not None:
-            _lay(Path(source.folder), target)
-        _lay(Path(source.main) if source.main else config_folder(), target)
-        for place, text in composition.files.items():
-            path = target / f"{place}.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_with_our_hydra(text) if place == composition.name else text, encoding="utf-8")
-        yield Source(composition.name, None, str(target))
+def _unpacked(composition: Composition, source: Source) -> Source:
+    """Lay the files of a run, as far as they are other ones, over those of today.
+
+    They lie in a folder of their own until the program ends: problems are traced to files later. Links lead to all
+    others, so that files which came with the package are known as such.
+    """
+    folder = TemporaryDirectory(prefix="pamiq_exp_")
+    _UNPACKED.append(folder)
+    target = Path(folder.name)
+    base = Path(source.main) if source.main else config_folder()
+    for each in (base, *([Path(source.folder)] if source.folder else [])):
+        for path in config_files(each):
+            link = target / path.relative_to(each)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                link.symlink_to(path.resolve())
+    for place, text in composition.files.items():
+        kept = _with_our_hydra(text) if place == composition.name else text
+        path = target / f"{place}.yaml"
+        if not path.exists() or path.read_text(encoding="utf-8") != kept:
+            path.unlink(missing_ok=True)
+            _write(path, kept)
+    return Source(composition.name, None, str(target))
 
 
-def _lay(folder: Path, target: Path) -> None:
-    for path in config_files(folder):
-        copy = target / path.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _with_our_hydra(text: str) -> str:

@@ -8,7 +8,16 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from pamiq_exp.config import Composition, ConfigError, Source, compose_again, compose_config, record_composition
+from pamiq_exp.config import (
+    Composition,
+    ConfigError,
+    Source,
+    check_values,
+    compose_again,
+    compose_config,
+    record_composition,
+)
+from tests.conftest import experiment_names
 
 MINE = """\
 # @package _global_
@@ -123,3 +132,11 @@ def test_a_file_that_no_run_has_written_is_refused(content: str, tmp_path: Path)
 
 def test_a_run_that_kept_nothing_has_none(tmp_path: Path) -> None:
     assert Composition.read(tmp_path / "composition.yaml") is None
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_shipped_experiment_is_composed_again_as_it_was(name: str) -> None:
+    words = [f"experiment={name}"]
+    again, _ = compose_again(record_composition(words), ["seed=3"])
+    assert plain(again) == plain(compose_config([*words, "seed=3"]))
+    assert check_values(again) == [], "a file that came with the package may name what others may not"
