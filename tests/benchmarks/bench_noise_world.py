@@ -100,6 +100,15 @@ def rows() -> list[Row]:
             detail=f"{two:,.0f} and {one:,.0f}",
         )
     )
+    one, two = ratio(stepper({"threads": 1, "lanes": 64}), stepper({"threads": 2, "lanes": 64}), time.perf_counter)
+    result.append(
+        Row(
+            "the same with 64 lanes",
+            two / one,
+            ">= 1.8",
+            detail=f"{two:,.0f} and {one:,.0f}",
+        )
+    )
     return result
 
 

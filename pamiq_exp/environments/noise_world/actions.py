@@ -75,14 +75,20 @@ class ActionSet:
         space = self.space
         return np.array([space.n]) if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
 
+    @cached_property
+    def _unsigned_choices(self) -> NDArray[np.uint64]:
+        return self.choices.astype(np.uint64)
+
     def check(self, action: NDArray[np.int64], lanes: int) -> None:
         """Raise ValueError unless `action` is `(lanes, branches)` and each of its numbers is a choice."""
         choices = self.choices
-        if action.shape != (lanes, choices.size) or (action < 0).any() or (action >= choices).any():
-            raise ValueError(
-                f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
-                f"branches, but this one is {action.tolist()}"
-            )
+        # Seen as unsigned, a negative number is a large one.
+        if action.shape == (lanes, choices.size) and not (action.view(np.uint64) >= self._unsigned_choices).any():
+            return
+        raise ValueError(
+            f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
+            f"branches, but this one is {action.tolist()}"
+        )
 
     def keyboard(self) -> dict[str, list[tuple[int, int]]]:
         """Return which branches each key sets to which choices, see `Environment.keyboard`."""

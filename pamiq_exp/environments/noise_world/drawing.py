@@ -85,6 +85,23 @@ def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, 
 
 
 @compiled
+def draw_independently(
+    bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source, bits: NDArray[np.uint32]
+) -> None:
+    """Do what `draw_images` does for the usual rule: one loop that compilers vectorise, one that spreads the result."""
+    units, first, tiles = source.units, source.first, source.tiles
+    stride, pool = np.uint32(source.stride), np.uint64(source.pool)
+    for lane in range(bases.shape[0]):
+        low, high, tick = keys[lane, 0], keys[lane, 1], ticks[lane, 0]
+        for index in range(np.uint64(bits.size)):
+            image = np.uint32((np.uint64(draw(units[index], tick, low, high)) * pool) >> np.uint64(32))
+            bits[index] = np.uint32((np.uint32(first[index]) + image) * stride)
+        own = bases[lane]
+        for index in range(np.uint64(bits.size)):
+            own[np.uint64(tiles[index])] = np.int32(bits[index])
+
+
+@compiled
 def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source) -> None:
     """Choose what each tile of a source shows.
 
@@ -97,6 +114,9 @@ def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Sour
     stride, pool = np.int32(source.stride), np.uint64(source.pool)
     own_time = ticks.shape[1] > 1
     bits = np.empty(source.tiles.size, np.uint32)
+    if source.rule == IID and not own_time:
+        draw_independently(bases, ticks, keys, source, bits)
+        return
     for lane in range(bases.shape[0]):
         low, high = keys[lane, 0], keys[lane, 1]
         tick = ticks[lane, 0] if source.rule != CYCLE else 0

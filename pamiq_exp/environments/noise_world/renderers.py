@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -38,6 +40,48 @@ class Renderer(ABC):
         """Give back threads."""
 
 
+class Worker:
+    """A thread that does one job after another: begun and waited for with one lock each, as there is so little to do
+    that the queue and the futures of an executor would cost a tenth of it."""
+
+    def __init__(self) -> None:
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._job: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="noise_world", daemon=True)
+        self._thread.start()
+
+    def begin(self, job: Callable[[], None]) -> None:
+        """Let it do a job. Wait for it before the next one."""
+        self._job = job
+        self._go.release()
+
+    def wait(self) -> None:
+        """Wait until the job is done; raise what it raised."""
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the thread."""
+        self._job = None
+        self._go.release()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            self._go.acquire()
+            if self._job is None:
+                return
+            try:
+                self._job()
+            except BaseException as error:
+                self._error = error
+            self._done.release()
+
+
 class NumbaRenderer(Renderer):
     """The compiled raycaster.
 
@@ -47,7 +91,7 @@ class NumbaRenderer(Renderer):
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: list[Worker] = []
 
     def render(
         self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints, *, measured: bool
@@ -61,20 +105,25 @@ class NumbaRenderer(Renderer):
             np.empty(shape, np.uint8),
         )
         arguments = scene, camera, poses, things, bases
+        if self._threads == 1 or lanes == 1:
+            rendering.render(*arguments, 0, lanes, views)
+            return views
         shares = np.linspace(0, lanes, min(self._threads, lanes) + 1).astype(int).tolist()
-        if len(shares) > 2 and self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads - 1, "noise_world")
         first, *others = pairwise(shares)
-        waiting = [self._pool.submit(rendering.render, *arguments, *share, views) for share in others if self._pool]
-        rendering.render(*arguments, *first, views)
-        for share in waiting:
-            share.result()
+        self._workers += [Worker() for _ in range(len(others) - len(self._workers))]
+        for worker, share in zip(self._workers, others, strict=False):
+            worker.begin(partial(rendering.render, *arguments, *share, views))
+        try:
+            rendering.render(*arguments, *first, views)
+        finally:
+            for worker in self._workers[: len(others)]:
+                worker.wait()
         return views
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
 
 
 def make_renderer(name: str, threads: int, device: str) -> Renderer:

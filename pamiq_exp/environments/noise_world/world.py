@@ -338,7 +338,7 @@ class NoiseWorld(Environment):
             "noisy_room": lambda: self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
             "command": lambda: self._commands.copy(),
-            "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE != 0).transpose(0, 2, 1),
+            "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE).view(np.bool_).transpose(0, 2, 1),
             "flicker_mask": lambda: (self._measured().flags & rendering.FLICKERS != 0).transpose(0, 2, 1),
             "clean_image": self._clean_image,
             "things": lambda: self._things[:, :, : things.TOUCHED].copy(),

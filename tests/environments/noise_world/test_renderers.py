@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pamiq_exp.environments import NoiseWorld
+from pamiq_exp.environments.noise_world.renderers import Worker
 
 SCENES: list[dict[str, Any]] = [
     {},
@@ -46,6 +47,17 @@ def test_threads_paint_the_same_views() -> None:
     assert np.array_equal(views[0], views[2])
     for world in worlds:
         world.teardown()
+
+
+def test_an_error_in_a_thread_is_raised() -> None:
+    def fail() -> None:
+        raise ArithmeticError("in the other thread")
+
+    worker = Worker()
+    worker.begin(fail)
+    with pytest.raises(ArithmeticError, match="in the other thread"):
+        worker.wait()
+    worker.close()
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
