@@ -1,0 +1,104 @@
+"""Each reward of the shelf runs in the flagship's world by its name alone, learns, and resumes bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from tests.conftest import REPOSITORY, Outcome
+
+Command = Callable[..., Outcome]
+
+ELSEWHERE = {"extrinsic", "curious_and_extrinsic", "reconstruction_error"}
+"""Rewards that other tests try: they belong to other agents or experiments."""
+
+NAMES = sorted({path.stem for path in (REPOSITORY / "conf" / "reward").glob("*.yaml")} - ELSEWHERE)
+
+RESUMED = {"rle", "learning_progress"}
+"""The two that reach furthest into the agent resume in every test run, the others in `make test-all`."""
+
+QUICK = (
+    "experiment=curiosity_noise_world",
+    "launcher=lockstep",
+    "tracking=jsonl_only",
+    "metrics=none",
+    "environment.image_size=32",
+    "environment.images.size=8",
+    "trainers.policy.rollout_length=32",
+    "launcher.record_every_steps=100",
+)
+SOON = {
+    "encoder": ("min_size=100", "min_new=100"),
+    "dynamics": ("min_size=100", "held_out.turns=16"),
+    "rnd": ("min_size=100",),
+    "levels": ("min_size=100",),
+    "hierarchy": ("min_size=100",),
+}
+
+
+def soon(name: str) -> tuple[str, ...]:
+    """Let everything begin to learn within a few hundred steps."""
+    from pamiq_exp.config import compose_config
+
+    config = compose_config([*QUICK, f"reward={name}"])
+    words = [
+        f"trainers.{trainer}.{word}"
+        for trainer, settings in SOON.items()
+        if trainer in config.trainers
+        for word in settings
+    ]
+    if "encoder" in config.trainers and "held_out" in config.trainers.encoder:
+        words.append("trainers.encoder.held_out.turns=16")
+    words += [f"models.{model}.warmup=100" for model in config.models if "warmup" in config.models[model]]
+    return tuple(words)
+
+
+def run(command: Command, folder: Path, *words: str) -> Path:
+    outcome = command(*QUICK, f"hydra.run.dir={folder}", *words)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = sorted((folder / "checkpoints").iterdir())[-1]
+    files = sorted(checkpoint.glob("*.safetensors"))
+    return {f"{file.stem}/{key}": value for file in files for key, value in safetensors.torch.load_file(file).items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name: str) -> None:
+    folder = run(command, tmp_path / "run", f"reward={name}", *soon(name), "launcher.max_steps=400")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["training_steps"] > 0
+    assert all(math.isfinite(value) for value in summary.values() if isinstance(value, float))
+    rewarded = [record for record in records(folder) if record.get("interaction/reward")]
+    assert rewarded, "no reward was ever given"
+    figures = {key.removeprefix("interaction/") for key in rewarded[-1]}
+    assert any(f"{figure}_raw" in figures for figure in figures), figures
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in RESUMED else pytest.mark.slow) for name in NAMES]
+)
+def test_a_run_with_a_reward_resumes_bit_for_bit(command: Command, tmp_path: Path, name: str) -> None:
+    words = (f"reward={name}", *soon(name))
+    once = run(command, tmp_path / "once", *words, "launcher.max_steps=600")
+    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=400")
+    outcome = command("resume", str(parts), "launcher.max_steps=600")
+    assert outcome.status == 0, outcome.err
+    assert records(once) == records(parts)
+    left, right = tensors(once), tensors(parts)
+    assert left.keys() == right.keys()
+    assert not [key for key in left if not torch.equal(left[key], right[key])]
