@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config import Composition, Source, config_folder
+from pamiq_exp.config.keys import leaves
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
 _MOST = 40
@@ -18,7 +19,7 @@ _MOST = 40
 
 def changes_of_config(before: DictConfig, after: DictConfig) -> list[str]:
     """Return a line for each value that differs between two configs, interpolations as they are written."""
-    old, new = (dict(_leaves(OmegaConf.to_container(config, resolve=False))) for config in (before, after))
+    old, new = (dict(leaves(OmegaConf.to_container(config, resolve=False))) for config in (before, after))
     keys = [key for key in dict.fromkeys((*old, *new)) if not key.startswith("hydra.")]
     lines = []
     for key in keys:
@@ -68,14 +69,6 @@ def _content(text: str) -> object:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-
-
-def _leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(node, Mapping) and node:
-        for name, value in node.items():
-            yield from _leaves(value, f"{key}.{name}".removeprefix("."))
-    else:
-        yield key, node
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

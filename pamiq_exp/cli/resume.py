@@ -30,6 +30,7 @@ from pamiq_exp.config import (
     parse_overrides,
     read_config,
 )
+from pamiq_exp.config.keys import leaves
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 MASK = "***"
@@ -113,17 +114,10 @@ def _refuse_seed(again: _Again) -> None:
 
 def _refuse_masked(config: DictConfig) -> None:
     """Refuse to use the mask of a secret as if it were the secret."""
-
-    def masked(node: object, key: str) -> list[str]:
-        if isinstance(node, dict):
-            return [found for name, value in node.items() for found in masked(value, f"{key}.{name}".lstrip("."))]
-        if isinstance(node, list):
-            return [found for index, value in enumerate(node) for found in masked(value, f"{key}[{index}]")]
-        return [key] if node == MASK else []
-
+    masked = [key for key, value in leaves(OmegaConf.to_container(config, resolve=False)) if value == MASK]
     message = "was a secret, which no run folder keeps"
-    if keys := masked(OmegaConf.to_container(config, resolve=False), ""):
-        raise ConfigError([Problem(key, message, f"give it again: {key}=...") for key in keys])
+    if masked:
+        raise ConfigError([Problem(key, message, f"give it again: {key}=...") for key in masked])
 
 
 def _changed(folder: Path, again: _Again, request: Request) -> list[str]:

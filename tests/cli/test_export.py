@@ -83,6 +83,8 @@ def test_the_file_tells_nothing_of_a_user(
     refused: Outcome = command("reproduce", "paper.yaml")
     assert refused.status == 2
     assert "environment.kwargs.pictures: needs a value" in refused.err
+    given = (f"environment.kwargs.pictures={home}", "environment.kwargs.more=[]")
+    assert "may not name" not in command("reproduce", "paper.yaml", *given).err, "it was typed by the user"
 
 
 def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(

@@ -1,0 +1,76 @@
+"""What an exported file holds of several runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.analysis import apply_changes, depends_on_clock, find_runs, paper_of, read_runs
+from pamiq_exp.analysis.paper import _changes
+from pamiq_exp.analysis.runs import ReportError
+from pamiq_exp.seeding import derive_seed
+
+names = st.sampled_from("abcd")
+values = st.one_of(st.integers(0, 3), st.none(), st.text(max_size=2), st.lists(st.integers(0, 2), max_size=2))
+trees = st.dictionaries(
+    names, st.recursive(values, lambda inner: st.dictionaries(names, inner, max_size=3), max_leaves=8)
+)
+
+
+@given(trees, trees)
+def test_the_changes_of_a_run_lead_from_the_first_config_to_its_own(base: Any, tree: Any) -> None:
+    assert apply_changes(base, _changes(base, tree)) == tree
+
+
+@given(trees)
+def test_equal_configs_differ_in_nothing(tree: Any) -> None:
+    assert _changes(tree, tree) == {}
+
+
+@pytest.mark.parametrize("name", ["wall_seconds", "steps_per_second", "step_milliseconds_p99", "deadline_misses"])
+def test_what_tells_of_time_is_no_figure(name: str) -> None:
+    assert depends_on_clock(name)
+    assert not depends_on_clock("return_mean")
+
+
+def run_folder(folder: Path, seed: int, **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    agent = {"_target_": "a.B", "seed": derive_seed(seed, "agent"), "rate": 0.1}
+    tree = {"experiment_name": "e", "seed": seed, "agent": agent, "copy": {"of": agent}, "fixed": {"seed": 5}, **config}
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "manifest.json").write_text(f'{{"state": "finished", "seed": {seed}, "experiment_name": "e"}}')
+    (folder / "summary.json").write_text(f'{{"steps": 10, "coverage": {seed / 10}, "wall_seconds": 3.5}}')
+    return folder
+
+
+def test_derived_seeds_are_written_as_what_derives_them(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        run_folder(tmp_path / str(seed), seed)
+    paper = paper_of(read_runs(find_runs([tmp_path])))
+    assert paper["config"]["agent"]["seed"] == "${derived_seed:}"
+    assert paper["config"]["copy"]["of"]["seed"] == "${agent.seed}"
+    assert paper["config"]["fixed"]["seed"] == 5
+    assert [run["changes"] for run in paper["runs"]] == [{}, {"set": {"seed": 2}}]
+    assert paper["figures"]["coverage"]["iqm"] == pytest.approx(0.15)
+    assert paper["figures"].keys() == {"coverage"}
+    assert paper["runs"][0]["figures"] == {"steps": 10, "coverage": 0.1}
+
+
+def test_figures_of_several_arms_are_kept_apart(tmp_path: Path) -> None:
+    for rate in (0.1, 0.2):
+        for seed in (1, 2):
+            run_folder(tmp_path / f"{rate}_{seed}", seed, more={"rate": rate})
+    paper = paper_of(read_runs(find_runs([tmp_path])))
+    assert len(paper["figures"]) == 2
+    assert {run["arm"] for run in paper["runs"]} == set(paper["figures"])
+
+
+def test_a_run_without_a_config_cannot_be_exported(tmp_path: Path) -> None:
+    (run_folder(tmp_path / "run", 1) / "config.yaml").unlink()
+    with pytest.raises(ReportError, match=r"no config\.yaml"):
+        paper_of(read_runs(find_runs([tmp_path])))
