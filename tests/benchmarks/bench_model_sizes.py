@@ -1,13 +1,15 @@
 """How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
 
 Parameters are counted without allocating them. A size is timed where its parameters, gradients and optimizer fit
-`--most-parameters`; the others are told by a dash.
+`--most-parameters`; the others are told by a dash. On a CPU the time is that of the process, on one thread, so that a
+busy machine hardly changes it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import torch
 from omegaconf import OmegaConf
@@ -17,7 +19,6 @@ from pamiq_exp.config import compose_config
 from pamiq_exp.models import ForwardDynamics, IJepa, RecurrentDynamics
 from pamiq_exp.models.cores import SioConv
 from pamiq_exp.spaces import ActionSpec
-from tests.benchmarks.table import median_seconds
 
 OBSERVATION = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
 ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
@@ -87,7 +88,19 @@ def milliseconds(model: IJepa | ForwardDynamics, device: str, repeats: int) -> t
         if device != "cpu":
             torch.cuda.synchronize()
 
-    return 1e3 * median_seconds(act, repeats), 1e3 * median_seconds(train, max(3, repeats // 4))
+    return median(act, repeats, device), median(train, max(3, repeats // 4), device)
+
+
+def median(action: Callable[[], object], repeats: int, device: str) -> float:
+    """Median time of a call in milliseconds, after one unmeasured."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    action()
+    times = []
+    for _ in range(repeats):
+        begin = clock()
+        action()
+        times.append(clock() - begin)
+    return 1e3 * sorted(times)[repeats // 2]
 
 
 def count(module: nn.Module) -> int:
