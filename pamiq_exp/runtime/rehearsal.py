@@ -19,7 +19,7 @@ import torch
 from lightning import LightningModule
 from torch import nn
 
-from pamiq_exp.buffers import DataBuffer, DataUser
+from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import collect_state, components
 from pamiq_exp.interaction import Agent, Environment, Observation
 from pamiq_exp.runtime.device import make_fabric
@@ -30,6 +30,8 @@ from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
 PartT = TypeVar("PartT")
 
 TURNS = 4
+ROWS = 4
+"""Of a batch, where trainers draw as many as they like."""
 ENDING = 2
 """The turn whose observation ends its episode in all lanes."""
 
@@ -143,6 +145,16 @@ class _Port:
             return self.module(*arguments)
 
 
+class _FewRows(DataUser):
+    """Gives small batches: shapes need no more, and a run's own would take a second."""
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        return super().sample(min(batch_size, ROWS), generator)
+
+    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        return super().sequences(min(batch_size, ROWS), length, generator)
+
+
 class _Rehearsing:
     def __init__(
         self, environment: Environment, models: Mapping[str, LightningModule], buffers: Mapping[str, DataBuffer]
@@ -150,7 +162,7 @@ class _Rehearsing:
         self.environment = environment
         self.missing: list[tuple[str, str]] = []
         self.models = models
-        self.users = {name: DataUser(buffer) for name, buffer in buffers.items()}
+        self.users = {name: _FewRows(buffer) for name, buffer in buffers.items()}
         self.asked_models = _Asked(models, "model", self.missing)
         self.asked_users = _Asked(self.users, "buffer", self.missing)
         self.asked_ports: set[str] = set()

@@ -222,3 +222,18 @@ def test_a_secret_is_not_printed(command: Command, monkeypatch: pytest.MonkeyPat
     for words in (["--origins"], []):
         outcome = command("check", *words, "experiment=minimum", "+shared.api_key=secret-0123456789", "+paths.x=1")
         assert "secret-0123456789" not in outcome.out + outcome.err
+
+
+@pytest.mark.slow
+def test_a_check_costs_little_beside_importing_torch(tmp_path: Path, repository: Path) -> None:
+    code = (
+        f"import sys, time; sys.path.insert(0, {str(repository)!r})\n"
+        "start = time.process_time(); import torch, lightning; imports = time.process_time() - start\n"
+        "import pamiq_exp.agents, pamiq_exp.trainers, pamiq_exp.runtime.launcher, pamiq_exp.environments.noise_world\n"
+        "from pamiq_exp.cli import main; torch.set_num_threads(1)\n"
+        "start = time.process_time(); status = main(sys.argv[1:]); print(status, imports, time.process_time() - start)"
+    )
+    out = python(code, "check", "experiment=curiosity_noise_world", folder=tmp_path)
+    status, imports, check = map(float, out.splitlines()[-1].split())
+    assert status == 0
+    assert check < max(1.0, 0.6 * imports)
