@@ -1,12 +1,10 @@
 """What every job needs, imported once for all jobs of a process. Nothing here may start a thread or ask for a GPU."""
 
-import pamiq_exp.agents
-import pamiq_exp.buffers
-import pamiq_exp.cli._job
-import pamiq_exp.environments
-import pamiq_exp.metrics
-import pamiq_exp.models
-import pamiq_exp.rewards
-import pamiq_exp.runtime
-import pamiq_exp.tracking
-import pamiq_exp.trainers  # noqa: F401
+from contextlib import suppress
+from importlib import import_module
+
+from pamiq_exp.config.allow_list import ROOMS
+
+for name in ("cli._job", "runtime", *ROOMS):
+    with suppress(ImportError):  # the job that needs it will say so
+        import_module(f"pamiq_exp.{name}")
