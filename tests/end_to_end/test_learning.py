@@ -37,6 +37,28 @@ def test_the_curious_agent_learns_to_foresee_a_world_without_noise(command: Comm
     assert summary["coverage"] > 0.5
 
 
+def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_lived(
+    command: Command, tmp_path: Path
+) -> None:
+    """Environment steps until the last ten episodes bring 195 on average."""
+    window = "+metrics.episodes.window=10"
+    needed = {}
+    for name, words in {
+        "cartpole_dreamer": ("launcher.max_steps=8000",),
+        "cartpole_ppo": ("launcher.max_steps=60000", window),
+    }.items():
+        summary_of(command, tmp_path / name, f"experiment={name}", "seed=0", *words)
+        records = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        key = "interaction/return_mean"
+        needed[name] = min(each["environment_step"] for each in records if each.get(key, 0) >= 195)
+    assert needed["cartpole_dreamer"] < needed["cartpole_ppo"] / 2
+
+
+def test_ppo_finds_the_goal_of_a_grid_world(command: Command, tmp_path: Path) -> None:
+    summary = summary_of(command, tmp_path / "run", "experiment=minigrid_ppo")
+    assert summary["return_mean"] > 0.9
+
+
 def test_the_vae_learns_to_paint_the_world_while_it_is_used(command: Command, tmp_path: Path) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=vae_online", "launcher.max_steps=6000")
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"] / 2

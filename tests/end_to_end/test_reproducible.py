@@ -54,11 +54,11 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
 def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Command, tmp_path: Path, mode: str) -> None:
     words = (f"launcher={mode}", "seed=3")
-    once = run(command, tmp_path / "once", *words, "launcher.max_steps=2000")
-    again = run(command, tmp_path / "again", *words, "launcher.max_steps=2000")
+    once = run(command, tmp_path / "once", *words, "launcher.max_steps=1000")
+    again = run(command, tmp_path / "again", *words, "launcher.max_steps=1000")
     assert_equal_runs(once, again)
-    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=1400")
-    outcome = command("resume", str(parts), "launcher.max_steps=2000")
+    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=700")
+    outcome = command("resume", str(parts), "launcher.max_steps=1000")
     assert outcome.status == 0, outcome.err
     assert_equal_runs(once, parts)
     sources = {record["source"] for record in records(once)}
