@@ -12,6 +12,10 @@ from pamiq_exp.analysis.comparison import show
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
 
+COUNTERS = ("reason", "steps", "turns", "training_steps", "model_version", "dropped", "skipped_actions", "failed_saves",
+            "failed_writes")  # fmt: skip
+"""Figures that every run has: no results."""
+
 _ABSENT = "-"
 _CLOCK = re.compile(r"seconds|per_second|milliseconds|deadline|skipped_turns")
 _HASH_LENGTH = 12
@@ -79,7 +83,7 @@ def _code(run: Run) -> dict[str, str]:
         "files without git": ", ".join(map(str, code.get("untracked") or [])),
     }
     source = {"source of pamiq_exp": _short(run.manifest.get("source_sha256"))}
-    return {key: value for key, value in ((facts if code else {}) | source).items() if value} | _changed_files(run)
+    return {key: value for key, value in (source | (facts if code else {})).items() if value} | _changed_files(run)
 
 
 def _changed_files(run: Run) -> dict[str, str]:
@@ -114,7 +118,7 @@ def _machine(run: Run) -> dict[str, str]:
 
 def _results(first: Run, second: Run) -> Table:
     rows: list[list[Cell]] = []
-    for name in dict.fromkeys((*first.summary, *second.summary)):
+    for name in sorted(dict.fromkeys((*first.summary, *second.summary)), key=_rank):
         old, new = first.summary.get(name), second.summary.get(name)
         if old == new or name == "seed":
             continue
@@ -126,6 +130,11 @@ def _results(first: Run, second: Run) -> Table:
     if states[0] != states[1] and all(states):
         rows.append(["final parameters", _mark(states[0]), _mark(states[1]), None, "", ""])
     return Table("results", "Results", ["figure", "first", "second", "difference", "relative", ""], rows)
+
+
+def _rank(figure: str) -> int:
+    """What the experiment measured comes first, then what every run counts, then what the clock had a say in."""
+    return 2 if depends_on_clock(figure) else int(figure in COUNTERS)
 
 
 def _weights(run: Run) -> str:

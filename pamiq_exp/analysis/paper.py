@@ -16,7 +16,7 @@ import yaml
 
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
-from pamiq_exp.analysis.differences import depends_on_clock
+from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
 from pamiq_exp.analysis.runs import LOADER, ReportError, Run
 
 FORMAT = 1
@@ -25,10 +25,6 @@ NOT_SHARED = ("paths", "shared", "spaces", "tracking")
 
 NO_FIGURES = ("experiment_name", "seed", "state", "reason")
 MISSING = "???"
-
-_COUNTERS = ("steps", "turns", "training_steps", "model_version", "dropped", "skipped_actions", "failed_saves",
-             "failed_writes")  # fmt: skip
-"""Figures that every run has: compared when it is run again, and no results."""
 
 _PACKAGES = (
     "pamiq_exp", "torch", "lightning", "numpy", "numba", "gymnasium", "hydra-core", "omegaconf", "safetensors",
@@ -232,7 +228,7 @@ def _figures(comparison: Comparison, resamples: int) -> Plain:
 
 
 def _values(runs: Sequence[Run]) -> Iterator[tuple[str, list[float]]]:
-    names = dict.fromkeys(name for run in runs for name in final_figures(run.summary) if name not in _COUNTERS)
+    names = dict.fromkeys(name for run in runs for name in final_figures(run.summary) if name not in COUNTERS)
     for name in names:
         values = [value for run in runs if (value := run.value(name)) is not None and math.isfinite(value)]
         if values:
