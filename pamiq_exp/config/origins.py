@@ -63,9 +63,9 @@ def origins_of_file(path: Path) -> Origins:
 
 
 def origin_of(key: str, table: Mapping[str, Origin]) -> Origin | None:
-    """Return what set `key`, or, where nothing did, the node that it belongs to."""
+    """Return what set `key` (of a node its `_target_`), or, where nothing did, the node that it belongs to."""
     while key:
-        for candidate in (key, join(key, "_target_")):
+        for candidate in (join(key, "_target_"), key):
             if candidate in table:
                 return table[candidate]
         key = parent(key)
