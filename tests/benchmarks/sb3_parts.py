@@ -1,0 +1,65 @@
+"""The world and the network of the study as stable-baselines3 takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+
+from pamiq_exp.environments import NoiseWorld
+
+
+class World(VecEnv):
+    """The noise world as stable-baselines3 meets worlds."""
+
+    def __init__(self, lanes: int) -> None:
+        self.world = NoiseWorld(lanes=lanes, image_size=40, actions="masked", seed=0)
+        self.world.setup()
+        super().__init__(lanes, self.world.observation_space["image"], self.world.action_space)
+
+    def reset(self) -> Any:
+        return self.world.observe().values["image"]
+
+    def step_async(self, actions: Any) -> None:
+        self.world.affect(actions)
+
+    def step_wait(self) -> Any:
+        image = self.world.observe().values["image"]
+        return (
+            image,
+            np.zeros(self.num_envs, np.float32),
+            np.zeros(self.num_envs, np.bool_),
+            [{} for _ in range(self.num_envs)],
+        )
+
+    def close(self) -> None:
+        self.world.teardown()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [None] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        return None
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        return [None] * self.num_envs
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
+
+
+class Features(BaseFeaturesExtractor):
+    """The layers of our policy: three 3x3 convolutions of stride 2 and a linear layer."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space, 256)
+        sizes = ((3, 8), (8, 16), (16, 32))
+        layers = [each for ins, outs in sizes for each in (torch.nn.Conv2d(ins, outs, 3, 2, 1), torch.nn.ReLU())]
+        self.layers = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(800, 256), torch.nn.ReLU())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.layers(observations)
+        return features
