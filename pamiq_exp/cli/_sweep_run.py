@@ -96,7 +96,7 @@ def run_job_of_sweep(
         group=sweep.name,
         command=Plan.read(sweep).command,
         place=Place(str(place[0]), place[1]),
-        composition=record_composition(list(settings.overrides.task), source_of(settings)),
+        composition=record_composition([*settings.overrides.task, *settings.overrides.hydra], source_of(settings)),
     )
     return run_isolated(order)
 

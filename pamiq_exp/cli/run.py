@@ -90,5 +90,5 @@ def _run(config: DictConfig, request: Request) -> int:
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     overrides = list(settings.overrides.task)
-    composition = record_composition(overrides, request.source)
+    composition = record_composition([*overrides, *settings.overrides.hydra], request.source)
     return run_job(Job(config, folder, overrides, request.allow, composition=composition))

@@ -64,7 +64,7 @@ def copy_configs(source: Path, target: Path) -> None:
         for path in config_files(source):
             copy = partial / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            shutil.copy(path, copy)  # with its mode: what only the user may read stays so
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

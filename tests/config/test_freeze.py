@@ -53,6 +53,12 @@ def test_nothing_but_configs_is_copied(own: Path, tmp_path: Path) -> None:
     assert copied == [Path("experiment/mine.yaml")]
 
 
+def test_what_only_the_user_may_read_stays_so(own: Path, tmp_path: Path) -> None:
+    (own / "experiment" / "mine.yaml").chmod(0o600)
+    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    assert (Path(str(frozen.folder)) / "experiment" / "mine.yaml").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_folder_that_leads_into_itself_has_an_end(own: Path) -> None:
     (own / "loop").symlink_to(own)
     assert [path.name for path in config_files(own)] == ["mine.yaml"]
