@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -261,7 +262,9 @@ def _direction(name: str) -> StudyDirection:
 def _sampler(conf: SearchConf, tried: int) -> optuna.samplers.BaseSampler:
     seed = conf.sampler_seed + tried  # a search that goes on must not draw the same numbers again
     if conf.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna 4 still calls it that
+            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     if conf.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     raise HydraException(f"hydra.sweeper.sampler must be tpe or random, not '{conf.sampler}'")
