@@ -22,6 +22,10 @@ def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
+def returns_at_the_end(folder: Path) -> float:
+    return float(json.loads((folder / "summary.json").read_text())["return_mean"])
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_ppo", f"seed={seed}")
@@ -40,7 +44,7 @@ def test_the_curious_agent_learns_to_foresee_a_world_without_noise(command: Comm
 def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_lived(
     command: Command, tmp_path: Path
 ) -> None:
-    """Environment steps until the last ten episodes bring 195 on average."""
+    """Environment steps after which ten episodes never again bring less than 195 on average."""
     window = "+metrics.episodes.window=10"
     needed = {}
     for name, words in {
@@ -50,7 +54,8 @@ def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_li
         summary_of(command, tmp_path / name, f"experiment={name}", "seed=0", *words)
         records = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         key = "interaction/return_mean"
-        needed[name] = min(each["environment_step"] for each in records if each.get(key, 0) >= 195)
+        needed[name] = max(each["environment_step"] for each in records if each.get(key, 195) < 195)
+    assert returns_at_the_end(tmp_path / "cartpole_dreamer") >= 195
     assert needed["cartpole_dreamer"] < needed["cartpole_ppo"] / 2
 
 
