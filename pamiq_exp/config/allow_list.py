@@ -129,7 +129,8 @@ class AllowList:
         if package in ("pamiq_exp", "torch", "lightning", "gymnasium"):
             rooms = [f"pamiq_exp.{room}" for room in ROOMS]
             return f"allowed are the classes of {', '.join([*rooms, *THIRD_PARTY, *EXACTLY])}"
-        return f"if you trust the package, allow it: --allow {package} (or {ENVIRONMENT_VARIABLE}={package})"
+        ways = f"{ENVIRONMENT_VARIABLE}={package}, or an entry point of the package in the group {ENTRY_POINT_GROUP}"
+        return f"if you trust the package, allow it: --allow {package} (or {ways})"
 
 
 def _is_part(found: object, room: str) -> bool:

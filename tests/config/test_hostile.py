@@ -8,6 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from pamiq_exp.config import (
+    Composition,
+    ConfigError,
+    Source,
+    build_experiment,
+    compose_again,
+    compose_config,
+    config_folder,
+)
 from tests.config.hostile import HYDRA, SECRET, SECRET_NAME, Hostile, corpus
 from tests.conftest import Outcome
 
@@ -104,3 +113,25 @@ def test_settings_of_hydra_are_refused_in_files_of_other_groups_too(
     evil.unlink()
     evil.parent.rmdir()
     assert_harmless(outcome, folder)
+
+
+@pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("call", "hidden"))][::6])
+def test_a_hostile_config_is_refused_in_python(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(folder)
+    send(CORPUS[name], folder)
+    with pytest.raises(ConfigError):
+        build_experiment(compose_config(["experiment=hostile"], Source(folder="conf")))
+    assert not (folder / "marker").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("hydra", "yaml"))][::3])
+def test_a_hostile_config_is_refused_in_what_a_run_has_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(folder)
+    send(CORPUS[name], folder)
+    shipped = {path: (config_folder() / f"{path}.yaml").read_text() for path in ("config", "experiment/minimum")}
+    kept = shipped | {"experiment/hostile": (folder / "conf" / FILE).read_text()}
+    with pytest.raises(ConfigError):
+        compose_again(Composition("config", ("experiment=hostile",), kept))
+    assert not (folder / "marker").exists()
