@@ -70,7 +70,7 @@ def _with_run_folder(word: str, block: Block, folder: Path) -> str:
     if name is None or f"outputs/{name}/" not in word:
         return word
     summaries = sorted((folder / "outputs" / name).glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
-    key, place, rest = word.partition(f"outputs/{name}/")
+    key, _, rest = word.partition(f"outputs/{name}/")
     return f"{key}{summaries[{'RUN': -1, 'OTHER': -2}[rest]].parent}"
 
 
