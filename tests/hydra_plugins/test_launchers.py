@@ -44,17 +44,19 @@ def test_joblib_runs_two_jobs_at_once_that_do_not_fight_and_survive_each_other(
 
 
 @pytest.mark.slow
-def test_joblib_is_faster_than_one_after_the_other(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_joblib_is_faster_than_one_after_the_other(command: Command) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
-    words = ["-m", *unlucky, "seed=0,1,2,3", "interaction.agent.seconds=0.2"]
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two processors")
+    words = ["-m", "experiment=cartpole_ppo", "tracking=jsonl_only", "launcher.max_steps=24000", "seed=0,1,2,3"]
     seconds = []
-    for launcher in ("basic", "joblib"):
+    for launcher in (["hydra/launcher=basic"], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]):
         begun = time.perf_counter()
-        number = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
-        assert command(*words, f"hydra/launcher={launcher}", *number).status == 0
+        assert command(*words, *launcher).status == 0
         seconds.append(time.perf_counter() - begun)
     print(f"one after the other {seconds[0]:.1f} s, two at once {seconds[1]:.1f} s")
-    assert seconds[1] < 0.8 * seconds[0]
+    assert seconds[1] < 0.85 * seconds[0]
 
 
 @pytest.mark.slow
