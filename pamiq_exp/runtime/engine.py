@@ -93,6 +93,10 @@ class Engine:
         self._note_age()
         if self.steps >= self._next_record:
             self._record_interaction()
+        self.stop_if_done()
+
+    def stop_if_done(self) -> None:
+        """End the run if it has had the steps or the seconds that it was to have."""
         if self.config.max_steps is not None and self.steps >= self.config.max_steps:
             self.control.stop("finished", f"{self.steps} steps were taken (launcher.max_steps)")
         if self.config.max_seconds is not None and self.clock.wall_seconds >= self.config.max_seconds:

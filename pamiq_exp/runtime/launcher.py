@@ -153,6 +153,7 @@ class _Run:
                 for difference in self.engine.load(read_checkpoint(resume_from), resume_partial):
                     logger.warning("resumed without a part: %s", difference)
                 info = replace(info, resumed_step=self.engine.steps)
+                self.engine.stop_if_done()
             self.saver.start()
             if self.writer is not None:
                 self.writer.start(info)
@@ -241,12 +242,12 @@ class _Run:
             "step_milliseconds_max": 1e3 * engine.durations.maximum,
             "lateness_milliseconds_p99": 1e3 * engine.lateness.quantile(0.99),
             "lateness_milliseconds_max": 1e3 * engine.lateness.maximum,
-            "skipped_turns": engine.skipped_turns,
-            "failed_saves": self.saver.failed,
-            "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
             "observation_age_seconds": engine.records.observation_age,
             "observation_age_milliseconds_p50": 1e3 * engine.observation_ages.quantile(0.5),
             "observation_age_milliseconds_p99": 1e3 * engine.observation_ages.quantile(0.99),
+            "skipped_turns": engine.skipped_turns,
+            "failed_saves": self.saver.failed,
+            "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
         }
         return summary | figures
 

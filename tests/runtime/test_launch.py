@@ -94,6 +94,16 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut
     assert summary["steps"] == 200
 
 
+@pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
+def test_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(tmp_path: Path, mode: Any) -> None:
+    config = LaunchConfig(mode=mode, max_steps=20)
+    launch_small(config, folder=tmp_path, interval=0.001)
+    newest = list_checkpoints(tmp_path / "checkpoints")[-1]
+    world = NoisyWorld()
+    assert launch_small(config, world=world, folder=tmp_path, interval=0.001, resume_from=newest)["steps"] == 20
+    assert world.step_number == 20
+
+
 def test_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     launch_small(LOCKSTEP, folder=whole)

@@ -73,7 +73,7 @@ def test_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
     publisher = Publisher({"encoder": model})
     for _ in range(3):
         publisher.publish(["encoder"])
-    assert model.training and model.online.training and not model.target.training
+    assert [part.training for part in (model, model.online, model.target)] == [True, True, False]
     assert [parameter.requires_grad for parameter in model.parameters()] == [True, True, False, False]
 
 
