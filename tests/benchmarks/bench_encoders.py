@@ -92,8 +92,9 @@ def observation(side: int) -> dict[str, object]:
 
 
 def make_ijepa(side: int = 64, **given: Any) -> IJepa:
-    """The size of `encoder=ijepa`."""
-    return IJepa(observation(side), FEATURES, **{"learning_rate": 1e-3, "warmup": 100, **given})
+    """As `encoder=ijepa`, half as deep."""
+    settings = {"patch": side // 8, "depth": 2, "learning_rate": 1e-3, "warmup": 100, **given}
+    return IJepa(observation(side), FEATURES, **settings)
 
 
 def make_vae(side: int = 64) -> ImageVae:
@@ -117,21 +118,21 @@ def collapse_of(encoder: IJepa, views: Views) -> Collapse:
         return measure_collapse(encoder.target.normal_tokens(encoder.target.pixels(views.batch())))
 
 
-def results(updates: int, frames: int) -> Iterator[tuple[str, Encoder, Tensor, float]]:
+def results(updates: int, frames: int, side: int) -> Iterator[tuple[str, Encoder, Tensor, float]]:
     """Train each encoder; yield its name, itself, what can be read from it, and the seconds that it took."""
-    learned, fit, test = (look_around(count, seed) for seed, count in enumerate((frames, 4000, 1000)))
+    learned, fit, test = (look_around(count, seed, side) for seed, count in enumerate((frames, 2000, 600)))
     torch.manual_seed(0)
     makers: dict[str, Callable[[], Encoder]] = {
-        "random features": lambda: make_random(learned),
-        "VAE": make_vae,
-        "I-JEPA": make_ijepa,
+        "random features": lambda: make_random(learned, side),
+        "VAE": lambda: make_vae(side),
+        "I-JEPA": lambda: make_ijepa(side),
     }
     for name, make in makers.items():
-        encoder, begin = make(), time.perf_counter()
+        encoder, begin = make(), time.process_time()
         if name != "random features":
             train(encoder, learned, updates)
-        yield name, encoder.eval(), r_squared(encoder, fit, test), time.perf_counter() - begin
-    untrained = make_ijepa().eval()
+        yield name, encoder.eval(), r_squared(encoder, fit, test), time.process_time() - begin
+    untrained = make_ijepa(side).eval()
     yield "I-JEPA before training", untrained, r_squared(untrained, fit, test), 0.0
 
 
@@ -153,20 +154,21 @@ def paint(found: dict[str, Tensor], path: str) -> None:
 def main() -> None:
     """Print the table, and paint it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--updates", type=int, default=1500)
-    parser.add_argument("--frames", type=int, default=8000)
+    parser.add_argument("--updates", type=int, default=400)
+    parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--side", type=int, default=32, help="pixels on a side of the views")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--figure")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"| encoder | {' | '.join(LABELS)} | mean | seconds |\n|---|{'---|' * (len(LABELS) + 2)}")
     found = {}
-    for name, encoder, values, seconds in results(options.updates, options.frames):
+    for name, encoder, values, seconds in results(options.updates, options.frames, options.side):
         found[name] = values
         cells = " | ".join(f"{value:.2f}" for value in [*values.tolist(), float(values.mean())])
         print(f"| {name} | {cells} | {seconds:.0f} |", flush=True)
         if isinstance(encoder, IJepa):
-            figures = collapse_of(encoder, look_around(256, 9))._asdict()
+            figures = collapse_of(encoder, look_around(256, 9, options.side))._asdict()
             print("  ".join(f"{figure} {float(value):.3g}" for figure, value in figures.items()), flush=True)
     if options.figure:
         paint(found, options.figure)
