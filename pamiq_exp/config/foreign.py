@@ -33,7 +33,9 @@ def check_values(config: DictConfig) -> list[Problem]:
         config: A composed config, with Hydra's node, which tells where it came from. Where it came from one file,
             nothing in it was typed.
     """
-    suspicious = [(key, reason) for key, value in leaves(plain_tree(config)) if (reason := _reason(key, value)) is not None]
+    suspicious = [
+        (key, reason) for key, value in leaves(plain_tree(config)) if (reason := _reason(key, value)) is not None
+    ]
     if not suspicious:
         return []
     try:
