@@ -113,7 +113,9 @@ def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [NoiseInView, LongestStare, RewardByNoise, lambda: RewardNoiseCorrelation(window=4)], ids=str
+    "make",
+    [NoiseInView, LongestStare, RewardByNoise, lambda: RewardNoiseCorrelation(window=4)],
+    ids=["noise in view", "longest stare", "reward by noise", "correlation"],
 )
 def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:
     script = [view(share) for share in (0.1, 0.9, 0.8, 0.7, 0.02, 0.6, 0.95, 0.9, 0.8)]
