@@ -189,4 +189,8 @@ def _told(error: Exception, node: Mapping[str, object], key: str) -> Problem:
     if not (isinstance(error, (ValueError, OSError)) and text):
         return Problem(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
     told = problem_of(text, key)
+    if told.key == key:
+        # Messages quote what they complain about: that is the argument to look at.
+        quoted = [name for name, value in node.items() if value and isinstance(value, str) and repr(value) in text]
+        told = Problem(f"{key}.{quoted[0]}", told.message) if len(quoted) == 1 else told
     return Problem(told.key, told.message, f"(while building {node['_target_']})")

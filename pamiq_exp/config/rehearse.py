@@ -96,7 +96,16 @@ class _Trial:
 
     def _build_group(self, group: str) -> dict[str, Any]:
         built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
-        return {name: part for name, part in built.items() if part is not None}
+        found = {name: part for name, part in built.items() if part is not None}
+        from pamiq_exp.runtime.rehearsal import KINDS
+
+        kind = KINDS.get(group, object)
+        self.problems += [
+            Problem(join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class")
+            for name, part in found.items()
+            if not isinstance(part, kind)
+        ]
+        return found
 
     def _build(self, key: str, node: object) -> Any:
         given = {"environment": self.environment, "observers": {}} if key == "interaction" else {}

@@ -29,6 +29,9 @@ from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
 
 PartT = TypeVar("PartT")
 
+KINDS: Mapping[str, type] = {"models": LightningModule, "buffers": DataBuffer, "trainers": Trainer}
+"""What the parts of a config have to be, by the name of their node."""
+
 TURNS = 4
 ROWS = 4
 """Of a batch, where trainers draw as many as they like."""

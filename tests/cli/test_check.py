@@ -193,6 +193,14 @@ def test_what_constructors_say_is_told_together(command: Command, small: list[st
     assert "models.encoder: warmup must be at least 2" in outcome.err
 
 
+def test_parts_of_another_kind_are_told(command: Command, small: list[str]) -> None:
+    wrong = "+trainers.wrong={_target_: pamiq_exp.rewards.Extrinsic}"
+    outcome = command("check", *small, "+models.word=hello", wrong)
+    assert outcome.status == 1
+    assert "models.word: expected a LightningModule, not str" in outcome.err
+    assert "trainers.wrong: expected a Trainer, not Extrinsic" in outcome.err
+
+
 def test_a_dry_step_leaves_nothing_behind(command: Command, small: list[str], tmp_path: Path) -> None:
     files = sorted(tmp_path.rglob("*"))
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
