@@ -132,7 +132,7 @@ def plain_tree(config: DictConfig) -> dict[str, Any]:
 
 
 def _hydra_tree(config: DictConfig) -> object:
-    node = OmegaConf.select(config, "hydra")
+    node = config._get_node("hydra")  # as it stands: it may be an interpolation that leads nowhere
     return OmegaConf.to_container(node, resolve=False, throw_on_missing=False) if OmegaConf.is_config(node) else None
 
 

@@ -343,9 +343,14 @@ def _signals(control: RunControl) -> Iterator[None]:
         yield
         return
 
+    asked = False
+
     def handle(number: int, frame: FrameType | None) -> None:
-        if control.stopping and number == signal.SIGINT:
+        nonlocal asked
+        # The second signal may come while the first one is still being told.
+        if (asked or control.stopping) and number == signal.SIGINT:
             raise KeyboardInterrupt("interrupted twice")
+        asked = True
         name = signal.Signals(number).name
         # Neither print nor the logger: the handler may have interrupted either of them.
         os.write(2, f"\n{name}: the run saves and stops; press Ctrl-C again to stop at once\n".encode())

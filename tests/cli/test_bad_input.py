@@ -95,7 +95,7 @@ def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(
 def test_a_name_that_gymnasium_does_not_know_is_told_with_its_key(command: Command) -> None:
     outcome = command("experiment=minimum", "environment.id=CartPol-v1", "tracking=jsonl_only")
     assert outcome.status == 2
-    assert "  environment: " in outcome.err
+    assert "  environment.id: " in outcome.err
     assert "CartPole" in outcome.err
     assert "Traceback" not in outcome.err
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,6 +38,7 @@ def told(problems: list[Any]) -> str:
 
 
 @given(CONFIGS)
+@example({"hydra": "${0}"})
 @settings(max_examples=300)
 def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
     try:
