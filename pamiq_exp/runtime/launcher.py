@@ -31,6 +31,7 @@ from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.lockstep import run_lockstep
+from pamiq_exp.runtime.memory import keep_memory
 from pamiq_exp.runtime.pipelined import PipelinedLoop
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
@@ -90,6 +91,7 @@ def launch(
     with ExitStack() as stack:
         if run_folder is not None:
             stack.enter_context(run_folder.logging())
+        keep_memory()
         stack.enter_context(_switch_interval(config.switch_interval))
         stack.enter_context(_torch_threads(config.threads.training))
         _seed_global_generators(derive_seed(seed, "training"))
