@@ -11,6 +11,7 @@ from pamiq_exp.metrics.objects import ObjectsTouched
 from pamiq_exp.metrics.pose_probe import PoseProbe
 from pamiq_exp.metrics.remote import RemotePresses
 from pamiq_exp.metrics.reward_by_noise import RewardByNoise
+from pamiq_exp.metrics.reward_by_tenth import RewardByTenth
 from pamiq_exp.metrics.reward_noise_correlation import RewardNoiseCorrelation
 from pamiq_exp.metrics.rooms import Rooms
 from pamiq_exp.metrics.stare import LongestStare
@@ -29,6 +30,7 @@ __all__ = [
     "PoseProbe",
     "RemotePresses",
     "RewardByNoise",
+    "RewardByTenth",
     "RewardNoiseCorrelation",
     "Rooms",
     "TimeInNoisyRoom",

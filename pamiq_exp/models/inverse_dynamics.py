@@ -37,6 +37,7 @@ class InverseDynamics(Encoder):
         hidden: Widths of the linear layers before the features.
         inverse_hidden: Widths of the linear layers between the features and the action.
         learning_rate: Of AdamW.
+        patch: See `ConvolutionalStack`.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class InverseDynamics(Encoder):
         hidden: Sequence[int] = (256,),
         inverse_hidden: Sequence[int] = (256,),
         learning_rate: float = 1e-3,
+        patch: int = 1,
     ) -> None:
         super().__init__(observation, features)
-        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu", map_side)
+        body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu", map_side, patch)
         self.network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features)))
         self.inverse = mlp(2 * features, inverse_hidden, "leaky_relu")
         self.head = make_action_head(inverse_hidden[-1] if inverse_hidden else 2 * features, action)

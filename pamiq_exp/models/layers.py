@@ -56,6 +56,20 @@ def mlp(width: int, hidden: Sequence[int], activation_name: ActivationName) -> n
     return nn.Sequential(*layers)
 
 
+def split_patches(maps: Tensor, side: int) -> Tensor:
+    """Cut maps into squares, `(batch, height, width, channels)` -> `(batch, height / side, width / side, numbers)`."""
+    batch, height, width, channels = maps.shape
+    squares = maps.reshape(batch, height // side, side, width // side, side, channels).transpose(2, 3)
+    return squares.reshape(batch, height // side, width // side, side * side * channels)
+
+
+def join_patches(squares: Tensor, side: int) -> Tensor:
+    """Undo `split_patches`."""
+    batch, height, width, numbers = squares.shape
+    maps = squares.reshape(batch, height, width, side, side, numbers // side**2).transpose(2, 3)
+    return maps.reshape(batch, height * side, width * side, numbers // side**2)
+
+
 class ConvolutionalStack(nn.Module):
     """3x3 convolutions that turn an image of any size into a short vector.
 
@@ -68,15 +82,31 @@ class ConvolutionalStack(nn.Module):
         channels: Width of each layer.
         activation_name: What follows each layer.
         map_side: Largest side of the map that leaves the stack. A small one forgets where exactly things are.
+        patch: The first layer reads squares of so many pixels a side, which do not overlap, each by itself: the
+            cheapest look at a picture. 1 for a convolution like the others.
+
+    Raises:
+        ValueError: If the sides of the image are no multiples of `patch`.
     """
 
     def __init__(
-        self, shape: Sequence[int], channels: Sequence[int], activation_name: ActivationName, map_side: int = _MAP_SIDE
+        self,
+        shape: Sequence[int],
+        channels: Sequence[int],
+        activation_name: ActivationName,
+        map_side: int = _MAP_SIDE,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         height, width, depth = shape
         layers: list[nn.Module] = []
-        shrink = max(1, min(height, width) // _IMAGE_SIDE)
+        shrink = max(1, min(height, width) // _IMAGE_SIDE) if patch == 1 else 1
+        if patch > 1:
+            if height % patch or width % patch:
+                raise ValueError(f"an image of {height} x {width} is not made of squares of {patch} pixels: set patch")
+            first, *channels = channels
+            layers += [nn.Conv2d(depth, first, patch, patch), activation(activation_name)]
+            height, width, depth = height // patch, width // patch, first
         if shrink > 1:
             layers.append(nn.AvgPool2d(shrink, ceil_mode=True))
             height, width = -(-height // shrink), -(-width // shrink)
@@ -108,6 +138,7 @@ class FieldsNetwork(nn.Module):
         hidden: Widths of the linear layers.
         activation_name: What follows each layer, the last one included.
         map_side: Largest side of what the convolutions of an image leave.
+        patch: See `ConvolutionalStack`.
     """
 
     def __init__(
@@ -117,6 +148,7 @@ class FieldsNetwork(nn.Module):
         hidden: Sequence[int],
         activation_name: ActivationName,
         map_side: int = _MAP_SIDE,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
@@ -124,7 +156,7 @@ class FieldsNetwork(nn.Module):
         joined = 0
         for name, spec in self.fields.items():
             if is_image(spec):
-                stack = ConvolutionalStack(spec["shape"], channels, activation_name, map_side)
+                stack = ConvolutionalStack(spec["shape"], channels, activation_name, map_side, patch)
                 self.stacks[_module_name(name)] = stack
                 joined += stack.width
             else:

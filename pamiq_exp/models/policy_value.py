@@ -47,6 +47,7 @@ class PolicyValueNetwork(PolicyNetwork):
         activation: What follows each layer.
         separate: Let policy and value each have their own layers.
         normalize_value: Learn values in the scale of the returns seen so far; see `ValueHead`.
+        patch: Side of the squares that an image is first cut into, 1 for none; see `ConvolutionalStack`.
     """
 
     def __init__(
@@ -58,11 +59,12 @@ class PolicyValueNetwork(PolicyNetwork):
         activation: ActivationName = "relu",
         separate: bool = False,
         normalize_value: bool = True,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         fields = flatten_specs(inputs)
-        self.body = FieldsNetwork(fields, channels, hidden, activation)
-        self.value_body = FieldsNetwork(fields, channels, hidden, activation) if separate else None
+        self.body = FieldsNetwork(fields, channels, hidden, activation, patch=patch)
+        self.value_body = FieldsNetwork(fields, channels, hidden, activation, patch=patch) if separate else None
         self.policy = make_action_head(self.body.width, action)
         self.value = ValueHead(self.body.width, normalize_value)
 

@@ -93,6 +93,7 @@ class RandomFeatures(FixedFeatures):
             the point of view: a small map makes features that can be foreseen, a large one sharp ones.
         hidden: Widths of the linear layers before the features.
         warmup: Frames that set the statistics.
+        patch: See `ConvolutionalStack`.
     """
 
     def __init__(
@@ -103,8 +104,9 @@ class RandomFeatures(FixedFeatures):
         map_side: int = 2,
         hidden: Sequence[int] = (256,),
         warmup: int = 2000,
+        patch: int = 1,
     ) -> None:
-        body = FieldsNetwork(observation_fields(observation), channels, hidden, "leaky_relu", map_side)
+        body = FieldsNetwork(observation_fields(observation), channels, hidden, "leaky_relu", map_side, patch)
         network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features)))
         super().__init__(observation, features, network, warmup)
 

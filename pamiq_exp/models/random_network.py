@@ -26,6 +26,7 @@ class RandomNetwork(nn.Module):
         channels: Widths of the convolutional layers.
         hidden: Widths of the further layers of the one that learns.
         warmup: Frames that set the whitening, number by number; after them it stays.
+        patch: See `ConvolutionalStack`.
     """
 
     frozen: Tensor
@@ -37,6 +38,7 @@ class RandomNetwork(nn.Module):
         channels: Sequence[int],
         hidden: Sequence[int],
         warmup: int,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
@@ -44,8 +46,8 @@ class RandomNetwork(nn.Module):
         self.moments = nn.ModuleDict(
             {name.replace(".", "_"): RunningMoments(*spec["shape"]) for name, spec in fields.items()}
         )
-        fixed = FieldsNetwork(fields, channels, (), "leaky_relu")
-        learner = FieldsNetwork(fields, channels, hidden, "leaky_relu")
+        fixed = FieldsNetwork(fields, channels, (), "leaky_relu", patch=patch)
+        learner = FieldsNetwork(fields, channels, hidden, "leaky_relu", patch=patch)
         self.target = nn.Sequential(fixed, orthogonal(nn.Linear(fixed.width, features))).requires_grad_(False)
         self.predictor = nn.Sequential(learner, orthogonal(nn.Linear(learner.width, features)))
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
@@ -96,6 +98,7 @@ class RandomNetworkDistillation(LightningModule):
         hidden: Widths of the further layers of the network that learns.
         warmup: Frames that set the whitening.
         learning_rate: Of Adam.
+        patch: See `ConvolutionalStack`.
     """
 
     def __init__(
@@ -106,9 +109,10 @@ class RandomNetworkDistillation(LightningModule):
         hidden: Sequence[int] = (256, 256),
         warmup: int = 2000,
         learning_rate: float = 1e-4,
+        patch: int = 1,
     ) -> None:
         super().__init__()
-        self.network = RandomNetwork(observation_fields(observation), features, channels, hidden, warmup)
+        self.network = RandomNetwork(observation_fields(observation), features, channels, hidden, warmup, patch)
         self.learning_rate = float(learning_rate)
 
     def inference_module(self) -> RandomNetwork:

@@ -12,6 +12,7 @@ from pamiq_exp.metrics import (
     NoiseInView,
     RemotePresses,
     RewardByNoise,
+    RewardByTenth,
     RewardNoiseCorrelation,
     TimeInNoisyRoom,
 )
@@ -87,6 +88,12 @@ def test_reward_is_split_by_noise() -> None:
     assert metric.summary() == {"reward_noise_heavy": 2, "reward_noise_free": 0.5, "reward_noise_ratio": 4}
 
 
+def test_reward_by_tenths_of_noise_by_hand() -> None:
+    script = [view(0.6), view(0.69), view(0.0), view(1.0)]
+    metric = watch(RewardByTenth(), script, agent=earning(1.0, 3.0, 0.5, 7.0))
+    assert metric.summary() == {"reward_noise_tenth_0": 0.5, "reward_noise_tenth_6": 2, "reward_noise_tenth_9": 7}
+
+
 def test_rewards_that_mean_nothing_do_not_count() -> None:
     agent = earning(1.0, 3.0)
     agent.signals["rewarded"] = np.array([False])
@@ -114,8 +121,8 @@ def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [NoiseInView, LongestStare, RewardByNoise, lambda: RewardNoiseCorrelation(window=4)],
-    ids=["noise in view", "longest stare", "reward by noise", "correlation"],
+    [NoiseInView, LongestStare, RewardByNoise, RewardByTenth, lambda: RewardNoiseCorrelation(window=4)],
+    ids=["noise in view", "longest stare", "reward by noise", "by tenths", "correlation"],
 )
 def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:
     script = [view(share) for share in (0.1, 0.9, 0.8, 0.7, 0.02, 0.6, 0.95, 0.9, 0.8)]

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from pamiq_exp.models.inputs import leading_shape, observation_fields, scale
-from pamiq_exp.models.layers import ConvolutionalStack, FieldsNetwork, activation
+from pamiq_exp.models.layers import (
+    ConvolutionalStack,
+    FieldsNetwork,
+    activation,
+    join_patches,
+    split_patches,
+)
 from pamiq_exp.spaces import ArraySpec
 
 SIZES = [(1, 1, 1), (7, 7, 3), (9, 40, 3), (64, 64, 3), (144, 144, 1), (210, 160, 3), (129, 400, 3)]
@@ -26,6 +32,18 @@ def test_images_of_any_size_become_a_vector_of_the_promised_width(shape: tuple[i
 
 def test_a_small_grid_keeps_its_cells() -> None:
     assert ConvolutionalStack((7, 7, 3), (4, 8, 16), "relu").width == 7 * 7 * 16
+
+
+def test_squares_that_are_cut_and_joined_again_are_the_map() -> None:
+    maps = torch.randn(2, 6, 9, 4)
+    assert torch.equal(split_patches(maps, 3)[1, 1, 2].view(3, 3, 4), maps[1, 3:6, 6:9])
+    assert torch.equal(join_patches(split_patches(maps, 3), 3), maps)
+
+
+def test_an_image_that_cannot_be_cut_into_squares_is_refused() -> None:
+    with pytest.raises(ValueError, match="squares of 4 pixels"):
+        ConvolutionalStack((40, 42, 3), (4, 8), "relu", patch=4)
+    assert ConvolutionalStack((40, 40, 3), (4, 8), "relu", patch=4).width == 5 * 5 * 8
 
 
 def test_every_field_reaches_the_output() -> None:

@@ -68,6 +68,8 @@ class DynamicsNetwork(nn.Module, ABC):
         """
         if state is None:
             state = self.initial_state(len(latent), latent.device)
+        if not self.state_width:
+            return self._predict_at_once(latent, action, state)
         means, states = [], []
         for step in range(latent.shape[1]):
             mean, state = self(latent[:, step], action[:, step], state)
@@ -75,6 +77,12 @@ class DynamicsNetwork(nn.Module, ABC):
             states.append(state)
             state = state * ~ended[:, step, None]
         return FixedNormal(torch.stack(means, 1)), torch.stack(states, 1)
+
+    def _predict_at_once(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
+        """As `predict_sequence` without memory: no step waits for the one before it."""
+        rows = latent.shape[:2]
+        mean, _ = self(latent.flatten(0, 1), action.flatten(0, 1), state.new_empty(rows.numel(), 0))
+        return FixedNormal(mean.unflatten(0, rows)), state.new_empty(*rows, 0)
 
 
 class HeadedDynamics(DynamicsNetwork):
