@@ -5,8 +5,9 @@ The names below are loaded when first used, so that `import pamiq_exp` stays qui
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pamiq_exp.buffers import DataBuffer, DataCollector, DataUser
@@ -15,20 +16,6 @@ if TYPE_CHECKING:
     from pamiq_exp.trainers import Trainer
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "Agent": "interaction",
-    "DataBuffer": "buffers",
-    "DataCollector": "buffers",
-    "DataUser": "buffers",
-    "Environment": "interaction",
-    "FixedIntervalInteraction": "interaction",
-    "InferenceModel": "runtime",
-    "Interaction": "interaction",
-    "LaunchConfig": "runtime",
-    "Trainer": "trainers",
-    "launch": "runtime",
-}
 
 __all__ = [
     "Agent",
@@ -45,13 +32,22 @@ __all__ = [
     "launch",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'pamiq_exp' has no attribute '{name}'")
-    value = getattr(import_module(f"pamiq_exp.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Agent": "interaction",
+        "DataBuffer": "buffers",
+        "DataCollector": "buffers",
+        "DataUser": "buffers",
+        "Environment": "interaction",
+        "FixedIntervalInteraction": "interaction",
+        "InferenceModel": "runtime",
+        "Interaction": "interaction",
+        "LaunchConfig": "runtime",
+        "Trainer": "trainers",
+        "launch": "runtime",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pamiq_exp.environments.camera import Camera
@@ -13,23 +14,6 @@ if TYPE_CHECKING:
     from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
     from pamiq_exp.environments.recorded import PictureFolder, RecordedRun, VideoFiles
     from pamiq_exp.environments.vrchat import VRChatBody
-
-_HOME = {
-    "Actuator": "modular",
-    "Camera": "camera",
-    "GymnasiumEnvironment": "gymnasium_adapter",
-    "NoiseWorld": "noise_world",
-    "NoisyTV": "overlays",
-    "PictureFolder": "recorded",
-    "PixelOverlay": "overlays",
-    "RandomBoxes": "overlays",
-    "RecordedRun": "recorded",
-    "Sensor": "modular",
-    "SensorEnvironment": "modular",
-    "VRChatBody": "vrchat",
-    "VideoFiles": "recorded",
-    "ViewNoise": "overlays",
-}
 
 __all__ = [
     "Actuator",
@@ -48,8 +32,22 @@ __all__ = [
     "ViewNoise",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Actuator": "modular",
+        "Camera": "camera",
+        "GymnasiumEnvironment": "gymnasium_adapter",
+        "NoiseWorld": "noise_world",
+        "NoisyTV": "overlays",
+        "PictureFolder": "recorded",
+        "PixelOverlay": "overlays",
+        "RandomBoxes": "overlays",
+        "RecordedRun": "recorded",
+        "Sensor": "modular",
+        "SensorEnvironment": "modular",
+        "VRChatBody": "vrchat",
+        "VideoFiles": "recorded",
+        "ViewNoise": "overlays",
+    },
+)

@@ -5,8 +5,9 @@ The names below are loaded when first used: the settings of a launch can be read
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints
@@ -14,20 +15,6 @@ if TYPE_CHECKING:
     from pamiq_exp.runtime.handle import RunHandle, Status
     from pamiq_exp.runtime.launcher import Summary, launch
     from pamiq_exp.runtime.publication import InferenceModel, Publisher
-
-_HOME = {
-    "CheckpointConfig": "config",
-    "CheckpointError": "checkpoints",
-    "InferenceModel": "publication",
-    "LaunchConfig": "config",
-    "Publisher": "publication",
-    "RunHandle": "handle",
-    "Status": "handle",
-    "Summary": "launcher",
-    "ThreadConfig": "config",
-    "launch": "launcher",
-    "list_checkpoints": "checkpoints",
-}
 
 __all__ = [
     "CheckpointConfig",
@@ -43,10 +30,19 @@ __all__ = [
     "list_checkpoints",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CheckpointConfig": "config",
+        "CheckpointError": "checkpoints",
+        "InferenceModel": "publication",
+        "LaunchConfig": "config",
+        "Publisher": "publication",
+        "RunHandle": "handle",
+        "Status": "handle",
+        "Summary": "launcher",
+        "ThreadConfig": "config",
+        "launch": "launcher",
+        "list_checkpoints": "checkpoints",
+    },
+)
