@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from pamiq_exp.scan import forms
 
-ScanMethod: TypeAlias = Literal["auto", "compiled", "chunked", "doubling", "loop"]
+ScanMethod: TypeAlias = Literal["auto", "compiled", "associative", "chunked", "doubling", "loop"]
 METHODS: tuple[ScanMethod, ...] = get_args(ScanMethod)
-"""How a scan may be computed. `auto` takes compiled code on a CPU and chunks elsewhere."""
+"""How a scan may be computed. `auto` takes compiled code on a CPU, and elsewhere the associative scan where there is
+Triton, otherwise chunks."""
 
 CHUNK = 64
 """Steps that the chunked form takes at once."""
@@ -44,7 +46,8 @@ def linear_scan(
         values: u, `(*batch, time, width)`.
         initial: State to begin from, `(*batch, width)`, where batch axes may be missing; None for zeros.
         reverse: Let time run backwards.
-        method: How to compute it; the results differ by rounding only.
+        method: How to compute it; the results differ by rounding only. `compiled` is for a CPU, `associative` for a GPU
+            with Triton, the others for any device.
         chunk: Steps at once, for the method `chunked`.
 
     Returns:
@@ -68,7 +71,7 @@ def linear_scan(
     if reverse:
         flat_decay, flat_values = flat_decay.flip(1), flat_values.flip(1)
     if method == "auto":
-        method = "compiled" if values.device.type == "cpu" else "chunked"
+        method = _suitable_method(values.device.type)
     states = _apply(flat_decay, flat_values, flat_initial, method, chunk)
     return (states.flip(1) if reverse else states).reshape(*batch, length, width)
 
@@ -81,6 +84,13 @@ def scan_step(decay: Tensor, value: Tensor, state: Tensor) -> Tensor:
 
 def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def _suitable_method(device: str) -> ScanMethod:
+    if device == "cpu":
+        return "compiled"
+    return "associative" if device == "cuda" and find_spec("triton") is not None else "chunked"
 
 
 @functools.cache
@@ -126,6 +136,10 @@ def _scan(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: in
         from pamiq_exp.scan import kernels
 
         return kernels.scan(decay, values, initial)
+    if method == "associative":
+        from pamiq_exp.scan import gpu
+
+        return gpu.scan(decay, values, initial)
     if method == "chunked":
         return forms.chunked(decay, values, initial, chunk)
     return (forms.doubling if method == "doubling" else forms.loop)(decay, values, initial)
@@ -140,6 +154,10 @@ def _scan_gradient(
         from pamiq_exp.scan import kernels
 
         return kernels.scan_gradient(decay, states, initial, upstream)
+    if method == "associative":
+        from pamiq_exp.scan import gpu
+
+        return gpu.scan_gradient(decay, states, initial, upstream)
     return _gradient(_scan, decay, states, initial, upstream, method, chunk)
 
 

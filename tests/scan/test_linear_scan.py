@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
+from pamiq_exp.scan import ScanMethod, linear_scan, scan_step, warm_up
+from tests.scan.methods import METHODS
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-5}
 """On the largest difference over max(1, largest number). Inputs in bfloat16 are exact in float32."""

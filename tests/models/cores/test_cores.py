@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
-from pamiq_exp.scan import METHODS, ScanMethod
+from pamiq_exp.scan import ScanMethod
+from tests.scan.methods import METHODS
 
 Scanned: TypeAlias = tuple[Tensor, Tensor]
 
