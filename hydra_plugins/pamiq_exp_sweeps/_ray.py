@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,7 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
     assert launcher.task_function is not None
     setup_globals()
     if not ray.is_initialized():
-        ray.init(
-            address=launcher.address,
-            include_dashboard=None if launcher.address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        _connect(launcher.address)
     task = ray.remote(_run).options(num_cpus=launcher.cpus, num_gpus=launcher.gpus, max_retries=launcher.retries)
     shared = ray.put((launcher.hydra_context, launcher.task_function, Singleton.get_state()))
     pending = []
@@ -42,6 +39,18 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         pending.append((task.remote(shared, config), folder))
     return [_outcome(reference, folder) for reference, folder in pending]
+
+
+def _connect(address: str | None) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(
+        address=address,
+        include_dashboard=None if address else False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray's own handler kills the jobs before they have saved
 
 
 def _run(shared: tuple[HydraContext, TaskFunction, Any], config: DictConfig) -> JobReturn:

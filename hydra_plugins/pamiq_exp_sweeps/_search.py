@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,10 +32,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Pruning
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf
-from pamiq_exp.cli._sweep_folder import PRUNE, job_state, locked, read_json
+from pamiq_exp.cli._sweep_folder import PRUNE, is_locked, job_state, locked, read_json
 from pamiq_exp.tracking import write_atomically
 
 RESULT = "search.json"
+RETRY = "retry_of"
+"""What a trial says that tries another one again, whose jobs had failed."""
+
+_LOOK_SECONDS = 0.5
 Space = dict[str, BaseDistribution]
 
 
@@ -103,7 +108,9 @@ class Searcher:
                 study_name=conf.study, storage=storage, direction=_direction(conf.direction), load_if_exists=True,
                 pruner=_pruner(conf.pruner),
             )  # fmt: skip
-            self.study.sampler = _sampler(conf, tried=len(self.study.get_trials(deepcopy=False)))
+            trials = self.study.get_trials(deepcopy=False)
+            self.study.sampler = _sampler(conf, tried=len(trials))
+            self._retry(trials)
 
     def run_batch(self, launcher: Launcher) -> bool:
         """Ask for trials, run their jobs, tell what came of them; return whether there was anything to do."""
@@ -115,10 +122,20 @@ class Searcher:
             figure = self.conf.prune_by if self.conf.pruner != "none" else None
             with Pruning([(asked.trial, asked.jobs) for asked in batch], self.folder, figure):
                 launcher.launch(jobs, initial_job_idx=batch[0].jobs[0])
+                while any(is_locked(self.folder / str(number)) for asked in batch for number in asked.jobs):
+                    time.sleep(_LOOK_SECONDS)  # a job that outlived the process that had begun it
             for asked in batch:
                 self._tell(asked)
             self._write_result()
         return True
+
+    def _retry(self, trials: Sequence[FrozenTrial]) -> None:
+        """Queue the trials anew whose jobs did not end by themselves: in the same folders, from their checkpoints."""
+        newest = {_first(each): each for each in trials}
+        for number, trial in newest.items():
+            folders = [self.folder / str(job) for job in self._jobs_of(trial)]
+            if trial.state == TrialState.FAIL and any(_ended_badly(folder) for folder in folders):
+                self.study.enqueue_trial(trials[number].params, user_attrs={RETRY: number})
 
     def _ask(self, held: ExitStack) -> list[Asked]:
         """Take over trials whose process is gone, then begin new ones, as many as are run at once."""
@@ -128,8 +145,10 @@ class Searcher:
             for frozen in [each for each in trials if each.state == TrialState.RUNNING]:
                 if len(batch) < self.conf.at_once and self._hold(frozen.number, held):
                     batch += self._adopt(frozen)
-            wanted = min(self.conf.at_once - len(batch), self.conf.trials - len(trials))
-            for _ in range(wanted):
+            queued = sum(each.state == TrialState.WAITING for each in trials)
+            tried = sum(RETRY not in each.user_attrs and not _came_to_nothing(each) for each in trials)
+            wanted = min(self.conf.at_once - len(batch), queued + self.conf.trials - tried)
+            for _ in range(wanted):  # those that are queued come first
                 trial = self.study.ask(fixed_distributions=self.space)
                 self._hold(trial.number, held)
                 batch.append(self._asked(trial))
@@ -145,13 +164,12 @@ class Searcher:
             return []  # its process has just told
         if set(self.space) <= set(frozen.params):
             return [self._asked(Trial(self.study, frozen._trial_id))]
-        self.study.tell(frozen.number, state=TrialState.FAIL)  # its process was gone before it had settings
+        self.study.tell(frozen.number, state=TrialState.FAIL)
         return []
 
     def _asked(self, trial: Trial) -> Asked:
         words = tuple(f"{key}={_word(trial.params[key])}" for key in self.space)
-        count = max(1, len(self.conf.seeds))
-        return Asked(trial, words, tuple(range(trial.number * count, (trial.number + 1) * count)))
+        return Asked(trial, words, tuple(self._jobs_of(trial)))
 
     def _job(self, asked: Asked, index: int) -> list[str]:
         seed = [f"seed={self.conf.seeds[index]}"] if self.conf.seeds else []
@@ -187,17 +205,18 @@ class Searcher:
                     "state": trial.state.name.lower(),
                     "value": trial.value,
                     "settings": trial.params,
-                    "jobs": list(self._jobs_of(trial.number)),
+                    "jobs": list(self._jobs_of(trial)),
                     "reason": trial.user_attrs.get("reason", ""),
+                    "retry_of": trial.user_attrs.get(RETRY),
                 }
                 for trial in trials
             ],
         }
         write_atomically(self.folder / RESULT, json.dumps(result, indent=2) + "\n")
 
-    def _jobs_of(self, number: int) -> range:
+    def _jobs_of(self, trial: Trial | FrozenTrial) -> range:
         count = max(1, len(self.conf.seeds))
-        return range(number * count, (number + 1) * count)
+        return range(_first(trial) * count, (_first(trial) + 1) * count)
 
 
 def distribution(override: Override) -> BaseDistribution:
@@ -239,6 +258,21 @@ def exclusively(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _first(trial: Trial | FrozenTrial) -> int:
+    """The number of the trial that this one tries again; its own if it is none of these."""
+    return int(trial.user_attrs.get(RETRY, trial.number))
+
+
+def _came_to_nothing(trial: FrozenTrial) -> bool:
+    """Whether the process of a trial was gone before the trial had settings."""
+    return trial.state == TrialState.FAIL and not trial.params
+
+
+def _ended_badly(folder: Path) -> bool:
+    state, _ = job_state(folder, read_json(folder / "manifest.json"))
+    return state in ("failed", "lost", "stopped")
 
 
 def _problem(folder: Path, value: float) -> str:

@@ -15,6 +15,7 @@ import pamiq_exp
 from pamiq_exp.config import AllowList, ConfigError, Problem, Source
 
 ALLOW_FLAG = "--allow"
+ONLINE_FLAG = "--online"
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Request:
         flags: Hydra's flags.
         allow: What configs may name.
         source: Where configs come from.
+        online: Whether records of configs that did not come with the package may be sent (see `keep_offline`).
     """
 
     arguments: list[str]
     flags: argparse.Namespace
     allow: AllowList
     source: Source
+    online: bool = False
 
     @property
     def overrides(self) -> list[str]:
@@ -41,13 +44,15 @@ class Request:
 
 def read_request(words: Sequence[str]) -> Request:
     """Take a command line apart. Raises ConfigError, or SystemExit for a flag that does not exist."""
-    allow, arguments = take_allowed(words)
+    allow, rest = take_allowed(words)
+    arguments = [word for word in rest if word != ONLINE_FLAG]
     if "--version" in arguments:
         print(f"pamiq_exp {pamiq_exp.__version__} (Hydra {hydra_version})")
         raise SystemExit(0)
     parser = get_args_parser()
     parser.prog = "python -m pamiq_exp"
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_intermixed_args(arguments)
+    arguments = [*(word for word in arguments if word not in flags.overrides), *flags.overrides]  # as Hydra wants them
     if flags.experimental_rerun is not None:
         message = "is not offered: it would read a pickle, which can run code"
         raise ConfigError(Problem("--experimental-rerun", message, "run the overrides in overrides.yaml again"))
@@ -55,7 +60,7 @@ def read_request(words: Sequence[str]) -> Request:
         remedy = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
         raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", remedy))
     source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
-    request = Request(arguments, flags, allow, source)
+    request = Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest)
     if not any(word.startswith("sweep=") for word in request.overrides):
         return request
     from pamiq_exp.cli._sweep_file import expand

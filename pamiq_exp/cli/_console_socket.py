@@ -1,7 +1,8 @@
 """How a live run is reached: a Unix socket in its run folder.
 
 There is no open port, and who may talk to a run is who may enter its folder. A request is one line of
-JSON, `{"command": "pause"}`, and so is the answer, `{"ok": true, "result": ...}`, sent when it is done.
+JSON, `{"command": "pause"}`, and so is the answer, `{"ok": true, "result": ...}`, sent when it is done. Requests are
+answered at a limited rate, so that a flood of them is no burden for the run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,15 @@ if TYPE_CHECKING:
 
 SOCKET_NAME = "console.sock"
 COMMANDS = ("status", "pause", "resume", "save", "stop")
-_LONGEST_REQUEST = 4096
+LONGEST_REQUEST = 4096
+"""Bytes."""
+
+REQUESTS_PER_SECOND = 200.0
+BURST = 50
+"""Requests that are answered without waiting when none came for a while."""
+
+_AT_ONCE = 8
+"""Requests that are answered at the same time; others wait in the system's queue."""
 
 
 class ConsoleError(Exception):
@@ -52,15 +62,19 @@ def answer(handle: RunHandle, command: str) -> dict[str, Any]:
 def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
     """Listen in `folder` for as long as the context lasts."""
 
+    turns = _Turns()
+
     class Handler(socketserver.StreamRequestHandler):
         timeout = 5.0
 
         def handle(self) -> None:
             try:
-                request = json.loads(self.rfile.readline(_LONGEST_REQUEST))
+                line = self.rfile.readline(LONGEST_REQUEST)
+                turns.wait()
+                request = json.loads(line)
                 command = request["command"] if isinstance(request, dict) else None
                 reply = answer(handle, str(command))
-            except (ValueError, KeyError, OSError) as error:
+            except (ValueError, KeyError, OSError, RecursionError) as error:
                 reply = {"ok": False, "result": f"not a request: {error}"}
             with contextlib.suppress(OSError):
                 self.wfile.write(json.dumps(reply).encode() + b"\n")
@@ -68,12 +82,12 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
     (folder / SOCKET_NAME).unlink(missing_ok=True)
     with _short_path(folder) as path:
         server = _Server(path, Handler)
-        os.chmod(path, 0o600)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="console", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         (folder / SOCKET_NAME).unlink(missing_ok=True)
@@ -107,8 +121,53 @@ def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
     return reply["result"]
 
 
+class _Turns:
+    """Gives out so many turns a second, and a few more that come at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Wait for a turn."""
+        with self._lock:
+            now = time.monotonic()
+            self._next = max(self._next, now - BURST / REQUESTS_PER_SECOND) + 1.0 / REQUESTS_PER_SECOND
+            wait = self._next - now
+        if wait > 0.0:
+            time.sleep(wait)
+
+
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, path: str, handler: type[socketserver.StreamRequestHandler]) -> None:
+        self.closing = threading.Event()
+        self._slots = threading.Semaphore(_AT_ONCE)
+        super().__init__(path, handler)
+
+    def server_bind(self) -> None:
+        with contextlib.suppress(OSError):
+            os.fchmod(self.fileno(), 0o600)  # Linux: nobody else can connect even before the next line
+        super().server_bind()
+        os.chmod(str(self.server_address), 0o600)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        while not self._slots.acquire(timeout=0.2):
+            if self.closing.is_set():
+                self.shutdown_request(request)
+                return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing on the terminal of the run: whoever asked was told, or has gone."""
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from pamiq_exp.cli._arguments import Request
+from pamiq_exp.cli._masking import close_to_others
 from pamiq_exp.config import compose_config, freeze, freeze_override, variants
 
 
@@ -22,6 +23,8 @@ def freeze_sweep(request: Request, folder: Path | None = None) -> Request:
     if folder is None:
         folder = Path(str(OmegaConf.select(compose_config(first, request.source), "hydra.sweep.dir")))
     folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    close_to_others(folder)
     source = freeze(request.source, folder)
     overrides = request.overrides
     words = [freeze_override(word, folder) if word in overrides else word for word in request.arguments]

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -27,6 +27,8 @@ _LOOK_SECONDS = 0.1
 _SAVE_SECONDS = 120.0
 """How long a job that was asked to stop may take to save."""
 
+_MEMORY_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -35,12 +37,15 @@ def run_isolated(order: Order) -> int:
     """Run a job that is not over yet, and return its exit status.
 
     A job that has a checkpoint goes on from it. Nothing is done for one that has finished, was pruned, or is being
-    worked on by somebody else.
+    worked on by somebody else, nor once the sweep is being stopped or is gone.
 
     Raises:
         SystemExit: Somebody asked this process to stop; the job was told and has saved.
     """
+    _leave_if_abandoned()
     folder = Path(order.folder)
+    if Path(order.stop).exists():
+        return SKIPPED
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK) as lock:
         if lock is None:
@@ -48,10 +53,11 @@ def run_isolated(order: Order) -> int:
         before = read_json(folder / "manifest.json")
         if (folder / PRUNE).exists() or before.get("state") in ENDED_WELL:
             return SKIPPED
+        os.ftruncate(lock, os.pwrite(lock, Path(order.stop).name.encode(), 0))
         killed = _kills_for_memory()
         with _Signals() as signals:
             process = _start(order, lock)
-            signals.watch(process, folder / PRUNE)
+            signals.watch(process, (folder / PRUNE, Path(order.stop)))
             status = process.exitcode or 0
         if (folder / PRUNE).exists() and status != 0:
             note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
@@ -59,6 +65,7 @@ def run_isolated(order: Order) -> int:
             asked = -status in _STOPS  # while it was starting: later it would have saved and said so itself
             note_end(folder, "stopped" if asked else "failed", _reason(folder, status, _kills_for_memory() > killed))
     signals.hand_on()
+    _leave_if_abandoned()
     return status
 
 
@@ -106,7 +113,7 @@ class _Signals:
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
-            preempts = _PREEMPTS if "SUBMITIT_EXECUTOR" in os.environ else ()
+            preempts = _PREEMPTS if _is_submitted() else ()
             self._before = {number: signal.signal(number, self._catch) for number in (*_STOPS, *preempts)}
         return self
 
@@ -117,18 +124,18 @@ class _Signals:
     def _catch(self, number: int, frame: FrameType | None) -> None:
         self._caught.append(number)
 
-    def watch(self, process: BaseProcess, prune: Path) -> None:
-        """Wait for the job to end, whatever happens meanwhile."""
+    def watch(self, process: BaseProcess, ends: Sequence[Path]) -> None:
+        """Wait for the job to end, whatever happens meanwhile; it is to save and stop once a file of `ends` exists."""
         told, deadline = 0, None
         while process.exitcode is None:
             for number in self._caught[told:]:
                 told += 1
-                if told == 1 or number == signal.SIGINT:  # the second Ctrl-C stops at once
+                again = told > 1 and number == signal.SIGINT and not _is_submitted()  # submitit sends a second one
+                if deadline is None or again:  # the second Ctrl-C stops at once
                     _send(process, number if number in _STOPS else signal.SIGTERM)
-            if deadline is None and not told and prune.exists():
+                deadline = deadline or time.monotonic() + _SAVE_SECONDS
+            if deadline is None and (any(path.exists() for path in ends) or _is_abandoned()):
                 _send(process, signal.SIGTERM)
-                deadline = time.monotonic() + _SAVE_SECONDS
-            if told and deadline is None:
                 deadline = time.monotonic() + _SAVE_SECONDS
             if deadline is not None and time.monotonic() > deadline:
                 process.kill()
@@ -142,6 +149,21 @@ class _Signals:
                 handler(number, None)
             else:
                 raise SystemExit(128 + number)
+
+
+def _is_submitted() -> bool:
+    return "SUBMITIT_EXECUTOR" in os.environ
+
+
+def _is_abandoned() -> bool:
+    """Whether this is a worker of joblib's whose sweep is gone: nobody would tell it."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.pid != os.getppid()
+
+
+def _leave_if_abandoned() -> None:
+    if _is_abandoned():
+        os._exit(1)  # it would wait minutes for more to do
 
 
 def _send(process: BaseProcess, number: int) -> None:
@@ -175,7 +197,7 @@ def _reason(folder: Path, status: int, out_of_memory: bool) -> str:
 def _kills_for_memory() -> int:
     """Return how many processes of this machine or container were killed for want of memory so far."""
     counts = [0]
-    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+    for path in map(Path, _MEMORY_COUNTERS):
         with suppress(OSError, ValueError):
             counts += [int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill ")]
     return max(counts)

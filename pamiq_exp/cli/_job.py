@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import say, tell
+from pamiq_exp.cli._masking import close_to_others
 from pamiq_exp.config import (
     AllowList,
     Composition,
@@ -75,6 +76,7 @@ def run_job(job: Job) -> int:
         return 2
     from pamiq_exp.runtime.checkpoints import CheckpointError
 
+    close_to_others(folder.path)
     resumed = job.resume_from is not None
     try:
         with folder.put_back_if(ConfigError, CheckpointError) if resumed else nullcontext():
@@ -133,6 +135,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
         mode=experiment.launch_config.mode,
         max_steps=experiment.launch_config.max_steps,
         max_seconds=experiment.launch_config.max_seconds,
+        private=is_private(experiment.interaction.environment),
     )
     summary = launch(
         experiment.interaction,
@@ -151,6 +154,14 @@ def _launch(job: Job, folder: RunFolder) -> int:
     )
     _tell_end(experiment, summary, folder.path)
     return _exit_status(summary)
+
+
+def is_private(environment: object) -> bool:
+    """Whether what a world shows is the user's own, such as a camera's frames."""
+    from pamiq_exp.component import components
+
+    parts = [part for _, part in components(environment)]
+    return any(getattr(part, "private", False) or getattr(part, "live", False) for part in parts)
 
 
 def _require_same_spaces(before: DictConfig, experiment: Experiment) -> None:

@@ -1,4 +1,7 @@
-"""What Hydra itself writes holds the config as it was typed: secrets are masked in it before a job begins."""
+"""What Hydra itself writes holds the config as it was typed: secrets are masked in it before a job begins.
+
+Until then nobody else may look: the folders of runs and sweeps are the user's alone.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,12 @@ def mask_files_of_hydra(settings: DictConfig) -> None:
             masked = mask_secrets(written)
             if masked != written:
                 write_atomically(path, yaml.safe_dump(masked, sort_keys=False, allow_unicode=True))
+
+
+def close_to_others(folder: Path) -> None:
+    """Let nobody but the user enter a folder, where the disk knows users."""
+    with suppress(OSError):
+        folder.chmod(0o700)
 
 
 def _files(settings: DictConfig) -> Iterator[Path]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.cli._arguments import Request, find_trusted_packages
+from pamiq_exp.cli._arguments import Request, find_trusted_packages, say
+from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.config import (
     AllowList,
     ConfigError,
@@ -25,16 +26,17 @@ from pamiq_exp.config import (
     config_folder,
     located,
     origins,
+    plain_tree,
     rehearsal,
     unsafe_targets,
+    untried_choices,
     variants,
 )
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime.rehearsal import Rehearsal
 
-MOST_REHEARSALS = 5
-"""Of the configs of a sweep; the others differ in one choice each and had their names and values checked."""
+SHOWN_CHOICES = 5
 
 
 def preflight(request: Request) -> None:
@@ -50,6 +52,9 @@ def preflight(request: Request) -> None:
     for config in configs:
         require_choice(config, request)
     refuse(configs, request.allow)
+    if untried := untried_choices(request.overrides, request.source) if request.flags.multirun else []:
+        say(told_untried(untried, len(configs)))
+    keep_offline(configs, request.online)
     require_folder(configs[0], multirun=bool(request.flags.multirun))
 
 
@@ -62,15 +67,28 @@ def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
     return config
 
 
-def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[str] = ()) -> None:
+def told_untried(choices: Sequence[str], tried: int) -> str:
+    """Say which choices of a sweep were left to its jobs to check."""
+    kinds = f"{tried} of the configs of this sweep were tried in a dry step, every choice of each key once"
+    if not choices:
+        return kinds
+    shown = ", ".join(choices[:SHOWN_CHOICES]) + (", ..." if len(choices) > SHOWN_CHOICES else "")
+    return f"{kinds} but for {len(choices)}, which their jobs will check: {shown}"
+
+
+def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[str] = ()) -> list[Rehearsal]:
     """Raise ConfigError with all problems of the first config that has any.
 
-    Those that show without importing anything come first, for all configs; the dry step comes last.
+    Those that show without importing anything come first, for all configs; the dry step comes last, of each config
+    once if some differ in their seeds alone.
 
     Args:
         configs: Composed, or as a run or an exported file keeps them.
         allow: What they may name.
         typed: Keys that the user has typed, where a config itself does not tell.
+
+    Returns:
+        What the dry steps have measured.
     """
     for config in configs:
         values = [each for each in check_values(config) if not _is_below(each.key, typed)]
@@ -80,10 +98,19 @@ def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[st
     for config in configs:
         if problems := check_parts(config, allow):
             raise ConfigError(_traced(problems, config))
-    for config in configs[:MOST_REHEARSALS]:
-        problems, _ = rehearsal(config, allow)
+    measured: list[Rehearsal] = []
+    for config in _distinct(configs):
+        problems, sizes = rehearsal(config, allow)
         if problems:
             raise ConfigError(_traced(problems, config))
+        measured += [sizes] if sizes is not None else []
+    return measured
+
+
+def _distinct(configs: Sequence[DictConfig]) -> list[DictConfig]:
+    """Return the configs that differ in more than their seeds, the first of each kind."""
+    kinds = {repr(plain_tree(config) | {"seed": 0}): config for config in reversed(configs)}
+    return list(reversed(kinds.values()))
 
 
 def _is_below(key: str, above: Collection[str]) -> bool:

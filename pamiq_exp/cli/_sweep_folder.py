@@ -16,7 +16,8 @@ from typing import Any, Literal
 from pamiq_exp.tracking import write_atomically
 
 PLAN, LOCK, PRUNE = "sweep.json", "job.lock", "prune.json"
-"""What was planned; held as long as a process works on a job; written by a search to end a job early."""
+"""What was planned; held as long as a process works on a job, and names the sweep's process that has begun it; written
+by a search to end a job early."""
 
 JobState = Literal["waiting", "running", "finished", "pruned", "stopped", "failed", "lost"]
 STATES: tuple[JobState, ...] = ("waiting", "running", "finished", "pruned", "stopped", "failed", "lost")
@@ -175,6 +176,18 @@ def locked(path: Path) -> Iterator[int | None]:
         yield descriptor if _take(descriptor) else None
     finally:
         os.close(descriptor)
+
+
+def jobs_at_work(sweep: Path, begun_by: str | None = None) -> list[Path]:
+    """Return the folders of the jobs that some process works on, all of them or those that one process has begun."""
+    folders = [path.parent for path in sweep.glob(f"*/{LOCK}") if begun_by is None or _says(path, begun_by)]
+    return [folder for folder in folders if is_locked(folder)]
+
+
+def _says(path: Path, word: str) -> bool:
+    with suppress(OSError):
+        return path.read_text() == word
+    return False
 
 
 def _take(descriptor: int) -> bool:

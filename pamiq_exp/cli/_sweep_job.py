@@ -38,7 +38,8 @@ class Order:
         folder: The run folder.
         overrides: What was typed for this job.
         trusted: Packages that the config may name.
-        group: The sweep's name.
+        sweep: The sweep's folder.
+        stop: Once this file exists the job is to save and stop; its name is that of the process that has ordered it.
         command: The sweep's command line.
         place: Where the sweep was begun.
         composition: What the config was composed from.
@@ -48,7 +49,8 @@ class Order:
     folder: str
     overrides: Sequence[str]
     trusted: Sequence[str]
-    group: str
+    sweep: str
+    stop: str
     command: Sequence[str]
     place: Place
     composition: Composition
@@ -94,7 +96,8 @@ def _run(order: Order) -> int:
     config = OmegaConf.create(order.config)
     assert isinstance(config, DictConfig)
     checkpoint = _choose_start(folder)
-    return run_job(Job(config, folder, order.overrides, allow, order.group, checkpoint, composition=order.composition))
+    group = Path(order.sweep).name
+    return run_job(Job(config, folder, order.overrides, allow, group, checkpoint, composition=order.composition))
 
 
 def _choose_start(folder: Path) -> Path | None:

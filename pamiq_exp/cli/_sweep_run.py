@@ -22,10 +22,10 @@ from pamiq_exp.cli._arguments import Request
 from pamiq_exp.cli._frozen import freeze_sweep
 from pamiq_exp.cli._isolation import run_isolated
 from pamiq_exp.cli._preflight import preflight
-from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PLAN, Plan, SweepError, is_locked
+from pamiq_exp.cli._sweep_folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work
 from pamiq_exp.cli._sweep_job import Order, Place
 from pamiq_exp.cli._sweep_view import SweepView, Watcher
-from pamiq_exp.cli.run import RESUME_FLAG
+from pamiq_exp.cli.run import RESUME_FLAG, process_name
 from pamiq_exp.config import ConfigError, Problem, compose_config, record_composition, source_of, variants
 from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.tracking import mask_secrets
@@ -43,6 +43,7 @@ _NEEDED = {
     ("hydra/sweeper", "search"): "optuna",
 }
 _SAVE_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
 
 
 def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydra: Callable[[Request], int]) -> int:
@@ -64,20 +65,20 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     plan = _plan(request, config, tuple(mask_secrets(list(typed))))
     folder = _find(config, request, plan) if resume else _begin(config, request, plan)
     print(f"sweep {folder}", file=sys.stderr)
-    with Watcher(folder) as view, _sigterm_raises():
+    with Watcher(folder) as view, _jobs_save_first(folder):
         try:
             status = hand_to_hydra(freeze_sweep(request, folder))
+            while status < STOPPED_BY_SIGNAL and jobs_at_work(folder):  # by another process that shares the work
+                time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             status = STOPPED_BY_SIGNAL + signal.SIGINT
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
-        if status >= STOPPED_BY_SIGNAL:
-            _wait_until_saved(folder)
     return _tell_end(view, folder, status)
 
 
 def run_job_of_sweep(
-    config: DictConfig, settings: DictConfig, trusted: Sequence[str], place: tuple[Path, list[str]]
+    config: DictConfig, settings: DictConfig, trusted: Sequence[str], place: tuple[Path, list[str]], process: str
 ) -> int:
     """Run the job that Hydra has composed, in a process of its own. Called wherever the launcher likes.
 
@@ -86,6 +87,7 @@ def run_job_of_sweep(
         settings: Hydra's own node.
         trusted: Packages that the config may name.
         place: The folder that the user stood in, and where modules were found there.
+        process: Name of the process that runs the sweep.
     """
     sweep = Path(str(settings.sweep.dir))
     order = Order(
@@ -93,12 +95,18 @@ def run_job_of_sweep(
         folder=str(settings.runtime.output_dir),
         overrides=list(settings.overrides.task),
         trusted=list(trusted),
-        group=sweep.name,
+        sweep=str(sweep),
+        stop=str(_stop_file(sweep, process)),
         command=Plan.read(sweep).command,
         place=Place(str(place[0]), place[1]),
         composition=record_composition([*settings.overrides.task, *settings.overrides.hydra], source_of(settings)),
     )
     return run_isolated(order)
+
+
+def _stop_file(sweep: Path, process: str) -> Path:
+    """What a process that runs a sweep writes once its jobs, wherever they are, have to save and stop."""
+    return sweep / f"stop.{process}"
 
 
 def _require_packages(request: Request) -> None:
@@ -201,11 +209,11 @@ def _find(config: DictConfig, request: Request, plan: Plan) -> Path:
     raise ConfigError(Problem(RESUME_FLAG, f"there is no sweep of this command in {where}", remedy))
 
 
-def _wait_until_saved(folder: Path) -> None:
+def _wait_until_saved(folder: Path, stop: Path) -> None:
     """Wait for jobs that were told to stop, in whichever process they run."""
     deadline = time.monotonic() + _SAVE_SECONDS
-    while time.monotonic() < deadline and any(is_locked(path.parent) for path in folder.glob(f"*/{LOCK}")):
-        time.sleep(0.2)
+    while time.monotonic() < deadline and jobs_at_work(folder, begun_by=stop.name):
+        time.sleep(_LOOK_SECONDS)
 
 
 def _tell_end(view: SweepView, folder: Path, status: int) -> int:
@@ -223,17 +231,29 @@ def _tell_end(view: SweepView, folder: Path, status: int) -> int:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end this process as Ctrl-C does: after its jobs have saved."""
+def _jobs_save_first(folder: Path) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end this process once its jobs have saved, and the second Ctrl-C at once.
+
+    Launchers kill what still runs as soon as they are interrupted, so they learn of it afterwards.
+    """
+    stop = _stop_file(folder, process_name())
+    stop.unlink(missing_ok=True)  # of a process of the same name, long ago
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = False
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(STOPPED_BY_SIGNAL + number)
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            stop.touch()
+            _wait_until_saved(folder, stop)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED_BY_SIGNAL + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

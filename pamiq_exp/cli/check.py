@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
-from pamiq_exp.cli._preflight import examine, require_choice, require_folder
-from pamiq_exp.config import ConfigError, Origin, compose_config, in_bytes, origin_of, origins, plain_tree, variants
-
-if TYPE_CHECKING:
-    from pamiq_exp.runtime.rehearsal import Rehearsal
+from pamiq_exp.cli._preflight import examine, require_choice, require_folder, told_untried
+from pamiq_exp.cli._sizes import size_lines
+from pamiq_exp.config import (
+    ConfigError,
+    Origin,
+    compose_config,
+    origin_of,
+    origins,
+    plain_tree,
+    untried_choices,
+    variants,
+)
 
 ORIGINS_FLAG = "--origins"
 INDENT = "  "
@@ -47,19 +53,12 @@ def _check(request: Request) -> int:
             raise ConfigError(found.problems)
         require_folder(found.config, multirun=bool(request.flags.multirun))
     print("no problems found")
-    if len(lists) == 1 and found.rehearsal is not None:
-        print(mask_text("\n".join(f"  {line}" for line in _size_lines(found.rehearsal))))
+    if request.flags.multirun:
+        print(told_untried(untried_choices(request.overrides, request.source), len(lists)))
+    if len(lists) == 1 and found.config is not None and found.rehearsal is not None:
+        lines = size_lines(found.config, found.rehearsal)
+        print(mask_text("\n".join(f"  {line}" for line in lines)))
     return 0
-
-
-def _size_lines(sizes: Rehearsal) -> Iterator[str]:
-    """What a run of this config takes."""
-    parts = ", ".join(f"{name} {count:,}" for name, count in sizes.parameters.items())
-    yield f"parameters  {sum(sizes.parameters.values()):,}" + (f" ({parts})" if parts else "")
-    parts = ", ".join(f"{name} {in_bytes(size)}" for name, size in sizes.buffer_bytes.items())
-    yield f"buffers     {in_bytes(sum(sizes.buffer_bytes.values()))} when full" + (f" ({parts})" if parts else "")
-    yield f"memory      {in_bytes(sizes.memory_bytes)} for models, gradients, optimizers, published copies and buffers"
-    yield f"checkpoint  {in_bytes(sizes.checkpoint_bytes)} when the buffers are full"
 
 
 def _print_origins(request: Request) -> None:

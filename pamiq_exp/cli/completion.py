@@ -33,6 +33,7 @@ FLAGS = {
     "--help": "all groups and options",
     "--info": "which file chose which: --info defaults-tree",
     "--multirun": "run a sweep",
+    "--online": "let W&B send what a config from elsewhere records",
     "--version": "print the version",
 }
 

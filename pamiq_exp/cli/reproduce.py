@@ -18,10 +18,12 @@ from rich.text import Text
 
 from pamiq_exp.analysis import final_figures, read_run
 from pamiq_exp.analysis.tables import number
-from pamiq_exp.cli._arguments import take_allowed, tell
+from pamiq_exp.cli._arguments import ONLINE_FLAG, take_allowed, tell
 from pamiq_exp.cli._changes import MAIN_PACKAGES
+from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.cli._preflight import folder_problem, refuse
+from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
 from pamiq_exp.config.build import target_nodes
 
@@ -38,7 +40,8 @@ def main(words: Sequence[str]) -> int:
         paper = read_paper(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
         typed = [each.key_or_group for each in parse_overrides(arguments.overrides)]
-        refuse([run.config for run in chosen], allow, typed)
+        sizes = refuse([run.config for run in chosen], allow, typed)
+        keep_offline([run.config for run in chosen], arguments.online)
         folder = _folder(paper, chosen)
         if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
             raise ConfigError(problem)
@@ -46,10 +49,23 @@ def main(words: Sequence[str]) -> int:
         tell(error, heading=f"{' '.join(words[:1])} cannot be run")
         return 2
     _tell_plan(arguments.file, paper, chosen, arguments.overrides)
+    for line in size_lines(chosen[0].config, max(sizes, key=lambda each: each.memory_bytes)):
+        print(f"  {line}", file=sys.stderr)
+    if not (arguments.yes or _agreed()):
+        print("nothing was run", file=sys.stderr)
+        return 2
     folders = [folder / str(index) for index in range(len(chosen))] if len(chosen) > 1 else [folder]
     details = {"reproduces": {"file": arguments.file.name, "content_sha256": paper.fact("content_sha256")}}
     status = _run_all(chosen, folders, arguments.overrides, allow, details)
     return status or _compare(paper, chosen, folders, arguments.overrides)
+
+
+def _agreed() -> bool:
+    """Whether the user goes on. Where nobody sits at a terminal, whoever wrote the command has decided."""
+    if not sys.stdin.isatty():
+        return True
+    print("run it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _run_all(
@@ -183,4 +199,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as launcher.device=cpu")
     parser.add_argument("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
     parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")
+    parser.add_argument("--yes", action="store_true", help="do not ask before it is run")
+    parser.add_argument(ONLINE_FLAG, action="store_true", help="let a W&B tracker that you add go online")
     return parser

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import Request, read_request, say, tell
 from pamiq_exp.cli._changes import changes_of_config, changes_of_files, changes_of_versions
+from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._preflight import refuse
 from pamiq_exp.config import (
     Composition,
@@ -56,6 +57,7 @@ def _resume(folder: Path, request: Request) -> int:
     _refuse_masked(again.config)
     overrides = [*_overrides_before(folder), *changes]
     refuse([again.config], request.allow, typed=[each.key_or_group for each in parse_overrides(overrides)])
+    keep_offline([again.config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
     say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
     from pamiq_exp.cli._job import Job, run_job

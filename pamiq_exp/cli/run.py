@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +65,7 @@ def _hand_to_hydra(request: Request) -> int:
     register_resolvers()
     statuses: list[int] = []
     place = Path.cwd(), list(sys.path)
+    process = process_name()
 
     def job(config: DictConfig) -> int:
         # Launchers send this function to other processes and machines: it holds nothing but plain data.
@@ -71,7 +74,7 @@ def _hand_to_hydra(request: Request) -> int:
         if settings.mode == RunMode.MULTIRUN:
             from pamiq_exp.cli._sweep_run import run_job_of_sweep
 
-            return run_job_of_sweep(config, settings, request.allow.trusted, place)
+            return run_job_of_sweep(config, settings, request.allow.trusted, place, process)
         statuses.append(_run(config, request))
         return statuses[-1]
 
@@ -82,6 +85,11 @@ def _hand_to_hydra(request: Request) -> int:
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
     return max(statuses, default=0)
+
+
+def process_name() -> str:
+    """Return what tells this process from all others, on this machine and elsewhere."""
+    return f"{socket.gethostname()}.{os.getpid()}"
 
 
 def _run(config: DictConfig, request: Request) -> int:

@@ -23,6 +23,11 @@ OF_OTHERS = ("now", "oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "
 FILLED_IN_LATER = "spaces"
 """What is not there yet: it comes from the environment."""
 
+_HYDRA = "hydra"
+_INSTEAD = (
+    "a run knows nothing of Hydra, so that it can be resumed and reproduced: write a key of the config itself, such as "
+    "${seed}, or give the value as an override; a tracker is told its run folder"
+)
 _UNKNOWN = "\0"
 
 
@@ -99,6 +104,8 @@ def _absolute(name: str, key: str) -> str | None:
 
 
 def _call_problem(key: str, name: str, arguments: tuple[object, ...]) -> Problem | None:
+    if name == _HYDRA:
+        return Problem(key, "${hydra:...} is not there in a run", _INSTEAD)
     known = (*RESOLVERS, *OF_OTHERS)
     if name not in known:
         return Problem(key, f"there is no resolver '{name}' for configs", nearest(name, known, listing="there are"))
@@ -110,6 +117,8 @@ def _call_problem(key: str, name: str, arguments: tuple[object, ...]) -> Problem
 
 
 def _key_problem(key: str, name: str, tree: Mapping[str, object]) -> Problem | None:
+    if name == _HYDRA or name.startswith(f"{_HYDRA}."):
+        return Problem(key, f"${{{name}}} is not there in a run", _INSTEAD)
     try:
         found = _follow(name, tree)
     except KeyError as error:
@@ -124,7 +133,7 @@ def _key_problem(key: str, name: str, tree: Mapping[str, object]) -> Problem | N
 
 def _follow(name: str, tree: Mapping[str, object]) -> object:
     """Return what stands at `name`, None if only resolving would tell. Raises KeyError with the first key missing."""
-    if name == FILLED_IN_LATER or name.startswith((f"{FILLED_IN_LATER}.", "hydra.")):
+    if name == FILLED_IN_LATER or name.startswith(f"{FILLED_IN_LATER}."):
         return None
     parts = list(_prefixes(name))
     for prefix in parts:

@@ -56,6 +56,6 @@ def read(path: Path) -> Any:
 
 
 def states(sweep: Path) -> list[str]:
-    """Return the state of each job's manifest, in order."""
-    folders = sorted((path for path in sweep.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
-    return [read(folder / "manifest.json")["state"] for folder in folders]
+    """Return the state of each job that has begun, in order."""
+    manifests = sorted(sweep.glob("[0-9]*/manifest.json"), key=lambda path: int(path.parent.name))
+    return [read(manifest)["state"] for manifest in manifests]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ class Unlucky(Agent[Observation, Array]):
     Args:
         action, lanes: As any agent.
         luck: `fail` (an exception), `kill` (the process is killed), `hoard` (it wants more memory than there is),
-            or `good` (nothing happens).
+            `swell` (it wants more and more, and may have little), `drown` (the kernel kills it for want of memory, and
+            counts it in `remember`), or `good` (nothing happens).
         at: In which turn.
         remember: With it, nothing happens a second time.
         seconds: How long each turn takes.
@@ -45,7 +47,9 @@ class Unlucky(Agent[Observation, Array]):
         if self._seconds:
             time.sleep(self._seconds)
         if self._turn == self._at and self._luck != "good" and not (self._remember and self._remember.exists()):
-            if self._remember:
+            if self._luck == "drown" and self._remember:
+                self._remember.write_text("oom_kill 1\n")
+            elif self._remember:
                 self._remember.touch()
             self._meet()
         return self._action
@@ -53,10 +57,16 @@ class Unlucky(Agent[Observation, Array]):
     def _meet(self) -> None:
         if self._luck == "fail":
             raise RuntimeError("bad luck")
-        if self._luck == "kill":
+        if self._luck in ("kill", "drown"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._luck == "hoard":
             np.zeros(2**60, dtype=np.uint8)
+        if self._luck == "swell":
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28, resource.RLIM_INFINITY))
+            kept = []
+            while True:
+                kept.append(bytearray(2**16))
 
 
 class Score(StepObserver):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,27 @@ def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
     assert manifest["reproduces"]["file"] == "paper.yaml"
     assert manifest["seed"] == 3
     run(command, "resume", str(folder), "launcher.max_steps=800")
+
+
+class Terminal(io.StringIO):
+    """Somebody who sits there and types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_reader_is_told_and_asked_before_anything_runs(  # type: ignore[no-untyped-def]
+    command, paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = len(list(tmp_path.rglob("summary.json")))
+    for answer, flags, status in (("n\n", [], 2), ("", [], 2), ("y\n", [], 0), ("", ["--yes"], 0)):
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        outcome: Outcome = command("reproduce", str(paper), *flags)
+        assert outcome.status == status, outcome.err
+        for told in ("names: ", "sends nothing anywhere", "parameters  ", "memory  ", "ends  "):
+            assert told in outcome.err
+        runs += status == 0
+        assert len(list(tmp_path.rglob("summary.json"))) == runs
 
 
 def test_figures_that_are_apart_are_told_with_what_is_different(command, paper: Path) -> None:  # type: ignore[no-untyped-def]

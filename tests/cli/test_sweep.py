@@ -72,6 +72,32 @@ def test_a_job_that_wants_too_much_memory_says_so(command: Command, unlucky: lis
     assert "Unable to allocate" in reason
 
 
+def test_a_job_that_takes_more_and_more_memory_is_marked_and_the_others_go_on(
+    command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    outcome = command("-m", *unlucky, "interaction.agent.luck=swell,good")
+    assert outcome.status == 1
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["failed", "finished"]
+    assert "MemoryError" in read(sweep / "0" / "manifest.json")["reason"]
+    assert "1 of 2 jobs done, 1 failed" in outcome.out
+
+
+def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_go_on(
+    command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = tmp_path / "memory.events"
+    monkeypatch.setattr("pamiq_exp.cli._isolation._MEMORY_COUNTERS", (str(counter),))
+    once = f"interaction.agent.remember='{counter}'"
+    outcome = command("-m", *unlucky, "interaction.agent.luck=drown,good", once)
+    assert outcome.status == 1
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["failed", "finished"]
+    assert read(sweep / "0" / "manifest.json")["reason"] == "killed by SIGKILL: out of memory"
+    assert command("-m", *unlucky, "interaction.agent.luck=drown,good", once, "--resume").status == 0
+    assert states(sweep) == ["finished", "finished"]
+
+
 def test_jobs_have_folders_and_groups_of_their_own_and_keep_the_command(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
@@ -113,10 +139,16 @@ def test_sweep_status_of_what_is_no_sweep_says_so(command: Command, tmp_path: Pa
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start the program in a process of its own."""
+    """Start the program in a process of its own, as a terminal does: it leads a group of processes."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    arguments = [sys.executable, "-m", "pamiq_exp", *words]
-    return subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pamiq_exp", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:

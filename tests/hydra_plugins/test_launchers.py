@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,13 +12,37 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._sweep_folder import is_locked, last_record
+from pamiq_exp.cli._sweep_folder import is_locked, jobs_at_work, last_record
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.cli.test_sweep import start, wait_for
 from tests.conftest import Outcome
 from tests.tracking.test_wandb_tracker import wandb_records
 
 Command = Callable[..., Outcome]
+
+
+LAUNCHERS = {
+    "basic": [],
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["hydra/launcher=submitit_local"],
+    "ray": ["hydra/launcher=ray", "hydra.launcher.cpus=0.5"],
+}
+PACKAGES = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit_local": "hydra_plugins.hydra_submitit_launcher",
+    "ray": "ray",
+}
+
+
+def launched_by(launcher: str) -> list[str]:
+    """Return the words that choose a launcher; skips the test if it is not installed."""
+    if launcher in PACKAGES:
+        pytest.importorskip(PACKAGES[launcher], reason="needs the extra [sweep]")
+    return LAUNCHERS[launcher]
+
+
+def steps_recorded(job: Path) -> list[int]:
+    return [record["environment_step"] for record in map(json.loads, (job / "metrics.jsonl").read_text().splitlines())]
 
 
 @pytest.fixture
@@ -70,7 +95,7 @@ def test_a_preempted_job_of_submitit_saves_is_requeued_and_goes_on(unlucky: list
     wait_for(lambda: last_record(sweep / "0" / "metrics.jsonl").get("environment_step", 0) > 10)
     (task,) = [pid for pid in processes("submitit.core._submit") if holds(pid, sweep / "0" / "job.lock")]
     os.kill(task, signal.SIGUSR2)  # what Slurm sends before it takes the machine away
-    out, _ = program.communicate(timeout=200)
+    out, _ = program.communicate(timeout=300)
     assert program.returncode == 1, out.decode()
     assert states(sweep) == ["finished", "failed"]
     sessions = read(sweep / "0" / "manifest.json")["sessions"]
@@ -95,7 +120,7 @@ def holds(pid: int, path: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
@@ -125,15 +150,76 @@ def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_each_job_is_one_run_of_wandb_in_the_group_of_the_sweep_with_its_own_end(
-    launcher: str, command: Command, unlucky: list[str], tmp_path: Path
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_jobs_that_were_killed_go_on_from_their_checkpoints_when_the_sweep_is_resumed(
+    launcher: str, unlucky: list[str], tmp_path: Path
 ) -> None:
-    if launcher == "joblib":
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
-    words = ["tracking=default", "tracking.terminal=null", "tracking.wandb.mode=offline", f"hydra/launcher={launcher}"]
-    words += ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
-    assert command("-m", *unlucky, *words, "interaction.agent.luck=good,fail").status == 1
+    words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,kill", "interaction.agent.at=18"]
+    words += [f"interaction.agent.remember='{tmp_path}/killed'"]
+    program = start(words, tmp_path)
+    out, _ = program.communicate(timeout=300)
+    assert program.returncode == 1, out.decode()
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["finished", "failed"]
+    assert read(sweep / "1" / "manifest.json")["reason"] == "killed by SIGKILL"
+    untouched = (sweep / "0" / "manifest.json").read_bytes()
+
+    again = start([*words, "--resume"], tmp_path)
+    out, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, out.decode()
+    assert states(sweep) == ["finished", "finished"]
+    assert (sweep / "0" / "manifest.json").read_bytes() == untouched
+    assert "going on from step_000000015" in (sweep / "1" / "output.txt").read_text()
+    assert steps_recorded(sweep / "1") == list(range(1, 21))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("ending", ["SIGTERM", "Ctrl-C", "SIGKILL"])
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
+    launcher: str, ending: str, command: Command, unlucky: list[str], tmp_path: Path
+) -> None:
+    words = ["-m", *unlucky, *launched_by(launcher), "seed=range(0,3)", "launcher.checkpoint.every_steps=1000"]
+    words += ["interaction.agent.seconds=0.1", "launcher.max_steps=80"]
+    program = start(words, tmp_path)
+    wait_for(lambda: len(list((tmp_path / "outputs").rglob("[01]/metrics.jsonl"))) == 2)
+    sweep = sweep_folder(tmp_path)
+    wait_for(lambda: all(last_record(sweep / job / "metrics.jsonl").get("environment_step", 0) > 5 for job in "01"))
+    if ending == "Ctrl-C":
+        os.killpg(program.pid, signal.SIGINT)  # a terminal tells the whole group
+    else:
+        program.send_signal(signal.Signals[ending])
+    out, _ = program.communicate(timeout=300)
+    assert program.returncode == {"SIGTERM": 143, "Ctrl-C": 130, "SIGKILL": -9}[ending], out.decode()
+    if ending != "SIGKILL":
+        assert not jobs_at_work(sweep)
+    submitted = (launcher, ending) == ("submitit_local", "SIGKILL")  # they go on, as those of a cluster do
+    if not submitted:
+        wait_for(lambda: not jobs_at_work(sweep))
+        assert set(states(sweep)) == {"stopped"}
+        assert (len(states(sweep)) == 2) or launcher != "joblib", "a job was begun that nobody wanted any more"
+
+    again = start([*words, "--resume"], tmp_path)
+    out, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, out.decode()
+    assert states(sweep) == ["finished"] * 3
+    for job in range(3):
+        assert steps_recorded(sweep / str(job)) == list(range(1, 81))
+        assert len(read(sweep / str(job) / "manifest.json").get("sessions", [])) <= 1 - submitted
+    assert command("sweep-status", str(sweep)).status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
+def test_each_job_is_one_run_of_wandb_in_the_group_of_the_sweep_with_its_own_end(
+    launcher: str, unlucky: list[str], tmp_path: Path
+) -> None:
+    words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,fail"]
+    words += ["tracking=default", "tracking.terminal=null", "tracking.wandb.mode=offline"]
+    program = start(words, tmp_path)
+    out, _ = program.communicate(timeout=300)
+    assert program.returncode == 1, out.decode()
     sweep = sweep_folder(tmp_path)
     ids = set()
     for job, code in ((0, 0), (1, 1)):

@@ -82,6 +82,34 @@ def test_a_trial_without_a_number_has_failed_and_the_search_goes_on(tmp_path: Pa
     assert {trial["state"] for trial in result["trials"]} == {"complete", "fail"}
     assert all("no finite value" in trial["reason"] for trial in result["trials"] if trial["state"] == "fail")
     assert result["best"]["settings"]["rate"] <= 0.5
+    resumed = InstantLauncher(tmp_path, lambda rate, seed: math.nan)
+    run(searcher(tmp_path, trials=12), resumed)
+    assert resumed.launched == [], "it would be no number again"
+
+
+def test_a_trial_whose_job_was_killed_is_tried_again_in_its_folder_when_the_search_is_resumed(tmp_path: Path) -> None:
+    class Deadly(InstantLauncher):
+        def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> None:
+            super().launch(jobs, initial_job_idx)
+            if initial_job_idx == 2:
+                killed = {"state": "failed", "reason": "killed by SIGKILL: out of memory"}
+                (self.folder / "3" / "manifest.json").write_text(json.dumps(killed))
+
+    score: Result = lambda rate, seed: rate  # noqa: E731
+    run(searcher(tmp_path, trials=3, seeds=[0, 1]), Deadly(tmp_path, score))
+    before = read(tmp_path / "search.json")["trials"]
+    assert [trial["state"] for trial in before] == ["complete", "fail", "complete"]
+    assert before[1]["reason"] == "job 3 failed: killed by SIGKILL: out of memory"
+    resumed = InstantLauncher(tmp_path, score)
+    run(searcher(tmp_path, trials=3, seeds=[0, 1]), resumed)
+    assert resumed.launched == [2, 3]
+    *rest, again = read(tmp_path / "search.json")["trials"]
+    assert rest == before
+    assert (again["state"], again["retry_of"], again["jobs"]) == ("complete", 1, [2, 3])
+    assert again["settings"] == before[1]["settings"]
+    more = InstantLauncher(tmp_path, score)
+    run(searcher(tmp_path, trials=4, seeds=[0, 1]), more)
+    assert len(more.launched) == 2, "a trial that was tried again counts once"
 
 
 def test_a_search_that_was_killed_takes_up_its_trials_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -204,3 +232,22 @@ def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(
     assert trials[: len(before)] == before
     for trial in trials:
         assert trial["value"] == pytest.approx(1.0 - (trial["settings"]["metrics.score.rate"] - 0.3) ** 2)
+
+
+@pytest.mark.slow
+def test_a_search_survives_a_trial_that_is_killed_and_resumes_it_from_its_checkpoint(
+    command: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
+    words += ["hydra.sweeper.trials=2", "metrics.score.rate=interval(0.0,1.0)", "interaction.agent.luck=kill"]
+    words += ["interaction.agent.at=18", f"interaction.agent.remember='{tmp_path}/killed'"]
+    assert command(*words).status == 1
+    sweep = sweep_folder(tmp_path)
+    assert states(sweep) == ["failed", "finished"]
+    assert [trial["state"] for trial in read(sweep / "search.json")["trials"]] == ["fail", "complete"]
+    outcome = command(*words, "--resume")
+    assert outcome.status == 0, outcome.err
+    assert states(sweep) == ["finished", "finished"]
+    assert "going on from step_000000015" in (sweep / "0" / "output.txt").read_text()
+    *_, again = read(sweep / "search.json")["trials"]
+    assert (again["state"], again["jobs"]) == ("complete", [0])

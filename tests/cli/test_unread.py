@@ -1,0 +1,42 @@
+"""The check tells keys that are set and never read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+PICKY = "+metrics.picky={_target_: tests.config.parts.Picky, options: {width: 3, heigth: 4, depth: 5}"
+
+
+def test_the_check_tells_what_was_set_and_never_read(command: Command, doll: list[str]) -> None:
+    outcome = command("check", *doll, f"{PICKY}}}")
+    assert outcome.status == 1
+    told = [line.strip() for line in outcome.err.splitlines()]
+    depth = told.index("metrics.picky.options.depth: nothing reads it")
+    assert told[depth + 1 : depth + 3] == ["it looks for: height", f"at command line: {PICKY}}}"]
+    heigth = told.index("metrics.picky.options.heigth: nothing reads it")
+    assert "did you mean height?" in told[heigth + 1]
+    assert "options.width" not in outcome.err.replace(PICKY, "")
+
+
+def test_what_a_part_keeps_is_not_told(command: Command, doll: list[str]) -> None:
+    outcome = command("check", *doll, f"{PICKY}, keep: true}}")
+    assert outcome.status == 0, outcome.err
+
+
+def test_spaces_are_not_for_setting(command: Command, doll: list[str]) -> None:
+    outcome = command("check", *doll, "spaces={lanes: 7}")
+    assert outcome.status == 1
+    assert "spaces: is filled in from the environment" in outcome.err
+
+
+def test_what_was_kept_resolved_need_not_be_read(command: Command, doll: list[str]) -> None:
+    """A resolved config holds whole nodes that interpolations brought: `action` with all it says of the space."""
+    assert command(*doll, "launcher.max_steps=20").status == 0
+    (run,) = (path.parent for path in Path("outputs").rglob("summary.json"))
+    assert command("export", str(run), "-o", "paper.yaml").status == 0
+    outcome = command("reproduce", "paper.yaml", "--allow", "tests.config.parts")
+    assert outcome.status == 0, outcome.err
