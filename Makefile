@@ -21,7 +21,7 @@ endef
 # Tests of one file stay together: they share what was compiled and composed for them.
 PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadfile
 
-.PHONY: setup run test test-all bench lint docs clean
+.PHONY: setup run test test-all bench lint docs audit clean
 
 setup: $(STAMP)
 
@@ -59,6 +59,11 @@ lint: setup
 # The pages are plain Markdown; what can be wrong in them is a link or an example, and both are tested.
 docs: setup
 	$(BIN)/python -m pytest tests/test_docs.py -m ""
+
+# Known advisories against what is pinned; looks them up in a network.
+audit: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[audit]'
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -84,6 +85,19 @@ def test_no_release_with_a_known_hole_is_admitted() -> None:
     assert floors["lightning"].startswith("lightning>=2.6.6")
     assert floors["torch"].startswith("torch>=2.8")
     assert floors["hydra-core"] == "hydra-core>=1.3.8,<1.4"
+
+
+def test_everything_that_is_pinned_is_audited() -> None:
+    """`make audit` fails on known advisories; it needs a network, which the tests do not."""
+    makefile = (REPOSITORY / "Makefile").read_text()
+    recipe = makefile.split("\naudit:", maxsplit=1)[1].split("\n\n", maxsplit=1)[0]
+    assert "pip-audit" in recipe
+    assert "--requirement constraints.txt" in recipe
+    assert "||" not in recipe
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "audit.yaml").read_text())
+    steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert "make audit" in steps
+    assert {"push", "schedule"} <= set(workflow[True])  # YAML reads the key `on` as true
 
 
 def test_continuous_integration_runs_the_tests_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""The tests that docs/promises.md names exist."""
+"""The tests that docs/promises.md and docs/security.md name exist."""
 
 from __future__ import annotations
 
@@ -6,25 +6,48 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "promises.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+PAGES = {name: (REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("promises", "security")}
+REQUIREMENTS = [
+    *(f"{letter}{number}" for letter, count in {"V": 8, "L": 8, "S": 6, "C": 7, "W": 7}.items()
+      for number in range(1, count + 1)),
+    "7",
+]  # fmt: skip
 
 
 def functions(path: Path) -> set[str]:
     return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
 
 
-def test_every_named_test_exists() -> None:
-    assert len(NAMED) > 50
-    missing = [f"{path}::{name}" for path, name in NAMED if name not in functions(REPOSITORY / path)]
+def rows(page: str) -> list[tuple[str, str]]:
+    """What must hold, and what keeps it."""
+    table = False
+    found = []
+    for line in PAGES[page].splitlines():
+        table = line.startswith("| what must hold") or (table and line.startswith("|"))
+        if table and not line.startswith(("| what must hold", "|---")):
+            promise, kept_by = (cell.strip() for cell in line.strip("|").split(" | "))
+            found.append((promise, kept_by))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_named_test_exists(page: str) -> None:
+    named = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGES[page])))
+    assert len(named) > 50
+    missing = [f"{path}::{name}" for path, name in named if name not in functions(REPOSITORY / path)]
     assert not missing
 
 
-def test_every_row_names_a_test_or_gives_a_reason() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| what")]
-    for row in rows:
-        promise, kept_by = (cell.strip() for cell in row.strip("|").split(" | "))
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_names_a_test_or_gives_a_reason(page: str) -> None:
+    for promise, kept_by in rows(page):
         assert promise
         assert len(kept_by) > 20, f"nothing keeps the promise: {promise}"
+
+
+def test_every_requirement_of_security_has_its_row() -> None:
+    assert [promise.split()[0] for promise, _ in rows("security")] == REQUIREMENTS

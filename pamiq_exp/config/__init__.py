@@ -3,14 +3,22 @@
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.check import check_names, check_parts, plain_tree, unsafe_targets
-from pamiq_exp.config.compose import Source, compose_config, override_values, parse_overrides, read_config, variants
+from pamiq_exp.config.compose import (
+    Source,
+    compose_config,
+    override_values,
+    parse_overrides,
+    read_config,
+    untried_choices,
+    variants,
+)
 from pamiq_exp.config.composition import Composition, compose_again, record_composition, source_of
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.foreign import check_values
 from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
-from pamiq_exp.config.origins import Origins, located, origin_of, origins, origins_of_file
+from pamiq_exp.config.origins import Origins, foreign_files, located, origin_of, origins, origins_of_file
 from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
 from pamiq_exp.config.rehearse import in_bytes, rehearsal
 from pamiq_exp.config.resolvers import register_resolvers
@@ -34,6 +42,7 @@ __all__ = [
     "compose_config",
     "config_folder",
     "derived_seeds",
+    "foreign_files",
     "freeze",
     "freeze_override",
     "in_bytes",
@@ -51,6 +60,7 @@ __all__ = [
     "rehearsal",
     "source_of",
     "unsafe_targets",
+    "untried_choices",
     "variants",
     "words_of",
 ]

@@ -14,6 +14,7 @@ from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import ConfigError, Problem, words_of
 from pamiq_exp.config.schema import problem_of
 from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
+from pamiq_exp.config.unread import UnreadKeys
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -47,11 +48,13 @@ class Builder:
         allow: What a config may name.
         rehearsing: Leave out arguments that a function would make, or, where one cannot be left out, raise
             Postponed: a function may do work of any length, such as a walk through the world.
+        unread: Watches which keys of mappings are read.
     """
 
-    def __init__(self, allow: AllowList, *, rehearsing: bool = False) -> None:
+    def __init__(self, allow: AllowList, *, rehearsing: bool = False, unread: UnreadKeys | None = None) -> None:
         self.allow = allow
         self.rehearsing = rehearsing
+        self.unread = unread
 
     def problems(self, node: object, key: str, given: tuple[str, ...] = ()) -> list[Problem]:
         """Return everything that is wrong with the targets in a tree and their arguments; nothing is built.
@@ -91,10 +94,11 @@ class Builder:
         if isinstance(node, Mapping):
             if "_target_" in node:
                 return self._call(node, key, given)
-            return self._build_all({name: (join(key, name), value) for name, value in node.items()})
+            parts = self._build_all({name: (join(key, name), value) for name, value in node.items()})
+            return parts if self.unread is None else self.unread.watched(parts, key)
         if isinstance(node, (list, tuple)):
-            built = self._build_all({index: (join(key, index), value) for index, value in enumerate(node)})
-            return list(built.values())
+            items = self._build_all({index: (join(key, index), value) for index, value in enumerate(node)})
+            return list(items.values())
         return node
 
     def _build_all(self, parts: Mapping[Any, tuple[str, object]]) -> dict[Any, Any]:

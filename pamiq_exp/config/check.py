@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, target_nodes
+from pamiq_exp.config.ceilings import ceiling_problems
 from pamiq_exp.config.interpolations import interpolation_problems
 from pamiq_exp.config.keys import join, leaves
 from pamiq_exp.config.names import name_problems, unread_keys
@@ -49,6 +50,8 @@ def check_names(config: DictConfig, allow: AllowList) -> list[Problem]:
         if key not in TOP_LEVEL
     ]
     problems += _root_problems(tree)
+    if "hydra" in config and tree.get("spaces", "???") != "???":
+        problems.append(Problem("spaces", "is filled in from the environment, nothing reads it", "leave it out"))
     for name in PARTS:
         problems += _part_problems(tree.get(name) or {}, name)
     problems += [
@@ -59,6 +62,7 @@ def check_names(config: DictConfig, allow: AllowList) -> list[Problem]:
     problems += unsafe_targets(config, allow)
     problems += interpolation_problems(tree)
     problems += name_problems(tree)
+    problems += ceiling_problems(tree)
     problems += unread_keys(tree, _hydra_tree(config))
     if not any(problem.key.startswith("launcher") for problem in problems):
         problems += _launcher_problems(config)

@@ -31,6 +31,8 @@ from pamiq_exp.config.resolvers import register_resolvers
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 MOST_VARIANTS = 20
+MOST_CHOICES = 1000
+"""Of one key that are looked at."""
 MOST_JOBS = 100_000
 
 
@@ -122,13 +124,25 @@ def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
 def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
     """Return overrides without sweeps: the first job of a sweep, then each other choice of each key once.
 
-    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 20 are tried.
+    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 20 are tried, of
+    all keys in turn; whole-numbered seeds never are, one is as good as another.
     """
+    first, others = _alternatives(overrides, source)
+    return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
+
+
+def untried_choices(overrides: Sequence[str], source: Source = Source()) -> list[str]:
+    """Return the choices of a sweep, such as `launcher=lockstep`, that are not among its `variants`."""
+    return [choice for _, choice in _alternatives(overrides, source)[1][MOST_VARIANTS:]]
+
+
+def _alternatives(overrides: Sequence[str], source: Source) -> tuple[list[str], list[tuple[int, str]]]:
+    """Return the first job of a sweep, and all other choices with the place of their key, the second of each first."""
     with _hydra(source):
         choices = [_choices(override) for override in parse_overrides(overrides, _loader())]
-    first = [each[0] for each in choices]
     others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
-    return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
+    turns = [(choices[at].index(choice), at, choice) for at, choice in others if not re.fullmatch(r"seed=\d+", choice)]
+    return [each[0] for each in choices], [(at, choice) for _, at, choice in sorted(turns)]
 
 
 def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
@@ -156,7 +170,7 @@ def _choices(override: Override) -> list[str]:
         return [f"{key}={interval.start}"]  # a search: any value in it is as good as another
     if not override.is_discrete_sweep():
         return [override.input_line or ""]
-    values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_VARIANTS + 1)]
+    values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_CHOICES)]
     if not values:
         raise ConfigError(Problem(key, f"{override.input_line} stands for nothing", "look for the choices with --help"))
     return values

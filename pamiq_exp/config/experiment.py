@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
+from pamiq_exp.config.ceilings import ceiling_problems
 from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolved
 from pamiq_exp.config.delay import with_delay
 from pamiq_exp.config.keys import join
@@ -103,15 +104,18 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
         ConfigError: If it cannot be built, is no environment, or an interpolation leads nowhere.
     """
     plain = resolved(config, "environment")
+    if problems := list(ceiling_problems({"environment": plain})):
+        raise ConfigError(problems)
     config.environment = with_delay(plain, resolved(config, "interaction.delay"))
     environment = builder.build(resolved(config, "environment"), "environment")
     config.spaces = describe_environment(environment)
-    tree, problems = {}, []
+    tree: dict[str, Any] = {}
     for name in map(str, config):
         try:
             tree[name] = resolved(config, name)
         except ConfigError as error:
             problems += error.problems
+    problems += ceiling_problems(tree)
     if problems:
         raise ConfigError(problems)
     tree["environment"] = plain

@@ -14,6 +14,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pamiq_exp.config.files import is_shipped
 from pamiq_exp.config.keys import join, parent
 from pamiq_exp.config.lines import Node, read_nodes
 from pamiq_exp.config.problems import COMMAND_LINE, Origin, Problem
@@ -31,6 +32,28 @@ def origins(config: DictConfig) -> Origins:
     Raises:
         ConfigError: If a file cannot be read any more.
     """
+    files, typed = _parts(config)
+    table: Origins = {}
+    for default, result in files:
+        path = _path_of(result, default.config_path or "")
+        if path is not None and (node := read_nodes(path)) is not None:
+            _lay(table, _package(default, result), node, path, top=True)
+    for override in typed:
+        _lay_typed(table, override)
+    return table
+
+
+def foreign_files(config: DictConfig) -> list[Path]:
+    """Return the files that took part in a composed config and did not come with the package, in their order."""
+    folders = [Path(str(each.path)) for each in config.hydra.runtime.config_sources if each.schema == "file"]
+    if all(is_shipped(folder) for folder in folders):
+        return []
+    found = [_path_of(result, default.config_path or "") for default, result in _parts(config)[0]]
+    return [path for path in dict.fromkeys(found) if path is not None and not is_shipped(path)]
+
+
+def _parts(config: DictConfig) -> tuple[list[tuple[ResultDefault, ConfigResult | None]], list[Override]]:
+    """Return the files of a composed config in their order, and what was typed on top."""
     settings = config.hydra
     main = next(each.path for each in settings.runtime.config_sources if each.provider == "main")
     words = [*settings.overrides.hydra, *settings.overrides.task]
@@ -39,14 +62,7 @@ def origins(config: DictConfig) -> Origins:
         found = loader.compute_defaults_list(settings.job.config_name, words, RunMode.RUN)
         _, repository = loader._parse_overrides_and_create_caching_repo(None, words)  # type: ignore[attr-defined]
         files = [(each, repository.load_config(each.config_path)) for each in found.defaults if each.config_path]
-    table: Origins = {}
-    for default, result in files:
-        path = _path_of(result, default.config_path or "")
-        if path is not None and (node := read_nodes(path)) is not None:
-            _lay(table, _package(default, result), node, path, top=True)
-    for override in found.config_overrides:
-        _lay_typed(table, override)
-    return table
+    return files, list(found.config_overrides)
 
 
 def origins_of_file(path: Path) -> Origins:

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, Postponed
-from pamiq_exp.config.check import PARTS
+from pamiq_exp.config.check import PARTS, plain_tree
 from pamiq_exp.config.experiment import begin, parts_of, seeded, without_hydra
 from pamiq_exp.config.failure import failing_layer
 from pamiq_exp.config.keys import join, leaves, parent
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
+from pamiq_exp.config.unread import UnreadKeys
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,8 +36,8 @@ def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehe
         Everything that is wrong, and what the dry step has measured if it came to that.
     """
     register_resolvers()
+    builder = Builder(allow, unread=UnreadKeys(plain_tree(config)) if _is_put_together(config) else None)
     config = without_hydra(config)
-    builder = Builder(allow)
     try:
         environment, tree = begin(config, builder)
     except ConfigError as error:
@@ -50,6 +51,15 @@ def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehe
             environment.teardown()
 
 
+def _is_put_together(config: DictConfig) -> bool:
+    """Whether a config consists of choices: one that is a single file may be resolved, as exported files are.
+
+    That holds what interpolations brought, all of it, which need not be read.
+    """
+    choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
+    return any(not str(group).startswith("hydra/") for group in choices)
+
+
 class _Trial:
     """One config whose environment has been built.
 
@@ -61,7 +71,7 @@ class _Trial:
 
     def __init__(self, builder: Builder, environment: Any, tree: dict[str, Any]) -> None:
         self.builder = builder
-        self.hurried = Builder(builder.allow, rehearsing=True)
+        self.hurried = Builder(builder.allow, rehearsing=True, unread=builder.unread)
         self.environment = environment
         self.tree = tree
         self.problems: list[Problem] = []
@@ -74,7 +84,8 @@ class _Trial:
         if self.problems or self._too_large():
             return self.problems, None
         models = self._build_group("models")
-        buffers, trainers, _, _ = (self._build_group(name) for name in ("buffers", "trainers", "metrics", "tracking"))
+        others = {name: self._build_group(name) for name in PARTS if name != "models"}
+        buffers, trainers = others["buffers"], others["trainers"]
         interaction = self._build("interaction", self.tree["interaction"])
         if self.problems:
             return self.problems, None
@@ -92,6 +103,7 @@ class _Trial:
             )
             for name in names
         ]
+        self.problems += self.builder.unread.problems() if self.builder.unread is not None else ()
         return self.problems, result
 
     def _build_group(self, group: str) -> dict[str, Any]:
@@ -114,6 +126,8 @@ class _Trial:
             with seeded(self.tree["seed"], key), _quick_initialisation():
                 return builder.build(node, key, given)
         except Postponed:
+            if builder.unread is not None:
+                builder.unread.leave_out(key)
             return None
         except ConfigError as error:
             self.problems += error.problems

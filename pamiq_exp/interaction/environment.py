@@ -69,6 +69,8 @@ class Environment(Component, ABC):
         action_space: What one lane accepts: Discrete, MultiDiscrete or one-dimensional Box.
         lanes: Number of copies; the leading axis of every observation and action.
         live: There is only one such world, and it goes on by itself: nobody may walk in a copy of it.
+        private: It shows pictures of the user's own. Those of private and of live worlds are sent to nobody unless
+            the user says so.
         own_interval: Seconds from one turn to the next if the world itself makes its callers wait for them, else
             None. Such a world must not be paced a second time: use an unpaced interaction.
         observed_at: When what the newest observation shows was true (`time.perf_counter`); None means when
@@ -81,6 +83,7 @@ class Environment(Component, ABC):
     action_space: gymnasium.Space  # type: ignore[type-arg]
     lanes: int = 1
     live: bool = False
+    private: bool = False
     own_interval: float | None = None
     observed_at: float | None = None
     age: Age | None = None

@@ -19,6 +19,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from pamiq_exp.component import State
 
@@ -100,18 +101,22 @@ def read_checkpoint(path: Path) -> dict[str, State]:
     """Read one checkpoint, after checking every byte of it.
 
     Raises:
-        CheckpointError: If a file is missing or changed, or the schema is of a later version.
+        CheckpointError: If a file is missing or changed, the schema is of a later version, or we have not written it.
     """
     manifest = _read_manifest(path)
-    for name, entry in manifest["files"].items():
-        _verify(path / name, entry)
-    structure = json.loads((path / _STATE).read_bytes())
-    groups: dict[str, State] = {}
-    for group in manifest["groups"]:
-        file = path / f"{group}.safetensors"
-        tensors = safetensors.torch.load_file(file) if file.exists() else {}
-        groups[group] = _unpack(structure[group], tensors)
-    return groups
+    try:
+        files = manifest["files"]
+        for name in (_STATE, *files):
+            _verify(path, name, files[name])
+        structure = json.loads((path / _STATE).read_bytes())
+        groups: dict[str, State] = {}
+        for group in manifest["groups"]:
+            name = f"{group}.safetensors"
+            groups[group] = _unpack(structure[group], safetensors.torch.load_file(path / name) if name in files else {})
+        return groups
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, SafetensorError) as error:
+        message = f"{path} is no checkpoint that pamiq_exp wrote ({type(error).__name__}: {error}); take another one"
+        raise CheckpointError(message) from error
 
 
 def copy_state(state: Any) -> Any:
@@ -253,7 +258,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _verify(file: Path, entry: Mapping[str, Any]) -> None:
+def _verify(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
+    file = folder / name
+    if Path(name).name != name or file.is_symlink():
+        raise CheckpointError(f"{folder} is no checkpoint that pamiq_exp wrote: {name!r} leads out of it")
     if not file.is_file():
         raise CheckpointError(f"{file.parent} is damaged: {file.name} is missing")
     with open(file, "rb") as content:

@@ -106,10 +106,25 @@ def rehearse(
     return _Rehearsing(environment, models, buffers).run(agent, trainers)
 
 
+@dataclass
+class _Missing:
+    """Kinds and names of parts that are not there.
+
+    Attributes:
+        looked_for: By whoever only wanted to know.
+        demanded: By whoever cannot do without.
+        pretend: Give another part in the place of one that is demanded, so that all that is missing shows.
+    """
+
+    looked_for: list[tuple[str, str]] = field(default_factory=list)
+    demanded: list[tuple[str, str]] = field(default_factory=list)
+    pretend: bool = False
+
+
 class _Asked(dict[str, PartT]):
     """Parts by name, with a note of which were asked for."""
 
-    def __init__(self, parts: Mapping[str, PartT], kind: str, missing: list[tuple[str, str]]) -> None:
+    def __init__(self, parts: Mapping[str, PartT], kind: str, missing: _Missing) -> None:
         super().__init__(parts)
         self.kind = kind
         self.missing = missing
@@ -118,6 +133,9 @@ class _Asked(dict[str, PartT]):
     def __getitem__(self, name: str) -> PartT:
         if name in self:
             self.names.add(name)
+        elif self.missing.pretend and len(self):
+            self.missing.demanded.append((self.kind, name))
+            return next(iter(self.values()))
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -127,7 +145,7 @@ class _Asked(dict[str, PartT]):
     def __contains__(self, name: object) -> bool:
         there = super().__contains__(name)
         if isinstance(name, str) and not there:
-            self.missing.append((self.kind, name))
+            self.missing.looked_for.append((self.kind, name))
         return there
 
     def items(self) -> Any:
@@ -163,7 +181,7 @@ class _Rehearsing:
         self, environment: Environment, models: Mapping[str, LightningModule], buffers: Mapping[str, DataBuffer]
     ) -> None:
         self.environment = environment
-        self.missing: list[tuple[str, str]] = []
+        self.missing = _Missing()
         self.models = models
         self.users = {name: _FewRows(buffer) for name, buffer in buffers.items()}
         self.asked_models = _Asked(models, "model", self.missing)
@@ -191,12 +209,23 @@ class _Rehearsing:
         return self.result
 
     def _try(self, part: str, action: Callable[[], None]) -> None:
-        self.missing.clear()
+        self.missing.looked_for.clear()
         try:
             action()
         except Exception as error:
-            named = [each for each in dict.fromkeys(self.missing) if f"'{each[1]}'" in str(error)]
-            self.result.faults.append(Fault(part, error, tuple(named)))
+            named = [each for each in self.missing.looked_for if f"'{each[1]}'" in str(error)]
+            if named:
+                named += self._also_missing(action)
+            self.result.faults.append(Fault(part, error, tuple(dict.fromkeys(named))))
+
+    def _also_missing(self, action: Callable[[], None]) -> list[tuple[str, str]]:
+        """Return everything that a part demands and that is not there, by trying it once more with other parts."""
+        self.missing.demanded.clear()
+        self.missing.pretend = True
+        with suppress(Exception):
+            action()
+        self.missing.pretend = False
+        return list(self.missing.demanded)
 
     def _act(self, agent: Agent[Any, Any]) -> None:
         """Let the agent take a few turns, as if all models were ready."""

@@ -42,6 +42,7 @@ class RunInfo:
         max_steps: Environment steps after which the run ends by itself, if that was asked for.
         max_seconds: Wall-clock seconds after which the run ends by itself, if that was asked for.
         resumed_step: Environment step of the checkpoint from which the run goes on; None for a new run.
+        private: What the world shows is the user's own: a camera's frames, pictures or videos of theirs.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class RunInfo:
     max_steps: int | None = None
     max_seconds: float | None = None
     resumed_step: int | None = None
+    private: bool = False
 
 
 class Tracker(ABC):

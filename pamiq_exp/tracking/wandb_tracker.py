@@ -42,7 +42,8 @@ class WandbTracker(Tracker):
         project: W&B project.
         mode: `online`, `offline`, `disabled`, or `auto`: what `WANDB_MODE` says if it is set, else online if
             an account is logged in (`WANDB_API_KEY` or `wandb login`), else offline.
-        upload_media: Whether pictures and videos go to W&B too. Say false where a camera sees people.
+        upload_media: Whether pictures and videos go to W&B too. None: unless they show what is the user's own, such as
+            the frames of a camera (`RunInfo.private`).
         tags: Tags in addition to those of the run.
         finish_seconds: How long the end of the run waits for the last uploads.
     """
@@ -53,7 +54,7 @@ class WandbTracker(Tracker):
         self,
         project: str = "pamiq_exp",
         mode: Mode = "auto",
-        upload_media: bool = True,
+        upload_media: bool | None = None,
         tags: Sequence[str] = (),
         finish_seconds: float = 30.0,
     ) -> None:
@@ -68,8 +69,10 @@ class WandbTracker(Tracker):
         self._run: wandb.Run | None = None
         self._failed: BaseException | None = None
         self._given_up = False
+        self._sends_media = False
 
     def start(self, run: RunInfo) -> None:
+        self._sends_media = not run.private if self.upload_media is None else self.upload_media
         if self.mode == "disabled":
             return
         import wandb  # noqa: F401 - in this thread: two that import it at once get in each other's way
@@ -85,7 +88,7 @@ class WandbTracker(Tracker):
             run.log({name: value for name, value in record.items() if not isinstance(value, str)})
 
     def media(self, item: Media, path: Path, environment_step: int) -> None:
-        if not self.upload_media or not (run := self._open()):
+        if not self._sends_media or not (run := self._open()):
             return
         import wandb
 

@@ -95,6 +95,14 @@ class Net(LightningModule):
         self.layer = nn.Linear(width, 2)
 
 
+class Picky(StepObserver):
+    """Reads two of its options, and keeps them all if it is told to."""
+
+    def __init__(self, options: dict[str, Any], keep: bool = False) -> None:
+        self.size = options["width"], options.get("height", 1)
+        self.options = options if keep else None
+
+
 class Counter(StepObserver):
     """Counts turns."""
 

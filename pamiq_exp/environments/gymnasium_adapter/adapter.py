@@ -96,6 +96,7 @@ class GymnasiumEnvironment(Environment):
         self._snapshot = snapshot
         self._why_not = ""
         self._render = render_as_observation
+        self.private = any(getattr(overlay, "keywords", {}).get("path") for overlay in overlays)
         arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
         maker = functools.partial(make_by_id, id) if id is not None else make
         assert maker is not None

@@ -109,6 +109,7 @@ class NoiseWorld(Environment):
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
         self.lanes, self.dt, self.image_size, self.sticky = lanes, dt, image_size, sticky
+        self.private = image_options.source == "folder"
         self.map = load_map(map)
         self.surfaces = Surfaces(self.map, wall_height)
         self.gates_open_at = gates_open_at

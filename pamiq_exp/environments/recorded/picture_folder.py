@@ -40,6 +40,8 @@ class PictureFolder(Environment):
         ValueError: There is no readable picture.
     """
 
+    private = True
+
     def __init__(
         self, path: str, image_size: int = 64, order: Order = "shuffled", most: int = 10_000, lanes: int = 1,
         seed: int = 0,

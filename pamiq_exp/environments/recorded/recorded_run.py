@@ -30,6 +30,8 @@ class RecordedRun(Environment):
         ValueError: There is no recording, or it is damaged.
     """
 
+    private = True
+
     def __init__(self, path: str, name: str = "recording") -> None:
         self._life = read_recording(path, name)
         self.lanes = self._life.lanes

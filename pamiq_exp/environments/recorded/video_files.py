@@ -32,6 +32,8 @@ class VideoFiles(Environment):
         ValueError: There are no videos, or one cannot be read.
     """
 
+    private = True
+
     def __init__(self, path: str, image_size: int = 64, stride: int = 1, lanes: int = 1) -> None:
         if min(image_size, stride, lanes) < 1:
             raise ValueError("image_size, stride and lanes of a video world must be at least 1")

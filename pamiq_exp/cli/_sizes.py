@@ -1,0 +1,36 @@
+"""What a run takes, told before anything is allocated for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from pamiq_exp.config import in_bytes
+from pamiq_exp.config.check import resolved
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.rehearsal import Rehearsal
+
+
+def size_lines(config: DictConfig, sizes: Rehearsal) -> Iterator[str]:
+    """Yield what a run of a config takes, and when it ends, a line each."""
+    launcher = resolved(config, "launcher")
+    most = launcher.get("max_parameters")
+    parts = _listed({name: f"{count:,}" for name, count in sizes.parameters.items()})
+    ceiling = f"at most {most:,}" if most else "no limit"
+    yield f"parameters  {sum(sizes.parameters.values()):,}{parts}; {ceiling}"
+    parts = _listed({name: in_bytes(size) for name, size in sizes.buffer_bytes.items()})
+    yield f"buffers     {in_bytes(sum(sizes.buffer_bytes.values()))} when full{parts}"
+    yield f"memory      {in_bytes(sizes.memory_bytes)} for models, gradients, optimizers, published copies and buffers"
+    yield f"checkpoint  {in_bytes(sizes.checkpoint_bytes)} when the buffers are full"
+    threads = {"inference": 1, "training": 1} | (launcher.get("threads") or {})
+    yield f"threads     {threads['inference']} for acting and {threads['training']} for training in each operation"
+    ends = [f"after {launcher['max_steps']:,} steps"] if launcher.get("max_steps") else []
+    ends += [f"after {launcher['max_seconds']:,} seconds"] if launcher.get("max_seconds") else []
+    yield f"ends        {' or '.join(ends) or 'when somebody stops it'}"
+
+
+def _listed(parts: dict[str, str]) -> str:
+    return f" ({', '.join(f'{name} {size}' for name, size in parts.items())})" if parts else ""

@@ -1,0 +1,44 @@
+"""How much a config may ask for: what is beyond these is a slip or an attack, and would harm the machine first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from pamiq_exp.config.keys import leaves
+from pamiq_exp.config.problems import Problem
+
+MOST_THREADS = max(64, 4 * (os.cpu_count() or 1))
+"""Threads or processes that one part may start on this machine."""
+
+MOST_LANES = 100_000
+MOST_STEPS = 10**12
+MOST_SECONDS = 10 * 366 * 24 * 3600
+"""Ten years."""
+
+BY_NAME: Mapping[str, tuple[int, str]] = {
+    "lanes": (MOST_LANES, "lanes"),
+    "num_envs": (MOST_LANES, "lanes"),
+    "num_workers": (MOST_THREADS, "processes"),
+    "processes": (MOST_THREADS, "processes"),
+    "threads": (MOST_THREADS, "threads"),
+    "workers": (MOST_THREADS, "processes"),
+}
+"""Keys that ask for something of the machine wherever they stand."""
+
+BY_ADDRESS: Mapping[str, tuple[int, str]] = {
+    "launcher.max_seconds": (MOST_SECONDS, "seconds"),
+    "launcher.max_steps": (MOST_STEPS, "steps"),
+    "launcher.threads.inference": (MOST_THREADS, "threads"),
+    "launcher.threads.training": (MOST_THREADS, "threads"),
+}
+
+
+def ceiling_problems(tree: Mapping[str, object]) -> Iterator[Problem]:
+    """Yield the numbers of a plain tree that are beyond what a config may ask for."""
+    for key, value in leaves(tree):
+        ceiling = BY_ADDRESS.get(key) or BY_NAME.get(key.rpartition(".")[2])
+        if ceiling is None or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= ceiling[0]:
+            continue
+        most, of_what = ceiling
+        yield Problem(key, f"asks for {value:,} {of_what}; at most {most:,} are given here", "ask for fewer")

@@ -1,0 +1,84 @@
+"""Keys that are set in mappings of a config, and that the part they are given to never reads."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.config.unread import UnreadKeys
+
+
+def unread(tree: dict[str, Any], key: str, mapping: dict[str, Any], use: Callable[[dict[str, Any]], object]) -> str:
+    """What is told of a mapping that was used once and then dropped."""
+    watch = UnreadKeys(tree)
+    use(watch.watched(mapping, key))
+    return "\n".join(str(each) for each in watch.problems())
+
+
+@given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")), st.booleans())
+def test_exactly_the_keys_that_nobody_looked_up_are_told(there: set[str], wanted: set[str], get: bool) -> None:
+    mapping = dict.fromkeys(there, 1)
+
+    def use(given: dict[str, Any]) -> None:
+        for name in wanted:
+            _ = given.get(name) if get else name in given and given[name]
+
+    told = unread({"part": {"options": mapping}}, "part.options", mapping, use)
+    assert [line.split(":")[0] for line in told.splitlines() if line.startswith("part")] == [
+        f"part.options.{name}" for name in sorted(there - wanted)
+    ]
+
+
+def taken(**options: object) -> dict[str, object]:
+    return options
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        dict, copy.copy, copy.deepcopy, json.dumps, list, sorted, lambda m: {**m}, lambda m: taken(**m),
+        lambda m: m | {}, lambda m: {} | m, lambda m: dict(m.items()), lambda m: list(m.values()),
+        lambda m: {}.update(m), lambda m: m == {}, lambda m: m.copy(), lambda m: [*reversed(m)],
+    ],
+)  # fmt: skip
+def test_whoever_goes_through_a_mapping_reads_all_of_it(use: Callable[[dict[str, Any]], object]) -> None:
+    mapping = {"a": 1, "b": {"c": 2}}
+    assert unread({"part": mapping}, "part", mapping, use) == ""
+
+
+def test_copies_are_plain() -> None:
+    watched = UnreadKeys({"part": {"a": 1}}).watched({"a": 1}, "part")
+    assert type(copy.copy(watched)) is type(copy.deepcopy(watched)) is dict
+
+
+def test_what_a_part_keeps_it_may_read_later() -> None:
+    watch = UnreadKeys({"part": {"a": 1, "b": 2}})
+    kept = watch.watched({"a": 1, "b": 2}, "part")
+    assert kept["a"] == 1
+    assert list(watch.problems()) == []
+    del kept
+    assert [each.key for each in watch.problems()] == ["part.b"]
+
+
+def test_what_an_interpolation_brings_need_not_be_read() -> None:
+    assert unread({"part": "${spaces.action}", "spaces": "???"}, "part", {"kind": 1}, lambda m: None) == ""
+
+
+def test_a_mapping_that_two_parts_refer_to_is_read_if_either_reads_it() -> None:
+    watch = UnreadKeys({"shared": {"x": {"a": 1, "b": 2, "c": 3}}, "one": {"o": "${shared.x}"}, "two": "${shared.x}"})
+    assert watch.watched({"a": 1, "b": 2, "c": 3}, "one.o")["a"] == 1
+    assert watch.watched({"a": 1, "b": 2, "c": 3}, "two")["b"] == 2
+    assert [str(each).splitlines()[0] for each in watch.problems()] == ["shared.x.c: nothing reads it"]
+
+
+def test_a_part_that_was_not_built_to_the_end_tells_nothing() -> None:
+    watch = UnreadKeys({"metrics": {"a": {"options": {"x": 1}}}})
+    watch.watched({"x": 1}, "metrics.a.options")
+    watch.leave_out("metrics.a")
+    assert list(watch.problems()) == []

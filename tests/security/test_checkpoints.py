@@ -1,0 +1,126 @@
+"""Checkpoints that somebody might send: each is refused, and nothing of it happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, list_checkpoints
+from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small, linear_model
+
+PICKLE = b"cos\nsystem\n(S'touch marker'\ntR."
+STATE = {"models": {"weights": torch.arange(4.0), "step": 3}}
+
+
+def rewrite(checkpoint: Path, name: str, content: bytes) -> None:
+    """Put another content into a checkpoint, with a manifest that vouches for it."""
+    (checkpoint / name).write_bytes(content)
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    manifest["files"][name] = entry
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+
+
+def edit_manifest(checkpoint: Path, **changes: object) -> None:
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def pickled_zip(checkpoint: Path) -> None:
+    torch.save({"weights": torch.zeros(1)}, checkpoint / "weights.pt")
+    rewrite(checkpoint, "models.safetensors", (checkpoint / "weights.pt").read_bytes())
+
+
+def object_array(checkpoint: Path) -> None:
+    np.save(checkpoint / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
+    rewrite(checkpoint, "models.safetensors", (checkpoint / "x.npy").read_bytes())
+
+
+def leads_out(checkpoint: Path) -> None:
+    content = (checkpoint / "state.json").read_bytes()
+    (checkpoint.parent / "state.json").write_bytes(content)
+    files = {"state.json": {"sha256": hashlib.sha256(content).hexdigest()}}
+    files["../state.json"] = files["state.json"]
+    edit_manifest(checkpoint, files=files)
+
+
+def link(checkpoint: Path) -> None:
+    target = checkpoint.parent / "elsewhere"
+    (checkpoint / "models.safetensors").rename(target)
+    (checkpoint / "models.safetensors").symlink_to(target)
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "a pickle": lambda path: rewrite(path, "models.safetensors", PICKLE),
+    "a pickle for a state": lambda path: rewrite(path, "state.json", PICKLE),
+    "a zip with a pickle": pickled_zip,
+    "an array of objects": object_array,
+    "a huge header": lambda path: rewrite(path, "models.safetensors", (1 << 62).to_bytes(8, "little") + b"{}"),
+    "a header that lies": lambda path: rewrite(
+        path,
+        "models.safetensors",
+        (75).to_bytes(8, "little") + b'{"w":{"dtype":"F32","shape":[1000000000,1000],"data_offsets":[0,4]}}'.ljust(75),
+    ),
+    "a cut file": lambda path: rewrite(path, "models.safetensors", (path / "models.safetensors").read_bytes()[:20]),
+    "a bottomless state": lambda path: rewrite(path, "state.json", b"[" * 100_000),
+    "a state of another shape": lambda path: rewrite(path, "state.json", b'{"models": {"what": 1}}'),
+    "a tensor that is not there": lambda path: rewrite(path, "state.json", b'{"models": {"$tensor": "x"}}'),
+    "a wrong checksum": lambda path: (path / "state.json").write_bytes(b"{}"),
+    "a file elsewhere": leads_out,
+    "a link": link,
+    "no files": lambda path: edit_manifest(path, files={}),
+    "files that are none": lambda path: edit_manifest(path, files=[1]),
+    "a group elsewhere": lambda path: edit_manifest(path, groups=["../../secret"]),
+    "a manifest that is none": lambda path: (path / "manifest.json").write_bytes(PICKLE),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_checkpoint_is_refused_and_runs_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint = write_checkpoint(tmp_path / "checkpoints", 10, STATE, keep=2)
+    BAD[name](checkpoint)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError):
+        read_checkpoint(checkpoint)
+    assert not (tmp_path / "marker").exists()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kilobytes"
+
+
+def test_a_checkpoint_is_for_the_user_alone(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, 10, STATE, keep=2)
+    assert {path.name: path.stat().st_mode & 0o077 for path in checkpoint.iterdir()} == dict.fromkeys(
+        os.listdir(checkpoint), 0
+    )
+
+
+def test_a_flipped_byte_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    config = LaunchConfig(mode="lockstep", max_steps=30, checkpoint=CheckpointConfig(every_steps=10))
+    launch_small(config, folder=tmp_path)
+    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
+    for path in sorted(set(checkpoint.iterdir()) - {checkpoint / "manifest.json"}):
+        content = path.read_bytes()
+        flipped = bytearray(content)
+        flipped[len(content) // 2] ^= 1
+        path.write_bytes(flipped)
+        model, world, trainer = linear_model(), NoisyWorld(), SmallTrainer()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        parts = {"model": model, "world": world, "trainer": trainer, "resume_from": checkpoint}
+        with pytest.raises(CheckpointError):
+            launch_small(LaunchConfig(mode="lockstep", max_steps=40), **parts)  # type: ignore[arg-type]
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+        assert (world.step_number, trainer.batches, trainer.seen) == (0, 0, 0)
+        assert world.generator.bit_generator.state == NoisyWorld().generator.bit_generator.state
+        path.write_bytes(content)
+    assert launch_small(LaunchConfig(mode="lockstep", max_steps=40), resume_from=checkpoint)["steps"] == 40

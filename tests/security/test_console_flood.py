@@ -1,0 +1,102 @@
+"""A flood of commands and nonsense: the run goes on, and nothing appears where it does not belong."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.cli._console_socket import LONGEST_REQUEST, REQUESTS_PER_SECOND, SOCKET_NAME, _Server, _short_path, ask
+from tests.cli.test_console import LiveRun
+
+WORDS = ["status", "resume", "save ", "../../etc", "rm -rf /", "", "\x00", "stop\n{", "${oc.env:HOME}", "a" * 5000]
+
+
+def request(random_numbers: random.Random) -> bytes:
+    """One line of whatever somebody might send, none of which stops the run."""
+    kind = random_numbers.randrange(6)
+    if kind == 0:
+        return random_numbers.randbytes(random_numbers.randrange(200))
+    if kind == 1:
+        return b"[" * random_numbers.randrange(LONGEST_REQUEST) + b"\n"
+    if kind == 2:
+        return os.urandom(8).hex().encode() * (LONGEST_REQUEST // 8) + b"\n"
+    if kind == 3:
+        return b'{"command": ' + b"1" * random_numbers.randrange(1, 5000) + b"}\n"
+    if kind == 4:
+        return b""
+    return json.dumps({"command": random_numbers.choice(WORDS), "path": "/tmp/x", "name": "../x"}).encode() + b"\n"
+
+
+def flood(folder: Path, count: int, seed: int, answers: list[dict[str, object]]) -> None:
+    random_numbers = random.Random(seed)
+    for _ in range(count):
+        with _short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(60.0)
+            connection.connect(path)
+            try:
+                connection.sendall(request(random_numbers))
+                connection.shutdown(socket.SHUT_WR)
+                line = connection.makefile("rb").readline()
+            except (BrokenPipeError, ConnectionResetError):
+                continue  # it was longer than anybody reads
+        if line:
+            answers.append(json.loads(line))
+
+
+@pytest.mark.parametrize("count", [160, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_a_flood_of_requests_harms_nothing(tmp_path: Path, count: int) -> None:
+    (tmp_path / "run").mkdir()
+    run = LiveRun(tmp_path / "run", "realtime")
+    answers: list[dict[str, object]] = []
+    clients = [threading.Thread(target=flood, args=(run.folder, count // 4, seed, answers)) for seed in range(4)]
+    began, steps = time.monotonic(), run.world.step_number
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    seconds = time.monotonic() - began
+    assert run.world.step_number > steps, "the world stood still"
+    assert ask(run.folder, "status")["status"]["state"] == "running"
+    assert threading.active_count() < 30
+    run.end()
+    assert run.summary["state"] == "stopped"
+    assert len(answers) > count // 2
+    assert count / seconds < 3 * REQUESTS_PER_SECOND
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+    assert not (run.folder / SOCKET_NAME).exists()
+
+
+def test_a_live_run_listens_on_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound: list[object] = []
+    bind = socket.socket.bind
+
+    def note(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX:
+            bound.append(address)
+        bind(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "bind", note)
+    run = LiveRun(tmp_path, "realtime")
+    assert ask(run.folder, "status")["status"]["state"] == "running"
+    run.end()
+    assert bound == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux gives a socket its mode before it is bound")
+def test_nobody_else_can_connect_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "chmod", lambda *_: None)
+    before = os.umask(0)
+    try:
+        server = _Server(str(tmp_path / "s"), object)  # type: ignore[arg-type]
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+    server.server_close()

@@ -1,0 +1,263 @@
+"""What a config of somebody else's records stays here until the user says otherwise."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pamiq_exp.cli._job import is_private
+from pamiq_exp.cli._online import keep_offline
+from pamiq_exp.config import AllowList, Builder, Source, compose_config
+from pamiq_exp.interaction import DelayedActions, Environment
+from pamiq_exp.media import Picture
+from pamiq_exp.tracking import RunInfo, WandbTracker
+from tests.conftest import REPOSITORY, Outcome
+
+Command = Callable[..., Outcome]
+FOREIGN = "# @package _global_\ndefaults: [minimum, override /tracking: default, _self_]\n"
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """A user who is logged in to W&B and has a config folder from somewhere."""
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{FOREIGN}seed: 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    return Source(folder="conf")
+
+
+def test_what_came_with_the_package_goes_where_the_user_s_settings_say(user: Source) -> None:
+    keep_offline([compose_config(["experiment=minimum", "tracking=default", "seed=4"], user)], online=False)
+    assert os.environ["WANDB_MODE"] == ""
+
+
+def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
+    user: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_offline([compose_config(["experiment=foreign"], user)], online=False)
+    assert os.environ["WANDB_MODE"] == "offline"
+    told = capsys.readouterr().err
+    assert "conf/experiment/foreign.yaml did not come with pamiq_exp" in told
+    assert "--online" in told
+
+
+def test_a_file_that_only_chooses_is_from_elsewhere_too(user: Source, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(FOREIGN)
+    keep_offline([compose_config(["experiment=foreign"], user)], online=False)
+    assert os.environ["WANDB_MODE"] == "offline"
+
+
+@pytest.mark.parametrize(("online", "variable"), [(True, ""), (False, "online"), (False, "disabled")])
+def test_the_user_has_the_last_word(user: Source, monkeypatch: pytest.MonkeyPatch, online: bool, variable: str) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    keep_offline([compose_config(["experiment=foreign"], user)], online)
+    assert os.environ["WANDB_MODE"] == variable
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [("mode", "online", "put W&B online"), ("upload_media", "true", "send pictures to W&B"),
+     ("upload_media", "${shared.yes}", "send pictures to W&B"), ("mode", "${shared.mode}", "put W&B online")],
+)  # fmt: skip
+def test_a_file_may_not_send_more_but_the_user_may(
+    command: Command, user: Source, tmp_path: Path, key: str, value: str, expected: str
+) -> None:
+    text = f"{FOREIGN}shared: {{yes: true, mode: online}}\ntracking: {{wandb: {{{key}: '{value}'}}}}\n"
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text.replace("'true'", "true"))
+    outcome = command("check", "experiment=foreign", "--config-dir", "conf")
+    assert outcome.status == 1
+    assert f"tracking.wandb.{key}: a config file may not {expected}" in outcome.err
+    assert "conf/experiment/foreign.yaml:" in outcome.err
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(FOREIGN)
+    typed = value.replace("${shared.yes}", "true").replace("${shared.mode}", "online")
+    assert command("check", "experiment=foreign", "--config-dir", "conf", f"tracking.wandb.{key}={typed}").status == 0
+
+
+@pytest.mark.parametrize("key", ["base_url", "entity", "save_code", "host", "settings"])
+def test_no_config_says_where_w_and_b_lies(command: Command, user: Source, tmp_path: Path, key: str) -> None:
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{FOREIGN}tracking: {{wandb: {{{key}: evil}}}}\n")
+    outcome = command("check", "experiment=foreign", "--config-dir", "conf")
+    assert outcome.status == 1
+    assert f"tracking.wandb.{key}: " in outcome.err
+
+
+def test_a_file_may_not_name_another_machine_for_an_avatar(command: Command, user: Source, tmp_path: Path) -> None:
+    text = "# @package _global_\ndefaults: [vrchat_curiosity, _self_]\n"
+    text += "environment: {actuators: {body: {host: evil.example}}}"
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
+    outcome = command("check", "experiment=foreign", "--config-dir", "conf")
+    assert outcome.status == 1
+    assert "environment.actuators.body.host: a config file may not name an address on the network" in outcome.err
+
+
+def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(
+    command: Command, user: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "os.system")
+    text = f"{FOREIGN}metrics: {{evil: {{_target_: os.system, _args_: [touch marker]}}}}\n"
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
+    for words, status in ((["check"], 1), ([], 2)):
+        outcome = command(*words, "experiment=foreign", "--config-dir", "conf")
+        assert outcome.status == status
+        assert "a config may not name os.system" in outcome.err
+    assert not (tmp_path / "marker").exists()
+
+
+def test_no_connection_is_made_by_a_check_or_a_run_without_w_and_b(
+    command: Command, user: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"a connection to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    words = ["experiment=foreign", "--config-dir", "conf", "launcher.max_steps=20", "launcher=lockstep"]
+    assert command("check", *words).status == 0
+    outcome = command(*words, "tracking=jsonl_only")
+    assert outcome.status == 0, outcome.err
+
+
+class Server:
+    """Counts who calls, and hangs up."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.calls += 1
+            connection.close()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+    yield found
+    found.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--online"]])
+def test_a_run_of_a_config_from_elsewhere_calls_nobody(
+    user: Source, tmp_path: Path, server: Server, flags: list[str]
+) -> None:
+    environment = {**os.environ, "WANDB_BASE_URL": server.address, "PYTHONPATH": str(REPOSITORY)}
+    del environment["WANDB_MODE"]
+    environment.pop("WANDB_SERVICE", None)
+    words = ["experiment=foreign", "launcher.max_steps=20", "launcher=lockstep", "tracking.video=null"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pamiq_exp", *words, "--config-dir", "conf", *flags],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert bool(server.calls) == bool(flags)
+    assert list(tmp_path.rglob("offline-run-*/*.wandb"))
+    assert ("W&B stays offline" in done.stderr) == (not flags)
+
+
+class Client:
+    """What W&B's client hands out, which here keeps what it is given."""
+
+    url = None
+
+    def __init__(self) -> None:
+        self.logged: list[dict[str, Any]] = []
+
+    def log(self, row: dict[str, Any]) -> None:
+        self.logged.append(row)
+
+    def define_metric(self, *_: object, **__: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("private", "upload_media", "sent"),
+    [(False, None, True), (True, None, False), (True, True, True), (False, False, False), (True, False, False)],
+)
+def test_pictures_of_the_user_s_own_are_sent_only_if_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool, upload_media: bool | None, sent: bool
+) -> None:
+    import wandb
+
+    client = Client()
+    monkeypatch.setattr(wandb, "init", lambda **_: client)
+    monkeypatch.setattr(wandb, "Image", lambda path: f"picture {path}")
+    tracker = WandbTracker(mode="offline", upload_media=upload_media)
+    tracker.start(RunInfo(tmp_path, "run", "experiment", seed=0, private=private))
+    tracker.write({"source": "interaction", "environment_step": 1})
+    tracker.media(Picture("view", np.zeros((2, 2, 3), dtype=np.uint8)), tmp_path / "view.png", 1)
+    assert any("media/view" in row for row in client.logged) == sent
+    assert {"environment_step": 1} in client.logged
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(4):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(folder / f"{index}.png")
+    return folder
+
+
+ROOM = "pamiq_exp.environments"
+WORLDS: dict[str, tuple[dict[str, Any], bool]] = {
+    "painted dishes": ({"_target_": f"{ROOM}.NoiseWorld"}, False),
+    "pictures on walls": (
+        {"_target_": f"{ROOM}.NoiseWorld", "noise": {"pool": 4}, "images": {"source": "folder", "path": "HERE"}},
+        True,
+    ),
+    "pictures": ({"_target_": f"{ROOM}.PictureFolder", "path": "HERE"}, True),
+    "a camera": (
+        {"_target_": f"{ROOM}.SensorEnvironment", "sensors": {"image": {"_target_": f"{ROOM}.Camera"}},
+         "actuators": {"body": {"_target_": f"{ROOM}.VRChatBody"}}},
+        True,
+    ),
+    "Gymnasium": ({"_target_": f"{ROOM}.GymnasiumEnvironment", "id": "CartPole-v1"}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("name", WORLDS)
+def test_worlds_know_whether_they_show_what_is_the_user_s_own(name: str, pictures: Path, delayed: bool) -> None:
+    node, expected = WORLDS[name]
+    environment: Environment = Builder(AllowList()).build(_at(node, str(pictures)), "environment")
+    if delayed:
+        environment = DelayedActions(environment, steps=1)
+    assert is_private(environment) == expected
+
+
+def test_a_television_may_show_the_user_s_own_pictures(pictures: Path) -> None:
+    for path, expected in ((None, False), (str(pictures), True)):
+        television = {"_target_": f"{ROOM}.NoisyTV", "_partial_": True, "path": path, "pool": 4}
+        node = {"_target_": f"{ROOM}.GymnasiumEnvironment", "id": "CartPole-v1", "render_as_observation": True}
+        environment = Builder(AllowList()).build({**node, "overlays": [television]}, "environment")
+        assert is_private(environment) == expected
+        environment.teardown()
+
+
+def _at(node: Any, folder: str) -> Any:
+    if isinstance(node, dict):
+        return {name: _at(value, folder) for name, value in node.items()}
+    return folder if node == "HERE" else node
