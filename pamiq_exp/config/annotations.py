@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from pamiq_exp.config.keys import join
 from pamiq_exp.config.problems import Problem, nearest
@@ -26,10 +26,16 @@ Locate = Callable[[object], object]
 def hints_of(target: Callable[..., object]) -> dict[str, Any]:
     """Return the annotations of the arguments of a class or function, as far as they can be found.
 
-    Names that a module imports for type checkers only stand for anything.
+    Names that a module imports for type checkers only stand for anything. A type variable stands for what a class
+    gives its generic base.
     """
     function = target.__init__ if inspect.isclass(target) else target
-    function = inspect.unwrap(function)
+    hints = _hints_of_function(inspect.unwrap(function))
+    given = _given_types(target) if inspect.isclass(target) else {}
+    return {name: given.get(hint, hint) if isinstance(hint, TypeVar) else hint for name, hint in hints.items()}
+
+
+def _hints_of_function(function: Callable[..., object]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=False)
     except Exception:  # whatever an annotation of somebody else's raises: it then says nothing
@@ -38,6 +44,16 @@ def hints_of(target: Callable[..., object]) -> dict[str, Any]:
             return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))
         except Exception:
             return {}
+
+
+def _given_types(target: type) -> dict[Any, Any]:
+    """Return what the type variables of the generic bases of a class stand for."""
+    bases = [base for each in inspect.getmro(target) for base in vars(each).get("__orig_bases__", ())]
+    return {
+        variable: given
+        for base in bases
+        for variable, given in zip(getattr(get_origin(base), "__parameters__", ()), get_args(base), strict=False)
+    }
 
 
 class _Lenient(dict[str, Any]):

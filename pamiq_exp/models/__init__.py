@@ -35,7 +35,7 @@ from pamiq_exp.models.imagination import Imagined, imagine, lambda_returns
 from pamiq_exp.models.inputs import Batch
 from pamiq_exp.models.inverse_dynamics import InverseDynamics
 from pamiq_exp.models.latent_decoder import LatentDecoder
-from pamiq_exp.models.latent_model import LatentModel, Pairs
+from pamiq_exp.models.latent_model import LatentModel, NetworkModel, Pairs
 from pamiq_exp.models.moments import RunningMoments
 from pamiq_exp.models.outcome_model import OutcomeModel, OutcomeNetwork
 from pamiq_exp.models.penalised_normal import PenalisedNormal, PenalisedNormalHead
@@ -77,6 +77,7 @@ __all__ = [
     "Mixture",
     "MixtureHead",
     "MultiCategorical",
+    "NetworkModel",
     "Normal",
     "NormalHead",
     "OutcomeModel",

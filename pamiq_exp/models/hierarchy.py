@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.distributions import ActionEncoding
 from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.latent_model import LatentModel
+from pamiq_exp.models.latent_model import NetworkModel
+from pamiq_exp.models.precision import wide
 from pamiq_exp.spaces import ActionSpec
 
 
@@ -34,7 +35,8 @@ class _Layer(nn.Module):
         self.predictor = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
 
     def forward(self, observation: Tensor, action: Tensor) -> Stretch:
-        summary = self.encoder(torch.cat([observation, action], -1))
+        joined = torch.cat([observation, action], -1)
+        summary = self.encoder(joined.to(next(self.parameters()).dtype))
         return Stretch(self.predictor(summary), summary)
 
 
@@ -67,7 +69,7 @@ class TimeHierarchy(nn.Module):
         return stretch
 
 
-class TimeHierarchyModel(LatentModel):
+class TimeHierarchyModel(NetworkModel[TimeHierarchy]):
     """Trains every layer on its own stream; no layer shapes what the one below shows it.
 
     Sequences should hold several steps of the top layer: at least 2 ratio^(layers - 1) + layers turns.
@@ -78,20 +80,6 @@ class TimeHierarchyModel(LatentModel):
         network: The layers.
         encoder, learning_rate, weight_decay: See `LatentModel`.
     """
-
-    def __init__(
-        self,
-        network: TimeHierarchy,
-        encoder: str = "encoder",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(encoder, learning_rate, weight_decay)
-        self.network = network
-
-    def inference_module(self) -> TimeHierarchy:
-        """Inference needs the layers alone."""
-        return self.network
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Sum of the mean squared errors of all layers, on sequences `(batch, length, ...)`."""
@@ -116,7 +104,7 @@ class TimeHierarchyModel(LatentModel):
                     f"to at least {2 * ratio ** (len(self.network.layers) - 1) + len(self.network.layers)}"
                 )
             stretch = self.network.step(layer, observation[:, :-1], action[:, :steps])
-            errors = (observation[:, 1:] - stretch.prediction).square().mean(-1)
+            errors = (wide(observation[:, 1:]) - wide(stretch.prediction)).square().mean(-1)
             losses.append((errors * weight[:, :steps]).sum() / weight[:, :steps].sum().clamp(min=1))
             chunks = steps // ratio
             observation = stretch.summary[:, ::ratio].detach()

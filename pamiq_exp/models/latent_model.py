@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from pamiq_exp.models.encoder import Encoder
 from pamiq_exp.models.inputs import Batch
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Pairs(NamedTuple):
@@ -95,4 +97,27 @@ class LatentModel(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on everything that learns."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.AdamW(learning, lr=self.learning_rate, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(learning, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+
+
+class NetworkModel(LatentModel, Generic[NetworkT]):
+    """Base class of those that train one network, which is all that inference needs.
+
+    Args:
+        network: The network.
+        encoder, learning_rate, weight_decay: See `LatentModel`.
+    """
+
+    def __init__(
+        self,
+        network: NetworkT,
+        encoder: str = "encoder",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(encoder, learning_rate, weight_decay)
+        self.network = network
+
+    def inference_module(self) -> NetworkT:
+        """Inference needs the network alone."""
+        return self.network

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.distributions import ActionEncoding
 from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.latent_model import LatentModel
+from pamiq_exp.models.latent_model import NetworkModel
 from pamiq_exp.models.layers import mlp
+from pamiq_exp.models.precision import wide
 from pamiq_exp.spaces import ActionSpec
 
 LIMIT = 10.0
@@ -35,35 +36,20 @@ class PreviousErrorNetwork(nn.Module):
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         """`(..., features)` and `(..., branches)` -> log errors, `(...)`."""
-        output: Tensor = self.layers(torch.cat([latent, self.action(action)], -1))
+        joined = torch.cat([latent, self.action(action)], -1)
+        output: Tensor = wide(self.layers(joined.to(next(self.parameters()).dtype)))
         return output.squeeze(-1).clamp(-LIMIT, LIMIT)
 
 
-class PreviousError(LatentModel):
+class PreviousError(NetworkModel[PreviousErrorNetwork]):
     """Learns the errors that the agent's reward recorded, so that it always lags behind the forward model.
 
     A batch holds single records: what the encoder reads (or `latent`), `action`, `log_error` and `ended`.
 
     Args:
         network: The network that predicts.
-        encoder: Name of the encoder.
-        learning_rate: Of AdamW.
-        weight_decay: Of AdamW.
+        encoder, learning_rate, weight_decay: See `LatentModel`.
     """
-
-    def __init__(
-        self,
-        network: PreviousErrorNetwork,
-        encoder: str = "encoder",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(encoder, learning_rate, weight_decay)
-        self.network = network
-
-    def inference_module(self) -> PreviousErrorNetwork:
-        """Inference needs the network alone."""
-        return self.network
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Mean squared error of the log error over the records that mean something."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.dynamics import ResidualDynamics
 from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.latent_model import LatentModel
+from pamiq_exp.models.latent_model import NetworkModel
 from pamiq_exp.models.moments import RunningMoments
 from pamiq_exp.spaces import ActionSpec
 
@@ -54,7 +54,7 @@ class ResidualLevels(nn.Module):
         return residuals
 
 
-class ResidualLevelsModel(LatentModel):
+class ResidualLevelsModel(NetworkModel[ResidualLevels]):
     """Trains all levels at once, each on what those below it leave over at present.
 
     Source: the "meta" models of P-AMI<Q> (2024).
@@ -63,20 +63,6 @@ class ResidualLevelsModel(LatentModel):
         network: The levels.
         encoder, learning_rate, weight_decay: See `LatentModel`.
     """
-
-    def __init__(
-        self,
-        network: ResidualLevels,
-        encoder: str = "encoder",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(encoder, learning_rate, weight_decay)
-        self.network = network
-
-    def inference_module(self) -> ResidualLevels:
-        """Inference needs the levels alone."""
-        return self.network
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Sum of the mean squared residuals of all levels, on sequences `(batch, length, ...)`."""

@@ -8,10 +8,10 @@ from torch import Tensor
 from pamiq_exp.models.dynamics.horizon import HorizonDecay, horizon_weights
 from pamiq_exp.models.dynamics.network import DynamicsNetwork
 from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.latent_model import LatentModel
+from pamiq_exp.models.latent_model import NetworkModel
 
 
-class ForwardDynamics(LatentModel):
+class ForwardDynamics(NetworkModel[DynamicsNetwork]):
     """Learns to predict the latent vector of the next observation, and of those after it.
 
     The loss is the negative log-likelihood, averaged over the features. With a law of fixed variance that is
@@ -45,17 +45,12 @@ class ForwardDynamics(LatentModel):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(encoder, learning_rate, weight_decay)
-        self.network = network
+        super().__init__(network, encoder, learning_rate, weight_decay)
         self.burn_in = int(burn_in)
         self.horizon_weights = horizon_weights(horizon, horizon_decay)
         if not 0 < bootstrap <= 1:
             raise ValueError(f"bootstrap is a probability above 0, not {bootstrap}")
         self.bootstrap = float(bootstrap)
-
-    def inference_module(self) -> DynamicsNetwork:
-        """Inference needs the network alone."""
-        return self.network
 
     def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `DynamicsNetwork.forward`."""
