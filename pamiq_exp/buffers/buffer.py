@@ -42,10 +42,11 @@ class DataBuffer(Component, ABC):
         self.fields: dict[str, ArraySpec] = flatten_specs(fields)
         if not self.fields:
             raise ValueError("a buffer needs at least one field")
-        self._columns: Batch = {
-            name: torch.from_numpy(np.zeros((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]))
-            for name, spec in self.fields.items()
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: np.zeros((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]) for name, spec in self.fields.items()
         }
+        self._columns: Batch = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
+        """The same memory."""
         _warn_of_wide_images(self.fields)
         self._turns = torch.zeros(capacity, dtype=torch.int64)
         """Running number of each turn, so that a gap (dropped data) is never taken for continuity."""
@@ -71,8 +72,8 @@ class DataBuffer(Component, ABC):
         for position, offset, count in pieces:
             if count == 0:
                 continue
-            for name, column in self._columns.items():
-                column[position : position + count] = torch.from_numpy(columns[name][offset : offset + count])
+            for name, array in self._arrays.items():
+                array[position : position + count] = columns[name][offset : offset + count]
             torch.arange(first_turn + offset, first_turn + offset + count, out=self._turns[position : position + count])
         self._head = (self._head + turns) % self.capacity
         self._size = min(self._size + turns, self.capacity)

@@ -37,9 +37,7 @@ class RewardByTenth(TruthMetric):
 
     def summary(self) -> dict[str, float]:
         total, number = self._sums
-        return {
-            f"reward_noise_tenth_{tenth}": float(total[tenth] / number[tenth]) for tenth in np.flatnonzero(number)
-        }
+        return {f"reward_noise_tenth_{tenth}": float(total[tenth] / number[tenth]) for tenth in np.flatnonzero(number)}
 
     def state(self) -> State:
         return {"sums": self._sums.copy()} if self._sums[1].any() else {}

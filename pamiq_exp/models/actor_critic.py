@@ -133,7 +133,7 @@ class ActorCritic(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with epsilon 1e-5, and the linear schedule if there is one."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
         if self.decay_updates is None:
             return optimizer
         schedule = torch.optim.lr_scheduler.LinearLR(

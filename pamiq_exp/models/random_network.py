@@ -135,4 +135,4 @@ class RandomNetworkDistillation(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam on the network that learns."""
-        return torch.optim.Adam(self.network.predictor.parameters(), lr=self.learning_rate)
+        return torch.optim.Adam(self.network.predictor.parameters(), lr=self.learning_rate, fused=True)

@@ -19,6 +19,7 @@ def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
     worker = engine.control.add_worker("lockstep")
     worker.on_pause, worker.on_resume = engine.pause, engine.resume
     worker.begin()
+    torch.set_num_threads(engine.config.threads.inference)
     saver.inference = saver.training = worker
     try:
         while worker.safe_point():
@@ -38,8 +39,10 @@ def _train(engine: Engine, worker: Worker) -> None:
     engine.fetch_data()
     for name, trainer in engine.trainers.items():
         if trainer.ready():
+            torch.set_num_threads(engine.config.threads.training)
             figures = Means()
             for batch_figures in trainer.round():
                 figures.add(batch_figures)
                 worker.alive()
+            torch.set_num_threads(engine.config.threads.inference)
             engine.publish_rounds({name: figures.result()})

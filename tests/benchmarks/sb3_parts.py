@@ -52,13 +52,13 @@ class World(VecEnv):
 
 
 class Features(BaseFeaturesExtractor):
-    """The layers of our policy: three 3x3 convolutions of stride 2 and a linear layer."""
+    """The layers of our policy: squares of 4x4 pixels, a 3x3 convolution of stride 2 and a linear layer."""
 
     def __init__(self, observation_space: Any) -> None:
-        super().__init__(observation_space, 256)
-        sizes = ((3, 8), (8, 16), (16, 32))
-        layers = [each for ins, outs in sizes for each in (torch.nn.Conv2d(ins, outs, 3, 2, 1), torch.nn.ReLU())]
-        self.layers = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(800, 256), torch.nn.ReLU())
+        super().__init__(observation_space, 128)
+        convolutions = (torch.nn.Conv2d(3, 16, 4, 4), torch.nn.Conv2d(16, 32, 3, 2, 1))
+        layers = [each for convolution in convolutions for each in (convolution, torch.nn.ReLU())]
+        self.layers = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(800, 128), torch.nn.ReLU())
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.layers(observations)
