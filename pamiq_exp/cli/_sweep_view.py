@@ -213,7 +213,7 @@ class Watcher:
             return
         for job in self.view.jobs:
             if job.over and self._told.get(job.number) != job.state:
-                reason = f": {plain_text(job.reason)}" if job.reason else ""
+                reason = f": {plain_text(job.reason)}" if job.reason and job.state != "finished" else ""
                 words = f"job {job.number} {job.state}{reason} ({self.view.difference(job)}); {self.view.line()}"
                 self._console.print(Text(words), soft_wrap=True)
             self._told[job.number] = job.state
@@ -227,15 +227,16 @@ def jobs_table(view: SweepView, most: int | None = None) -> Table:
         jobs = sorted(jobs, key=lambda job: order.index(job.state))[:most]
     best = view.best()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=_LABEL)
-    columns = ["job", "state", "done", *([best[1]] if best else []), "what", "why"]
+    reasons = [plain_text(job.reason) if job.state != "finished" else "" for job in jobs]
+    columns = ["job", "state", "done", *([best[1]] if best else []), "what", *(["why"] if any(reasons) else [])]
     for name in columns:
         table.add_column(name, justify="right" if name in ("job", "done") else "left", overflow="fold")
-    for job in jobs:
+    for job, reason in zip(jobs, reasons, strict=True):
         sign, colour = _SIGNS[job.state]
         value = job.summary.get(best[1]) if best else None
         cells = [Text(str(job.number)), Text(f"{sign} {job.state}", style=colour), Text(f"{100 * job.fraction:.0f} %")]
         cells += [Text(f"{float(value):.4g}" if _is_number(value) else "")] if best else []
-        table.add_row(*cells, Text(view.difference(job)), Text(plain_text(job.reason), style="red"))
+        table.add_row(*cells, Text(view.difference(job)), *([Text(reason, style=colour)] if any(reasons) else []))
     return table
 
 
