@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,8 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
         for run, (arm, task) in zip(runs, comparison.labels, strict=True)
     ]  # fmt: skip
     used = [index for index in range(len(columns)) if any(row[index] not in (None, "") for row in rows)]
-    return Table(
-        "runs", "All runs", [columns[index] for index in used], [[row[index] for index in used] for row in rows]
-    )
+    shown = [[row[index] for index in used] for row in rows]
+    return Table("runs", "All runs", [columns[index] for index in used], shown, _shared(runs))
 
 
 def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
@@ -41,6 +41,7 @@ def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
             "Runs that are not in the statistics, and files that could not be read",
             ["run", "why", "reason"],
             rows,
+            _shared(runs),
         )
         if rows
         else None
@@ -122,6 +123,14 @@ def wandb_of(run: Run) -> str:
         return (folder / "run_url.txt").read_text(encoding="utf-8").strip()
     except OSError:
         return "offline" if any(folder.glob("offline-run-*")) else ""
+
+
+def _shared(runs: Sequence[Run]) -> str:
+    """Return what the folders of all runs begin with, up to a slash; nothing for a single run."""
+    if len(runs) < 2 or len({run.folder.is_absolute() for run in runs}) > 1:
+        return ""
+    above = os.path.commonpath([run.folder.parent for run in runs])
+    return os.path.join(above, "") if above else ""
 
 
 def _common(runs: Sequence[Run], key: str) -> str:

@@ -91,15 +91,22 @@ def page(title: str, subtitle: str, warnings: Sequence[str], sections: Mapping[s
 
 
 def table(content: Table) -> Markup:
-    """Return a table; addresses in it are links."""
+    """Return a table; addresses in it are links, and paths are told below the folder that they share."""
     classes = ["number" if content.is_numeric(index) else None for index in range(len(content.columns))]
     head = tag("tr", *(tag("th", column, class_=kind) for column, kind in zip(content.columns, classes, strict=True)))
     rows = [
-        tag("tr", *(tag("td", _linked(text(cell)), class_=kind) for cell, kind in zip(row, classes, strict=True)))
+        tag(
+            "tr",
+            *(
+                tag("td", _linked(text(cell).removeprefix(content.below)), class_=kind)
+                for cell, kind in zip(row, classes, strict=True)
+            ),
+        )
         for row in content.rows
     ]
-    whole = tag("table", tag("thead", head), tag("tbody", *rows), aria_label=content.title)
-    return tag("div", tag("p", content.title, class_="soft"), tag("div", whole, class_="table", tabindex="0"))
+    title = f"{content.title}; below {content.below}" if content.below else content.title
+    whole = tag("table", tag("thead", head), tag("tbody", *rows), aria_label=title)
+    return tag("div", tag("p", title, class_="soft"), tag("div", whole, class_="table", tabindex="0"))
 
 
 def drawing(svg: str, title: str) -> Markup:

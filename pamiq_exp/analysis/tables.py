@@ -30,12 +30,14 @@ class Table:
         title: What it shows, in one sentence.
         columns: The head.
         rows: Each as long as the head.
+        below: What all paths in the first column begin with: the page says it once.
     """
 
     name: str
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    below: str = ""
 
     def to_markdown(self) -> str:
         """Return a pipe table."""

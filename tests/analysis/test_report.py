@@ -89,6 +89,10 @@ def test_a_page_has_all_that_the_runs_say(study: Path) -> None:
     assert "22 runs (20 finished, 1 failed, 1 running); 2 arms on 2 tasks" in page.text
     assert "2 of 22 runs are not in the statistics" in page.text
     assert "MemoryError: <b>no room</b>" in page.text
+    below = f"{study / 'runs'}{os.sep}"
+    assert f"All runs; below {below}" in page.text
+    assert ["0", "clean"] in [[row["run"].removeprefix(below), row["task"]] for row in rows(study, "runs")]
+    assert "<td>90</td>" in page.source
     assert "python -m pamiq_exp experiment=study reward=random world=clean seed=0" in page.text
     assert ("a", {"href": "https://example.org/run/1", "rel": "noreferrer"}) in page.tags
 
