@@ -24,7 +24,7 @@ from itertools import pairwise
 from pamiq_exp.interaction import StepObserver, Turn
 from tests.benchmarks.table import Row, markdown
 
-LANES, ROLLOUT, ROLLOUTS, WARM = 16, 128, 10, 2
+LANES, ROLLOUT, ROLLOUTS, WARM = 16, 64, 20, 4
 EXPERIMENT = (
     "experiment=curiosity_study",
     "launcher.checkpoint.every_steps=null",
@@ -114,7 +114,7 @@ def microseconds(what: Sequence[str]) -> list[tuple[float, float]]:
 
 CASES = {
     "pixel_error, lockstep": ["arm=pixel_error"],
-    "pixel_error, pipelined": ["arm=pixel_error", "launcher=pipelined", "launcher.overlap_turns=128"],
+    "pixel_error, pipelined": ["arm=pixel_error", "launcher=pipelined", "launcher.overlap_turns=64"],
     "PPO alone, lockstep": ["arm=count_oracle", "interaction.agent.reward.normaliser.floor=0"],
 }
 
