@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.compiling import compiled
 from pamiq_exp.environments.noise_world.options import one_of
 
 FORWARD, STRAFE, TURN, JUMP, RUN, REMOTE = range(6)
@@ -75,15 +76,10 @@ class ActionSet:
         space = self.space
         return np.array([space.n]) if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
 
-    @cached_property
-    def _unsigned_choices(self) -> NDArray[np.uint64]:
-        return self.choices.astype(np.uint64)
-
     def check(self, action: NDArray[np.int64], lanes: int) -> None:
         """Raise ValueError unless `action` is `(lanes, branches)` and each of its numbers is a choice."""
         choices = self.choices
-        # Seen as unsigned, a negative number is a large one.
-        if action.shape == (lanes, choices.size) and not (action.view(np.uint64) >= self._unsigned_choices).any():
+        if action.shape == (lanes, choices.size) and are_choices(action, choices):
             return
         raise ValueError(
             f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
@@ -101,17 +97,41 @@ class ActionSet:
             if branch < self.choices.size and choice < self.choices[branch]
         }
 
+    @cached_property
+    def meanings(self) -> NDArray[np.int64]:
+        """What each choice of each branch adds to a command, `(branches, choices, 6)`."""
+        meanings = np.zeros((self.choices.size, int(self.choices.max()), 6), dtype=np.int64)
+        if self.kind == "discrete":
+            for choice, (_, parts) in enumerate(DISCRETE[: int(self.choices[0])]):
+                for column, value in parts:
+                    meanings[0, choice, column] = value
+            return meanings
+        for branch, choices in enumerate(self.choices):
+            meanings[branch, :choices, branch] = (SIGNS if branch < JUMP else np.arange(3))[:choices]
+        return meanings
+
     def commands(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn `(lanes, branches)` actions into `(lanes, 6)` commands."""
-        if self.kind == "discrete":
-            return _DISCRETE_COMMANDS[action[:, 0]]
-        commands = np.zeros((action.shape[0], 6), dtype=np.int64)
-        commands[:, : action.shape[1]] = action
-        commands[:, :JUMP] = SIGNS[action[:, :JUMP]]
+        commands = np.empty((action.shape[0], 6), dtype=np.int64)
+        obey(action, self.meanings, commands)
         return commands
 
 
-_DISCRETE_COMMANDS = np.zeros((len(DISCRETE), 6), dtype=np.int64)
-for _row, (_, _parts) in enumerate(DISCRETE):
-    for _column, _value in _parts:
-        _DISCRETE_COMMANDS[_row, _column] = _value
+@compiled
+def are_choices(actions: NDArray[np.int64], choices: NDArray[np.int64]) -> bool:
+    """Return whether all numbers of actions, `(lanes, branches)`, are choices of their branches."""
+    for lane in range(actions.shape[0]):
+        for branch in range(actions.shape[1]):
+            if not 0 <= actions[lane, branch] < choices[branch]:
+                return False
+    return True
+
+
+@compiled
+def obey(actions: NDArray[np.int64], meanings: NDArray[np.int64], commands: NDArray[np.int64]) -> None:
+    """Write the commands, `(lanes, 6)`, that actions, `(lanes, branches)`, stand for."""
+    for lane in range(actions.shape[0]):
+        commands[lane] = 0
+        for branch in range(actions.shape[1]):
+            for column in range(commands.shape[1]):
+                commands[lane, column] += meanings[branch, actions[lane, branch], column]

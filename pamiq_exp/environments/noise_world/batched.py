@@ -17,6 +17,7 @@ from torch import Tensor
 from pamiq_exp.environments.noise_world.renderers import Renderer
 from pamiq_exp.environments.noise_world.rendering import DARKNESS, STRETCHED, Camera, Scene, Views
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, BALL, BOX
+from pamiq_exp.environments.noise_world.turns import Setting, empty_views, live, pack
 
 WORD = 0xFFFFFFFF
 
@@ -51,8 +52,20 @@ class TorchRenderer(Renderer):
             torch.zeros(1, device=self._device)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f"environment.device: '{device}' cannot be used here ({error})") from None
+        self._packed: dict[Setting, Setting] = {}
         self._scene: Scene | None = None
         self._tensors: dict[str, Tensor] = {}
+
+    def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
+        if setting not in self._packed:
+            self._packed[setting] = pack(setting)
+        lanes, none = setting.lanes, empty_views(0, 1, measured=False)
+        live(self._packed[setting], 0, len(lanes.bodies), moves, none.frame, none.tile, none.depth, none.flags)
+        frame, pixels = self._paint(setting.scene, setting.camera, lanes.poses, lanes.things, lanes.bases)
+        flags = self._tensors["flags"][pixels.tile]
+        shown = pixels.tile.to(torch.int32), pixels.depth.to(torch.float32), flags
+        tile, depth, flag = (part if measured else part[:0] for part in shown)
+        return Views(*(part.cpu().numpy() for part in (frame, tile, depth, flag)))
 
     def render(
         self,
@@ -61,16 +74,14 @@ class TorchRenderer(Renderer):
         poses: NDArray[np.float64],
         things: NDArray[np.float64],
         bases: NDArray[np.int32],
-        *,
-        measured: bool,
-    ) -> Views:
+    ) -> NDArray[np.uint8]:
+        picture: NDArray[np.uint8] = self._paint(scene, camera, poses, things, bases)[0].cpu().numpy()
+        return picture
+
+    def _paint(self, scene: Scene, camera: Camera, *lanes: NDArray[Any]) -> tuple[Tensor, Pixels]:
         if scene is not self._scene:
             self._scene, self._tensors = scene, self._load(scene, camera)
-        frame, pixels = self.render_tensors(self._tensor(poses), self._tensor(things), self._tensor(bases))
-        flags = self._tensors["flags"][pixels.tile]
-        shown = pixels.tile.to(torch.int32), pixels.depth.to(torch.float32), flags
-        tile, depth, flag = (part if measured else part[:0] for part in shown)
-        return Views(*(part.cpu().numpy() for part in (frame, tile, depth, flag)))
+        return self.render_tensors(*(self._tensor(part) for part in lanes))
 
     @torch.no_grad()
     def render_tensors(self, poses: Tensor, things: Tensor, bases: Tensor) -> tuple[Tensor, Pixels]:

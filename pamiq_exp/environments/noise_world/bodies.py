@@ -1,4 +1,4 @@
-"""Where bodies start."""
+"""Where bodies start, and what makes their lives differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pamiq_exp.environments.noise_world import moving
 from pamiq_exp.environments.noise_world.maps import WorldMap
 from pamiq_exp.environments.noise_world.options import one_of
-from pamiq_exp.seeding import numpy_generator
+from pamiq_exp.seeding import derive_seed, numpy_generator
 
 
 def starting_bodies(
@@ -50,3 +50,9 @@ def starting_bodies(
         raise ValueError(f"environment.start: ({x:g}, {y:g}) is in a wall or outside of the map")
     bodies[:, :3] = x, y, heading % 360.0
     return bodies
+
+
+def lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
+    """Return 64 bits for each lane from which it draws what is random in it, `(lanes, 2)`."""
+    seeds = [derive_seed(seed, f"{name}/{lane}") for lane in range(lanes)]
+    return np.array([(value & 0xFFFFFFFF, value >> 32) for value in seeds], dtype=np.uint32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,49 @@ class Source(NamedTuple):
     pool: int
     rule: int
     stride: int
+
+
+class Sources(NamedTuple):
+    """Several sources, one behind the other: the tiles of source i are those from `ends[i]` to `ends[i + 1] - 1`.
+
+    `pool`, `rule` and `stride` have a number for each source; the rest is as in `Source`.
+    """
+
+    tiles: Ints
+    units: Ints
+    first: Ints
+    ends: NDArray[np.int64]
+    pool: NDArray[np.int64]
+    rule: NDArray[np.int64]
+    stride: NDArray[np.int64]
+
+
+def join_sources(sources: Sequence[Source]) -> Sources:
+    """Put sources one behind the other."""
+    nothing = np.zeros(0, dtype=np.int32)
+    return Sources(
+        np.concatenate([nothing, *(source.tiles for source in sources)]),
+        np.concatenate([nothing, *(source.units for source in sources)]),
+        np.concatenate([nothing, *(source.first for source in sources)]),
+        np.cumsum([0, *(source.tiles.size for source in sources)]),
+        np.array([source.pool for source in sources], dtype=np.int64),
+        np.array([source.rule for source in sources], dtype=np.int64),
+        np.array([source.stride for source in sources], dtype=np.int64),
+    )
+
+
+@inlined
+def one_source(sources: Sources, index: int) -> Source:
+    """Return one of them."""
+    begin, end = sources.ends[index], sources.ends[index + 1]
+    return Source(
+        sources.tiles[begin:end],
+        sources.units[begin:end],
+        sources.first[begin:end],
+        sources.pool[index],
+        sources.rule[index],
+        sources.stride[index],
+    )
 
 
 @inlined

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pamiq_exp.environments.noise_world import rendering
 from pamiq_exp.environments.noise_world.options import one_of
 from pamiq_exp.environments.noise_world.rendering import Camera, Scene, Views
+from pamiq_exp.environments.noise_world.turns import Setting, empty_views, live, pack
 
 RENDERERS = ("numba", "torch")
 
@@ -22,18 +23,23 @@ Ints = NDArray[np.int32]
 
 
 class Renderer(ABC):
-    """Renders the views of many lanes at once."""
+    """Lets many lanes live and renders what they see."""
 
     @abstractmethod
-    def render(
-        self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints, *, measured: bool
-    ) -> Views:
-        """Return pictures in fresh arrays and, if `measured`, tile, depth and flags of each pixel.
+    def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
+        """Let all lanes live through one turn (see `turns.live`) and return what they see, in fresh arrays.
+
+        Tile, depth and flags of each pixel come with it if `measured`.
+        """
+
+    @abstractmethod
+    def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:
+        """Return pictures of any places, `(n, height, width, 3)`.
 
         Args:
-            poses: x, y, cosine and sine of the heading, eye height, `(lanes, 5)`.
-            things: State of all things, `(lanes, things, THING_SIZE)`.
-            bases: Where the image of each tile begins in the texels, `(lanes, tiles)`.
+            poses: x, y, cosine and sine of the heading, eye height, `(n, 5)`.
+            things: State of all things, `(n, things, THING_SIZE)`.
+            bases: Where the image of each tile begins in the texels, `(n, tiles)`.
         """
 
     def close(self) -> None:
@@ -92,38 +98,37 @@ class NumbaRenderer(Renderer):
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._workers: list[Worker] = []
+        self._shares: dict[Setting, list[tuple[Setting, int, int]]] = {}
 
-    def render(
-        self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints, *, measured: bool
-    ) -> Views:
-        lanes, size = len(poses), camera.slope.size
-        shape = (lanes if measured else 0, size, size)
-        views = Views(
-            np.empty((lanes, size, size, 3), np.uint8),
-            np.empty(shape, np.int32),
-            np.empty(shape, np.float32),
-            np.empty(shape, np.uint8),
-        )
-        arguments = scene, camera, poses, things, bases
-        if self._threads == 1 or lanes == 1:
-            rendering.render(*arguments, 0, lanes, views)
-            return views
-        shares = np.linspace(0, lanes, min(self._threads, lanes) + 1).astype(int).tolist()
-        first, *others = pairwise(shares)
-        self._workers += [Worker() for _ in range(len(others) - len(self._workers))]
-        for worker, share in zip(self._workers, others, strict=False):
-            worker.begin(partial(rendering.render, *arguments, *share, views))
+    def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
+        views = empty_views(len(setting.lanes.bodies), setting.camera.slope.size, measured=measured)
+        own, *others = self._shares.get(setting) or self._share(setting)
+        for worker, share in zip(self._workers, others, strict=True):
+            worker.begin(partial(live, *share, moves, views.frame, views.tile, views.depth, views.flags))
         try:
-            rendering.render(*arguments, *first, views)
+            live(*own, moves, views.frame, views.tile, views.depth, views.flags)
         finally:
-            for worker in self._workers[: len(others)]:
+            for worker in self._workers:
                 worker.wait()
         return views
+
+    def _share(self, setting: Setting) -> list[tuple[Setting, int, int]]:
+        lanes = len(setting.lanes.bodies)
+        ends = np.linspace(0, lanes, min(self._threads, lanes) + 1).astype(int).tolist()
+        self._shares[setting] = [(pack(setting), first, last) for first, last in pairwise(ends)]
+        self._workers += [Worker() for _ in range(len(ends) - 2 - len(self._workers))]
+        return self._shares[setting]
+
+    def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:
+        views = empty_views(len(poses), camera.slope.size, measured=False)
+        rendering.render(scene, camera, poses, things, bases, 0, len(poses), views)
+        return views.frame
 
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
         self._workers = []
+        self._shares = {}
 
 
 def make_renderer(name: str, threads: int, device: str) -> Renderer:

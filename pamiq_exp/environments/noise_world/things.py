@@ -121,3 +121,19 @@ def meet(solid: NDArray[np.bool_], bodies: Floats, state: Floats, things: Things
                 x, y = bodies[lane, X] + away_x * back, bodies[lane, Y] + away_y * back
                 if not solid[np.int64(y), np.int64(x)]:
                     bodies[lane, X], bodies[lane, Y] = clear_of_walls(solid, x, y, body_radius)
+
+
+@compiled
+def show(state: Floats, things: Things, plain: NDArray[np.int32], stride: int, bases: NDArray[np.int32]) -> None:
+    """Let each thing show its picture, a burning lamp the one after that of a dark lamp.
+
+    Args:
+        plain: What each tile shows at the beginning, `(tiles,)`: the last tiles are those of the things.
+        stride: Size of one picture.
+        bases: What each tile shows now, `(lanes, tiles)`, changed in place.
+    """
+    first = plain.size - things.kind.size
+    for lane in range(state.shape[0]):
+        for index in range(things.kind.size):
+            lit = things.kind[index] == LAMP and state[lane, index, IS_ON] > 0.0
+            bases[lane, first + index] = plain[first + index] + (stride if lit else 0)

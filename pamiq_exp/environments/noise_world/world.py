@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import State
 from pamiq_exp.environments.noise_world import drawing, moving, rendering, things
 from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
-from pamiq_exp.environments.noise_world.bodies import starting_bodies
+from pamiq_exp.environments.noise_world.bodies import lane_keys, starting_bodies
 from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
 from pamiq_exp.environments.noise_world.options import (
     ImageOptions,
@@ -28,8 +28,11 @@ from pamiq_exp.environments.noise_world.renderers import make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth
+from pamiq_exp.environments.noise_world.turns import Lanes, Setting
 from pamiq_exp.interaction import Array, Environment, Observation, continual
-from pamiq_exp.seeding import derive_seed
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
 
 CELL = 0.25
 """Side of the square cells in which coverage is counted, in metres."""
@@ -114,7 +117,8 @@ class NoiseWorld(Environment):
         self.surfaces = Surfaces(self.map, wall_height)
         self.gates_open_at = gates_open_at
         self.eye_height = eye_height
-        self.actions = ActionSet(actions, remote=self.noise.control == "remote")
+        self._has_remote = self.noise.control == "remote"
+        self.actions = ActionSet(actions, self._has_remote)
         self.action_space = self.actions.space
         picture = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         self.observation_space = gymnasium.spaces.Dict({"image": picture})
@@ -122,33 +126,41 @@ class NoiseWorld(Environment):
         self._camera = make_camera(image_size, field_of_view, eye_height, ceiling, self.surfaces, image_options.size)
         self._stage = self._build_stage(image_options, materials == "plain", open_sky, ceiling, seed)
         remaining = round(math.exp(-dt / lag), 12) if lag > 0 else 0.0
-        self._motion = moving.Motion(dt, speed, turn_speed, RUN_FACTOR, JUMP_SPEED, GRAVITY, remaining, body_radius)
-        self._keys = _lane_keys(seed, "noise", lanes)
-        self._sticky_keys = _lane_keys(seed, "sticky", lanes)
-        self._solid_open = self.map.solid & ~self.map.gates
-        self.reachable = reachable_cells(
-            self.map.solid if gates_open_at is None else self._solid_open, self.map.start[:2], body_radius, CELL
-        )
+        speeds = float(speed), float(turn_speed), RUN_FACTOR, JUMP_SPEED
+        motion = moving.Motion(float(dt), *speeds, GRAVITY, remaining, float(body_radius))
+        self._sticky_keys = lane_keys(seed, "sticky", lanes)
+        solid = self.map.solid if gates_open_at is None else self.map.solid & ~self.map.gates
+        self.reachable = reachable_cells(solid, self.map.start[:2], body_radius, CELL)
         self._step = 0
         self.episode_steps = episode_steps
         self._start, self._seed = start, seed
-        self._bodies = self._starting_bodies()
-        self._things = things.starting_places(self.map, lanes)
         self._tracks = things.ball_tracks(self.map)
         self._presses = np.zeros(lanes, dtype=np.int64)
-        self._glimpses = np.zeros((lanes, self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1), np.int32)
-        self._last_action = np.zeros((lanes, self.actions.choices.size), dtype=np.int64)
-        self._commands = self.actions.commands(self._last_action)
-        self._poses = np.empty((lanes, 5))
-        self._ticks = np.zeros((lanes, 1), dtype=np.int32)
-        self._bases = np.tile(self._stage.bases, (lanes, 1))
+        self._lanes = self._make_lanes(seed)
+        sources = drawing.join_sources([source.source for source in self._stage.sources])
+        parts = self._lanes, self._stage.closed, self._camera, motion, self.map.solid, self.actions.meanings
+        self._closed = Setting(*parts, sources, self._stage.bases, self._stage.stride, float(eye_height))
+        self._opened = replace(self._closed, scene=self._stage.opened, solid=self.map.solid & ~self.map.gates)
         self._views: rendering.Views | None = None
         self._watched = False
         self._noisy_rooms = self._find_noisy_rooms()
         self._truths = self._make_truths()
-        self._show()
 
-    def _starting_bodies(self) -> NDArray[np.float64]:
+    def _make_lanes(self, seed: int) -> Lanes:
+        units = self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1
+        return Lanes(
+            actions=np.zeros((self.lanes, self.actions.choices.size), dtype=np.int64),
+            commands=np.zeros((self.lanes, 6), dtype=np.int64),
+            bodies=self._starting_bodies(),
+            poses=np.empty((self.lanes, 5)),
+            things=things.starting_places(self.map, self.lanes),
+            bases=np.tile(self._stage.bases, (self.lanes, 1)),
+            ticks=np.zeros((len(self._stage.sources), self.lanes, 1), dtype=np.int32),
+            glimpses=np.zeros((self.lanes, units), dtype=np.int32),
+            keys=lane_keys(seed, "noise", self.lanes),
+        )
+
+    def _starting_bodies(self) -> Floats:
         episode = self._step // (self.episode_steps + 1) if self.episode_steps is not None else 0
         return starting_bodies(self._start, self.map, self.reachable, CELL, self.lanes, self._seed, episode)
 
@@ -169,8 +181,7 @@ class NoiseWorld(Environment):
 
     def setup(self) -> None:
         """Compile (or load) the inner loops, so that no step has to wait for that."""
-        self._render(measured=True)
-        moving.move(self._solid, self._bodies.copy(), np.zeros((self.lanes, 6), np.int64), self._motion)
+        self._look()
 
     def teardown(self) -> None:
         self._renderer.close()
@@ -180,19 +191,15 @@ class NoiseWorld(Environment):
         return self.gates_open_at is not None and self._step * self.dt >= self.gates_open_at
 
     @property
-    def _scene(self) -> rendering.Scene:
-        return self._stage.opened if self.gates_are_open else self._stage.closed
-
-    @property
-    def _solid(self) -> NDArray[np.bool_]:
-        return self._solid_open if self.gates_are_open else self.map.solid
+    def _setting(self) -> Setting:
+        return self._opened if self.gates_are_open else self._closed
 
     @property
     def _is_over(self) -> bool:
         return self.episode_steps is not None and self._step % (self.episode_steps + 1) == self.episode_steps
 
     def observe(self) -> Observation:
-        seen = continual({"image": self._render(measured=self._watched).frame})
+        seen = continual({"image": self._look().frame})
         return replace(seen, truncated=np.ones(self.lanes, dtype=np.bool_)) if self._is_over else seen
 
     def affect(self, action: Array) -> None:
@@ -203,82 +210,73 @@ class NoiseWorld(Environment):
             return
         if self.noise.control == "gaze":
             self._count_glimpses()
-        self._last_action = self._stick(action)
-        self._commands = commands = self.actions.commands(self._last_action)
-        moving.move(self._solid, self._bodies, commands, self._motion)
-        if self._tracks.size:
-            things.meet(self._solid, self._bodies, self._things, self._stage.closed.things, self._motion.radius)
-        self._presses += commands[:, REMOTE]
+        self._lanes.actions[:] = self._stick(action)
+        if self._has_remote:
+            self._presses += self.actions.commands(self._lanes.actions)[:, REMOTE]
+        setting = self._setting
         self._step += 1
-        self._watched = self._views is not None and self._views.tile.size > 0
-        self._show()
+        self._views = self._turn(setting, moves=True)
+        self._watched = False
+        if setting is not self._setting:
+            self._views = None  # The gates have just opened, which the views do not show yet.
 
     def _begin_episode(self) -> None:
         self._step += 1
-        self._bodies = self._starting_bodies()
-        self._things = things.starting_places(self.map, self.lanes)
-        self._last_action = np.zeros_like(self._last_action)
-        self._commands = self.actions.commands(self._last_action)
-        self._show()
+        self._rest(self._starting_bodies())
+        self._lanes.commands[:] = 0
+        self._lanes.things[:] = things.starting_places(self.map, self.lanes)
+
+    def _rest(self, bodies: Floats) -> None:
+        """Put all bodies somewhere, at rest. What they see there is worked out when somebody asks for it."""
+        self._lanes.bodies[:] = bodies
+        self._lanes.actions[:] = 0
+        self._views = None
 
     def place(self, poses: Array) -> bool:
         """See the base class. Raises ValueError for a pose that lies in a wall."""
         if poses.shape[0] != self.lanes or poses.shape[1] < 3:
             raise ValueError(f"place: poses must be ({self.lanes}, 3), not {poses.shape}")
-        if self._solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
-            raise ValueError("place: a pose lies in a wall")
-        self._bodies[:] = 0.0
-        self._bodies[:, [moving.X, moving.Y]] = poses[:, :2]
-        self._bodies[:, moving.HEADING] = np.degrees(poses[:, 2]) % 360.0
-        self._last_action = np.zeros_like(self._last_action)
-        self._show()
+        self._check_free(poses, "place")
+        bodies = np.zeros((self.lanes, moving.BODY_SIZE))
+        bodies[:, [moving.X, moving.Y]] = poses[:, :2]
+        bodies[:, moving.HEADING] = np.degrees(poses[:, 2]) % 360.0
+        self._rest(bodies)
         return True
+
+    def _check_free(self, poses: Array, who: str) -> None:
+        if self._setting.solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
+            raise ValueError(f"{who}: a pose lies in a wall")
 
     def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
         return self.actions.keyboard()
 
     def _stick(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
         if not self.sticky or self._step == 0:
-            return action.copy()
+            return action
         bits = np.array([int(drawing.draw(STICKY, self._step, low, high)) for low, high in self._sticky_keys])
-        return np.where((bits < self.sticky * 2.0**32)[:, None], self._last_action, action)
+        return np.where((bits < self.sticky * 2.0**32)[:, None], self._lanes.actions, action)
 
     def _count_glimpses(self) -> None:
         for source in self._stage.sources:
             if source.ticks(self._step + 1) > source.ticks(self._step):
                 unit = np.full(self.surfaces.tiles + 1, -1, dtype=np.int32)
                 unit[source.source.tiles] = source.source.units
-                seen = np.zeros(self._glimpses.shape, dtype=np.bool_)
-                drawing.mark_seen(self._measured().tile, unit, seen)
-                self._glimpses += seen
+                seen = np.zeros(self._lanes.glimpses.shape, dtype=np.bool_)
+                drawing.mark_seen(self._look(measured=True).tile, unit, seen)
+                np.add(self._lanes.glimpses, seen, out=self._lanes.glimpses)
 
-    def _show(self) -> None:
-        """Bring poses and images up to date with the state."""
-        self._views = None
-        moving.look(self._bodies, self.eye_height, self._poses)
+    def _turn(self, setting: Setting, *, moves: bool) -> rendering.Views:
+        """Let the lanes live, and render what they see; what only metrics want to know, if they did last time."""
+        for index, source in enumerate(self._stage.sources):
+            self._lanes.ticks[index, :, 0] = self._presses if self._has_remote else source.ticks(self._step)
         if self._tracks.size:
-            self._show_things()
-        for source in self._stage.sources:
-            if self.noise.control == "gaze":
-                ticks = self._glimpses
-            elif self.noise.control == "remote":
-                ticks = self._presses[:, None].astype(np.int32)
-            else:
-                self._ticks[:] = source.ticks(self._step)
-                ticks = self._ticks
-            drawing.draw_images(self._bases, ticks, self._keys, source.source)
+            things.roll(self._lanes.things, self._tracks, self._step * self.dt)
+        return self._renderer.turn(setting, moves=moves, measured=self._watched)
 
-    def _show_things(self) -> None:
-        things.roll(self._things, self._tracks, self._step * self.dt)
-        first = self._stage.closed.screen[0] + 1
-        lamps = self._stage.closed.things.kind == things.LAMP
-        lit = (self._things[:, :, things.IS_ON] * lamps).astype(np.int32) * self._stage.stride
-        self._bases[:, first:] = self._stage.bases[first:] + lit
-
-    def _render(self, *, measured: bool) -> rendering.Views:
-        self._views = self._renderer.render(
-            self._scene, self._camera, self._poses, self._things, self._bases, measured=measured
-        )
+    def _look(self, *, measured: bool = False) -> rendering.Views:
+        self._watched |= measured
+        if self._views is None or (measured and not self._views.tile.size):
+            self._views = self._turn(self._setting, moves=False)
         return self._views
 
     def render_at(self, poses: Array, noise: str = "now") -> NDArray[np.uint8]:
@@ -291,25 +289,20 @@ class NoiseWorld(Environment):
         Raises ValueError for a pose that lies in a wall.
         """
         one_of(noise, ("now", "clean"), "noise of render_at")
-        count = len(poses)
-        if self._solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
-            raise ValueError("render_at: a pose lies in a wall")
-        cameras = np.empty((count, 5))
-        cameras[:, :2] = poses[:, :2]
-        cameras[:, 2], cameras[:, 3] = np.cos(poses[:, 2]), np.sin(poses[:, 2])
-        cameras[:, 4] = poses[:, 3] if poses.shape[1] > 3 else self.eye_height
-        bases = self._bases[0].copy()
-        if noise == "clean":
-            first = self._stage.closed.screen[0]
-            bases[:first] = self._stage.bases[:first]
-        scene = self._scene if noise == "now" else self._scene._replace(screen=(self._scene.screen[0], -1, -1))
-        shown = np.repeat(self._things[:1], count, axis=0), np.repeat(bases[None], count, axis=0)
-        return self._renderer.render(scene, self._camera, cameras, *shown, measured=False).frame
+        self._check_free(poses, "render_at")
+        height = poses[:, 3] if poses.shape[1] > 3 else np.full(len(poses), self.eye_height)
+        cameras = np.stack([poses[:, 0], poses[:, 1], np.cos(poses[:, 2]), np.sin(poses[:, 2]), height], axis=1)
+        self._look()
+        lanes, first = self._lanes, np.zeros(len(poses), dtype=np.int64)
+        return self._paint(cameras, lanes.things[first], lanes.bases[first], clean=noise == "clean")
 
-    def _measured(self) -> rendering.Views:
-        if self._views is None or not self._views.tile.size:
-            return self._render(measured=True)
-        return self._views
+    def _paint(self, cameras: Floats, state: Floats, bases: Ints, *, clean: bool) -> NDArray[np.uint8]:
+        scene = self._setting.scene
+        if clean:
+            screen = scene.screen[0]
+            bases = np.concatenate([np.tile(self._stage.bases[:screen], (len(bases), 1)), bases[:, screen:]], axis=1)
+            scene = scene._replace(screen=(screen, -1, -1))
+        return self._renderer.render(scene, self._camera, cameras, state, bases)
 
     def ground_truth(self) -> GroundTruth:
         """Return the truth of this moment, worked out when it is looked up.
@@ -338,19 +331,22 @@ class NoiseWorld(Environment):
             "room_count": lambda: np.array(self.map.room_count),
             "noisy_room": lambda: self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
-            "command": lambda: self._commands.copy(),
-            "noise_mask": lambda: (self._measured().flags & rendering.UNPREDICTABLE).view(np.bool_).transpose(0, 2, 1),
-            "flicker_mask": lambda: (self._measured().flags & rendering.FLICKERS != 0).transpose(0, 2, 1),
+            "command": self._lanes.commands.copy,
+            "noise_mask": lambda: (self._flags() & rendering.UNPREDICTABLE).view(np.bool_),
+            "flicker_mask": lambda: self._flags() & rendering.FLICKERS != 0,
             "clean_image": self._clean_image,
-            "things": lambda: self._things[:, :, : things.TOUCHED].copy(),
-            "touched": lambda: self._things[:, :, things.TOUCHED] > 0.0,
-            "depth": lambda: self._measured().depth.transpose(0, 2, 1),
-            "tile": lambda: self._measured().tile.transpose(0, 2, 1),
+            "things": lambda: self._lanes.things[:, :, : things.TOUCHED].copy(),
+            "touched": lambda: self._lanes.things[:, :, things.TOUCHED] > 0.0,
+            "depth": lambda: self._look(measured=True).depth.transpose(0, 2, 1),
+            "tile": lambda: self._look(measured=True).tile.transpose(0, 2, 1),
             "step": lambda: np.array(self._step),
         }
-        if self.noise.control == "remote":
+        if self._has_remote:
             truths["presses"] = self._presses.copy
         return truths
+
+    def _flags(self) -> NDArray[np.uint8]:
+        return self._look(measured=True).flags.transpose(0, 2, 1)
 
     def _find_noisy_rooms(self) -> NDArray[np.bool_]:
         flags = self._stage.closed.flags[: self.surfaces.tiles]
@@ -358,45 +354,40 @@ class NoiseWorld(Environment):
         # One more at the end, where no room (-1) looks it up.
         return np.append(np.isin(np.arange(self.map.room_count), rooms), False)
 
-    def _room(self) -> NDArray[np.int32]:
-        return self.map.rooms[self._bodies[:, moving.Y].astype(np.int64), self._bodies[:, moving.X].astype(np.int64)]
+    def _room(self) -> Ints:
+        bodies = self._lanes.bodies
+        return self.map.rooms[bodies[:, moving.Y].astype(np.int64), bodies[:, moving.X].astype(np.int64)]
 
     def _clean_image(self) -> NDArray[np.uint8]:
-        scene = self._scene._replace(screen=(self._scene.screen[0], -1, -1))
-        bases = self._bases.copy()
-        first = self._stage.closed.screen[0]
-        bases[:, :first] = self._stage.bases[:first]
-        return self._renderer.render(scene, self._camera, self._poses, self._things, bases, measured=False).frame
+        self._look()
+        return self._paint(self._lanes.poses, self._lanes.things, self._lanes.bases, clean=True)
 
-    def _pose(self) -> NDArray[np.float64]:
-        pose = np.empty((self.lanes, 4))
-        pose[:, :2] = self._bodies[:, : moving.HEADING]
-        pose[:, 2] = self._bodies[:, moving.HEADING] * (math.pi / 180.0)
-        pose[:, 3] = self._poses[:, 4]
+    def _pose(self) -> Floats:
+        bodies, pose = self._lanes.bodies, np.empty((self.lanes, 4))
+        pose[:, :2] = bodies[:, : moving.HEADING]
+        pose[:, 2] = bodies[:, moving.HEADING] * (math.pi / 180.0)
+        pose[:, 3] = self.eye_height + bodies[:, moving.HEIGHT]
         return pose
 
-    def state(self) -> State:
+    def _kept(self) -> dict[str, Array]:
+        lanes = self._lanes
         return {
-            "step": self._step,
-            "bodies": self._bodies.copy(),
-            "things": self._things.copy(),
-            "presses": self._presses.copy(),
-            "glimpses": self._glimpses.copy(),
-            "last_action": self._last_action.copy(),
-            "commands": self._commands.copy(),
+            "bodies": lanes.bodies,
+            "things": lanes.things,
+            "presses": self._presses,
+            "glimpses": lanes.glimpses,
+            "last_action": lanes.actions,
+            "commands": lanes.commands,
         }
 
+    def state(self) -> State:
+        return {"step": self._step} | {name: array.copy() for name, array in self._kept().items()}
+
     def load_state(self, state: State) -> None:
+        for name, array in self._kept().items():
+            saved = np.asarray(state[name])
+            if saved.shape != array.shape:
+                raise ValueError(f"'{name}' was saved as {saved.shape}, but this world needs {array.shape}")
+            array[...] = saved
         self._step = int(np.asarray(state["step"]))
-        self._bodies = np.array(state["bodies"], dtype=np.float64)
-        self._things = np.array(state["things"], dtype=np.float64)
-        self._presses = np.array(state["presses"], dtype=np.int64)
-        self._glimpses = np.array(state["glimpses"], dtype=np.int32)
-        self._last_action = np.array(state["last_action"], dtype=np.int64)
-        self._commands = np.array(state["commands"], dtype=np.int64)
-        self._show()
-
-
-def _lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
-    seeds = [derive_seed(seed, f"{name}/{lane}") for lane in range(lanes)]
-    return np.array([(value & 0xFFFFFFFF, value >> 32) for value in seeds], dtype=np.uint32)
+        self._views = None

@@ -20,12 +20,18 @@ def frames(world: NoiseWorld, steps: int, action: np.ndarray = STILL) -> np.ndar
     return np.stack(shown)
 
 
+def bases(world: NoiseWorld) -> np.ndarray:
+    """Where the image of each tile begins, `(lanes, tiles)`."""
+    world.observe()
+    return world._lanes.bases
+
+
 def drawn(world: NoiseWorld, steps: int) -> np.ndarray:
     """What the noisy tiles show at each step, `(steps, tiles)`."""
     source = world._stage.sources[0].source
     shown = []
     for _ in range(steps):
-        shown.append(world._bases[0, source.tiles] // source.stride)
+        shown.append(bases(world)[0, source.tiles] // source.stride)
         world.affect(np.zeros((world.lanes, len(world.action_space.nvec)), dtype=np.int64))
     return np.stack(shown)
 
@@ -95,14 +101,14 @@ def test_what_a_tile_shows_is_a_function_of_seed_tile_and_tick_alone() -> None:
     drawn(worlds[0], 7)
     for _ in range(7):
         worlds[1].affect(np.array([[1, 1, 1, 1, 1]]))
-    assert np.array_equal(worlds[0]._bases, worlds[1]._bases)
+    assert np.array_equal(bases(worlds[0]), bases(worlds[1]))
 
 
 def test_lanes_and_seeds_see_different_noise() -> None:
     world = NoiseWorld(noise={"pool": 50}, lanes=2)
     other = NoiseWorld(noise={"pool": 50}, lanes=1, seed=1)
-    assert (world._bases[0] != world._bases[1]).mean() > 0.5
-    assert (world._bases[0] != other._bases[0]).mean() > 0.3
+    assert (bases(world)[0] != bases(world)[1]).mean() > 0.5
+    assert (bases(world)[0] != bases(other)[0]).mean() > 0.3
 
 
 @pytest.mark.parametrize(("sync", "different"), [("per_tile", 50), ("per_surface", 20), ("global", 1)])
@@ -181,11 +187,11 @@ def test_the_remote_changes_the_noise_and_nothing_else_does() -> None:
 def test_noise_under_gaze_changes_only_while_seen() -> None:
     world = NoiseWorld(noise={"pool": 50, "control": "gaze"})
     source = world._stage.sources[0].source
-    before = world._bases[0].copy()
+    before = bases(world)[0].copy()
     seen = set(np.unique(world.ground_truth()["tile"]).tolist())
     for _ in range(4):
         world.affect(STILL)
-    changed = set(np.flatnonzero(world._bases[0] != before).tolist())
+    changed = set(np.flatnonzero(bases(world)[0] != before).tolist())
     assert changed
     assert changed <= seen
     assert len(changed) > 0.9 * len(seen & set(source.tiles.tolist()))
@@ -238,9 +244,10 @@ def test_the_noise_mask_is_exact(noise: dict[str, object]) -> None:
     differs = np.zeros(mask.shape, dtype=np.bool_)
     reference = world.observe().values["image"][0]
     for seed in range(20):
-        world._keys[:] = np.random.default_rng(seed).integers(0, 2**32, world._keys.shape)
+        keys = world._lanes.keys
         if noise.get("mode") not in ("cycle",) and noise.get("rate_hz") != 0:
-            world._show()
+            keys[:] = np.random.default_rng(seed).integers(0, 2**32, keys.shape)
+            world.load_state(world.state())
         differs |= (world.observe().values["image"][0] != reference).any(axis=-1)
     assert not differs[~mask].any()
     if mask.any():
