@@ -115,12 +115,21 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
             tree[name] = resolved(config, name)
         except ConfigError as error:
             problems += error.problems
-    problems += ceiling_problems(tree)
+    problems += [*ceiling_problems(tree), *_pace_problems(environment, tree)]
     if problems:
         raise ConfigError(problems)
     tree["environment"] = plain
     tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     return environment, tree
+
+
+def _pace_problems(environment: Any, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    launcher = tree.get("launcher") or {}
+    scale = launcher.get("time_scale", 1)
+    if getattr(environment, "live", False) and launcher.get("mode") == "realtime" and scale != 1:
+        yield Problem(
+            "launcher.time_scale", f"a real world does not go {scale:g} times as fast", "launcher.time_scale=1"
+        )
 
 
 def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:

@@ -82,7 +82,7 @@ class DelayedActions(Environment):
         self.environment = environment
         self.lanes = environment.lanes
         self.action_space = environment.action_space
-        self.own_interval = environment.own_interval
+        self.live, self.private, self.own_interval = environment.live, environment.private, environment.own_interval
         self._substeps = substeps
         self._action = describe_action(environment.action_space)
         self._first = _first_action(first_action, self._action)

@@ -46,7 +46,7 @@ class FreeRunning(Environment):
         if not interval > 0:
             raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
         self.environment = environment
-        self.lanes = environment.lanes
+        self.lanes, self.live, self.private = environment.lanes, environment.live, environment.private
         self.action_space = environment.action_space
         self.observation_space = environment.observation_space
         self.skipped_frames = 0

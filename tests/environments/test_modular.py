@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from pamiq_exp.component import components
 from pamiq_exp.environments import Actuator, Sensor, SensorEnvironment
-from pamiq_exp.interaction import Array, record_random_transitions
+from pamiq_exp.interaction import Array, DelayedActions, FreeRunning, record_random_transitions
 from pamiq_exp.spaces import describe_spaces
 
 Space = gymnasium.Space[Any]
@@ -105,7 +105,9 @@ def test_parts_are_found_and_told_of_a_pause() -> None:
 
 def test_nobody_walks_in_a_live_world_but_its_agent() -> None:
     motor = Motor(spaces.Discrete(2))
-    assert record_random_transitions(SensorEnvironment({"t": Thermometer(1)}, {"m": motor}), 8, 4, seed=0) == {}
+    world = SensorEnvironment({"t": Thermometer(1)}, {"m": motor})
+    for real in (world, DelayedActions(world, steps=1), FreeRunning(world, interval=1.0)):
+        assert record_random_transitions(real, 8, 4, seed=0) == {}
     assert motor.done == []
 
 
@@ -115,3 +117,5 @@ def test_what_cannot_be_joined_is_refused() -> None:
         SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})
     with pytest.raises(ValueError, match="at least one sensor"):
         SensorEnvironment({})
+    with pytest.raises(ValueError, match="lanes must be 1, not 4"):
+        SensorEnvironment({"t": Thermometer(1)}, lanes=4)

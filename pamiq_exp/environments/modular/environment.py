@@ -24,15 +24,20 @@ class SensorEnvironment(Environment):
     Args:
         sensors: At least one, by name.
         actuators: By name; with none there is one action, which does nothing.
+        lanes: For configs that say how many copies of a world they want: there is one of this.
 
     Raises:
-        ValueError: There is no sensor, or the actuators' spaces cannot be joined.
+        ValueError: There is no sensor, the actuators' spaces cannot be joined, or more than one copy is wanted.
     """
 
-    lanes = 1
     live = True
 
-    def __init__(self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None) -> None:
+    def __init__(
+        self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None, lanes: int = 1
+    ) -> None:
+        if lanes != 1:
+            raise ValueError(f"there is only one body in a real world: lanes must be 1, not {lanes}")
+        self.lanes = lanes
         if not sensors:
             raise ValueError("an environment needs at least one sensor")
         self.sensors = dict(sensors)

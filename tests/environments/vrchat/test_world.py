@@ -17,8 +17,10 @@ import pytest
 pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'pamiq_exp[vrchat]'")
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
+from pamiq_exp.config import AllowList, Builder, ConfigError, compose_config, register_resolvers
+from pamiq_exp.config.experiment import begin, without_hydra
 from pamiq_exp.environments import Camera, SensorEnvironment, VRChatBody
-from pamiq_exp.interaction import Agent, Array, FixedIntervalInteraction, Observation
+from pamiq_exp.interaction import Agent, Array, Environment, FixedIntervalInteraction, Observation
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.spaces import describe_spaces
@@ -90,6 +92,20 @@ def test_a_stream_that_breaks_off_is_told_where_it_is_read() -> None:
 def test_the_experiment_is_sound(command: Command) -> None:
     outcome = command("check", "experiment=vrchat_curiosity")
     assert outcome.status == 0, outcome.out + outcome.err
+
+
+def test_the_flagship_can_live_in_vrchat_once_its_time_is_real() -> None:
+    def world(*words: str) -> Environment:
+        register_resolvers()
+        config = compose_config(["experiment=curiosity_noise_world", "environment=vrchat", *words])
+        environment, _ = begin(without_hydra(config), Builder(AllowList()))
+        return environment
+
+    assert world("launcher.time_scale=1").live
+    assert world("launcher.time_scale=1", "interaction.delay.steps=1").live
+    with pytest.raises(ConfigError, match="does not go 4 times as fast") as refused:
+        world()
+    assert "launcher.time_scale=1" in str(refused.value)
 
 
 def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
