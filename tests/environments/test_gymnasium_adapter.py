@@ -178,6 +178,12 @@ def test_a_snapshot_restores_the_world_bit_for_bit(environment_id: str, options:
     assert all(same(left, right) for left, right in zip(future, live(resumed, 40, seed=2), strict=True))
 
 
+def test_a_vector_that_cannot_take_a_snapshot_over_says_how_to_go_on() -> None:
+    saved = GymnasiumEnvironment("CartPole-v1", lanes=2).state()
+    with pytest.raises(ValueError, match="go on with vectorization=lanes"):
+        GymnasiumEnvironment("CartPole-v1", lanes=2, vectorization="native").load_state(saved)
+
+
 def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_ones() -> None:
     def build() -> GymnasiumEnvironment:
         return GymnasiumEnvironment(make=Counter, lanes=3, seed=1)

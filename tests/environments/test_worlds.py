@@ -101,6 +101,14 @@ def test_a_machine_that_cannot_draw_miniworld_is_told_what_to_install(repository
     assert "apt install libegl1" in ended.stderr
 
 
+def test_doom_leaves_nothing_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = vizdoom(seed=1)
+    live(world, np.zeros((2, 1, 5), dtype=np.int64))
+    world.teardown()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("make", WORLDS)
 def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEnvironment]) -> None:
     from pamiq_exp.environments import NoisyTV

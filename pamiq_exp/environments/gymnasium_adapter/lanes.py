@@ -85,8 +85,11 @@ class Lanes(ABC):
         raise NotPlainError("a vector of environments keeps its state to itself")
 
     def restore(self, snapshots: Sequence[Snapshot]) -> None:
-        """Give each lane its state back."""
-        raise NotImplementedError
+        """Give each lane its state back. Raises ValueError for lanes that cannot take it."""
+        raise ValueError(
+            "this checkpoint holds the state of each environment, which a vector of environments cannot take over: "
+            "go on with vectorization=lanes, as it was saved"
+        )
 
 
 class SeparateLanes(Lanes):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import importlib
 import importlib.util
 import os
+import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -47,6 +53,8 @@ def make(environment_id: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
     """
     register(environment_id)
     arguments.setdefault("disable_env_checker", True)
+    if environment_id.startswith("Vizdoom"):
+        arguments.setdefault("vizdoom_path", _doom_in_a_folder_of_its_own())
     try:
         return gymnasium.make(environment_id, **arguments)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
@@ -122,6 +130,21 @@ def _draw_without_a_window() -> None:
             f"MiniWorld cannot draw here: there is no display, and EGL does not work ({error}). "
             "On Debian and Ubuntu: sudo apt install libegl1 libgl1-mesa-dri libglu1-mesa"
         ) from error
+
+
+@cache
+def _doom_in_a_folder_of_its_own() -> str:
+    """Return the path of Doom's engine such that it leaves its settings in a temporary folder and not in the current
+    one: it writes wherever it was started, so a script of two lines starts it."""
+    engine = Path(importlib.import_module("vizdoom").__file__ or "").parent / "vizdoom"
+    if os.name != "posix" or not engine.exists():
+        return str(engine)
+    folder = Path(tempfile.mkdtemp(prefix="vizdoom_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    script = folder / "start"
+    script.write_text(f'#!/bin/sh\ncd {shlex.quote(str(folder))} && exec {shlex.quote(str(engine))} "$@"\n')
+    script.chmod(0o700)
+    return str(script)
 
 
 def _is_registered(environment_id: str) -> bool:
