@@ -65,7 +65,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     plan = _plan(request, config, tuple(mask_secrets(list(typed))))
     folder = _find(config, request, plan) if resume else _begin(config, request, plan)
     print(f"sweep {folder}", file=sys.stderr)
-    with Watcher(folder) as view, _jobs_save_first(folder):
+    with Watcher(folder) as view, _jobs_save_first(folder) as signals:
         try:
             status = hand_to_hydra(freeze_sweep(request, folder))
             while status < STOPPED_BY_SIGNAL and jobs_at_work(folder):  # by another process that shares the work
@@ -74,6 +74,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
             status = STOPPED_BY_SIGNAL + signal.SIGINT
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
+        status = STOPPED_BY_SIGNAL + signals[0] if signals else status  # Ray takes some for errors of its own
     return _tell_end(view, folder, status)
 
 
@@ -231,29 +232,29 @@ def _tell_end(view: SweepView, folder: Path, status: int) -> int:
 
 
 @contextmanager
-def _jobs_save_first(folder: Path) -> Iterator[None]:
+def _jobs_save_first(folder: Path) -> Iterator[list[int]]:
     """Let SIGTERM and Ctrl-C end this process once its jobs have saved, and the second Ctrl-C at once.
 
-    Launchers kill what still runs as soon as they are interrupted, so they learn of it afterwards.
+    Launchers kill what still runs as soon as they are interrupted, so they learn of it afterwards. Yields the signals
+    that have come.
     """
+    signals: list[int] = []
     stop = _stop_file(folder, process_name())
     stop.unlink(missing_ok=True)  # of a process of the same name, long ago
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signals
         return
-    asked = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
+        signals.append(number)
+        if len(signals) == 1:
             stop.touch()
             _wait_until_saved(folder, stop)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED_BY_SIGNAL + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

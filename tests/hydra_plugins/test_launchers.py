@@ -183,7 +183,7 @@ def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
     launcher: str, ending: str, command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     words = ["-m", *unlucky, *launched_by(launcher), "seed=range(0,3)", "launcher.checkpoint.every_steps=1000"]
-    words += ["interaction.agent.seconds=0.1", "launcher.max_steps=80"]
+    words += ["interaction.agent.seconds=0.1", "launcher.max_steps=150"]
     program = start(words, tmp_path)
     wait_for(lambda: len(list((tmp_path / "outputs").rglob("[01]/metrics.jsonl"))) == 2)
     sweep = sweep_folder(tmp_path)
@@ -207,7 +207,7 @@ def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
     assert again.returncode == 0, out.decode()
     assert states(sweep) == ["finished"] * 3
     for job in range(3):
-        assert steps_recorded(sweep / str(job)) == list(range(1, 81))
+        assert steps_recorded(sweep / str(job)) == list(range(1, 151))
         assert len(read(sweep / str(job) / "manifest.json").get("sessions", [])) <= 1 - submitted
     assert command("sweep-status", str(sweep)).status == 0
 
