@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.compose import Source, compose_config, parse_overrides
+from pamiq_exp.config.origins import only_shipped
 from pamiq_exp.config.problems import Problem
 
 FILLED_IN_BY_HYDRA = ("job.config_name", "job.id", "job.num", "job.override_dirname", "mode", "overrides", "runtime")
@@ -26,6 +27,8 @@ def check_hydra(config: DictConfig, overrides: Sequence[str], source: Source = S
         overrides: What the user typed for it.
         source: Where it came from.
     """
+    if only_shipped(config):
+        return []
     own = tuple(each.input_line or "" for each in parse_overrides(overrides) if _is_hydras(each.key_or_group))
     expected = _expected(own, None if source.folder is None else str(Path(source.folder).resolve()))
     found = dict(_settings(config))

@@ -45,11 +45,17 @@ def origins(config: DictConfig) -> Origins:
 
 def foreign_files(config: DictConfig) -> list[Path]:
     """Return the files that took part in a composed config and did not come with the package, in their order."""
-    folders = [Path(str(each.path)) for each in config.hydra.runtime.config_sources if each.schema == "file"]
-    if all(is_shipped(folder) for folder in folders):
+    if only_shipped(config):
         return []
     found = [_path_of(result, default.config_path or "") for default, result in _parts(config)[0]]
     return [path for path in dict.fromkeys(found) if path is not None and not is_shipped(path)]
+
+
+def only_shipped(config: DictConfig) -> bool:
+    """Whether a config could be composed of nothing but what came with the package and with Hydra."""
+    sources = config.hydra.runtime.config_sources
+    others = [each for each in sources if each.schema != "structured" and each.provider != "hydra"]
+    return all(each.schema == "file" and is_shipped(Path(str(each.path))) for each in others)
 
 
 def _parts(config: DictConfig) -> tuple[list[tuple[ResultDefault, ConfigResult | None]], list[Override]]:

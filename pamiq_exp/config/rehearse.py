@@ -81,9 +81,9 @@ class _Trial:
         self.problems += self.builder.problems(self.tree["interaction"], "interaction", given)
         for group in PARTS:
             self.problems += self.builder.problems(self.tree.get(group), group)
-        if self.problems or self._too_large():
+        models = None if self.problems else self._build_models()
+        if models is None:
             return self.problems, None
-        models = self._build_group("models")
         others = {name: self._build_group(name) for name in PARTS if name != "models"}
         buffers, trainers = others["buffers"], others["trainers"]
         interaction = self._build("interaction", self.tree["interaction"])
@@ -133,34 +133,42 @@ class _Trial:
             self.problems += error.problems
             return None
 
-    def _too_large(self) -> bool:
-        """Count parameters where they take no memory, and refuse more than the launcher allows."""
-        import torch
+    def _build_models(self) -> dict[str, Any] | None:
+        """Build the models, or tell that they have more parameters than the launcher allows."""
+        from pamiq_exp.config.allocation import TooLarge, at_most
 
         most = self.tree["launcher"].get("max_parameters")
+        try:
+            with at_most(most):
+                models = self._build_group("models")
+        except TooLarge:
+            counts = self._count_parameters()
+            if sum(counts.values()) > most:
+                self.problems.append(_too_many(counts, most))
+                return None
+            models = self._build_group("models")  # what takes so much room is no parameter
+        return models
+
+    def _count_parameters(self) -> dict[str, int]:
+        """Count parameters where they take no memory."""
+        import torch
+
         counts: dict[str, int] = {}
         for name, node in parts_of(self.tree, "models").items():
             # What is wrong with it shows when it is built for good.
             with suppress(Exception), seeded(0, ""), _quick_initialisation(), torch.device("meta"):
                 model = self.builder.build(node, join("models", name))
                 counts[name] = sum(each.numel() for each in model.parameters())
-        total = sum(counts.values())
-        if most is None or total <= most:
-            return False
-        largest = max(counts, key=lambda name: counts[name])
-        message = f"has {counts[largest]:,} parameters, all models {total:,}; launcher.max_parameters is {most:,}"
-        self.problems.append(Problem(join("models", largest), message, "make it smaller, or raise the limit"))
-        return True
+        return counts
 
     def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> Iterator[Problem]:
         """Turn what a part raised in the dry step into problems of the keys that are to blame."""
-        told = False
-        for kind, name in fault.missing:
+        written = [each for each in fault.perhaps if self._key_of(fault.part, each[1]) != fault.part]
+        for kind, name in (*fault.missing, *written):
             there = parts_of(self.tree, GROUPS[kind])
             remedy = nearest(name, there, listing="there are") or f"declare it below {GROUPS[kind]}"
             yield Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", remedy)
-            told = True
-        if not told:
+        if not fault.missing:
             yield self._shapes(fault, models) or self._plain(fault)
 
     def _plain(self, fault: Fault) -> Problem:
@@ -193,6 +201,13 @@ class _Trial:
                     message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
                     return Problem(key, message, f"write {key}: ${{{other}}}")
         return Problem(f"models.{failure.model}", f"{failure.told} (in a dry step of {fault.part})")
+
+
+def _too_many(counts: Mapping[str, int], most: int) -> Problem:
+    largest = max(counts, key=lambda name: counts[name])
+    total = sum(counts.values())
+    message = f"has {counts[largest]:,} parameters, all models {total:,}; launcher.max_parameters is {most:,}"
+    return Problem(join("models", largest), message, "make it smaller, or raise the limit")
 
 
 @contextmanager

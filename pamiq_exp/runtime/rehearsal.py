@@ -35,6 +35,9 @@ KINDS: Mapping[str, type] = {"models": LightningModule, "buffers": DataBuffer, "
 TURNS = 4
 ROWS = 4
 """Of a batch, where trainers draw as many as they like."""
+MOST_TRIALS = 10
+"""Of a part that asks for others which are not there."""
+
 ENDING = 2
 """The turn whose observation ends its episode in all lanes."""
 
@@ -47,11 +50,13 @@ class Fault:
         part: Address of the part that was tried: `interaction.agent`, `trainers.policy`.
         error: What it raised.
         missing: Kind and name of the parts that it asked for, that are not there, and that the error is about.
+        perhaps: Others that it asked for later, and that it may do without.
     """
 
     part: str
     error: Exception
     missing: tuple[tuple[str, str], ...] = ()
+    perhaps: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -111,14 +116,16 @@ class _Missing:
     """Kinds and names of parts that are not there.
 
     Attributes:
-        looked_for: By whoever only wanted to know.
-        demanded: By whoever cannot do without.
-        pretend: Give another part in the place of one that is demanded, so that all that is missing shows.
+        looked_for: That somebody asked for or about.
+        demanded: In whose place somebody was given another part.
+        pretend: Whether that is done, so that all that is missing shows.
+        choice: Which other part it is.
     """
 
     looked_for: list[tuple[str, str]] = field(default_factory=list)
     demanded: list[tuple[str, str]] = field(default_factory=list)
     pretend: bool = False
+    choice: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class _Asked(dict[str, PartT]):
@@ -131,11 +138,13 @@ class _Asked(dict[str, PartT]):
         self.names: set[str] = set()
 
     def __getitem__(self, name: str) -> PartT:
-        if name in self:
+        if super().__contains__(name):
             self.names.add(name)
-        elif self.missing.pretend and len(self):
+        elif not self.missing.pretend:
+            self.missing.looked_for.append((self.kind, name))
+        elif len(self):
             self.missing.demanded.append((self.kind, name))
-            return next(iter(self.values()))
+            return list(self.values())[self.missing.choice.get((self.kind, name), 0) % len(self)]
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -146,7 +155,7 @@ class _Asked(dict[str, PartT]):
         there = super().__contains__(name)
         if isinstance(name, str) and not there:
             self.missing.looked_for.append((self.kind, name))
-        return there
+        return there or (self.missing.pretend and len(self) > 0)
 
     def items(self) -> Any:
         self.names.update(self)
@@ -213,19 +222,29 @@ class _Rehearsing:
         try:
             action()
         except Exception as error:
-            named = [each for each in self.missing.looked_for if f"'{each[1]}'" in str(error)]
-            if named:
-                named += self._also_missing(action)
-            self.result.faults.append(Fault(part, error, tuple(dict.fromkeys(named))))
+            named = dict.fromkeys(each for each in self.missing.looked_for if f"'{each[1]}'" in str(error))
+            others = dict.fromkeys(self._also_missing(action) if named else ())
+            self.result.faults.append(
+                Fault(part, error, tuple(named), tuple(each for each in others if each not in named))
+            )
 
     def _also_missing(self, action: Callable[[], None]) -> list[tuple[str, str]]:
-        """Return everything that a part demands and that is not there, by trying it once more with other parts."""
-        self.missing.demanded.clear()
+        """Return all that a part asks for and that is not there, by trying it again with other parts in its place."""
+        found: list[tuple[str, str]] = []
+        self.missing.choice.clear()
         self.missing.pretend = True
-        with suppress(Exception):
-            action()
+        for _ in range(MOST_TRIALS):
+            self.missing.demanded.clear()
+            with suppress(Exception):
+                action()
+                break
+            if not self.missing.demanded:
+                break
+            found += self.missing.demanded
+            last = self.missing.demanded[-1:]  # what stood in for it may have been of the wrong kind
+            self.missing.choice.update({each: self.missing.choice.get(each, 0) + 1 for each in last})
         self.missing.pretend = False
-        return list(self.missing.demanded)
+        return [*found, *self.missing.demanded]
 
     def _act(self, agent: Agent[Any, Any]) -> None:
         """Let the agent take a few turns, as if all models were ready."""

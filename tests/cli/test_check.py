@@ -187,6 +187,31 @@ def test_what_only_a_dry_step_shows_is_told_with_its_key(
     assert "Traceback" not in outcome.err
 
 
+def test_all_names_that_lead_nowhere_are_told_at_once(command: Command, small: list[str]) -> None:
+    agent = ["interaction.agent.encoder=encode", "interaction.agent.policy=polcy"]
+    outcome = command("check", *small, *agent, "interaction.agent.reward.dynamics=x", "models.dynamics.encoder=y")
+    assert outcome.status == 1
+    for told in (
+        "interaction.agent.encoder: there is no model 'encode'",
+        "interaction.agent.policy: there is no model 'polcy'",
+        "interaction.agent.reward.dynamics: there is no model 'x'",
+        "models.dynamics.encoder: there is no model 'y'",
+    ):
+        assert outcome.err.count(told) == 1, outcome.err
+
+
+def test_of_a_sweep_it_is_told_what_was_tried(command: Command, tmp_path: Path) -> None:
+    words = ["-m", "experiment=minimum", "seed=range(50)", "launcher=realtime,lockstep"]
+    outcome = command("check", *words)
+    assert outcome.status == 0, outcome.err
+    assert "2 of the configs of this sweep were tried in a dry step, every choice of each key once" in outcome.out
+    outcome = command("check", *words, "launcher.record_every_steps=range(1,30)")
+    assert "but for 9, which their jobs will check: launcher.record_every_steps=21, " in outcome.out
+    wrong = command("check", "-m", "experiment=minimum", "environment.lanes=1,2,3,4,5,6,0")
+    assert wrong.status == 1
+    assert "environment" in wrong.err
+
+
 def test_what_constructors_say_is_told_together(command: Command, small: list[str]) -> None:
     outcome = command("check", *small, "trainers.dynamics.batch_size=-1", "models.encoder.warmup=1")
     assert "trainers.dynamics: " in outcome.err

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.config import ConfigError, Source, compose_config, override_values, read_config, untried_choices, variants
+from pamiq_exp.config import (
+    ConfigError,
+    Source,
+    compose_config,
+    override_values,
+    read_config,
+    untried_choices,
+    variants,
+)
 from pamiq_exp.config.compose import sweep_jobs
 
 

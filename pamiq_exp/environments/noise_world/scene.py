@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Stage:
         sources: What is drawn anew at each tick.
         bases: What each tile shows where there is no noise, `(tiles,)`.
         stride: Texels of one image: that far the look of a burning lamp is from that of a dark one.
+        paint: Puts the pictures of the pool among the texels when it is first called. Painting takes as long as all the
+            rest, and whoever only wants to know what a world shows never looks.
     """
 
     closed: Scene
@@ -58,6 +61,7 @@ class Stage:
     sources: tuple[NoiseSource, ...]
     bases: NDArray[np.int32]
     stride: int
+    paint: Callable[[], None]
 
 
 def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
@@ -144,7 +148,7 @@ def build_stage(
     needs_pool = noise.mode != "pixel" and (
         any(not group.blocks for group in noisy) or noise.overlay in ("quadrant", "full")
     )
-    pool = pool_pictures(images, noise.pool, derive_seed(seed, "pictures")) if needs_pool else _no_pictures(size)
+    pool, painted = _pool(images, noise.pool if needs_pool else 0, derive_seed(seed, "pictures"))
     looks, look = _plain_looks(surfaces, size, plain=plain, seed=derive_seed(seed, "materials"))
     made = things.make_things(surfaces.map)
     texels, level_start = mip_levels(np.concatenate([pool, looks, things.looks(size)]))
@@ -174,7 +178,13 @@ def build_stage(
         screen=(screen, -1, -1),
         things=made,
     )
-    return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, stride)
+
+    @cache
+    def paint() -> None:
+        if len(pool):
+            texels[: len(pool) * stride] = mip_levels(painted())[0]
+
+    return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, stride, paint)
 
 
 def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
@@ -183,17 +193,19 @@ def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
         return stage
     first = image_size // 2 if overlay == "quadrant" else 0
     screen = (stage.closed.screen[0], first, first)
-    return Stage(
-        stage.closed._replace(screen=screen),
-        stage.opened._replace(screen=screen),
-        stage.sources,
-        stage.bases,
-        stage.stride,
-    )
+    closed, opened = stage.closed._replace(screen=screen), stage.opened._replace(screen=screen)
+    return replace(stage, closed=closed, opened=opened)
 
 
-def _no_pictures(size: int) -> NDArray[np.uint8]:
-    return np.zeros((0, size, size, 3), dtype=np.uint8)
+def _pool(images: ImageOptions, count: int, seed: int) -> tuple[NDArray[np.uint8], Callable[[], NDArray[np.uint8]]]:
+    """Return pictures in the right number, and what makes those that are shown in their place."""
+    empty = np.zeros((count, images.size, images.size, 3), dtype=np.uint8)
+    if not count:
+        return empty, lambda: empty
+    if images.source == "folder":  # looked through at once: it may be a wrong one
+        pictures = pool_pictures(images, count, seed)
+        return pictures, lambda: pictures
+    return empty, lambda: pool_pictures(images, count, seed)
 
 
 def _level_distances(levels: int, size: int, pixel_angle: float) -> NDArray[np.float64]:

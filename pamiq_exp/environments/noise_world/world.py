@@ -192,6 +192,7 @@ class NoiseWorld(Environment):
 
     @property
     def _setting(self) -> Setting:
+        self._stage.paint()
         return self._opened if self.gates_are_open else self._closed
 
     @property

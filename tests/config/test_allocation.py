@@ -1,0 +1,50 @@
+"""What would allocate absurd amounts of memory is stopped before it does."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pamiq_exp.config.allocation import TooLarge, at_most
+
+HUGE = 400_000
+
+
+@pytest.mark.parametrize(
+    ("make", "elements"),
+    [
+        (lambda: nn.Linear(7, 5), 7 * 5 + 5),
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)), 3 * 4 + 4 + 4 + 4),
+        (lambda: nn.Conv2d(3, 8, 5), 3 * 8 * 25 + 8),
+        (lambda: torch.zeros(3, 4), 12),
+        (lambda: torch.ones(size=(3, 4)), 12),
+        (lambda: torch.full((2, 6), 7), 12),
+        (lambda: torch.empty([]), 1),
+    ],
+)
+def test_as_much_as_is_allowed_may_be_made_and_not_one_element_more(make: Any, elements: int) -> None:
+    with at_most(elements):
+        make()
+    with pytest.raises(TooLarge), at_most(elements - 1):
+        make()
+
+
+def test_nothing_is_allocated_for_what_is_too_large() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TooLarge), at_most(1_000_000_000):
+        nn.Linear(HUGE, HUGE)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "kilobytes"
+
+
+def test_values_are_what_they_are_without_a_limit() -> None:
+    torch.manual_seed(3)
+    expected = nn.Linear(4, 4).weight
+    torch.manual_seed(3)
+    with at_most(100):
+        assert torch.equal(nn.Linear(4, 4).weight, expected)
+    with at_most(None):
+        nn.Linear(4, 4)
