@@ -41,6 +41,7 @@ _DASHES = (
 )
 _MARKERS = "osD^vPX"
 _POINTS = 120
+_LONGEST_LABEL = 24
 _STYLE = {
     "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#9a9aa2",
@@ -103,7 +104,7 @@ def learning_curves(
             panel.set_title(task)
             panel.set_xlabel(axis.replace("_", " "))
             panel.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
-        panels[0].set_ylabel(figure)
+        panels[0].set_ylabel(figure if len(figure) <= _LONGEST_LABEL else figure.replace("/", "/\n", 1))
         _legend(drawing, panels)
     return Plot(name, title, drawing)
 
@@ -128,6 +129,7 @@ def bars(
                     _bar(panel, index, estimates[arm, task], by_arm[arm], _colour(index))
             panel.set_title(task)
             panel.set_xlabel(metric)
+            panel.locator_params(axis="x", nbins=5)
             panel.set_yticks(range(len(arms)), [_short(arm) for arm in arms])
             panel.set_ylim(len(arms) - 0.4, -0.6)
             panel.grid(axis="y", visible=False)

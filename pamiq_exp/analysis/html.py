@@ -37,7 +37,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .28rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { position: sticky; top: 0; background: var(--page); }
 td.number, th.number { text-align: right; white-space: nowrap; }
-td:first-child { overflow-wrap: anywhere; min-width: 12rem; }
+td:first-child { overflow-wrap: break-word; min-width: 12rem; max-width: 30rem; }
 figure { margin: 1rem 0 1.6rem; } figure img { max-width: 100%; height: auto; }
 .films { display: flex; flex-wrap: wrap; gap: 1.2rem; } .films figure { margin: 0; max-width: 22rem; }
 .films video, .films img { width: 20rem; max-width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }

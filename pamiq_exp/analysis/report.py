@@ -25,7 +25,7 @@ from pamiq_exp.analysis.results import (
     other_figures,
     result_tables,
 )
-from pamiq_exp.analysis.runs import ReportError, Run, natural
+from pamiq_exp.analysis.runs import ReportError, Run, natural, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
 
@@ -207,7 +207,7 @@ def _curves_wanted(runs: Sequence[Run], metric: str | None, options: Options) ->
         if axis not in AXES:
             raise ReportError(f"there is no axis '{axis}'; use one of {', '.join(AXES)}")
     own = [name for name in names if metric is not None and metric in (name, name.partition("/")[2])]
-    plain = [name for name in names if "/time/" not in name and name not in own]
+    plain = [name for name in names if "/time/" not in name and name not in own and varies(runs, name)]
     chosen = list(options.curves) or [*own, *sorted(plain, key=lambda name: not name.startswith("interaction/"))]
     return [
         (name, axis)

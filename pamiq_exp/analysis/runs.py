@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import yaml
 
 from pamiq_exp.analysis.records import RECORDS_READ, Records, read_records
@@ -161,6 +162,13 @@ def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
         media=tuple(sorted(_media(folder), key=lambda path: natural(path.name))),
         problems=tuple(problems),
     )
+
+
+def varies(runs: Sequence[Run], figure: str) -> bool:
+    """Whether a recorded figure was not the same all the time in all runs."""
+    values = np.concatenate([run.records.series[figure].values for run in runs if figure in run.records.series])
+    finite = values[np.isfinite(values)]
+    return len(finite) > 0 and bool(np.ptp(finite) > 0)
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:

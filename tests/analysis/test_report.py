@@ -282,6 +282,16 @@ def test_the_metric_is_the_favourite_or_what_was_recorded(tmp_path: Path) -> Non
     assert choose_metric(comparison, "steps") == "steps"
 
 
+def test_a_figure_that_is_the_same_all_the_time_is_drawn_only_if_it_is_asked_for(tmp_path: Path) -> None:
+    records = [{**record, "interaction/fixed": 1.0} for record in learning() if record["source"] == "interaction"]
+    write_run(tmp_path / "runs" / "0", records=records)
+    file = tmp_path / "report" / "figures" / "curve_interaction_fixed_over_environment_step.png"
+    report(tmp_path)
+    assert not file.exists()
+    report(tmp_path, Options(curves=("interaction/fixed",)))
+    assert file.exists()
+
+
 def test_curves_are_compared_only_where_all_runs_have_been() -> None:
     def line(start: float, end: float) -> Series:
         at = np.linspace(start, end, 50)
