@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -141,7 +142,7 @@ def test_sweep_status_of_what_is_no_sweep_says_so(command: Command, tmp_path: Pa
 def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start the program in a process of its own, as a terminal does: it leads a group of processes."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
+    program = subprocess.Popen(
         [sys.executable, "-m", "pamiq_exp", *words],
         cwd=folder,
         env=environment,
@@ -149,9 +150,11 @@ def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    atexit.register(program.kill)  # a test that fails leaves nothing behind
+    return program
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
