@@ -2,8 +2,8 @@
 
     python experiments/curiosity_noise_world/collect.py outputs/sweeps/curiosity_study/DATE... -o results/NAME
 
-Writes `runs.csv` (a row for each run), `curves.csv` (coverage over environment steps) and `visits.npz` (how often each cell
-was visited, summed over seeds, by `arm/world`).
+Writes `runs.csv` (a row for each run), `curves.csv` (coverage over environment steps) and `visits.npz` (how often each
+cell was visited, summed over seeds, by `arm/world`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from pamiq_exp.analysis import Run, find_runs, read_runs
 
 FIGURES = (
-    "coverage_auc", "coverage", "rooms_visited", "noise_share", "noise_heavy_share", "time_in_noisy_room", "remote_presses",
-    "longest_stare", "first_visit_auroc", "reward_noise_correlation", "reward_noise_heavy", "reward_noise_free",
-    "visit_entropy", "heading_entropy", "reward_mean", "wall_seconds",
+    "coverage_auc", "coverage", "rooms_visited", "noise_share", "noise_heavy_share", "time_in_noisy_room",
+    "remote_presses", "remote_press_rate", "longest_stare", "first_visit_auroc", "reward_noise_correlation",
+    "reward_noise_heavy", "reward_noise_free", "visit_entropy", "heading_entropy", "reward_mean", "wall_seconds",
     *(f"reward_noise_tenth_{tenth}" for tenth in range(10)),
 )  # fmt: skip
 """What of a summary goes into `runs.csv`."""

@@ -127,7 +127,9 @@ def table(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
         "entropy",
         "",
     ]
-    return Table("table", "Interquartile means with 95 % bootstrap intervals, differences paired by seed", head, rows)
+    return Table(
+        "table", "Interquartile means, 95 % bootstrap intervals, differences paired by seed", [*head, ""], rows
+    )
 
 
 def middle(cells: Cells, arm: str, world: str, figure: str) -> float | None:
