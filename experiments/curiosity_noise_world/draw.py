@@ -115,21 +115,9 @@ def table(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
         for arm in arms
         if (arm, world) in cells
     ]
-    head = [
-        "world",
-        "arm",
-        "seeds",
-        METRIC,
-        "minus random",
-        "noisy / clean",
-        "coverage",
-        "noise in view",
-        "entropy",
-        "",
-    ]
-    return Table(
-        "table", "Interquartile means, 95 % bootstrap intervals, differences paired by seed", [*head, ""], rows
-    )
+    head = ["world", "arm", "seeds", METRIC, "minus random", "noisy / clean", "coverage", "noise in view", "entropy"]
+    title = "Interquartile means with 95 % bootstrap intervals, differences paired by seed"
+    return Table("table", title, [*head, "verdict"], rows)
 
 
 def middle(cells: Cells, arm: str, world: str, figure: str) -> float | None:
@@ -202,17 +190,16 @@ def draw_maps(visits: Mapping[str, NDArray[np.int32]], arms: Sequence[str], worl
         len(worlds), len(arms), figsize=(1.25 * len(arms), 1.4 * len(worlds) + 0.3), squeeze=False, layout="constrained"
     )
     most = max(int(each.max()) for each in visits.values())
-    for row, world in zip(axes, worlds, strict=True):
-        for axis, arm in zip(row, arms, strict=True):
-            counts = visits.get(f"{arm}/{world}")
-            axis.set(xticks=[], yticks=[])
-            if counts is not None:
-                shown = np.where(counts > 0, counts, np.nan)
-                image = axis.imshow(shown, norm=LogNorm(1, most), cmap="magma_r", interpolation="none")
-            if row is axes[0]:
-                axis.set_title(arm.replace("_", "\n", 1), fontsize=7)
-            if axis is row[0]:
-                axis.set_ylabel(world, fontsize=8)
+    for place, axis in np.ndenumerate(axes):
+        world, arm = worlds[place[0]], arms[place[1]]
+        counts = visits.get(f"{arm}/{world}", np.zeros((100, 100), dtype=np.int32))
+        shown = np.where(counts > 0, counts, np.nan)
+        image = axis.imshow(shown, norm=LogNorm(1, most), cmap="magma_r", interpolation="none")
+        axis.set(xticks=[], yticks=[])
+        if place[0] == 0:
+            axis.set_title(arm.replace("_", "\n", 1), fontsize=8)
+        if place[1] == 0:
+            axis.set_ylabel(world, fontsize=9)
     figure.colorbar(image, ax=axes, shrink=0.7, label="visits")
     figure.savefig(path, dpi=110)
     plt.close(figure)
