@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import TruthMetric
+from pamiq_exp.metrics.truth_metric import TruthMetric, pose_rows
 from pamiq_exp.metrics.windows import BlockSums
 
 CLASSES = {
@@ -61,29 +60,34 @@ class ActionClass(TruthMetric):
         self._branches = None if branches is None else list(branches)
         self._used = BlockSums(4)
         self._tally = Tally()
-        self._place = np.zeros((0, 2))
+        self._places: list[tuple[float, float]] = []
         self._begun = False
 
     def watch(self, turn: Turn) -> None:
         if self._branches is not None:
-            self._count(turn.action[:, self._branches] != 0)
+            self._count(turn.action[:, self._branches].tolist())
             return
         truth = turn.ground_truth
+        commands = truth["command"].tolist()
+        places = [(row[0], row[1]) for row in pose_rows(turn)] if "pose" in truth else []
         if self._begun:  # the first truth tells of no step
-            self._count(truth["command"][:, :3] != 0)
-        if "pose" in truth:
-            place = truth["pose"][:, :2]
-            if self._begun:
-                commands = truth["command"][:, :2].tolist()
-                moved = np.abs(place - self._place).tolist()
-                stuck = [max(by) < MOVED for by, command in zip(moved, commands, strict=True) if any(command)]
-                self._tally.add("blocked_share", np.array(stuck, dtype=np.bool_))
-            self._place = place.copy()
-        self._begun = True
+            self._count(commands)
+            self._compare(places, commands)
+        self._places, self._begun = places, True
 
-    def _count(self, used: NDArray[np.bool_]) -> None:
-        self._used.add_all(np.array([*used.sum(axis=0), len(used)], dtype=np.int32))
+    def _count(self, actions: list[list[int]]) -> None:
+        used = (sum(action[axis] != 0 for action in actions) for axis in range(3))
+        self._used.add_all(np.array([*used, len(actions)], dtype=np.int32))
         self._used.end_turn()
+
+    def _compare(self, places: list[tuple[float, float]], commands: list[list[int]]) -> None:
+        sent = [
+            abs(x - before_x) < MOVED and abs(y - before_y) < MOVED
+            for (x, y), (before_x, before_y), command in zip(places, self._places, commands, strict=False)
+            if command[0] or command[1]
+        ]
+        if sent:
+            self._tally.add_sum("blocked_share", sum(sent), len(sent))
 
     def report(self) -> dict[str, float]:
         return self._action_class() | self._tally.take()
@@ -99,8 +103,8 @@ class ActionClass(TruthMetric):
         return {"action_class": float(CLASSES[forward, strafe, turning])}
 
     def state(self) -> State:
-        return {"place": self._place, "begun": self._begun} if self._begun else {}
+        return {"places": np.array(self._places), "begun": self._begun} if self._begun else {}
 
     def load_state(self, state: State) -> None:
-        self._place = np.array(state["place"])
+        self._places = [(x, y) for x, y in np.asarray(state["places"]).reshape(-1, 2).tolist()]
         self._begun = bool(np.asarray(state["begun"]))

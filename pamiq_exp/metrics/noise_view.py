@@ -22,9 +22,9 @@ class NoiseInView(TruthMetric):
         self._tally = Tally()
 
     def watch(self, turn: Turn) -> None:
-        share = noise_share(turn)
-        self._tally.add("noise_share", share)
-        self._tally.add("noise_heavy_share", share > NOISE_HEAVY)
+        shares = noise_share(turn).tolist()
+        self._tally.add_sum("noise_share", sum(shares), len(shares))
+        self._tally.add_sum("noise_heavy_share", sum(share > NOISE_HEAVY for share in shares), len(shares))
 
     def report(self) -> dict[str, float]:
         return self._tally.take()

@@ -31,10 +31,11 @@ class Rooms(TruthMetric):
         truth = turn.ground_truth
         if not self._steps and "room_count" in truth:
             self._rooms = int(truth["room_count"])
-        for room in truth["room"].tolist():
+        rooms = truth["room"].tolist()
+        for room in rooms:
             if room >= 0 and room not in self._first:
                 self._first[room] = self._steps
-        self._steps += len(truth["room"])
+        self._steps += len(rooms)
 
     def report(self) -> dict[str, float]:
         return {"rooms_visited": float(len(self._first))} if self._steps else {}

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import NOISE_HEAVY, TruthMetric, noise_share
+from pamiq_exp.metrics.truth_metric import NOISE_HEAVY, TruthMetric, noise_share, pose_rows
+
+
+class Stare(NamedTuple):
+    """How many turns one lane has stared, from which square of the map, and where it looked when that began."""
+
+    length: int
+    x: float
+    y: float
+    heading: float
 
 
 class LongestStare(TruthMetric):
@@ -30,42 +40,30 @@ class LongestStare(TruthMetric):
         super().__init__()
         self._cell = cell
         self._turn = math.radians(turn)
-        self._length = np.zeros(0, dtype=np.int64)
-        self._square = np.zeros((0, 2))
-        self._heading = np.zeros(0)
+        self._stares: list[Stare] = []
         self._longest = 0
 
     def watch(self, turn: Turn) -> None:
-        pose = turn.ground_truth["pose"]
-        if not self._length.size:
-            self._length = np.zeros(len(pose), dtype=np.int64)
-            self._square, self._heading = np.zeros((len(pose), 2)), np.zeros(len(pose))
-        heavy = noise_share(turn) > NOISE_HEAVY
-        if not heavy.any():
-            self._length[:] = 0
-            return
-        square, heading = pose[:, :2] // self._cell, pose[:, 2]
-        turned = np.abs((heading - self._heading + math.pi) % (2.0 * math.pi) - math.pi)
-        same = (square == self._square).all(axis=1) & (turned < self._turn - 1e-9) & (self._length > 0)
-        self._length = np.where(heavy, np.where(same, self._length, 0) + 1, 0)
-        self._heading = np.where(same, self._heading, heading)
-        self._square = square
-        self._longest = max(self._longest, int(self._length.max()))
+        rows, shares = pose_rows(turn), noise_share(turn).tolist()
+        stares = self._stares or [Stare(0, 0.0, 0.0, 0.0)] * len(rows)
+        self._stares = [self._next(*each) for each in zip(stares, rows, shares, strict=True)]
+        self._longest = max(self._longest, *(stare.length for stare in self._stares))
+
+    def _next(self, stare: Stare, row: list[float], share: float) -> Stare:
+        if share <= NOISE_HEAVY:
+            return Stare(0, 0.0, 0.0, 0.0)
+        x, y, heading = row[0] // self._cell, row[1] // self._cell, row[2]
+        turned = abs((heading - stare.heading + math.pi) % (2.0 * math.pi) - math.pi)
+        if stare.length and (x, y) == (stare.x, stare.y) and turned < self._turn - 1e-9:
+            return stare._replace(length=stare.length + 1)
+        return Stare(1, x, y, heading)
 
     def report(self) -> dict[str, float]:
-        return {"longest_stare": float(self._longest)} if self._length.size else {}
+        return {"longest_stare": float(self._longest)} if self._stares else {}
 
     def state(self) -> State:
-        if not self._length.size:
-            return {}
-        return {
-            "length": self._length,
-            "square": self._square,
-            "heading": self._heading,
-            "longest": self._longest,
-        }
+        return {"stares": np.array(self._stares), "longest": self._longest} if self._stares else {}
 
     def load_state(self, state: State) -> None:
-        self._length = np.array(state["length"], dtype=np.int64)
-        self._square, self._heading = np.array(state["square"]), np.array(state["heading"])
+        self._stares = [Stare(int(length), *rest) for length, *rest in np.asarray(state["stares"]).tolist()]
         self._longest = int(np.asarray(state["longest"]))

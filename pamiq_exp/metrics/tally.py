@@ -22,7 +22,11 @@ class Tally(Component):
         count = len(values)
         if not count:
             return
-        total = float(np.count_nonzero(values) if values.dtype == np.bool_ else values.sum(dtype=np.float64))
+        total = np.count_nonzero(values) if values.dtype == np.bool_ else values.sum(dtype=np.float64)
+        self.add_sum(name, float(total), count)
+
+    def add_sum(self, name: str, total: float, count: int) -> None:
+        """Count `count` values of which only the sum is known."""
         for totals in (self._recent, self._all):
             before, counted = totals.get(name, (0.0, 0))
             totals[name] = before + total, counted + count

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.truth_metric import pose_rows
 
 
 def places(turn: Turn, cell: float) -> list[tuple[int, int]]:
     """Return row and column of the cell that each body is in; worked out once a turn."""
 
     def work_out() -> list[tuple[int, int]]:
-        return [(int(y // cell), int(x // cell)) for x, y, *_ in turn.ground_truth["pose"].tolist()]
+        return [(int(y // cell), int(x // cell)) for x, y, *_ in pose_rows(turn)]
 
     return turn.once(f"places {cell}", work_out)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric
+from pamiq_exp.metrics.truth_metric import TruthMetric, pose_rows
 from pamiq_exp.metrics.visited import places
 from pamiq_exp.metrics.windows import BlockSums
 
@@ -44,15 +44,14 @@ class VisitationEntropy(TruthMetric):
         self._headings = BlockSums(HEADINGS)
 
     def watch(self, turn: Turn) -> None:
-        truth = turn.ground_truth
         if not self._reachable.size:
-            self._begin(truth["reachable"])
+            self._begin(turn.ground_truth["reachable"])
         width = self._reachable.shape[1]
         self._cells.add(
             row * width + column for row, column in places(turn, self._cell) if self._reachable[row, column]
         )
         self._cells.end_turn()
-        self._headings.add(round(pose[2] * PER_RADIAN) % HEADINGS for pose in truth["pose"].tolist())
+        self._headings.add(round(pose[2] * PER_RADIAN) % HEADINGS for pose in pose_rows(turn))
         self._headings.end_turn()
 
     def _begin(self, reachable: NDArray[np.bool_]) -> None:

@@ -20,6 +20,13 @@ from tests.benchmarks.table import Row, markdown
 BLOCK = 20
 """Turns from one switch to the next."""
 
+RUNS = (
+    ("flagship, world=food", "world=food"),
+    ("flagship, world=tvroom", "world=tvroom"),
+    ("light agent (agent=curiosity), world=food", "world=food", "agent=curiosity"),
+)
+"""What is run, and the words that say so."""
+
 
 def alternate(interaction: Interaction) -> list[list[float]]:
     """Let an interaction meet its metrics in every second block of turns, and its recorders always; return the CPU
@@ -54,14 +61,14 @@ def measure(steps: int, *words: str) -> tuple[float, float, float]:
 def rows(steps: int, measured: Callable[..., tuple[float, float, float]] = measure) -> list[Row]:
     """All figures of this benchmark."""
     result = []
-    for world in ("food", "tvroom"):
-        without, with_metrics, whole = measured(steps, f"world={world}")
+    for what, *words in RUNS:
+        without, with_metrics, whole = measured(steps, *words)
         cost = with_metrics - without
         # Half of the turns had metrics: a run without any would have cost half of that less.
         share = cost / (whole - cost / 2)
         result.append(
             Row(
-                f"percent of the run that metrics add, flagship, world={world}",
+                f"percent of the run that metrics add, {what}",
                 100 * share,
                 "<= 5",
                 detail=f"{1e6 * cost:.0f} us a turn of 4 lanes; a turn {1e6 * without:.0f} us without, "

@@ -111,6 +111,26 @@ def move(solid: NDArray[np.bool_], bodies: Floats, commands: NDArray[np.int64], 
 
 
 @compiled
+def poses_of(bodies: Floats, eye_height: float) -> Floats:
+    """Return x, y (metres), heading (radians) and eye height of each body, `(lanes, 4)`."""
+    poses = np.empty((bodies.shape[0], 4))
+    for lane in range(bodies.shape[0]):
+        poses[lane, 0], poses[lane, 1] = bodies[lane, X], bodies[lane, Y]
+        poses[lane, 2] = bodies[lane, HEADING] * (np.pi / 180.0)
+        poses[lane, 3] = eye_height + bodies[lane, HEIGHT]
+    return poses
+
+
+@compiled
+def rooms_of(bodies: Floats, rooms: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the number of the room that each body is in, `(lanes,)`, from those of all cells, `(rows, columns)`."""
+    numbers = np.empty(bodies.shape[0], np.int32)
+    for lane in range(bodies.shape[0]):
+        numbers[lane] = rooms[np.int64(bodies[lane, Y]), np.int64(bodies[lane, X])]
+    return numbers
+
+
+@compiled
 def look(bodies: Floats, eye_height: float, poses: Floats) -> None:
     """Put the camera of each body where its eye is: `poses` is `(lanes, 5)`, see `cast_all`."""
     for lane in range(bodies.shape[0]):

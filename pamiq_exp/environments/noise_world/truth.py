@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.compiling import compiled
+from pamiq_exp.environments.noise_world.rendering import UNPREDICTABLE
 from pamiq_exp.interaction import Array
 
 
@@ -36,3 +41,15 @@ class GroundTruth(Mapping[str, Array]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._sources
+
+
+@compiled
+def share_of_noise(flags: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the share of each view, `(lanes, width, height)` flags, that nothing could foretell, `(lanes,)`."""
+    shares = np.zeros(flags.shape[0])
+    for lane in range(flags.shape[0]):
+        count = np.int64(0)
+        for flag in flags[lane].reshape(-1):
+            count += np.int64(flag & UNPREDICTABLE)
+        shares[lane] = count / (flags.shape[1] * flags.shape[2])
+    return shares

@@ -27,7 +27,7 @@ from pamiq_exp.environments.noise_world.options import (
 from pamiq_exp.environments.noise_world.renderers import make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
-from pamiq_exp.environments.noise_world.truth import GroundTruth
+from pamiq_exp.environments.noise_world.truth import GroundTruth, share_of_noise
 from pamiq_exp.environments.noise_world.turns import Lanes, Setting
 from pamiq_exp.interaction import Array, Environment, Observation, continual
 
@@ -315,6 +315,7 @@ class NoiseWorld(Environment):
         command: What the last step did: forward, right, clockwise as -1, 0, 1, jump, run, remote, `(lanes, 6)`.
         presses: Presses of the remote so far, `(lanes,)`; only where there is one.
         noise_mask: Pixels that show something unpredictable, `(lanes, height, width)` bool.
+        noise_share: The share of those pixels, `(lanes,)` float64.
         flicker_mask: Pixels that show something that changes by itself.
         clean_image: The same views without noise, `(lanes, height, width, 3)` uint8.
         things: x, y and whether it is on, of each thing in the rooms, `(lanes, things, 3)`.
@@ -327,13 +328,14 @@ class NoiseWorld(Environment):
 
     def _make_truths(self) -> Mapping[str, Callable[[], Array]]:
         truths: dict[str, Callable[[], Array]] = {
-            "pose": self._pose,
+            "pose": lambda: moving.poses_of(self._lanes.bodies, float(self.eye_height)),
             "room": self._room,
             "room_count": lambda: np.array(self.map.room_count),
             "noisy_room": lambda: self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
             "command": self._lanes.commands.copy,
             "noise_mask": lambda: (self._flags() & rendering.UNPREDICTABLE).view(np.bool_),
+            "noise_share": lambda: share_of_noise(self._look(measured=True).flags),
             "flicker_mask": lambda: self._flags() & rendering.FLICKERS != 0,
             "clean_image": self._clean_image,
             "things": lambda: self._lanes.things[:, :, : things.TOUCHED].copy(),
@@ -356,19 +358,11 @@ class NoiseWorld(Environment):
         return np.append(np.isin(np.arange(self.map.room_count), rooms), False)
 
     def _room(self) -> Ints:
-        bodies = self._lanes.bodies
-        return self.map.rooms[bodies[:, moving.Y].astype(np.int64), bodies[:, moving.X].astype(np.int64)]
+        return moving.rooms_of(self._lanes.bodies, self.map.rooms)
 
     def _clean_image(self) -> NDArray[np.uint8]:
         self._look()
         return self._paint(self._lanes.poses, self._lanes.things, self._lanes.bases, clean=True)
-
-    def _pose(self) -> Floats:
-        bodies, pose = self._lanes.bodies, np.empty((self.lanes, 4))
-        pose[:, :2] = bodies[:, : moving.HEADING]
-        pose[:, 2] = bodies[:, moving.HEADING] * (math.pi / 180.0)
-        pose[:, 3] = self.eye_height + bodies[:, moving.HEIGHT]
-        return pose
 
     def _kept(self) -> dict[str, Array]:
         lanes = self._lanes

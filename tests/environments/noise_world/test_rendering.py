@@ -96,6 +96,7 @@ def test_equal_states_give_the_same_bytes_on_every_machine(capsys: pytest.Captur
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it compiles everything anew
 def test_a_processor_without_any_extension_gives_the_same_bytes(tmp_path: Path) -> None:
     environment = os.environ | {
         "NUMBA_CPU_NAME": "generic",
