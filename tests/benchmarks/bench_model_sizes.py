@@ -1,8 +1,9 @@
 """How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
 
-Parameters are counted without allocating them. A size is timed where its parameters, gradients and optimizer fit
-`--most-parameters`; the others are told by a dash. On a CPU the time is that of the process, on one thread, so that a
-busy machine hardly changes it.
+Parameters are counted without allocating them. A size with more than `--most-parameters` takes a single training step,
+on one image or one sequence instead of a batch, by plain gradient descent, which needs no memory of its own; its time
+has an asterisk. On a CPU the time is that of the process, on
+one thread, so that a busy machine changes it less.
 """
 
 from __future__ import annotations
@@ -50,57 +51,60 @@ def make_dynamics(size: str) -> ForwardDynamics:
     return ForwardDynamics(RecurrentDynamics(512, ACTION, core, tokens=16))
 
 
-def batches(device: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Frames for the encoder, sequences for the dynamics."""
-    frames = torch.randint(0, 256, (FRAMES, 64, 64, 3), dtype=torch.uint8, device=device)
-    return {"observation.image": frames}, {
-        "latent": torch.randn(SEQUENCES, STEPS, 512, device=device),
-        "action": torch.randint(0, 2, (SEQUENCES, STEPS, 5), device=device),
-        "ended": torch.zeros(SEQUENCES, STEPS, dtype=torch.bool, device=device),
+def frames(count: int, device: str) -> dict[str, Tensor]:
+    """What an encoder reads."""
+    return {"observation.image": torch.randint(0, 256, (count, 64, 64, 3), dtype=torch.uint8, device=device)}
+
+
+def sequences(count: int, device: str) -> dict[str, Tensor]:
+    """What a dynamics reads."""
+    return {
+        "latent": torch.randn(count, STEPS, 512, device=device),
+        "action": torch.randint(0, 2, (count, STEPS, 5), device=device),
+        "ended": torch.zeros(count, STEPS, dtype=torch.bool, device=device),
     }
 
 
-def milliseconds(model: IJepa | ForwardDynamics, device: str, repeats: int) -> tuple[float, float]:
-    """Time of a step of an agent with 4 lanes, and of a training step."""
-    frames, sequences = batches(device)
+def milliseconds(model: IJepa | ForwardDynamics, device: str, repeats: int, few: bool) -> tuple[float, float]:
+    """Time of a step of an agent with 4 lanes, and of a training step; with `few` that is one, on a batch of one."""
     model = model.to(device)
     part = model.inference_module()
+    seen, lived = frames(LANES, device), sequences(LANES, device)
+    batch = (
+        frames(1 if few else FRAMES, device) if isinstance(model, IJepa) else sequences(1 if few else SEQUENCES, device)
+    )
 
     def act() -> None:
         with torch.no_grad():
             if isinstance(model, IJepa):
-                model.encode({name: value[:LANES] for name, value in frames.items()})
+                model.encode(seen)
             else:
                 assert isinstance(part, RecurrentDynamics)
-                part(sequences["latent"][:LANES, 0], sequences["action"][:LANES, 0], part.initial_state(LANES))
-        finish()
+                part(lived["latent"][:, 0], lived["action"][:, 0], part.initial_state(LANES, device))
 
-    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad])
+    kind = torch.optim.SGD if few else torch.optim.AdamW
+    optimizer = kind([weight for weight in model.parameters() if weight.requires_grad], lr=1e-4)
 
     def train() -> None:
         optimizer.zero_grad()
-        loss: Tensor = model.training_step(frames if isinstance(model, IJepa) else sequences, 0)
+        loss: Tensor = model.training_step(batch, 0)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        finish()
 
-    def finish() -> None:
-        if device != "cpu":
-            torch.cuda.synchronize()
-
-    return median(act, repeats, device), median(train, max(3, repeats // 4), device)
+    return median(act, 3 if few else repeats, device), median(train, 1 if few else max(3, repeats // 4), device)
 
 
 def median(action: Callable[[], object], repeats: int, device: str) -> float:
-    """Median time of a call in milliseconds, after one unmeasured."""
+    """Median time of a call in milliseconds, after one unmeasured where there are several."""
     clock = time.process_time if device == "cpu" else time.perf_counter
-    action()
     times = []
-    for _ in range(repeats):
+    for _ in range(repeats + (repeats > 1)):
         begin = clock()
         action()
+        if device != "cpu":
+            torch.cuda.synchronize()
         times.append(clock() - begin)
-    return 1e3 * sorted(times)[repeats // 2]
+    return 1e3 * sorted(times[repeats > 1 :])[repeats // 2]
 
 
 def count(module: nn.Module) -> int:
@@ -117,9 +121,9 @@ def lines(device: str, most: int, repeats: int) -> Iterator[str]:
             with torch.device("meta"):
                 shape = make(size)
             total, published = count(shape), count(shape.inference_module())
-            act, train = milliseconds(make(size), device, repeats) if total <= most else (None, None)
-            times = " | ".join("-" if time is None else f"{time:.1f}" for time in (act, train))
-            yield f"| `{kind}{size}` | {total:,} | {published:,} | {times} |"
+            few = total > most
+            act, train = milliseconds(make(size), device, repeats, few)
+            yield f"| `{kind}{size}` | {total:,} | {published:,} | {act:.1f} | {train:.0f}{'*' * few} |"
 
 
 def main() -> None:

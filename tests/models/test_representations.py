@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pamiq_exp.models import IJepa
-from tests.benchmarks.bench_encoders import collapse_of, look_around, results
+from tests.benchmarks.bench_encoders import Scale, collapse_of, look_around, results
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_ijepa_learns_more_of_the_pose_than_a_vae_of_as_many_features_and_does_not_collapse() -> None:
-    told = {}
-    for name, encoder, values, _ in results(updates=400, frames=3000, side=32):
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_ijepa_tells_more_of_the_pose_than_random_features_and_a_vae_of_its_size_and_does_not_collapse(
+    seed: int,
+) -> None:
+    """Half of the tiles are noisy, and there is room for 64 numbers; see docs/models.md for where it is otherwise."""
+    told, scale = {}, Scale()
+    for name, encoder, values, _ in results(scale, seed):
         told[name] = float(values.mean())
-        if isinstance(encoder, IJepa):
-            assert not collapse_of(encoder, look_around(256, 9, 32)).collapsed
+        if isinstance(encoder, IJepa) and name == "I-JEPA":
+            assert not collapse_of(encoder, look_around(256, "test", seed, scale)).collapsed
+    assert told["I-JEPA"] > told["random features"]
     assert told["I-JEPA"] > told["VAE"]
-    assert told["I-JEPA"] > told["I-JEPA before training"] + 0.1
+    assert told["I-JEPA"] > told["I-JEPA before training"]

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pamiq_exp.models.encoder import Encoder
 from pamiq_exp.models.ijepa.collapse import measure_collapse
-from pamiq_exp.models.ijepa.masks import Masks, MaskSampler
+from pamiq_exp.models.ijepa.masks import Masks, MaskSampler, Targets
 from pamiq_exp.models.ijepa.transformer import Transformer
 from pamiq_exp.models.image_field import choose_image
 from pamiq_exp.models.inputs import Batch, leading_shape, scale
@@ -104,7 +104,7 @@ class IJepa(Encoder):
     """Learns features by predicting those of hidden parts of an image from the rest of it.
 
     Rectangles of the map are hidden from the context encoder; a predictor says what the target encoder makes of
-    one of them. The target encoder follows the context encoder slowly and has no gradient. Loss: smooth L1
+    one of them, or of all. The target encoder follows the context encoder slowly and has no gradient. Loss: smooth L1
     distance to its normalised tokens, mean over the tokens to be predicted.
 
     Agents use the target encoder alone. Since nothing but the slow target keeps features from becoming the same for
@@ -128,6 +128,7 @@ class IJepa(Encoder):
         mask_area: Least and greatest share of the map that one of the four rectangles hides.
         min_area: Tokens that a rectangle hides at least.
         min_visible: Tokens that are never hidden.
+        targets: Predict `one` of the rectangles of an image, or `all`.
         momentum: Share of the target encoder that stays at each step.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW, on matrices alone.
@@ -151,6 +152,7 @@ class IJepa(Encoder):
         mask_area: Sequence[float] = (0.1, 0.25),
         min_area: int = 4,
         min_visible: int = 4,
+        targets: Targets = "one",
         momentum: float = 0.996,
         learning_rate: float = 1e-4,
         weight_decay: float = 0.04,
@@ -163,7 +165,7 @@ class IJepa(Encoder):
         self.target = copy.deepcopy(self.context).requires_grad_(False)
         side = self.context.side
         self.predictor = Transformer(side, token_width, predictor_width, predictor_depth, predictor_heads, token_width)
-        self.masks = MaskSampler(side, area=mask_area, min_area=min_area, min_visible=min_visible)
+        self.masks = MaskSampler(side, area=mask_area, min_area=min_area, min_visible=min_visible, targets=targets)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
         self.momentum = float(momentum)

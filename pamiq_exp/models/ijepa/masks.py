@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from pamiq_exp.seeding import torch_generator
+
+Targets: TypeAlias = Literal["one", "all"]
+"""What of the hidden tokens is to be predicted: one of the rectangles, or everything."""
 
 _ATTEMPTS = 10
 
@@ -27,7 +30,7 @@ class Masks(NamedTuple):
 
 
 class MaskSampler:
-    """Hides rectangles of a square map of tokens, one of which is to be predicted.
+    """Hides rectangles of a square map of tokens, one or all of which are to be predicted.
 
     Source: Assran et al. 2023, Self-supervised learning from images with a joint-embedding predictive
     architecture, section 3; here what is hidden is replaced instead of left out, so that all images of a
@@ -41,6 +44,7 @@ class MaskSampler:
         min_area: Tokens that a rectangle covers at least.
         min_visible: Tokens that are never hidden. Where the rectangles leave fewer, they are drawn again, up to
             ten times; then tokens are shown at random, and those are not to be predicted either.
+        targets: Predict `one` of the rectangles, or `all`.
 
     Raises:
         ValueError: For numbers that no map of this side can satisfy.
@@ -54,8 +58,11 @@ class MaskSampler:
         aspect: Sequence[float] = (0.75, 1.5),
         min_area: int = 4,
         min_visible: int = 4,
+        targets: Targets = "one",
     ) -> None:
         tokens = side * side
+        if targets not in get_args(Targets):
+            raise ValueError(f"targets must be 'one' or 'all', not {targets!r}")
         if rectangles < 1 or not 0 < area[0] <= area[1] <= 1 or not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f"no rectangles can be drawn: {rectangles} of area {area} and aspect {aspect}")
         if min_area < 1 or min_visible < 1 or min_area + min_visible > tokens:
@@ -68,6 +75,7 @@ class MaskSampler:
         self.aspect = (float(aspect[0]), float(aspect[1]))
         self.min_area = int(min_area)
         self.min_visible = int(min_visible)
+        self.targets = targets
 
     def __call__(self, count: int, generator: torch.Generator) -> Masks:
         """Draw masks for `count` images, on the generator's device."""
@@ -78,8 +86,11 @@ class MaskSampler:
                 break
             rectangles[crowded] = self._rectangles(int(crowded.sum()), generator)
         hidden = rectangles.any(1)
-        chosen = torch.randint(self.rectangles, (count,), generator=generator, device=generator.device)
-        target = rectangles[torch.arange(count, device=generator.device), chosen]
+        if self.targets == "all":
+            target = hidden.clone()
+        else:
+            chosen = torch.randint(self.rectangles, (count,), generator=generator, device=generator.device)
+            target = rectangles[torch.arange(count, device=generator.device), chosen]
         missing = self.min_visible - (~hidden).sum(-1)
         for image in (missing > 0).nonzero()[:, 0].tolist():
             shown = self._to_show(hidden[image], target[image], int(missing[image]), generator)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.models.ijepa import IJepa, Masks, MaskSampler, TokenEncoder, measure_collapse, position_codes
-from tests.benchmarks.bench_encoders import look_around
+from tests.benchmarks.bench_encoders import Scale, look_around
 
 OBSERVATION = {"image": {"shape": [32, 32, 3], "dtype": "uint8"}}
 
@@ -163,7 +163,7 @@ def test_agents_get_the_target_encoder_alone() -> None:
 
 
 def views(count: int) -> dict[str, Tensor]:
-    return look_around(count, seed=0, side=32).batch()
+    return look_around(count, "learn", 0, Scale(side=32, noise=0.0)).batch()
 
 
 @pytest.mark.slow

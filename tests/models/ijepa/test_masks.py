@@ -36,6 +36,9 @@ def test_what_is_to_be_predicted_is_hidden_and_enough_stays_visible(
     assert hidden.shape == target.shape == (7, side**2)
     assert not (target & ~hidden).any()
     assert ((~hidden).sum(-1) >= min_visible).all()
+    everything = MaskSampler(side, rectangles, area, min_area=min_area, min_visible=min_visible, targets="all")
+    hidden, target = everything(7, generator(seed))
+    assert torch.equal(hidden, target)
 
 
 @pytest.mark.parametrize(
