@@ -134,7 +134,13 @@ def _shared(runs: Sequence[Run]) -> str:
 
 
 def _common(runs: Sequence[Run], key: str) -> str:
-    return _listed(Counter(show(run.settings[key]) if key in run.settings else "-" for run in runs if run.settings))
+    return _listed(Counter(_setting(run, key) for run in runs if run.settings))
+
+
+def _setting(run: Run, key: str) -> str:
+    if key not in run.settings:
+        return "-"
+    return "null" if run.settings[key] is None else show(run.settings[key])
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -171,6 +177,8 @@ def _versions(run: Run) -> dict[str, str]:
     versions = {str(name): str(version) for name, version in _dict(run.manifest.get("versions")).items()}
     if not versions:
         return {}
+    if "pamiq_exp" in versions:
+        versions.pop("pamiq-exp", None)
     commit = {"code commit": str(code.get("commit"))[:12] + (" and changes (code.diff)" if code.get("dirty") else "")}
     return (commit if code else {}) | {"python": str(machine.get("python"))} | versions
 
