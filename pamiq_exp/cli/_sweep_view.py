@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeGuard
 
@@ -33,6 +34,7 @@ _SIGNS: Mapping[JobState, tuple[str, str]] = {
 _MOST_ROWS = 8
 _LOOK_SECONDS = 1.0
 _WIDTH = 100
+_LONG_KEYS, _LONG_NUMBER = 40, 9
 
 
 class SweepView:
@@ -116,9 +118,13 @@ class SweepView:
         return Panel(Group(*rows), title=title, title_align="left", border_style="grey39", padding=(1, 2), width=_WIDTH)
 
     def difference(self, job: JobView) -> str:
-        """In what a job differs from the others."""
+        """In what a job differs from the others; of long keys the last word."""
         common = set.intersection(*(set(each.overrides) for each in self.jobs)) if len(self.jobs) > 1 else set()
-        return plain_text(" ".join(word for word in job.overrides if word not in common))
+        pairs = [word.partition("=")[::2] for word in job.overrides if word not in common]
+        ends = [key.rpartition(".")[2] for key, _ in pairs]
+        long = sum(len(key) for key, _ in pairs) > _LONG_KEYS
+        names = [end if long and ends.count(end) == 1 else key for end, (key, _) in zip(ends, pairs, strict=True)]
+        return plain_text(" ".join(f"{name}={_rounded(value)}" for name, (_, value) in zip(names, pairs, strict=True)))
 
     def _ended(self) -> int:
         return sum(job.state in ENDED_WELL for job in self.jobs)
@@ -157,9 +163,9 @@ class SweepView:
             row.append(f"{job.number:>4}  ", f"not bold {_LABEL}")
             if job.state == "running":
                 row.append(f"{100 * job.fraction:3.0f} %  ", "bold")
-            row.append(self.difference(job), "not bold")
             if job.reason:
-                row.append(f"  {plain_text(job.reason)}", "not bold red")
+                row.append(f"{plain_text(job.reason)}  ", "not bold red")
+            row.append(self.difference(job), "not bold")
             rows.append(row)
         if len(jobs) > _MOST_ROWS:
             rows.append(Text(f"{'':<15}and {len(jobs) - _MOST_ROWS} more", style=_LABEL))
@@ -247,6 +253,13 @@ def _favourite(jobs: Sequence[JobView]) -> str | None:
     from pamiq_exp.analysis.results import FAVOURITES
 
     return next((name for name in FAVOURITES if name in names), None)
+
+
+def _rounded(value: str) -> str:
+    """Return a setting with no more digits than tell it from others: a search draws numbers with seventeen."""
+    with suppress(ValueError):
+        return f"{float(value):.4g}" if len(value) > _LONG_NUMBER else value
+    return value
 
 
 def _is_number(value: object) -> TypeGuard[float]:
