@@ -49,7 +49,7 @@ class Scale(NamedTuple):
     frames: int = 20_000
     fitted: int = 4000
     asked: int = 2000
-    updates: int = 2000
+    updates: int = 1000
 
 
 class Views(NamedTuple):
@@ -139,7 +139,7 @@ def make_ijepa(side: int, **given: Any) -> IJepa:
 
 def make_vae(side: int, **given: Any) -> ImageVae:
     """As `encoder=image_vae`, with as many numbers in a latent vector."""
-    return ImageVae(observation(side), FEATURES, **{"beta": 3e-4, "learning_rate": 1e-3, **given})
+    return ImageVae(observation(side), FEATURES, **{"beta": 3e-4, "learning_rate": 2e-3, **given})
 
 
 def make_random(side: int, views: Views) -> RandomFeatures:

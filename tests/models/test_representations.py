@@ -20,17 +20,18 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_ijepa_tells_more_of_the_pose_than_random_features_and_a_vae_of_its_size_and_does_not_collapse(
-    seed: int,
-) -> None:
-    """Half of the tiles are noisy, and there is room for 64 numbers; see docs/models.md for where it is otherwise."""
-    told, scale = {}, Scale()
-    for name, encoder, values, _ in results(scale, seed):
-        told[name] = float(values.mean())
-        if isinstance(encoder, IJepa) and name == "I-JEPA":
-            assert not collapse_of(encoder, look_around(256, "test", seed, scale)).collapsed
+@pytest.mark.timeout(1800)
+def test_ijepa_tells_more_of_the_pose_than_random_features_and_a_vae_of_its_size_and_does_not_collapse() -> None:
+    """Half of the tiles are noisy, there is room for 64 numbers, and 1000 updates are all: docs/models.md tells where
+    it is otherwise. Means over three seeds."""
+    told: dict[str, float] = {}
+    scale = Scale()
+    for seed in (1, 2, 3):
+        for name, encoder, values, _ in results(scale, seed):
+            told[name] = told.get(name, 0.0) + float(values.mean()) / 3
+            if name == "I-JEPA":
+                assert isinstance(encoder, IJepa)
+                assert not collapse_of(encoder, look_around(256, "test", seed, scale)).collapsed
     assert told["I-JEPA"] > told["random features"]
     assert told["I-JEPA"] > told["VAE"]
     assert told["I-JEPA"] > told["I-JEPA before training"]
