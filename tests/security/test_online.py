@@ -159,6 +159,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("flags", [[], ["--online"]])
 def test_a_run_of_a_config_from_elsewhere_calls_nobody(
     user: Source, tmp_path: Path, server: Server, flags: list[str]
@@ -169,7 +170,7 @@ def test_a_run_of_a_config_from_elsewhere_calls_nobody(
     words = ["experiment=foreign", "launcher.max_steps=20", "launcher=lockstep", "tracking.video=null"]
     done = subprocess.run(
         [sys.executable, "-m", "pamiq_exp", *words, "--config-dir", "conf", *flags],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=350, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert bool(server.calls) == bool(flags)
