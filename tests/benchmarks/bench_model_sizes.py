@@ -2,8 +2,7 @@
 
 Parameters are counted without allocating them. A size with more than `--most-parameters` takes a single training step,
 on one image or one sequence instead of a batch, by plain gradient descent, which needs no memory of its own; its time
-has an asterisk. On a CPU the time is that of the process, on
-one thread, so that a busy machine changes it less.
+has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy machine changes it less.
 """
 
 from __future__ import annotations
