@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    runs = [run for run in read_runs(find_runs(arguments.sweeps)) if run.state == "finished"]
+    finished = [run for run in read_runs(find_runs(arguments.sweeps)) if run.state == "finished"]
+    # A run that two sweeps made is the same run, bit for bit.
+    runs = list({(choice(run, "world"), choice(run, "arm"), run.seed): run for run in finished}.values())
     runs.sort(key=lambda run: (choice(run, "world"), choice(run, "arm"), run.seed or 0))
     arguments.output.mkdir(parents=True, exist_ok=True)
     names = [(choice(run, "arm"), choice(run, "world"), run.seed) for run in runs]

@@ -2,7 +2,7 @@
 
     python experiments/curiosity_noise_world/draw.py results/NAME
 
-Writes `table.md` and PNGs into that folder.
+Writes `table.md`, `overview.md` and PNGs into that folder.
 """
 
 from __future__ import annotations
@@ -120,6 +120,21 @@ def table(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
     return Table("table", title, [*head, "verdict"], rows)
 
 
+def overview(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
+    """Return the table that fits into a README: an arm a row, a world a column."""
+
+    def cell(arm: str, world: str) -> str:
+        values = scores(cells, arm, world)
+        if not len(values):
+            return ""
+        found = estimate([values])
+        spread = f" [{found.low:.2f}, {found.high:.2f}]" if found.has_interval else ""
+        return f"{found.value:.2f}{spread} {verdict(cells, arm, world)}".strip()
+
+    rows = [[arm, *(cell(arm, world) for world in worlds)] for arm in arms]
+    return Table("overview", f"{METRIC}: interquartile mean, 95 % interval, verdict", ["arm", *worlds], rows)
+
+
 def middle(cells: Cells, arm: str, world: str, figure: str) -> float | None:
     """Return the interquartile mean of a figure; None where it is unknown."""
     values = scores(cells, arm, world, figure)
@@ -234,6 +249,7 @@ def main() -> None:
     arms = [arm for arm in ARMS if any(arm == each for each, _ in cells)]
     worlds = [world for world in WORLDS if any(world == each for _, each in cells)]
     (folder / "table.md").write_text(table(cells, arms, worlds).to_markdown())
+    (folder / "overview.md").write_text(overview(cells, arms, worlds).to_markdown())
     draw_results(cells, arms, worlds, folder / "results.png")
     draw_curves(folder / "curves.csv", arms, worlds, folder / "curves.png")
     draw_noise(cells, arms, worlds, folder / "reward_by_noise.png")
