@@ -103,7 +103,9 @@ class _Trial:
             )
             for name in names
         ]
-        self.problems += self.builder.unread.problems() if self.builder.unread is not None else ()
+        if (unread := self.builder.unread) is not None:
+            unread.leave_out("interaction.delay")  # went into the environment already: see `begin`
+            self.problems += unread.problems()
         return self.problems, result
 
     def _build_group(self, group: str) -> dict[str, Any]:

@@ -27,6 +27,11 @@ def test_what_a_part_keeps_is_not_told(command: Command, doll: list[str]) -> Non
     assert outcome.status == 0, outcome.err
 
 
+def test_a_delay_is_read_by_the_environment(command: Command, doll: list[str]) -> None:
+    outcome = command("check", *doll, "interaction.delay={steps: 1, observe_action: true}")
+    assert outcome.status == 0, outcome.err
+
+
 def test_spaces_are_not_for_setting(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, "spaces={lanes: 7}")
     assert outcome.status == 1

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
+import pamiq_exp.environments
 from pamiq_exp.config import AllowList
 from pamiq_exp.config.build import Builder
 from pamiq_exp.environments import Camera
@@ -100,6 +101,7 @@ def test_a_camera_that_does_not_exist_is_told() -> None:
 def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("pamiq_exp.environments.camera")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(pamiq_exp.environments, "Camera")  # loaded anew when it is asked for
     monkeypatch.setitem(sys.modules, "cv2", None)
     node = {"_target_": "pamiq_exp.environments.Camera", "source": 0}
     (problem,) = Builder(AllowList()).problems(node, "environment.sensors.image")
