@@ -163,6 +163,7 @@ def test_values_can_be_changed_on_the_way(command, paper: Path, tmp_path: Path) 
     assert json.loads(summary.read_text())["steps"] == 160
 
 
+@pytest.mark.slow
 def test_a_sweep_is_exported_with_intervals_and_reproduced_run_by_run(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     words = ("seed=0,1", "models.policy.learning_rate=0.001,0.002", "launcher.max_steps=320")
     run(command, "-m", *CARTPOLE, *words)

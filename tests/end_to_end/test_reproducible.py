@@ -51,7 +51,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     assert not differing
 
 
-@pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
+@pytest.mark.parametrize("mode", ["lockstep", pytest.param("pipelined", marks=pytest.mark.slow)])
 def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Command, tmp_path: Path, mode: str) -> None:
     words = (f"launcher={mode}", "seed=3")
     once = run(command, tmp_path / "once", *words, "launcher.max_steps=1000")
