@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> int:
     """Run what the file says. Returns 0, 1 if figures should be the same and are not, or how the runs ended."""
     try:
         allow, rest = take_allowed(words)
-        arguments = _parser().parse_args(rest)
+        arguments = _parser().parse_intermixed_args(rest)
         paper = read_paper(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
         typed = [each.key_or_group for each in parse_overrides(arguments.overrides)]

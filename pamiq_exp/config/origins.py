@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from hydra import initialize_config_dir
 from hydra.core.default_element import ResultDefault
@@ -12,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.files import is_shipped
 from pamiq_exp.config.keys import join, parent
@@ -62,7 +63,9 @@ def _parts(config: DictConfig) -> tuple[list[tuple[ResultDefault, ConfigResult |
     """Return the files of a composed config in their order, and what was typed on top."""
     settings = config.hydra
     main = next(each.path for each in settings.runtime.config_sources if each.provider == "main")
-    words = [*settings.overrides.hydra, *settings.overrides.task]
+    # Unresolved: a word may hold an interpolation that leads nowhere, which is what is to be told.
+    typed = cast("dict[str, list[str]]", OmegaConf.to_container(settings.overrides, resolve=False))
+    words = [*typed["hydra"], *typed["task"]]
     with initialize_config_dir(version_base=settings.runtime.version_base, config_dir=main, job_name=settings.job.name):
         loader = GlobalHydra.instance().config_loader()
         found = loader.compute_defaults_list(settings.job.config_name, words, RunMode.RUN)

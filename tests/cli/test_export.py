@@ -156,7 +156,7 @@ def test_in_realtime_figures_may_be_apart(command, paper: Path) -> None:  # type
 
 
 def test_values_can_be_changed_on_the_way(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    outcome: Outcome = command("reproduce", str(paper), "launcher.max_steps=160")
+    outcome: Outcome = command("reproduce", str(paper), "--yes", "launcher.max_steps=160")
     assert outcome.status == 0, outcome.err
     assert "launcher.max_steps=160 was set for this run" in outcome.out
     (summary,) = (tmp_path / "outputs" / "cartpole_ppo").rglob("summary.json")

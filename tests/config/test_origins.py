@@ -82,6 +82,11 @@ def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
     assert str(told[0]).endswith("mine.yaml:7")
 
 
+def test_a_typed_interpolation_that_leads_nowhere_is_traced() -> None:
+    table = origins(compose_config(["experiment=cartpole_ppo", "seed=${nowhere}"]))
+    assert str(table["seed"]) == "command line: seed=${nowhere}"
+
+
 def test_a_saved_config_is_traced_too(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n")
