@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def test_status_pause_save_resume_and_stop(live: LiveRun, capsys: pytest.Capture
     assert live.moving.wait(30.0)
     while not {"interaction", "linear"} <= ask(live.folder, "status")["records"].keys():
         assert live.thread.is_alive()
+        time.sleep(0.02)  # the console answers so many requests a second and no more
     assert main(["console", str(live.folder), "status"]) == 0
     assert "state: running" in capsys.readouterr().out
     live.end()
