@@ -207,6 +207,7 @@ def visit_maps(name: str, title: str, shares: Mapping[str, FloatArray]) -> Plot:
             image = panel.imshow(
                 np.where(share > 0, share, np.nan), cmap="viridis_r", vmin=0.0, vmax=1.0, interpolation="none"
             )
+            panel.set_facecolor("#fdfdfd")  # paper, on dark pages too: the map's dark end would drown there
             panel.set_title(_short(label, 34))
             panel.set_xticks([])
             panel.set_yticks([])
