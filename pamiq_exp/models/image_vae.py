@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from pamiq_exp.models.image_field import choose_image
 from pamiq_exp.models.inputs import Batch, leading_shape, scale
 from pamiq_exp.models.precision import wide
 
-_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-"""Channels, kernel and stride of each convolution."""
-
-_HIDDEN = 512
+_LAYERS = ((8, 4), (4, 2), (3, 1))
+"""Kernel and stride of each convolution."""
 
 
 def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
@@ -55,9 +53,11 @@ class ImageVae(Encoder):
         beta: Weight of the divergence.
         learning_rate: Of AdamW.
         image: Name of the image to encode.
+        channels: Widths of the three convolutions, and of those that mirror them.
+        hidden: Width of the linear layer before the features.
 
     Raises:
-        ValueError: There is no image to encode, or several.
+        ValueError: There is no image to encode, or several; or `channels` are not three.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class ImageVae(Encoder):
         beta: float = 0.01,
         learning_rate: float = 1e-4,
         image: str | None = None,
+        channels: Sequence[int] = (32, 64, 64),
+        hidden: int = 512,
     ) -> None:
         super().__init__(observation, features)
         self._field, shape = choose_image(self.fields, image, "ImageVae")
@@ -74,10 +76,10 @@ class ImageVae(Encoder):
         self.beta = float(beta)
         self.learning_rate = float(learning_rate)
         self._image_shape = shape
-        encoder, decoder, flat = _stacks(shape)
-        self.encoder = nn.Sequential(encoder, nn.Flatten(), nn.Linear(flat, _HIDDEN), nn.LeakyReLU())
-        self.mean = nn.Linear(_HIDDEN, features)
-        self.pre_std = nn.Linear(_HIDDEN, features)
+        encoder, decoder, flat = _stacks(shape, channels)
+        self.encoder = nn.Sequential(encoder, nn.Flatten(), nn.Linear(flat, hidden), nn.LeakyReLU())
+        self.mean = nn.Linear(hidden, features)
+        self.pre_std = nn.Linear(hidden, features)
         self.decoder = nn.Sequential(nn.Linear(features, flat), nn.LeakyReLU(), decoder)
         self.bias_image = nn.Parameter(torch.full((shape[2], shape[0], shape[1]), 0.5))
 
@@ -146,12 +148,14 @@ class ImageVae(Encoder):
         return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1).to(self.bias_image.dtype)
 
 
-def _stacks(shape: tuple[int, int, int]) -> tuple[nn.Sequential, nn.Sequential, int]:
+def _stacks(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential, int]:
     """Return the convolutions, their mirror image, and how many numbers lie between them."""
+    if len(widths) != len(_LAYERS):
+        raise ValueError(f"channels must be {len(_LAYERS)} widths, one of each convolution, not {list(widths)}")
     height, width, depth = shape
     encoder: list[nn.Module] = []
     decoder: list[nn.Module] = []
-    for channels, kernel, stride in _LAYERS:
+    for channels, (kernel, stride) in zip(widths, _LAYERS, strict=True):
         bottom, right = _missing(height, kernel, stride), _missing(width, kernel, stride)
         encoder += [
             nn.ReplicationPad2d((0, right, 0, bottom)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ FEATURES_SOON = ("models.encoder.warmup=100", "trainers.encoder.min_new=100", "t
 ENCODER_SOON = ("trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16")
 
 DYNAMICS = ("ensemble", "gru", "mixture", "mlp", "normal", "qgru", "qlstm", "sioconv", "sioconv_ps")
-GPU_SIZES = ("dynamics=sioconv_small", "dynamics=sioconv_base", "dynamics=sioconv_large")
-GPU_ENCODERS = ("encoder=ijepa_base", "encoder=ijepa_large")
+SIZES = ("small", "base", "large")
 
 
 def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
@@ -92,10 +92,31 @@ def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
     assert names - {".png"}, "a film beside the pictures"
 
 
-@pytest.mark.parametrize("choice", [*GPU_SIZES, *GPU_ENCODERS, "encoder=ijepa_small"])
-def test_sizes_for_a_gpu_are_sound(choice: str) -> None:
-    config = compose_config(["experiment=curiosity_noise_world", "agent=curiosity", choice])
-    assert [str(each) for each in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+def sized(group: str) -> list[str]:
+    """The choices of a group that come in sizes."""
+    names = {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")}
+    return sorted(name for name in names if any(f"{name}_{size}" in names for size in SIZES))
+
+
+@pytest.mark.parametrize("group", ["encoder", "core", "dynamics", "policy"])
+def test_what_comes_in_a_size_comes_in_all(group: str) -> None:
+    names = {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")}
+    assert {f"{name}_{size}" for name in sized(group) for size in SIZES} <= names
+
+
+@pytest.mark.parametrize("size", [pytest.param(size, marks=pytest.mark.slow) for size in SIZES])
+def test_every_size_is_sound(size: str) -> None:
+    """An encoder, a dynamics and a policy at a time: no size of one depends on that of another."""
+    for choices in zip_longest(sized("encoder"), sized("dynamics"), sized("policy")):
+        chosen = zip(("encoder", "dynamics", "policy"), choices, strict=True)
+        words = [f"{group}={name}_{size}" for group, name in chosen if name]
+        config = compose_config(["experiment=curiosity_noise_world", "agent=curiosity", *words])
+        assert [str(each) for each in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+
+
+def test_a_size_changes_the_width_and_the_depth() -> None:
+    config = compose_config(["experiment=curiosity_noise_world", "dynamics=qlstm_base"])
+    assert (config.models.dynamics.network.core.width, config.models.dynamics.network.core.depth) == (1536, 9)
 
 
 def test_every_core_is_the_core_of_a_dynamics() -> None:
