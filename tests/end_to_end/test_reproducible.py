@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import safetensors.torch
-import torch
 
 from tests.conftest import Outcome
+from tests.end_to_end.runs import assert_equal_runs, records
 
 Command = Callable[..., Outcome]
 
@@ -29,26 +26,6 @@ def run(command: Command, folder: Path, *words: str) -> Path:
     outcome = command(*WORDS, f"hydra.run.dir={folder}", *words)
     assert outcome.status == 0, outcome.err
     return folder
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
-
-
-def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = sorted((folder / "checkpoints").iterdir())[-1]
-    files = sorted(checkpoint.glob("*.safetensors"))
-    assert {file.stem for file in files} >= {"models", "trainers", "buffers", "interaction", "generators"}
-    return {f"{file.stem}/{key}": value for file in files for key, value in safetensors.torch.load_file(file).items()}
-
-
-def assert_equal_runs(one: Path, other: Path) -> None:
-    assert records(one) == records(other)
-    left, right = tensors(one), tensors(other)
-    assert left.keys() == right.keys()
-    differing = [key for key in left if not torch.equal(left[key], right[key])]
-    assert not differing
 
 
 @pytest.mark.parametrize("mode", ["lockstep", pytest.param("pipelined", marks=pytest.mark.slow)])

@@ -6,13 +6,11 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import safetensors.torch
-import torch
 
 from tests.conftest import REPOSITORY, Outcome
+from tests.end_to_end.runs import assert_equal_runs, records
 
 Command = Callable[..., Outcome]
 
@@ -66,17 +64,6 @@ def run(command: Command, folder: Path, *words: str) -> Path:
     return folder
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{name: value for name, value in json.loads(line).items() if name != "wall_seconds"} for line in lines]
-
-
-def tensors(folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = sorted((folder / "checkpoints").iterdir())[-1]
-    files = sorted(checkpoint.glob("*.safetensors"))
-    return {f"{file.stem}/{key}": value for file in files for key, value in safetensors.torch.load_file(file).items()}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name: str) -> None:
     folder = run(command, tmp_path / "run", f"reward={name}", *soon(name), "launcher.max_steps=400")
@@ -98,7 +85,4 @@ def test_a_run_with_a_reward_resumes_bit_for_bit(command: Command, tmp_path: Pat
     parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=400")
     outcome = command("resume", str(parts), "launcher.max_steps=600")
     assert outcome.status == 0, outcome.err
-    assert records(once) == records(parts)
-    left, right = tensors(once), tensors(parts)
-    assert left.keys() == right.keys()
-    assert not [key for key in left if not torch.equal(left[key], right[key])]
+    assert_equal_runs(once, parts)
