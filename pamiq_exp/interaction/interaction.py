@@ -49,6 +49,7 @@ class Interaction(Component):
             environment = delayed(environment, **delay)
         self.environment = environment
         self.observers: dict[str, StepObserver] = dict(observers or {})
+        self._shared: dict[str, Any] = {}
         self.skipped_actions = 0
         """Actions that were replaced because they were not finite."""
         self.age = Age(0.0, 0.0)
@@ -72,7 +73,7 @@ class Interaction(Component):
         if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
             action = self._replace(action)
         if self.observers:
-            turn = Turn(observation, action, self.agent, environment)
+            turn = Turn(observation, action, self.agent, environment, self._shared)
             for observer in self.observers.values():
                 observer.on_step(turn)
         acted_at = time.perf_counter()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -12,8 +12,6 @@ from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Environment, Observation
 from pamiq_exp.media import Media
-
-ValueT = TypeVar("ValueT")
 
 
 class Turn:
@@ -24,23 +22,22 @@ class Turn:
         action: What it is about to do.
         agent: Who; `agent.signals` holds per-lane figures of this turn, such as the intrinsic reward.
         environment: Where.
+        shared: What observers of one interaction share from turn to turn, by name.
     """
 
     def __init__(
-        self, observation: Observation, action: NDArray[Any], agent: Agent[Any, Any], environment: Environment
+        self,
+        observation: Observation,
+        action: NDArray[Any],
+        agent: Agent[Any, Any],
+        environment: Environment,
+        shared: dict[str, Any] | None = None,
     ) -> None:
         self.observation = observation
         self.action = action
         self.agent = agent
         self.environment = environment
-        self._known: dict[str, Any] = {}
-
-    def once(self, name: str, work_out: Callable[[], ValueT]) -> ValueT:
-        """Return what `work_out` gives, called once a turn: what several observers need of it."""
-        if name not in self._known:
-            self._known[name] = work_out()
-        known: ValueT = self._known[name]
-        return known
+        self.shared: dict[str, Any] = {} if shared is None else shared
 
     @cached_property
     def ground_truth(self) -> Mapping[str, NDArray[Any]]:

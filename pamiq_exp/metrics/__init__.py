@@ -8,6 +8,7 @@ from pamiq_exp.metrics.model_error import ModelError
 from pamiq_exp.metrics.noise_view import NoiseInView
 from pamiq_exp.metrics.noisy_room import TimeInNoisyRoom
 from pamiq_exp.metrics.objects import ObjectsTouched
+from pamiq_exp.metrics.pages import PagedMetric
 from pamiq_exp.metrics.pose_probe import PoseProbe
 from pamiq_exp.metrics.remote import RemotePresses
 from pamiq_exp.metrics.reward_by_noise import RewardByNoise
@@ -27,6 +28,7 @@ __all__ = [
     "ModelError",
     "NoiseInView",
     "ObjectsTouched",
+    "PagedMetric",
     "PoseProbe",
     "RemotePresses",
     "RewardByNoise",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import TruthMetric, pose_rows
 from pamiq_exp.metrics.windows import BlockSums
 
 CLASSES = {
@@ -32,7 +33,7 @@ MOVED = 1e-3
 """Metres from which on a body has moved in a step."""
 
 
-class ActionClass(TruthMetric):
+class ActionClass(PagedMetric):
     """Which of the lineage's eight classes of behaviour the newest part of a run belongs to, see `CLASSES`.
 
     Works where the ground truth has `command` (what each body did in the last step: forward, to the right,
@@ -60,39 +61,40 @@ class ActionClass(TruthMetric):
         self._branches = None if branches is None else list(branches)
         self._used = BlockSums(4)
         self._tally = Tally()
-        self._places: list[tuple[float, float]] = []
+        self._place: NDArray[np.float64] = np.zeros((0, 2))
         self._begun = False
 
-    def watch(self, turn: Turn) -> None:
+    def begin(self, turn: Turn) -> None:
         if self._branches is not None:
-            self._count(turn.action[:, self._branches].tolist())
+            self.columns = ("action",)
+        else:
+            self.columns = ("command", "pose") if "pose" in turn.ground_truth else ("command",)
+
+    def count(self, rows: Rows) -> None:
+        if self._branches is not None:
+            self._count(rows["action"][..., self._branches])
             return
-        truth = turn.ground_truth
-        commands = truth["command"].tolist()
-        places = [(row[0], row[1]) for row in pose_rows(turn)] if "pose" in truth else []
-        if self._begun:  # the first truth tells of no step
-            self._count(commands)
-            self._compare(places, commands)
-        self._places, self._begun = places, True
+        first = 0 if self._begun else 1  # the first truth tells of no step
+        self._count(rows["command"][first:])
+        if "pose" in rows:
+            self._compare(rows["pose"][..., :2], rows["command"][first:, :, :2])
+        self._begun = True
 
-    def _count(self, actions: list[list[int]]) -> None:
-        used = (sum(action[axis] != 0 for action in actions) for axis in range(3))
-        self._used.add_all(np.array([*used, len(actions)], dtype=np.int32))
-        self._used.end_turn()
+    def _count(self, actions: NDArray[np.integer]) -> None:
+        turns, lanes = actions.shape[:2]
+        used = np.count_nonzero(actions[..., :3], axis=1)
+        self._used.add_all(np.column_stack([used, np.full(turns, lanes)]))
 
-    def _compare(self, places: list[tuple[float, float]], commands: list[list[int]]) -> None:
-        sent = [
-            abs(x - before_x) < MOVED and abs(y - before_y) < MOVED
-            for (x, y), (before_x, before_y), command in zip(places, self._places, commands, strict=False)
-            if command[0] or command[1]
-        ]
-        if sent:
-            self._tally.add_sum("blocked_share", sum(sent), len(sent))
+    def _compare(self, places: NDArray[np.float64], sent: NDArray[np.integer]) -> None:
+        known = np.concatenate([self._place[None], places]) if self._begun else places
+        stayed = np.abs(np.diff(known, axis=0)).max(axis=-1) < MOVED
+        self._tally.add("blocked_share", stayed[sent.any(axis=-1)])
+        self._place = places[-1].copy()
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return self._action_class() | self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         return self._action_class() | self._tally.means()
 
     def _action_class(self) -> dict[str, float]:
@@ -102,9 +104,9 @@ class ActionClass(TruthMetric):
         forward, strafe, turning = (count >= USED * steps for count in axes)
         return {"action_class": float(CLASSES[forward, strafe, turning])}
 
-    def state(self) -> State:
-        return {"places": np.array(self._places), "begun": self._begun} if self._begun else {}
+    def counted(self) -> State:
+        return {"places": self._place, "begun": self._begun} if self._begun else {}
 
     def load_state(self, state: State) -> None:
-        self._places = [(x, y) for x, y in np.asarray(state["places"]).reshape(-1, 2).tolist()]
+        self._place = np.array(state["places"], dtype=np.float64).reshape(-1, 2)
         self._begun = bool(np.asarray(state["begun"]))

@@ -6,11 +6,12 @@ import numpy as np
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric
+from pamiq_exp.metrics.pages import PagedMetric, Rows
+from pamiq_exp.metrics.tally import running_sums
 from pamiq_exp.metrics.visited import VisitedCells
 
 
-class Coverage(TruthMetric):
+class Coverage(PagedMetric):
     """Share of the reachable cells that at least one lane has visited.
 
     Works with every environment whose ground truth has `pose` (x and y in metres first, `(lanes, n)`) and
@@ -23,6 +24,7 @@ class Coverage(TruthMetric):
     """
 
     title, needs = "coverage", ("pose", "reachable")
+    columns = ("pose",)
 
     def __init__(self, cell: float = 0.25) -> None:
         super().__init__()
@@ -30,12 +32,16 @@ class Coverage(TruthMetric):
         self._total = 0.0
         self._turns = 0
 
-    def watch(self, turn: Turn) -> None:
-        self._cells.enter(turn)
-        self._turns += 1
-        self._total += self._cells.count / self._cells.reachable
+    def begin(self, turn: Turn) -> None:
+        self._cells.begin(turn)
 
-    def report(self) -> dict[str, float]:
+    def count(self, rows: Rows) -> None:
+        before = self._cells.count
+        visited = before + np.cumsum(self._cells.enter(rows["pose"]).sum(axis=1))
+        self._turns += len(visited)
+        self._total = running_sums(self._total, visited / self._cells.reachable)[-1].item()
+
+    def figures(self) -> dict[str, float]:
         if not self._turns:
             return {}
         return {
@@ -43,7 +49,7 @@ class Coverage(TruthMetric):
             "coverage_auc": self._total / self._turns,
         }
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {"total": self._total, "turns": self._turns} if self._turns else {}
 
     def load_state(self, state: State) -> None:

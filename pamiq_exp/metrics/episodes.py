@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import StepObserver, Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 
 
-class Episodes(StepObserver):
+class Episodes(PagedMetric):
     """Mean return and length of the newest episodes; reports nothing as long as none has ended.
 
     The return is the plain sum of an episode's rewards; its length is the number of its actions. Reports
@@ -20,7 +21,11 @@ class Episodes(StepObserver):
         window: How many of the newest episodes the means cover.
     """
 
+    title, needs = "episodes", ()
+    columns = ("extrinsic_reward", "ended")
+
     def __init__(self, window: int = 100) -> None:
+        super().__init__()
         if window < 1:
             raise ValueError(f"window must be at least 1 episode, not {window}")
         self._returns: deque[float] = deque(maxlen=window)
@@ -30,22 +35,31 @@ class Episodes(StepObserver):
         self._steps = np.zeros(0)
         self._begins = np.ones(0, dtype=np.bool_)
 
-    def on_step(self, turn: Turn) -> None:
-        reward, ended = turn.observation.reward, turn.observation.ended
+    def count(self, rows: Rows) -> None:
+        rewards, ended = rows["extrinsic_reward"], rows["ended"]
         if not self._sums.size:
-            self._sums, self._steps = np.zeros(len(reward)), np.zeros(len(reward))
-            self._begins = np.ones(len(reward), dtype=np.bool_)
-        self._sums += reward
-        self._steps += 1.0
-        if self._begins.any():
-            self._sums[self._begins] = self._steps[self._begins] = 0.0
-        self._begins = ended.copy()
-        for lane in np.flatnonzero(ended) if ended.any() else ():
+            self._sums, self._steps = np.zeros(rewards.shape[1]), np.zeros(rewards.shape[1])
+            self._begins = np.ones(rewards.shape[1], dtype=np.bool_)
+        done = 0
+        while done < len(rewards):
+            done += self._live_on(rewards[done:], ended[done:])
+
+    def _live_on(self, rewards: NDArray[np.float32], ended: NDArray[np.bool_]) -> int:
+        """Count turns up to the first one in which an episode ends or begins; return how many those were."""
+        ends = np.flatnonzero(ended.any(axis=1))
+        before_next = int(ends[0]) + 1 if ends.size else len(ended)
+        turns = 1 if self._begins.any() else before_next
+        self._sums = np.cumsum(np.concatenate([self._sums[None], rewards[:turns]]), axis=0)[-1]
+        self._steps += turns
+        self._sums[self._begins] = self._steps[self._begins] = 0.0
+        self._begins = ended[turns - 1].copy()
+        for lane in np.flatnonzero(self._begins):
             self._returns.append(float(self._sums[lane]))
             self._lengths.append(float(self._steps[lane]))
             self._episodes += 1
+        return turns
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         if not self._returns:
             return {}
         return {
@@ -54,7 +68,7 @@ class Episodes(StepObserver):
             "episodes": float(self._episodes),
         }
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {
             "returns": np.array(self._returns),
             "lengths": np.array(self._lengths),

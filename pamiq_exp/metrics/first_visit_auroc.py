@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import Rows
 from pamiq_exp.metrics.ranks import auroc
 from pamiq_exp.metrics.visited import VisitedCells
 from pamiq_exp.metrics.windowed_score import WindowedScore
@@ -27,15 +28,19 @@ class FirstVisitAuroc(WindowedScore):
     """
 
     title, needs, name = "first visits", ("pose", "reachable"), "first_visit_auroc"
+    columns = ("pose", "reward", "rewarded")
 
     def __init__(self, window: int = 4000, least: int = 20, cell: float = 0.25) -> None:
         super().__init__(window)
         self._least = least
         self._cells = VisitedCells(cell)
 
-    def other(self, turn: Turn) -> NDArray[np.bool_]:
+    def begin(self, turn: Turn) -> None:
+        self._cells.begin(turn)
+
+    def other(self, rows: Rows) -> NDArray[np.generic]:
         """Whether each lane is the first in its cell."""
-        return np.array(self._cells.enter(turn))
+        return self._cells.enter(rows["pose"])
 
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
         """See the base class."""

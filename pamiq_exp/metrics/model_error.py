@@ -77,8 +77,8 @@ class ModelError(PoseSweep):
             self._clean = shrunk(noisy[..., None])[..., 0] == 0.0
 
     def on_step(self, turn: Turn) -> None:
-        if not self._blind and "room" in turn.ground_truth:
-            self._forgetting.enter(self._steps, turn.ground_truth["room"])
+        if not self._blind:
+            self._forgetting.on_step(turn)
         super().on_step(turn)
 
     def encode(self, encoder: EncoderLike, first: int, last: int) -> dict[str, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import NOISE_HEAVY, TruthMetric, noise_share
+from pamiq_exp.metrics.truth_metric import NOISE_HEAVY
 
 
-class NoiseInView(TruthMetric):
+class NoiseInView(PagedMetric):
     """Share of the view that is noise, and share of the steps in which it is more than half.
 
     Works where the ground truth has `noise_mask` (pixels that nothing could foretell, `(lanes, height,
@@ -16,18 +16,18 @@ class NoiseInView(TruthMetric):
     """
 
     title, needs = "share of noise", ("noise_mask",)
+    columns = ("noise_share",)
 
     def __init__(self) -> None:
         super().__init__()
         self._tally = Tally()
 
-    def watch(self, turn: Turn) -> None:
-        shares = noise_share(turn).tolist()
-        self._tally.add_sum("noise_share", sum(shares), len(shares))
-        self._tally.add_sum("noise_heavy_share", sum(share > NOISE_HEAVY for share in shares), len(shares))
+    def count(self, rows: Rows) -> None:
+        self._tally.add("noise_share", rows["noise_share"])
+        self._tally.add("noise_heavy_share", rows["noise_share"] > NOISE_HEAVY)
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         return self._tally.means()

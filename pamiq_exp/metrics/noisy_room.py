@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import TruthMetric
 
 
-class TimeInNoisyRoom(TruthMetric):
+class TimeInNoisyRoom(PagedMetric):
     """Share of the time that bodies spend in rooms in which something is noisy.
 
     Works where the ground truth has `noisy_room` (whether the room that each body is in holds noise,
@@ -16,16 +15,17 @@ class TimeInNoisyRoom(TruthMetric):
     """
 
     title, needs = "time in the noisy room", ("noisy_room",)
+    columns = needs
 
     def __init__(self) -> None:
         super().__init__()
         self._tally = Tally()
 
-    def watch(self, turn: Turn) -> None:
-        self._tally.add("time_in_noisy_room", turn.ground_truth["noisy_room"])
+    def count(self, rows: Rows) -> None:
+        self._tally.add("time_in_noisy_room", rows["noisy_room"])
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         return self._tally.means()

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import TruthMetric
 
 
-class ObjectsTouched(TruthMetric):
+class ObjectsTouched(PagedMetric):
     """How many of the things in the rooms have been pushed, switched or bumped into.
 
     Works where the ground truth has `touched` (whether each lane's body touches each thing now, `(lanes,
@@ -27,26 +27,29 @@ class ObjectsTouched(TruthMetric):
         self._ever: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._tally = Tally()
 
-    def watch(self, turn: Turn) -> None:
-        touched = turn.ground_truth["touched"]
-        if not touched.shape[1]:
-            return
-        if not self._ever.size:
-            self._ever = np.zeros(touched.shape[1], dtype=np.bool_)
-        self._ever |= touched.any(axis=0)
-        touches = np.asarray(touched.any(axis=1))
-        self._tally.add("object_touch_rate", touches)
+    def begin(self, turn: Turn) -> None:
+        has_things = turn.ground_truth["touched"].shape[1] > 0
+        self.columns = ("touched",) if has_things else ()
 
-    def report(self) -> dict[str, float]:
+    def count(self, rows: Rows) -> None:
+        if not rows:
+            return
+        touched = rows["touched"]
+        if not self._ever.size:
+            self._ever = np.zeros(touched.shape[-1], dtype=np.bool_)
+        self._ever |= touched.any(axis=(0, 1))
+        self._tally.add("object_touch_rate", np.asarray(touched.any(axis=-1)))
+
+    def figures(self) -> dict[str, float]:
         return self._count() | self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         return self._count() | self._tally.means()
 
     def _count(self) -> dict[str, float]:
         return {"objects_touched": float(np.count_nonzero(self._ever))} if self._ever.size else {}
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {"ever": self._ever} if self._ever.size else {}
 
     def load_state(self, state: State) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pamiq_exp.interaction import Array, Turn
 from pamiq_exp.metrics.pose_sweep import EncoderLike, PoseSweep, numbers
-from pamiq_exp.metrics.ridge import Ridge, explained
+from pamiq_exp.metrics.ridge import Ridge, explained, product
 from pamiq_exp.seeding import numpy_generator
 
 Numbers = NDArray[np.float64]
@@ -82,7 +82,7 @@ class PoseProbe(PoseSweep):
 
     def _views(self) -> Numbers:
         columns = [column.reshape(self._count, -1) for name, column in self._poses.items() if _is_view(name)]
-        views = np.concatenate(columns, axis=1)
+        views = np.concatenate(columns, axis=1).astype(np.float64)
         views = views[:, :: -(-views.shape[1] // MOST_INPUTS)]
         return views / max(float(np.abs(views).max()), 1e-9)
 
@@ -104,5 +104,5 @@ def random_features(views: Numbers, features: int, seed: int) -> Numbers:
     """Return rectified random projections of views, `(n, features)`."""
     generator = numpy_generator(seed, "random features")
     weights = generator.standard_normal((views.shape[1], features)) / np.sqrt(views.shape[1])
-    projected: Numbers = np.maximum((views - views.mean(axis=0)) @ weights, 0.0)
+    projected: Numbers = np.maximum(product(views - views.mean(axis=0), weights), 0.0)
     return projected

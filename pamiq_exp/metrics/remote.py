@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import TruthMetric
 
 
-class RemotePresses(TruthMetric):
+class RemotePresses(PagedMetric):
     """Presses of the remote control for each step of a lane.
 
     Works where the ground truth has `presses` (how often each lane has pressed it so far, `(lanes,)`):
@@ -19,26 +18,27 @@ class RemotePresses(TruthMetric):
     """
 
     title, needs = "presses of a remote control", ("presses",)
+    columns = needs
 
     def __init__(self) -> None:
         super().__init__()
         self._tally = Tally()
         self._before = np.zeros(0, dtype=np.int64)
 
-    def watch(self, turn: Turn) -> None:
-        presses = turn.ground_truth["presses"]
-        if self._before.size:
-            self._tally.add("remote_press_rate", presses - self._before)
-        self._before = presses.copy()
+    def count(self, rows: Rows) -> None:
+        presses = rows["presses"]
+        known = np.vstack([self._before, presses]) if self._before.size else presses
+        self._tally.add("remote_press_rate", np.diff(known, axis=0))
+        self._before = presses[-1].copy()
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         means = self._tally.means()
         return means | {"remote_presses": self._tally.total("remote_press_rate")} if means else {}
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {"before": self._before} if self._before.size else {}
 
     def load_state(self, state: State) -> None:

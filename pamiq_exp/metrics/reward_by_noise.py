@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.truth_metric import NOISE_FREE, NOISE_HEAVY, TruthMetric, noise_share, rewards
+from pamiq_exp.metrics.truth_metric import NOISE_FREE, NOISE_HEAVY
 
 
-class RewardByNoise(TruthMetric):
+class RewardByNoise(PagedMetric):
     """Mean intrinsic reward of views with more than 50 % noise, and of those with less than 5 %.
 
     Works where the ground truth has `noise_mask` and the agent shows its rewards. Reports
@@ -16,24 +16,21 @@ class RewardByNoise(TruthMetric):
     """
 
     title, needs = "reward by noise", ("noise_mask",)
+    columns = ("noise_share", "reward", "rewarded")
 
     def __init__(self) -> None:
         super().__init__()
         self._tally = Tally()
 
-    def watch(self, turn: Turn) -> None:
-        earned = rewards(turn)
-        if earned is None:
-            return
-        reward, counts = earned
-        share = noise_share(turn)
+    def count(self, rows: Rows) -> None:
+        share, reward, counts = (rows[name] for name in self.columns)
         self._tally.add("reward_noise_heavy", reward[counts & (share > NOISE_HEAVY)])
         self._tally.add("reward_noise_free", reward[counts & (share < NOISE_FREE)])
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return self._tally.take()
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         means = self._tally.means()
         heavy, free = means.get("reward_noise_heavy"), means.get("reward_noise_free")
         return means | ({"reward_noise_ratio": heavy / free} if heavy is not None and free else {})

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric, noise_share, rewards
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 
 TENTHS = 10
 
 
-class RewardByTenth(TruthMetric):
+class RewardByTenth(PagedMetric):
     """Mean intrinsic reward of views by their share of noise: below 10 %, below 20 %, and so on.
 
     Works where the ground truth has `noise_mask` and the agent shows its rewards. Only the summary has it, over the
@@ -20,26 +19,27 @@ class RewardByTenth(TruthMetric):
     """
 
     title, needs = "reward by tenths of noise", ("noise_mask",)
+    columns = ("noise_share", "reward", "rewarded")
 
     def __init__(self) -> None:
         super().__init__()
         self._sums: NDArray[np.float64] = np.zeros((2, TENTHS))
         """Rewards, and how many there were."""
 
-    def watch(self, turn: Turn) -> None:
-        earned = rewards(turn)
-        if earned is None:
-            return
-        reward, counts = earned
-        tenth = np.minimum((noise_share(turn)[counts] * TENTHS).astype(np.int64), TENTHS - 1)
-        self._sums[0] += np.bincount(tenth, reward[counts], TENTHS)
-        self._sums[1] += np.bincount(tenth, minlength=TENTHS)
+    def count(self, rows: Rows) -> None:
+        share, reward, counts = (rows[name] for name in self.columns)
+        tenth = np.minimum((share[counts] * TENTHS).astype(np.int64), TENTHS - 1)
+        np.add.at(self._sums[0], tenth, reward[counts])
+        np.add.at(self._sums[1], tenth, 1.0)
 
-    def summary(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def final_figures(self) -> dict[str, float]:
         total, number = self._sums
         return {f"reward_noise_tenth_{tenth}": float(total[tenth] / number[tenth]) for tenth in np.flatnonzero(number)}
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {"sums": self._sums.copy()} if self._sums[1].any() else {}
 
     def load_state(self, state: State) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.pages import Rows
 from pamiq_exp.metrics.ranks import spearman
-from pamiq_exp.metrics.truth_metric import noise_share
 from pamiq_exp.metrics.windowed_score import WindowedScore
 
 
@@ -21,10 +20,11 @@ class RewardNoiseCorrelation(WindowedScore):
     """
 
     title, needs, name = "correlation of reward and noise", ("noise_mask",), "reward_noise_correlation"
+    columns = ("noise_share", "reward", "rewarded")
 
-    def other(self, turn: Turn) -> NDArray[np.float64]:
+    def other(self, rows: Rows) -> NDArray[np.generic]:
         """The share of noise in the view."""
-        return noise_share(turn)
+        return rows["noise_share"]
 
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
         """See the base class."""

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pamiq_exp.component import State
+from pamiq_exp.component import Component, State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 
 
-class Rooms(TruthMetric):
+class FirstEntries(Component):
+    """Remembers when each room was entered for the first time, in environment steps.
+
+    Attributes:
+        steps: Environment steps so far.
+        first: Step of the first entry, by the number of the room.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.first: dict[int, int] = {}
+
+    def enter(self, rooms: NDArray[np.integer]) -> None:
+        """Note which rooms bodies are in, `(turns, lanes)`; -1 is none."""
+        lanes = rooms.shape[1]
+        numbers, at = np.unique(rooms, return_index=True)
+        for place, room in sorted(zip(at.tolist(), numbers.tolist(), strict=True)):
+            if room >= 0:
+                self.first.setdefault(room, self.steps + place // lanes * lanes)
+        self.steps += rooms.size
+
+    def state(self) -> State:
+        if not self.steps:
+            return {}
+        return {"steps": self.steps, "first": np.array(list(self.first.items()), dtype=np.int64).reshape(-1, 2)}
+
+    def load_state(self, state: State) -> None:
+        self.steps = int(np.asarray(state["steps"]))
+        self.first = {int(room): int(step) for room, step in np.asarray(state["first"])}
+
+
+class Rooms(PagedMetric):
     """When each room was entered for the first time by any lane, in environment steps.
 
     Works where the ground truth has `room` (the number of the room that each body is in, -1 for none,
@@ -20,37 +52,32 @@ class Rooms(TruthMetric):
     """
 
     title, needs = "visits of rooms", ("room",)
+    columns = needs
 
     def __init__(self) -> None:
         super().__init__()
-        self._steps = 0
         self._rooms = 0
-        self._first: dict[int, int] = {}
+        self._entries = FirstEntries()
 
-    def watch(self, turn: Turn) -> None:
-        truth = turn.ground_truth
-        if not self._steps and "room_count" in truth:
-            self._rooms = int(truth["room_count"])
-        rooms = truth["room"].tolist()
-        for room in rooms:
-            if room >= 0 and room not in self._first:
-                self._first[room] = self._steps
-        self._steps += len(rooms)
+    def begin(self, turn: Turn) -> None:
+        if "room_count" in turn.ground_truth:
+            self._rooms = int(turn.ground_truth["room_count"])
 
-    def report(self) -> dict[str, float]:
-        return {"rooms_visited": float(len(self._first))} if self._steps else {}
+    def count(self, rows: Rows) -> None:
+        self._entries.enter(rows["room"])
 
-    def summary(self) -> dict[str, float]:
-        rooms = max(self._rooms, max(self._first, default=-1) + 1)
-        first = {f"first_entry_room_{room}": float(self._first.get(room, self._steps)) for room in range(rooms)}
+    def figures(self) -> dict[str, float]:
+        return {"rooms_visited": float(len(self._entries.first))} if self._entries.steps else {}
+
+    def final_figures(self) -> dict[str, float]:
+        steps, entered = self._entries.steps, self._entries.first
+        rooms = max(self._rooms, max(entered, default=-1) + 1)
+        first = {f"first_entry_room_{room}": float(entered.get(room, steps)) for room in range(rooms)}
         mean = {"first_entry_mean": sum(first.values()) / rooms} if rooms else {}
-        return self.report() | first | mean
+        return self.figures() | first | mean
 
-    def state(self) -> State:
-        if not self._steps:
-            return {}
-        return {"steps": self._steps, "rooms": self._rooms, "first": np.array(list(self._first.items())).reshape(-1, 2)}
+    def counted(self) -> State:
+        return {"rooms": self._rooms} if self._rooms else {}
 
     def load_state(self, state: State) -> None:
-        self._steps, self._rooms = int(np.asarray(state["steps"])), int(np.asarray(state["rooms"]))
-        self._first = {int(room): int(step) for room, step in np.asarray(state["first"])}
+        self._rooms = int(np.asarray(state["rooms"]))

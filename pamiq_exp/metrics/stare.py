@@ -6,10 +6,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import NOISE_HEAVY, TruthMetric, noise_share, pose_rows
+from pamiq_exp.metrics.pages import PagedMetric, Rows
+from pamiq_exp.metrics.truth_metric import NOISE_HEAVY
 
 
 class Stare(NamedTuple):
@@ -21,7 +22,10 @@ class Stare(NamedTuple):
     heading: float
 
 
-class LongestStare(TruthMetric):
+NO_STARE = Stare(0, 0.0, 0.0, 0.0)
+
+
+class LongestStare(PagedMetric):
     """Longest run of steps of one lane that sees mostly noise and neither goes nor turns away.
 
     A stare lasts while more than half of the view is noise, the body stays in one square of `cell` metres,
@@ -35,6 +39,7 @@ class LongestStare(TruthMetric):
     """
 
     title, needs = "longest stare", ("pose", "noise_mask")
+    columns = ("pose", "noise_share")
 
     def __init__(self, cell: float = 0.5, turn: float = 30.0) -> None:
         super().__init__()
@@ -43,25 +48,32 @@ class LongestStare(TruthMetric):
         self._stares: list[Stare] = []
         self._longest = 0
 
-    def watch(self, turn: Turn) -> None:
-        rows, shares = pose_rows(turn), noise_share(turn).tolist()
-        stares = self._stares or [Stare(0, 0.0, 0.0, 0.0)] * len(rows)
-        self._stares = [self._next(*each) for each in zip(stares, rows, shares, strict=True)]
-        self._longest = max(self._longest, *(stare.length for stare in self._stares))
+    def count(self, rows: Rows) -> None:
+        heavy = rows["noise_share"] > NOISE_HEAVY
+        stares = self._stares or [NO_STARE] * heavy.shape[1]
+        lanes = zip(stares, rows["pose"].swapaxes(0, 1), heavy.T, strict=True)
+        self._stares = [self._go_on(*lane) for lane in lanes]
 
-    def _next(self, stare: Stare, row: list[float], share: float) -> Stare:
-        if share <= NOISE_HEAVY:
-            return Stare(0, 0.0, 0.0, 0.0)
-        x, y, heading = row[0] // self._cell, row[1] // self._cell, row[2]
-        turned = abs((heading - stare.heading + math.pi) % (2.0 * math.pi) - math.pi)
-        if stare.length and (x, y) == (stare.x, stare.y) and turned < self._turn - 1e-9:
-            return stare._replace(length=stare.length + 1)
-        return Stare(1, x, y, heading)
+    def _go_on(self, stare: Stare, pose: NDArray[np.float64], heavy: NDArray[np.bool_]) -> Stare:
+        """Return the stare of one lane after some turns, `(turns, 3 or more)` and `(turns,)`."""
+        squares = (pose[:, :2] // self._cell).tolist()
+        for is_heavy, (x, y), heading in zip(heavy.tolist(), squares, pose[:, 2].tolist(), strict=True):
+            if not is_heavy:
+                stare = NO_STARE
+            elif stare.length and x == stare.x and y == stare.y and self._is_near(heading, stare.heading):
+                stare = Stare(stare.length + 1, x, y, stare.heading)
+            else:
+                stare = Stare(1, x, y, heading)
+            self._longest = max(self._longest, stare.length)
+        return stare
 
-    def report(self) -> dict[str, float]:
+    def _is_near(self, heading: float, other: float) -> bool:
+        return abs((heading - other + math.pi) % (2.0 * math.pi) - math.pi) < self._turn - 1e-9
+
+    def figures(self) -> dict[str, float]:
         return {"longest_stare": float(self._longest)} if self._stares else {}
 
-    def state(self) -> State:
+    def counted(self) -> State:
         return {"stares": np.array(self._stares), "longest": self._longest} if self._stares else {}
 
     def load_state(self, state: State) -> None:

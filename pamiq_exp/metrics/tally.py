@@ -18,18 +18,12 @@ class Tally(Component):
         self._all: Totals = {}
 
     def add(self, name: str, values: NDArray[np.generic]) -> None:
-        """Count values of all lanes, `(n,)`; none is fine."""
-        count = len(values)
-        if not count:
+        """Count values of any shape, one by one in their order; none is fine."""
+        if not values.size:
             return
-        total = np.count_nonzero(values) if values.dtype == np.bool_ else values.sum(dtype=np.float64)
-        self.add_sum(name, float(total), count)
-
-    def add_sum(self, name: str, total: float, count: int) -> None:
-        """Count `count` values of which only the sum is known."""
         for totals in (self._recent, self._all):
             before, counted = totals.get(name, (0.0, 0))
-            totals[name] = before + total, counted + count
+            totals[name] = running_sums(before, values)[-1].item(), counted + values.size
 
     def take(self) -> dict[str, float]:
         """Return the means since the last call."""
@@ -50,6 +44,12 @@ class Tally(Component):
 
     def load_state(self, state: State) -> None:
         self._recent, self._all = (_loaded(state.get(key, {})) for key in ("recent", "all"))
+
+
+def running_sums(before: float, values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the sums after each value, `(n,)`: added one by one, so that it is all the same how many come at once."""
+    sums: NDArray[np.float64] = np.cumsum(np.append(before, values.reshape(-1)), dtype=np.float64)[1:]
+    return sums
 
 
 def _means(totals: Totals) -> dict[str, float]:

@@ -44,30 +44,25 @@ class TruthMetric(StepObserver, ABC):
 
 
 def noise_share(turn: Turn) -> NDArray[np.float64]:
-    """Return the share of noisy pixels in each lane's view, `(lanes,)`; worked out once a turn."""
-
-    def work_out() -> NDArray[np.float64]:
-        truth = turn.ground_truth
-        if "noise_share" in truth:
-            return truth["noise_share"]
-        masks = truth["noise_mask"]
-        pixels = masks[0].size
-        return np.array([np.count_nonzero(mask) / pixels for mask in masks], dtype=np.float64)
-
-    return turn.once("noise_share", work_out)
+    """Return the share of noisy pixels in each lane's view, `(lanes,)`."""
+    truth = turn.ground_truth
+    if "noise_share" in truth:
+        return truth["noise_share"]
+    masks = truth["noise_mask"]
+    pixels = masks[0].size
+    return np.array([np.count_nonzero(mask) / pixels for mask in masks], dtype=np.float64)
 
 
-def pose_rows(turn: Turn) -> list[list[float]]:
-    """Return the pose of each lane as plain numbers; worked out once a turn. Few lanes are looked through faster so."""
-    return turn.once("pose_rows", lambda: turn.ground_truth["pose"].tolist())
-
-
-def rewards(turn: Turn) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-    """Return the intrinsic reward of the transition into this view, and in which lanes there is one.
-
-    Both are `(lanes,)`. None if the agent shows no rewards.
-    """
+def intrinsic_reward(turn: Turn) -> NDArray[np.float32]:
+    """Return the intrinsic reward of the transition into this view, `(lanes,)`; zeros if the agent shows none."""
     reward = turn.agent.signals.get("reward")
-    if reward is None:
-        return None
-    return reward, turn.agent.signals.get("rewarded", np.ones(len(reward), dtype=np.bool_))
+    return np.zeros(len(turn.observation.reward), dtype=np.float32) if reward is None else reward
+
+
+def is_rewarded(turn: Turn) -> NDArray[np.bool_]:
+    """Return in which lanes the intrinsic reward means something, `(lanes,)`; nowhere if the agent shows none."""
+    signals = turn.agent.signals
+    if "reward" not in signals:
+        return np.zeros(len(turn.observation.reward), dtype=np.bool_)
+    rewarded = signals.get("rewarded")
+    return np.ones(len(turn.observation.reward), dtype=np.bool_) if rewarded is None else rewarded

@@ -7,16 +7,12 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import pose_rows
 
 
-def places(turn: Turn, cell: float) -> list[tuple[int, int]]:
-    """Return row and column of the cell that each body is in; worked out once a turn."""
-
-    def work_out() -> list[tuple[int, int]]:
-        return [(int(y // cell), int(x // cell)) for x, y, *_ in pose_rows(turn)]
-
-    return turn.once(f"places {cell}", work_out)
+def places(pose: NDArray[np.float64], cell: float, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the cell that each body is in, counted row by row over cells of that shape, from `(..., 2 or more)`."""
+    column, row = (pose[..., axis] // cell for axis in (0, 1))
+    return np.ravel_multi_index((row.astype(np.intp), column.astype(np.intp)), shape)
 
 
 class VisitedCells(Component):
@@ -33,21 +29,27 @@ class VisitedCells(Component):
         self.reachable = 0
         self._cell = cell
         self._visited: NDArray[np.bool_] | None = None
+        self._can_be_new: NDArray[np.bool_] = np.zeros((0, 0), dtype=np.bool_)
 
-    def enter(self, turn: Turn) -> list[bool]:
-        """Note where the bodies are; return which lanes are the first in their cell."""
-        reachable = turn.ground_truth["reachable"]
+    def begin(self, turn: Turn) -> None:
+        """Learn which cells can be reached."""
+        self._can_be_new = np.array(turn.ground_truth["reachable"], dtype=np.bool_)
         if self._visited is None:
-            self._visited = np.zeros(reachable.shape, dtype=np.bool_)
-        if not self.reachable:
-            self.reachable = max(int(np.count_nonzero(reachable)), 1)
-        first = []
-        for place in places(turn, self._cell):
-            is_first = bool(not self._visited[place] and reachable[place])
-            if is_first:
-                self._visited[place] = True
-                self.count += 1
-            first.append(is_first)
+            self._visited = np.zeros(self._can_be_new.shape, dtype=np.bool_)
+            self.reachable = max(int(np.count_nonzero(self._can_be_new)), 1)
+        self._can_be_new &= ~self._visited
+
+    def enter(self, pose: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Note where bodies are, `(turns, lanes, 2 or more)`; return who is the first in a cell, `(turns, lanes)`."""
+        if self._visited is None:
+            raise RuntimeError("call begin first")
+        cells, at = np.unique(places(pose, self._cell, self._visited.shape), return_index=True)
+        new = self._can_be_new.reshape(-1)[cells]
+        self._can_be_new.reshape(-1)[cells] = False
+        self._visited.reshape(-1)[cells[new]] = True
+        self.count += int(np.count_nonzero(new))
+        first = np.zeros(pose.shape[:2], dtype=np.bool_)
+        first.reshape(-1)[at[new]] = True
         return first
 
     def state(self) -> State:

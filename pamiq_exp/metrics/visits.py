@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric, pose_rows
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.visited import places
 from pamiq_exp.metrics.windows import BlockSums
 
@@ -16,7 +16,7 @@ HEADINGS = 24
 PER_RADIAN = HEADINGS / (2.0 * math.pi)
 
 
-class VisitationEntropy(TruthMetric):
+class VisitationEntropy(PagedMetric):
     """Entropy of the visits to cells and of the headings, as shares of the largest possible ones.
 
     H / log n with H = -sum p log p over the n reachable cells, or over 24 headings: 1 is perfectly even, 0
@@ -32,6 +32,7 @@ class VisitationEntropy(TruthMetric):
     """
 
     title, needs = "visitation entropy", ("pose", "reachable")
+    columns = ("pose",)
 
     def __init__(self, cell: float = 0.25, recent: float = 0.2) -> None:
         super().__init__()
@@ -43,23 +44,17 @@ class VisitationEntropy(TruthMetric):
         self._cells = BlockSums(0)
         self._headings = BlockSums(HEADINGS)
 
-    def watch(self, turn: Turn) -> None:
-        if not self._reachable.size:
-            self._begin(turn.ground_truth["reachable"])
-        width = self._reachable.shape[1]
-        self._cells.add(
-            row * width + column for row, column in places(turn, self._cell) if self._reachable[row, column]
-        )
-        self._cells.end_turn()
-        self._headings.add(round(pose[2] * PER_RADIAN) % HEADINGS for pose in pose_rows(turn))
-        self._headings.end_turn()
+    def begin(self, turn: Turn) -> None:
+        self._reachable = np.array(turn.ground_truth["reachable"], dtype=np.bool_)
+        if self._cells.size != self._reachable.size:
+            self._cells = BlockSums(self._reachable.size)
 
-    def _begin(self, reachable: NDArray[np.bool_]) -> None:
-        if self._cells.size != reachable.size:
-            self._cells = BlockSums(reachable.size)
-        self._reachable = reachable
+    def count(self, rows: Rows) -> None:
+        cells = places(rows["pose"], self._cell, self._reachable.shape)
+        self._cells.add(np.where(self._reachable.reshape(-1)[cells], cells, -1))
+        self._headings.add(np.rint(rows["pose"][..., 2] * PER_RADIAN).astype(np.intp) % HEADINGS)
 
-    def report(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         if not self._reachable.size:
             return {}
         figures = {}

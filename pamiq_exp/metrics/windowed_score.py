@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric, rewards
+from pamiq_exp.metrics.pages import PagedMetric, Rows
 from pamiq_exp.metrics.windows import Window
 
 
-class WindowedScore(TruthMetric):
+class WindowedScore(PagedMetric):
     """Base class of metrics that work out one score from the rewards and something else of many steps.
 
     Rewards drift while an agent learns, so scores are worked out in one window of time after the other: a
@@ -35,36 +33,39 @@ class WindowedScore(TruthMetric):
         self._windows = 0
 
     @abstractmethod
-    def other(self, turn: Turn) -> NDArray[Any]:
-        """Return what rewards are compared with, `(lanes,)`; called each turn."""
+    def other(self, rows: Rows) -> NDArray[np.generic]:
+        """Return what rewards are compared with, `(turns, lanes)`; called once for all turns."""
 
     @abstractmethod
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
         """Return the score of a window; None if it says nothing."""
 
-    def watch(self, turn: Turn) -> None:
-        other = self.other(turn)
-        earned = rewards(turn)
-        if earned is None:
+    def count(self, rows: Rows) -> None:
+        other, reward, counts = self.other(rows), rows["reward"], rows["rewarded"]
+        if self._window.holds(int(np.count_nonzero(counts))):
+            self._window.add(reward[counts], other[counts])
             return
-        reward, counts = earned
-        if (full := self._window.add(reward[counts], other[counts])) is not None:
-            self._newest = self.score(*full.T)
-            if self._newest is not None:
-                self._sum += self._newest
-                self._windows += 1
+        for turn in range(len(counts)):
+            if (full := self._window.add(reward[turn, counts[turn]], other[turn, counts[turn]])) is not None:
+                self._end_window(full)
 
-    def report(self) -> dict[str, float]:
+    def _end_window(self, full: NDArray[np.float64]) -> None:
+        self._newest = self.score(*full.T)
+        if self._newest is not None:
+            self._sum += self._newest
+            self._windows += 1
+
+    def figures(self) -> dict[str, float]:
         return {} if self._newest is None else {self.name: self._newest}
 
-    def summary(self) -> dict[str, float]:
+    def final_figures(self) -> dict[str, float]:
         if self._windows:
             return {self.name: self._sum / self._windows}
         rest = self._window.rest()
         score = self.score(*rest.T) if len(rest) else None
         return {} if score is None else {self.name: score}
 
-    def state(self) -> State:
+    def counted(self) -> State:
         if not self._windows:
             return {}
         return {"newest": self._newest, "sum": self._sum, "windows": self._windows}

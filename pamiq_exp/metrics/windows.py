@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +38,28 @@ class BlockSums(Component):
         """Turns so far."""
         return (self._used - 1) * self._length + self._filled
 
-    def add(self, places: Iterable[int]) -> None:
-        """Add one to the number at each of these places, which may repeat."""
-        sums = self._sums[self._used - 1]
-        for place in places:
-            sums[place] += 1
+    def add(self, places: NDArray[np.integer]) -> None:
+        """Add one in each turn to the numbers at these places, `(turns, n)`: some may repeat, negative are none."""
+        for turns, sums in self._parts(len(places)):
+            here = places[turns].reshape(-1)
+            np.add.at(sums, here[here >= 0], 1)
 
     def add_all(self, amounts: NDArray[np.integer]) -> None:
-        """Add to all numbers, `(size,)`."""
-        self._sums[self._used - 1] += amounts
+        """Add to all numbers in each turn, `(turns, size)`."""
+        for turns, sums in self._parts(len(amounts)):
+            sums += amounts[turns].sum(axis=0, dtype=np.int32)
 
-    def end_turn(self) -> None:
-        """Begin another turn."""
-        self._filled += 1
+    def _parts(self, turns: int) -> Iterator[tuple[slice, NDArray[np.int32]]]:
+        """Cut turns where blocks end; yield each part, and the sums that it belongs to."""
+        done = 0
+        while done < turns:
+            part = min(self._length - self._filled, turns - done)
+            yield slice(done, done + part), self._sums[self._used - 1]
+            done += part
+            self._filled += part
+            self._end_block()
+
+    def _end_block(self) -> None:
         if self._filled < self._length:
             return
         if self._used == len(self._sums):
@@ -103,11 +112,15 @@ class Window(Component):
         self._rows = np.zeros((size, columns))
         self._count = 0
 
+    def holds(self, rows: int) -> bool:
+        """Whether that many more rows fit in."""
+        return self._count + rows <= len(self._rows)
+
     def add(self, *columns: NDArray[np.generic]) -> NDArray[np.float64] | None:
         """Add rows, given as columns `(n,)`; return the window before them, `(rows, columns)`, if it is full now."""
         count = len(columns[0])
         full = None
-        if self._count + count > len(self._rows):
+        if not self.holds(count):
             full = self.rest()
             self._count = 0
         for index, column in enumerate(columns):

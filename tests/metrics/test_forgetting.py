@@ -9,9 +9,9 @@ from pamiq_exp.metrics.forgetting import Forgetting
 
 def test_forgetting_by_hand() -> None:
     forgetting = Forgetting(early=0.2)
-    forgetting.enter(0, np.array([0, -1]))
-    forgetting.enter(150, np.array([1, 0]))
-    forgetting.enter(500, np.array([2]))
+    rooms = np.full((251, 2), -1)
+    rooms[0], rooms[75], rooms[250] = (0, -1), (1, 0), (-1, 2)
+    forgetting.count({"room": rooms})
     assert forgetting.measure(100, {0: 0.9, 1: 0.9}) == 0.0
     assert forgetting.measure(400, {0: 0.2, 1: 0.6, 2: 0.1}) == 0.0
     # room 0 has risen by 0.3, room 1 by 0.1; room 2 was entered too late to count
@@ -24,7 +24,7 @@ def test_no_room_says_nothing() -> None:
 
 def test_forgetting_is_not_forgotten() -> None:
     first, second = Forgetting(), Forgetting()
-    first.enter(0, np.array([0]))
+    first.count({"room": np.array([[0]])})
     first.measure(10, {0: 0.25})
     restore_state(second, collect_state(first))
     assert second.measure(20, {0: 0.75}) == 0.5

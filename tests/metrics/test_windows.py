@@ -11,12 +11,11 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.metrics.windows import BlockSums, Window
 
 
-@given(turns=st.integers(1, 300), share=st.floats(0.05, 1.0))
-def test_the_newest_share_is_right_to_a_block(turns: int, share: float) -> None:
+@given(turns=st.integers(1, 300), share=st.floats(0.05, 1.0), pieces=st.integers(1, 40))
+def test_the_newest_share_is_right_to_a_block(turns: int, share: float, pieces: int) -> None:
     sums = BlockSums(turns, blocks=20)
-    for turn in range(turns):
-        sums.add([turn])
-        sums.end_turn()
+    for some in np.array_split(np.arange(turns)[:, None], pieces):
+        sums.add(some)
     kept = np.flatnonzero(sums.newest(share))
     assert kept[-1] == turns - 1
     assert (np.diff(kept) == 1).all(), "the newest turns without a gap"
@@ -25,26 +24,24 @@ def test_the_newest_share_is_right_to_a_block(turns: int, share: float) -> None:
     assert sums.newest().sum() == turns
 
 
-def test_places_may_repeat() -> None:
+def test_places_may_repeat_and_negative_ones_are_none() -> None:
     sums = BlockSums(3)
-    sums.add([1, 1, 2])
-    sums.add_all(np.array([5, 0, 0]))
-    assert sums.newest().tolist() == [5, 2, 1]
+    sums.add(np.array([[1, 1, 2], [-1, -1, -1]]))
+    sums.add_all(np.array([[5, 0, 0], [1, 0, 0]]))
+    assert sums.newest().tolist() == [6, 2, 1]
+    assert sums.turns == 4
 
 
 @given(before=st.integers(0, 90), after=st.integers(1, 60))
 def test_sums_go_on_after_a_restore(before: int, after: int) -> None:
     whole, first, second = BlockSums(5, blocks=8), BlockSums(5, blocks=8), BlockSums(0, blocks=8)
-    for turn in range(before):
-        for sums in (whole, first):
-            sums.add([turn % 5])
-            sums.end_turn()
+    for sums in (whole, first):
+        sums.add(np.arange(before)[:, None] % 5)
     restore_state(second, collect_state(first))
     second = second if before else first
     for turn in range(after):
-        for sums in (whole, second):
-            sums.add([turn % 3])
-            sums.end_turn()
+        whole.add(np.array([[turn % 3]]))
+    second.add(np.arange(after)[:, None] % 3)
     assert np.array_equal(whole.newest(0.3), second.newest(0.3))
 
 
