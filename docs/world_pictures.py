@@ -22,9 +22,12 @@ VIEWS: dict[str, list[tuple[float, float, float]]] = {
     "room": [(15.5, 15.5, 270), (15.5, 15.5, 270), (8.5, 20, 90), (8.5, 20, 90), (5, 8, 40), (26.5, 26, 30)],
     "rooms9": [(12.5, 12.5, 0), (12.5, 12.5, 0), (12.5, 9.8, 270), (9.8, 14.6, 325), (4.5, 4.5, 45), (20.5, 12.5, 200)],
     "rooms12": [(21.5, 12.5, 0), (21.5, 12.5, 0), (18, 5.5, 340), (28.5, 12.5, 250), (28.5, 4.5, 90), (12.5, 12.5, 0)],
-    "playroom": [(5, 6.5, 240), (12.5, 6.5, 300), (12.5, 6.5, 300), (3.5, 11, 335), (14.5, 12.8, 200), (8, 11.5, 20)],
+    "playroom": [(12.3, 4.6, 155), (12.3, 4.6, 155), (8, 12.5, 215), (2, 4.5, 315), (13, 4.5, 320), (5.5, 12.8, 205)],
+    "noisy2023": [(5.1, 22, 90), (5.1, 22, 90), (15.5, 13, 270), (15.5, 13, 270), (9, 14, 135), (24, 9, 235)],
+    "simple": [(15.5, 15.5, 270), (15.5, 15.5, 270), (8.5, 20, 90), (5, 8, 40), (24, 9, 235), (26.5, 26, 30)],
+    "tvroom": [(12.5, 9.8, 270), (12.5, 9.8, 270), (12.5, 5.5, 230), (12.5, 4, 90), (12.5, 12.5, 300), (4.5, 4.5, 45)],
 }
-"""x, y and heading from where each map is shown; between two equal views the world moves on by one step."""
+"""x, y and heading from where each world, or else each map is shown; between two equal views one step passes."""
 
 
 def build(name: str) -> NoiseWorld:
@@ -67,7 +70,7 @@ def main() -> None:
     for name in sorted(path.stem for path in (config_folder() / "world").glob("*.yaml")):
         config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
         world = build(name)
-        save(row(views(world, VIEWS[config.environment.map]), SCALE), name)
+        save(row(views(world, VIEWS.get(name) or VIEWS[config.environment.map]), SCALE), name)
     dishes = list(food_pictures(30, 64, seed=1))
     rows = [row(dishes[first : first + 10], 1) for first in (0, 10, 20)]
     save(
