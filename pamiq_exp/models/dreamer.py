@@ -99,7 +99,7 @@ class ReturnRange(Statistics):
         """Take in returns of any shape; give back what to divide advantages by: the range, but at least 1."""
         low, high = torch.quantile(returns.flatten(), returns.new_tensor([0.05, 0.95]))
         new = (high - low).double()
-        self.width.copy_(torch.where(self.width < 0, new, self.width.lerp(new, self.rate)))
+        self.width = torch.where(self.width < 0, new, self.width.lerp(new, self.rate))
         return self.width.clamp(min=1).to(returns.dtype)
 
 

@@ -31,7 +31,9 @@ def merge_moments(
 class Statistics(nn.Module):
     """Base class of running figures, kept as buffers that are saved and published with a model.
 
-    They stay in double precision in a module of any other: a count in bfloat16 would end at 256.
+    They stay in double precision in a module of any other: a count in bfloat16 would end at 256. Updates rebind
+    them: what `torch.compile` (2.13) makes of a change in place to a single number in double precision leaves it
+    as it was.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -62,13 +64,11 @@ class RunningMoments(Statistics):
     def update(self, values: Tensor) -> None:
         """Take in `(n, *shape)` more vectors."""
         values = values.detach().double()
-        merged = merge_moments(
+        self.count, self.mean, self.variance = merge_moments(
             self.count, self.mean, self.variance, len(values), values.mean(0), values.var(0, correction=0)
         )
-        for buffer, value in zip((self.count, self.mean, self.variance), merged, strict=True):
-            buffer.copy_(value)
         if self.horizon is not None:
-            self.count.clamp_(max=self.horizon)
+            self.count = self.count.clamp(max=self.horizon)
 
     @property
     def std(self) -> Tensor:
@@ -103,7 +103,7 @@ class ExplainedVariance(Statistics):
         predicted, target, weight = predicted.double(), target.double(), weight.double()
         terms = (torch.ones_like(target), target, target.square(), (predicted - target).square())
         means = torch.stack([(term * weight).sum() for term in terms]) / weight.sum().clamp(min=1)
-        self.sums.mul_(self.memory).add_(means, alpha=1 - self.memory)
+        self.sums = self.memory * self.sums + (1 - self.memory) * means
 
     @property
     def value(self) -> Tensor:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from pamiq_exp.models.attached import WorldModel
+from pamiq_exp.models.attached import View, WorldModel
 from pamiq_exp.models.distributions import ActionEncoding
 from pamiq_exp.models.inputs import Batch
 from pamiq_exp.models.layers import ActivationName, mlp
-from pamiq_exp.models.moments import ExplainedVariance
+from pamiq_exp.models.moments import ExplainedVariance, RunningMoments
 from pamiq_exp.models.precision import wide
 from pamiq_exp.models.two_hot import TwoHotHead
 from pamiq_exp.spaces import ActionSpec
+
+LearnedReward: TypeAlias = Literal["recorded", "prediction_error"]
+"""Which reward is learned: the one that was paid, or the error that the dynamics makes now."""
+
+_FADING = 20_000
+"""Transitions after which errors begin to fade from the scale by which they are divided."""
 
 
 class OutcomeNetwork(nn.Module):
@@ -70,6 +77,11 @@ class OutcomeModel(LightningModule):
     Trains on sequences with the fields `reward`, `terminated` and `ended` besides those that encoder and
     dynamics need; both are used as they are, without gradients.
 
+    A reward for prediction errors changes while the dynamics learns: what a replayed transition paid when it was new
+    says little of what it would pay now, and nothing can foretell it. With `reward="prediction_error"` it is
+    asked anew: mean over the features of (z_{t+1} - f(z_t, a_t, memory))^2, divided by the deviation of such
+    errors.
+
     `reward_r2` tells how much of the variance of rewards it foretells, measured on each batch before it is
     trained on; learning to act in imagination before that is well above 0 is learning to please a liar.
 
@@ -80,6 +92,10 @@ class OutcomeModel(LightningModule):
         burn_in: Steps at the start of a sequence that only fill the memory of the dynamics.
         learning_rate: Of Adam.
         memory: Share of the old value that `reward_r2` keeps at each batch.
+        reward: The reward that was `recorded`, or the `prediction_error` of the dynamics as it is now.
+
+    Raises:
+        ValueError: There is no such reward.
     """
 
     def __init__(
@@ -90,13 +106,18 @@ class OutcomeModel(LightningModule):
         burn_in: int = 0,
         learning_rate: float = 1e-3,
         memory: float = 0.95,
+        reward: LearnedReward = "recorded",
     ) -> None:
         super().__init__()
+        if reward not in get_args(LearnedReward):
+            raise ValueError(f"reward must be one of {', '.join(get_args(LearnedReward))}, not {reward!r}")
         self.network = network
         self.world = WorldModel(dynamics, encoder)
         self.burn_in = int(burn_in)
         self.learning_rate = float(learning_rate)
+        self.reward = reward
         self.reward_figures = ExplainedVariance(memory)
+        self.error_moments = RunningMoments(horizon=_FADING)
 
     def attach_models(self, models: Mapping[str, LightningModule]) -> None:
         """Take encoder and dynamics from the models of the run."""
@@ -119,12 +140,13 @@ class OutcomeModel(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Cross-entropies of reward and continuation over the transitions that count."""
         view = self.world.look(batch, self.burn_in)
-        reward, weight = batch["reward"][:, self.burn_in :], view.weight
+        weight = view.weight
         goes_on = (~batch["terminated"][:, self.burn_in :]).to(weight.dtype)
         embedded = self.network.embed(view.latent, view.action, view.following)
-        self.reward_figures.update(self.network.reward(embedded).detach(), reward, weight)
+        reward, counts = self._rewards(batch, view)
+        self.reward_figures.update(self.network.reward(embedded).detach(), reward, counts)
+        reward_loss = (self.network.reward.loss(embedded, reward) * counts).sum() / counts.sum().clamp(min=1)
         total = weight.sum().clamp(min=1)
-        reward_loss = (self.network.reward.loss(embedded, reward) * weight).sum() / total
         logit = self.network.continuation_logit(embedded)
         continuation_loss = (
             nn.functional.binary_cross_entropy_with_logits(logit, goes_on, weight, reduction="sum") / total
@@ -139,6 +161,32 @@ class OutcomeModel(LightningModule):
             }
         )
         return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Mean squared error of the foretold reward, and the share of variance told, on transitions never trained on.
+
+        The scale of errors stays as it is.
+        """
+        view = self.world.look(batch, self.burn_in)
+        reward, counts = self._rewards(batch, view, learning=False)
+        said = self.network(view.latent, view.action, view.following)[0]
+        figures = ExplainedVariance(0.0).to(said.device)
+        figures.update(said, reward, counts)
+        self.log("held_out_reward_r2", figures.value)
+        return ((said - reward).square() * counts).sum() / counts.sum().clamp(min=1)
+
+    def _rewards(self, batch: Batch, view: View, learning: bool = True) -> tuple[Tensor, Tensor]:
+        """Return what is to be foretold and how much each of it counts, both `(batch, T)`."""
+        if self.reward == "recorded":
+            return batch["reward"][:, self.burn_in :], view.weight
+        error = wide(view.latent[:, 1:] - view.following[:, :-1]).square().mean(-1)
+        known = view.weight[:, :-1] > 0.5
+        if learning and bool(known.any()):
+            self.error_moments.update(error[known])
+        scaled = error / self.error_moments.std.clamp(min=1e-6).to(error.dtype)
+        # What followed the last step of a sequence is not known.
+        nothing = torch.zeros_like(scaled[:, :1])
+        return torch.cat([scaled, nothing], 1), torch.cat([known.to(view.weight.dtype), nothing], 1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam on the network."""

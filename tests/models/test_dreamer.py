@@ -241,6 +241,44 @@ def test_rewards_and_ends_are_learned_and_measured() -> None:
     torch.testing.assert_close(going_on, torch.tensor([0.0, 1.0, 1.0]), atol=0.05, rtol=0)
 
 
+class Mistaken(Corridor):
+    """Does not know what comes of going right."""
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        following, state = super().forward(latent, action, state)
+        return torch.where(action == 1, torch.full_like(following, 0.2), following), state
+
+
+def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_the_record() -> None:
+    models = world(Mistaken(), OutcomeNetwork(PLACES, TWO, hidden=(32,)))
+    module = OutcomeModel(OutcomeNetwork(PLACES, TWO, hidden=(32,)), reward="prediction_error")
+    module.attach_models(models)
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-2)
+
+    def paid_nothing() -> dict[str, Tensor]:
+        return walked() | {"reward": torch.full((64, 3), torch.nan)}
+
+    for index in range(100):
+        loss = module.training_step(paid_nothing(), index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(module.reward_r2) > 0.8
+    scale, new = module.error_moments.std, paid_nothing()
+    with torch.no_grad():
+        assert float(module.validation_step(new, 0)) < 0.1
+    assert module.error_moments.std == scale, "measuring changes nothing"
+    start, action = torch.eye(PLACES)[[1, 1]], torch.tensor([[0], [1]])
+    reward, _ = module.network(start, action, Mistaken()(start, action, torch.zeros(2, 0))[0])
+    wrong = (torch.eye(PLACES)[2] - 0.2).square().mean() / scale
+    torch.testing.assert_close(reward.double(), torch.stack([0 * wrong, wrong]).double(), atol=0.2, rtol=0)
+
+
+def test_a_reward_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="reward must be one of recorded, prediction_error"):
+        OutcomeModel(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
+
+
 def test_a_reward_that_never_changes_counts_as_foretold_when_it_is_met() -> None:
     models = world()
     outcome = models["outcome"]
