@@ -28,7 +28,10 @@ Scores = dict[Pair, dict[tuple[str, int], float]]
 
 
 def mean(scores: Scores, pair: Pair, seeds: tuple[int, ...]) -> float:
-    """Return the mean over worlds and seeds; a run that is missing is a KeyError."""
+    """Return the mean over worlds and seeds. Raises SystemExit where a run is missing."""
+    lacking = [(world, seed) for world in WORLDS for seed in seeds if (world, seed) not in scores[pair]]
+    if lacking:
+        raise SystemExit(f"{RATE}={pair[0]} {ENTROPY}={pair[1]} has not finished {lacking}: go on with --resume")
     values = [scores[pair][world, seed] for world in WORLDS for seed in seeds]
     return sum(values) / len(values)
 
