@@ -169,7 +169,7 @@ class OutcomeModel(LightningModule):
         """
         view = self.world.look(batch, self.burn_in)
         reward, counts = self._rewards(batch, view, learning=False)
-        said = self.network(view.latent, view.action, view.following)[0]
+        said: Tensor = self.network(view.latent, view.action, view.following)[0]
         figures = ExplainedVariance(0.0).to(said.device)
         figures.update(said, reward, counts)
         self.log("held_out_reward_r2", figures.value)

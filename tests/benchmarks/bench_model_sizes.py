@@ -1,8 +1,10 @@
 """How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
 
-Parameters are counted without allocating them. A size with more than `--most-parameters` takes a single training step,
-on one image or one sequence instead of a batch, by plain gradient descent, which needs no memory of its own; its time
-has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy machine changes it less.
+Every encoder, dynamics and policy of `conf/` that comes in sizes is built as the flagship builds it, for pictures of
+64x64. Parameters are counted without allocating them. A size with more than `--most-parameters` takes a single
+training step, on one image or one sequence instead of a batch, by plain gradient descent, which needs no memory of its
+own; its time has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy machine changes
+it less.
 """
 
 from __future__ import annotations
@@ -10,87 +12,128 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from lightning import LightningModule
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from pamiq_exp.config import compose_config
-from pamiq_exp.models import ForwardDynamics, IJepa, RecurrentDynamics
-from pamiq_exp.models.cores import SioConv
-from pamiq_exp.spaces import ActionSpec
+from pamiq_exp.config import AllowList, Builder, compose_config, config_folder
+from pamiq_exp.models import DreamerActorCritic, Encoder, RecurrentPolicyValue
 
-OBSERVATION = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
-ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
-SIZES = ("", "_small", "_base", "_large")
+SPACES = {
+    "observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}},
+    "action": {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]},
+    "lanes": 4,
+}
+GROUPS = ("encoder", "dynamics", "policy")
+SIZES = ("_tiny", "", "_small", "_base", "_large")
 LANES, FRAMES, SEQUENCES, STEPS = 4, 32, 8, 64
-NO_CLASS = {"_target_"}
 
 
-def settings(choice: str, address: str) -> dict[str, object]:
-    """The numbers of a node of the flagship's config, with another encoder or dynamics."""
-    config = compose_config(["experiment=curiosity_noise_world", choice])
-    node = OmegaConf.to_container(OmegaConf.select(config, address), resolve=False)
-    assert isinstance(node, dict)
-    return {str(name): value for name, value in node.items() if name not in NO_CLASS}
+def choices(group: str) -> list[str]:
+    """The choices of a group that come in sizes, the smallest size of each first."""
+    names = {path.stem for path in (config_folder() / group).glob("*.yaml")}
+    kinds = sorted(name.removesuffix("_small") for name in names if name.endswith("_small"))
+    return [kind + size for kind in kinds for size in SIZES if kind + size in names]
 
 
-def make_encoder(size: str) -> IJepa:
-    """An I-JEPA of a shipped size."""
-    given = settings(f"encoder=ijepa{size}", "models.encoder")
-    assert isinstance(given["tokens"], int)
-    assert isinstance(given["token_width"], int)
-    given |= {"observation": OBSERVATION, "features": given["tokens"] * given["token_width"]}
-    return IJepa(**given)  # type: ignore[arg-type]
+def build(config: DictConfig, name: str) -> Any:
+    """Build a model of a config."""
+    return Builder(AllowList()).build(OmegaConf.to_container(config.models[name], resolve=True), f"models.{name}")
 
 
-def make_dynamics(size: str) -> ForwardDynamics:
-    """Forward dynamics with a SioConv of a shipped size, over the latents of the smallest I-JEPA."""
-    core = SioConv(**settings(f"dynamics=sioconv{size}", "models.dynamics.network.core"))  # type: ignore[arg-type]
-    return ForwardDynamics(RecurrentDynamics(512, ACTION, core, tokens=16))
+def composed(group: str, choice: str) -> DictConfig:
+    """The flagship's config with another choice."""
+    config = compose_config(["experiment=curiosity_noise_world", f"{group}={choice}"])
+    OmegaConf.update(config, "spaces", SPACES, force_add=True)
+    return config
 
 
-def frames(count: int, device: str) -> dict[str, Tensor]:
-    """What an encoder reads."""
-    return {"observation.image": torch.randint(0, 256, (count, 64, 64, 3), dtype=torch.uint8, device=device)}
+def make(group: str, choice: str) -> LightningModule:
+    """Build a model of a shipped size, with the world that it learns from where it needs one."""
+    config = composed(group, choice)
+    model = build(config, group)
+    if isinstance(model, DreamerActorCritic):
+        model.attach_models({name: build(config, name) for name in ("encoder", "dynamics", "outcome")})
+    if not isinstance(model, LightningModule | Encoder):
+        raise TypeError(f"{group}={choice} is no model, but a {type(model).__name__}")
+    return model
 
 
-def sequences(count: int, device: str) -> dict[str, Tensor]:
-    """What a dynamics reads."""
-    return {
-        "latent": torch.randn(count, STEPS, 512, device=device),
-        "action": torch.randint(0, 2, (count, STEPS, 5), device=device),
-        "ended": torch.zeros(count, STEPS, dtype=torch.bool, device=device),
+def published(model: LightningModule) -> Any:
+    """The part that inference needs."""
+    part = getattr(model, "inference_module", None)
+    return model if part is None else part()
+
+
+def lived(model: LightningModule, count: int, steps: int, device: str) -> dict[str, Tensor]:
+    """Sequences `(count, steps)` with everything that a model reads of them."""
+    shape = (count, steps)
+    batch = {
+        "observation.image": torch.randint(0, 256, (*shape, 64, 64, 3), dtype=torch.uint8, device=device),
+        "latent": torch.randn(*shape, 512, device=device),
+        "action": torch.randint(0, 2, (*shape, 5), device=device),
+        "ended": torch.zeros(shape, dtype=torch.bool, device=device),
+        "weight": torch.ones(shape, device=device),
+        "log_prob": torch.full(shape, -4.7, device=device),
     }
+    batch |= {name: torch.randn(shape, device=device) for name in ("value", "advantage", "return")}
+    network = published(model)
+    if isinstance(network, RecurrentPolicyValue):
+        batch["policy_state"] = network.initial_state(count, device).unsqueeze(1).expand(-1, steps, -1, -1)
+    return batch
 
 
-def milliseconds(model: IJepa | ForwardDynamics, device: str, repeats: int, few: bool) -> tuple[float, float]:
-    """Time of a step of an agent with 4 lanes, and of a training step; with `few` that is one, on a batch of one."""
-    model = model.to(device)
-    part = model.inference_module()
-    seen, lived = frames(LANES, device), sequences(LANES, device)
-    batch = (
-        frames(1 if few else FRAMES, device) if isinstance(model, IJepa) else sequences(1 if few else SEQUENCES, device)
-    )
+def act_of(model: LightningModule, device: str) -> Callable[[], object]:
+    """What an agent with 4 lanes asks of a model at each turn."""
+    part = published(model)
+    now = {name: value[:, 0] for name, value in lived(model, LANES, 1, device).items()}
+    if isinstance(part, Encoder):
+        return lambda: part.encode(now)
+    if isinstance(part, RecurrentPolicyValue):
+        return lambda: part.step(now, now["policy_state"])
+    if hasattr(part, "initial_state"):
+        return lambda: part(now["latent"], now["action"], part.initial_state(LANES, device))
+    return lambda: part(now)
 
-    def act() -> None:
+
+def batch_of(group: str, choice: str, model: LightningModule, few: bool, device: str) -> dict[str, Tensor]:
+    """What a training step is timed on; see the table."""
+    if group != "encoder":
+        return lived(model, 1 if few else SEQUENCES, STEPS, device)
+    if choice.startswith("icm"):
+        return lived(model, 1 if few else FRAMES // 2, 2, device)
+    return {"observation.image": lived(model, 1 if few else FRAMES, 1, device)["observation.image"][:, 0]}
+
+
+def milliseconds(group: str, choice: str, device: str, repeats: int, few: bool) -> tuple[float, float | None]:
+    """Time of a step of an agent with 4 lanes, and of a training step, None where nothing is trained."""
+    model = make(group, choice).to(device)
+    published(model).eval()
+    act = act_of(model, device)
+
+    def acting() -> None:
         with torch.no_grad():
-            if isinstance(model, IJepa):
-                model.encode(seen)
-            else:
-                assert isinstance(part, RecurrentDynamics)
-                part(lived["latent"][:, 0], lived["action"][:, 0], part.initial_state(LANES, device))
+            act()
 
-    kind = torch.optim.SGD if few else torch.optim.AdamW
-    optimizer = kind([weight for weight in model.parameters() if weight.requires_grad], lr=1e-4)
+    acted = median(acting, 3 if few else repeats, device)
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    if not learning:
+        return acted, None
+    model.train()
+    batch = batch_of(group, choice, model, few, device)
+    optimizer = (torch.optim.SGD if few else torch.optim.AdamW)(learning, lr=1e-4)
 
     def train() -> None:
         optimizer.zero_grad()
-        loss: Tensor = model.training_step(batch, 0)
+        loss = model.training_step(batch, 0)
+        assert isinstance(loss, Tensor)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    return median(act, 3 if few else repeats, device), median(train, 1 if few else max(3, repeats // 4), device)
+    return acted, median(train, 1 if few else max(3, repeats // 4), device)
 
 
 def median(action: Callable[[], object], repeats: int, device: str) -> float:
@@ -111,23 +154,27 @@ def count(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def lines(device: str, most: int, repeats: int) -> Iterator[str]:
+def lines(wanted: list[str], device: str, most: int, repeats: int) -> Iterator[str]:
     """The rows of the table."""
     yield "| size | parameters | of them published | ms a step of 4 lanes | ms a training step |"
     yield "|---|---|---|---|---|"
-    for kind, make in (("ijepa", make_encoder), ("sioconv", make_dynamics)):
-        for size in SIZES:
+    for group in GROUPS:
+        for choice in choices(group):
+            if wanted and not any(word in f"{group}={choice}" for word in wanted):
+                continue
             with torch.device("meta"):
-                shape = make(size)
-            total, published = count(shape), count(shape.inference_module())
+                shape = make(group, choice)
+            total, told = count(shape), count(published(shape))
             few = total > most
-            act, train = milliseconds(make(size), device, repeats, few)
-            yield f"| `{kind}{size}` | {total:,} | {published:,} | {act:.1f} | {train:.0f}{'*' * few} |"
+            act, train = milliseconds(group, choice, device, repeats, few)
+            trained = "" if train is None else f"{train:.0f}{'*' * few}"
+            yield f"| `{group}={choice}` | {total:,} | {told:,} | {act:.1f} | {trained} |"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wanted", nargs="*", help="parts of GROUP=CHOICE; all without one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--most-parameters", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=20)
@@ -135,7 +182,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    for line in lines(options.device, options.most_parameters, options.repeats):
+    for line in lines(options.wanted, options.device, options.most_parameters, options.repeats):
         print(line, flush=True)
 
 
