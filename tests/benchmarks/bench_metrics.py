@@ -1,7 +1,8 @@
 """What the metrics of the noise world cost a run: `python -m tests.benchmarks.bench_metrics`.
 
-One lockstep run of the flagship. Metrics are switched on and off every 20 turns, so that both kinds of turns see
-the same machine, and what a turn costs is CPU time of its thread.
+One lockstep run of each kind, from agents that think much to one that does not think at all. Metrics are switched
+on and off every 20 turns, so that both kinds of turns see the same machine, and what a turn costs is CPU time of its
+thread.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from tests.benchmarks.table import Row, markdown
 BLOCK = 20
 """Turns from one switch to the next."""
 
+FLAGSHIP = "experiment=curiosity_noise_world"
 RUNS = (
-    ("flagship, world=food", "world=food"),
-    ("flagship, world=tvroom", "world=tvroom"),
-    ("light agent (agent=curiosity), world=food", "world=food", "agent=curiosity"),
+    ("flagship, world=food", FLAGSHIP, "world=food"),
+    ("flagship, world=tvroom", FLAGSHIP, "world=tvroom"),
+    ("light agent (agent=curiosity), world=food", FLAGSHIP, "world=food", "agent=curiosity"),
+    ("16 lanes of the study, arm=random_features", "experiment=curiosity_study", "arm=random_features"),
+    ("agent=random, which neither looks nor learns", FLAGSHIP, "world=food", "agent=random"),
 )
 """What is run, and the words that say so."""
 
@@ -46,23 +50,23 @@ def alternate(interaction: Interaction) -> list[list[float]]:
     return seconds
 
 
-def measure(steps: int, *words: str) -> tuple[float, float, float]:
-    """Return the mean CPU seconds of a turn without and with metrics, and those of the whole run for each turn."""
-    words = ("experiment=curiosity_noise_world", "launcher=lockstep", *words)
-    experiment = build_experiment(compose_config([*words, f"launcher.max_steps={steps}"]))
+def measure(steps: int, *words: str) -> tuple[float, float, float, int]:
+    """Return the mean CPU seconds of a turn without and with metrics, those of the whole run for each turn, and how
+    many lanes there are."""
+    experiment = build_experiment(compose_config([*words, "launcher=lockstep", f"launcher.max_steps={steps}"]))
     seconds = alternate(experiment.interaction)
     begin = time.process_time()
     launch(experiment.interaction, experiment.models, experiment.buffers, experiment.trainers, experiment.launch_config)
     total = time.process_time() - begin
     without, with_metrics = (float(np.mean(part)) for part in seconds)
-    return without, with_metrics, total / sum(map(len, seconds))
+    return without, with_metrics, total / sum(map(len, seconds)), experiment.interaction.lanes
 
 
-def rows(steps: int, measured: Callable[..., tuple[float, float, float]] = measure) -> list[Row]:
+def rows(steps: int, measured: Callable[..., tuple[float, float, float, int]] = measure) -> list[Row]:
     """All figures of this benchmark."""
     result = []
     for what, *words in RUNS:
-        without, with_metrics, whole = measured(steps, *words)
+        without, with_metrics, whole, lanes = measured(steps, *words)
         cost = with_metrics - without
         # Half of the turns had metrics: a run without any would have cost half of that less.
         share = cost / (whole - cost / 2)
@@ -71,7 +75,7 @@ def rows(steps: int, measured: Callable[..., tuple[float, float, float]] = measu
                 f"percent of the run that metrics add, {what}",
                 100 * share,
                 "<= 5",
-                detail=f"{1e6 * cost:.0f} us a turn of 4 lanes; a turn {1e6 * without:.0f} us without, "
+                detail=f"{1e6 * cost:.0f} us a turn of {lanes} lanes; a turn {1e6 * without:.0f} us without, "
                 f"{1e6 * with_metrics:.0f} us with, {1e6 * whole:.0f} us with training",
             )
         )
