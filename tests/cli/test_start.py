@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,3 +127,21 @@ def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: P
     result = python(*words, "--allow", "my_package", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "mine: finished after 20 steps" in result.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    repository = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "pamiq_exp", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": repository},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
