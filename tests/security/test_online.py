@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import wandb
 
 from pamiq_exp.cli._job import is_private
 from pamiq_exp.cli._online import keep_offline
@@ -27,14 +28,16 @@ FOREIGN = "# @package _global_\ndefaults: [minimum, override /tracking: default,
 
 
 @pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     """A user who is logged in to W&B and has a config folder from somewhere."""
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{FOREIGN}seed: 1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "")
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    return Source(folder="conf")
+    wandb.teardown()
+    yield Source(folder="conf")
+    wandb.teardown()  # W&B's client remembers the key for as long as the process lives
 
 
 def test_what_came_with_the_package_goes_where_the_user_s_settings_say(user: Source) -> None:
