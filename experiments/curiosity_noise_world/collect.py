@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pamiq_exp.analysis import Run, find_runs, read_runs
 
 FIGURES = (
     "coverage_auc", "coverage", "rooms_visited", "noise_share", "noise_heavy_share", "time_in_noisy_room",
     "remote_presses", "remote_press_rate", "longest_stare", "first_visit_auroc", "reward_noise_correlation",
-    "reward_noise_heavy", "reward_noise_free", "visit_entropy", "heading_entropy", "reward_mean", "wall_seconds",
+    "reward_noise_heavy", "reward_noise_free", "visit_entropy", "visit_entropy_recent",
+    "heading_entropy", "reward_mean", "wall_seconds",
     *(f"reward_noise_tenth_{tenth}" for tenth in range(10)),
 )  # fmt: skip
 """What of a summary goes into `runs.csv`."""
@@ -31,6 +32,9 @@ FIGURES = (
 CURVE = "interaction/coverage"
 RECORDED = ("interaction/entropy",)
 """Figures of which the last recorded value goes into `runs.csv`."""
+
+LATE = ("interaction/noise_share", "interaction/remote_press_rate")
+"""Figures whose mean over the records of the last fifth of a run goes into `runs.csv`, as `..._late`."""
 
 
 def choice(run: Run, group: str) -> str:
@@ -46,9 +50,23 @@ def write_rows(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]
         writer.writerows(rows)
 
 
+def plain(name: str) -> str:
+    """Return the name of a recorded figure without its source."""
+    return name.rpartition("/")[2]
+
+
 def short(value: object) -> object:
     """Return a number with six digits, anything else as it is."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def late(run: Run, figure: str) -> object:
+    """Return the mean of a recorded figure over the last fifth of a run; nothing where it was never recorded."""
+    series = run.records.series.get(figure)
+    if series is None:
+        return ""
+    steps = series.axes["environment_step"]
+    return short(float(series.values[steps > 0.8 * steps[-1]].mean()))
 
 
 def visits(run: Run) -> NDArray[np.int64] | None:
@@ -74,13 +92,15 @@ def main() -> None:
     runs.sort(key=lambda run: (choice(run, "world"), choice(run, "arm"), run.seed or 0))
     arguments.output.mkdir(parents=True, exist_ok=True)
     names = [(choice(run, "arm"), choice(run, "world"), run.seed) for run in runs]
-    head = ["arm", "world", "seed", "steps", *FIGURES, *(name.rpartition("/")[2] for name in RECORDED)]
+    names_of_records = [*(plain(name) for name in RECORDED), *(f"{plain(name)}_late" for name in LATE)]
+    head = ["arm", "world", "seed", "steps", *FIGURES, *names_of_records]
     write_rows(
         arguments.output / "runs.csv",
         head,
         (
             [*name, run.summary["steps"], *(short(run.summary.get(figure, "")) for figure in FIGURES),
-             *(short(run.value(figure)) if run.value(figure) is not None else "" for figure in RECORDED)]
+             *(short(run.value(figure)) if run.value(figure) is not None else "" for figure in RECORDED),
+             *(late(run, figure) for figure in LATE)]
             for name, run in zip(names, runs, strict=True)
         ),
     )  # fmt: skip
@@ -95,9 +115,8 @@ def main() -> None:
         counts = visits(run)
         if counts is not None:
             maps[f"{arm}/{world}"] = maps.get(f"{arm}/{world}", 0) + counts
-    np.savez_compressed(
-        arguments.output / "visits.npz", **{name: value.astype(np.int32) for name, value in maps.items()}
-    )
+    small: dict[str, ArrayLike] = {name: value.astype(np.int32) for name, value in maps.items()}
+    np.savez_compressed(arguments.output / "visits.npz", allow_pickle=False, **small)
     print(json.dumps({"runs": len(runs), "cells": len(maps)}))
 
 

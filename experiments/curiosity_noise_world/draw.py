@@ -2,7 +2,7 @@
 
     python experiments/curiosity_noise_world/draw.py results/NAME
 
-Writes `table.md`, `overview.md` and PNGs into that folder.
+Writes `table.md`, `overview.md`, `late.md` and PNGs into that folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pamiq_exp.analysis import Estimate, Table, curve_interval, difference, estimate, interquartile_mean
@@ -32,6 +33,7 @@ ARMS = (
 )  # fmt: skip
 WORLDS = ("clean", "food", "cycle", "tvroom", "remote")
 METRIC, BASELINE = "coverage_auc", "random"
+LATE = "visit_entropy_recent"
 ROBUST = 0.8
 COLOURS = dict(zip(ARMS, [plt.get_cmap("tab20")(index) for index in range(len(ARMS))], strict=True))
 DASHES = ("-", "--", ":", "-.")
@@ -58,12 +60,12 @@ def shared(cells: Cells, *keys: tuple[str, str]) -> list[int]:
     return sorted(set.intersection(*(set(cells.get(key, {})) for key in keys)))
 
 
-def against_random(cells: Cells, arm: str, world: str) -> Estimate | None:
+def against_random(cells: Cells, arm: str, world: str, figure: str = METRIC) -> Estimate | None:
     """Return the mean difference to the baseline in the same world, paired by seed."""
     seeds = shared(cells, (arm, world), (BASELINE, world))
     if not seeds:
         return None
-    pair = scores(cells, arm, world, seeds=seeds), scores(cells, BASELINE, world, seeds=seeds)
+    pair = scores(cells, arm, world, figure, seeds), scores(cells, BASELINE, world, figure, seeds)
     return difference([pair[0]], [pair[1]], paired=True)
 
 
@@ -135,13 +137,34 @@ def overview(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
     return Table("overview", f"{METRIC}: interquartile mean, 95 % interval, verdict", ["arm", *worlds], rows)
 
 
+def late_verdict(gain: Estimate | None) -> str:
+    """Return what the protocol says of the last fifth of a life."""
+    if gain is None or not gain.has_interval:
+        return ""
+    return "spreads late" if gain.low > 0 else "is stuck late" if gain.high < 0 else "undecided"
+
+
+def late_table(cells: Cells, arms: Sequence[str], worlds: Sequence[str]) -> Table:
+    """Return the table of the last fifth of each life."""
+    rows = []
+    for world in worlds:
+        for arm in [arm for arm in arms if (arm, world) in cells]:
+            gain = None if arm == BASELINE else against_random(cells, arm, world, LATE)
+            beside = [middle(cells, arm, world, figure) for figure in ("noise_share_late", "remote_press_rate_late")]
+            rows.append([world, arm, estimate([scores(cells, arm, world, LATE)]), gain, *beside, late_verdict(gain)])
+    title = "The last fifth of each life: evenness of visits, 95 % bootstrap intervals, differences paired by seed"
+    return Table(
+        "late", title, ["world", "arm", LATE, "minus random", "noise in view", "presses a step", "verdict"], rows
+    )
+
+
 def middle(cells: Cells, arm: str, world: str, figure: str) -> float | None:
     """Return the interquartile mean of a figure; None where it is unknown."""
     values = scores(cells, arm, world, figure)
     return float(interquartile_mean(values)) if len(values) else None
 
 
-def panels(count: int, width: float, height: float, columns: int = 5) -> tuple[plt.Figure, list[Axes]]:
+def panels(count: int, width: float, height: float, columns: int = 5) -> tuple[Figure, list[Axes]]:
     """Return a figure with so many panels."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -250,6 +273,7 @@ def main() -> None:
     worlds = [world for world in WORLDS if any(world == each for _, each in cells)]
     (folder / "table.md").write_text(table(cells, arms, worlds).to_markdown())
     (folder / "overview.md").write_text(overview(cells, arms, worlds).to_markdown())
+    (folder / "late.md").write_text(late_table(cells, arms, worlds).to_markdown())
     draw_results(cells, arms, worlds, folder / "results.png")
     draw_curves(folder / "curves.csv", arms, worlds, folder / "curves.png")
     draw_noise(cells, arms, worlds, folder / "reward_by_noise.png")

@@ -23,7 +23,7 @@ def read_film(run: Path) -> Frames:
     """Return the newest film of a run, `(time, height, width, 3)`, at half its size."""
     path = sorted((run / "media").glob("*.mp4"))[-1]
     with av.open(str(path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        frames = [frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False) for frame in container.decode(video=0)]
     return np.stack(frames)[:, ::SHRINK, ::SHRINK]
 
 

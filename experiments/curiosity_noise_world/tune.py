@@ -50,9 +50,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arms: dict[str, Scores] = defaultdict(lambda: defaultdict(dict))
     for run in read_runs(find_runs(arguments.sweeps)):
-        if run.state == "finished" and run.seed is not None:
+        score = run.value("coverage_auc")
+        if run.state == "finished" and run.seed is not None and score is not None:
             pair = choice(run, RATE), choice(run, ENTROPY)
-            arms[choice(run, "arm")][pair][choice(run, "world"), run.seed] = run.summary["coverage_auc"]
+            arms[choice(run, "arm")][pair][choice(run, "world"), run.seed] = score
     rows: list[list[object]] = []
     for arm, scores in arms.items():
         ranked = sorted(scores, key=lambda pair: -mean(scores, pair, (FIRST_SEED,)))

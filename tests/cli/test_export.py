@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Outcome
+from tests.conftest import Command, Outcome
 
 CARTPOLE = (
     "experiment=cartpole_ppo",
@@ -65,7 +65,7 @@ def test_the_file_says_all_of_a_run(paper: Path, finished: Path) -> None:
 
 
 def test_the_file_tells_nothing_of_a_user(
-    command,  # type: ignore[no-untyped-def]
+    command: Command,
     finished: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +90,7 @@ def test_the_file_tells_nothing_of_a_user(
 
 
 def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
-    command,  # type: ignore[no-untyped-def]
+    command: Command,
     paper: Path,
     finished: Path,
     tmp_path: Path,

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import Command
 
 SMALL = ("environment=noise_world", "world=tvroom", "environment.image_size=24", "environment.images.size=8")
 

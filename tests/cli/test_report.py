@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.analysis.folders import write_run, write_study
-from tests.conftest import Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import Command
 
 
 def test_a_sweep_becomes_a_report(command: Command, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pamiq_exp.cli import command_names
-from tests.conftest import Outcome
+from tests.conftest import Command
 
 HEAVY = ("torch", "lightning", "lightning_fabric", "wandb", "numba", "gymnasium", "matplotlib")
 
@@ -82,7 +81,7 @@ def test_help_answers_within_a_second_and_a_half(tmp_path: Path) -> None:
     assert min(durations) < 1.5
 
 
-def test_help_tells_of_every_command(command: Callable[..., Outcome]) -> None:
+def test_help_tells_of_every_command(command: Command) -> None:
     text = command("--help").out
     for name in command_names():
         assert name == "run" or f"python -m pamiq_exp {name} " in text

@@ -17,9 +17,7 @@ import yaml
 
 from pamiq_exp.cli._sweep_folder import is_locked
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
-from tests.conftest import REPOSITORY, Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import REPOSITORY, Command
 
 
 @pytest.fixture

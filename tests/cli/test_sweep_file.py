@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from pamiq_exp.cli._arguments import read_request
 from pamiq_exp.cli._sweep_file import read
 from pamiq_exp.config import ConfigError, Source
-from tests.conftest import REPOSITORY, Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import REPOSITORY, Command
 
 
 def written(folder: Path, text: str) -> Source:

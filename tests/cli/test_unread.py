@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Outcome
+from tests.conftest import Command
 
-Command = Callable[..., Outcome]
 PICKY = "+metrics.picky={_target_: tests.config.parts.Picky, options: {width: 3, heigth: 4, depth: 5}"
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pamiq_exp.config.ceilings import BY_ADDRESS, BY_NAME, ceiling_problems
-from tests.conftest import Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import Command
 
 
 def nested(key: str, value: object) -> dict[str, Any]:

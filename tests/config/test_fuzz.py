@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config import AllowList, ConfigError, Source, check_names, check_values, compose_config
 from pamiq_exp.config.check import TOP_LEVEL
-from tests.conftest import Outcome
+from tests.conftest import Command
 
 ODD_TEXTS = st.sampled_from(
     ["${", "${}", "${a", "${a}", "${.a}", "${...}", "${a.b[0]}", "${oc.env:HOME}", "${oc.select:a}", "${derived_seed:}",
@@ -66,9 +65,7 @@ def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
 @settings(
     max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
-def test_any_experiment_is_checked_to_the_end(
-    command: Callable[..., Outcome], tmp_path: Path, tree: Any, key: str
-) -> None:
+def test_any_experiment_is_checked_to_the_end(command: Command, tmp_path: Path, tree: Any, key: str) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"defaults": ["minimum", "_self_"], key: tree})
     (tmp_path / "conf" / "experiment" / "any.yaml").write_text(f"# @package _global_\n{text}")
@@ -78,7 +75,7 @@ def test_any_experiment_is_checked_to_the_end(
 
 
 @pytest.mark.parametrize("words", [["=1"], ["a=${"], ["+"], ["~"], ["seed=[[[["], ["'"], ["a.b.c.d=1"], ["~seed"]])
-def test_any_command_line_is_checked(command: Callable[..., Outcome], words: list[str]) -> None:
+def test_any_command_line_is_checked(command: Command, words: list[str]) -> None:
     outcome = command("check", "experiment=minimum", *words)
     assert outcome.status in (1, 2)
     assert "Traceback" not in outcome.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,8 @@ from pamiq_exp.config import (
     config_folder,
 )
 from tests.config.hostile import HYDRA, SECRET, SECRET_NAME, Hostile, corpus
-from tests.conftest import Outcome
+from tests.conftest import Command, Outcome
 
-Command = Callable[..., Outcome]
 CORPUS = corpus()
 FILE = "experiment/hostile.yaml"
 

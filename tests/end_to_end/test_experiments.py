@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, experiment_names
+from tests.conftest import Command, experiment_names
 from tests.end_to_end.worlds import world_of
-
-Command = Callable[..., Outcome]
 
 QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=200", "launcher.record_every_steps=50")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from typing import Any
 import pytest
 
 from pamiq_exp.config import AllowList, check_names, check_parts, compose_config
-from tests.conftest import REPOSITORY, Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import REPOSITORY, Command
 
 CURIOUS = (
     "experiment=curiosity_noise_world",

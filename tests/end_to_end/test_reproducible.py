@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
+from tests.conftest import Command
 from tests.end_to_end.runs import assert_equal_runs, records
-
-Command = Callable[..., Outcome]
 
 WORDS = (
     "experiment=curiosity_noise_world",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Outcome
+from tests.conftest import REPOSITORY, Command
 from tests.end_to_end.runs import assert_equal_runs, records
-
-Command = Callable[..., Outcome]
 
 ELSEWHERE = {"extrinsic", "curious_and_extrinsic", "reconstruction_error"}
 """Rewards that other tests try: they belong to other agents or experiments."""

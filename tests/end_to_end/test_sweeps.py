@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from pamiq_exp.cli._sweep_file import read
 from pamiq_exp.config import Source
 from tests.cli.sweep_fixtures import states, sweep_folder
-from tests.conftest import REPOSITORY, Outcome
+from tests.conftest import REPOSITORY, Command
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "conf" / "sweep").glob("*.yaml"))
 EXTRA = {"ppo_search": ["launcher.max_steps=8000"]}
@@ -28,7 +27,7 @@ def first_job(name: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_sweep_runs(name: str, command: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_a_shipped_sweep_runs(name: str, command: Command, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     outcome = command("-m", f"sweep={name}", *first_job(name))
     assert outcome.status == 0, outcome.err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from pamiq_exp.environments import GymnasiumEnvironment
 from pamiq_exp.interaction import FixedIntervalInteraction, Interaction
 from pamiq_exp.runtime import LaunchConfig, launch
-from tests.conftest import Outcome
+from tests.conftest import Command
 from tests.environments.real_time_device import Device
 
 pytest.importorskip("rtgym")
@@ -79,7 +78,7 @@ def test_several_lanes_of_one_clock_are_refused() -> None:
         GymnasiumEnvironment("real-time-gym-v1", lanes=2, kwargs={"config": CONFIG})
 
 
-def test_a_config_alone_describes_it(command: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_a_config_alone_describes_it(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "environment"
     folder.mkdir(parents=True)
     (folder / "device.yaml").write_text(

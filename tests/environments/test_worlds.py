@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from pamiq_exp.environments import GymnasiumEnvironment
 from pamiq_exp.interaction import Observation
 from pamiq_exp.spaces import describe_spaces
-from tests.conftest import Outcome
+from tests.conftest import Command
 from tests.end_to_end.worlds import need_miniworld, need_packages_of
-
-Command = Callable[..., Outcome]
 
 
 def minigrid(**keys: Any) -> GymnasiumEnvironment:

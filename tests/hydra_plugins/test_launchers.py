@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,11 +15,8 @@ import pytest
 from pamiq_exp.cli._sweep_folder import is_locked, jobs_at_work, last_record
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.cli.test_sweep import start, wait_for
-from tests.conftest import Outcome
+from tests.conftest import Command
 from tests.tracking.test_wandb_tracker import wandb_records
-
-Command = Callable[..., Outcome]
-
 
 LAUNCHERS = {
     "basic": [],
@@ -145,7 +142,7 @@ def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
     finally:
         import ray
 
-        ray.shutdown()
+        ray.shutdown()  # type: ignore[no-untyped-call]
         cluster.shutdown()
 
 

@@ -14,7 +14,7 @@ import pytest
 optuna = pytest.importorskip("optuna", reason="the search needs the extra [sweep]")
 
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 
 from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Curve  # noqa: E402
 from hydra_plugins.pamiq_exp_sweeps._search import Searcher, distribution  # noqa: E402
@@ -22,10 +22,10 @@ from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf  # noqa: E4
 from pamiq_exp.cli._sweep_folder import is_locked, last_record  # noqa: E402
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment  # noqa: E402
 from tests.cli.test_sweep import start, wait_for  # noqa: E402
-from tests.conftest import Outcome  # noqa: E402
+from tests.conftest import Command  # noqa: E402
 
 Result = Callable[[float, int], float]
-SPACE = {"rate": FloatDistribution(0.0, 1.0)}
+SPACE: dict[str, BaseDistribution] = {"rate": FloatDistribution(0.0, 1.0)}
 
 
 class InstantLauncher:
@@ -206,9 +206,7 @@ def test_a_sampler_or_pruner_that_does_not_exist_is_told(tmp_path: Path, setting
 
 
 @pytest.mark.slow
-def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(
-    command: Callable[..., Outcome], tmp_path: Path
-) -> None:
+def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(command: Command, tmp_path: Path) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
     words += ["hydra.sweeper.trials=3", "hydra.sweeper.seeds=[0,1]", "metrics.score.rate=interval(0.0,1.0)"]
     words += ["interaction.agent.seconds=0.1", "launcher.max_steps=40"]
@@ -236,7 +234,7 @@ def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(
 
 @pytest.mark.slow
 def test_a_search_survives_a_trial_that_is_killed_and_resumes_it_from_its_checkpoint(
-    command: Callable[..., Outcome], tmp_path: Path
+    command: Command, tmp_path: Path
 ) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
     words += ["hydra.sweeper.trials=2", "metrics.score.rate=interval(0.0,1.0)", "interaction.agent.luck=kill"]

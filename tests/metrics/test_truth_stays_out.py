@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pamiq_exp.environments import NoiseWorld
-from tests.conftest import Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import Command
 
 SHORT = ("launcher=lockstep", "launcher.max_steps=200", "tracking=jsonl_only", "environment.image_size=24")
 SOON = ("models.encoder.warmup=50", "trainers.encoder.min_new=40", "trainers.encoder.min_size=40")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from pamiq_exp.cli._arguments import read_request
 from pamiq_exp.cli._frozen import freeze_sweep
-from tests.conftest import Outcome
+from tests.conftest import Command
 
 SMALL = ["experiment=minimum", "tracking=jsonl_only", "launcher=lockstep", "launcher.max_steps=20"]
 
@@ -17,7 +16,7 @@ def mode(folder: Path) -> int:
     return stat.S_IMODE(folder.stat().st_mode)
 
 
-def test_nobody_else_enters_the_folder_of_a_run(command: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_nobody_else_enters_the_folder_of_a_run(command: Command, tmp_path: Path) -> None:
     assert command(*SMALL).status == 0
     (run,) = (path.parent for path in tmp_path.rglob("summary.json"))
     assert mode(run) == 0o700

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from pamiq_exp.config import AllowList, Builder, Source, compose_config
 from pamiq_exp.interaction import DelayedActions, Environment
 from pamiq_exp.media import Picture
 from pamiq_exp.tracking import RunInfo, WandbTracker
-from tests.conftest import REPOSITORY, Outcome
+from tests.conftest import REPOSITORY, Command
 
-Command = Callable[..., Outcome]
 FOREIGN = "# @package _global_\ndefaults: [minimum, override /tracking: default, _self_]\n"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Outcome
+from tests.conftest import REPOSITORY, Command
 
 WANDB = "wandb/offline-run-*/run-*.wandb"
 FILM = "media/view_*.mp4"
@@ -28,7 +27,7 @@ def test_every_choice_is_tested() -> None:
 
 
 @pytest.mark.parametrize("choice", LEAVES)
-def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tmp_path: Path) -> None:
     if choice == "tensorboard":
         pytest.importorskip("tensorboard")
     pytest.importorskip("av", reason="films need PyAV: pip install 'pamiq_exp[video]'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,7 @@ from pamiq_exp.environments import GymnasiumEnvironment, NoiseWorld, RecordedRun
 from pamiq_exp.interaction import Environment, Interaction, Observation, RunRecorder, StepObserver, Turn
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.spaces import describe_spaces
-from tests.conftest import Outcome
-
-Command = Callable[..., Outcome]
+from tests.conftest import Command
 
 
 class Witness(StepObserver):

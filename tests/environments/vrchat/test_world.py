@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +24,8 @@ from pamiq_exp.interaction import Agent, Array, Environment, FixedIntervalIntera
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.spaces import describe_spaces
-from tests.conftest import Outcome
+from tests.conftest import Command
 from tests.environments.vrchat.stand_in import VRChatStandIn
-
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture
