@@ -1,7 +1,8 @@
-"""Draw docs/images/dreamer_cartpole.png: how soon a pole is balanced, with and without imagination.
+r"""Draw docs/images/dreamer_cartpole.png: how soon a pole is balanced, with and without imagination.
 
 python -m pamiq_exp -m experiment=cartpole_dreamer seed=0,1 launcher.max_steps=8000
-python -m pamiq_exp -m experiment=cartpole_ppo seed=0,2 launcher.max_steps=60000 +metrics.episodes.window=10
+python -m pamiq_exp -m experiment=cartpole_ppo seed=0,1 \
+    launcher.max_steps=30000 launcher.record_every_steps=200 +metrics.episodes.window=10
 python docs/dreamer_picture.py RUN_FOLDER...
 """
 

@@ -211,11 +211,11 @@ def draw_curves(path: Path, arms: Sequence[str], worlds: Sequence[str], target: 
                 continue
             runs = [np.array(points) for points in lines[arm, world].values()]
             length = min(map(len, runs))
-            steps, values = runs[0][:length, 0], np.array([run[:length, 1] for run in runs])
+            steps, values = runs[0][:length, 0] / 1000, np.array([run[:length, 1] for run in runs])
             centre, low, high = curve_interval(values)
             axis.plot(steps, centre, color=COLOURS[arm], linestyle=DASHES[index % 4], label=arm, linewidth=1.4)
             axis.fill_between(steps, low, high, color=COLOURS[arm], alpha=0.15, linewidth=0)
-        axis.set(title=world, xlabel="environment steps", ylabel="share of cells visited")
+        axis.set(title=world, xlabel="thousand environment steps", ylabel="share of cells visited")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     figure.savefig(target, dpi=110)
