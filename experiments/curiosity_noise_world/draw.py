@@ -217,7 +217,8 @@ def draw_curves(path: Path, arms: Sequence[str], worlds: Sequence[str], target: 
             axis.fill_between(steps, low, high, color=COLOURS[arm], alpha=0.15, linewidth=0)
         axis.set(title=world, xlabel="thousand environment steps", ylabel="share of cells visited")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    columns = 5 if len(worlds) > 2 else 4
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     figure.savefig(target, dpi=110)
     plt.close(figure)
 
