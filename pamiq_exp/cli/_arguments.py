@@ -12,7 +12,7 @@ from hydra import __version__ as hydra_version
 from hydra._internal.utils import get_args_parser
 
 import pamiq_exp
-from pamiq_exp.config import AllowList, ConfigError, Problem, Source
+from pamiq_exp.config import SKIP_FLAG, AllowList, ConfigError, Problem, Source
 
 ALLOW_FLAG = "--allow"
 ONLINE_FLAG = "--online"
@@ -28,6 +28,7 @@ class Request:
         allow: What configs may name.
         source: Where configs come from.
         online: Whether records of configs that did not come with the package may be sent (see `keep_offline`).
+        dry_run: Whether the parts are tried on each other before anything runs.
     """
 
     arguments: list[str]
@@ -35,6 +36,7 @@ class Request:
     allow: AllowList
     source: Source
     online: bool = False
+    dry_run: bool = True
 
     @property
     def overrides(self) -> list[str]:
@@ -45,7 +47,7 @@ class Request:
 def read_request(words: Sequence[str]) -> Request:
     """Take a command line apart. Raises ConfigError, or SystemExit for a flag that does not exist."""
     allow, rest = take_allowed(words)
-    arguments = [word for word in rest if word != ONLINE_FLAG]
+    arguments = [word for word in rest if word not in (ONLINE_FLAG, SKIP_FLAG)]
     if "--version" in arguments:
         print(f"pamiq_exp {pamiq_exp.__version__} (Hydra {hydra_version})")
         raise SystemExit(0)
@@ -60,7 +62,7 @@ def read_request(words: Sequence[str]) -> Request:
         remedy = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
         raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", remedy))
     source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
-    request = Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest)
+    request = Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest, dry_run=SKIP_FLAG not in rest)
     if not any(word.startswith("sweep=") for word in request.overrides):
         return request
     from pamiq_exp.cli._sweep_file import expand

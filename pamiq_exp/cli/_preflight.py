@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.config import (
     AllowList,
     ConfigError,
+    DryRun,
     Problem,
     Source,
     check_hydra,
@@ -51,8 +52,9 @@ def preflight(request: Request) -> None:
     configs = [compose_safely(overrides, request.source) for overrides in lists]
     for config in configs:
         require_choice(config, request)
-    refuse(configs, request.allow)
-    if untried := untried_choices(request.overrides, request.source) if request.flags.multirun else []:
+    refuse(configs, request.allow, dry_run=request.dry_run)
+    tried = request.flags.multirun and request.dry_run
+    if untried := untried_choices(request.overrides, request.source) if tried else []:
         say(told_untried(untried, len(configs)))
     keep_offline(configs, request.online)
     require_folder(configs[0], multirun=bool(request.flags.multirun))
@@ -69,26 +71,29 @@ def compose_safely(overrides: Sequence[str], source: Source) -> DictConfig:
 
 def told_untried(choices: Sequence[str], tried: int) -> str:
     """Say which choices of a sweep were left to its jobs to check."""
-    kinds = f"{tried} of the configs of this sweep were tried in a dry step, every choice of each key once"
+    kinds = f"{tried} of the configs of this sweep were tried in a dry run, every choice of each key once"
     if not choices:
         return kinds
     shown = ", ".join(choices[:SHOWN_CHOICES]) + (", ..." if len(choices) > SHOWN_CHOICES else "")
     return f"{kinds} but for {len(choices)}, which their jobs will check: {shown}"
 
 
-def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[str] = ()) -> list[Rehearsal]:
-    """Raise ConfigError with all problems of the first config that has any.
+def refuse(
+    configs: Sequence[DictConfig], allow: AllowList, typed: Collection[str] = (), *, dry_run: bool = True
+) -> list[Rehearsal]:
+    """Raise ConfigError with all problems of the first config that has any; print the warnings of the dry run.
 
-    Those that show without importing anything come first, for all configs; the dry step comes last, of each config
+    Those that show without importing anything come first, for all configs; the dry run comes last, of each config
     once if some differ in their seeds alone.
 
     Args:
         configs: Composed, or as a run or an exported file keeps them.
         allow: What they may name.
         typed: Keys that the user has typed, where a config itself does not tell.
+        dry_run: Whether to try the parts on each other.
 
     Returns:
-        What the dry steps have measured.
+        What the dry runs have measured.
     """
     for config in configs:
         values = [each for each in check_values(config) if not _is_below(each.key, typed)]
@@ -99,12 +104,22 @@ def refuse(configs: Sequence[DictConfig], allow: AllowList, typed: Collection[st
         if problems := check_parts(config, allow):
             raise ConfigError(_traced(problems, config))
     measured: list[Rehearsal] = []
-    for config in _distinct(configs):
-        problems, sizes = rehearsal(config, allow)
-        if problems:
-            raise ConfigError(_traced(problems, config))
-        measured += [sizes] if sizes is not None else []
+    warnings: dict[str, None] = {}
+    for config in _distinct(configs) if dry_run else ():
+        found = rehearsal(config, allow)
+        if found.problems:
+            raise ConfigError(_traced(found.problems, config))
+        measured += [found.measured] if found.measured is not None else []
+        warnings |= dict.fromkeys(map(str, _traced(found.warnings, config)))
+    if warnings:
+        say(told_warnings(list(warnings)))
     return measured
+
+
+def told_warnings(warnings: Sequence[str]) -> str:
+    """Say what the dry run has found that may be due to its made-up data."""
+    lines = [line for warning in warnings for line in warning.splitlines()]
+    return "\n".join(["the dry run warns, which stops nothing:", *(f"  {line}" for line in lines)])
 
 
 def _distinct(configs: Sequence[DictConfig]) -> list[DictConfig]:
@@ -124,12 +139,14 @@ class Findings:
     Attributes:
         config: The config, without the overrides that name nothing.
         problems: All of them, each with what set its key.
-        rehearsal: What the dry step has measured, if it came to that.
+        rehearsal: What the dry run has measured, if it came to that.
+        warnings: What the dry run has found that may be due to its made-up data.
     """
 
     config: DictConfig | None
     problems: list[Problem]
     rehearsal: Rehearsal | None = None
+    warnings: list[Problem] = field(default_factory=list)
 
 
 def examine(overrides: Sequence[str], request: Request) -> Findings:
@@ -150,14 +167,15 @@ def examine(overrides: Sequence[str], request: Request) -> Findings:
     find_trusted_packages(request.allow)
     try:
         found = check_parts(config, request.allow)
-        measured = None
-        if not found and not problems:
-            found, measured = rehearsal(config, request.allow)
+        dry_run = DryRun([])
+        if not found and not problems and request.dry_run:
+            dry_run = rehearsal(config, request.allow)
+            found = dry_run.problems
     except ConfigError as error:  # of what is told already
-        found, measured = error.problems, None
+        found, dry_run = error.problems, DryRun([])
     told = {(each.key, each.message) for each in problems}
     problems += [each for each in _traced(found, config) if (each.key, each.message) not in told]
-    return Findings(config, problems, measured)
+    return Findings(config, problems, dry_run.measured, _traced(dry_run.warnings, config))
 
 
 def _compose_what_can_be(overrides: list[str], source: Source) -> tuple[DictConfig | None, list[Problem]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
-from pamiq_exp.cli._preflight import examine, require_choice, require_folder, told_untried
+from pamiq_exp.cli._preflight import examine, require_choice, require_folder, told_untried, told_warnings
 from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import (
     ConfigError,
@@ -44,6 +44,7 @@ def main(words: Sequence[str]) -> int:
 def _check(request: Request) -> int:
     from pamiq_exp.tracking import mask_text
 
+    warnings: dict[str, None] = {}
     lists = variants(request.overrides, request.source) if request.flags.multirun else [list(request.overrides)]
     for overrides in lists:
         found = examine(overrides, request)
@@ -52,8 +53,11 @@ def _check(request: Request) -> int:
         if found.problems:
             raise ConfigError(found.problems)
         require_folder(found.config, multirun=bool(request.flags.multirun))
-    print("no problems found")
-    if request.flags.multirun:
+        warnings |= dict.fromkeys(map(str, found.warnings))
+    print("no problems found" if request.dry_run else "no problems found; nothing was tried in a dry run")
+    if warnings:
+        print(mask_text(told_warnings(list(warnings))))
+    if request.flags.multirun and request.dry_run:
         print(told_untried(untried_choices(request.overrides, request.source), len(lists)))
     if len(lists) == 1 and found.config is not None and found.rehearsal is not None:
         lines = size_lines(found.config, found.rehearsal)

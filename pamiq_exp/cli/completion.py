@@ -33,6 +33,7 @@ FLAGS = {
     "--help": "all groups and options",
     "--info": "which file chose which: --info defaults-tree",
     "--multirun": "run a sweep",
+    "--no-dry-run": "do not try the parts on each other before the run",
     "--online": "let W&B send what a config from elsewhere records",
     "--version": "print the version",
 }

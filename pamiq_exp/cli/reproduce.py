@@ -24,7 +24,7 @@ from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.cli._preflight import folder_problem, refuse
 from pamiq_exp.cli._sizes import size_lines
-from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
+from pamiq_exp.config import SKIP_FLAG, AllowList, ConfigError, Problem, parse_overrides
 from pamiq_exp.config.build import target_nodes
 
 STOPPED_BY_SIGNAL = 128
@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int:
         paper = read_paper(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
         typed = [each.key_or_group for each in parse_overrides(arguments.overrides)]
-        sizes = refuse([run.config for run in chosen], allow, typed)
+        sizes = refuse([run.config for run in chosen], allow, typed, dry_run=not arguments.no_dry_run)
         keep_offline([run.config for run in chosen], arguments.online)
         folder = _folder(paper, chosen)
         if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
@@ -49,8 +49,8 @@ def main(words: Sequence[str]) -> int:
         tell(error, heading=f"{' '.join(words[:1])} cannot be run")
         return 2
     _tell_plan(arguments.file, paper, chosen, arguments.overrides)
-    for line in size_lines(chosen[0].config, max(sizes, key=lambda each: each.memory_bytes)):
-        print(f"  {line}", file=sys.stderr)
+    for largest in sorted(sizes, key=lambda each: -each.memory_bytes)[:1]:
+        print("\n".join(f"  {line}" for line in size_lines(chosen[0].config, largest)), file=sys.stderr)
     if not (arguments.yes or _agreed()):
         print("nothing was run", file=sys.stderr)
         return 2
@@ -201,4 +201,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")
     parser.add_argument("--yes", action="store_true", help="do not ask before it is run")
     parser.add_argument(ONLINE_FLAG, action="store_true", help="let a W&B tracker that you add go online")
+    parser.add_argument(SKIP_FLAG, action="store_true", help="do not try the parts on each other before")
     return parser

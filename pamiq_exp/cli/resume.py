@@ -56,7 +56,8 @@ def _resume(folder: Path, request: Request) -> int:
     _refuse_seed(again)
     _refuse_masked(again.config)
     overrides = [*_overrides_before(folder), *changes]
-    refuse([again.config], request.allow, typed=[each.key_or_group for each in parse_overrides(overrides)])
+    typed = [each.key_or_group for each in parse_overrides(overrides)]
+    refuse([again.config], request.allow, typed, dry_run=request.dry_run)
     keep_offline([again.config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
     say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,8 +108,22 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
         raise ConfigError(problems)
     config.environment = with_delay(plain, resolved(config, "interaction.delay"))
     environment = builder.build(resolved(config, "environment"), "environment")
+    try:
+        tree = _resolve_all(config, environment)
+    except ConfigError:
+        with suppress(Exception):  # what is wrong with the config is what matters
+            environment.teardown()
+        raise
+    tree["environment"] = plain
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
+    return environment, tree
+
+
+def _resolve_all(config: DictConfig, environment: Any) -> dict[str, Any]:
+    """Resolve a config with the spaces of its environment. Raises ConfigError with all that is wrong."""
     config.spaces = describe_environment(environment)
     tree: dict[str, Any] = {}
+    problems: list[Problem] = []
     for name in map(str, config):
         try:
             tree[name] = resolved(config, name)
@@ -118,9 +132,7 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
     problems += [*ceiling_problems(tree), *_pace_problems(environment, tree)]
     if problems:
         raise ConfigError(problems)
-    tree["environment"] = plain
-    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
-    return environment, tree
+    return tree
 
 
 def _pace_problems(environment: Any, tree: Mapping[str, Any]) -> Iterator[Problem]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +15,7 @@ from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, Postponed
 from pamiq_exp.config.check import PARTS, plain_tree
 from pamiq_exp.config.experiment import begin, parts_of, seeded, without_hydra
-from pamiq_exp.config.failure import failing_layer
+from pamiq_exp.config.failure import Failure, failing_layer
 from pamiq_exp.config.keys import join, leaves, parent
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.resolvers import register_resolvers
@@ -24,16 +26,33 @@ if TYPE_CHECKING:
 
     from pamiq_exp.runtime.rehearsal import Fault, Rehearsal
 
+logger = logging.getLogger(__name__)
+
+SKIP_FLAG = "--no-dry-run"
+"""What a user types to leave the dry run out."""
+
 GROUPS = {"model": "models", "buffer": "buffers"}
 
 
-def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehearsal | None]:
-    """Build the parts of a config, try them on each other, and throw them away.
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run of a config has found.
 
-    Call it when `check_names` and `check_parts` have found nothing.
+    Attributes:
+        problems: What is wrong for certain.
+        warnings: What may be wrong, or due to made-up data: the run may do without it.
+        measured: What it has measured, if it came to that.
+    """
 
-    Returns:
-        Everything that is wrong, and what the dry step has measured if it came to that.
+    problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+    measured: Rehearsal | None = None
+
+
+def rehearsal(config: DictConfig, allow: AllowList) -> DryRun:
+    """Build the parts of a config, try them on each other, and throw them away (see `runtime.rehearsal`).
+
+    Call it when `check_names` and `check_parts` have found nothing. The environment is closed in every case.
     """
     register_resolvers()
     builder = Builder(allow, unread=UnreadKeys(plain_tree(config)) if _is_put_together(config) else None)
@@ -41,14 +60,22 @@ def rehearsal(config: DictConfig, allow: AllowList) -> tuple[list[Problem], Rehe
     try:
         environment, tree = begin(config, builder)
     except ConfigError as error:
-        return error.problems, None
+        return DryRun(error.problems)
+    trial = _Trial(builder, environment, tree)
     try:
-        return _Trial(builder, environment, tree).run()
+        measured = trial.run()
     except ConfigError as error:
-        return error.problems, None
+        return DryRun(error.problems)
     finally:
-        with suppress(Exception):
-            environment.teardown()
+        _close(environment)
+    return DryRun(trial.problems, trial.warnings, measured)
+
+
+def _close(environment: Any) -> None:
+    try:
+        environment.teardown()
+    except Exception:
+        logger.warning("the environment of the dry run could not be closed", exc_info=True)
 
 
 def _is_put_together(config: DictConfig) -> bool:
@@ -75,38 +102,43 @@ class _Trial:
         self.environment = environment
         self.tree = tree
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
 
-    def run(self) -> tuple[list[Problem], Rehearsal | None]:
+    def run(self) -> Rehearsal | None:
         given = ("environment", "observers")
         self.problems += self.builder.problems(self.tree["interaction"], "interaction", given)
         for group in PARTS:
             self.problems += self.builder.problems(self.tree.get(group), group)
         models = None if self.problems else self._build_models()
         if models is None:
-            return self.problems, None
+            return None
         others = {name: self._build_group(name) for name in PARTS if name != "models"}
         buffers, trainers = others["buffers"], others["trainers"]
         interaction = self._build("interaction", self.tree["interaction"])
         if self.problems:
-            return self.problems, None
+            return None
         self.problems += _beyond_memory(buffers)
         from pamiq_exp.runtime.rehearsal import rehearse
 
-        result = rehearse(self.environment, interaction.agent, models, buffers, trainers)
+        result = rehearse(self.environment, interaction.agent, models, buffers, trainers, others["metrics"])
         for fault in result.faults:
-            self.problems += self._explain(fault, models)
-        self.problems += [
-            Problem(join(group, name), "nothing uses it", f"leave it out ({join(group, name)}=null), or {use}")
-            for group, names, use in (
-                ("models", result.unused_models, "name it where it is to be used or trained"),
-                ("buffers", result.unused_buffers, "have a trainer read it"),
-            )
-            for name in names
-        ]
+            self._explain(fault, models)
+        self._note_unused(result)
         if (unread := self.builder.unread) is not None:
             unread.leave_out("interaction.delay")  # went into the environment already: see `begin`
             self.problems += unread.problems()
-        return self.problems, result
+        return result
+
+    def _note_unused(self, result: Rehearsal) -> None:
+        """Report the parts that nothing has asked for; classes of the user's own may do so later."""
+        found = self.problems if result.only_shipped else self.warnings
+        message = "nothing uses it" if result.only_shipped else "nothing has used it in the dry run"
+        for group, names, use in (
+            ("models", result.unused_models, "name it where it is to be used or trained"),
+            ("buffers", result.unused_buffers, "have a trainer read it"),
+        ):
+            for name in names:
+                found.append(Problem(join(group, name), message, f"leave it out ({join(group, name)}=null), or {use}"))
 
     def _build_group(self, group: str) -> dict[str, Any]:
         built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
@@ -163,20 +195,28 @@ class _Trial:
                 counts[name] = sum(each.numel() for each in model.parameters())
         return counts
 
-    def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> Iterator[Problem]:
-        """Turn what a part raised in the dry step into problems of the keys that are to blame."""
+    def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> None:
+        """Turn what a part raised in the dry run into problems of the keys that are to blame, or into a warning."""
         written = [each for each in fault.perhaps if self._key_of(fault.part, each[1]) != fault.part]
         for kind, name in (*fault.missing, *written):
             there = parts_of(self.tree, GROUPS[kind])
             remedy = nearest(name, there, listing="there are") or f"declare it below {GROUPS[kind]}"
-            yield Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", remedy)
-        if not fault.missing:
-            yield self._shapes(fault, models) or self._plain(fault)
+            self.problems.append(Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", remedy))
+        if fault.missing:
+            return
+        failure = failing_layer(fault.error, models) if isinstance(fault.error, RuntimeError) else None
+        if failure is not None and (failure.takes is not None or not fault.uncertain):
+            self.problems.append(self._sizes(fault, failure))
+        else:
+            (self.warnings if fault.uncertain else self.problems).append(self._plain(fault))
 
     def _plain(self, fault: Fault) -> Problem:
         words = words_of(fault.error).strip() or type(fault.error).__name__
         kind = "" if isinstance(fault.error, (ValueError, KeyError)) else f"{type(fault.error).__name__}: "
-        return Problem(fault.part, f"{kind}{words}", "(in a dry step)")
+        if not fault.uncertain:
+            return Problem(fault.part, f"{kind}{words}", "(in the dry run)")
+        remedy = f"(in the dry run, whose data are made up within the declared bounds; {SKIP_FLAG} leaves it out)"
+        return Problem(fault.part, f"{type(fault.error).__name__}: {words}", remedy)
 
     def _key_of(self, part: str, value: str) -> str:
         """The key in the node of a part, or in the models it attaches, that holds a name."""
@@ -190,11 +230,8 @@ class _Trial:
                 return found[0]
         return part
 
-    def _shapes(self, fault: Fault, models: Mapping[str, nn.Module]) -> Problem | None:
+    def _sizes(self, fault: Fault, failure: Failure) -> Problem:
         """Explain what a layer raised: which one it was, and which two sizes do not agree."""
-        failure = failing_layer(fault.error, models) if isinstance(fault.error, RuntimeError) else None
-        if failure is None:
-            return None
         sizes = {key: value for key, value in leaves(self.tree.get("models"), "models") if type(value) is int}
         own = {key: size for key, size in sizes.items() if key.startswith(f"models.{failure.model}.")}
         for key, size in own.items():
@@ -202,7 +239,7 @@ class _Trial:
                 if failure.would_fit(key, size, other, fitting):
                     message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
                     return Problem(key, message, f"write {key}: ${{{other}}}")
-        return Problem(f"models.{failure.model}", f"{failure.told} (in a dry step of {fault.part})")
+        return Problem(f"models.{failure.model}", f"{failure.told} (in the dry run of {fault.part})")
 
 
 def _too_many(counts: Mapping[str, int], most: int) -> Problem:

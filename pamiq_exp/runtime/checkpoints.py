@@ -132,6 +132,15 @@ def copy_state(state: Any) -> Any:
     return state
 
 
+def pack_state(state: State, address: str) -> None:
+    """Try whether a checkpoint could hold a state; nothing is written.
+
+    Raises:
+        TypeError: It holds something else than numbers, text, arrays and tensors; the message says where.
+    """
+    _pack(state, address, {})
+
+
 def _write_files(folder: Path, groups: Mapping[str, State]) -> Iterator[tuple[str, dict[str, Any]]]:
     structure = {}
     for group, state in groups.items():
@@ -147,7 +156,7 @@ def _pack(value: Any, address: str, tensors: dict[str, torch.Tensor]) -> Any:
     """Replace tensors by references; raise TypeError for anything that is not plain data."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         kind = "tensor" if isinstance(value, torch.Tensor) else "array"
-        tensors[address] = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+        tensors[address] = _plain_tensor(value, address)
         return {f"${kind}": address}
     if isinstance(value, Mapping):
         items = [[_plain_key(key, address), _pack(item, f"{address}.{key}", tensors)] for key, item in value.items()]
@@ -159,6 +168,17 @@ def _pack(value: Any, address: str, tensors: dict[str, torch.Tensor]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"the state {address} holds a {type(value).__name__}; use numbers, text, arrays and tensors")
+
+
+def _plain_tensor(value: torch.Tensor | NDArray[Any], address: str) -> torch.Tensor:
+    try:
+        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+    except TypeError:
+        tensor = None
+    if tensor is None or tensor.dtype not in _DTYPE_NAMES:
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in _DTYPE_NAMES)
+        raise TypeError(f"the state {address} is an array of {value.dtype}; a checkpoint takes {known}")
+    return tensor
 
 
 def _plain_key(key: object, address: str) -> int | str:

@@ -49,9 +49,9 @@ class Snapshot:
 class _Twin:
     """A training module with its two replicas and the lists that a copy needs."""
 
-    def __init__(self, model: LightningModule) -> None:
+    def __init__(self, name: str, model: LightningModule) -> None:
         self.source = inference_part(model)
-        self.replicas = [_replica(self.source), _replica(self.source)]
+        self.replicas = [copy_for_inference(name, self.source) for _ in range(2)]
         self.active = 0
         self._copies = [self._prepare(replica) for replica in self.replicas]
 
@@ -81,8 +81,40 @@ class _Twin:
         return list(groups.values())
 
 
-def _replica(source: nn.Module) -> nn.Module:
-    return copy.deepcopy(source).eval().requires_grad_(False)
+def copy_for_inference(name: str, source: nn.Module) -> nn.Module:
+    """Copy a model, in evaluation mode and without gradients.
+
+    Raises:
+        TypeError: It holds something that cannot be copied; the message names it and says what to do.
+    """
+    try:
+        return copy.deepcopy(source).eval().requires_grad_(False)
+    except Exception as error:
+        held = _not_copyable(source)
+        where = f"its attribute '{held}' ({type(_attribute(source, held)).__name__})" if held else type(source).__name__
+        raise TypeError(
+            f"the model '{name}' cannot be copied for inference, because of {where}: {error}. Each model is copied "
+            f"twice. Keep locks, files and generators outside of models, leave them out of the copy (__getstate__ of "
+            f"{type(source).__name__}), or have inference_module() return a part without them"
+        ) from error
+
+
+def _not_copyable(source: nn.Module) -> str | None:
+    """Return the address of the first attribute in a module that cannot be copied."""
+    for address, module in source.named_modules():
+        for name, value in vars(module).items():
+            if name in ("_parameters", "_buffers", "_modules"):
+                continue
+            try:
+                copy.deepcopy(value)
+            except Exception:
+                return f"{address}.{name}".lstrip(".")
+    return None
+
+
+def _attribute(source: nn.Module, address: str) -> object:
+    module, _, name = address.rpartition(".")
+    return vars(source.get_submodule(module))[name]
 
 
 class Publisher:
@@ -93,7 +125,7 @@ class Publisher:
     def __init__(self, models: Mapping[str, LightningModule], version: int = 0) -> None:
         devices = {tensor.device for model in models.values() for tensor in model.parameters()}
         self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
-        self._twins = {name: _Twin(model) for name, model in models.items()}
+        self._twins = {name: _Twin(name, model) for name, model in models.items()}
         self._current = Snapshot(version, {name: twin.replicas[0] for name, twin in self._twins.items()})
         self._pinned: Snapshot | None = None
         self._wanted = False

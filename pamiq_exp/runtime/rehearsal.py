@@ -1,33 +1,42 @@
-"""A dry step: parts that were built for it alone are tried on each other, and thrown away.
+"""The dry run: parts that were built for it alone are tried on each other, and thrown away.
 
-Observations are zeros in the shapes that the environment declares, so the world itself is neither set up nor moved.
-The agent takes a few turns with the models as they are, and each trainer trains one batch. What does not fit raises
-here what it would raise in the run, only sooner, and all of it together.
+The environment is neither set up nor moved. What it shows is made up, within the bounds that it declares. The agent
+takes a few turns with the models as they are, each trainer trains one batch of what the agent collected, each model
+is copied as for inference, and all states are packed as for a checkpoint. What does not fit raises here what it would
+raise in the run, only sooner, and all of it together.
+
+The dry run helps, it does not judge: an exception that passed through code of the user's own may come from the
+made-up data, and classes of the user's own may ask for a model or a buffer later than it lasts. Such findings are
+`uncertain`: callers warn of them and go on. Missing names, sizes of layers that do not agree, and whatever code of this
+package alone raises do not depend on data and are certain.
 """
 
 from __future__ import annotations
 
 import random
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from lightning import LightningModule
 from torch import nn
 
-from pamiq_exp.buffers import Batch, DataBuffer, DataUser
+from pamiq_exp.buffers import DataBuffer
 from pamiq_exp.component import collect_state, components
-from pamiq_exp.interaction import Agent, Environment, Observation
+from pamiq_exp.interaction import Agent, Environment, StepObserver
+from pamiq_exp.runtime.asked_parts import AskedParts, Missing
+from pamiq_exp.runtime.checkpoints import pack_state
 from pamiq_exp.runtime.device import make_fabric
-from pamiq_exp.runtime.publication import inference_part
+from pamiq_exp.runtime.made_up import MadeUpData, MadeUpRows
+from pamiq_exp.runtime.publication import copy_for_inference, inference_part
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
-
-PartT = TypeVar("PartT")
 
 KINDS: Mapping[str, type] = {"models": LightningModule, "buffers": DataBuffer, "trainers": Trainer}
 """What the parts of a config have to be, by the name of their node."""
@@ -39,7 +48,17 @@ MOST_TRIALS = 10
 """Of a part that asks for others which are not there."""
 
 ENDING = 2
-"""The turn whose observation ends its episode in all lanes."""
+"""The turn whose observation ends its episode in all environments."""
+
+OWN = "pamiq_exp"
+
+LIBRARIES = sys.stdlib_module_names | {
+    OWN, "gymnasium", "lightning", "lightning_fabric", "lightning_utilities", "numba", "numpy", "safetensors", "torch",
+}  # fmt: skip
+"""Packages whose code raises for what it was given by others: this one, and what it is built on."""
+
+NEVER_OF_DATA = (ImportError, NameError, NotImplementedError)
+"""Exceptions that do not depend on data, whoever raises them."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +66,18 @@ class Fault:
     """Something that did not work.
 
     Attributes:
-        part: Address of the part that was tried: `interaction.agent`, `trainers.policy`.
+        part: Address of the part that was tried: `interaction.agent`, `trainers.policy`, `models.encoder`.
         error: What it raised.
         missing: Kind and name of the parts that it asked for, that are not there, and that the error is about.
         perhaps: Others that it asked for later, and that it may do without.
+        uncertain: Whether it may be due to made-up data: code of the user's own took part.
     """
 
     part: str
     error: Exception
     missing: tuple[tuple[str, str], ...] = ()
     perhaps: tuple[tuple[str, str], ...] = ()
+    uncertain: bool = False
 
 
 @dataclass
@@ -67,6 +88,7 @@ class Rehearsal:
         faults: What did not work.
         unused_models: Models that neither a trainer nor the agent nor another model asked for.
         unused_buffers: Buffers that no trainer asked for.
+        only_shipped: Whether all parts are of this package, which ask for all they need at once.
         parameters: Number of parameters of each model.
         model_bytes: Of each model's parameters and buffers.
         inference_bytes: Of the parts that are published, one copy of each.
@@ -78,6 +100,7 @@ class Rehearsal:
     faults: list[Fault] = field(default_factory=list)
     unused_models: list[str] = field(default_factory=list)
     unused_buffers: list[str] = field(default_factory=list)
+    only_shipped: bool = True
     parameters: dict[str, int] = field(default_factory=dict)
     model_bytes: dict[str, int] = field(default_factory=dict)
     inference_bytes: int = 0
@@ -103,63 +126,13 @@ def rehearse(
     models: Mapping[str, LightningModule],
     buffers: Mapping[str, DataBuffer],
     trainers: Mapping[str, Trainer],
+    observers: Mapping[str, StepObserver] | None = None,
 ) -> Rehearsal:
-    """Try the parts of a run on each other. They are of no use afterwards.
+    """Try the parts of a run on each other. They are of no use afterwards; the environment is still to be closed.
 
     Nothing is written, and the global random generators are left as they were.
     """
-    return _Rehearsing(environment, models, buffers).run(agent, trainers)
-
-
-@dataclass
-class _Missing:
-    """Kinds and names of parts that are not there.
-
-    Attributes:
-        looked_for: That somebody asked for or about.
-        demanded: In whose place somebody was given another part.
-        pretend: Whether that is done, so that all that is missing shows.
-        choice: Which other part it is.
-    """
-
-    looked_for: list[tuple[str, str]] = field(default_factory=list)
-    demanded: list[tuple[str, str]] = field(default_factory=list)
-    pretend: bool = False
-    choice: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
-class _Asked(dict[str, PartT]):
-    """Parts by name, with a note of which were asked for."""
-
-    def __init__(self, parts: Mapping[str, PartT], kind: str, missing: _Missing) -> None:
-        super().__init__(parts)
-        self.kind = kind
-        self.missing = missing
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> PartT:
-        if super().__contains__(name):
-            self.names.add(name)
-        elif not self.missing.pretend:
-            self.missing.looked_for.append((self.kind, name))
-        elif len(self):
-            self.missing.demanded.append((self.kind, name))
-            return list(self.values())[self.missing.choice.get((self.kind, name), 0) % len(self)]
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        there = name in self
-        return self[name] if there else default
-
-    def __contains__(self, name: object) -> bool:
-        there = super().__contains__(name)
-        if isinstance(name, str) and not there:
-            self.missing.looked_for.append((self.kind, name))
-        return there or (self.missing.pretend and len(self) > 0)
-
-    def items(self) -> Any:
-        self.names.update(self)
-        return super().items()
+    return _Rehearsing(environment, models, buffers).run(agent, trainers, observers or {})
 
 
 class _Port:
@@ -175,26 +148,17 @@ class _Port:
             return self.module(*arguments)
 
 
-class _FewRows(DataUser):
-    """Gives small batches: shapes need no more, and a run's own would take a second."""
-
-    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        return super().sample(min(batch_size, ROWS), generator)
-
-    def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        return super().sequences(min(batch_size, ROWS), length, generator)
-
-
 class _Rehearsing:
     def __init__(
         self, environment: Environment, models: Mapping[str, LightningModule], buffers: Mapping[str, DataBuffer]
     ) -> None:
         self.environment = environment
-        self.missing = _Missing()
+        self.data = MadeUpData(environment)
+        self.missing = Missing()
         self.models = models
-        self.users = {name: _FewRows(buffer) for name, buffer in buffers.items()}
-        self.asked_models = _Asked(models, "model", self.missing)
-        self.asked_users = _Asked(self.users, "buffer", self.missing)
+        self.users = {name: MadeUpRows(buffer, self.data, ROWS) for name, buffer in buffers.items()}
+        self.asked_models = AskedParts(models, "model", self.missing)
+        self.asked_users = AskedParts(self.users, "buffer", self.missing)
         self.asked_ports: set[str] = set()
         self.result = Rehearsal(
             parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
@@ -202,19 +166,35 @@ class _Rehearsing:
             buffer_bytes={name: buffer.nbytes for name, buffer in buffers.items()},
         )
 
-    def run(self, agent: Agent[Any, Any], trainers: Mapping[str, Trainer]) -> Rehearsal:
+    def run(
+        self, agent: Agent[Any, Any], trainers: Mapping[str, Trainer], observers: Mapping[str, StepObserver]
+    ) -> Rehearsal:
+        parts = {
+            "interaction.agent": agent,
+            **{f"trainers.{name}": trainer for name, trainer in trainers.items()},
+            **{f"metrics.{name}": observer for name, observer in observers.items()},
+        }
+        everything = [*self.models.values(), *(part for _, part in components((parts, self.users)))]
+        self.result.only_shipped = all(_is_shipped(type(part)) for part in everything)
         with _no_traces():
+            for name, model in self.models.items():  # before they are used, as a run does
+                self._try(f"models.{name}", lambda name=name, model=model: self._copy(name, model))  # type: ignore[misc]
             self._try("interaction.agent", lambda: self._act(agent))
             for user in self.users.values():
-                _fill(user)
+                user.fill(TURNS)
             for name, trainer in trainers.items():
                 self._try(f"trainers.{name}", lambda trainer=trainer: self._train(trainer))  # type: ignore[misc]
+            # Before states are collected: walking through parts asks for everything that they hold.
+            trained = {name for trainer in trainers.values() for name in trainer.trains}
+            used_models = self.asked_models.names | self.asked_ports | trained
+            used_buffers = set(self.asked_users.names)
+            failed = {fault.part for fault in self.result.faults}
+            for address in parts.keys() - failed:
+                self._try(address, lambda address=address: self._pack(address, parts[address]))  # type: ignore[misc]
             self._measure(trainers)
         if not self.result.faults:
-            trained = {name for trainer in trainers.values() for name in trainer.trains}
-            used = self.asked_models.names | self.asked_ports | trained
-            self.result.unused_models = sorted(set(self.models) - used)
-            self.result.unused_buffers = sorted(set(self.users) - self.asked_users.names)
+            self.result.unused_models = sorted(set(self.models) - used_models)
+            self.result.unused_buffers = sorted(set(self.users) - used_buffers)
         return self.result
 
     def _try(self, part: str, action: Callable[[], None]) -> None:
@@ -224,9 +204,8 @@ class _Rehearsing:
         except Exception as error:
             named = dict.fromkeys(each for each in self.missing.looked_for if f"'{each[1]}'" in str(error))
             others = dict.fromkeys(self._also_missing(action) if named else ())
-            self.result.faults.append(
-                Fault(part, error, tuple(named), tuple(each for each in others if each not in named))
-            )
+            later = tuple(each for each in others if each not in named)
+            self.result.faults.append(Fault(part, error, tuple(named), later, not named and _may_depend_on_data(error)))
 
     def _also_missing(self, action: Callable[[], None]) -> list[tuple[str, str]]:
         """Return all that a part asks for and that is not there, by trying it again with other parts in its place."""
@@ -250,7 +229,7 @@ class _Rehearsing:
         """Let the agent take a few turns, as if all models were ready."""
         parts = {name: inference_part(model) for name, model in self.models.items()}
         self.result.inference_bytes = 2 * sum(_bytes_of(part) for part in parts.values())
-        ports = _Asked({name: _Port(part) for name, part in parts.items()}, "model", self.missing)
+        ports = AskedParts({name: _Port(part) for name, part in parts.items()}, "model", self.missing)
         collectors = {name: user.collector for name, user in self.users.items()}
         inside = [component for _, component in components(agent)]  # before `attach`: walking would ask for everything
         modes = [(module, module.training) for model in self.models.values() for module in model.modules()]
@@ -258,13 +237,13 @@ class _Rehearsing:
             for model in self.models.values():
                 model.eval()
             with _all_ready(parts.values()):
-                agent.attach(ports, _Asked(collectors, "buffer", self.missing))
+                agent.attach(ports, AskedParts(collectors, "buffer", self.missing))
                 agent.attach_oracle(self.environment.ground_truth)
                 for component in inside:
                     component.setup()
                 for turn in range(TURNS):
                     with torch.no_grad():
-                        self._check_action(agent.step(self._observation(ended=turn == ENDING)), agent)
+                        self._check_action(agent.step(self.data.observation(ended=turn == ENDING)), agent)
         finally:
             self.asked_ports = ports.names
             for module, training in modes:
@@ -272,12 +251,6 @@ class _Rehearsing:
             for component in inside:
                 with suppress(Exception):
                     component.teardown()
-
-    def _observation(self, *, ended: bool) -> Observation:
-        lanes = self.environment.lanes
-        spaces = self.environment.observation_space.spaces
-        values = {name: np.zeros((lanes, *(space.shape or ())), dtype=space.dtype) for name, space in spaces.items()}
-        return Observation(values, np.zeros(lanes, np.float32), np.zeros(lanes, np.bool_), np.full(lanes, ended))
 
     def _check_action(self, action: object, agent: Agent[Any, Any]) -> None:
         space = describe_action(self.environment.action_space)
@@ -311,6 +284,15 @@ class _Rehearsing:
             f"{buffer.capacity * buffer.lanes} environment steps, and that is not enough for it; give the buffer a "
             "larger capacity"
         )
+
+    def _copy(self, name: str, model: LightningModule) -> None:
+        """Copy what inference needs of a model, as each publication does."""
+        copy_for_inference(name, inference_part(model))
+
+    def _pack(self, address: str, part: object) -> None:
+        """Pack the states below an address, as a checkpoint does."""
+        for below, state in collect_state(part).items():
+            pack_state(state, f"{address}.{below}" if below else address)
 
     def _measure(self, trainers: Mapping[str, Trainer]) -> None:
         parameters = [each for model in self.models.values() for each in model.parameters() if each.grad is not None]
@@ -349,12 +331,14 @@ def _no_traces() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def _fill(user: DataUser) -> None:
-    """Have a buffer full of zeros, which cost no memory before somebody looks at them."""
-    with suppress(Exception):  # what the agent collected may be what is wrong, and that is told already
-        user.update()
-    user.buffer.count_as_full()
-    user.count_added += user.buffer.capacity * user.buffer.lanes
+def _may_depend_on_data(error: Exception) -> bool:
+    """Whether an exception went through code of the user's own, and is of a kind that data can cause."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return not isinstance(error, NEVER_OF_DATA) and any(name.partition(".")[0] not in LIBRARIES for name in modules)
+
+
+def _is_shipped(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == OWN
 
 
 def _bytes_of(module: nn.Module) -> int:

@@ -201,7 +201,7 @@ def test_of_a_sweep_it_is_told_what_was_tried(command: Command, tmp_path: Path) 
     words = ["-m", "experiment=minimum", "seed=range(50)", "launcher=realtime,lockstep"]
     outcome = command("check", *words)
     assert outcome.status == 0, outcome.err
-    assert "2 of the configs of this sweep were tried in a dry step, every choice of each key once" in outcome.out
+    assert "2 of the configs of this sweep were tried in a dry run, every choice of each key once" in outcome.out
     outcome = command("check", *words, "launcher.record_every_steps=range(1,30)")
     assert "but for 9, which their jobs will check: launcher.record_every_steps=21, " in outcome.out
     wrong = command("check", "-m", "experiment=minimum", "environment.lanes=1,2,3,4,5,6,0")
