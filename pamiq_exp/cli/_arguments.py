@@ -12,7 +12,8 @@ from hydra import __version__ as hydra_version
 from hydra._internal.utils import get_args_parser
 
 import pamiq_exp
-from pamiq_exp.config import SKIP_FLAG, AllowList, ConfigError, Problem, Source
+from pamiq_exp.config import AllowList, ConfigError, Problem, Source
+from pamiq_exp.config.rehearse import SKIP_FLAG
 
 ALLOW_FLAG = "--allow"
 ONLINE_FLAG = "--online"

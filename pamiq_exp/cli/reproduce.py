@@ -24,8 +24,9 @@ from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.cli._preflight import folder_problem, refuse
 from pamiq_exp.cli._sizes import size_lines
-from pamiq_exp.config import SKIP_FLAG, AllowList, ConfigError, Problem, parse_overrides
+from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
 from pamiq_exp.config.build import target_nodes
+from pamiq_exp.config.rehearse import SKIP_FLAG
 
 STOPPED_BY_SIGNAL = 128
 APART = 1

@@ -20,11 +20,10 @@ from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.origins import Origins, foreign_files, located, origin_of, origins, origins_of_file
 from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
-from pamiq_exp.config.rehearse import SKIP_FLAG, DryRun, in_bytes, rehearsal
+from pamiq_exp.config.rehearse import DryRun, in_bytes, rehearsal
 from pamiq_exp.config.resolvers import register_resolvers
 
 __all__ = [
-    "SKIP_FLAG",
     "AllowList",
     "Builder",
     "Composition",
