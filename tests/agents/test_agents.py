@@ -23,7 +23,7 @@ from pamiq_exp.models import (
     RecurrentDynamics,
     ResidualDynamics,
 )
-from pamiq_exp.models.cores import Gru
+from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.models.inputs import Batch
 from pamiq_exp.rewards import Extrinsic, PredictionError, WeightedSum
 from pamiq_exp.spaces import ActionSpec
@@ -208,7 +208,7 @@ def real_agent() -> PolicyAgent:
     reward = WeightedSum({"curious": PredictionError(), "world": Extrinsic()}, {"curious": 1.0, "world": 0.1})
     agent = PolicyAgent(seed=3, reward=reward, encoder="encoder")
     policy = PolicyValueNetwork({"observation": CLOCK["observation"]}, CLOCK["action"], hidden=(8,))
-    dynamics = RecurrentDynamics(4, CLOCK["action"], Gru(6, depth=1))
+    dynamics = RecurrentDynamics(4, CLOCK["action"], RecurrentCore(Gru, 6, depth=1))
     agent.attach({"encoder": Port(encoder), "policy": Port(policy), "dynamics": Port(dynamics)}, {})
     return agent
 

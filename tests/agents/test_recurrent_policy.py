@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pamiq_exp.buffers import DataUser, RolloutBuffer
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.models import RandomFeatures, RecurrentDynamics, RecurrentPolicyValue
-from pamiq_exp.models.cores import Gru, QLstm, SioConv
+from pamiq_exp.models.cores import Gru, QLstm, RecurrentCore, SioConv
 from pamiq_exp.rewards import PredictionError
 from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, Port, spaces
 
@@ -29,7 +30,7 @@ FIELDS: dict[str, object] = {
 
 def policy() -> RecurrentPolicyValue:
     torch.manual_seed(0)
-    core = SioConv(8, depth=2, heads=2, gain=1.0)
+    core = RecurrentCore(partial(SioConv, heads=2, gain=1.0), 8, depth=2, expansion=2)
     network = RecurrentPolicyValue({"observation": CLOCK["observation"]}, CLOCK["action"], core)
     with torch.no_grad():
         for parameter in network.policy.parameters():
@@ -42,7 +43,7 @@ def agent_with(collectors: dict[str, Any], network: RecurrentPolicyValue | None 
     encoder = RandomFeatures(CLOCK["observation"], features=4, warmup=2)
     encoder.training_step({"observation.step": torch.arange(40.0)[:, None]}, 0)
     # Of another width than the policy's: if the two memories were ever mixed up, nothing would run.
-    dynamics = RecurrentDynamics(4, CLOCK["action"], Gru(6, depth=1))
+    dynamics = RecurrentDynamics(4, CLOCK["action"], RecurrentCore(Gru, 6, depth=1))
     agent = PolicyAgent(seed=0, reward=PredictionError(), encoder="encoder", **options)
     ports = {"policy": Port(network or policy()), "encoder": Port(encoder), "dynamics": Port(dynamics)}
     agent.attach(ports, collectors)
@@ -100,6 +101,6 @@ def test_a_restored_agent_remembers() -> None:
 
 
 def test_any_core_can_act() -> None:
-    for core in (QLstm(8, depth=2), Gru(8, depth=2)):
+    for core in (RecurrentCore(QLstm, 8, depth=2), RecurrentCore(Gru, 8, depth=2)):
         network = RecurrentPolicyValue({"observation": CLOCK["observation"]}, CLOCK["action"], core)
         live(agent_with({"rollout": Collector(FIELDS)}, network), ClockWorld(), 5)

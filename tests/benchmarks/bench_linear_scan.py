@@ -110,7 +110,7 @@ def core_table(repeats: int) -> str:
     """Parameters, one step, and a sequence there and back, of each kind of core at width 128 and depth 2."""
     lines = ["| core | parameters | us a step | ms for 8 sequences of 64 |", "|---|---|---|---|"]
     for kind in (SioConv, SioConvPS, QLstm, QGru, Gru):
-        core: RecurrentCore = kind(width=128)
+        core = RecurrentCore(kind, width=128)
         x, state = torch.randn(8, 64, 128), core.initial_state((1,))
 
         def step(core: RecurrentCore = core, x: Tensor = x, state: Tensor = state) -> None:

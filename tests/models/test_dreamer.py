@@ -20,7 +20,7 @@ from pamiq_exp.models import (
     RecurrentDynamics,
 )
 from pamiq_exp.models.attached import WorldModel
-from pamiq_exp.models.cores import QLstm
+from pamiq_exp.models.cores import QLstm, RecurrentCore
 from pamiq_exp.models.dreamer import ReturnRange
 from pamiq_exp.spaces import ActionSpec
 
@@ -187,7 +187,7 @@ def test_advantages_are_never_blown_up() -> None:
 
 
 def test_imagination_begins_with_the_memory_that_was_there() -> None:
-    network = RecurrentDynamics(PLACES, TWO, QLstm(8, depth=2))
+    network = RecurrentDynamics(PLACES, TWO, RecurrentCore(QLstm, 8, depth=2))
     models = world(network)
     look = WorldModel()
     look.attach(models)

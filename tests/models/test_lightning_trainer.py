@@ -29,9 +29,11 @@ from pamiq_exp.models import (
     RecurrentDynamics,
     ResidualDynamics,
 )
-from pamiq_exp.models.cores import SioConv
+from pamiq_exp.models.cores import RecurrentCore, SioConv
 from pamiq_exp.models.ijepa import MaskCollator, MaskSampler
 from pamiq_exp.spaces import describe_action
+
+SIOCONV = partial(SioConv, heads=2, gain=1.0)
 
 SIDE, FEATURES, STEPS = 32, 64, 8
 OBSERVATION = {"image": {"shape": [SIDE, SIDE, 3], "dtype": "uint8"}}
@@ -92,7 +94,10 @@ MODELS: dict[str, Callable[[list[Record], Any], LightningModule]] = {
         ResidualDynamics(FEATURES, action, 32, 1, partial(MixtureHead, components=2)), records
     ),
     "sioconv": lambda records, action: dynamics(
-        RecurrentDynamics(FEATURES, action, SioConv(32, 1, 2, gain=1.0)), records, burn_in=2, horizon=3
+        RecurrentDynamics(FEATURES, action, RecurrentCore(SIOCONV, 32, 1, expansion=2)),
+        records,
+        burn_in=2,
+        horizon=3,
     ),
     "ensemble": lambda records, action: dynamics(
         EnsembleDynamics(lambda: ResidualDynamics(FEATURES, action, 32, 1), 3), records, bootstrap=0.8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from pamiq_exp.models import ActorCritic, PolicyValueNetwork, RecurrentPolicyVal
 from pamiq_exp.models.cores import Gru, QLstm, RecurrentCore, SioConv
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.spaces import ActionSpec
+
+SIOCONV = partial(SioConv, heads=2, gain=1.0)
 
 OBSERVATION = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
 ACTIONS: dict[str, ActionSpec] = {
@@ -24,7 +27,11 @@ LANES, TURNS = 3, 40
 
 def cores() -> dict[str, RecurrentCore]:
     torch.manual_seed(3)
-    return {"sioconv": SioConv(16, depth=2, heads=2, gain=1.0), "qlstm": QLstm(16, depth=1), "gru": Gru(16, depth=1)}
+    return {
+        "sioconv": RecurrentCore(SIOCONV, 16, depth=2, expansion=2),
+        "qlstm": RecurrentCore(QLstm, 16, depth=1),
+        "gru": RecurrentCore(Gru, 16, depth=1),
+    }
 
 
 def network(core: str = "sioconv", action: str = "multi_discrete") -> RecurrentPolicyValue:
@@ -119,7 +126,11 @@ def test_single_records_are_refused() -> None:
 
 def test_a_core_that_draws_lots_is_refused() -> None:
     with pytest.raises(ValueError, match="dropout"):
-        RecurrentPolicyValue(OBSERVATION, ACTIONS["discrete"], SioConv(16, depth=1, heads=2, dropout=0.1))
+        RecurrentPolicyValue(
+            OBSERVATION,
+            ACTIONS["discrete"],
+            RecurrentCore(SIOCONV, 16, depth=1, dropout=0.1, expansion=2),
+        )
 
 
 def test_a_task_that_needs_memory_is_learned() -> None:

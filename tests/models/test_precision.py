@@ -38,8 +38,10 @@ from pamiq_exp.models import (
     TimeHierarchy,
     TimeHierarchyModel,
 )
-from pamiq_exp.models.cores import QGru, SioConv
+from pamiq_exp.models.cores import QGru, RecurrentCore, SioConv
 from tests.models.dynamics.parts import ACTION, BOX, FEATURES, sequences
+
+SIOCONV = partial(SioConv, heads=2, gain=1.0)
 
 OBSERVATION = {"image": {"shape": [32, 32, 3], "dtype": "uint8"}}
 LATENT = {"latent": {"shape": [FEATURES], "dtype": "float32"}}
@@ -50,7 +52,14 @@ def ijepa() -> IJepa:
 
 
 def recurrent(action: Any = ACTION) -> RecurrentDynamics:
-    return RecurrentDynamics(FEATURES, action, SioConv(8, 1, 2, gain=1.0), NormalHead, tokens=2, action_width=4)
+    return RecurrentDynamics(
+        FEATURES,
+        action,
+        RecurrentCore(SIOCONV, 8, 1, expansion=2),
+        NormalHead,
+        tokens=2,
+        action_width=4,
+    )
 
 
 def outcome() -> OutcomeModel:
@@ -80,11 +89,14 @@ MODELS: dict[str, Callable[[], Any]] = {
     "recurrent": lambda: ForwardDynamics(recurrent(), horizon=2),
     "mixture": lambda: ForwardDynamics(ResidualDynamics(FEATURES, ACTION, 16, 1, partial(MixtureHead, components=2))),
     "ensemble": lambda: ForwardDynamics(
-        EnsembleDynamics(lambda: RecurrentDynamics(FEATURES, ACTION, QGru(8, 1), NormalHead), 2), horizon=2
+        EnsembleDynamics(lambda: RecurrentDynamics(FEATURES, ACTION, RecurrentCore(QGru, 8, 1), NormalHead), 2),
+        horizon=2,
     ),
     "decoder": lambda: LatentDecoder(OBSERVATION, FEATURES, channels=(16, 8)),
     "ppo": lambda: ActorCritic(PolicyValueNetwork(LATENT, ACTION, hidden=(16,)), value_clip=0.2),
-    "recurrent_ppo": lambda: ActorCritic(RecurrentPolicyValue(LATENT, ACTION, SioConv(8, 1, 2, gain=1.0))),
+    "recurrent_ppo": lambda: ActorCritic(
+        RecurrentPolicyValue(LATENT, ACTION, RecurrentCore(SIOCONV, 8, 1, expansion=2))
+    ),
     "outcome": outcome,
     "dreamer": dreamer,
     "rnd": lambda: RandomNetworkDistillation(OBSERVATION, 8, channels=(8,), hidden=(16,), warmup=2),
@@ -149,7 +161,7 @@ def test_continuous_actions_do_not_widen_half_precision() -> None:
 
 
 def test_position_codes_and_rates_follow_the_precision_of_their_module() -> None:
-    for module in (ijepa().bfloat16(), QGru(8).bfloat16()):
+    for module in (ijepa().bfloat16(), RecurrentCore(QGru, 8).bfloat16()):
         floats = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
         assert {tensor.dtype for tensor in floats} == {torch.bfloat16}
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.models import ImageVae, RandomFeatures, RecurrentDynamics, ResidualDynamics
-from pamiq_exp.models.cores import Gru
+from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.rewards import (
     DiscountedStd,
     Extrinsic,
@@ -71,7 +71,7 @@ def test_prediction_error_is_the_mean_squared_error_of_the_prediction() -> None:
 
 @torch.no_grad()
 def test_memory_runs_from_turn_to_turn_and_ends_with_the_episode() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, Gru(6, depth=1))
+    network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 6, depth=1))
     reward, fresh = PredictionError(), PredictionError()
     for each in (reward, fresh):
         each.attach({"dynamics": Published(network)})
@@ -84,7 +84,7 @@ def test_memory_runs_from_turn_to_turn_and_ends_with_the_episode() -> None:
 
 @torch.no_grad()
 def test_memory_survives_saving() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, Gru(6, depth=1))
+    network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 6, depth=1))
     first, second = PredictionError(), PredictionError()
     for each in (first, second):
         each.attach({"dynamics": Published(network)})

@@ -1,38 +1,52 @@
-"""The interface of all recurrent cores."""
+"""A stack of recurrent blocks: the memory of policies and forward models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block
+from pamiq_exp.models.cores.block import Block, Mixer
 
 
 class RecurrentCore(nn.Module):
-    """A stack of recurrent blocks.
+    """A stack of recurrent blocks of one kind.
 
     The memory of all blocks is one tensor, `(*batch, depth, state_width)`, of float32 (float64 for a core in
     float64), and zeros at the start of an episode. `x` may have any batch axes, also none.
 
     Args:
-        blocks: From input to output, all of the same widths.
+        mixer: What mixes over time in each block, called with the width: `Gru`, `QGru`, `QLstm`, `SioConv`,
+            `SioConvPS`, or one of them with arguments (`functools.partial(SioConv, heads=8)`).
+        width: Numbers in an input, an output, and the memory of a block.
+        depth: Number of blocks.
+        expansion: Width inside the feed-forward layers, as a multiple of `width`.
+        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
 
     Attributes:
-        width: Numbers in an input and in an output.
-        depth: Number of blocks.
         state_width: Numbers of memory of each block.
+
+    Raises:
+        ValueError: For a depth below 1.
     """
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(
+        self,
+        mixer: Callable[[int], Mixer],
+        width: int = 128,
+        depth: int = 2,
+        expansion: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        if not blocks:
+        if depth < 1:
             raise ValueError("a core needs a depth of at least 1")
+        blocks = [Block(mixer(width), expansion * width, dropout) for _ in range(depth)]
         self.blocks = nn.ModuleList(blocks)
-        mixer = blocks[0].mixer
-        self.width, self.state_width, self.depth = mixer.width, mixer.state_width, len(blocks)
+        self.width, self.depth = int(width), int(depth)
+        self.state_width = blocks[0].mixer.state_width
 
     def initial_state(
         self,

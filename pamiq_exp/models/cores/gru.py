@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, Mixer
-from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.cores.block import Mixer
 
 
-class GruMixer(Mixer):
+class Gru(Mixer):
     """One layer of `torch.nn.GRU`, whose output is its memory.
 
     Its gates see the memory, so a sequence takes as many turns as it has steps. It computes in the precision
@@ -51,17 +50,3 @@ class GruMixer(Mixer):
         with torch.autocast(x.device.type, enabled=False):
             states: Tensor = self.layer(x, memory.to(x.dtype).unsqueeze(0))[0]
         return states
-
-
-class Gru(RecurrentCore):
-    """A stack of GRU blocks.
-
-    Args:
-        width: Numbers in an input, an output, and the memory of a block.
-        depth: Number of blocks.
-        hidden: Width inside the feed-forward layers; None for four times the width.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
-    """
-
-    def __init__(self, width: int = 128, depth: int = 2, hidden: int | None = None, dropout: float = 0.0) -> None:
-        super().__init__([Block(GruMixer(width), hidden or 4 * width, dropout) for _ in range(depth)])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence
-from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.cores.block import LinearRecurrence
 from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
-class QGruMixer(LinearRecurrence):
+class QGru(LinearRecurrence):
     """A quasi-recurrent GRU whose channels each have a fastest rate of their own.
 
         r_t = rho * sigmoid(W_f x_t)
@@ -48,31 +47,3 @@ class QGruMixer(LinearRecurrence):
         """See the base class."""
         output: Tensor = self.output(state.to(x.dtype))
         return output
-
-
-class QGru(RecurrentCore):
-    """A stack of QGRU blocks.
-
-    Args:
-        width: Numbers in an input, an output, and the memory of a block.
-        depth: Number of blocks.
-        hidden: Width inside the feed-forward layers; None for four times the width.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
-        slowest: Longest time constant at full rate, in steps.
-        method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
-    """
-
-    def __init__(
-        self,
-        width: int = 128,
-        depth: int = 2,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        slowest: float = 1000.0,
-        method: ScanMethod = "auto",
-        chunk: int = CHUNK,
-    ) -> None:
-        super().__init__(
-            [Block(QGruMixer(width, slowest, method, chunk), hidden or 4 * width, dropout) for _ in range(depth)]
-        )

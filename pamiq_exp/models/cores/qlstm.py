@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence
-from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.cores.block import LinearRecurrence
 from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
-class QLstmMixer(LinearRecurrence):
+class QLstm(LinearRecurrence):
     """A quasi-recurrent LSTM.
 
         f_t = sigmoid(W_f x_t),  u_t = tanh(W_i x_t) * sigmoid(W_g x_t)
@@ -44,31 +43,3 @@ class QLstmMixer(LinearRecurrence):
         """See the base class."""
         output: Tensor = state.tanh().to(x.dtype) * self.gate(x).sigmoid()
         return output
-
-
-class QLstm(RecurrentCore):
-    """A stack of QLSTM blocks.
-
-    Args:
-        width: Numbers in an input, an output, and the memory of a block.
-        depth: Number of blocks.
-        hidden: Width inside the feed-forward layers; None for four times the width.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
-        forget_bias: Initial bias of the forget gate; 1 to 3 begin with a longer memory.
-        method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
-    """
-
-    def __init__(
-        self,
-        width: int = 128,
-        depth: int = 2,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        forget_bias: float | None = None,
-        method: ScanMethod = "auto",
-        chunk: int = CHUNK,
-    ) -> None:
-        super().__init__(
-            [Block(QLstmMixer(width, forget_bias, method, chunk), hidden or 4 * width, dropout) for _ in range(depth)]
-        )

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence
-from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.cores.block import LinearRecurrence
 from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
@@ -17,7 +16,7 @@ _FASTEST, _SLOWEST = 0.1, 1e-3
 _LARGEST_RATE = 16.0
 
 
-class SioConvMixer(LinearRecurrence):
+class SioConv(LinearRecurrence):
     """Selective memory whose heads each forget at a rate that the input sets.
 
         z_t = W_z x_t * SiLU(W_z' x_t)
@@ -38,7 +37,7 @@ class SioConvMixer(LinearRecurrence):
     """
 
     def __init__(
-        self, width: int, heads: int, gain: float = 1e-2, method: ScanMethod = "auto", chunk: int = CHUNK
+        self, width: int, heads: int = 4, gain: float = 1e-2, method: ScanMethod = "auto", chunk: int = CHUNK
     ) -> None:
         super().__init__(width, method, chunk)
         if width % heads:
@@ -77,33 +76,3 @@ class SioConvMixer(LinearRecurrence):
             nn.init.zeros_(layer.bias)
         time_step = torch.empty(self.heads).uniform_(math.log(_SLOWEST), math.log(_FASTEST)).exp()
         self.time_step.bias.copy_(time_step + torch.log(-torch.expm1(-time_step)))
-
-
-class SioConv(RecurrentCore):
-    """A stack of SioConv blocks.
-
-    Args:
-        width: Numbers in an input, an output, and the memory of a block.
-        depth: Number of blocks.
-        heads: Parts of each memory with a decay of their own.
-        hidden: Width inside the feed-forward layers; None for twice the width.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
-        gain: Scale of the mixers' initial weights.
-        method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
-    """
-
-    def __init__(
-        self,
-        width: int = 128,
-        depth: int = 2,
-        heads: int = 4,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        gain: float = 1e-2,
-        method: ScanMethod = "auto",
-        chunk: int = CHUNK,
-    ) -> None:
-        super().__init__(
-            [Block(SioConvMixer(width, heads, gain, method, chunk), hidden or 2 * width, dropout) for _ in range(depth)]
-        )

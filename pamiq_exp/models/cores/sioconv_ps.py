@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pamiq_exp.models.cores.block import Block, LinearRecurrence
-from pamiq_exp.models.cores.core import RecurrentCore
+from pamiq_exp.models.cores.block import LinearRecurrence
 from pamiq_exp.models.precision import wide
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
-class SioConvPSMixer(LinearRecurrence):
+class SioConvPS(LinearRecurrence):
     """A running mean of what the input shows, with a rate for each channel.
 
         z_t = sigmoid(W_z x_t),  g_t = sigmoid(W_g x_t)
@@ -41,29 +40,3 @@ class SioConvPSMixer(LinearRecurrence):
         """See the base class."""
         output: Tensor = self.output(state.to(x.dtype)) * nn.functional.silu(self.gate(x))
         return output
-
-
-class SioConvPS(RecurrentCore):
-    """A stack of SioConvPS blocks.
-
-    Args:
-        width: Numbers in an input, an output, and the memory of a block.
-        depth: Number of blocks.
-        hidden: Width inside the feed-forward layers; None for four times the width.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
-        method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
-    """
-
-    def __init__(
-        self,
-        width: int = 128,
-        depth: int = 2,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        method: ScanMethod = "auto",
-        chunk: int = CHUNK,
-    ) -> None:
-        super().__init__(
-            [Block(SioConvPSMixer(width, method, chunk), hidden or 4 * width, dropout) for _ in range(depth)]
-        )

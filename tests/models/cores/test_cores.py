@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import hypothesis.strategies as st
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
+from pamiq_exp.models.cores import Gru, Mixer, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
 from pamiq_exp.scan import ScanMethod
 from tests.scan.methods import METHODS
 
@@ -20,22 +21,22 @@ Scanned: TypeAlias = tuple[Tensor, Tensor]
 
 WIDTH, DEPTH = 12, 2
 
-CORES: dict[str, Callable[..., RecurrentCore]] = {
+MIXERS: dict[str, Callable[..., Mixer]] = {
     # A larger gain than usual, or the memory would hardly be heard.
-    "sioconv": lambda **given: SioConv(**{"width": WIDTH, "depth": DEPTH, "heads": 3, "gain": 1.0, **given}),
-    "sioconv_ps": lambda **given: SioConvPS(**{"width": WIDTH, "depth": DEPTH, **given}),
-    "qlstm": lambda **given: QLstm(**{"width": WIDTH, "depth": DEPTH, **given}),
-    "qgru": lambda **given: QGru(**{"width": WIDTH, "depth": DEPTH, **given}),
-    "gru": lambda **given: Gru(**{"width": WIDTH, "depth": DEPTH, **given}),
+    "sioconv": partial(SioConv, heads=3, gain=1.0),
+    "sioconv_ps": SioConvPS,
+    "qlstm": QLstm,
+    "qgru": QGru,
+    "gru": Gru,
 }
-SCANNING = [name for name in CORES if name != "gru"]
+SCANNING = [name for name in MIXERS if name != "gru"]
 
-every_core = pytest.mark.parametrize("name", list(CORES))
+every_core = pytest.mark.parametrize("name", list(MIXERS))
 
 
-def make(name: str, seed: int = 0, **given: Any) -> RecurrentCore:
+def make(name: str, seed: int = 0, dropout: float = 0.0, **given: Any) -> RecurrentCore:
     torch.manual_seed(seed)
-    return CORES[name](**given)
+    return RecurrentCore(partial(MIXERS[name], **given), WIDTH, DEPTH, dropout=dropout)
 
 
 def steps(core: RecurrentCore, x: Tensor, state: Tensor, reset: Tensor | None) -> Scanned:
@@ -122,7 +123,7 @@ def check(results: Sequence[Tensor], right: Sequence[Tensor], dtype: torch.dtype
 
 
 # The norm of SioConv divides by deviations that may be small, and so enlarges what bfloat16 rounds off.
-CLOSE = {name: (5e-2, 5e-2) if name == "sioconv" else (2e-2, 1e-2) for name in CORES}
+CLOSE = {name: (5e-2, 5e-2) if name == "sioconv" else (2e-2, 1e-2) for name in MIXERS}
 
 
 @every_core

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,11 +16,11 @@ BOX: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1.0
 FEATURES = 6
 
 CORES: dict[str, Callable[..., RecurrentCore]] = {
-    "sioconv": lambda width, depth=1: SioConv(width, depth, heads=2, gain=1.0),
-    "sioconv_ps": SioConvPS,
-    "qlstm": QLstm,
-    "qgru": QGru,
-    "gru": Gru,
+    "sioconv": lambda width, depth=1: RecurrentCore(partial(SioConv, heads=2, gain=1.0), width, depth, expansion=2),
+    "sioconv_ps": partial(RecurrentCore, SioConvPS),
+    "qlstm": partial(RecurrentCore, QLstm),
+    "qgru": partial(RecurrentCore, QGru),
+    "gru": partial(RecurrentCore, Gru),
 }
 
 

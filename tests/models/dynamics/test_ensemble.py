@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pamiq_exp.models.cores import Gru
+from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.models.dynamics import (
     EnsembleDynamics,
     ForwardDynamics,
@@ -183,4 +183,4 @@ def test_what_cannot_be_run_as_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         EnsembleDynamics(residual, 1)
     with pytest.raises(ValueError, match="GRU; choose another core"):
-        EnsembleDynamics(lambda: RecurrentDynamics(FEATURES, ACTION, Gru(8)))
+        EnsembleDynamics(lambda: RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 8)))

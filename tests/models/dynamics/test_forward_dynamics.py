@@ -15,7 +15,7 @@ from pamiq_exp.models import (
     RecurrentDynamics,
     ResidualDynamics,
 )
-from pamiq_exp.models.cores import Gru
+from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.spaces import ActionSpec
 from tests.models.dynamics.parts import ACTION, BOX, FEATURES, sequences
 
@@ -25,8 +25,8 @@ def networks(action: ActionSpec = ACTION) -> list[DynamicsNetwork]:
     return [
         ResidualDynamics(FEATURES, action, width=16, depth=1),
         ResidualDynamics(FEATURES, action, width=16, depth=2, predict_change=True),
-        RecurrentDynamics(FEATURES, action, Gru(12, depth=1)),
-        RecurrentDynamics(FEATURES, action, Gru(12, depth=1), predict_change=True, action_width=4),
+        RecurrentDynamics(FEATURES, action, RecurrentCore(Gru, 12, depth=1)),
+        RecurrentDynamics(FEATURES, action, RecurrentCore(Gru, 12, depth=1), predict_change=True, action_width=4),
         ResidualDynamics(FEATURES, action, width=16, tokens=3, token_width=5),
     ]
 
@@ -55,7 +55,7 @@ def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: Dyn
 
 
 def test_memory_ends_with_the_episode() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, Gru(12, depth=1))
+    network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 12, depth=1))
     batch = sequences(1, 6)
     batch["ended"][0, 2] = True
     before = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
@@ -93,7 +93,7 @@ def test_what_follows_the_end_of_an_episode_has_no_gradient() -> None:
 
 
 def test_burn_in_steps_do_not_count() -> None:
-    network = RecurrentDynamics(FEATURES, ACTION, Gru(12, depth=1))
+    network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 12, depth=1))
     batch = sequences(2, 6)
     full = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
     expected = (full[:, 2:5] - batch["latent"][:, 3:]).square().mean()
@@ -126,7 +126,9 @@ def test_memory_foresees_what_the_present_does_not_show() -> None:
         "action": torch.zeros(3, 20, 2, dtype=torch.int64),
         "ended": torch.zeros(3, 20, dtype=torch.bool),
     }
-    memory = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, Gru(24, depth=1)), burn_in=3, learning_rate=1e-2)
+    memory = ForwardDynamics(
+        RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 24, depth=1)), burn_in=3, learning_rate=1e-2
+    )
     present = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
     assert train(memory, [batch], 120) < 1e-2
     assert train(present, [batch], 120) > 0.1
