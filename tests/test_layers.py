@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
 
-FOUNDATION = {"compiling", "component", "lazy", "media", "scan", "seeding", "spaces"}
+FOUNDATION = {"baselines", "compiling", "component", "lazy", "media", "scan", "seeding", "spaces"}
 """Modules and packages that every room may import."""
 
 ALLOWED = {

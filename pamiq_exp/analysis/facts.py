@@ -11,6 +11,7 @@ from typing import Any
 from pamiq_exp.analysis.comparison import Comparison, differing_settings, is_compared, show
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
+from pamiq_exp.baselines import coverage_sentence
 
 _PACKAGES = ("pamiq-exp", "pamiq_exp", "torch", "lightning", "numpy", "numba", "gymnasium", "hydra-core", "wandb")
 _MOST_SETTINGS = 60
@@ -27,6 +28,18 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
     used = [index for index in range(len(columns)) if any(row[index] not in (None, "") for row in rows)]
     shown = [[row[index] for index in used] for row in rows]
     return Table("runs", "All runs", [columns[index] for index in used], shown, _shared(runs))
+
+
+def coverage_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
+    """What each run and random walks of the same length visited, in words; None where no run measured it."""
+    rows: list[list[Cell]] = [
+        [arm, task, run.seed, sentence]
+        for run, (arm, task) in zip(runs, comparison.labels, strict=True)
+        if (sentence := coverage_sentence(run.summary)) is not None
+    ]
+    return (
+        Table("coverage", "Coverage beside random walks", ["arm", "task", "seed", "coverage"], rows) if rows else None
+    )
 
 
 def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:

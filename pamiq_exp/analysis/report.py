@@ -295,6 +295,7 @@ def _write_films(output: _Output, runs: Sequence[Run], comparison: Comparison) -
 
 
 def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -> None:
+    output.table("Runs", facts.coverage_table(runs, comparison), folded=len(runs) > 40)
     output.table("Runs", facts.failures_table(runs, comparison))
     output.table("Runs", facts.runs_table(runs, comparison), folded=len(runs) > 40)
     if any(facts.wandb_of(run) == "offline" for run in runs):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.cli._arguments import say, tell
 from pamiq_exp.cli._masking import close_to_others
 from pamiq_exp.config import (
@@ -217,3 +218,5 @@ def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Pat
     if "terminal" not in experiment.trackers:
         steps, state = summary.get("steps"), summary.get("state")
         print(f"{experiment.name}: {state} after {steps} steps, results in {folder}")
+        if (sentence := coverage_sentence(summary)) is not None:
+            print(sentence)

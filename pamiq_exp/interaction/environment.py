@@ -116,6 +116,12 @@ class Environment(Component, ABC):
         """
         return False
 
+    def stop_rendering(self) -> None:
+        """Leave out pictures from now on: `affect` and the truth of poses go on, `observe` is not called any more.
+
+        For random walks in an environment that no agent uses. Does nothing in a world whose pictures cost little.
+        """
+
     def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
         """Which branches of the action a key sets to which choices, for people who want to walk about.
 

@@ -10,6 +10,7 @@ from pamiq_exp.metrics.noisy_room import TimeInNoisyRoom
 from pamiq_exp.metrics.objects import ObjectsTouched
 from pamiq_exp.metrics.pages import PagedMetric
 from pamiq_exp.metrics.pose_probe import PoseProbe
+from pamiq_exp.metrics.random_walks import RandomWalk
 from pamiq_exp.metrics.remote import RemotePresses
 from pamiq_exp.metrics.reward_by_noise import RewardByNoise
 from pamiq_exp.metrics.reward_by_tenth import RewardByTenth
@@ -30,6 +31,7 @@ __all__ = [
     "ObjectsTouched",
     "PagedMetric",
     "PoseProbe",
+    "RandomWalk",
     "RemotePresses",
     "RewardByNoise",
     "RewardByTenth",

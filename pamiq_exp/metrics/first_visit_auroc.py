@@ -36,7 +36,7 @@ class FirstVisitAuroc(WindowedScore):
         self._cells = VisitedCells(cell)
 
     def begin(self, turn: Turn) -> None:
-        self._cells.begin(turn)
+        self._cells.begin(turn.ground_truth["reachable"])
 
     def other(self, rows: Rows) -> NDArray[np.generic]:
         """Whether each lane is the first in its cell."""

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
-from pamiq_exp.interaction import Turn
 
 
 def places(pose: NDArray[np.float64], cell: float, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -31,18 +30,20 @@ class VisitedCells(Component):
         self._visited: NDArray[np.bool_] | None = None
         self._can_be_new: NDArray[np.bool_] = np.zeros((0, 0), dtype=np.bool_)
 
-    def begin(self, turn: Turn) -> None:
-        """Learn which cells can be reached."""
-        self._can_be_new = np.array(turn.ground_truth["reachable"], dtype=np.bool_)
+    def begin(self, reachable: NDArray[np.bool_]) -> None:
+        """Learn which cells can be reached, `(rows, columns)`."""
+        self._can_be_new = np.array(reachable, dtype=np.bool_)
         if self._visited is None:
             self._visited = np.zeros(self._can_be_new.shape, dtype=np.bool_)
-            self.reachable = max(int(np.count_nonzero(self._can_be_new)), 1)
+            self.reachable = int(np.count_nonzero(self._can_be_new))
         self._can_be_new &= ~self._visited
 
     def enter(self, pose: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Note where bodies are, `(turns, lanes, 2 or more)`; return who is the first in a cell, `(turns, lanes)`."""
         if self._visited is None:
             raise RuntimeError("call begin first")
+        if not self.reachable:
+            return np.zeros(pose.shape[:2], dtype=np.bool_)
         cells, at = np.unique(places(pose, self._cell, self._visited.shape), return_index=True)
         new = self._can_be_new.reshape(-1)[cells]
         self._can_be_new.reshape(-1)[cells] = False

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.tracking.tracker import Record, RunInfo, Value
 
 _LABEL = "grey62"
@@ -240,7 +241,11 @@ def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) ->
     )
     title.append(f"  seed {run.seed}", _LABEL)
     where = Text(plain_text(str(run.folder)), style=_ACCENT, overflow="fold")
-    body = Group(grid, Padding(Group(Text("run folder", style=_LABEL), where), (1, 0, 0, 0)))
+    parts: list[RenderableType] = [grid]
+    if (sentence := coverage_sentence(summary)) is not None:
+        parts.append(Padding(Text(sentence), (1, 0, 0, 0)))
+    parts.append(Padding(Group(Text("run folder", style=_LABEL), where), (1, 0, 0, 0)))
+    body = Group(*parts)
     return Panel(body, title=title, title_align="left", border_style=colour, padding=(1, 2), expand=False)
 
 

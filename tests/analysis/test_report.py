@@ -175,6 +175,13 @@ def test_a_run_that_did_not_finish_has_a_report_that_says_so(tmp_path: Path, sta
     assert page.headings() == ["Learning curves", "Runs", "Appendix"]
 
 
+def test_a_report_tells_coverage_beside_random_walks(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "0", summary={"coverage": 0.7, "coverage_random": 0.75})
+    write_run(tmp_path / "runs" / "1", seed=1, summary={"coverage": 0.7})
+    assert "a random walk of the same length visits 75 %" in report(tmp_path).text
+    assert len(rows(tmp_path, "coverage")) == 1
+
+
 def test_a_run_that_has_nothing_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "overrides.yaml").write_text("[]\n")

@@ -199,3 +199,10 @@ def test_a_sparkline_leaves_out_what_is_not_finite() -> None:
 )
 def test_durations_read_as_hours_minutes_seconds(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_the_summary_tells_coverage_beside_random_walks() -> None:
+    figures = {"state": "finished", "coverage": 0.7, "coverage_random": 0.75, "coverage_sticky_random": 0.9}
+    assert "a random walk of the same length visits 75 %, one with inertia 90 %" in " ".join(
+        summary_text(0, figures).replace("│", "").split()
+    )

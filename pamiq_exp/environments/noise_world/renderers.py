@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pamiq_exp.environments.noise_world import rendering
 from pamiq_exp.environments.noise_world.options import one_of
 from pamiq_exp.environments.noise_world.rendering import Camera, Scene, Views
-from pamiq_exp.environments.noise_world.turns import Setting, empty_views, live, pack
+from pamiq_exp.environments.noise_world.turns import Setting, act, empty_views, live, pack
 
 RENDERERS = ("numba", "torch")
 
@@ -129,6 +129,23 @@ class NumbaRenderer(Renderer):
             worker.close()
         self._workers = []
         self._shares = {}
+
+
+class MotionOnly(Renderer):
+    """Lets lanes move and renders nothing."""
+
+    def __init__(self) -> None:
+        self._packed: dict[Setting, Setting] = {}
+
+    def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
+        if setting not in self._packed:
+            self._packed[setting] = pack(setting)
+        if moves:
+            act(self._packed[setting], 0, len(setting.lanes.bodies))
+        return empty_views(0, 1, measured=False)
+
+    def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:
+        raise RuntimeError("rendering was stopped (stop_rendering)")
 
 
 def make_renderer(name: str, threads: int, device: str) -> Renderer:

@@ -126,6 +126,16 @@ def empty_views(lanes: int, size: int, *, measured: bool) -> Views:
 
 
 @compiled
+def act(world: Setting, first: int, last: int) -> None:
+    """Let the lanes from `first` to `last - 1` of a packed setting obey and move; nothing is drawn."""
+    lanes = world.lanes
+    bodies, commands = lanes.bodies[first:last], lanes.commands[first:last]
+    obey(lanes.actions[first:last], world.meanings, commands)
+    move(world.solid, bodies, commands, world.motion)
+    meet(world.solid, bodies, lanes.things[first:last], world.scene.things, world.motion.radius)
+
+
+@compiled
 def live(
     world: Setting,
     first: int,
@@ -145,10 +155,7 @@ def live(
     bodies, things, bases = lanes.bodies[first:last], lanes.things[first:last], lanes.bases[first:last]
     keys = lanes.keys[first:last]
     if moves:
-        commands = lanes.commands[first:last]
-        obey(lanes.actions[first:last], world.meanings, commands)
-        move(world.solid, bodies, commands, world.motion)
-        meet(world.solid, bodies, things, scene.things, world.motion.radius)
+        act(world, first, last)
     look(bodies, world.eye_height, lanes.poses[first:last])
     show(things, scene.things, world.plain, world.stride, bases)
     for index in range(sources.rule.size):

@@ -24,7 +24,7 @@ from pamiq_exp.environments.noise_world.options import (
     from_mapping,
     one_of,
 )
-from pamiq_exp.environments.noise_world.renderers import make_renderer
+from pamiq_exp.environments.noise_world.renderers import MotionOnly, make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth, share_of_noise
@@ -247,6 +247,12 @@ class NoiseWorld(Environment):
     def _check_free(self, poses: Array, who: str) -> None:
         if self._setting.solid[poses[:, 1].astype(int), poses[:, 0].astype(int)].any():
             raise ValueError(f"{who}: a pose lies in a wall")
+
+    def stop_rendering(self) -> None:
+        """See the base class. Where the noise changes when it is seen, views are still worked out."""
+        if self.noise.control != "gaze":
+            self._renderer.close()
+            self._renderer = MotionOnly()
 
     def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
         return self.actions.keyboard()
