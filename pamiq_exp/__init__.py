@@ -3,7 +3,12 @@
 The names below are loaded when first used, so that `import pamiq_exp` stays quick.
 """
 
-from __future__ import annotations
+# Nothing is imported from a file before this: `python -m pamiq_exp` has put the current folder first on the path, where
+# a `typing.py` may lie. While the package is looked for its first argument is `-m`.
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    del sys.path[0]
 
 from typing import TYPE_CHECKING
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
-import numba
+from pamiq_exp.current_folder import elsewhere
+
+_SETTINGS = ".numba_config.yaml"
+
+with elsewhere(_SETTINGS):
+    import numba
+    import numba.core.config
+
+# Numba reads the file again whenever it compiles. There is no public way to tell it not to.
+assert numba.core.config._config_fname == _SETTINGS
+numba.core.config._config_fname = ""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

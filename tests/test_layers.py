@@ -10,7 +10,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
 
-FOUNDATION = {"baselines", "compiling", "component", "lazy", "media", "scan", "seeding", "spaces"}
+FOUNDATION = {
+    "baselines", "compiling", "component", "current_folder", "files", "formatting", "lazy", "media", "scan", "seeding",
+    "spaces",
+}  # fmt: skip
 """Modules and packages that every room may import."""
 
 ALLOWED = {

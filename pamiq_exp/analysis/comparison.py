@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import yaml
-
 from pamiq_exp.analysis.runs import ReportError, Run, Scalar, natural
+from pamiq_exp.files import parse_yaml
 
 TASK_KEYS = ("world", "environment", "environment.id")
 """What is taken for a task rather than an arm, when runs differ in it."""
@@ -116,8 +115,8 @@ def _choices(run: Run) -> dict[str, Scalar]:
 def _read(text: str) -> Scalar:
     """Read a value as a config would, so that `1e-3` and `0.001` are the same."""
     try:
-        return float(text) if "e" in text.lower() else _scalar(yaml.safe_load(text), text)
-    except (ValueError, yaml.YAMLError):
+        return float(text) if "e" in text.lower() else _scalar(parse_yaml(text), text)
+    except ValueError:
         return text
 
 

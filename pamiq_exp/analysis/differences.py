@@ -11,6 +11,9 @@ from typing import Any
 from pamiq_exp.analysis.comparison import show
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
+from pamiq_exp.files import read_bytes
+
+_MOST_DIFF_BYTES = 40_000_000
 
 COUNTERS = ("reason", "steps", "turns", "training_steps", "model_version", "dropped", "skipped_actions", "failed_saves",
             "failed_writes")  # fmt: skip
@@ -89,7 +92,7 @@ def _code(run: Run) -> dict[str, str]:
 def _changed_files(run: Run) -> dict[str, str]:
     """The files that `code.diff` changes, each with a mark that tells whether two runs changed it alike."""
     try:
-        text = (run.folder / "code.diff").read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(run.folder / "code.diff", most=_MOST_DIFF_BYTES).decode(errors="replace")
     except OSError:
         return {}
     facts = {}

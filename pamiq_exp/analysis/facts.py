@@ -12,6 +12,7 @@ from pamiq_exp.analysis.comparison import Comparison, differing_settings, is_com
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
 from pamiq_exp.baselines import coverage_sentence
+from pamiq_exp.files import read_text
 
 _PACKAGES = ("pamiq-exp", "pamiq_exp", "torch", "lightning", "numpy", "numba", "gymnasium", "hydra-core", "wandb")
 _MOST_SETTINGS = 60
@@ -133,7 +134,7 @@ def wandb_of(run: Run) -> str:
     """Where the W&B run is: its address, or that it was kept offline."""
     folder = run.folder / "wandb"
     try:
-        return (folder / "run_url.txt").read_text(encoding="utf-8").strip()
+        return read_text(folder / "run_url.txt", within=run.folder, most=1000).strip()
     except OSError:
         return "offline" if any(folder.glob("offline-run-*")) else ""
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.statistics import Estimate, curve_interval, performance_profile, value_groups
+from pamiq_exp.files import write_atomically
 
 FloatArray = NDArray[np.float64]
 
@@ -66,11 +67,18 @@ class Plot:
             FigureCanvasAgg(self.figure)
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")  # laid out once, not once a format
-            self.figure.savefig(folder / f"{self.name}.pdf", facecolor="white", metadata={"CreationDate": None})
-            self.figure.savefig(folder / f"{self.name}.png", facecolor="white", metadata={"Software": None})
-            stream = io.StringIO()
-            self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-        (folder / f"{self.name}.svg").write_text(stream.getvalue(), encoding="utf-8")
+            written = {
+                "pdf": self._drawn("pdf", facecolor="white", metadata={"CreationDate": None}),
+                "png": self._drawn("png", facecolor="white", metadata={"Software": None}),
+                "svg": self._drawn("svg", metadata={"Date": None, "Creator": None}),
+            }
+        for suffix, content in written.items():
+            write_atomically(folder / f"{self.name}.{suffix}", content)
+        return written["svg"].decode()
+
+    def _drawn(self, kind: str, **settings: Any) -> bytes:
+        stream = io.BytesIO()
+        self.figure.savefig(stream, format=kind, **settings)
         return stream.getvalue()
 
 

@@ -8,7 +8,9 @@ from html import escape
 from pathlib import Path
 
 from pamiq_exp.analysis.figures import COLOURS, INK
+from pamiq_exp.analysis.runs import MOST_MEDIA_BYTES
 from pamiq_exp.analysis.tables import Table, text
+from pamiq_exp.files import read_bytes
 
 _DARK = dict(
     zip(
@@ -128,7 +130,7 @@ def film(path: Path, caption: str, link: str | None) -> Markup:
     if link is not None:
         return tag("figure", tag("a", path.name, href=link), tag("figcaption", caption))
     kind = _TYPES.get(path.suffix.lower(), "image/jpeg")
-    source = _data(kind, path.read_bytes())
+    source = _data(kind, read_bytes(path, within=path.parent.parent, most=MOST_MEDIA_BYTES))
     if kind.startswith("video"):
         shown = tag("video", controls="", muted="", loop="", preload="metadata", src=source)
     else:

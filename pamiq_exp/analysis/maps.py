@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.files import open_file, parse_json
+
 _NAME = "visited"
-_MOST_HEADER = 50_000_000
+_MOST_HEADER = 5_000_000
+_MOST_CELLS = 100_000_000
+_MOST_BYTES = 1 << 40  # only the header and one map of it are read
 
 
 def read_visited(run: Path) -> NDArray[np.bool_] | None:
@@ -27,7 +31,7 @@ def read_visited(run: Path) -> NDArray[np.bool_] | None:
     except OSError:
         return None
     for file in files:
-        found = _find(file)
+        found = _find(file, run)
         if found is not None:
             return found
     return None
@@ -41,16 +45,22 @@ def share_of_runs(maps: Iterable[NDArray[np.bool_] | None]) -> NDArray[np.float6
     return np.asarray(np.mean(known, axis=0), dtype=np.float64)
 
 
-def _find(file: Path) -> NDArray[np.bool_] | None:
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _find(file: Path, run: Path) -> NDArray[np.bool_] | None:
     """Return the first map of cells in a safetensors file: a header of JSON, then plain bytes."""
     try:
-        with open(file, "rb") as stream:
+        with open_file(file, within=run, most=_MOST_BYTES) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(_MOST_HEADER, os.fstat(stream.fileno()).st_size):
                 return None
-            for name, entry in json.loads(stream.read(length)).items():
+            for name, entry in _mapping(parse_json(stream.read(length))).items():
                 if name.rpartition(".")[2] == _NAME and entry["dtype"] == "BOOL" and len(entry["shape"]) == 2:
                     start, end = entry["data_offsets"]
+                    if not 0 <= start <= end <= start + _MOST_CELLS:
+                        return None
                     stream.seek(8 + length + start)
                     data = np.frombuffer(stream.read(end - start), dtype=np.bool_)
                     return data.reshape(entry["shape"]) if len(data) == math.prod(entry["shape"]) else None

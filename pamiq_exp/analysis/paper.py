@@ -17,7 +17,8 @@ import yaml
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
-from pamiq_exp.analysis.runs import LOADER, ReportError, Run
+from pamiq_exp.analysis.runs import ReportError, Run
+from pamiq_exp.files import read_yaml
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
@@ -116,8 +117,8 @@ def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plai
 
 def _shared_config(run: Run) -> Plain:
     try:
-        tree = yaml.load((run.folder / "config.yaml").read_text(encoding="utf-8"), Loader=LOADER)
-    except (OSError, yaml.YAMLError) as error:
+        tree = read_yaml(run.folder / "config.yaml")
+    except OSError as error:
         raise ReportError(f"{run.folder} has no config.yaml that can be read: {error}") from error
     if not isinstance(tree, dict) or "experiment_name" not in tree:
         raise ReportError(f"{run.folder / 'config.yaml'} is no config of a run")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+
+from pamiq_exp.files import parse_json, read_bytes
 
 FloatArray = NDArray[np.float64]
 Record: TypeAlias = dict[str, object]
@@ -25,6 +25,9 @@ RECORDS_READ = 1000
 _POINTS = 400
 _PREFIX = b'{"source": "'
 _NEWLINE, _COMMA = ord("\n"), ord(",")
+_MOST_BYTES = 1 << 30
+_LONGEST_LINE = 1_000_000
+_CHUNK = 1 << 24
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -71,21 +74,27 @@ def read_records(path: Path, most: int | None = RECORDS_READ) -> Records:
             the first and the last among them. None reads all.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, most=_MOST_BYTES)
     except FileNotFoundError:
         return Records({}, 0, 0)
     spans = _lines(data)
     chosen = spans if most is None or len(spans) <= most else spans[_thin(data, spans, most)]
-    records, unreadable = _parse([data[start:end] for start, end in chosen.tolist()])
+    short = chosen[chosen[:, 1] - chosen[:, 0] <= _LONGEST_LINE]
+    records, unreadable = _parse([data[start:end] for start, end in short.tolist()])
+    by_source: dict[str, list[Record]] = {}
+    for record in records:
+        by_source.setdefault(str(record.get("source")), []).append(record)
     series: dict[str, Series] = {}
-    for source in dict.fromkeys(record.get("source") for record in records):
-        series |= _series([record for record in records if record.get("source") == source])
-    return Records(series, len(spans), unreadable)
+    for group in by_source.values():
+        series |= _series(group)
+    return Records(series, len(spans), unreadable + len(chosen) - len(short))
 
 
 def _lines(data: bytes) -> NDArray[np.int64]:
     """Return where each line starts and ends, `(lines, 2)`."""
-    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
+    text = np.frombuffer(data, dtype=np.uint8)
+    found = [start + np.flatnonzero(text[start : start + _CHUNK] == _NEWLINE) for start in range(0, len(data), _CHUNK)]
+    ends = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
     if data and not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
@@ -102,8 +111,7 @@ def _thin(data: bytes, spans: NDArray[np.int64], most: int) -> NDArray[np.int64]
 
 def _kinds(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return a number for each line, the same for lines of the same source with as many figures."""
-    commas = np.flatnonzero(text == _COMMA)
-    figures = np.searchsorted(commas, spans[:, 1]) - np.searchsorted(commas, spans[:, 0])
+    figures = np.add.reduceat(text == _COMMA, spans[:, 0], dtype=np.int64)
     letters = spans[:, :1] + np.arange(len(_PREFIX), len(_PREFIX) + 16)
     source = text[np.minimum(letters, len(text) - 1)].view(np.uint64).astype(np.uint64)
     with np.errstate(over="ignore"):
@@ -131,7 +139,7 @@ def _parse(lines: Sequence[bytes]) -> tuple[list[Record], int]:
 
 def _parse_line(line: bytes) -> object:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
 
@@ -143,14 +151,18 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
         kinds.setdefault(tuple(record), []).append(record)
     if len(kinds) == 1:
         names = next(iter(kinds))
-        columns = dict(zip(names, zip(*map(itemgetter(*names), records), strict=True), strict=True)) if names else {}
+        columns = {name: [record[name] for record in records] for name in names}
         axes = {axis: _numbers(columns[axis]) for axis in AXES if axis in columns}
         figures = [name for name in names if "/" in name]
         if not figures:
             return {}
         return _reduce(axes, figures, np.stack([_numbers(columns[name]) for name in figures]))
-    found = dict.fromkeys(name for names in kinds for name in names if "/" in name)
-    return {name: _sparse(name, [record for record in records if name in record]) for name in found}
+    holding: dict[str, list[Record]] = {}
+    for record in records:
+        for name in record:
+            if "/" in name:
+                holding.setdefault(name, []).append(record)
+    return {name: _sparse(name, group) for name, group in holding.items()}
 
 
 def _sparse(name: str, records: Sequence[Record]) -> Series:
@@ -160,9 +172,12 @@ def _sparse(name: str, records: Sequence[Record]) -> Series:
 
 def _numbers(values: Sequence[object]) -> FloatArray:
     try:
-        return np.array(values, dtype=np.float64)
+        numbers = np.array(values, dtype=np.float64)
+        if numbers.ndim == 1:
+            return numbers
     except (TypeError, ValueError, OverflowError):
-        return np.fromiter(map(_number, values), dtype=np.float64, count=len(values))
+        pass
+    return np.fromiter(map(_number, values), dtype=np.float64, count=len(values))
 
 
 def _number(value: object) -> float:

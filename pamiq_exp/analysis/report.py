@@ -28,6 +28,7 @@ from pamiq_exp.analysis.results import (
 from pamiq_exp.analysis.runs import ReportError, Run, natural, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
+from pamiq_exp.files import make_own_folder, write_atomically
 
 _MOST_CURVES = 10
 _SECTIONS = (
@@ -131,7 +132,8 @@ def write_report(
     wanted = _curves_wanted(runs, metric, options)
     try:
         for each in (folder, folder / "tables", folder / "figures"):
-            each.mkdir(parents=True, exist_ok=True)
+            each.parent.mkdir(parents=True, exist_ok=True)
+            make_own_folder(each)
         output = _Output(folder, tell)
         if scores is not None and scores.arms:
             _write_results(output, comparison, scores, baseline, options)
@@ -141,7 +143,7 @@ def write_report(
         _write_films(output, runs, comparison)
         _write_facts(output, runs, comparison)
         page = folder / "report.html"
-        page.write_text(_page(output, runs, comparison, scores, options), encoding="utf-8")
+        write_atomically(page, _page(output, runs, comparison, scores, options))
     except OSError as error:
         raise ReportError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
     return page
@@ -315,7 +317,7 @@ def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -
     lines = facts.commands(runs)
     if lines:
         output.add("Appendix", html.details(f"Commands ({len(lines)})", html.tag("pre", "\n".join(lines))))
-    (output.folder / "appendix.md").write_text(_appendix(appendix, lines), encoding="utf-8")
+    write_atomically(output.folder / "appendix.md", _appendix(appendix, lines))
     _write_papers(output, comparison.counted)
 
 
@@ -329,7 +331,7 @@ def _write_papers(output: _Output, runs: Sequence[Run]) -> None:
         except ReportError as error:
             output.tell(f"no {file}: {error}")
             continue
-        (output.folder / file).write_text(content, encoding="utf-8")
+        write_atomically(output.folder / file, content)
         words = f"{file} holds all that it takes to do these runs again: python -m pamiq_exp reproduce {file}"
         output.add("Appendix", html.tag("p", words, class_="soft"))
 
@@ -338,7 +340,8 @@ def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
     parts = ["# Appendix\n"]
     parts += [f"## {table.title}\n\n{table.to_markdown()}" for table in tables if table.rows]
     if lines:
-        fence = "```"
+        fence = "`" * (1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=2))
+        fence = max(fence, "```", key=len)
         parts.append(f"## Commands\n\n{fence}bash\n" + "\n".join(lines) + f"\n{fence}\n")
     parts.append("`paper.yaml` holds a whole experiment; `python -m pamiq_exp reproduce paper.yaml` runs it again.\n")
     return "\n".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import re
@@ -15,17 +14,28 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import yaml
 
 from pamiq_exp.analysis.records import RECORDS_READ, Records, read_records
+from pamiq_exp.files import BrokenFileError, open_file, read_json, read_yaml
 
 Scalar: TypeAlias = str | float | int | bool | None
 
 _MARKS = ("manifest.json", "overrides.yaml")
 _MANY_BYTES = 30_000_000
-_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".webm"}
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads YAML ten times as fast where the C library is there; makes plain data only."""
+_MOST_FOLDERS_DEEP = 32
+_MOST_SETTINGS_BYTES = 20_000_000
+"""Of a file that tells of a run; what a run keeps of a config may be far larger than the config."""
+MOST_MEDIA_BYTES = 200_000_000
+_BEGINS: Mapping[str, re.Pattern[bytes]] = {
+    ".png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    ".jpg": re.compile(rb"\xff\xd8\xff"),
+    ".jpeg": re.compile(rb"\xff\xd8\xff"),
+    ".gif": re.compile(rb"GIF8[79]a"),
+    ".webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    ".mp4": re.compile(b""),
+    ".webm": re.compile(b""),
+}
+"""How files of media begin. A browser finds out by itself that something is no video."""
 
 
 class ReportError(Exception):
@@ -176,16 +186,18 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
-def _runs_below(folder: Path) -> Iterator[Path]:
-    if any((folder / mark).is_file() for mark in _MARKS):
+def _runs_below(folder: Path, levels: int = _MOST_FOLDERS_DEEP) -> Iterator[Path]:
+    if any(os.path.lexists(folder / mark) for mark in _MARKS):
         yield folder
         return
+    if levels == 0:
+        raise ReportError(f"{folder} lies too deep: give the folders that hold the runs")
     try:
         below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
     except OSError as error:
         raise ReportError(f"{folder} cannot be read: {error.strerror or error}") from error
     for path in below:
-        yield from _runs_below(Path(path))
+        yield from _runs_below(Path(path), levels - 1)
 
 
 def _usable_processors() -> int:
@@ -203,22 +215,27 @@ def _records(folder: Path, most: int | None, problems: list[str]) -> Records:
     try:
         return read_records(folder / "metrics.jsonl", most)
     except OSError as error:
-        problems.append(f"metrics.jsonl: {error.strerror or error}")
+        problems.append(_words(folder / "metrics.jsonl", error))
         return Records({}, 0, 0)
 
 
 def _load(path: Path, problems: list[str]) -> object:
     """Read a JSON or YAML file; None if it is missing or broken."""
+    read = read_json if path.suffix == ".json" else read_yaml
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
+        return read(path, most=_MOST_SETTINGS_BYTES)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        problems.append(f"{path.name}: {error.strerror or error}")
-    except (ValueError, yaml.YAMLError, RecursionError):
+    except BrokenFileError:
         problems.append(f"{path.name} is broken")
+    except OSError as error:
+        problems.append(_words(path, error))
     return None
+
+
+def _words(path: Path, error: OSError) -> str:
+    """What is wrong with a file, by its name alone: the page says where the run is."""
+    return str(error).replace(str(path), path.name) if error.strerror is None else f"{path.name}: {error.strerror}"
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -244,6 +261,18 @@ def _flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
 
 def _media(folder: Path) -> list[Path]:
     try:
-        return [path for path in (folder / "media").iterdir() if path.suffix.lower() in _PICTURES and path.is_file()]
+        return [path for path in (folder / "media").iterdir() if _is_picture(path, folder)]
     except OSError:
         return []
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    """Whether a file of a run folder is what its name says: a picture or video, and no link to something else."""
+    begins = _BEGINS.get(path.suffix.lower())
+    if begins is None:
+        return False
+    try:
+        with open_file(path, within=folder, most=MOST_MEDIA_BYTES) as file:
+            return begins.match(file.read(16)) is not None
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pamiq_exp.analysis.statistics import Estimate
+from pamiq_exp.files import write_atomically
 
 Cell: TypeAlias = str | float | int | Estimate | None
 
@@ -42,7 +43,7 @@ class Table:
     def to_markdown(self) -> str:
         """Return a pipe table."""
         head = [_markdown(column) for column in self.columns]
-        body = [[_markdown(text(cell)) for cell in row] for row in self.rows]
+        body = [[_markdown_cell(cell) for cell in row] for row in self.rows]
         widths = [max(3, *(len(row[index]) for row in (head, *body))) for index in range(len(head))]
         rule = [
             ("-" * (width - 1) + ":") if self.is_numeric(index) else "-" * width for index, width in enumerate(widths)
@@ -80,7 +81,7 @@ class Table:
     def write(self, folder: Path) -> None:
         """Write all three forms into a folder. Raises OSError."""
         for suffix, content in (("md", self.to_markdown()), ("tex", self.to_latex()), ("csv", self.to_csv())):
-            (folder / f"{self.name}.{suffix}").write_text(content, encoding="utf-8")
+            write_atomically(folder / f"{self.name}.{suffix}", content)
 
     def is_numeric(self, index: int) -> bool:
         """Whether a column holds numbers, so that it is aligned to the right."""
@@ -125,10 +126,14 @@ def _fixed(value: float, digits: int | None) -> str:
     return f"{value:.3g}" if digits is None else f"{value:.{digits}f}"
 
 
+def _markdown_cell(cell: Cell) -> str:
+    return _markdown(text(cell)) if isinstance(cell, str) else text(cell)
+
+
 def _markdown(value: str) -> str:
-    for character in "\\`*_|<>[]":
-        value = value.replace(character, f"\\{character}") if character in "|<\\`*" else value
-    return value.replace("\n", " ")
+    for character in "\\`*|<[":
+        value = value.replace(character, f"\\{character}")
+    return " ".join(value.splitlines())
 
 
 def _latex(value: str) -> str:
@@ -147,10 +152,23 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _names(column: str, is_estimate: bool) -> list[str]:
+    column = _no_formula(column)
     return [column, f"{column} low", f"{column} high"] if is_estimate else [column]
 
 
 def _parts(cell: Cell, is_estimate: bool) -> list[object]:
     if isinstance(cell, Estimate):
         return [cell.value, cell.low, cell.high] if cell.has_interval else [cell.value, "", ""]
-    return ["" if cell is None else cell, *(["", ""] if is_estimate else [])]
+    plain = _no_formula(cell) if isinstance(cell, str) else "" if cell is None else cell
+    return [plain, *(["", ""] if is_estimate else [])]
+
+
+def _no_formula(value: str) -> str:
+    """Return text such that a spreadsheet takes it for text: what begins like a formula would be computed."""
+    if not value.lstrip().startswith(("=", "+", "-", "@")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

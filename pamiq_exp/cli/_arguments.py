@@ -14,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 import pamiq_exp
 from pamiq_exp.config import AllowList, ConfigError, Problem, Source
 from pamiq_exp.config.rehearse import SKIP_FLAG
+from pamiq_exp.formatting import printable
 
 ALLOW_FLAG = "--allow"
 ONLINE_FLAG = "--online"
@@ -112,5 +113,4 @@ def say(text: str) -> None:
     """
     from pamiq_exp.tracking import mask_text
 
-    visible = "".join(each if each == "\n" or each.isprintable() else repr(each)[1:-1] for each in mask_text(text))
-    print(visible, file=sys.stderr)
+    print(printable(mask_text(text)), file=sys.stderr)

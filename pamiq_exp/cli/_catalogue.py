@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pamiq_exp.files import read_text
+from pamiq_exp.formatting import one_line
+
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = ("agents", "buffers", "environments", "interaction", "metrics", "models", "rewards", "tracking", "trainers")
 """Folders of this package whose public classes are parts of experiments."""
@@ -74,7 +77,7 @@ def classes(room: str) -> list[Entry]:
 def describe_config(path: Path) -> str:
     """Return the first sentence of the comment that a config file begins with; empty without one."""
     lines: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in _text(path).splitlines():
         text = line.removeprefix("#").strip()
         if not line.startswith("#"):
             break
@@ -88,20 +91,28 @@ def describe_config(path: Path) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of a text."""
+    """Return the first sentence of a text, as one line that cannot steer a terminal."""
     match = _SENTENCE.match(text)
-    return (match[1] if match else text).strip()
+    return one_line(match[1] if match else text)
 
 
 def fills(options: Sequence[Entry], key: str) -> bool:
     """Whether the files of a group, or those they are based on, set the key at the top of the config."""
     folder = options[0].path.parent
-    texts = (path.read_text(encoding="utf-8") for path in [*folder.glob("*.yaml"), *folder.glob("base/*.yaml")])
+    texts = map(_text, [*folder.glob("*.yaml"), *folder.glob("base/*.yaml")])
     return any(re.search(rf"^{key}:", text, re.MULTILINE) for text in texts)
 
 
+def _text(path: Path) -> str:
+    """Return the text of a config file; nothing of one that cannot be read. A run or a check tells what is wrong."""
+    try:
+        return read_text(path)
+    except OSError:
+        return ""
+
+
 def _yaml_files(folder: Path) -> Iterator[Path]:
-    for name, below, files in os.walk(folder, followlinks=True):
+    for name, below, files in os.walk(folder):
         below[:] = sorted(each for each in below if not each.startswith(".") and each != "outputs")
         if "manifest.json" in files:
             below.clear()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config import Composition, Source, config_folder
 from pamiq_exp.config.keys import leaves
+from pamiq_exp.files import parse_yaml, read_json, read_text
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
 _MOST = 40
@@ -38,7 +37,7 @@ def changes_of_files(kept: Composition, source: Source) -> list[str]:
     changed = []
     for place, text in kept.files.items():
         found = next((path for folder in folders if (path := folder / f"{place}.yaml").is_file()), None)
-        if found is not None and _content(found.read_text(encoding="utf-8")) != _content(text):
+        if found is not None and _content(_read(found)) != _content(text):
             changed.append(f"{place}.yaml")
     return changed
 
@@ -48,8 +47,8 @@ def changes_of_versions(folder: Path) -> list[str]:
     from pamiq_exp.tracking import package_versions, source_hash
 
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = _mapping(read_json(folder / "manifest.json"))
+    except OSError:
         return []
     before, now = _mapping(manifest.get("versions")), package_versions()
     lines = [
@@ -63,11 +62,19 @@ def changes_of_versions(folder: Path) -> list[str]:
     return lines
 
 
+def _read(path: Path) -> str:
+    """Return the text of a config file; nothing of one that cannot be read, which differs then from what was kept."""
+    try:
+        return read_text(path, within=Path(path.anchor))
+    except OSError:
+        return ""
+
+
 def _content(text: str) -> object:
     """What a config file says; comments and layout make no difference."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except ValueError:
         return text
 
 

@@ -21,6 +21,8 @@ from typing import Literal
 
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
 from pamiq_exp.cli._sweep_job import OUTPUT, Order, work
+from pamiq_exp.current_folder import workers_forget_it
+from pamiq_exp.files import make_own_folder, open_file
 
 SKIPPED = 0
 _LOOK_SECONDS = 0.1
@@ -46,7 +48,8 @@ def run_isolated(order: Order) -> int:
     folder = Path(order.folder)
     if Path(order.stop).exists():
         return SKIPPED
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_own_folder(folder)
     with locked(folder / LOCK) as lock:
         if lock is None:
             return SKIPPED
@@ -93,15 +96,13 @@ def _start(order: Order, lock: int) -> BaseProcess:
 @contextmanager
 def _fork_server_settings() -> Iterator[None]:
     """What the fork server and its children take over from this process, as it has to be."""
-    safe, method = os.environ.get("PYTHONSAFEPATH"), multiprocessing.get_start_method(allow_none=True)
-    os.environ["PYTHONSAFEPATH"] = "1"  # look for no modules in the current folder
+    method = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method("forkserver", force=True)  # joblib's workers have a method that only they know
     try:
-        yield
+        with workers_forget_it():
+            yield
     finally:
         multiprocessing.set_start_method(method, force=True)
-        if safe is None:
-            del os.environ["PYTHONSAFEPATH"]
 
 
 class _Signals:
@@ -188,10 +189,20 @@ def _told(folder: Path, before: Mapping[str, object]) -> bool:
 def _reason(folder: Path, status: int, out_of_memory: bool) -> str:
     if status >= 0:
         output = folder / OUTPUT
-        lines = output.read_text(errors="replace").strip().splitlines() if output.exists() else []
+        lines = _last_lines(output)
         return f"ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
     return f"killed by {name}" + (": out of memory" if out_of_memory else "")
+
+
+def _last_lines(path: Path, most: int = 16_384) -> list[str]:
+    """Return the last lines of what a job has printed, which may be a lot."""
+    try:
+        with open_file(path, most=1 << 40) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            return file.read(most).decode(errors="replace").strip().splitlines()
+    except OSError:
+        return []
 
 
 def _kills_for_memory() -> int:
@@ -199,5 +210,6 @@ def _kills_for_memory() -> int:
     counts = [0]
     for path in map(Path, _MEMORY_COUNTERS):
         with suppress(OSError, ValueError):
-            counts += [int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill ")]
+            lines = path.read_text("utf-8").splitlines()
+            counts += [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
     return max(counts)

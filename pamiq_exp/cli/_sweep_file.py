@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pamiq_exp.cli._arguments import Request
 from pamiq_exp.config import ConfigError, Problem, Source, config_folder, nearest
 from pamiq_exp.config.schema import read_dataclass
+from pamiq_exp.files import read_yaml
 
 GROUP = "sweep"
 
@@ -168,9 +167,9 @@ def read(name: str, source: Source) -> SweepFile:
         raise ConfigError(Problem(GROUP, f"there is no sweep '{name}'", nearest(name, paths, listing="there are")))
     key = f"sweep {name}"
     try:
-        tree = yaml.safe_load(paths[name].read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(Problem(key, f"{paths[name]} cannot be read: {error}")) from error
+        tree = read_yaml(paths[name])
+    except OSError as error:
+        raise ConfigError(Problem(key, str(error), "a sweep file holds keys and values: key: value")) from error
     file = read_dataclass(SweepFile, {} if tree is None else tree, key)
     problems = list(_problems(file, key))
     if problems:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pamiq_exp.tracking import write_atomically
+from pamiq_exp import files
+from pamiq_exp.files import write_atomically
 
 PLAN, LOCK, PRUNE = "sweep.json", "job.lock", "prune.json"
 """What was planned; held as long as a process works on a job, and names the sweep's process that has begun it; written
 by a search to end a job early."""
+
+_MOST_JOBS = 1_000_000
+_MOST_PLAN_BYTES = 50_000_000
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 JobState = Literal["waiting", "running", "finished", "pruned", "stopped", "failed", "lost"]
 STATES: tuple[JobState, ...] = ("waiting", "running", "finished", "pruned", "stopped", "failed", "lost")
@@ -62,16 +69,46 @@ class Plan:
     def read(cls, folder: Path) -> Plan:
         """Return the plan of the sweep in `folder`. Raises SweepError if there is none."""
         try:
-            tree = json.loads((folder / PLAN).read_text())
-            tree.pop("schema")
-            jobs = tuple(tuple(job) for job in tree.pop("jobs"))
-            return cls(words=tuple(tree.pop("words")), command=tuple(tree.pop("command")), jobs=jobs, **tree)
+            return _plan(files.read_json(folder / PLAN, most=_MOST_PLAN_BYTES))
         except FileNotFoundError:
             raise SweepError(
                 f"{folder} is no sweep: a sweep's folder holds {PLAN} (outputs/sweeps/NAME/DATE)"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise SweepError(f"{folder / PLAN} cannot be read: {error}") from error
+
+
+def _plan(tree: object) -> Plan:
+    """Return the plan that a tree describes. Raises ValueError for what no sweep has written."""
+    if not isinstance(tree, dict):
+        raise ValueError("expected keys and values")
+    given = {name: value for name, value in tree.items() if name != "schema"}
+    wrong = [name for name, value in given.items() if name not in _PLAN_VALUES or not _PLAN_VALUES[name](value)]
+    missing = {"words", "command", "experiment_name", "jobs", "expected"} - given.keys()
+    if wrong or missing:
+        raise ValueError(f"its {', '.join([*sorted(missing), *wrong][:5])} are not what a sweep writes")
+    jobs = tuple(map(tuple, given.pop("jobs")))
+    return Plan(words=tuple(given.pop("words")), command=tuple(given.pop("command")), jobs=jobs, **given)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_JOBS
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_PLAN_VALUES: Mapping[str, Callable[[object], bool]] = {
+    "words": _are_texts, "command": _are_texts, "experiment_name": _is_text, "expected": _is_count,
+    "jobs": lambda value: isinstance(value, list) and all(map(_are_texts, value)),
+    "at_once": _is_count, "metric": lambda value: value is None or _is_text(value),
+    "minimise": lambda value: isinstance(value, bool), "created": _is_text,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,7 +152,7 @@ class SweepFolder:
 
     def jobs(self) -> list[JobView]:
         """Return all jobs, by number: those planned, and those that a search has begun."""
-        begun = {int(name) for name in os.listdir(self.path) if name.isdecimal()}
+        begun = {int(name) for name in os.listdir(self.path) if _NUMBER.fullmatch(name)}
         return [self._look(number) for number in sorted(begun | set(range(len(self.plan.jobs))))]
 
     def _look(self, number: int) -> JobView:
@@ -145,9 +182,9 @@ class SweepFolder:
         record = last_record(folder / "metrics.jsonl")
         shares = [0.0]
         if most_steps:
-            shares.append(float(record.get("environment_step", 0)) / most_steps)
+            shares.append(_positive(record.get("environment_step")) / most_steps)
         if most_seconds:
-            shares.append(float(record.get("wall_seconds", 0)) / most_seconds)
+            shares.append(_positive(record.get("wall_seconds")) / most_seconds)
         return min(1.0, max(shares))
 
 
@@ -171,7 +208,7 @@ def locked(path: Path) -> Iterator[int | None]:
 
     It is held until this process and every one that inherited the descriptor have closed it, however they end.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = files.open_own(path, os.O_RDWR)
     try:
         yield descriptor if _take(descriptor) else None
     finally:
@@ -186,7 +223,7 @@ def jobs_at_work(sweep: Path, begun_by: str | None = None) -> list[Path]:
 
 def _says(path: Path, word: str) -> bool:
     with suppress(OSError):
-        return path.read_text() == word
+        return files.read_text(path, most=1000) == word
     return False
 
 
@@ -203,7 +240,7 @@ def _take(descriptor: int) -> bool:
 def is_locked(folder: Path) -> bool:
     """Whether some process works on the job in `folder`."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -217,19 +254,19 @@ def is_locked(folder: Path) -> bool:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return what a JSON file holds; nothing if it is missing or broken."""
-    with suppress(OSError, ValueError):
-        tree = json.loads(path.read_bytes())
+    with suppress(OSError):
+        tree = files.read_json(path)
         return tree if isinstance(tree, dict) else {}
     return {}
 
 
 def last_record(path: Path, most: int = 16_384) -> dict[str, Any]:
     """Return the last whole record of a `metrics.jsonl`; nothing if there is none."""
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), files.open_file(path, most=1 << 40) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-        for line in reversed(file.read().splitlines(keepends=True)):
+        for line in reversed(file.read(most).splitlines(keepends=True)):
             with suppress(ValueError):
-                record = json.loads(line) if line.endswith(b"\n") else None
+                record = files.parse_json(line) if line.endswith(b"\n") else None
                 if isinstance(record, dict):
                     return record
     return {}
@@ -237,23 +274,26 @@ def last_record(path: Path, most: int = 16_384) -> dict[str, Any]:
 
 def read_overrides(folder: Path) -> tuple[str, ...]:
     """Return the overrides of the run in `folder`, as far as they were written."""
-    import yaml
-
-    with suppress(OSError, yaml.YAMLError):
-        words = yaml.safe_load((folder / "overrides.yaml").read_text())
-        return tuple(map(str, words)) if isinstance(words, Sequence) else ()
+    with suppress(OSError):
+        words = files.read_yaml(folder / "overrides.yaml")
+        return tuple(map(str, words)) if isinstance(words, list) else ()
     return ()
 
 
 def run_limits(folder: Path) -> tuple[float | None, float | None]:
     """Return after how many steps and seconds the run in `folder` ends."""
-    import yaml
-
-    with suppress(OSError, yaml.YAMLError, AttributeError):
-        tree = yaml.load((folder / "config.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        launcher = tree.get("launcher") or {}
-        return launcher.get("max_steps"), launcher.get("max_seconds")
+    with suppress(OSError):
+        tree = files.read_yaml(folder / "config.yaml", most=_MOST_PLAN_BYTES)
+        launcher = tree.get("launcher") if isinstance(tree, dict) else None
+        if isinstance(launcher, dict):
+            return _positive(launcher.get("max_steps")) or None, _positive(launcher.get("max_seconds")) or None
     return None, None
+
+
+def _positive(value: object) -> float:
+    """Return a finite number above 0; 0 for anything else."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return float(value) if usable else 0.0  # type: ignore[arg-type]
 
 
 def _modified(path: Path) -> float:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import find_trusted_packages
 from pamiq_exp.config import AllowList, Composition, register_resolvers
+from pamiq_exp.files import make_own_folder, open_own
 
 OUTPUT = "output.txt"
 """What a job prints."""
@@ -76,7 +77,7 @@ def _move_in(order: Order, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     if os.path.isdir(order.place.folder):
         os.chdir(order.place.folder)
-    output = os.open(Path(order.folder) / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    output = open_own(Path(order.folder) / OUTPUT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())
@@ -120,7 +121,7 @@ def _choose_start(folder: Path) -> Path | None:
 def put_aside(folder: Path) -> None:
     """Move what an earlier attempt left into `earlier/N`, so that records of two attempts never mix."""
     earlier = folder / "earlier"
-    earlier.mkdir(exist_ok=True)
+    make_own_folder(earlier)
     target = earlier / str(len(os.listdir(earlier)))
     target.mkdir()
     for path in folder.iterdir():

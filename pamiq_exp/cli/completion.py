@@ -138,7 +138,8 @@ def candidates(words: Sequence[str]) -> list[tuple[str, str]]:
         "completion": lambda: ((shell, "") for shell in SCRIPTS),
     }
     found = offers[command]() if command in offers else iter(())
-    return [(word, description) for word, description in found if word.startswith(typed)]
+    # A name that would steer the terminal, or end the line, is none that anybody would want to type.
+    return [(word, description) for word, description in found if word.startswith(typed) and word.isprintable()]
 
 
 def _for_run(before: Sequence[str], typed: str) -> Found:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pamiq_exp.analysis import ReportError, Run, Table, find_runs, read_runs, run_differences
 from pamiq_exp.analysis.tables import text
+from pamiq_exp.formatting import printable
 
 _KINDS = ("overrides", "config", "code", "versions", "machine", "results")
 _STATE_COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "running": "cyan"}
@@ -43,7 +44,7 @@ def show_differences(first: Run, second: Run, console: Console) -> None:
         console.print(Text(f"no difference in {', '.join(equal)}", style="dim"))
     for run, name in ((first, "first"), (second, "second")):
         for problem in run.problems:
-            console.print(Text(_safe(f"{name}: {problem}"), style="red"))
+            console.print(Text(printable(f"{name}: {problem}"), style="red"))
 
 
 def _read(path: Path) -> Run:
@@ -57,10 +58,10 @@ def _read(path: Path) -> Run:
 def _heading(name: str, run: Run) -> Text:
     return Text.assemble(
         (f"{name:<7}", "bold"),
-        _safe(str(run.folder)),
+        printable(str(run.folder)),
         "  ",
-        (run.state, _STATE_COLOURS.get(run.state, "")),
-        _safe(f"  {run.experiment_name}, seed {run.seed}"),
+        (printable(run.state), _STATE_COLOURS.get(run.state, "")),
+        printable(f"  {run.experiment_name}, seed {run.seed}"),
     )
 
 
@@ -77,13 +78,8 @@ def _rich(table: Table) -> RichTable:
         shown.columns[0].style = "cyan"
         shown.columns[0].overflow = "fold"
     for row in table.rows:
-        shown.add_row(*(Text(_safe(text(cell))) for cell in row))
+        shown.add_row(*(Text(printable(text(cell))) for cell in row))
     return shown
-
-
-def _safe(value: str) -> str:
-    """Text without characters that would steer the terminal: names come from other people's files."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, config_folders, fills, groups
+from pamiq_exp.formatting import printable
 
 
 def main(words: Sequence[str]) -> int:
@@ -22,7 +23,8 @@ def main(words: Sequence[str]) -> int:
         from pamiq_exp.config.problems import nearest
 
         known = {*map(plural, found), *ROOMS}
-        print(f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}", file=sys.stderr)
+        message = f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}"
+        print(printable(message), file=sys.stderr)
         return 2
     blocks = [(f"{group}=...", found[group]) for group in chosen] + ([("_target_: ...", parts)] if parts else [])
     _show(line for title, entries in blocks for line in _entry_lines(title, entries))
@@ -69,7 +71,7 @@ def _entry_lines(title: str, entries: Sequence[Entry]) -> Iterator[str]:
 def _show(lines: Iterable[str]) -> None:
     """Print lines, unless whoever reads them has seen enough: `list | head`."""
     try:
-        print("\n".join(lines), flush=True)
+        print("\n".join(map(printable, lines)), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -27,6 +27,7 @@ from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
 from pamiq_exp.config.build import target_nodes
 from pamiq_exp.config.rehearse import SKIP_FLAG
+from pamiq_exp.formatting import printable
 
 STOPPED_BY_SIGNAL = 128
 APART = 1
@@ -170,11 +171,7 @@ def _tell_plan(file: Path, paper: Paper, runs: Sequence[PaperRun], overrides: Se
     ]
     lines += [f"  changed: {' '.join(overrides)}"] if overrides else []
     lines += ["  the file was edited after it was exported"] if paper.edited else []
-    print("\n".join(_safe(line) for line in lines), file=sys.stderr)
-
-
-def _safe(line: str) -> str:
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    print("\n".join(printable(line) for line in lines), file=sys.stderr)
 
 
 def _chosen(paper: Paper, indices: Sequence[int] | None) -> list[PaperRun]:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,6 +31,7 @@ from pamiq_exp.config import (
     read_config,
 )
 from pamiq_exp.config.keys import leaves
+from pamiq_exp.files import read_yaml
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 MASK = "***"
@@ -51,6 +51,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _resume(folder: Path, request: Request) -> int:
+    _refuse_folder(folder)
     options, changes = _take_options(request.overrides)
     again = _compose(folder, changes, request)
     _refuse_seed(again)
@@ -76,6 +77,16 @@ def _resume(folder: Path, request: Request) -> int:
             resume_partial=options.partial,
         )
     )
+
+
+def _refuse_folder(folder: Path) -> None:
+    """Refuse a folder that leads elsewhere, and one whose manifest cannot be read. Raises ConfigError."""
+    from pamiq_exp.tracking import RunFolderError, read_manifest
+
+    try:
+        read_manifest(folder)
+    except RunFolderError as error:
+        raise ConfigError(Problem("", str(error))) from error
 
 
 @dataclass(frozen=True)
@@ -182,5 +193,12 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
 
 def _overrides_before(folder: Path) -> list[str]:
     path = folder / "overrides.yaml"
-    typed: Any = OmegaConf.load(path) if path.exists() else []
-    return [str(word) for word in typed]
+    try:
+        typed = read_yaml(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(Problem("", str(error), "put a whole one back, or remove it")) from error
+    if not isinstance(typed, list) or not all(isinstance(word, str) for word in typed):
+        raise ConfigError(Problem("", f"{path} is no list of words", "put a whole one back, or remove it"))
+    return typed

@@ -92,7 +92,7 @@ def read_config(path: Path) -> DictConfig:
     read_nodes(path)  # within limits?
     try:
         config = OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (*BROKEN, OSError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
     if not isinstance(config, DictConfig):
         raise ConfigError(Problem("", f"{path} holds no keys and values"))
@@ -219,7 +219,10 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
     names = [found[1]] if found else [f"{each.key_or_group}/{each.value()}" for each in overrides] if quoted else []
     files = [file for name in names for folder in folders if (file := folder / f"{name}.yaml").is_file()]
-    path = next((file for file in files if found or (quoted and quoted[1] in file.read_text(errors="replace"))), None)
+    path = next(
+        (file for file in files if found or (quoted and quoted[1] in file.read_text("utf-8", "replace"))),
+        None,
+    )
     if path is None:
         return None
     choice = quoted[1] if quoted else str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")[2]

@@ -7,6 +7,7 @@ offer what the run did not choose.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from pamiq_exp.config.freeze import config_files
 from pamiq_exp.config.guard import check_hydra
 from pamiq_exp.config.lines import read_nodes
 from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.files import read_yaml
 
 _UNPACKED: list[TemporaryDirectory[str]] = []
 _NAME = re.compile(r"(?!\.)[\w.@ +-]+(/(?!\.)[\w.@ +-]+)*")
@@ -54,12 +56,12 @@ class Composition:
     @classmethod
     def read(cls, path: Path) -> Composition | None:
         """Read what a run has kept; None if it kept nothing. Raises ConfigError for what nobody can have composed."""
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         read_nodes(path)  # within limits?
         try:
-            return cls._from_plain(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except ValueError as error:
+            return cls._from_plain(read_yaml(path))
+        except (OSError, ValueError) as error:
             raise ConfigError(Problem("", f"{path} is not what a run keeps: {error}", "start it anew")) from error
 
     @classmethod

@@ -49,8 +49,9 @@ class FileConfigSource(HydraFileConfigSource):
             config = OmegaConf.create(plain) if isinstance(plain, dict) else None
         except yaml.YAMLError as error:
             raise invalid(path, error) from error
-        except (OmegaConfBaseException, OSError, ValueError, TypeError, RecursionError) as error:
-            raise _unreadable(path, f"{path.name} is no config: {str(error).splitlines()[0]}") from error
+        except (*BROKEN, OmegaConfBaseException, OSError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise _unreadable(path, f"{path.name} is no config: {reason}") from error
         if not isinstance(config, DictConfig):
             raise _unreadable(path, f"{path.name} holds no keys and values")
         return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", config, dict(header))

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
+from pamiq_exp.files import read_text
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 20_000
@@ -20,6 +21,9 @@ MOST_NODES = 20_000
 MOST_DEPTH = 64
 
 MERGE_KEY = "<<"
+
+BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a value raises that is not what its tag says, such as `!!int ''`; PyYAML lets these through."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -62,8 +66,8 @@ def read_nodes(path: Path) -> Node | None:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
-        return _assemble(path, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return _assemble(path, read_text(path, within=Path(path.anchor)))
+    except OSError as error:
         raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
     except yaml.YAMLError as error:
         raise invalid(path, error) from error

@@ -1,10 +1,10 @@
 """Where records go: the run folder, Weights & Biases, Lightning's loggers, the terminal."""
 
-from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.files import write_atomically
 from pamiq_exp.tracking.jsonl import JsonlTracker
 from pamiq_exp.tracking.lightning_logger import LightningLoggerTracker
 from pamiq_exp.tracking.manifest import machine, package_versions, source_hash
-from pamiq_exp.tracking.run_folder import RunFolder, RunFolderError
+from pamiq_exp.tracking.run_folder import RunFolder, RunFolderError, read_manifest
 from pamiq_exp.tracking.secrets import mask_secrets, mask_text, mask_yaml
 from pamiq_exp.tracking.terminal import TerminalTracker
 from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
@@ -29,6 +29,7 @@ __all__ = [
     "mask_text",
     "mask_yaml",
     "package_versions",
+    "read_manifest",
     "source_hash",
     "write_atomically",
 ]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.files import write_atomically
 from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
 
 _log = logging.getLogger(__name__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from pamiq_exp.files import read_json
 
 ENVIRONMENT_VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
@@ -24,11 +24,6 @@ ENVIRONMENT_VARIABLES = (
     "SLURM_JOB_ID",
 )
 """What a manifest keeps of the environment, if it is set: these change results or say where a run was. No others."""
-
-_GIT_SECONDS = 10.0
-_LARGEST_DIFF = 8_000_000
-# A repository may come with a stranger's config, and its own settings could name programs for git to run.
-_GIT_SETTINGS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
 
 def package_versions() -> dict[str, str]:
@@ -79,15 +74,16 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
 def checkpoint_identity(checkpoint: Path) -> dict[str, Any] | None:
     """Return name and checksums of a checkpoint; None if it cannot be read."""
     try:
-        files = json.loads((checkpoint / "manifest.json").read_bytes())["files"]
+        manifest: Any = read_json(checkpoint / "manifest.json")
+        files = manifest["files"]
         return {"checkpoint": checkpoint.name, "sha256": {name: entry["sha256"] for name, entry in files.items()}}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, AttributeError, LookupError, TypeError):
         return None
 
 
 def _cpu_model() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
@@ -121,36 +117,3 @@ def _torch() -> dict[str, Any]:
         "interop_threads": torch.get_num_interop_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
-
-
-def code_state(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return the git state of `folder`, and the diff of its tracked files against the last commit.
-
-    The state is `{}` without git, outside a repository, and where the repository ignores the folder. It
-    holds `commit`, `dirty`, `untracked` (names) and, if dirty, `diff_sha256`.
-    """
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None or not _git(folder, "ls-files", "--", "."):
-        return {}, ""  # no repository; or a virtual environment that lies in one and does not belong to it
-    diff = _git(folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color") or ""
-    untracked = (_git(folder, "ls-files", "--others", "--exclude-standard") or "").splitlines()
-    state: dict[str, Any] = {"commit": commit.strip(), "dirty": bool(diff), "untracked": untracked[:100]}
-    if diff:
-        state["diff_sha256"] = hashlib.sha256(diff.encode()).hexdigest()
-    if len(diff) > _LARGEST_DIFF:
-        diff = f"the diff is {len(diff)} characters long and was not kept; its hash is in manifest.json\n"
-    return state, diff
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ("git", "-C", str(folder), *_GIT_SETTINGS, *arguments),
-            capture_output=True,
-            check=True,
-            timeout=_GIT_SECONDS,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.decode(errors="replace")

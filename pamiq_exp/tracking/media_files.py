@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.files import write_atomically
 from pamiq_exp.media import Media, Picture, Recording
-from pamiq_exp.tracking.files import write_atomically
 
 _SHOWN = ("libx264", "yuv420p", {"crf": "18"})
 _KEPT = ("libx264", "yuv444p", {"crf": "12"})

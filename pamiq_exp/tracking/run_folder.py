@@ -15,10 +15,10 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import pamiq_exp
-from pamiq_exp.tracking.files import write_atomically
+from pamiq_exp.files import BrokenFileError, find_links, read_json, write_atomically
+from pamiq_exp.tracking.code_state import code_state
 from pamiq_exp.tracking.manifest import (
     checkpoint_identity,
-    code_state,
     environment,
     machine,
     newest_checkpoint,
@@ -35,6 +35,8 @@ TELLS_OF_THE_RUN = (
 )  # fmt: skip
 """The files that are written anew when a run goes on."""
 
+_APPENDED = ("log.txt", "metrics.jsonl", "output.txt")
+_MOST_MANIFEST_BYTES = 20_000_000
 _END_STATE = ("steps", "training_steps", "model_version", "wall_seconds")
 
 
@@ -60,6 +62,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._manifest: dict[str, Any] = {}
         try:
+            refuse_links(self.path)
             for folder in (self.path, self.media, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / ".writable", "")
@@ -171,9 +174,8 @@ class RunFolder:
         self._write_manifest()
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return the manifest on the disk; `{}` if there is none yet."""
-        path = self.path / "manifest.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        """Return the manifest on the disk; `{}` if there is none yet. Raises RunFolderError if it cannot be read."""
+        return read_manifest(self.path)
 
     def _write_manifest(self) -> None:
         write_atomically(self.path / "manifest.json", _json(self._manifest))
@@ -228,6 +230,39 @@ class _LogQueue(logging.handlers.QueueHandler):
 class _MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return mask_text(super().format(record))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the run in `folder`; `{}` if there is none yet.
+
+    Raises:
+        RunFolderError: It cannot be read, or the folder holds a link through which a run would write elsewhere.
+    """
+    refuse_links(folder)
+    path = folder / "manifest.json"
+    try:
+        manifest = read_json(path, most=_MOST_MANIFEST_BYTES)
+    except FileNotFoundError:
+        return {}
+    except BrokenFileError as error:
+        message = f"{error}. Put a whole one back, or remove it: what it said of earlier sessions is lost then"
+        raise RunFolderError(message) from error
+    if not isinstance(manifest, dict):
+        raise RunFolderError(f"{path} holds no keys and values. Put a whole one back, or remove it")
+    return manifest
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run folder through which a run would write elsewhere. Raises RunFolderError."""
+    if found := find_links(folder):
+        raise RunFolderError(
+            f"{found[0]} is a link, a pipe or a device: what a run writes there would go elsewhere. Remove it"
+        )
+    if shared := [name for name in _APPENDED if (folder / name).exists() and (folder / name).stat().st_nlink > 1]:
+        raise RunFolderError(
+            f"{folder / shared[0]} has a second name elsewhere (a hard link), and a run would write there. "
+            "Copy the file, and put the copy in its place"
+        )
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

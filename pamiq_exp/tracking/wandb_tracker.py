@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from pamiq_exp.current_folder import elsewhere
+from pamiq_exp.files import make_own_folder, read_text, write_atomically
 from pamiq_exp.media import Media, Picture
-from pamiq_exp.tracking.files import write_atomically
 from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_RUN_ID = re.compile(r"[\w-]{1,64}")
 _PATIENCE_SECONDS = 3.0
 _INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run gives up on it
 
@@ -147,6 +150,7 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     import wandb
 
     _end_service(only_if_dead=True)
+    _users_settings()
     run_id, known = _run_id(info.folder, fresh)
     settings = wandb.Settings(
         mode=mode,
@@ -206,13 +210,26 @@ def _end_service(only_if_dead: bool) -> None:
         process.kill()
 
 
+def _users_settings() -> wandb.Settings:
+    """Return what W&B is set up for by the environment and the user's own files.
+
+    W&B would read `wandb/settings` of the current folder too, which could send the user's key to another server.
+    """
+    from wandb.sdk import wandb_setup
+
+    with elsewhere("wandb", ".wandb"):
+        return wandb_setup.singleton().settings
+
+
 def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:
     """Return the W&B id of this run folder, and whether the folder had it before: the same after a resume."""
     path = folder / "wandb" / "run_id.txt"
-    if path.exists() and not fresh:
-        return path.read_text().strip(), True
+    with contextlib.suppress(OSError):
+        known = read_text(path, within=folder, most=1000).strip()
+        if _RUN_ID.fullmatch(known) and not fresh:
+            return known, True
     run_id = uuid.uuid4().hex[:12]
-    path.parent.mkdir(exist_ok=True)
+    make_own_folder(path.parent)
     write_atomically(path, run_id + "\n")
     return run_id, False
 
@@ -230,10 +247,9 @@ def resolve_mode(mode: Mode) -> Literal["online", "offline", "disabled"]:
 def logged_in() -> bool:
     """Whether W&B credentials are at hand, by W&B's own rules. Asks nobody and opens no connection."""
     try:
-        from wandb.sdk import wandb_setup
         from wandb.sdk.lib import wbauth
 
-        host = wandb_setup.singleton().settings.base_url
+        host = _users_settings().base_url
         found = wbauth.authenticate_session(host=host, source="pamiq_exp", prompt=False, update_session=False)
     except (ImportError, TypeError):  # another version of the client
         return bool(os.environ.get("WANDB_API_KEY"))

@@ -96,8 +96,8 @@ CALLS = {
 """Functions that do harm, named plainly."""
 
 ALIASES = {
-    "pamiq_exp.tracking.files.os.system": "_args_: ['touch {marker}']",
-    "pamiq_exp.tracking.files.os.replace": "_args_: ['{marker}', '{marker}']",
+    "pamiq_exp.files.os.system": "_args_: ['touch {marker}']",
+    "pamiq_exp.files.os.replace": "_args_: ['{marker}', '{marker}']",
     "pamiq_exp.tracking.run_folder.sys.exit": "_args_: [0]",
     "pamiq_exp.tracking.RunFolder": "path: '{marker}'",
     "pamiq_exp.tracking.write_atomically": "_args_: ['{marker}', x]",

@@ -83,7 +83,7 @@ def test_parts_pass_by_what_they_are(found: object) -> None:
         Path.write_text,
         Path,
         pamiq_exp.runtime.launch,
-        pamiq_exp.tracking.files.os.replace,  # type: ignore[attr-defined]
+        pamiq_exp.files.os.replace,  # type: ignore[attr-defined]
         3,
     ],
 )

@@ -156,7 +156,7 @@ def find_source(source: int | str) -> int | str:
     if isinstance(source, int) or "://" in source or Path(source).exists():
         return source
     for path in sorted(DEVICES.glob("video*/name")):
-        if path.read_text().strip().lower() == source.lower():
+        if path.read_text("utf-8", "replace").strip().lower() == source.lower():
             return int(path.parent.name.removeprefix("video"))
     raise OSError(f"there is no camera, video file or stream {source!r}. {_devices_there_are()}")
 
@@ -175,7 +175,10 @@ def _is_file(source: int | str) -> bool:
 
 
 def _devices_there_are() -> str:
-    names = [f"{path.parent.name.removeprefix('video')}: {path.read_text().strip()}" for path in _device_names()]
+    names = [
+        f"{path.parent.name.removeprefix('video')}: {path.read_text('utf-8', 'replace').strip()}"
+        for path in _device_names()
+    ]
     return f"Devices: {', '.join(names)}" if names else "Give the number of a device, a file or the URL of a stream."
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
+from pamiq_exp.current_folder import workers_forget_it
 from pamiq_exp.environments.gymnasium_adapter.actions import action_map
 from pamiq_exp.environments.gymnasium_adapter.lanes import (
     Env,
@@ -268,7 +269,8 @@ def _make_lanes(
         return SeparateLanes(factory, lanes)
     if vectorization == "async":
         autoreset = gymnasium.vector.AutoresetMode.NEXT_STEP
-        return VectorLanes(gymnasium.vector.AsyncVectorEnv([factory] * lanes, autoreset_mode=autoreset))
+        with workers_forget_it():
+            return VectorLanes(gymnasium.vector.AsyncVectorEnv([factory] * lanes, autoreset_mode=autoreset))
     if vectorization == "native" and known_id is not None:
         return VectorLanes(make_native_vector(known_id, lanes, **arguments))
     raise ValueError(

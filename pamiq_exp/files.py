@@ -1,0 +1,267 @@
+"""The one way to files: reading what may be a stranger's, and writing what is whole or absent.
+
+A folder that somebody sent may hold links, devices, pipes, huge files, and trees that grow without end when they are
+read. Everything that reads such a folder reads through this module: regular files only, none that a link leads to
+outside the folder, at most so many bytes, and trees of at most so many values and levels. Text is always UTF-8.
+Everything that is written is written without following links.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+MOST_BYTES = 1_000_000
+"""Of a file that holds settings. Files of data have limits of their own."""
+MOST_VALUES = 100_000
+"""Values and keys in a tree, with what YAML aliases stand for."""
+MOST_DEPTH = 64
+MOST_DIGITS = 400
+"""Of a number. Reading a longer one takes time that grows with the square of its length."""
+
+_DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
+_LONG_RUN = re.compile(rf"[-+:.\w]{{{MOST_DIGITS},}}")
+_LARGEST = 1 << 1023
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class UnreadableFileError(OSError):
+    """A file is not one that is read: no regular file, outside its folder, or too large."""
+
+
+class BrokenFileError(UnreadableFileError):
+    """A file does not hold what it should, such as JSON, or holds too much of it."""
+
+
+@contextmanager
+def open_file(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> Iterator[BinaryIO]:
+    """Open a regular file to read its bytes.
+
+    Args:
+        path: The file.
+        within: The folder that it belongs to; by default the one that it lies in. Links must not lead out of it.
+        most: The largest size in bytes.
+
+    Raises:
+        UnreadableFileError: It is a device, a pipe or a folder, lies outside `within`, or is too large.
+        OSError: It is missing or may not be read.
+    """
+    folder = os.path.realpath(path.parent if within is None else within)
+    real = os.path.realpath(path)
+    if os.path.commonpath([folder, real]) != folder:
+        raise UnreadableFileError(f"{path} leads out of its folder, to {real}; put the file itself there")
+    if not stat.S_ISREG(os.lstat(real).st_mode):  # before it is opened: opening a device may already do something
+        raise UnreadableFileError(f"{path} is no regular file")
+    with open(os.open(real, _READ), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFileError(f"{path} is no regular file")
+        if status.st_size > most:
+            raise UnreadableFileError(f"{path} is larger than {most} bytes")
+        yield file
+
+
+def read_bytes(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> bytes:
+    """Return what a file holds. See `open_file`."""
+    with open_file(path, within=within, most=most) as file:
+        data = file.read(most + 1)
+    if len(data) > most:  # it has grown meanwhile
+        raise UnreadableFileError(f"{path} is larger than {most} bytes")
+    return data
+
+
+def read_text(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> str:
+    """Return the text of a file in UTF-8. See `open_file`; text in another encoding raises BrokenFileError."""
+    try:
+        return read_bytes(path, within=within, most=most).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise BrokenFileError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def read_json(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> object:
+    """Return the tree in a JSON file. See `open_file`; what is no JSON, or too much, raises BrokenFileError."""
+    text = read_text(path, within=within, most=most)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise BrokenFileError(f"{path} is no JSON that can be read: {error}") from error
+
+
+def read_yaml(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> object:
+    """Return the tree in a YAML file: plain data. See `open_file`; the rest raises BrokenFileError."""
+    text = read_text(path, within=within, most=most)
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise BrokenFileError(f"{path} is no YAML that can be read: {error}") from error
+
+
+def parse_json(text: str | bytes) -> object:
+    """Return the tree that JSON text stands for. Raises ValueError for what is none, and beyond the limits."""
+    try:
+        tree: object = json.loads(text, parse_int=_whole_number)
+    except RecursionError:
+        raise ValueError(f"it nests deeper than {MOST_DEPTH}") from None
+    _check_size(tree)
+    return tree
+
+
+def parse_yaml(text: str) -> object:
+    """Return the plain data that YAML text stands for. Raises ValueError for what is none, and beyond the limits."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where the C library is there
+    try:
+        if "*" in text or _LONG_RUN.search(text) is not None:
+            _count(text, loader)
+        tree: object = yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(_first_line(error)) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # such as `!!int ''`
+        raise ValueError(f"a value is not what its tag says ({type(error).__name__})") from None
+    _check_size(tree)
+    return tree
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace the file at `path` such that a crash at any moment leaves the old content or the new.
+
+    A link at `path` is replaced too: what it led to stays as it is.
+
+    Raises:
+        OSError: The folder is missing, full or read-only. Nothing half-written stays behind.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with open(os.open(temporary, _WRITE | os.O_EXCL, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def open_own(path: Path, flags: int = os.O_WRONLY | os.O_APPEND) -> int:
+    """Open a file of ours to write more into it, made if it is missing, and return its descriptor.
+
+    Raises:
+        OSError: It is a link, has a second name elsewhere (a hard link), or is no regular file.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise UnreadableFileError(f"{path} is no regular file of its own; remove it")
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder unless it is there. Raises UnreadableFileError if a link is there, and OSError as `mkdir` does."""
+    path.mkdir(exist_ok=True)
+    if path.is_symlink():
+        raise UnreadableFileError(f"{path} is a link; remove it, or name the folder that it leads to")
+
+
+def find_links(folder: Path) -> list[Path]:
+    """Return all that is neither a file nor a folder below `folder`: links, pipes, devices; in order.
+
+    Whoever writes into a folder that somebody else may have prepared writes through them. Sockets are left out: a
+    process that was killed leaves one behind.
+    """
+    found: list[Path] = []
+    for name, folders, files in os.walk(folder):
+        for each in (*folders, *files):
+            path = Path(name, each)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISSOCK(mode)):
+                found.append(path)
+    return sorted(found)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut. Does nothing where folders cannot be opened (Windows)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+    return int(text)
+
+
+def _count(text: str, loader: type) -> None:
+    """Raise ValueError for a tree that would grow beyond the limits, before it is built: an alias only counts here."""
+    import yaml
+
+    anchors: dict[str, tuple[int, int]] = {}
+    open_nodes: list[tuple[str | None, int, int]] = [(None, 0, 0)]  # anchor, size and depth of what is below it
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            open_nodes.append((event.anchor, 1, 1))
+            _check(len(open_nodes) <= MOST_DEPTH + 1, f"it nests deeper than {MOST_DEPTH}")
+            continue
+        if isinstance(event, yaml.ScalarEvent):
+            long_number = len(event.value) > MOST_DIGITS and not event.value.strip(_DIGITS)
+            _check(not long_number, f"a number has more than {MOST_DIGITS} digits")
+            anchor, size, depth = event.anchor, 1, 1
+        elif isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            _check(name in anchors, f"there is nothing that *{name} stands for, or it holds itself")
+            anchor, (size, depth) = None, anchors[name]
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            anchor, size, depth = open_nodes.pop()
+        else:
+            continue
+        if anchor is not None:
+            anchors[anchor] = size, depth
+        above, size_above, depth_above = open_nodes[-1]
+        open_nodes[-1] = above, size_above + size, max(depth_above, depth + 1)
+        _check(size_above + size <= MOST_VALUES, f"it has more than {MOST_VALUES} values")
+        _check(len(open_nodes) + depth <= MOST_DEPTH + 2, f"it nests deeper than {MOST_DEPTH}")
+
+
+def _check_size(tree: object) -> None:
+    """Raise ValueError for a tree beyond the limits, or with a number that no float can hold."""
+    pending = [(tree, 1)]
+    count = 0
+    while pending:
+        value, depth = pending.pop()
+        count += 1
+        _check(count <= MOST_VALUES, f"it has more than {MOST_VALUES} values")
+        _check(depth <= MOST_DEPTH, f"it nests deeper than {MOST_DEPTH}")
+        if isinstance(value, dict):
+            pending += ((item, depth + 1) for pair in value.items() for item in pair)
+        elif isinstance(value, (list, set, tuple)):
+            pending += ((item, depth + 1) for item in value)
+        elif isinstance(value, int):
+            _check(-_LARGEST <= value <= _LARGEST, "a number is larger than any that can be computed with")
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _first_line(error: BaseException) -> str:
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    mark = getattr(error, "problem_mark", None)
+    return str(problem) if mark is None else f"{problem} (line {mark.line + 1})"

@@ -1,0 +1,249 @@
+"""Files that may be a stranger's: what is read, what is refused, and that writing follows no link."""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.files import (
+    MOST_BYTES,
+    MOST_DEPTH,
+    MOST_DIGITS,
+    MOST_VALUES,
+    BrokenFileError,
+    UnreadableFileError,
+    find_links,
+    make_own_folder,
+    open_own,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_json,
+    read_text,
+    read_yaml,
+    write_atomically,
+)
+
+PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link_out(path: Path) -> None:
+    outside = path.parent.parent / "outside.txt"
+    outside.write_text("a: 1")
+    path.symlink_to(outside)
+
+
+def link_to_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [pipe, link_out, link_to_device, Path.mkdir], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("read", [read_bytes, read_text, read_json, read_yaml], ids=lambda read: read.__name__)
+def test_only_regular_files_of_the_folder_are_read(
+    tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(UnreadableFileError, match=r"no regular file|leads out of its folder"):
+        read(path)
+
+
+def test_a_link_in_circles_cannot_be_read(tmp_path: Path) -> None:
+    circle(tmp_path / "file")
+    with pytest.raises(OSError, match=r"no regular file|symbolic links"):
+        read_bytes(tmp_path / "file")
+
+
+def test_a_link_within_the_folder_is_read_and_one_on_the_way_out_of_it_is_not(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "one").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for folder in (run / "one", tmp_path / "elsewhere"):
+        (folder / "file").write_text("x")
+    (run / "inside").symlink_to("one")
+    (run / "out").symlink_to(tmp_path / "elsewhere")
+    assert read_text(run / "inside" / "file", within=run) == "x"
+    with pytest.raises(UnreadableFileError, match="leads out of its folder"):
+        read_text(run / "out" / "file", within=run)
+
+
+def test_the_folder_itself_may_be_named_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "file").write_text("x")
+    (tmp_path / "link").symlink_to("run")
+    assert read_text(tmp_path / "link" / "file") == "x"
+
+
+def test_the_largest_file_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * MOST_BYTES)
+    assert len(read_bytes(path)) == MOST_BYTES
+    path.write_bytes(b"x" * (MOST_BYTES + 1))
+    with pytest.raises(UnreadableFileError, match="larger than"):
+        read_bytes(path)
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "file")
+
+
+def laughs(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+TOO_MUCH = {
+    "aliases": laughs(12),
+    "aliases that merge": "a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * MOST_VALUES) + "]}",
+    "an alias to itself": "a: &a [*a]",
+    "lists in lists": "[" * 20_000,
+    "closed lists in lists": "[" * (MOST_DEPTH + 5) + "]" * (MOST_DEPTH + 5),
+    "lists by indentation": "- " * (MOST_DEPTH + 5) + "x",
+    "values": "[" + "1," * (MOST_VALUES + 5) + "]",
+    "digits": "a: " + "9" * (MOST_DIGITS + 1),
+    "digits of base sixty": "a: 1" + ":59" * 200_000,
+    "hexadecimal digits": "a: 0x" + "f" * 200_000,
+    "a number above all floats": "a: 0x1" + "0" * 300,
+    "an empty whole number": "a: !!int ''",
+    "an empty number": "a: !!float ''",
+    "no truth": "a: !!bool perhaps",
+    "no time": "a: !!timestamp never",
+    "no day": "a: 2001-99-99",
+    "a tag": "a: !!python/object/apply:os.system [ls]",
+    "a list as a key": "? [a]\n: b",
+    "control characters": "a: \x00",
+    "two documents": "a: 1\n---\nb: 2",
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_yaml_beyond_the_limits_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(TOO_MUCH[name])
+    before = time.process_time()
+    with pytest.raises(BrokenFileError):
+        read_yaml(path)
+    assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1), '{"a":' * 100_000, "9" * 5000, "[1", "",
+     "\ufeff{}", "[" + "1," * MOST_VALUES + "1]", "1" + "0" * 350],
+    ids=lambda text: f"{text[:6]}...{len(text)}",
+)  # fmt: skip
+def test_json_beyond_the_limits_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each has words of its own
+        parse_json(text)
+
+
+def test_trees_within_the_limits_are_read() -> None:
+    deep = "[" * MOST_DEPTH + "]" * MOST_DEPTH
+    assert str(parse_json(deep)) == str(parse_yaml(deep)) == deep
+    assert parse_yaml("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+    assert parse_yaml("text: " + "hello " * 1000)["text"].startswith("hello")  # type: ignore[index]
+    assert parse_json("[" + "1," * (MOST_VALUES - 2) + "1]") is not None
+    assert parse_json("9" * 300) == int("9" * 300)
+
+
+def test_text_is_utf8_whatever_the_machine_prefers(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes("süß\r\n".encode())
+    assert read_text(tmp_path / "file") == "süß\n"
+    (tmp_path / "file").write_bytes("süß".encode("latin-1"))
+    with pytest.raises(BrokenFileError, match="no text in UTF-8"):
+        read_text(tmp_path / "file")
+
+
+def test_writing_replaces_a_link_and_leaves_what_it_led_to(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "file").symlink_to(tmp_path / "target")
+    write_atomically(tmp_path / "file", "new")
+    assert (tmp_path / "target").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new"
+    assert not (tmp_path / "file").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_more_is_written_only_to_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "second name").hardlink_to(tmp_path / "target")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "second name", "pipe"):
+        with pytest.raises(OSError):  # noqa: PT011 - of the system, or ours
+            os.close(open_own(tmp_path / name))
+    assert (tmp_path / "target").read_text() == "mine"
+    for piece in (b"a", b"b"):
+        descriptor = open_own(tmp_path / "own")
+        os.write(descriptor, piece)
+        os.close(descriptor)
+    assert (tmp_path / "own").read_text() == "ab"
+
+
+def test_a_folder_of_ours_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    make_own_folder(tmp_path / "own")
+    make_own_folder(tmp_path / "own")
+    with pytest.raises(UnreadableFileError, match="is a link"):
+        make_own_folder(tmp_path / "link")
+
+
+def test_links_pipes_and_links_to_folders_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "file").write_text("x")
+    assert find_links(tmp_path) == []
+    (tmp_path / "a" / "b" / "link").symlink_to("/")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    assert [path.name for path in find_links(tmp_path)] == ["link", "dangling", "pipe"]
+
+
+TEXT_CALLS = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile", "TemporaryFile"}
+
+
+def calls_without_encoding(source: str) -> list[int]:
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        if name not in TEXT_CALLS or owner in ("os", "Image", "av", "image") or (name == "read_text" and not owner):
+            continue
+        words = {keyword.arg for keyword in node.keywords}
+        binary = any(isinstance(each, ast.Constant) and isinstance(each.value, str) and "b" in each.value
+                     for each in [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "mode")])  # fmt: skip
+        positional = name == "read_text" and any(isinstance(each, ast.Constant) for each in node.args)
+        if not binary and not positional and "encoding" not in words:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_calls_without_an_encoding_are_found() -> None:
+    assert calls_without_encoding("open('x')\nopen('x', 'rb')\np.read_text()\np.read_text('utf-8')") == [1, 3]
+
+
+def test_text_is_read_and_written_in_a_stated_encoding() -> None:
+    calls = {
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path in PACKAGE.rglob("*.py")
+        for line in calls_without_encoding(path.read_text(encoding="utf-8"))
+    }
+    assert calls == set()
