@@ -15,8 +15,8 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MOST_BYTES = 1_000_000
 """Of a file that holds settings. Files of data have limits of their own."""
@@ -42,7 +42,7 @@ class BrokenFileError(UnreadableFileError):
 
 
 @contextmanager
-def open_file(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> Iterator[BinaryIO]:
+def open_file(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> Iterator[BufferedReader]:
     """Open a regular file to read its bytes.
 
     Args:
@@ -92,7 +92,7 @@ def read_json(path: Path, *, within: Path | None = None, most: int = MOST_BYTES)
     try:
         return parse_json(text)
     except ValueError as error:
-        raise BrokenFileError(f"{path} is no JSON that can be read: {error}") from error
+        raise BrokenFileError(f"{path} cannot be read as JSON: {error}") from error
 
 
 def read_yaml(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> object:
@@ -101,7 +101,7 @@ def read_yaml(path: Path, *, within: Path | None = None, most: int = MOST_BYTES)
     try:
         return parse_yaml(text)
     except ValueError as error:
-        raise BrokenFileError(f"{path} is no YAML that can be read: {error}") from error
+        raise BrokenFileError(f"{path} cannot be read as YAML: {error}") from error
 
 
 def parse_json(text: str | bytes) -> object:

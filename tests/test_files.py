@@ -215,7 +215,7 @@ def test_links_pipes_and_links_to_folders_are_found(tmp_path: Path) -> None:
     assert [path.name for path in find_links(tmp_path)] == ["link", "dangling", "pipe"]
 
 
-TEXT_CALLS = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile", "TemporaryFile"}
+TEXT_CALLS = {"open", "read_text", "write_text", "fdopen"}
 
 
 def calls_without_encoding(source: str) -> list[int]:
@@ -225,7 +225,7 @@ def calls_without_encoding(source: str) -> list[int]:
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        if name not in TEXT_CALLS or owner in ("os", "Image", "av", "image") or (name == "read_text" and not owner):
+        if name not in TEXT_CALLS or owner in ("os", "Image", "av", "files") or (name == "read_text" and not owner):
             continue
         words = {keyword.arg for keyword in node.keywords}
         binary = any(isinstance(each, ast.Constant) and isinstance(each.value, str) and "b" in each.value

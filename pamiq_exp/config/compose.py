@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.files import config_folder, use_checked_files
-from pamiq_exp.config.lines import read_nodes
+from pamiq_exp.config.lines import BROKEN, read_nodes
 from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
 from pamiq_exp.config.replicate import expand_replicas
 from pamiq_exp.config.resolvers import register_resolvers

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.lines import invalid, read_nodes
+from pamiq_exp.config.lines import BROKEN, invalid, read_nodes
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
 
 MAIN = "config.yaml"

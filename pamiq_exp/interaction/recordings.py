@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
+from pamiq_exp.files import parse_json, read_text
 from pamiq_exp.interaction.environment import Array
 from pamiq_exp.interaction.run_recorder import VERSION
 from pamiq_exp.spaces import ActionSpec, ArraySpec
+
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,18 @@ def read_recording(path: Path | str, name: str = "recording") -> RecordedLife:
 
 
 def _read(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    first, *lines = file.read_text().splitlines()
+    try:
+        first, *lines = read_text(file, most=_MOST_BYTES).splitlines() or [""]
+    except OSError as error:
+        raise ValueError(str(error)) from error
     if not lines:
         raise ValueError(f"{file} holds no turns; delete it")
-    return json.loads(first), [json.loads(line) for line in lines]
+    header, *rows = map(parse_json, [first, *lines])
+    if not isinstance(header, dict) or not all(
+        isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows
+    ):
+        raise ValueError(f"{file} is no recording; delete it")
+    return header, cast("list[dict[str, Any]]", rows)
 
 
 def _stretch(file: Path, rows: list[dict[str, Any]], header: Mapping[str, Any]) -> Stretch:
@@ -103,7 +113,7 @@ def _stretch(file: Path, rows: list[dict[str, Any]], header: Mapping[str, Any]) 
         "truncated": "bool",
     }
     videos = {name: file.with_name(f"{file.stem}_{_video_name(name)}.mp4") for name in header["pictures"]}
-    missing = [video.name for video in videos.values() if not video.is_file()]
+    missing = [video.name for video in videos.values() if not video.is_file() or video.is_symlink()]
     if missing:
         raise ValueError(f"{', '.join(missing)} is missing beside {file}")
     fields = {name: np.array([row[name] for row in rows], dtype) for name, dtype in types.items() if name in rows[0]}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from pamiq_exp.component import State
+from pamiq_exp.files import open_file, read_bytes, read_json
 
 SCHEMA_VERSION = 1
 _PREFIX = "step_"
@@ -70,6 +71,7 @@ def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep:
         unfinished.mkdir()
         files = dict(_write_files(unfinished, groups))
         manifest = {"schema_version": SCHEMA_VERSION, "step": step, "groups": sorted(groups), "files": files}
+        manifest["sha256"] = manifest_checksum(manifest)
         _write_bytes(unfinished / _MANIFEST, json.dumps(manifest, indent=2).encode())
         _sync_folder(unfinished)
         _retire(target)
@@ -108,7 +110,7 @@ def read_checkpoint(path: Path) -> dict[str, State]:
         files = manifest["files"]
         for name in (_STATE, *files):
             _verify(path, name, files[name])
-        structure = json.loads((path / _STATE).read_bytes())
+        structure = json.loads(read_bytes(path / _STATE, most=files[_STATE]["size"]))
         groups: dict[str, State] = {}
         for group in manifest["groups"]:
             name = f"{group}.safetensors"
@@ -266,25 +268,39 @@ def _retire(path: Path) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
+        manifest: Any = read_json(path / _MANIFEST)
         version = int(manifest["schema_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: its manifest cannot be read ({error})") from error
     if version > SCHEMA_VERSION:
         raise CheckpointError(
             f"{path} was written by a later pamiq_exp (checkpoint schema {version}, known here: up to "
             f"{SCHEMA_VERSION}); update pamiq_exp to resume from it"
         )
+    if manifest.get("sha256") != manifest_checksum(manifest):
+        raise CheckpointError(f"{path} is damaged: its manifest is not what was written (checksum differs)")
     return dict(manifest)
+
+
+def manifest_checksum(manifest: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest, which it holds as `sha256`: that of all else in it."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _verify(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
     file = folder / name
     if Path(name).name != name or file.is_symlink():
         raise CheckpointError(f"{folder} is no checkpoint that pamiq_exp wrote: {name!r} leads out of it")
-    if not file.is_file():
-        raise CheckpointError(f"{file.parent} is damaged: {file.name} is missing")
-    with open(file, "rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        with open_file(file, most=entry["size"]) as content:
+            size = os.fstat(content.fileno()).st_size
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CheckpointError(f"{file.parent} is damaged: {file.name} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{file.parent} is damaged: {error}") from error
+    if size != entry["size"]:
+        raise CheckpointError(f"{file.parent} is damaged: {file.name} has {size} bytes instead of {entry['size']}")
     if digest != entry["sha256"]:
         raise CheckpointError(f"{file.parent} is damaged: {file.name} is not what was written (checksum differs)")

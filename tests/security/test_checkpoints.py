@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, list_checkpoints
-from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from pamiq_exp.runtime.checkpoints import CheckpointError, manifest_checksum, read_checkpoint, write_checkpoint
 from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small, linear_model
 
 PICKLE = b"cos\nsystem\n(S'touch marker'\ntR."
@@ -25,14 +25,14 @@ def rewrite(checkpoint: Path, name: str, content: bytes) -> None:
     """Put another content into a checkpoint, with a manifest that vouches for it."""
     (checkpoint / name).write_bytes(content)
     manifest = json.loads((checkpoint / "manifest.json").read_text())
-    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    manifest["files"][name] = entry
-    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    edit_manifest(checkpoint, files=manifest["files"])
 
 
 def edit_manifest(checkpoint: Path, **changes: object) -> None:
     manifest = json.loads((checkpoint / "manifest.json").read_text())
-    (checkpoint / "manifest.json").write_text(json.dumps(manifest | changes))
+    edited = manifest | changes
+    (checkpoint / "manifest.json").write_text(json.dumps(edited | {"sha256": manifest_checksum(edited)}))
 
 
 def pickled_zip(checkpoint: Path) -> None:
@@ -48,7 +48,7 @@ def object_array(checkpoint: Path) -> None:
 def leads_out(checkpoint: Path) -> None:
     content = (checkpoint / "state.json").read_bytes()
     (checkpoint.parent / "state.json").write_bytes(content)
-    files = {"state.json": {"sha256": hashlib.sha256(content).hexdigest()}}
+    files = {"state.json": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}}
     files["../state.json"] = files["state.json"]
     edit_manifest(checkpoint, files=files)
 
@@ -77,6 +77,23 @@ BAD: dict[str, Callable[[Path], object]] = {
     "a wrong checksum": lambda path: (path / "state.json").write_bytes(b"{}"),
     "a file elsewhere": leads_out,
     "a link": link,
+    "a pipe": lambda path: ((path / "state.json").unlink(), os.mkfifo(path / "state.json")),
+    "a pipe for a manifest": lambda path: ((path / "manifest.json").unlink(), os.mkfifo(path / "manifest.json")),
+    "a link to a device for a manifest": lambda path: (
+        (path / "manifest.json").unlink(),
+        (path / "manifest.json").symlink_to("/dev/zero"),
+    ),
+    "a bottomless manifest": lambda path: (path / "manifest.json").write_bytes(b"[" * 900_000),
+    "a manifest with another step": lambda path: (path / "manifest.json").write_text(
+        (path / "manifest.json").read_text().replace('"step": 10', '"step": 11')
+    ),
+    "another size": lambda path: edit_manifest(
+        path,
+        files={
+            name: entry | {"size": entry["size"] + 1}
+            for name, entry in json.loads((path / "manifest.json").read_text())["files"].items()
+        },
+    ),
     "no files": lambda path: edit_manifest(path, files={}),
     "files that are none": lambda path: edit_manifest(path, files=[1]),
     "a group elsewhere": lambda path: edit_manifest(path, groups=["../../secret"]),
@@ -109,7 +126,7 @@ def test_a_flipped_byte_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     config = LaunchConfig(mode="lockstep", max_steps=30, checkpoint=CheckpointConfig(every_steps=10))
     launch_small(config, folder=tmp_path)
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
-    for path in sorted(set(checkpoint.iterdir()) - {checkpoint / "manifest.json"}):
+    for path in sorted(checkpoint.iterdir()):
         content = path.read_bytes()
         flipped = bytearray(content)
         flipped[len(content) // 2] ^= 1

@@ -142,7 +142,8 @@ def _doom_in_a_folder_of_its_own() -> str:
     folder = Path(tempfile.mkdtemp(prefix="vizdoom_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     script = folder / "start"
-    script.write_text(f'#!/bin/sh\ncd {shlex.quote(str(folder))} && exec {shlex.quote(str(engine))} "$@"\n', "utf-8")
+    words = f'#!/bin/sh\ncd {shlex.quote(str(folder))} && exec {shlex.quote(str(engine))} "$@"\n'
+    script.write_text(words, encoding="utf-8")
     script.chmod(0o700)
     return str(script)
 

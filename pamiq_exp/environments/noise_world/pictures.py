@@ -10,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pamiq_exp.files import open_file
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+"""What Pillow may read. For other formats it starts programs (EPS), or code that is seldom looked at."""
+MOST_BYTES = 200_000_000
+
 logger = logging.getLogger(__name__)
 
 MOST_PIXELS = 64_000_000
@@ -32,7 +38,7 @@ def load_folder(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
         if len(pictures) == count:
             break
         try:
-            pictures.append(load_picture(path, size))
+            pictures.append(load_picture(path, size, folder))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             logger.warning("skipped %s: %s", path, error)
     if not pictures:
@@ -45,15 +51,18 @@ def load_folder(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
     return np.stack([pictures[index % len(pictures)] for index in range(count)])
 
 
-def load_picture(path: Path, size: int) -> NDArray[np.uint8]:
-    """Return one picture as `(size, size, 3)` uint8. Raises OSError or ValueError if it cannot be read."""
+def load_picture(path: Path, size: int, within: Path | None = None) -> NDArray[np.uint8]:
+    """Return one picture as `(size, size, 3)` uint8, of a folder that no link may lead out of.
+
+    Raises OSError or ValueError if it cannot be read.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            picture = Image.open(path)
-        except UnidentifiedImageError:
-            raise ValueError("not a picture in a known format") from None
-        with picture:
+        with open_file(path, within=within, most=MOST_BYTES) as file:
+            try:
+                picture = Image.open(file, formats=FORMATS)
+            except UnidentifiedImageError:
+                raise ValueError(f"no picture in one of the formats {', '.join(FORMATS)}") from None
             if picture.width * picture.height > MOST_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} is more than {MOST_PIXELS} pixels")
             upright = ImageOps.exif_transpose(picture).convert("RGBA")

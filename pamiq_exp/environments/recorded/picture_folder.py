@@ -98,7 +98,7 @@ def _load(folder: Path, size: int, most: int) -> Array:
             logger.warning("%s holds more than %d files: the rest is left out", folder, most)
             break
         try:
-            pictures.append(load_picture(file, size))
+            pictures.append(load_picture(file, size, folder))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             logger.warning("skipped %s: %s", file, error)
     if not pictures:

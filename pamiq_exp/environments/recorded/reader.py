@@ -12,12 +12,17 @@ from PIL import Image
 
 Frame = NDArray[np.uint8]
 
+_ONLY_THIS_FILE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,gif",
+}
+
 
 class VideoReader:
     """The frames of a video by their numbers; reading them in order costs no more than decoding them once.
 
     Args:
-        path: Any format that FFmpeg knows.
+        path: A video of the usual kinds (MP4, Matroska, WebM, AVI, MPEG, Ogg) or an animated GIF.
 
     Raises:
         ValueError: The file is no video.
@@ -52,7 +57,8 @@ class VideoReader:
     def _open(self) -> None:
         self.close()
         try:
-            container = av.open(str(self.path))
+            # A file may name others, or addresses, whatever its ending: FFmpeg goes by its beginning.
+            container = av.open(str(self.path.absolute()), options=_ONLY_THIS_FILE)
             stream = container.streams.video[0]
         except (av.FFmpegError, IndexError) as error:
             raise ValueError(f"{self.path} is no video that can be read: {error}") from error

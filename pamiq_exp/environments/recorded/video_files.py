@@ -135,10 +135,15 @@ class _Player:
 
 def _videos(path: Path) -> list[Path]:
     if path.is_file():
-        return [path]
+        return [path.resolve()]
     if not path.is_dir():
         raise ValueError(f"there is no video or folder {path}")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
+    files = sorted(file for file in path.iterdir() if _is_video(file))
     if not files:
         raise ValueError(f"there is no video in {path}; known are files that end in {', '.join(ENDINGS)}")
     return files
+
+
+def _is_video(file: Path) -> bool:
+    named = file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+    return named and file.is_file() and not file.is_symlink()
