@@ -67,17 +67,25 @@ class Interaction(Component):
     def step(self) -> None:
         """Take one turn. Observers see the world as the agent saw it, before the action changes it."""
         environment = self.environment
-        observation = environment.observe()
-        at = time.perf_counter() if environment.observed_at is None else environment.observed_at
-        action = self.agent.step(observation)
-        if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
-            action = self._replace(action)
-        if self.observers:
-            turn = Turn(observation, action, self.agent, environment, self._shared)
-            for observer in self.observers.values():
-                observer.on_step(turn)
-        acted_at = time.perf_counter()
-        environment.affect(action)
+        part = "environment"
+        try:
+            observation = environment.observe()
+            at = time.perf_counter() if environment.observed_at is None else environment.observed_at
+            part = "interaction.agent"
+            action = self.agent.step(observation)
+            if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
+                action = self._replace(action)
+            if self.observers:
+                turn = Turn(observation, action, self.agent, environment, self._shared)
+                for name, observer in self.observers.items():
+                    part = f"the observer {name}"
+                    observer.on_step(turn)
+            acted_at = time.perf_counter()
+            part = "environment"
+            environment.affect(action)
+        except Exception as error:
+            error.add_note(f"(in {part})")
+            raise
         self.age = Age(0.0, acted_at - at) if environment.age is None else environment.age
 
     def _replace(self, action: Array) -> Array:

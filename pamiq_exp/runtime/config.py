@@ -52,7 +52,7 @@ class LaunchConfig:
     """How a run goes.
 
     Attributes:
-        mode: `realtime`: the world has its own thread and never waits for learning. `lockstep`: one thread
+        mode: `realtime`: learning has its own thread and turns never wait for it. `lockstep`: one thread
             and a virtual clock; after each turn the trainers that are ready run to their end. Same config,
             same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
             turns on a thread of its own and is published exactly then: faster, and still the same bits.
@@ -65,7 +65,7 @@ class LaunchConfig:
         switch_interval: Seconds after which Python lets another thread go on (`sys.setswitchinterval`),
             set for the run and restored afterwards. None leaves Python's own 0.005, which makes the world
             wait up to that long, once for each operation of a step, while training holds the interpreter.
-        training_nice: Niceness added to the training thread on Linux: the more, the less of a crowded
+        training_nice: Niceness added to the training thread on Linux (realtime, pipelined): the more, the less of a crowded
             machine it gets. It does not make the world faster (see docs/performance.md): a training thread
             that waits for a core may hold the interpreter lock meanwhile.
         threads: Torch threads of each thread.
@@ -76,8 +76,8 @@ class LaunchConfig:
         overlap_turns: Turns from the start of a training round to its publication (pipelined).
         record_every_steps: Environment steps between two records of the interaction.
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
-        watchdog_seconds: When a thread gives no sign of life for this long, the stacks of all threads are
-            logged. None switches it off.
+        watchdog_seconds: When a thread gives no sign of life for this long, the terminal says which and where, and
+            the stacks of all threads are logged. None switches it off.
         max_parameters: A config whose models have more parameters together is refused before they are
             allocated. None switches it off.
     """

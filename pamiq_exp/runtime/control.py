@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+_NOTICE_SECONDS = 1.0
+"""How often a parked thread looks for the end by itself: a signal handler may take no lock, and so notifies nobody."""
+
 StopState = Literal["finished", "stopped", "failed"]
 
 
@@ -25,28 +28,36 @@ class Worker:
     """One thread's place in the run: where it parks during a pause and takes errands.
 
     The thread calls `safe_point` wherever its state is whole: between turns, between batches.
+
+    Attributes:
+        parks: Whether a pause waits for it; one that works for another worker is only watched.
+        thread: Identity of the thread, once it has begun.
+        interrupted: Whether it was interrupted because it did not end.
     """
 
-    def __init__(self, name: str, control: RunControl) -> None:
+    def __init__(self, name: str, control: RunControl, parks: bool = True) -> None:
         self.name = name
+        self.parks = parks
+        self.thread: int | None = None
+        self.interrupted = False
         self.last_sign_of_life = time.monotonic()
         self.on_pause: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
         self._control = control
         self._errands: deque[Callable[[], None]] = deque()
-        self._thread: int | None = None
         self.parked = False
         self.waiting = False
         """Idle by intention (no data, next turn not due): the watchdog looks away."""
 
     def begin(self) -> None:
         """Called by the thread itself before its first safe point."""
-        self._thread = threading.get_ident()
+        self.alive()
+        self.thread = threading.get_ident()
 
     @property
     def is_current(self) -> bool:
         """Whether the caller is this worker's own thread."""
-        return self._thread == threading.get_ident()
+        return self.thread == threading.get_ident()
 
     def safe_point(self) -> bool:
         """Do errands, stay here while the run is paused; return whether to go on."""
@@ -109,9 +120,9 @@ class RunControl:
         self.wake_training = threading.Event()
         """Set when training may have something to do: new data, an errand, the end."""
 
-    def add_worker(self, name: str) -> Worker:
-        """Register a thread that parks during pauses."""
-        worker = Worker(name, self)
+    def add_worker(self, name: str, parks: bool = True) -> Worker:
+        """Register a thread that is watched and, if it `parks`, stands still during pauses."""
+        worker = Worker(name, self, parks)
         with self._condition:
             self._workers.append(worker)
         return worker
@@ -215,7 +226,8 @@ class RunControl:
         with self._condition:
             worker.parked = True
             self._condition.notify_all()
-            self._condition.wait_for(lambda: worker.has_errands or not self.pause_requested or self.stopping)
+            while not (worker.has_errands or not self.pause_requested or self.stopping):
+                self._condition.wait(_NOTICE_SECONDS)
             if self.pause_requested and not self.stopping:
                 return True
             worker.parked = False
@@ -223,4 +235,4 @@ class RunControl:
             return False
 
     def _all_parked(self) -> bool:
-        return self.pause_requested and all(worker.parked for worker in self._workers)
+        return self.pause_requested and all(worker.parked for worker in self._workers if worker.parks)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,14 @@ class Engine:
     def pending(self) -> int:
         """Environment steps that were collected and not yet fetched."""
         return sum(user.pending for user in self.users.values())
+
+    def round(self, name: str) -> Iterator[Mapping[str, float]]:
+        """Run one round of a trainer, a batch at a time; an error says which trainer raised it."""
+        try:
+            yield from self.trainers[name].round()
+        except Exception as error:
+            error.add_note(f"(in trainers.{name})")
+            raise
 
     def fetch_data(self) -> None:
         """Move what the agent collected into the buffers."""

@@ -37,9 +37,9 @@ from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
 from pamiq_exp.runtime.records import RecordStream
 from pamiq_exp.runtime.saving import Saver
-from pamiq_exp.runtime.watchdog import Watchdog
+from pamiq_exp.runtime.watchdog import PATIENCE, Watchdog
 from pamiq_exp.seeding import derive_seed
-from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunFolder, RunInfo, Tracker
+from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunFolder, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,9 @@ class _Run:
         records = RecordStream(self.writer, self.clock, publisher)
         interaction.agent.attach(publisher.ports(), {name: user.collector for name, user in users.items()})
         interaction.skip_nonfinite = config.on_nonfinite == "skip"
+        # Where nothing shows what is logged, warnings go to the terminal by themselves.
+        shown = folder is None or any(isinstance(tracker, TerminalTracker) for tracker in trackers.values())
+        self._report = None if shown else _print_warning
         self.engine = Engine(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, records, fabric.device
         )  # fmt: skip
@@ -147,10 +150,11 @@ class _Run:
         watch: Callable[[RunHandle], AbstractContextManager[None]] | None,
     ) -> Summary:
         """Set up, run, save, tear down; raise what went wrong on the way."""
-        parts = [part for _, part in components((self.engine.interaction, self.engine.users, self.engine.trainers))]
+        roots = {"interaction": self.engine.interaction, "buffers": self.engine.users, "trainers": self.engine.trainers}
+        parts = dict(components(roots))
         try:
-            for part in parts:
-                part.setup()
+            for address, part in parts.items():
+                _set_up(part, address)
             if resume_from is not None:
                 for difference in self.engine.load(read_checkpoint(resume_from), resume_partial):
                     logger.warning("resumed without a part: %s", difference)
@@ -161,25 +165,29 @@ class _Run:
                 self.writer.start(info)
             handle = RunHandle(self.engine, self.control, self.saver)
             console = watch(handle) if watch is not None else nullcontext()
-            with _signals(self.control), console, _frozen_heap():
+            with _signals(self.control), console, _frozen_heap(), self._watchdog().watching():
                 self.clock.start()
                 self._run()
         except BaseException as error:
             self.control.fail("main", error)
         finally:
             self.clock.pause()
-        return self._finish(info, parts)
+        return self._finish(info, list(parts.values()))
 
     def _run(self) -> None:
         ended = True
         if isinstance(self.clock, WallClock):
-            ended = run_realtime(self.engine, self.saver, Watchdog(self.control, self.config.watchdog_seconds))
+            ended = run_realtime(self.engine, self.saver)
         elif self.config.mode == "lockstep":
             run_lockstep(self.engine, self.clock, self.saver)
         else:
             PipelinedLoop(self.engine, self.clock, self.saver).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
+
+    def _watchdog(self) -> Watchdog:
+        patience = PATIENCE if self.config.mode == "realtime" else None
+        return Watchdog(self.control, self.config.watchdog_seconds, self._report, patience)
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
         figures = self._figures()
@@ -286,6 +294,18 @@ def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> 
     except BaseException as error:
         folder.finish("failed", f"{type(error).__name__}: {error}")
         raise
+
+
+def _set_up(part: Component, address: str) -> None:
+    try:
+        part.setup()
+    except Exception as error:
+        error.add_note(f"(while {address} was set up)")
+        raise
+
+
+def _print_warning(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def _update(figures: Summary, measure: Callable[[], dict[str, float]]) -> None:

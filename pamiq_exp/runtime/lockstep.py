@@ -41,7 +41,7 @@ def _train(engine: Engine, worker: Worker) -> None:
         if trainer.ready():
             torch.set_num_threads(engine.config.threads.training)
             figures = Means()
-            for batch_figures in trainer.round():
+            for batch_figures in engine.round(name):
                 figures.add(batch_figures)
                 worker.alive()
             torch.set_num_threads(engine.config.threads.inference)

@@ -13,6 +13,7 @@ from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.scheduling import lower_priority
 
 
 @dataclass
@@ -46,13 +47,16 @@ class PipelinedLoop:
         self._depth = engine.config.overlap_turns
         self._round: _Round | None = None
         engine.settle_training = self._settle
-        self._executor = ThreadPoolExecutor(1, "training", torch.set_num_threads, (engine.config.threads.training,))
+        self._training = engine.control.add_worker("training", parks=False)
+        self._training.waiting = True
+        self._worker = engine.control.add_worker("pipelined")
+        self._executor = ThreadPoolExecutor(1, "training", self._begin_training)
 
     def run(self) -> None:
         """Take turns until the run ends. Failures are left in the control."""
         engine = self._engine
         torch.set_num_threads(engine.config.threads.inference)
-        worker = engine.control.add_worker("pipelined")
+        worker = self._worker
         worker.on_pause, worker.on_resume = engine.pause, engine.resume
         worker.begin()
         self._saver.inference = self._saver.training = worker
@@ -65,6 +69,7 @@ class PipelinedLoop:
             engine.control.remove_worker(worker)
             self._saver.inference = self._saver.training = None
             self._executor.shutdown(wait=True)
+            engine.control.remove_worker(self._training)
 
     def _take_turns(self, worker: Worker) -> None:
         engine = self._engine
@@ -85,13 +90,24 @@ class PipelinedLoop:
         if names:
             self._round = _Round(names, engine.turns + self._depth, self._executor.submit(self._train, names))
 
+    def _begin_training(self) -> None:
+        torch.set_num_threads(self._engine.config.threads.training)
+        lower_priority(self._engine.config.training_nice)
+        self._training.begin()
+
     def _train(self, names: list[str]) -> list[dict[str, float]]:
         results = []
-        for name in names:
-            figures = Means()
-            for batch_figures in self._engine.trainers[name].round():
-                figures.add(batch_figures)
-            results.append(figures.result())
+        self._training.alive()
+        self._training.waiting = False
+        try:
+            for name in names:
+                figures = Means()
+                for batch_figures in self._engine.round(name):
+                    figures.add(batch_figures)
+                    self._training.alive()
+                results.append(figures.result())
+        finally:
+            self._training.waiting = True
         return results
 
     def _publish(self, finished: _Round) -> None:
@@ -101,7 +117,8 @@ class PipelinedLoop:
 
     def _result(self, finished: _Round) -> list[dict[str, float]]:
         try:
-            return finished.future.result()
+            with self._worker.idle():  # the training thread gives signs of life meanwhile
+                return finished.future.result()
         except BaseException as error:
             self._engine.control.fail("training", error)
             raise

@@ -1,4 +1,8 @@
-"""Realtime: the world on one thread, training on another, and the caller's thread watching both."""
+"""Realtime: turns on the caller's thread, where the environment was built, and training beside them on another.
+
+The caller's is the only thread on which an environment may set signal handlers, and what was opened on one thread
+(SQLite, an event loop, a window) is used and closed on the same one.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,15 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.pacing import Pacer
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
-from pamiq_exp.runtime.scheduling import be_nice, wake_promptly
+from pamiq_exp.runtime.scheduling import lower_priority, reduced_timer_slack
 from pamiq_exp.runtime.streams import own_stream
-from pamiq_exp.runtime.watchdog import Watchdog, stacks
+from pamiq_exp.runtime.watchdog import PATIENCE, stacks
 
 logger = logging.getLogger(__name__)
 
 _TRAINING_PAUSE = 0.002
 """Seconds between two looks at the buffers when new data did not suffice: a trainer that waits for much
 data from a fast world should not cost a core."""
-
-_PATIENCE = 10.0
-"""Seconds that a thread may take to reach a safe point at the end of a run."""
 
 
 class InferenceLoop:
@@ -40,19 +41,22 @@ class InferenceLoop:
             engine.lateness = self._pacer.lateness
         self.worker.on_pause, self.worker.on_resume = engine.pause, self._resume
 
-    def run(self) -> None:
-        """Body of the inference thread."""
+    def run(self) -> bool:
+        """Take turns until the run ends, on the calling thread; return whether it came to its end by itself."""
         self.worker.begin()
         engine = self._engine
         torch.set_num_threads(engine.config.threads.inference)
-        wake_promptly()
+        stream = own_stream(engine.device, first=True, separate=engine.config.separate_streams)
         try:
-            with torch.no_grad(), own_stream(engine.device, first=True, separate=engine.config.separate_streams):
+            with torch.no_grad(), reduced_timer_slack(), stream:
                 self._take_turns()
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and self.worker.interrupted:
+                return False  # by the watchdog, because it did not end
             self._control.fail("inference", error)
         finally:
             self._control.remove_worker(self.worker)
+        return True
 
     def _take_turns(self) -> None:
         engine, control, worker, pacer = self._engine, self._control, self.worker, self._pacer
@@ -90,7 +94,7 @@ class TrainingLoop:
         self.worker.begin()
         engine = self._engine
         torch.set_num_threads(engine.config.threads.training)
-        be_nice(engine.config.training_nice)
+        lower_priority(engine.config.training_nice)
         try:
             with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
                 while self.worker.safe_point():
@@ -114,7 +118,7 @@ class TrainingLoop:
     def _round(self, name: str) -> bool:
         """Run one round; return False if the run stopped in the middle of it."""
         figures = Means()
-        batches = self._engine.trainers[name].round()
+        batches = self._engine.round(name)
         for batch_figures in batches:
             figures.add(batch_figures)
             if not self.worker.safe_point():
@@ -133,39 +137,44 @@ class TrainingLoop:
             time.sleep(_TRAINING_PAUSE)
 
 
-def run_realtime(engine: Engine, saver: Saver, watchdog: Watchdog) -> bool:
-    """Start both threads and watch them until the run ends. Failures are left in the control.
+def run_realtime(engine: Engine, saver: Saver) -> bool:
+    """Take turns on the calling thread, with training and saving on others. Failures are left in the control.
 
-    Returns whether both threads have ended; if not, what they own must not be touched.
+    Returns whether all threads have ended; if not, what they own must not be touched.
     """
     inference = InferenceLoop(engine, saver)
     training = TrainingLoop(engine) if engine.trainers else None
     saver.inference, saver.training = inference.worker, training.worker if training else None
-    threads = [threading.Thread(target=inference.run, name="inference", daemon=True)]
+    threads = [threading.Thread(target=_save_when_due, args=(engine, saver), name="saving", daemon=True)]
     if training is not None:
         threads.append(threading.Thread(target=training.run, name="training", daemon=True))
     for thread in threads:
         thread.start()
     try:
+        ended = inference.run()
+    finally:
+        engine.control.notify()
+        ended_too = _join(threads)
+        saver.inference = saver.training = None
+    return ended and ended_too
+
+
+def _save_when_due(engine: Engine, saver: Saver) -> None:
+    """Body of the saving thread."""
+    try:
         while not engine.control.stopping:
             engine.control.wait(min(1.0, saver.seconds_until_due))
             saver.save_if_due()
-            watchdog.look()
     except BaseException as error:
-        engine.control.fail("control", error)
-    finally:
-        engine.control.wake_training.set()
-        ended = _join(threads)
-        saver.inference = saver.training = None
-    return ended
+        engine.control.fail("saving", error)
 
 
 def _join(threads: list[threading.Thread]) -> bool:
     """Wait for the threads to end. After a while say which one hangs, with its stack, and go on."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     stuck = [thread.name for thread in threads if thread.is_alive()]
     if stuck:
-        logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(stuck), _PATIENCE, stacks())
+        logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(stuck), PATIENCE, stacks())
     return not stuck

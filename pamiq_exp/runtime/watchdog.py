@@ -1,16 +1,25 @@
-"""Notices threads that hang, and shows where."""
+"""Notices threads that hang, in every loop, and shows where."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from pamiq_exp.runtime.control import RunControl
+from pamiq_exp.runtime.control import RunControl, Worker
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 10.0
+"""Seconds that a thread may take to reach a safe point at the end of a realtime run."""
+
+_LONGEST_LOOK = 1.0
+"""Seconds between two looks; less where `launcher.watchdog_seconds` is short."""
 
 
 def stacks() -> str:
@@ -24,32 +33,96 @@ def stacks() -> str:
 
 
 class Watchdog:
-    """Logs the stacks of all threads when a worker gives no sign of life for too long, once for each time.
+    """Warns when a worker gives no sign of life for too long, once for each time.
+
+    The warning says where the thread is, in one line for the terminal; the stacks of all threads go to the log.
 
     Args:
         control: Whose workers to watch.
-        seconds: How long is too long; None never logs.
+        seconds: How long is too long; None never warns.
+        report: Is given each warning, where no tracker shows what is logged.
+        patience: Seconds after which a thread that was to end is interrupted, if Python can do that: it is the main
+            thread. None waits for it.
     """
 
-    def __init__(self, control: RunControl, seconds: float | None) -> None:
+    def __init__(
+        self,
+        control: RunControl,
+        seconds: float | None,
+        report: Callable[[str], None] | None = None,
+        patience: float | None = None,
+    ) -> None:
         self._control = control
         self._seconds = seconds
-        self._told: dict[str, float] = {}
+        self._report = report
+        self._patience = patience
+        self._warned: dict[str, float] = {}
+        self._stopping_since: float | None = None
+        self._over = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look again and again, on a thread of its own, as long as this lasts."""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
 
     def look(self) -> None:
         """Look at all workers now."""
-        if self._seconds is None:
-            return
         for worker in self._control.workers:
             silent_since = worker.last_sign_of_life
             silent = time.monotonic() - silent_since
-            resting = worker.waiting or worker.parked
-            if silent > self._seconds and not resting and self._told.get(worker.name) != silent_since:
-                self._told[worker.name] = silent_since
-                logger.warning(
-                    "the %s thread has given no sign of life for %.1f s (launcher.watchdog_seconds); "
-                    "what all threads are doing:\n%s",
-                    worker.name,
-                    silent,
-                    stacks(),
-                )
+            if worker.waiting or worker.parked:
+                continue
+            if self._seconds is not None and silent > self._seconds and self._warned.get(worker.name) != silent_since:
+                self._warned[worker.name] = silent_since
+                self._warn(worker, silent)
+            self._end_hanging(worker, silent)
+
+    def _watch(self) -> None:
+        period = _LONGEST_LOOK if self._seconds is None else min(_LONGEST_LOOK, self._seconds / 2)
+        while not self._over.wait(period):
+            self.look()
+
+    def _warn(self, worker: Worker, silent: float) -> None:
+        place = _place_of(worker)
+        message = (
+            f"the {worker.name} thread has given no sign of life for {silent:.1f} s (launcher.watchdog_seconds)"
+            f"{f'; it is in {place}' if place else ''}; log.txt has the stacks of all threads"
+        )
+        _log_with_stacks(logging.WARNING, message)
+        if self._report is not None:
+            self._report(message)
+
+    def _end_hanging(self, worker: Worker, silent: float) -> None:
+        """Interrupt the main thread if it was to end and hangs: nothing else could end the run."""
+        if self._patience is None or not self._control.stopping:
+            return
+        now = time.monotonic()
+        self._stopping_since = self._stopping_since or now
+        main = threading.main_thread().ident
+        if min(now - self._stopping_since, silent) < self._patience or main is None or worker.thread != main:
+            return
+        message = f"the {worker.name} thread did not end within {self._patience:.0f} s and is interrupted"
+        if not worker.interrupted:
+            _log_with_stacks(logging.ERROR, message)
+            if self._report is not None:
+                self._report(message)
+        worker.interrupted = True
+        signal.pthread_kill(main, signal.SIGINT)  # again at each look: the second one ends what the first does not
+
+
+def _log_with_stacks(level: int, message: str) -> None:
+    """Log one line, and the stacks of all threads where stacks are logged: not on a terminal."""
+    record = logger.makeRecord(logger.name, level, __file__, 0, "%s", (message,), None, sinfo=stacks())
+    logger.handle(record)
+
+
+def _place_of(worker: Worker) -> str:
+    """Return function, file and line of the newest frame of a worker's thread; empty if it has none."""
+    frame = sys._current_frames().get(worker.thread) if worker.thread is not None else None
+    return f"{frame.f_code.co_name} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame is not None else ""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,16 @@ def test_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_saves_come_as_often_as_asked_for(tmp_path: Path, mode: Any) -> None:
+    def wait_for_the_disk(step: int) -> None:
+        """A save is under way meanwhile, and a slow disk is not what this is about."""
+        for _ in range(200):
+            if step % 10 != 5 or len(list_checkpoints(tmp_path / "checkpoints")) >= step // 10:
+                break
+            time.sleep(0.01)
+
     config = LaunchConfig(mode=mode, max_steps=100, checkpoint=CheckpointConfig(every_steps=10, keep=100))
-    launch_small(config, folder=tmp_path, interval=0.01)
+    world = NoisyWorld(hook=wait_for_the_disk if mode == "realtime" else None)
+    launch_small(config, world=world, folder=tmp_path, interval=0.01)
     steps = [read_checkpoint(path)["runtime"]["steps"] for path in list_checkpoints(tmp_path / "checkpoints")]
     if mode == "realtime":
         # Turns go on until the thread that saves has looked.
