@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from pamiq_exp.models import Encoder
 from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RunningMean, Transition
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Percept:
     """What an agent knows of one moment.
@@ -26,11 +30,13 @@ class Percept:
             `(lanes, *shape)`, on the device of the models.
         latent: The latent vector, if it means something yet.
         version: The publication it was seen with.
+        sound: Lanes whose observation was finite, `(lanes,)`. In the others models see 0 for what is not.
     """
 
     fields: dict[str, Tensor]
     latent: Tensor | None
     version: int
+    sound: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -62,6 +68,10 @@ class RecordingAgent(Agent[Observation, Array]):
     - what the reward adds: its `policy_inputs` and `fields`; a buffer with one of the latter gets nothing
       while the reward has nothing to say
 
+    Observations that are not finite are recorded as they came, and the transitions into and out of them have the reward
+    NaN, so that training stops at them or skips the batch, as `launcher.on_nonfinite` says. Models that act see 0 in
+    their place, and what is remembered from turn to turn starts over. They and rewards that are not finite are counted.
+
     Args:
         reward: What the agent wants; None for the environment's own reward.
         encoder: Name of the model that encodes observations; None for no latents.
@@ -77,6 +87,7 @@ class RecordingAgent(Agent[Observation, Array]):
         self._device: torch.device | None = None
         self._recent_reward = RunningMean()
         self._total_reward = RunningMean()
+        self._nonfinite = {"observations": 0, "rewards": 0}
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
         """See `Agent.attach`.
@@ -112,7 +123,6 @@ class RecordingAgent(Agent[Observation, Array]):
             self.signals["rewarded"] = np.zeros(len(observation.reward), dtype=np.bool_)
         else:
             reward = self._judge(observation, previous, previous_latent, percept)
-            self.signals["reward"] = reward
             self._commit(observation, previous, reward)
         told = self.reward.policy_inputs(len(observation.reward), self._models_device())
         percept.fields.update(told)
@@ -130,9 +140,10 @@ class RecordingAgent(Agent[Observation, Array]):
         return figures | self.reward.report()
 
     def summary(self) -> dict[str, float]:
-        """Mean reward of the whole run."""
+        """Mean reward of the whole run, and how many observations and rewards were not finite, if any."""
         mean = self._total_reward.value
-        return {} if mean is None else {"reward_mean": mean}
+        figures = {} if mean is None else {"reward_mean": mean}
+        return figures | {f"nonfinite_{name}": float(count) for name, count in self._nonfinite.items() if count}
 
     def state(self) -> State:
         """The moment whose outcome is not known yet."""
@@ -140,6 +151,8 @@ class RecordingAgent(Agent[Observation, Array]):
         if pending is None:
             return {}
         return {
+            "nonfinite": dict(self._nonfinite),
+            "sound": pending.percept.sound,
             "record": dict(pending.record),
             "fields": {name: value.cpu() for name, value in pending.percept.fields.items()},
             "has_latent": pending.percept.latent is not None,
@@ -153,17 +166,17 @@ class RecordingAgent(Agent[Observation, Array]):
         device = self._models_device()
         fields = {name: value.to(device) for name, value in state["fields"].items()}
         latent = fields["latent"] if state["has_latent"] else None
-        percept = Percept(fields, latent, int(state["version"]))
+        percept = Percept(fields, latent, int(state["version"]), np.array(state["sound"], dtype=np.bool_))
+        self._nonfinite = {name: int(count) for name, count in state["nonfinite"].items()}
         self._pending = _Moment(percept, state["action"].to(device), state["ended"], dict(state["record"]))
 
     def _perceive(self, observation: Observation, previous: _Moment | None) -> tuple[Percept, Tensor | None]:
         """Return what is seen now, and the latent of the previous moment in the same latent space."""
         device = self._models_device()
-        fields = {
-            f"observation.{name}": torch.from_numpy(value).to(device) for name, value in observation.values.items()
-        }
+        values, sound = self._finite(observation)
+        fields = {f"observation.{name}": torch.from_numpy(value).to(device) for name, value in values.items()}
         if self._encoder_name is None:
-            return Percept(fields, None, self._version()), None
+            return Percept(fields, None, self._version(), sound), None
         port = self.model(self._encoder_name)
         encoder = port.module
         if not isinstance(encoder, Encoder):
@@ -179,14 +192,34 @@ class RecordingAgent(Agent[Observation, Array]):
             previous_latent, latent = encoder.encode(both).unbind()
         self._settled = encoder.settled
         fields["latent"] = latent
-        return Percept(fields, latent if encoder.ready else None, port.version), previous_latent
+        return Percept(fields, latent if encoder.ready else None, port.version, sound), previous_latent
+
+    def _finite(self, observation: Observation) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+        """Return the observation with 0 for what is not finite, and the lanes in which everything was, `(lanes,)`."""
+        values = dict(observation.values)
+        sound = np.ones(len(observation.reward), dtype=np.bool_)
+        for name, value in values.items():
+            if value.dtype.kind != "f" or np.isfinite(value).all():
+                continue
+            broken = ~np.isfinite(value).reshape(len(sound), -1).all(1)
+            sound &= ~broken
+            values[name] = np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
+            self._count_nonfinite("observations", broken, f"showed a number that is not finite in '{name}'")
+        return values, sound
+
+    def _count_nonfinite(self, what: str, lanes: NDArray[np.bool_], message: str) -> None:
+        if not self._nonfinite[what]:
+            logger.warning(
+                "environment %d %s; the summary counts such %s (nonfinite_%s)", lanes.argmax(), message, what, what
+            )
+        self._nonfinite[what] += int(lanes.sum())
 
     def _judge(
         self, observation: Observation, previous: _Moment, previous_latent: Tensor | None, percept: Percept
     ) -> NDArray[np.float32]:
         known = previous_latent is not None and percept.latent is not None
-        valid = ~previous.ended
-        self.signals["rewarded"] = valid & (known or not self.reward.needs_latents)
+        sound = percept.sound & previous.percept.sound
+        valid = ~previous.ended & sound
         reward = self.reward(
             Transition(
                 observation=percept.fields,
@@ -201,7 +234,12 @@ class RecordingAgent(Agent[Observation, Array]):
         )
         self._recent_reward.add(reward[valid])
         self._total_reward.add(reward[valid])
-        return reward
+        finite = np.isfinite(reward)
+        if not finite.all():
+            self._count_nonfinite("rewards", ~finite, f"has the {self.reward.name} reward {reward[~finite][0]}")
+        self.signals["rewarded"] = valid & finite & (known or not self.reward.needs_latents)
+        self.signals["reward"] = np.where(finite, reward, np.float32(0))
+        return reward if sound.all() else np.where(sound | previous.ended, reward, np.float32(np.nan))
 
     def _commit(self, observation: Observation, moment: _Moment, reward: NDArray[np.float32]) -> None:
         cuts = self.reward.cuts()

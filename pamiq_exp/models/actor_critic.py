@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from lightning import LightningModule
@@ -12,6 +13,9 @@ from torch import Tensor
 from pamiq_exp.models.distributions import ActionDistribution
 from pamiq_exp.models.inputs import Batch
 from pamiq_exp.models.policy_value import PolicyNetwork
+
+Decay: TypeAlias = Literal["none", "linear"]
+"""How a learning rate changes over a run."""
 
 _MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weight")
 
@@ -67,7 +71,7 @@ class ActorCritic(LightningModule):
         ratio: Clip the ratio of the joint action, or of each branch by itself (then the batch must hold
             `branch_log_prob (..., branches)`, and losses are means over branches).
         learning_rate: Of Adam.
-        decay_updates: Optimizer steps over which the learning rate falls linearly to 0; None keeps it.
+        decay: `linear` lets the learning rate fall to 0 over the optimizer steps of the whole run; `none` keeps it.
     """
 
     def __init__(
@@ -79,9 +83,11 @@ class ActorCritic(LightningModule):
         value_clip: float | None = None,
         ratio: Literal["joint", "branch"] = "joint",
         learning_rate: float = 3e-4,
-        decay_updates: int | None = None,
+        decay: Decay = "none",
     ) -> None:
         super().__init__()
+        if decay not in get_args(Decay):
+            raise ValueError(f"decay must be one of {', '.join(get_args(Decay))}, not {decay!r}")
         if ratio not in ("joint", "branch"):
             raise ValueError(f"ratio must be 'joint' or 'branch', not {ratio!r}")
         self.network = network
@@ -91,7 +97,7 @@ class ActorCritic(LightningModule):
         self.value_clip = None if value_clip is None else float(value_clip)
         self.ratio = ratio
         self.learning_rate = float(learning_rate)
-        self.decay_updates = decay_updates
+        self.decay = decay
 
     def inference_module(self) -> PolicyNetwork:
         """Inference needs the network alone."""
@@ -132,13 +138,20 @@ class ActorCritic(LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Adam with epsilon 1e-5, and the linear schedule if there is one."""
+        """Adam with epsilon 1e-5, and the linear schedule if there is one.
+
+        Raises ValueError for a linear schedule in a run without an end.
+        """
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
-        if self.decay_updates is None:
+        if self.decay == "none":
             return optimizer
-        schedule = torch.optim.lr_scheduler.LinearLR(
-            optimizer, start_factor=1.0, end_factor=0.0, total_iters=self.decay_updates
-        )
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ValueError(
+                "decay: linear lets the learning rate fall over the whole run, but this run has no end: set "
+                "launcher.max_steps, or decay: none"
+            )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / max(1, steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _policy_loss(self, distribution: ActionDistribution, batch: Batch) -> SurrogateLoss:

@@ -67,10 +67,19 @@ class MultiCategorical(ActionDistribution):
             self.log_probs = torch.where(allowed, mixed, self.log_probs)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """See the base class; int64."""
+        """See the base class; int64. Raises ArithmeticError for probabilities that are not finite."""
         probs = self.log_probs.exp()
         flat = probs.to(generator.device).flatten(0, -2)
-        return torch.multinomial(flat, 1, generator=generator).view(probs.shape[:-1]).to(probs.device)
+        try:
+            choice = torch.multinomial(flat, 1, generator=generator)
+        except RuntimeError as error:
+            if torch.isfinite(flat).all():
+                raise
+            raise ArithmeticError(
+                "the probabilities of the actions are not finite: the policy, or what it reads, has become NaN or too "
+                "large"
+            ) from error
+        return choice.view(probs.shape[:-1]).to(probs.device)
 
     def mode(self) -> Tensor:
         """See the base class; int64."""

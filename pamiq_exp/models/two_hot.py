@@ -72,5 +72,5 @@ class TwoHotHead(nn.Module):
         below = position.floor().clamp(max=self.bins - 2)
         share = (position - below).unsqueeze(-1)
         weights = torch.zeros(*target.shape, self.bins, dtype=target.dtype, device=target.device)
-        index = below.long().unsqueeze(-1)
+        index = below.nan_to_num().long().unsqueeze(-1)  # a target that is NaN has weights that are
         return weights.scatter_(-1, index, 1 - share).scatter_(-1, index + 1, share)

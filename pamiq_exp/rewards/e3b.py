@@ -55,6 +55,7 @@ class EllipticalBonus(Reward):
         self._inverse[over] = np.eye(width) / self.ridge
         self._covariance[over] = np.eye(width) * self.ridge
         self._age[over] = 0
+        features[~np.isfinite(features).all(1)] = 0  # would stay in the covariance to the end of the episode
         update = np.matmul(self._inverse, features[:, :, None])[:, :, 0]
         bonus: NDArray[np.float64] = np.einsum("lf,lf->l", features, update)
         scaled = update / np.sqrt(1 + bonus)[:, None]

@@ -19,7 +19,10 @@ class Normaliser(Component, ABC):
 
     @abstractmethod
     def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
-        """Return scaled rewards, `(lanes,)`; lanes that are not valid count for nothing."""
+        """Return scaled rewards, `(lanes,)`.
+
+        Lanes that are not valid, and rewards that are not finite, count for nothing; the latter come back as such.
+        """
 
 
 class NoNormaliser(Normaliser):
@@ -71,6 +74,7 @@ class DiscountedStd(Normaliser):
 
     def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
         """See the base class."""
+        valid = valid & np.isfinite(reward)
         np.copyto(self._sums, self.discount * self._sums + reward, where=valid)
         sums = self._sums[valid]
         if sums.size:
@@ -80,7 +84,7 @@ class DiscountedStd(Normaliser):
             self._moments[:] = merged
         count, _, variance = self._moments
         if count < self.minimum:
-            return np.zeros_like(reward)
+            return np.where(np.isfinite(reward), np.float32(0), reward)
         std = float(np.sqrt(variance + 1e-8))
         if count <= self.floor_steps:
             self._largest = max(self._largest, std)
@@ -126,13 +130,13 @@ class ExponentialStd(Normaliser):
 
     def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
         """See the base class."""
-        known = reward[valid].astype(np.float64)
+        known = reward[valid & np.isfinite(reward)].astype(np.float64)
         if known.size:
             self._sums *= self.decay
             self._sums += known.size, known.sum(), np.square(known).sum()
             self._count += known.size
         if self._count < self.minimum:
-            return np.zeros_like(reward)
+            return np.where(np.isfinite(reward), np.float32(0), reward)
         weight, total, squares = self._sums
         variance = squares / weight - (total / weight) ** 2
         scaled = reward / np.float32(max(np.sqrt(max(variance, 0.0)), self.floor))

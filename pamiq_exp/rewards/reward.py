@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ GroundTruth: TypeAlias = Callable[[], Mapping[str, NDArray[Any]]]
 
 
 class RunningMean(Component):
-    """Mean of numbers since it was last taken."""
+    """Mean of the finite numbers since it was last taken."""
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -28,7 +29,11 @@ class RunningMean(Component):
     def add(self, values: NDArray[np.float32]) -> None:
         """Count some numbers."""
         if values.size:
-            self._sum += float(values.sum(dtype=np.float64))
+            total = float(values.sum(dtype=np.float64))
+            if not math.isfinite(total):
+                values = values[np.isfinite(values)]
+                total = float(values.sum(dtype=np.float64))
+            self._sum += total
             self._count += int(values.size)
 
     @property
@@ -92,7 +97,10 @@ class Reward(Component, ABC):
         """
 
     def __call__(self, transition: Transition) -> NDArray[np.float32]:
-        """Return the scaled reward of each lane, `(lanes,)`; 0 where the transition means nothing."""
+        """Return the scaled reward of each lane, `(lanes,)`; 0 where the transition means nothing.
+
+        A reward that is not finite is returned as it is, and enters no mean and no scale.
+        """
         raw = self.compute(transition)
         valid = transition.valid
         if raw is None:

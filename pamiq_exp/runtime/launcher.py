@@ -126,7 +126,9 @@ class _Run:
         self.writer = None
         if folder is not None:
             self.writer = RecordWriter({"jsonl": JsonlTracker()} | dict(trackers), folder.path)
-        context = TrainingContext(models, users, fabric, config.on_nonfinite, lambda: publisher.version)
+        context = TrainingContext(
+            models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps
+        )
         for trainer in trainers.values():
             trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.

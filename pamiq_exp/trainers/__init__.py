@@ -1,10 +1,11 @@
 """When and on what modules train, and how they are driven through Lightning Fabric."""
 
 from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
-from pamiq_exp.trainers.driver import LightningDriver
+from pamiq_exp.trainers.driver import LightningDriver, TrainingPlan
 from pamiq_exp.trainers.evaluation import Evaluation
-from pamiq_exp.trainers.gradients import GradientSettings, NonFiniteError
+from pamiq_exp.trainers.gradients import GradientSettings
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
+from pamiq_exp.trainers.nonfinite import NonFiniteError
 from pamiq_exp.trainers.on_policy import OnPolicyTrainer
 from pamiq_exp.trainers.replay import ReplayTrainer
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
@@ -20,6 +21,7 @@ __all__ = [
     "ReplayTrainer",
     "Trainer",
     "TrainingContext",
+    "TrainingPlan",
     "generalized_advantages",
     "standardized",
 ]

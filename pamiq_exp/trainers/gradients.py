@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from lightning import LightningModule
 from torch import Tensor
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
 from torch.optim import Optimizer
+
+from pamiq_exp.trainers.nonfinite import norm_of
 
 ClipAlgorithm = Literal["norm", "value"]
 OnNonfinite = Literal["stop", "skip"]
-
-
-class NonFiniteError(ArithmeticError):
-    """Training met a loss or a gradient that is not finite; the message says where and what to do."""
-
-    def __init__(self, model: str, training_step: int, what: str) -> None:
-        super().__init__(
-            f"model {model!r}, training step {training_step}: {what}. The parameters are still those from before the "
-            "step. Lower the learning rate or clip gradients; on_nonfinite=skip leaves such steps out and counts them."
-        )
-        self.model = model
-        self.training_step = training_step
 
 
 @dataclass(frozen=True)
@@ -35,8 +24,8 @@ class GradientSettings:
         clip: Largest norm (or absolute value) of the gradient; None does not clip.
         clip_algorithm: Whether `clip` bounds the norm over all gradients or each value.
         accumulate_batches: Batches whose gradients are gathered for one step of the optimizer.
-        on_nonfinite: What to do about a loss or gradient that is not finite: `stop` raises
-            NonFiniteError before the step, `skip` leaves the step out and counts it.
+        on_nonfinite: What to do about a loss, gradient or running statistic that is not finite: `stop` raises
+            NonFiniteError before the step, `skip` loses the batch and counts it.
     """
 
     clip: float | None = None
@@ -72,21 +61,6 @@ def clip_gradients(optimizer: Optimizer, settings: GradientSettings, norm: Tenso
     else:
         norm = norm_of(gradients_of(optimizer)) if norm is None else norm
         clip_grads_with_norm_(_parameters(optimizer), settings.clip, norm)
-
-
-def all_finite(gradients: list[Tensor]) -> bool:
-    """Whether no gradient holds NaN or infinity: either would carry over to the sum, or to the norm.
-
-    Summing is the cheapest look at small tensors on the CPU; elsewhere it is the one transfer that counts.
-    """
-    if gradients[0].is_cpu:
-        return all(math.isfinite(gradient.sum().item()) for gradient in gradients)
-    return math.isfinite(norm_of(gradients).item())
-
-
-def norm_of(gradients: list[Tensor]) -> Tensor:
-    """Norm over all gradients together; of sparse ones only the values count."""
-    return get_total_norm([gradient._values() if gradient.is_sparse else gradient for gradient in gradients])
 
 
 def gradients_of(optimizer: Optimizer) -> list[Tensor]:

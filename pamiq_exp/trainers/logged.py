@@ -26,8 +26,16 @@ _PER_STEP = (
     "configure_gradient_clipping",
     "optimizer_step",
 )
-_PER_EPOCH = ("on_train_start", "on_train_epoch_start", "on_train_epoch_end", "validation_step")
-_DEFAULTS = dict.fromkeys(_PER_STEP, (True, False)) | dict.fromkeys(_PER_EPOCH, (False, True))
+_PER_EPOCH = (
+    "on_train_start",
+    "on_train_epoch_start",
+    "on_train_epoch_end",
+    "on_validation_start",
+    "on_validation_epoch_start",
+    "on_validation_epoch_end",
+)
+_VALIDATION_STEP = ("on_validation_batch_start", "validation_step", "on_validation_batch_end")
+_DEFAULTS = dict.fromkeys(_PER_STEP, (True, False)) | dict.fromkeys((*_PER_EPOCH, *_VALIDATION_STEP), (False, True))
 """(on_step, on_epoch) where a call of `self.log` leaves them open; logging anywhere else is an error."""
 
 _REDUCTIONS = {"mean": "mean", "avg": "mean", "sum": "sum", "min": "min", "max": "max"}
@@ -110,6 +118,7 @@ class LogRecorder:
         self._calls: dict[tuple[object, ...], _Figure] = {}
         """Figures by all that tells one kind of call from another; found without checking again."""
         self._figures: dict[tuple[str, str], _Figure] = {}
+        self._marked: dict[tuple[str, str], tuple[float | None, np.floating | None, int, Metric | None]] = {}
         self._fresh: dict[int, _Figure] = {}
         self._waiting: list[tuple[_Figure, Tensor, int]] = []
         self._batch: Any = None
@@ -155,6 +164,10 @@ class LogRecorder:
                 self._waiting.append((figure, value.detach().clone().reshape(()), weight))
         elif isinstance(value, Metric):
             figure.metric = value
+        elif isinstance(value, (Mapping, str)):
+            raise ValueError(
+                f"self.log({name!r}, ...) got a {type(value).__name__}; log a number, or use self.log_dict for several"
+            )
         else:
             figure.add(float(value), weight, torch.float32)
 
@@ -188,6 +201,27 @@ class LogRecorder:
                 reduce_fx=reduce_fx,
                 batch_size=batch_size,
             )
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The torchmetrics that were logged since the epoch began."""
+        return [figure.metric for figure in self._figures.values() if figure.metric is not None]
+
+    def mark(self) -> None:
+        """Remember what was logged so far, for `roll_back`."""
+        self._fetch()
+        self._marked = {
+            address: (figure.last, figure.total, figure.weight, figure.metric)
+            for address, figure in self._figures.items()
+        }
+
+    def roll_back(self) -> None:
+        """Forget what was logged since `mark`."""
+        self._waiting.clear()
+        self._fresh.clear()
+        for address, figure in self._figures.items():
+            before = self._marked.get(address, (None, None, 0, None))
+            figure.last, figure.total, figure.weight, figure.metric = before
 
     def begin_batch(self, batch: Any) -> None:
         """Note the batch: its size weighs the values in the means of an epoch."""
@@ -275,7 +309,7 @@ class LogRecorder:
 def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
     if not kind.on_step and not kind.on_epoch:
         raise ValueError(f"self.log({name!r}, on_step=False, on_epoch=False) would never be seen; set one of them")
-    if kind.on_step and hook in _PER_EPOCH and hook != "validation_step":
+    if kind.on_step and hook in _PER_EPOCH:
         raise ValueError(f"self.log({name!r}, on_step=True) makes no sense in {hook}, which runs once an epoch")
     if kind.reduction.lower() not in _REDUCTIONS:
         raise ValueError(

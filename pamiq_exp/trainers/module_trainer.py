@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -9,11 +10,16 @@ from typing import TypeVar
 from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import State
 from pamiq_exp.seeding import torch_generator
-from pamiq_exp.trainers.driver import LightningDriver
+from pamiq_exp.trainers.driver import LightningDriver, TrainingPlan
 from pamiq_exp.trainers.gradients import ClipAlgorithm, GradientSettings
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
 PartT = TypeVar("PartT")
+
+logger = logging.getLogger(__name__)
+
+_MANY_SKIPPED = 50
+"""Batches lost one after the other of which a run is warned."""
 
 
 class ModuleTrainer(Trainer):
@@ -53,6 +59,9 @@ class ModuleTrainer(Trainer):
         self._max_rounds = max_rounds
         self._gradients = GradientSettings(gradient_clip, gradient_clip_algorithm, accumulate_grad_batches)
         self._generator = torch_generator(seed)
+        self._skipped_now = 0
+        """Batches lost since the last one that was not."""
+        self._skipped_longest = 0
         self._user: DataUser | None = None
         self._driver: LightningDriver | None = None
 
@@ -65,10 +74,16 @@ class ModuleTrainer(Trainer):
         if callable(attach_models):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
-        self._driver = LightningDriver(self._model, module, context.fabric, gradients)
+        self._driver = LightningDriver(
+            self._model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.lanes)
+        )
 
     def check_buffer(self, buffer: DataBuffer) -> None:
         """Raise ValueError or TypeError if this trainer cannot work with the buffer; called by `attach`."""
+
+    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan | None:
+        """How long training will be in a run of `max_steps` environment steps; None if this trainer cannot say."""
+        return None
 
     @property
     def driver(self) -> LightningDriver:
@@ -100,21 +115,47 @@ class ModuleTrainer(Trainer):
 
     @property
     def finished(self) -> bool:
-        """Whether all rounds have been made."""
-        return self._max_rounds is not None and self.rounds >= self._max_rounds
+        """Whether all rounds have been made, or the module asked for the end (`trainer.should_stop`)."""
+        all_made = self._max_rounds is not None and self.rounds >= self._max_rounds
+        return all_made or self.driver.should_stop
 
     def state(self) -> State:
         """See `Component.state`."""
-        return {"rounds": self.rounds}
+        return {"rounds": self.rounds, "skipped_now": self._skipped_now, "skipped_longest": self._skipped_longest}
 
     def load_state(self, state: State) -> None:
         """See `Component.load_state`."""
         self.rounds = state["rounds"]
+        self._skipped_now, self._skipped_longest = state["skipped_now"], state["skipped_longest"]
+
+    def summary(self) -> dict[str, float]:
+        """How many batches were lost, in all and one after the other; warns if nothing was learned at the end."""
+        driver = self.driver
+        if not driver.skipped_steps:
+            return {}
+        if self._skipped_now and (self._skipped_now >= _MANY_SKIPPED or self._skipped_longest == driver.batches):
+            logger.warning(
+                "the run ends while the model '%s' learns nothing: its last %d batches were all skipped",
+                self._model,
+                self._skipped_now,
+            )
+        return {
+            f"{self._model}_skipped_steps": driver.skipped_steps,
+            f"{self._model}_skipped_in_a_row": self._skipped_longest,
+        }
 
     def train_batch(self, batch: Batch, last: bool) -> dict[str, float]:
-        """Train on one batch; return what the module logged, its loss, and what happened to the gradient."""
+        """Train on one batch; return what the module logged, loss, learning rate, and what happened to the gradient."""
         driver = self.driver
-        figures = driver.train_batch(batch, last)
+        rates = {
+            "learning_rate" if index == 0 else f"learning_rate_{index}": float(optimizer.param_groups[0]["lr"])
+            for index, optimizer in enumerate(driver.optimizers)
+        }
+        stopped = driver.should_stop
+        figures = driver.train_batch(batch, last) | rates
+        self._count_skipped()
+        if driver.should_stop and not stopped:
+            logger.info("the model '%s' set trainer.should_stop: it is not trained any more", self._model)
         if driver.loss is not None:
             figures.setdefault("loss", driver.loss)
         if driver.gradient_norm is not None:
@@ -122,6 +163,25 @@ class ModuleTrainer(Trainer):
         if driver.skipped_steps:
             figures["skipped_steps"] = driver.skipped_steps
         return figures
+
+    def _count_skipped(self) -> None:
+        if self.driver.skipped is None:
+            if self._skipped_now >= _MANY_SKIPPED:
+                logger.warning(
+                    "the model '%s' learns again, after %d batches that were skipped", self._model, self._skipped_now
+                )
+            self._skipped_now = 0
+            return
+        self._skipped_now += 1
+        self._skipped_longest = max(self._skipped_longest, self._skipped_now)
+        if self._skipped_now == _MANY_SKIPPED:
+            logger.warning(
+                "the model '%s' learns nothing: %d batches in a row were skipped; of the newest one %s. Look at "
+                "what the environment shows and pays, and lower the learning rate if it has diverged",
+                self._model,
+                self._skipped_now,
+                self.driver.skipped,
+            )
 
 
 def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:

@@ -13,6 +13,7 @@ from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
 from pamiq_exp.scan import warm_up
 from pamiq_exp.trainers.advantage import generalized_advantages, standardized
+from pamiq_exp.trainers.driver import TrainingPlan
 from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.trainer import TrainingContext
@@ -118,6 +119,14 @@ class OnPolicyTrainer(ModuleTrainer):
                 f"takes one more turn; give it a capacity of at least {2 * self._rollout_length}"
             )
 
+    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan:
+        """See `ModuleTrainer.plan`: a rollout takes one more turn than it trains on."""
+        batches = self._epochs * self._minibatches
+        if max_steps is None:
+            return TrainingPlan(batches, self._max_rounds)
+        rollouts = max(0, -(-max_steps // lanes) - 1) // self._rollout_length
+        return TrainingPlan(batches, rollouts if self._max_rounds is None else min(rollouts, self._max_rounds))
+
     def ready(self) -> bool:
         """Whether a rollout and the turn after it are there."""
         user = self.user
@@ -138,7 +147,7 @@ class OnPolicyTrainer(ModuleTrainer):
         total = self._epochs * self._minibatches
         for index, minibatch in enumerate(self._deal(records), start=1):
             figures = self.train_batch(minibatch, last=index == total)
-            stop = driver.epoch_done or index == total or self._strayed()
+            stop = driver.epoch_done or driver.should_stop or index == total or self._strayed()
             if stop:
                 figures |= driver.end_epoch()
                 figures["epochs"] = index / self._minibatches
@@ -217,7 +226,7 @@ class OnPolicyTrainer(ModuleTrainer):
                 yield minibatch
 
     def _strayed(self) -> bool:
-        if self._target_kl is None:
+        if self._target_kl is None or self.driver.skipped is not None:
             return False
         divergence = self.driver.logged.values.get("approx_kl")
         if divergence is None:

@@ -17,6 +17,7 @@ _FORMS = (
     "an optimizer, a list of optimizers, ([optimizers], [schedulers]), "
     '{"optimizer": ..., "lr_scheduler": ..., "monitor": ...}, or a list of such dicts'
 )
+_SHAPED_LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "max_exp_avg_sq"}
 _SCHEDULER_KEYS = ("scheduler", "name", "interval", "frequency", "reduce_on_plateau", "monitor", "strict")
 
 
@@ -138,18 +139,70 @@ def hyper_parameters(optimizers: Sequence[Optimizer]) -> list[list[dict[str, Any
     ]
 
 
+def optimizer_states(optimizers: Sequence[Optimizer], schedulers: Sequence[LRSchedulerConfig]) -> dict[str, Any]:
+    """The states of optimizers and schedulers, and what they are."""
+    return {
+        "optimizer_kinds": [type(optimizer).__name__ for optimizer in optimizers],
+        "scheduler_kinds": [type(config.scheduler).__name__ for config in schedulers],
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "schedulers": [config.scheduler.state_dict() for config in schedulers],
+    }
+
+
 def load_optimizers(
+    address: str,
     optimizers: Sequence[Optimizer],
     schedulers: Sequence[LRSchedulerConfig],
     state: Mapping[str, Any],
     configured: Sequence[Sequence[Mapping[str, Any]]],
 ) -> None:
-    """Restore `optimizers` and `schedulers` of a state; what is `configured` otherwise by now counts as it is now."""
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+    """Restore what `optimizer_states` returned; what is `configured` otherwise by now counts as it is now.
+
+    Raises:
+        ValueError: If optimizers or schedulers are not of the kinds and sizes that were saved; it says what differs.
+    """
+    _require_same_kinds(address, "optimizer", [type(optimizer).__name__ for optimizer in optimizers], state)
+    _require_same_kinds(address, "scheduler", [type(config.scheduler).__name__ for config in schedulers], state)
+    for index, (optimizer, saved) in enumerate(zip(optimizers, state["optimizers"], strict=True)):
+        _require_same_groups(f"{address}: its optimizer {index} ({type(optimizer).__name__})", optimizer, saved)
         optimizer.load_state_dict(restored(saved, optimizer.state_dict()))
     for config, saved in zip(schedulers, state["schedulers"], strict=True):
         config.scheduler.load_state_dict(restored(saved, config.scheduler.state_dict()))
     _adopt_changes(optimizers, schedulers, state.get("configured", configured), configured)
+
+
+def _require_same_kinds(address: str, kind: str, present: Sequence[str], state: Mapping[str, Any]) -> None:
+    saved = list(state[f"{kind}_kinds"])
+    if saved != list(present):
+        raise ValueError(
+            f"{address}: configure_optimizers makes {_listed(present, kind)} now, but {_listed(saved, kind)} "
+            f"{'was' if len(saved) == 1 else 'were'} saved; make the same ones, or begin a new run"
+        )
+
+
+def _listed(names: Sequence[str], kind: str) -> str:
+    return f"{len(names)} {kind}{'' if len(names) == 1 else 's'}" + (f" ({', '.join(names)})" if names else "")
+
+
+def _require_same_groups(address: str, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    before = [len(group["params"]) for group in saved["param_groups"]]
+    now = [len(group["params"]) for group in optimizer.param_groups]
+    if before != now:
+        raise ValueError(
+            f"{address} has {len(now)} parameter groups of {now} tensors, but was saved with {len(before)} of "
+            f"{before}. "
+            "A group that was added during the run (add_param_group) must be there before the state is restored: add "
+            "it in configure_optimizers, or in on_load_checkpoint"
+        )
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in saved["state"].items():
+        shape = parameters[int(index)].shape
+        for name, value in values.items():
+            if name in _SHAPED_LIKE_PARAMETERS and isinstance(value, Tensor) and value.shape != shape:
+                raise ValueError(
+                    f"{address} was saved with {name} of the shape {tuple(value.shape)} for its tensor {index}, "
+                    f"which has the shape {tuple(shape)} now; build the module with the sizes of the run"
+                )
 
 
 def _adopt_changes(

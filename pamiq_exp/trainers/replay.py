@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pamiq_exp.buffers import Batch
 from pamiq_exp.component import State
 from pamiq_exp.media import Media, Picture, Video
+from pamiq_exp.trainers.driver import TrainingPlan
 from pamiq_exp.trainers.evaluation import untouched
 from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
@@ -93,6 +94,15 @@ class ReplayTrainer(ModuleTrainer):
         self._loss_last: float | None = None
         self._measured_at = -1
 
+    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan:
+        """See `ModuleTrainer.plan`: as if a round began whenever one is due."""
+        if max_steps is None:
+            return TrainingPlan(self._batches_per_round, self._max_rounds)
+        rounds = max(0, (max_steps - max(self._min_size, self._min_new)) // max(self._min_new, lanes) + 1)
+        return TrainingPlan(
+            self._batches_per_round, rounds if self._max_rounds is None else min(rounds, self._max_rounds)
+        )
+
     def ready(self) -> bool:
         """Whether enough new data has come since the last round began, and the buffer holds enough."""
         user = self.user
@@ -114,11 +124,12 @@ class ReplayTrainer(ModuleTrainer):
             figures = self.train_batch(batch, last)
             if "loss" in figures:
                 losses.append(figures["loss"])
-            if last or driver.epoch_done:
+            ends = last or driver.epoch_done or driver.should_stop
+            if ends:
                 figures |= self._end_round(batch, losses)
             yield figures | first if first else figures
             first = {}
-            if driver.epoch_done:
+            if ends:
                 return
 
     def media(self) -> list[Media]:
@@ -127,11 +138,12 @@ class ReplayTrainer(ModuleTrainer):
         return pictures
 
     def summary(self) -> dict[str, float]:
-        """The loss at the beginning and at the end, see `held_out`."""
+        """The loss at the beginning and at the end, see `held_out`, and what `ModuleTrainer.summary` tells."""
         if self._held_out is not None and self._measured_at != self.training_step:
             self._measure()
         losses = {"first": self._loss_first, "last": self._loss_last}
-        return {f"{self._model}_loss_{when}": loss for when, loss in losses.items() if loss is not None}
+        known = {f"{self._model}_loss_{when}": loss for when, loss in losses.items() if loss is not None}
+        return super().summary() | known
 
     def state(self) -> State:
         """See `Component.state`."""
@@ -172,17 +184,15 @@ class ReplayTrainer(ModuleTrainer):
         """Measure the held-out loss, a batch at a time; return it with what the module logged beside it."""
         assert self._held_out is not None
         rows = len(next(iter(self._held_out.values())))
-        totals: dict[str, float] = {}
-        for start in range(0, rows, self._batch_size):
-            part = {name: value[start : start + self._batch_size] for name, value in self._held_out.items()}
-            evaluation = self.driver.evaluate(part)
-            weight = min(self._batch_size, rows - start) / rows
-            for name, value in {**evaluation.figures, "held_out_loss": evaluation.loss}.items():
-                totals[name] = totals.get(name, 0.0) + weight * value
-        self._loss_last = totals["held_out_loss"]
-        self._loss_first = self._loss_last if self._loss_first is None else self._loss_first
+        parts = [
+            {name: value[start : start + self._batch_size] for name, value in self._held_out.items()}
+            for start in range(0, rows, self._batch_size)
+        ]
+        loss, figures = self.driver.evaluate(*parts)
+        self._loss_last = loss
+        self._loss_first = loss if self._loss_first is None else self._loss_first
         self._measured_at = self.training_step
-        return totals
+        return {**figures, "held_out_loss": loss}
 
     def _take_pictures(self, batch: Batch) -> None:
         driver = self.driver

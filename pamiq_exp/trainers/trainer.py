@@ -26,6 +26,7 @@ class TrainingContext:
         fabric: Devices and precision of this run.
         on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
         version: Tells the newest publication, for trainers that care how stale their data is.
+        max_steps: Environment steps after which the run ends; None for no end.
     """
 
     models: Mapping[str, lightning.LightningModule]
@@ -33,6 +34,7 @@ class TrainingContext:
     fabric: Fabric
     on_nonfinite: Literal["stop", "skip"] = "stop"
     version: Callable[[], int] | None = None
+    max_steps: int | None = None
 
 
 class Trainer(Component, ABC):

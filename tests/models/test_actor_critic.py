@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor
 
 from pamiq_exp.models import ActorCritic, PolicyValueNetwork
 from pamiq_exp.models.actor_critic import clipped_surrogate, explained_variance, weighted_mean
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.spaces import ActionSpec
+from pamiq_exp.trainers import LightningDriver, OnPolicyTrainer, TrainingPlan
 
 OBSERVATION = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
 
@@ -162,15 +164,49 @@ def test_explained_variance_is_1_for_the_truth_and_0_for_a_constant() -> None:
 
 
 def test_the_learning_rate_falls_to_zero_over_the_given_steps() -> None:
-    module = ActorCritic(network(discrete(2)), learning_rate=1e-2, decay_updates=4)
-    settings = module.configure_optimizers()
-    optimizer, schedule = settings["optimizer"], settings["lr_scheduler"]["scheduler"]
+    action = discrete(2)
+    module = ActorCritic(network(action), learning_rate=1e-2, decay="linear")
+    driver = driven(module, TrainingPlan(batches=2, epochs=2))
     rates = []
-    for _ in range(6):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
+    for _ in range(3):
+        driver.begin_epoch()
+        for _ in range(2):
+            rates.append(driver.optimizers[0].param_groups[0]["lr"])
+            driver.train_batch(minibatch(module, action))
+        driver.end_epoch()
     assert rates == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3, 0, 0])
+
+
+def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule() -> None:
+    action = discrete(2)
+
+    def life(epochs: int) -> LightningDriver:
+        return driven(ActorCritic(network(action), learning_rate=1e-2, decay="linear"), TrainingPlan(1, epochs))
+
+    short, longer = life(4), life(8)
+    for _ in range(4):
+        short.train_batch(minibatch(short.module, action))
+    longer.load_state(short.state())
+    longer.train_batch(minibatch(longer.module, action))
+    assert short.optimizers[0].param_groups[0]["lr"] == 0
+    assert longer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-2 * 3 / 8)
+
+
+def test_a_learning_rate_cannot_fall_over_a_run_without_an_end() -> None:
+    module = ActorCritic(network(discrete(2)), decay="linear")
+    with pytest.raises(ValueError, match="launcher.max_steps, or decay: none"):
+        driven(module, TrainingPlan(batches=4))
+
+
+@pytest.mark.parametrize(("max_steps", "lanes", "expected"), [(150_000, 8, 146), (26_000, 1, 203), (100, 8, 0)])
+def test_the_plan_of_a_trainer_counts_its_rollouts(max_steps: int, lanes: int, expected: int) -> None:
+    trainer = OnPolicyTrainer("policy", "rollout", 128, epochs=10, minibatches=4)
+    assert trainer.plan(max_steps, lanes) == TrainingPlan(batches=40, epochs=expected)
+    assert trainer.plan(None, lanes) == TrainingPlan(batches=40, epochs=None)
+
+
+def driven(module: ActorCritic, plan: TrainingPlan) -> LightningDriver:
+    return LightningDriver("policy", module, Fabric(accelerator="cpu", devices=1), plan=plan)
 
 
 def bandit_policy(action: ActionSpec, rounds: int, ratio: str = "joint") -> tuple[Tensor, Tensor]:

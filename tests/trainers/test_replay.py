@@ -104,7 +104,7 @@ def test_batches_hold_records_or_sequences(length: int | None, shape: tuple[int,
     figures = list(part.trainer.round())
     assert isinstance(part.module, Watches)
     assert part.module.shapes == [shape]
-    assert figures[0].keys() == {"loss"}, "the loss is reported even if the module does not log it"
+    assert figures[0].keys() == {"loss", "learning_rate"}, "the loss is reported even if the module does not log it"
 
 
 def test_a_round_is_an_epoch_of_the_module() -> None:
