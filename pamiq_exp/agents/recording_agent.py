@@ -17,7 +17,6 @@ from pamiq_exp.interaction import Agent, Array, CollectorPort, InferencePort, Ob
 from pamiq_exp.models import Encoder
 from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RunningMean, Transition
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -201,7 +200,7 @@ class RecordingAgent(Agent[Observation, Array]):
         for name, value in values.items():
             if value.dtype.kind != "f" or np.isfinite(value).all():
                 continue
-            broken = ~np.isfinite(value).reshape(len(sound), -1).all(1)
+            broken: NDArray[np.bool_] = ~np.isfinite(value).reshape(len(sound), -1).all(1)
             sound &= ~broken
             values[name] = np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
             self._count_nonfinite("observations", broken, f"showed a number that is not finite in '{name}'")

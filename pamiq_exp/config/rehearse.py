@@ -120,7 +120,8 @@ class _Trial:
         self.problems += _beyond_memory(buffers)
         from pamiq_exp.runtime.rehearsal import rehearse
 
-        result = rehearse(self.environment, interaction.agent, models, buffers, trainers, others["metrics"])
+        steps = self.tree.get("launcher", {}).get("max_steps")
+        result = rehearse(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], steps)
         for fault in result.faults:
             self._explain(fault, models)
         self._note_unused(result)

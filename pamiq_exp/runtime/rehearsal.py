@@ -127,12 +127,14 @@ def rehearse(
     buffers: Mapping[str, DataBuffer],
     trainers: Mapping[str, Trainer],
     observers: Mapping[str, StepObserver] | None = None,
+    max_steps: int | None = None,
 ) -> Rehearsal:
     """Try the parts of a run on each other. They are of no use afterwards; the environment is still to be closed.
 
-    Nothing is written, and the global random generators are left as they were.
+    Nothing is written, and the global random generators are left as they were. `max_steps` is that of the run, for
+    schedules that depend on it.
     """
-    return _Rehearsing(environment, models, buffers).run(agent, trainers, observers or {})
+    return _Rehearsing(environment, models, buffers, max_steps).run(agent, trainers, observers or {})
 
 
 class _Port:
@@ -150,8 +152,13 @@ class _Port:
 
 class _Rehearsing:
     def __init__(
-        self, environment: Environment, models: Mapping[str, LightningModule], buffers: Mapping[str, DataBuffer]
+        self,
+        environment: Environment,
+        models: Mapping[str, LightningModule],
+        buffers: Mapping[str, DataBuffer],
+        max_steps: int | None,
     ) -> None:
+        self.max_steps = max_steps
         self.environment = environment
         self.data = MadeUpData(environment)
         self.missing = Missing()
@@ -266,7 +273,7 @@ class _Rehearsing:
 
     def _train(self, trainer: Trainer) -> None:
         fabric = make_fabric("cpu", "32-true")
-        trainer.attach(TrainingContext(self.asked_models, self.asked_users, fabric, "skip", lambda: 0))
+        trainer.attach(TrainingContext(self.asked_models, self.asked_users, fabric, "skip", lambda: 0, self.max_steps))
         with _all_ready(self.models.values()):
             ready = trainer.ready()
             if not ready and isinstance(trainer, ModuleTrainer) and trainer.trainable and not trainer.finished:

@@ -167,6 +167,7 @@ class LightningDriver(Component):
         """End the epoch and return what it adds up to under the names logged with `on_epoch`."""
         if self._epoch_schedulers_due:
             self._step_schedulers("epoch", self.epochs + 1, plateau=False)
+        self.logged.epoch_is_over = True
         self.hooks.call("on_train_epoch_end")
         figures = self.logged.end_epoch()
         self._step_schedulers("epoch", self.epochs + 1, plateau=True)

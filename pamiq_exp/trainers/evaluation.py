@@ -77,7 +77,8 @@ def _epoch(
         module.eval()
     call("on_validation_start")
     call("on_validation_epoch_start")
-    losses, figures, steps = [], {}, {}
+    losses: list[float] = []
+    steps: dict[str, list[tuple[int, float]]] = {}
     for index, batch in enumerate(batches):
         batch = driver.transferred(batch)
         recorder.begin_batch(batch)
@@ -90,7 +91,8 @@ def _epoch(
         losses.append(_loss(driver, method.__name__, output))
         for name, value in recorder.end_batch().items():
             steps.setdefault(name, []).append((extract_batch_size(batch), value))
-    figures |= {name: sum(w * value for w, value in pairs) / sum(w for w, _ in pairs) for name, pairs in steps.items()}
+    figures = {name: sum(w * value for w, value in pairs) / sum(w for w, _ in pairs) for name, pairs in steps.items()}
+    recorder.epoch_is_over = True
     call("on_validation_epoch_end")
     figures |= recorder.end_epoch()
     call("on_validation_end")

@@ -122,15 +122,8 @@ def _restorer(value: Any, seen: dict[int, Restore]) -> Restore:
     if isinstance(value, np.ndarray):
         array = value.copy()
         return lambda: _filled(value, lambda: np.copyto(value, array))
-    if isinstance(value, (list, deque)):
-        items = [_held(item, seen) for item in value]
-        return lambda: _filled(value, lambda: (value.clear(), value.extend([item() for item in items])))
-    if isinstance(value, dict):
-        pairs = [(key, _held(item, seen)) for key, item in value.items()]
-        return lambda: _filled(value, lambda: (value.clear(), value.update([(key, item()) for key, item in pairs])))
-    if isinstance(value, set):
-        members = set(value)
-        return lambda: _filled(value, lambda: (value.clear(), value.update(members)))
+    if isinstance(value, (list, deque, dict, set)):
+        return _container(value, seen)
     if isinstance(value, tuple):
         parts = [_held(item, seen) for item in value]
         return lambda: _filled(value, lambda: [part() for part in parts])
@@ -140,6 +133,23 @@ def _restorer(value: Any, seen: dict[int, Restore]) -> Restore:
         return lambda: value
     fields = _held(vars(value), seen)
     return lambda: _filled(value, fields)
+
+
+def _container(value: Any, seen: dict[int, Restore]) -> Restore:
+    pairs = [(key, _held(item, seen)) for key, item in value.items()] if isinstance(value, dict) else []
+    items = [] if isinstance(value, dict) else [_held(item, seen) for item in value]
+
+    def restore() -> Any:
+        value.clear()
+        if isinstance(value, dict):
+            value.update([(key, item()) for key, item in pairs])
+        elif isinstance(value, set):
+            value.update([item() for item in items])
+        else:
+            value.extend([item() for item in items])
+        return value
+
+    return restore
 
 
 def _tensor(value: Tensor) -> Restore:

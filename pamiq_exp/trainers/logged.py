@@ -77,6 +77,12 @@ class _Figure:
         else:
             self.total = min(self.total, number) if self.kind.reduction == "min" else max(self.total, number)
 
+    def name_in(self, epoch: bool) -> str:
+        """Its name in records of a step, or of an epoch: they differ where it is in both."""
+        if not (self.kind.on_step and self.kind.on_epoch):
+            return self.name
+        return f"{self.name}_{'epoch' if epoch else 'step'}"
+
     def of_step(self) -> float | None:
         if not self.kind.on_step:
             return None
@@ -115,6 +121,8 @@ class LogRecorder:
         """Name of the module's method under way."""
         self.values: dict[str, float] = {}
         """Newest value of every name: what `monitor` of a scheduler refers to."""
+        self.epoch_is_over = False
+        """Whether all batches of the epoch have been logged, so that its means can be asked for."""
         self._calls: dict[tuple[object, ...], _Figure] = {}
         """Figures by all that tells one kind of call from another; found without checking again."""
         self._figures: dict[tuple[str, str], _Figure] = {}
@@ -207,6 +215,16 @@ class LogRecorder:
         """The torchmetrics that were logged since the epoch began."""
         return [figure.metric for figure in self._figures.values() if figure.metric is not None]
 
+    def current(self) -> dict[str, float]:
+        """The newest values, with those of the batch under way, or of the epoch that is ending."""
+        self._fetch()
+        values = dict(self.values)
+        for figure in (self._figures if self.epoch_is_over else self._fresh).values():
+            value = figure.of_epoch() if self.epoch_is_over else figure.of_step()
+            if value is not None:
+                values[figure.name] = values[figure.name_in(epoch=self.epoch_is_over)] = value
+        return values
+
     def mark(self) -> None:
         """Remember what was logged so far, for `roll_back`."""
         self._fetch()
@@ -236,7 +254,7 @@ class LogRecorder:
             value = figure.of_step()
             if value is None:
                 continue
-            name = f"{figure.name}_step" if figure.kind.on_epoch else figure.name
+            name = figure.name_in(epoch=False)
             self.values[figure.name] = self.values[name] = value
             if figure.kind.recorded:
                 figures[name] = value
@@ -247,6 +265,7 @@ class LogRecorder:
 
     def end_epoch(self) -> dict[str, float]:
         """Return what the epoch adds up to, and start over."""
+        self.epoch_is_over = False
         self._fetch()
         self._fresh.clear()
         figures = {}
@@ -255,7 +274,7 @@ class LogRecorder:
             figure.restart()
             if value is None:
                 continue
-            name = f"{figure.name}_epoch" if figure.kind.on_step else figure.name
+            name = figure.name_in(epoch=True)
             self.values[figure.name] = self.values[name] = value
             if figure.kind.recorded:
                 figures[name] = value

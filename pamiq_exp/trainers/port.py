@@ -53,12 +53,15 @@ class TrainerPort:
     check_val_every_n_epoch = 1
     min_epochs = min_steps = None
     progress_bar_callback = None
+    _driver: LightningDriver
+    _warned: set[str]
+    strategy: _StrategyPort
+    precision_plugin: _PrecisionPort
 
     def __init__(self, driver: LightningDriver) -> None:
-        vars(self)["_driver"] = driver
-        vars(self)["_warned"] = set()
-        vars(self)["strategy"] = _StrategyPort(driver)
-        vars(self)["precision_plugin"] = _PrecisionPort(driver)
+        vars(self).update(
+            _driver=driver, _warned=set(), strategy=_StrategyPort(driver), precision_plugin=_PrecisionPort(driver)
+        )
 
     def __deepcopy__(self, memo: dict[int, object]) -> None:
         return None
@@ -188,7 +191,8 @@ class TrainerPort:
 
     @property
     def callback_metrics(self) -> dict[str, torch.Tensor]:
-        return {name: torch.tensor(value) for name, value in self._driver.logged.values.items()}
+        values = self._driver.logged.values | self._driver.hooks.recorder.current()
+        return {name: torch.tensor(value) for name, value in values.items()}
 
     logged_metrics = progress_bar_metrics = callback_metrics
 
