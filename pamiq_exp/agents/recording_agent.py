@@ -200,7 +200,7 @@ class RecordingAgent(Agent[Observation, Array]):
         for name, value in values.items():
             if value.dtype.kind != "f" or np.isfinite(value).all():
                 continue
-            broken: NDArray[np.bool_] = ~np.isfinite(value).reshape(len(sound), -1).all(1)
+            broken = np.logical_not(np.isfinite(value).reshape(len(sound), -1).all(axis=1))
             sound &= ~broken
             values[name] = np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
             self._count_nonfinite("observations", broken, f"showed a number that is not finite in '{name}'")

@@ -194,7 +194,7 @@ def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule
 
 def test_a_learning_rate_cannot_fall_over_a_run_without_an_end() -> None:
     module = ActorCritic(network(discrete(2)), decay="linear")
-    with pytest.raises(ValueError, match="launcher.max_steps, or decay: none"):
+    with pytest.raises(ValueError, match=r"launcher\.max_steps, or decay: none"):
         driven(module, TrainingPlan(batches=4))
 
 

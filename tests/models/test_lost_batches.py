@@ -1,4 +1,4 @@
-"""One batch that is not finite is lost, whatever the model: its statistics and copies are those of a life without it."""
+"""A batch that is not finite is lost, whatever the model: statistics and copies are those of a run without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a module finds through `self.trainer`, its callbacks and its validation hooks, beside lightning.Trainer itself."""
+"""What a module finds through `self.trainer`, callbacks and validation hooks, beside lightning.Trainer itself."""
 
 from __future__ import annotations
 
