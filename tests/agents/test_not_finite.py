@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -14,7 +15,7 @@ from pamiq_exp.agents import PolicyAgent, RandomAgent
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.interaction import Observation
 from pamiq_exp.models import PlainFeatures, RecurrentDynamics, RecurrentPolicyValue
-from pamiq_exp.models.cores import QLstm
+from pamiq_exp.models.cores import QLstm, RecurrentCore
 from pamiq_exp.rewards import (
     DiscountedStd,
     EllipticalBonus,
@@ -57,11 +58,11 @@ def encoder() -> PlainFeatures:
 
 
 def agent_with(reward: Reward, collector: Collector) -> PolicyAgent:
-    core = {"depth": 1, "width": 8, "hidden": 8}
+    core = RecurrentCore(QLstm, width=8, depth=1, expansion=1)
     ports = {
-        "policy": Port(RecurrentPolicyValue({"observation": VECTOR}, ACTION, QLstm(**core))),
+        "policy": Port(RecurrentPolicyValue({"observation": VECTOR}, ACTION, copy.deepcopy(core))),
         "encoder": Port(encoder()),
-        "dynamics": Port(RecurrentDynamics(SIZE, ACTION, QLstm(**core))),
+        "dynamics": Port(RecurrentDynamics(SIZE, ACTION, copy.deepcopy(core))),
     }
     agent = PolicyAgent(0, reward, "encoder")
     agent.attach(ports, {"data": collector})

@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from pamiq_exp import models
-from pamiq_exp.models.cores import QLstm
+from pamiq_exp.models.cores import QLstm, RecurrentCore
 from pamiq_exp.models.progress import ProgressDynamics
 from pamiq_exp.spaces import ActionSpec
 from pamiq_exp.trainers import GradientSettings, LightningDriver, NonFiniteError
@@ -41,7 +41,7 @@ def policy_network() -> models.PolicyValueNetwork:
 
 
 def recurrent() -> models.ActorCritic:
-    core = QLstm(depth=1, width=8, hidden=8, dropout=0.0)
+    core = RecurrentCore(QLstm, width=8, depth=1, expansion=1)
     return models.ActorCritic(models.RecurrentPolicyValue({"observation": VECTOR}, ACTION, core))
 
 
@@ -72,7 +72,7 @@ MODELS: dict[str, Make] = {
     "forward dynamics": lambda: models.ForwardDynamics(dynamics()),
     "two steps ahead": lambda: models.ForwardDynamics(dynamics(), horizon=2),
     "recurrent dynamics": lambda: models.ForwardDynamics(
-        models.RecurrentDynamics(FEATURES, ACTION, QLstm(depth=1, width=8, hidden=8, dropout=0.0))
+        models.RecurrentDynamics(FEATURES, ACTION, RecurrentCore(QLstm, width=8, depth=1, expansion=1))
     ),
     "mixture": lambda: models.ForwardDynamics(dynamics(lambda width, size: models.MixtureHead(width, size, 2))),
     "aleatoric mapping": lambda: models.ForwardDynamics(dynamics(models.PenalisedNormalHead)),
