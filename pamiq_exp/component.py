@@ -8,6 +8,7 @@ them all, so that a wrapper never has to forward a hook by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,6 +48,33 @@ class Component:
 
 
 Generator: TypeAlias = np.random.Generator | torch.Generator
+
+
+def set_up(root: object) -> None:
+    """Set up all components below `root`, parents first; if one fails, tear all of them down again."""
+    try:
+        for _, part in components(root):
+            part.setup()
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            tear_down(root)
+        raise
+
+
+def tear_down(root: object) -> None:
+    """Tear down all components below `root`, children first, each of them also if another fails.
+
+    Raises:
+        Exception: The first error, after all components had their turn.
+    """
+    errors: list[Exception] = []
+    for _, part in reversed(list(components(root))):
+        try:
+            part.teardown()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _children(value: object) -> Iterator[tuple[str, object]]:

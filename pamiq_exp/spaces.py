@@ -110,14 +110,14 @@ def flatten_specs(fields: Mapping[str, object], prefix: str = "") -> dict[str, A
     """Flatten nested field descriptions into dotted names.
 
     `{"observation": {"image": spec}, "reward": spec}` becomes `{"observation.image": spec, "reward": spec}`.
-    A mapping with a `shape` is a description, any other mapping a group.
+    A mapping with a list of sizes as `shape` is a description, any other mapping a group.
     """
     flat: dict[str, ArraySpec] = {}
     for name, value in fields.items():
         address = f"{prefix}{name}"
         if not isinstance(value, Mapping):
             raise TypeError(f"field {address} must be a mapping with shape and dtype, not {value!r}")
-        if "shape" in value:
+        if "shape" in value and not isinstance(value["shape"], Mapping):  # a field may be called shape
             flat[address] = ArraySpec(
                 shape=[int(size) for size in value["shape"]], dtype=str(value.get("dtype", "float32"))
             )

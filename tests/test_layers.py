@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
 
 FOUNDATION = {
-    "baselines", "compiling", "component", "current_folder", "files", "formatting", "lazy", "media", "scan", "seeding",
-    "spaces",
+    "baselines", "compiling", "component", "current_folder", "files", "formatting", "lazy", "media", "scan",
+    "seeding", "spaces", "trust",
 }  # fmt: skip
 """Modules and packages that every room may import."""
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from pamiq_exp.cli._arguments import Request, find_trusted_packages, read_request, tell
 from pamiq_exp.cli._preflight import compose_safely
+from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.config import Builder, ConfigError, Problem, register_resolvers, unsafe_targets
 
 USAGE = """\
@@ -40,7 +41,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return _play(player, options)
     finally:
-        player.environment.teardown()
+        tear_down(player.environment)
 
 
 def _play(player: Any, options: dict[str, str]) -> int:
@@ -94,5 +95,9 @@ def _player(request: Request) -> Any:
     builder = Builder(request.allow)
     node = OmegaConf.to_container(config.environment, resolve=True)
     environment = builder.build(node, "environment")
-    environment.setup()
-    return builder.build({"_target_": "pamiq_exp.interaction.Play"}, "play", {"environment": environment})
+    set_up(environment)
+    try:
+        return builder.build({"_target_": "pamiq_exp.interaction.Play"}, "play", {"environment": environment})
+    except BaseException:
+        tear_down(environment)
+        raise

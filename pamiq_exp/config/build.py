@@ -15,6 +15,7 @@ from pamiq_exp.config.problems import ConfigError, Problem, words_of
 from pamiq_exp.config.schema import problem_of
 from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
 from pamiq_exp.config.unread import UnreadKeys
+from pamiq_exp.trust import trusting
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -128,7 +129,8 @@ class Builder:
         if node.get("_partial_", False):
             return functools.partial(target, *positional, **keywords)
         try:
-            return target(*positional, **keywords)
+            with trusting(self.allow.trusted):
+                return target(*positional, **keywords)
         except ConfigError:
             raise
         except Exception as error:

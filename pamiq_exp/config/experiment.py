@@ -66,6 +66,11 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     launch_config = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
     builder = Builder(allow)
     environment, tree = begin(config, builder)
+    with torn_down_on_error(environment):
+        return _build_parts(builder, environment, tree, launch_config)
+
+
+def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig) -> Experiment:
     models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in parts_of(tree, "models").items()}
     buffers, metrics, trainers, trackers = (
         {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items()}
@@ -108,19 +113,25 @@ def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
         raise ConfigError(problems)
     config.environment = with_delay(plain, resolved(config, "interaction.delay"))
     environment = builder.build(resolved(config, "environment"), "environment")
+    with torn_down_on_error(environment):
+        return environment, _resolve(config, plain, environment)
+
+
+@contextmanager
+def torn_down_on_error(part: object) -> Iterator[None]:
+    """Tear a part down if what is done with it fails: an environment may hold processes and ports from the start."""
+    from pamiq_exp.component import tear_down
+
     try:
-        tree = _resolve_all(config, environment)
-    except ConfigError:
-        with suppress(Exception):  # what is wrong with the config is what matters
-            environment.teardown()
+        yield
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            tear_down(part)
         raise
-    tree["environment"] = plain
-    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
-    return environment, tree
 
 
-def _resolve_all(config: DictConfig, environment: Any) -> dict[str, Any]:
-    """Resolve a config with the spaces of its environment. Raises ConfigError with all that is wrong."""
+def _resolve(config: DictConfig, plain: Any, environment: Any) -> dict[str, Any]:
+    """Return the config as plain data, resolved with the spaces of the environment."""
     config.spaces = describe_environment(environment)
     tree: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -132,6 +143,8 @@ def _resolve_all(config: DictConfig, environment: Any) -> dict[str, Any]:
     problems += [*ceiling_problems(tree), *_pace_problems(environment, tree)]
     if problems:
         raise ConfigError(problems)
+    tree["environment"] = plain
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     return tree
 
 

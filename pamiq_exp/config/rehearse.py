@@ -72,8 +72,10 @@ def rehearsal(config: DictConfig, allow: AllowList) -> DryRun:
 
 
 def _close(environment: Any) -> None:
+    from pamiq_exp.component import tear_down
+
     try:
-        environment.teardown()
+        tear_down(environment)
     except Exception:
         logger.warning("the environment of the dry run could not be closed", exc_info=True)
 

@@ -100,6 +100,10 @@ class Environment(Component, ABC):
         """What is true of the world now (pose, noise mask, ...): for metrics only, never for agents."""
         return {}
 
+    def notes(self) -> list[str]:
+        """Return what a user should know before a run: how observations are understood, what is left out."""
+        return []
+
     def report(self) -> dict[str, float]:
         """Return figures of the world itself for the records; those that depend on the wall clock as `time/...`."""
         return {}

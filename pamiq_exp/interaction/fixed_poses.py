@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.seeding import numpy_generator
@@ -35,7 +36,7 @@ def record_at_poses(environment: Environment, poses: int, seed: int, cell: float
         raise ValueError(f"there must be at least 1 pose, not {poses}")
     generator = numpy_generator(seed, "poses")
     actions = RandomActions(describe_action(environment.action_space), environment.lanes, seed)
-    environment.setup()
+    set_up(environment)
     try:
         reachable = environment.ground_truth().get("reachable")
         if reachable is None:
@@ -45,7 +46,7 @@ def record_at_poses(environment: Environment, poses: int, seed: int, cell: float
         wanted = np.column_stack([places, generator.uniform(0.0, 2.0 * math.pi, poses)])
         return _record(environment, wanted, actions)
     finally:
-        environment.teardown()
+        tear_down(environment)
 
 
 def _record(environment: Environment, poses: Array, actions: RandomActions) -> dict[str, Array]:

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.seeding import numpy_generator
@@ -49,7 +50,7 @@ def record_random_transitions(
 def _record(environment: Environment, turns: int, seed: int, stickiness: float) -> dict[str, list[Array]]:
     actions = RandomActions(describe_action(environment.action_space), environment.lanes, seed, stickiness)
     columns: dict[str, list[Array]] = {}
-    environment.setup()
+    set_up(environment)
     try:
         observation = environment.observe()
         for _ in range(turns):
@@ -67,7 +68,7 @@ def _record(environment: Environment, turns: int, seed: int, stickiness: float) 
                 columns.setdefault(name, []).append(value)
             observation = following
     finally:
-        environment.teardown()
+        tear_down(environment)
     return columns
 
 

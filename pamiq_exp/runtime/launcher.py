@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 from lightning import LightningModule
 
 from pamiq_exp.buffers import DataBuffer, DataUser, tell_sizes
-from pamiq_exp.component import Component, components
+from pamiq_exp.component import Component, components, tear_down
 from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
@@ -97,7 +97,12 @@ def launch(
         _seed_global_generators(derive_seed(seed, "training"))
         info = run_info or _describe(run_folder, experiment_name, seed, config)
         with _manifest(run_folder, info, config):
-            run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
+            try:
+                run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
+            except BaseException:
+                with suppress(Exception):  # the first error is the one to report
+                    tear_down(interaction)
+                raise
         return run.execute(info, resume_from, resume_partial, watch)
 
 

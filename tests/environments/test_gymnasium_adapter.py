@@ -87,7 +87,7 @@ def test_every_lane_lives_exactly_what_plain_gymnasium_gives(environment_id: str
     generator = np.random.default_rng(0)
     # The first reset of each lane is the only thing that the adapter seeds.
     first = environment.observe()
-    seeds = [e.unwrapped.np_random_seed for e in environment._lanes.environments]  # type: ignore[attr-defined]
+    seeds = [e.environment.unwrapped.np_random_seed for e in environment._copies.copies]  # type: ignore[union-attr]
     raw, _ = reference.reset(seed=seeds)
     for _ in range(turns):
         assert np.allclose(first.values["vector"], _as_vector(reference.single_observation_space, raw), rtol=1e-6)
@@ -269,6 +269,9 @@ def test_vector_environments_keep_the_same_promises(vectorization: Any) -> None:
             assert np.all(np.abs(seen[turn + 1].values["vector"][lane]) <= 0.05)
             assert seen[turn + 1].reward[lane] == 0
             assert not seen[turn + 1].ended[lane]
+        assert environment.restarts_on_resume is (vectorization == "native")
+        if vectorization == "async":
+            return
         saved = collect_state(environment)
         restore_state(environment, saved)
         assert environment.observe().ended.all()
@@ -295,7 +298,7 @@ def test_actions_reach_the_environment_in_its_own_terms(
 ) -> None:
     environment = GymnasiumEnvironment(make=Counter, kwargs={"action_space": space})
     environment.affect(np.array([canonical]))
-    (done,) = environment._lanes.environments[0].unwrapped.actions  # type: ignore[attr-defined]
+    (done,) = environment._copies.copies[0].environment.unwrapped.actions  # type: ignore[union-attr]
     assert np.array_equal(done, native)
     assert space.contains(done) or isinstance(done, int)
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +46,7 @@ def step_of(seen: Observation) -> int:
 def newest(world: FreeRunning, step: int) -> Observation:
     """Wait until a frame has been handed over, then see it."""
     deadline = time.monotonic() + 10
-    while world._frame is None or step_of(world._frame.observation) < step:
+    while world._running.frame is None or step_of(world._running.frame.observation) < step:
         assert time.monotonic() < deadline
     return world.observe()
 
@@ -89,7 +91,7 @@ def test_the_world_stands_still_while_it_is_saved_and_during_pauses() -> None:
     world.affect(STILL)
     newest(world, 3)
     saved = collect_state(world)
-    assert saved["environment"]["step"] == inner.step
+    assert saved[""]["environment"][""]["step"] == inner.step
     other = FreeRunning(Diary(), 1e-4)
     restore_state(other, saved)
     assert step_of(other.observe()) == inner.step
@@ -110,7 +112,7 @@ def test_an_error_of_the_world_reaches_the_agent() -> None:
     world.observe()
     world.affect(STILL)
     deadline = time.monotonic() + 10
-    while world._error is None:
+    while world._running.error is None:
         assert time.monotonic() < deadline
     with pytest.raises(RuntimeError, match="the camera is gone"):
         world.observe()
@@ -142,3 +144,42 @@ def test_a_world_with_a_clock_of_its_own_is_not_paced_twice() -> None:
     with pytest.raises(ValueError, match=r"0\.05 s a turn.*interaction=unpaced"):
         FixedIntervalInteraction(Counter(), world, 0.1)
     assert Interaction(Counter(), world).interval is None
+
+
+class Threads(Diary):
+    """Notes on which threads it was used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: dict[str, str] = {}
+
+    def _note(self, call: str) -> None:
+        self.threads[call] = threading.current_thread().name
+
+    def setup(self) -> None:
+        self._note("setup")
+
+    def observe(self) -> Observation:
+        self._note("observe")
+        return super().observe()
+
+    def affect(self, action: Array) -> None:
+        self._note("affect")
+        super().affect(action)
+
+    def state(self) -> dict[str, Any]:
+        self._note("state")
+        return super().state()
+
+    def teardown(self) -> None:
+        self._note("teardown")
+
+
+def test_the_environment_is_set_up_stepped_saved_and_torn_down_on_its_own_thread(tmp_path: Path) -> None:
+    inner = Threads()
+    launch(
+        FixedIntervalInteraction(Counter(), FreeRunning(inner, 0.002), 0.01),
+        config=LaunchConfig(mode="realtime", max_steps=3),
+        folder=tmp_path,
+    )
+    assert inner.threads == dict.fromkeys(("setup", "observe", "affect", "state", "teardown"), "environment")

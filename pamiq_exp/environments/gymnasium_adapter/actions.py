@@ -13,28 +13,35 @@ from numpy.typing import NDArray
 from pamiq_exp.environments.gymnasium_adapter.observations import Space
 from pamiq_exp.spaces import UnsupportedSpaceError, describe_action
 
+LARGEST_WHOLE = 2**24
+"""Largest whole number up to which float32, in which agents act, has every one."""
+
 
 @dataclass(frozen=True)
 class ActionMap:
-    """What agents are told of an action space, and how their actions are turned into its own.
+    """How an action space is described to agents, and how their actions are turned into its own.
 
     Attributes:
         space: Discrete, MultiDiscrete or one-dimensional Box, starting at 0.
-        native: Turns the action of one lane, `(branches,)` int64 or `(n,)` float32, into one of the space.
+        native: Turns the action of one environment, `(branches,)` int64 or `(n,)` float32, into one of the space.
+        notes: What a user should know about it.
     """
 
     space: Space
     native: Callable[[NDArray[Any]], Any]
+    notes: tuple[str, ...] = ()
 
 
 def action_map(space: Space) -> ActionMap:
     """Return the action map of a space.
 
     Discrete numbers may start anywhere, MultiBinary is MultiDiscrete with two choices each, arrays of more
-    than one dimension are flattened, and what goes into a Box is clipped to its bounds.
+    than one dimension are flattened, and what goes into a Box is clipped to its bounds, and rounded if the Box holds
+    whole numbers.
 
     Raises:
-        ValueError: For spaces that mix kinds (Dict, Tuple, Text, ...).
+        ValueError: For spaces that mix kinds (Dict, Tuple, Text, ...), empty ones, and whole numbers without usable
+            bounds.
     """
     if isinstance(space, spaces.Discrete):
         start = int(space.start)
@@ -49,11 +56,30 @@ def action_map(space: Space) -> ActionMap:
         choices = np.full(int(np.prod(shape)), 2)
         return ActionMap(spaces.MultiDiscrete(choices), lambda row: row.reshape(shape).astype(np.int8))
     if isinstance(space, spaces.Box):
-        low, high, shape, dtype = np.ravel(space.low), np.ravel(space.high), space.shape, space.dtype
-        flat = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
-        return ActionMap(flat, lambda row: np.clip(row, low, high).reshape(shape).astype(dtype))
+        return _box_map(space)
     try:
         describe_action(space)
     except UnsupportedSpaceError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}. A wrapper of yours can turn it into one of these: environment.wrappers") from error
     raise AssertionError("describe_action refuses every other space")
+
+
+def _box_map(space: spaces.Box) -> ActionMap:
+    low, high = np.ravel(space.low).astype(np.float64), np.ravel(space.high).astype(np.float64)
+    shape, dtype = space.shape, np.dtype(space.dtype)
+    if low.size == 0:
+        raise ValueError(f"the action space {space} is empty: there is nothing that an agent could do")
+    if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
+        raise ValueError(f"the action space {space} has bounds that no action can keep: low above high, or NaN")
+    if dtype.kind in "iu" and max(-low.min(), high.max()) > LARGEST_WHOLE:
+        raise ValueError(
+            f"the action space {space} holds whole numbers from {low.min():g} to {high.max():g}; agents act in "
+            f"float32, which has no exact ones beyond {LARGEST_WHOLE}: declare narrower bounds, or wrap the "
+            "environment (gymnasium.wrappers.RescaleAction)"
+        )
+    with np.errstate(over="ignore"):  # bounds beyond float32 are none
+        flat = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+    if dtype.kind == "f":
+        return ActionMap(flat, lambda row: np.clip(row, low, high).astype(dtype).reshape(shape))
+    note = f"actions are rounded to whole numbers: {space}"
+    return ActionMap(flat, lambda row: np.clip(np.rint(row), low, high).astype(dtype).reshape(shape), (note,))

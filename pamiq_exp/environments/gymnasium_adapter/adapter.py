@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,20 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.current_folder import workers_forget_it
 from pamiq_exp.environments.gymnasium_adapter.actions import action_map
-from pamiq_exp.environments.gymnasium_adapter.lanes import (
-    Env,
-    Lanes,
+from pamiq_exp.environments.gymnasium_adapter.copies import (
+    Copies,
+    LocalCopies,
     Outcome,
-    SeparateLanes,
-    VectorLanes,
+    VectorCopies,
+    VectorEnv,
     common_numbers,
     unrewarded,
 )
-from pamiq_exp.environments.gymnasium_adapter.observations import Part, observation_parts, picture_part
+from pamiq_exp.environments.gymnasium_adapter.copy import BadEnvironmentError, Copy, CopyMaker, Env
+from pamiq_exp.environments.gymnasium_adapter.observations import (
+    Channels,
+    Reading,
+    Space,
+    observation_parts,
+    picture_part,
+)
+from pamiq_exp.environments.gymnasium_adapter.processes import ProcessCopies
+from pamiq_exp.environments.gymnasium_adapter.registry import find, make_native_vector
 from pamiq_exp.environments.gymnasium_adapter.registry import make as make_by_id
-from pamiq_exp.environments.gymnasium_adapter.registry import make_native_vector
 from pamiq_exp.environments.gymnasium_adapter.snapshot import NotPlainError, Snapshot
 from pamiq_exp.interaction import Array, Environment, Observation
 from pamiq_exp.seeding import derive_seed
@@ -37,20 +45,25 @@ _VECTORIZATIONS = ("lanes", "async", "native")
 
 
 class GymnasiumEnvironment(Environment):
-    """Any Gymnasium environment, in as many lanes as are wanted.
+    """Any Gymnasium environment, in as many copies as are wanted.
 
     Observations become named arrays: `image` (uint8, height x width x channels) or `vector` (float32), and
-    the parts of a Dict by their keys. Rewards, ends and time limits are passed on as `Observation` defines
-    them; an episode's last observation is always shown.
+    the parts of a Dict by their keys, with the bounds that the environment declares. Rewards, ends and time limits
+    are passed on as `Observation` defines them; an episode's last observation is always shown.
+
+    To learn its spaces, one environment is made and closed at once. Those that are acted in are made by `setup`, on
+    the thread that calls it, and are reset, stepped and closed there (with `vectorization=async` in processes).
 
     A checkpoint holds Gymnasium's own environments whose state is plain data (classic control, toy text)
-    bit for bit. Of others it holds what they showed last: after a resume that observation is marked as
-    truncated, and new episodes begin, seeded by the number of the turn (`restarts_on_resume`).
+    bit for bit. Of others it holds what they showed last, and what their wrappers keep: running means, statistics of
+    episodes. After a resume that observation is marked as truncated, and new episodes begin, seeded by the number of
+    the turn (`restarts_on_resume`).
 
     Args:
-        id: Gymnasium's id, such as `CartPole-v1`, `MiniGrid-Empty-5x5-v0` or `ALE/Pong-v5`.
+        id: Gymnasium's id, such as `CartPole-v1`, `MiniGrid-Empty-5x5-v0` or `ALE/Pong-v5`; with the package that
+            registers it before a colon, `highway_env:highway-v0`, if that is trusted (`--allow highway_env`).
         lanes: Number of copies.
-        seed: Seeds the first reset of each lane; later episodes go on with the environment's own generator.
+        seed: Seeds the first reset of each copy; later episodes go on with the environment's own generator.
         kwargs: Arguments of `gymnasium.make`.
         make: In place of an id: what makes one environment, such as your own class.
         wrappers: Applied to each environment, the first one innermost.
@@ -58,11 +71,15 @@ class GymnasiumEnvironment(Environment):
         image_size: Resize images to this size: one number, or `[height, width]`.
         render_as_observation: Show the agent what `render` draws (`rgb_array`) in place of the observation.
         truth: Ground truth for metrics: names, and dotted paths of attributes of the innermost environment
-            (`{position: agent_pos}`). Numbers in `info` are ground truth without being named.
+            (`{position: agent_pos}`). Numbers in `info` are ground truth without being named. What an environment
+            does not have is left out.
         snapshot: Say true if all state of your own environment lies in plain attributes (numbers, arrays,
             lists, generators): then a checkpoint holds it bit for bit. Say false to save none.
         vectorization: `lanes` steps environments one after another; `async` gives each a process; `native`
             uses the vector form that some environments have.
+        channels: Where images have their channels, `last` or `first`; null reads it off their shape.
+        numbered: Arguments that differ from copy to copy, and what copy 0 gets: `{port: 5000}` gives copy 3 the port
+            5003.
 
     Raises:
         ValueError: The environment is unknown, cannot be made, or has spaces that agents cannot use.
@@ -82,57 +99,120 @@ class GymnasiumEnvironment(Environment):
         truth: Mapping[str, str] | None = None,
         snapshot: bool | None = None,
         vectorization: Vectorization = "lanes",
+        channels: Channels | None = None,
+        numbered: Mapping[str, int] | None = None,
     ) -> None:
         if (id is None) == (make is None):
-            raise ValueError("give either id (a Gymnasium id) or make (what makes an environment), not both")
+            raise ValueError(
+                "give either id (a Gymnasium id) or make (what makes an environment), not both and not neither: to use "
+                "make, set environment.id=null"
+            )
         if lanes < 1:
             raise ValueError(f"lanes must be at least 1, not {lanes}")
-        self.lanes = lanes
-        self.name = str(id) if id is not None else getattr(make, "__name__", type(make).__name__)
-        self._seed = seed
+        if vectorization not in _VECTORIZATIONS:
+            raise ValueError(f"vectorization must be one of {', '.join(_VECTORIZATIONS)}, not '{vectorization}'")
+        if vectorization == "native" and (make or wrappers or overlays or numbered):
+            raise ValueError(
+                "vectorization=native makes all copies at once, by an id, without wrappers, overlays and numbered "
+                "arguments: use lanes"
+            )
         self._truth = dict(truth or {})
         for path in self._truth.values():
             if any(name.startswith("_") for name in path.split(".")):
                 raise ValueError(f"truth: '{path}' names something private")
+        arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
+        if both := sorted((numbered or {}).keys() & arguments.keys()):
+            raise ValueError(f"numbered: '{both[0]}' stands in kwargs as well, leave it out there")
+        self.lanes = lanes
+        self.name = str(id) if id is not None else _name_of(make)
+        self._seed = seed
         self._snapshot = snapshot
         self._why_not = ""
         self._render = render_as_observation
+        self._vectorization = vectorization
         self.private = any(getattr(overlay, "keywords", {}).get("path") for overlay in overlays)
-        arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
-        maker = functools.partial(make_by_id, id) if id is not None else make
+        self._found = find(id) if id is not None else None
+        maker = make if self._found is None else functools.partial(make_by_id, self._found)
         assert maker is not None
-        factory = functools.partial(_wrapped, functools.partial(maker, **arguments), (*wrappers, *overlays))
-        if vectorization == "native" and (wrappers or overlays):
-            raise ValueError("vectorization=native makes all lanes at once, without wrappers and overlays: use lanes")
-        self._lanes = _make_lanes(factory, id, lanes, arguments, vectorization)
-        self.own_interval = _own_interval(self._lanes, lanes)
-        self._actions = action_map(self._lanes.action_space)
+        self._maker = CopyMaker(maker, arguments, dict(numbered or {}), (*wrappers, *overlays), self.name)
+        self._channels, self._image_size = channels, _image_size(image_size)
+        self._copies: Copies | None = None
+        self._unwarned = {"bounds", *self._truth}
+        reading = self._look()
+        self._parts, self._notes = reading.parts, reading.notes
+        self.observation_space = gymnasium.spaces.Dict({name: part.space for name, part in self._parts.items()})
         self.action_space = self._actions.space
         self._turns = 0
         self._fresh = np.ones(lanes, dtype=np.bool_)
         self._waiting: list[Any] | None = None
         self._current: Observation | None = None
-        self._parts = self._make_parts(_image_size(image_size))
-        self.observation_space = gymnasium.spaces.Dict({name: part.space for name, part in self._parts.items()})
 
-    def _make_parts(self, image_size: int | tuple[int, int] | None) -> dict[str, Part]:
+    def _look(self) -> Reading:
+        """Read the spaces off environments that are made for it and closed at once."""
+        if self._vectorization == "native":
+            vector = self._make_vector()
+            try:
+                return self._read(vector.single_observation_space, vector.single_action_space, VectorCopies(vector))
+            finally:
+                vector.close()
+        only = LocalCopies(self._maker, 1)
+        try:
+            environment = only.copies[0].environment
+            self.own_interval = _own_interval(only.copies[0], self.lanes)
+            reading = self._read(environment.observation_space, environment.action_space, only)
+            self._maker = dataclasses.replace(self._maker, space=environment.observation_space)
+            return reading
+        finally:
+            only.close()
+
+    def _read(self, observation_space: Space, action_space: Space, copies: Copies) -> Reading:
+        self._actions = action_map(action_space)
         if not self._render:
-            return observation_parts(self._lanes.observation_space, image_size)
-        self._begin()
-        return {"image": picture_part(self._pictures()[0].shape, image_size)}
+            return observation_parts(observation_space, self._image_size, self._channels)
+        copies.reset(self._seeds()[: copies.count])
+        return Reading({"image": picture_part(self._pictures(copies)[0].shape, self._image_size)})
+
+    def _make_vector(self) -> VectorEnv:
+        assert self._found is not None
+        return make_native_vector(self._found, self.lanes, **self._maker.arguments)
+
+    def _made(self) -> Copies:
+        """Return the environments; make them on the first call, which has to come from the thread that uses them."""
+        if self._copies is None:
+            if self._vectorization == "native":
+                self._copies = VectorCopies(self._make_vector())
+            elif self._vectorization == "async":
+                self._copies = ProcessCopies(self._maker, self.lanes, self.name)
+            else:
+                self._copies = LocalCopies(self._maker, self.lanes)
+        return self._copies
+
+    def notes(self) -> list[str]:
+        return [*self._notes, *self._actions.notes]
 
     @property
     def restarts_on_resume(self) -> bool:
         """Whether a resumed run starts new episodes, because the state of this environment cannot be saved."""
+        self.observe()
         return self._snapshots() is None
 
     def setup(self) -> None:
         self.observe()
+        for note in self.notes():
+            _log.info("%s: %s", self.name, note)
         if self.restarts_on_resume:
             _log.info("%s: a resumed run starts new episodes (%s)", self.name, self._why_not)
+            lost = sorted({name for _, names in self._made().statistics() for name in names})
+            if lost:
+                message = (
+                    "%s: a checkpoint does not hold %s, which is more than plain data: a resumed run begins it anew"
+                )
+                _log.warning(message, self.name, ", ".join(lost))
 
     def teardown(self) -> None:
-        self._lanes.close()
+        copies, self._copies, self._current = self._copies, None, None
+        if copies is not None:
+            copies.close()
 
     def observe(self) -> Observation:
         if self._current is None:
@@ -146,35 +226,69 @@ class GymnasiumEnvironment(Environment):
             outcome = unrewarded(self._waiting)
             self._waiting = None
         else:
-            outcome = self._lanes.step([self._actions.native(row) for row in action], over)
+            outcome = self._made().step([self._actions.native(row) for row in action], over)
         self._turns += 1
         self._fresh = over
         self._current = self._observation(outcome)
 
     def ground_truth(self) -> Mapping[str, Array]:
-        truth = common_numbers(self._lanes.infos())
+        self.observe()
+        truth = common_numbers(self._made().infos())
         for name, path in self._truth.items():
-            truth[name] = np.stack([np.asarray(value) for value in self._lanes.attribute(path)])
+            try:
+                values = np.stack([np.asarray(value) for value in self._made().attribute(path)])
+            except (AttributeError, ValueError) as error:
+                self._warn_once(name, f"truth.{name} is left out, {path} cannot be read: {error}")
+                continue
+            if values.dtype.kind in "biuf":
+                truth[name] = values
+            else:
+                self._warn_once(name, f"truth.{name} is left out, {path} is no number")
         return truth
+
+    def _warn_once(self, key: str, message: str) -> None:
+        if key in self._unwarned:
+            self._unwarned.discard(key)
+            _log.warning("%s: %s", self.name, message)
+
+    def _seeds(self, stream: str = "") -> list[int]:
+        # Some emulators take seeds of 31 bits only.
+        return [derive_seed(self._seed, f"{stream}lane {index}") % 2**31 for index in range(self.lanes)]
 
     def _begin(self, stream: str = "") -> list[Any]:
         """Start new episodes everywhere, seeded by the root seed and `stream`."""
-        # Some emulators take seeds of 31 bits only.
-        seeds = [derive_seed(self._seed, f"{stream}lane {lane}") % 2**31 for lane in range(self.lanes)]
-        started = self._lanes.reset(range(self.lanes), seeds)
-        return [started[lane] for lane in range(self.lanes)]
+        return self._made().reset(self._seeds(stream))
 
     def _observation(self, outcome: Outcome) -> Observation:
-        raws = self._pictures() if self._render else outcome.observations
+        raws = self._pictures(self._made()) if self._render else outcome.observations
         values: dict[str, Array] = {}
         for name, part in self._parts.items():
             values[name] = np.empty((self.lanes, *part.space.shape), dtype=part.space.dtype)
-            for lane, raw in enumerate(raws):
-                values[name][lane] = part.read(raw)
+            for index, raw in enumerate(raws):
+                row = part.read(raw)
+                if row.shape != part.space.shape:
+                    raise BadEnvironmentError(
+                        f"{self.name}, copy {index}, turn {self._turns}: the part {name} of the observation has the "
+                        f"shape {row.shape}, expected {part.space.shape} as declared"
+                    )
+                values[name][index] = row
+        if "bounds" in self._unwarned and self._turns < 2:
+            self._compare_bounds(values)
         return Observation(values, outcome.reward, outcome.terminated, outcome.truncated)
 
-    def _pictures(self) -> list[NDArray[np.uint8]]:
-        pictures = [np.asarray(picture) for picture in self._lanes.render()]
+    def _compare_bounds(self, values: Mapping[str, Array]) -> None:
+        """Warn of numbers beyond the declared bounds, by which models scale what they see."""
+        for name, part in self._parts.items():
+            array, low, high = values[name], part.space.low, part.space.high
+            if ((array < low) | (array > high)).any():
+                self._warn_once(
+                    "bounds",
+                    f"the part {name} of the observation reaches from {array.min():g} to {array.max():g}, beyond the "
+                    f"bounds that are declared ({low.min():g} to {high.max():g}) and by which models scale it",
+                )
+
+    def _pictures(self, copies: Copies) -> list[NDArray[np.uint8]]:
+        pictures = [np.asarray(picture) for picture in copies.render()]
         if not pictures or any(picture.ndim != 3 or picture.dtype != np.uint8 for picture in pictures):
             raise ValueError(f"{self.name} does not render pictures (render_mode rgb_array)")
         return pictures
@@ -184,7 +298,7 @@ class GymnasiumEnvironment(Environment):
             self._why_not = "snapshot is false"
             return None
         try:
-            return self._lanes.snapshots(any_class=self._snapshot is True)
+            return self._made().snapshots(any_class=self._snapshot is True)
         except NotPlainError as reason:
             self._why_not = str(reason)
             return None
@@ -192,6 +306,7 @@ class GymnasiumEnvironment(Environment):
     def state(self) -> State:
         current = self.observe()
         snapshots = self._snapshots()
+        statistics = [] if snapshots is not None else [saved for saved, _ in self._made().statistics()]
         return {
             "turns": self._turns,
             "fresh": self._fresh,
@@ -200,6 +315,7 @@ class GymnasiumEnvironment(Environment):
             "terminated": current.terminated,
             "truncated": current.truncated,
             "snapshots": None if snapshots is None else [dict(snapshot) for snapshot in snapshots],
+            "statistics": [dict(saved) for saved in statistics],
         }
 
     def load_state(self, state: State) -> None:
@@ -212,13 +328,14 @@ class GymnasiumEnvironment(Environment):
         truncated = np.asarray(saved["truncated"], dtype=np.bool_)
         self._waiting = None
         if saved["snapshots"] is not None:
-            self._lanes.restore(saved["snapshots"])
+            self._made().restore(saved["snapshots"])
         else:
+            self._made().restore(saved["statistics"])  # before the resets, which begin anew what belongs to an episode
             raws = self._begin(f"resumed at {self._turns}, ")
             started = self._observation(unrewarded(raws)).values
             restarted = np.ones_like(self._fresh)
-            if self._lanes.resets_alone:
-                restarted = ~self._fresh  # a lane that had just begun an episode begins another: nobody is harmed
+            if self._made().resets_alone:
+                restarted = ~self._fresh  # a copy that had just begun an episode begins another: nothing is lost
                 for name in values:
                     values[name] = np.where(_like(self._fresh, values[name]), started[name], values[name])
             else:
@@ -231,6 +348,12 @@ def _like(mask: NDArray[np.bool_], array: Array) -> NDArray[np.bool_]:
     return mask.reshape(-1, *(1,) * (array.ndim - 1))
 
 
+def _name_of(make: object) -> str:
+    return (
+        _name_of(make.func) if isinstance(make, functools.partial) else getattr(make, "__name__", type(make).__name__)
+    )
+
+
 def _image_size(size: int | Sequence[int] | None) -> int | tuple[int, int] | None:
     if size is None or isinstance(size, int):
         return size
@@ -239,40 +362,17 @@ def _image_size(size: int | Sequence[int] | None) -> int | tuple[int, int] | Non
     return int(size[0]), int(size[1])
 
 
-def _wrapped(make: Callable[[], Env], wrappers: Sequence[Callable[[Env], Env]]) -> Env:
-    environment = make()
-    for wrapper in wrappers:
-        environment = wrapper(environment)
-    return environment
-
-
-def _own_interval(environments: Lanes, lanes: int) -> float | None:
+def _own_interval(copy: Copy, count: int) -> float | None:
     """Return the seconds of a step of an environment of rtgym, which keeps time itself; None for any other.
 
-    Raises ValueError for several lanes of one: each would wait for its own clock in turn.
+    Raises ValueError for several copies of one: each would wait for its own clock in turn.
     """
     try:
-        home, seconds = (environments.attribute(name)[0] for name in ("__module__", "time_step_duration"))
-    except (AttributeError, ValueError):
+        home, seconds = (copy.attribute(name) for name in ("__module__", "time_step_duration"))
+    except AttributeError:
         return None
     if not home.startswith("rtgym"):
         return None
-    if lanes > 1:
-        raise ValueError("an environment that keeps its own time can have one lane only: set lanes to 1")
+    if count > 1:
+        raise ValueError("an environment that keeps its own time can have one copy only: set lanes to 1")
     return float(seconds)
-
-
-def _make_lanes(
-    factory: Callable[[], Env], known_id: str | None, lanes: int, arguments: Mapping[str, Any], vectorization: str
-) -> Lanes:
-    if vectorization == "lanes":
-        return SeparateLanes(factory, lanes)
-    if vectorization == "async":
-        autoreset = gymnasium.vector.AutoresetMode.NEXT_STEP
-        with workers_forget_it():
-            return VectorLanes(gymnasium.vector.AsyncVectorEnv([factory] * lanes, autoreset_mode=autoreset))
-    if vectorization == "native" and known_id is not None:
-        return VectorLanes(make_native_vector(known_id, lanes, **arguments))
-    raise ValueError(
-        f"vectorization must be one of {', '.join(_VECTORIZATIONS)} (native: with an id), not '{vectorization}'"
-    )

@@ -7,17 +7,21 @@ import difflib
 import importlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+
+from pamiq_exp.trust import trusted_packages
 
 
 @dataclass(frozen=True)
@@ -44,74 +48,172 @@ _PACKAGES = (
 )
 
 
-def make(environment_id: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
-    """Make one environment by its id.
+@dataclass(frozen=True)
+class Found:
+    """A registered environment: its id, and the module of the user's that registers it on import, if it was one."""
+
+    id: str
+    module: str | None = None
+
+
+def make(found: Found, **arguments: Any) -> gymnasium.Env[Any, Any]:
+    """Make one environment.
 
     Raises:
-        ValueError: The id is unknown, its package is missing, or it does not take the arguments. The
-            message says what to do.
+        ValueError: Its package is missing, or it does not take the arguments. The message says what to do.
     """
-    register(environment_id)
+    _register(found)
     arguments.setdefault("disable_env_checker", True)
-    if environment_id.startswith("Vizdoom"):
+    if found.id.startswith("Vizdoom"):
         arguments.setdefault("vizdoom_path", _doom_in_a_folder_of_its_own())
     try:
-        return gymnasium.make(environment_id, **arguments)
-    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise ValueError(f"the environment '{environment_id}' needs a package that is missing: {error}") from error
-    except (gymnasium.error.Error, TypeError) as error:
-        raise ValueError(f"the environment '{environment_id}' cannot be made: {error}") from error
+        return gymnasium.make(found.id, **arguments)
+    except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
+        raise ValueError(f"the environment '{found.id}' needs a package that is missing: {error}") from error
+    except (ImportError, gymnasium.error.Error, TypeError) as error:
+        raise ValueError(f"the environment '{found.id}' cannot be made: {error}") from error
 
 
-def make_native_vector(environment_id: str, lanes: int, **arguments: Any) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make an environment that steps all its lanes at once, by code of its own.
+def make_native_vector(found: Found, count: int, **arguments: Any) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """Make an environment that steps all its copies at once, by code of its own.
 
     Raises:
-        ValueError: There is no such environment, or it does not reset its lanes at the next step.
+        ValueError: There is no such environment, or it does not reset its copies at the next step.
     """
-    register(environment_id)
+    _register(found)
     try:
         vector = gymnasium.make_vec(
-            environment_id, lanes, gymnasium.VectorizeMode.VECTOR_ENTRY_POINT, **arguments
+            found.id, count, gymnasium.VectorizeMode.VECTOR_ENTRY_POINT, **arguments
         )  # fmt: skip
     except (ImportError, TypeError, gymnasium.error.Error, gymnasium.error.DependencyNotInstalled) as error:
         raise ValueError(
-            f"the environment '{environment_id}' cannot be made as one vector: {error}. "
+            f"the environment '{found.id}' cannot be made as one vector: {error}. "
             "Use vectorization=lanes, which works for every environment"
         ) from error
     if vector.metadata.get("autoreset_mode") is not gymnasium.vector.AutoresetMode.NEXT_STEP:
         mode = vector.metadata.get("autoreset_mode")
         vector.close()
         raise ValueError(
-            f"the vector environment '{environment_id}' resets its lanes in the mode {mode}, which loses the last "
+            f"the vector environment '{found.id}' resets its copies in the mode {mode}, which loses the last "
             "observation of an episode. Use vectorization=lanes"
         )
     return vector
 
 
-def register(environment_id: str) -> None:
-    """Make sure that `environment_id` is registered, importing the package that registers it where it is known.
+def find(environment_id: str) -> Found:
+    """Find a registered environment, importing the package that registers it.
+
+    Known packages are imported as they are needed. Others are imported if the user trusts them (`--allow PACKAGE`):
+    the one before the colon of `PACKAGE:Id-v0`, or the trusted ones in their order until one has registered the id.
 
     Raises:
-        ValueError: Nothing is registered under this id; the message has the nearest ones.
+        ValueError: Nothing is registered under this id, or its package is not trusted; the message says what to type.
     """
-    if ":" in environment_id:
-        raise ValueError(
-            f"'{environment_id}' would import a module by its name in a string. Name the class instead: "
-            "make: {_target_: module.Class, _partial_: true}"
-        )
-    for package in sorted(_PACKAGES, key=lambda each: not environment_id.startswith(each.prefix)):
+    package, colon, name = environment_id.rpartition(":")
+    if colon:
+        module = module_of(package)
+        known = [each for each in _PACKAGES if module.partition(".")[0] == each.module.partition(".")[0]]
+        if known or module == "gymnasium":
+            return find(name)
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            raise ValueError(
+                f"'{environment_id}': {module} is one of Python's own modules, which registers no environment. To name "
+                "a class of yours: environment.make={_target_: MODULE.CLASS, _partial_: true} environment.id=null"
+            )
+        if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in trusted_packages()):
+            raise ValueError(
+                f"'{environment_id}' would import the package {module}: if you trust it, allow that with --allow "
+                f"{module} (in Python: import {module} first, and leave it out of the id)"
+            )
+        found = Found(name, module)
+        _register(found)
+        return found
+    _register(Found(environment_id))
+    if _is_registered(environment_id):
+        return Found(environment_id)
+    for module in trusted_packages():
+        _import(module)
         if _is_registered(environment_id):
+            return Found(environment_id, module)
+    raise ValueError(_unknown(environment_id, trusted_packages()))
+
+
+def module_of(package: str) -> str:
+    """Return the module of a package, which may be called by the name under which it is installed: highway-env.
+
+    Raises:
+        ValueError: It is no name of a module, and nothing is installed under it.
+    """
+    plain = package.replace("-", "_")
+    if all(part.isidentifier() for part in plain.split(".")):
+        wanted = plain.lower()
+        provided = [
+            module
+            for module, owners in packages_distributions().items()
+            if any(owner.lower().replace("-", "_") == wanted for owner in owners)
+        ]
+        if plain in provided or len(provided) != 1 or _exists(plain):
+            return plain
+        return provided[0]
+    raise ValueError(f"'{package}' is no name of a package: give PACKAGE:Id-v0, such as highway_env:highway-v0")
+
+
+def _exists(module: str) -> bool:
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
+
+
+def _register(found: Found) -> None:
+    """Import what registers an environment, unless it is registered already: the user's module, or a known package."""
+    if _is_registered(found.id):
+        return
+    if found.module is not None:
+        before = set(gymnasium.registry)
+        _import(found.module)
+        if not _is_registered(found.id):
+            own = sorted(set(gymnasium.registry) - before) or _registered_by(found.module)
+            raise ValueError(_not_registered(found, own))
+        return
+    for package in sorted(_PACKAGES, key=lambda each: not found.id.startswith(each.prefix)):
+        if _is_registered(found.id):
             return
-        meant = environment_id.startswith(package.prefix)
+        meant = found.id.startswith(package.prefix)
         if package.is_installed and (meant or not package.only_prefix):
             if package.module == "miniworld":
                 _draw_without_a_window()
             gymnasium.register_envs(importlib.import_module(package.module))
         elif meant:
-            break
-    if not _is_registered(environment_id):
-        raise ValueError(_unknown(environment_id, gymnasium.registry))
+            return
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise ValueError(
+                f"there is no package {module} (--allow, or before the colon of the id): install it"
+            ) from None
+        raise ValueError(f"the package {module} needs one that is missing: {error}") from error
+    except Exception as error:
+        raise ValueError(f"the package {module} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _registered_by(module: str) -> list[str]:
+    """Return the ids whose environments lie in a package."""
+    top = module.partition(".")[0]
+    return sorted(name for name, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(top))
+
+
+def _not_registered(found: Found, own: Sequence[str]) -> str:
+    if not own:
+        return (
+            f"the package {found.module} registers no environment with Gymnasium when it is imported. Name its class "
+            f"instead: 'environment.make={{_target_: {found.module}.CLASS, _partial_: true}}' environment.id=null "
+            f"--allow {found.module}"
+        )
+    near = _nearest(found.id, own) or own[:4]
+    some = f"It has {len(own)}, such as {', '.join(near)}"
+    return f"the package {found.module} registers no environment '{found.id}'. {some}"
 
 
 def _draw_without_a_window() -> None:
@@ -142,8 +244,9 @@ def _doom_in_a_folder_of_its_own() -> str:
     folder = Path(tempfile.mkdtemp(prefix="vizdoom_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     script = folder / "start"
-    words = f'#!/bin/sh\ncd {shlex.quote(str(folder))} && exec {shlex.quote(str(engine))} "$@"\n'
-    script.write_text(words, encoding="utf-8")
+    # Signals to the process group are meant for the run, which then saves: the engine ends when it is closed.
+    command = f'cd {shlex.quote(str(folder))} && exec {shlex.quote(str(engine))} "$@"'
+    script.write_text(f"#!/bin/sh\ntrap '' INT HUP TERM USR1\n{command}\n", encoding="utf-8")
     script.chmod(0o700)
     return str(script)
 
@@ -156,11 +259,33 @@ def _is_registered(environment_id: str) -> bool:
     return True
 
 
-def _unknown(environment_id: str, registry: Mapping[str, object]) -> str:
+def _unknown(environment_id: str, trusted: Sequence[str]) -> str:
     for package in _PACKAGES:
         if environment_id.startswith(package.prefix) and not package.is_installed:
             return f"the environment '{environment_id}' needs the package {package.module}: `{package.install}`"
-    lower = {name.lower(): name for name in registry}
-    near = [lower[name] for name in difflib.get_close_matches(environment_id.lower(), lower, n=4, cutoff=0.5)]
+    near = _nearest(environment_id, gymnasium.registry)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`gymnasium.pprint_registry()` lists those that exist."
-    return f"Gymnasium knows no environment '{environment_id}'. {hint}"
+    asked = f" {', '.join(trusted)} did not register it either." if trusted else ""
+    others = [name for name in _built_on_gymnasium() if name not in trusted]
+    installed = f" (installed here and built on Gymnasium: {', '.join(others)})" if others else ""
+    example = next((name for name in others if name.partition("_")[0] in environment_id.lower()), "PACKAGE")
+    return (
+        f"Gymnasium knows no environment '{environment_id}'.{asked} {hint} If a package of its own registers it, name "
+        f"that{installed}: environment.id={example}:{environment_id} --allow {example}"
+    )
+
+
+def _nearest(environment_id: str, names: Iterable[str]) -> list[str]:
+    """Return the names that look like an id, without those that share no more than the form of it."""
+    lower = {name.lower(): name for name in names}
+    return [lower[name] for name in difflib.get_close_matches(environment_id.lower(), lower, n=4, cutoff=0.7)]
+
+
+def _built_on_gymnasium() -> list[str]:
+    """Return the modules of installed packages that need Gymnasium and are neither it nor known here."""
+    known = {"pamiq_exp", "gymnasium", *(each.module.partition(".")[0] for each in _PACKAGES)}
+    found: set[str] = set()
+    for distribution in distributions():
+        if any(re.match(r"gymnasium\b(?![-_])", need) for need in distribution.requires or ()):
+            found.add(module_of(distribution.metadata["Name"]))
+    return sorted(found - known)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from pamiq_exp.environments.gymnasium_adapter.kinds import layers
 from pamiq_exp.environments.overlays.pictures import PictureSet
 
 Snapshot = dict[str, str]
@@ -53,12 +56,10 @@ def take_snapshot(environment: gymnasium.Env[Any, Any], any_class: bool = False)
     """
     snapshot: Snapshot = {}
     seen: set[int] = set()
-    for depth, layer in enumerate(_layers(environment)):
+    for depth, layer in enumerate(layers(environment)):
         if not any_class and not type(layer).__module__.startswith(_KNOWN):
             raise NotPlainError(f"{type(layer).__name__} may keep state out of sight; snapshot=true vouches for it")
-        for name, value in vars(layer).items():
-            if isinstance(layer, gymnasium.Wrapper) and name == "env":
-                continue
+        for name, value in _attributes(layer):
             try:
                 snapshot[f"{depth}.{name}"] = json.dumps(_encode(value, seen))
             except _LeaveOutError:
@@ -68,19 +69,44 @@ def take_snapshot(environment: gymnasium.Env[Any, Any], any_class: bool = False)
     return snapshot
 
 
+def take_statistics(environment: gymnasium.Env[Any, Any]) -> tuple[Snapshot, list[str]]:
+    """Return what can be saved of the wrappers of an environment that has no snapshot.
+
+    Wrappers keep running means, episode statistics and counters. Restore them before a reset, which begins anew what
+    belongs to one episode.
+
+    Returns:
+        Attributes as in a snapshot, and the names of those that may be state and are more than plain data.
+    """
+    saved: Snapshot = {}
+    lost: list[str] = []
+    seen: set[int] = set()
+    for depth, layer in enumerate(layers(environment)[:-1]):
+        for name, value in _attributes(layer):
+            try:
+                saved[f"{depth}.{name}"] = json.dumps(_encode(value, seen))
+            except _LeaveOutError:
+                continue
+            except NotPlainError:
+                if not callable(value):  # a function with a closure: what it computes, hardly ever what it counted
+                    lost.append(f"{type(layer).__name__}.{name}")
+    return saved, lost
+
+
 def restore_snapshot(environment: gymnasium.Env[Any, Any], snapshot: Snapshot) -> None:
     """Give an environment of the same kind and configuration the state of a snapshot."""
-    layers = list(_layers(environment))
+    found = layers(environment)
     for address, text in snapshot.items():
         depth, _, name = address.partition(".")
-        setattr(layers[int(depth)], name, _decode(json.loads(text)))
+        layer, encoded = found[int(depth)], json.loads(text)
+        setattr(layer, name, _decode(encoded, getattr(layer, name, None)))
 
 
-def _layers(environment: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
-    layers = [environment]
-    while isinstance(layers[-1], gymnasium.Wrapper):
-        layers.append(layers[-1].env)
-    return layers
+def _attributes(layer: gymnasium.Env[Any, Any]) -> Iterator[tuple[str, object]]:
+    """Yield the attributes of an environment or wrapper, without the environment that it wraps."""
+    for name, value in vars(layer).items():
+        if not (isinstance(layer, gymnasium.Wrapper) and name == "env"):
+            yield name, value
 
 
 def _encode(value: object, seen: set[int]) -> Any:
@@ -88,22 +114,28 @@ def _encode(value: object, seen: set[int]) -> Any:
         return value
     if isinstance(value, np.generic):
         return {"scalar": _array(np.asarray(value))}
-    if isinstance(value, np.random.Generator):
-        _once(value, seen)
-        return {"generator": _nested(value.bit_generator.state)}
+    if type(value) is tuple:
+        return {"tuple": _encode_all(value, seen)}
+    if _is_constant(value):
+        raise _LeaveOutError
+    return _encode_changeable(value, seen)
+
+
+def _encode_changeable(value: object, seen: set[int]) -> Any:
     if isinstance(value, np.ndarray):
         _once(value if value.base is None else value.base, seen)
         return {"array": _array(value)}
-    if type(value) is tuple:
-        return {"tuple": _encode_all(value, seen)}
+    _once(value, seen)
+    if isinstance(value, np.random.Generator):
+        return {"generator": _nested(value.bit_generator.state)}
     if type(value) is list:
-        _once(value, seen)
         return {"list": _encode_all(value, seen)}
     if type(value) is dict:
-        _once(value, seen)
         return {"dict": [_encode_all(value.keys(), seen), _encode_all(value.values(), seen)]}
-    if _is_constant(value):
-        raise _LeaveOutError
+    if type(value) is deque:
+        return {"deque": [value.maxlen, _encode_all(value, seen)]}
+    if _is_plain_object(value):  # running means and the like
+        return {"attributes": {name: _encode(each, seen) for name, each in vars(value).items()}}
     raise NotPlainError(f"a {type(value).__module__}.{type(value).__qualname__}")
 
 
@@ -139,6 +171,14 @@ def _is_constant(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "pygame"  # surfaces are drawn anew for every frame
 
 
+def _is_plain_object(value: object) -> bool:
+    """Whether all state of an object lies in attributes: its classes are written in Python, none of them in C."""
+    if isinstance(value, gymnasium.Env) or callable(value) or not hasattr(value, "__dict__"):
+        return False
+    modules = [sys.modules.get(cls.__module__) for cls in type(value).__mro__[:-1]]
+    return all(str(getattr(module, "__file__", "")).endswith(".py") for module in modules)
+
+
 def _array(value: np.ndarray[Any, Any]) -> dict[str, Any]:
     if value.dtype.hasobject:
         raise NotPlainError("an array of objects")
@@ -168,7 +208,8 @@ def _from_array(encoded: dict[str, Any]) -> np.ndarray[Any, Any]:
     return data.reshape(encoded["shape"]).copy()
 
 
-def _decode(encoded: Any) -> Any:
+def _decode(encoded: Any, present: object = None) -> Any:
+    """Return what was encoded. An object of another class, `present`, is given its attributes back where it stands."""
     if not isinstance(encoded, dict):
         return encoded
     ((kind, content),) = encoded.items()
@@ -178,6 +219,12 @@ def _decode(encoded: Any) -> Any:
         return _from_array(content)
     if kind == "generator":
         return _generator(_unnested(content))
+    if kind == "attributes":
+        for name, value in content.items():
+            setattr(present, name, _decode(value, getattr(present, name, None)))
+        return present
+    if kind == "deque":
+        return deque((_decode(item) for item in content[1]), content[0])
     if kind == "dict":
         return dict(zip(map(_decode, content[0]), map(_decode, content[1]), strict=True))
     items = [_decode(item) for item in content]
