@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from pamiq_exp.cli._signals import interruptible, status_of
+
 __all__ = ["command_names", "main"]
 
 
@@ -22,11 +24,23 @@ def command_names() -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status: 0, or 1 for a run that failed, or 2 for a wrong request."""
+    """Run a command line and return its exit status.
+
+    0; 1 for a run that failed; 2 for a wrong request; 128 + n when signal n ended it.
+    """
     words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here once it is imported
     command = "run"
     if words and not words[0].startswith("-") and "=" not in words[0]:
         command = words.pop(0)
+    try:
+        with interruptible():
+            return _run(command, words)
+    except KeyboardInterrupt as error:
+        print(f"\n{error or 'SIGINT'}: ended", file=sys.stderr)
+        return status_of(error)
+
+
+def _run(command: str, words: list[str]) -> int:
     if command not in command_names():
         from pamiq_exp.config.problems import nearest
 

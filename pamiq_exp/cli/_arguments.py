@@ -72,6 +72,11 @@ def read_request(words: Sequence[str]) -> Request:
     return expand(request)
 
 
+def is_hydras(word: str) -> bool:
+    """Whether a word of the command line sets something of Hydra's own, and nothing of the experiment."""
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
 def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
     """Take `--allow PREFIX` out of a command line. Raises ConfigError for a prefix that is no name."""
     rest: list[str] = []

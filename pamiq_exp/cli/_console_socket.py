@@ -82,6 +82,7 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
     (folder / SOCKET_NAME).unlink(missing_ok=True)
     with _short_path(folder) as path:
         server = _Server(path, Handler)
+    ours = os.stat(folder / SOCKET_NAME)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="console", daemon=True)
     thread.start()
     try:
@@ -90,7 +91,9 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
         server.closing.set()
         server.shutdown()
         server.server_close()
-        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # if the folder was moved, another run may listen in this one
+            if os.path.samestat(ours, os.stat(folder / SOCKET_NAME)):
+                (folder / SOCKET_NAME).unlink()
 
 
 def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:

@@ -23,8 +23,9 @@ def freeze_sweep(request: Request, folder: Path | None = None) -> Request:
     if folder is None:
         folder = Path(str(OmegaConf.select(compose_config(first, request.source), "hydra.sweep.dir")))
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    close_to_others(folder)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        close_to_others(folder)
     source = freeze(request.source, folder)
     overrides = request.overrides
     words = [freeze_override(word, folder) if word in overrides else word for word in request.arguments]

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from pamiq_exp.cli._masking import close_to_others
+from pamiq_exp.cli._signals import STOPS
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
 from pamiq_exp.cli._sweep_job import OUTPUT, Order, work
 from pamiq_exp.current_folder import workers_forget_it
@@ -31,7 +33,6 @@ _SAVE_SECONDS = 120.0
 
 _MEMORY_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -50,6 +51,8 @@ def run_isolated(order: Order) -> int:
         return SKIPPED
     folder.parent.mkdir(parents=True, exist_ok=True)
     make_own_folder(folder)
+    if not (folder / LOCK).exists():  # its first attempt: Hydra has made it, open to all
+        close_to_others(folder)
     with locked(folder / LOCK) as lock:
         if lock is None:
             return SKIPPED
@@ -65,7 +68,9 @@ def run_isolated(order: Order) -> int:
         if (folder / PRUNE).exists() and status != 0:
             note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
         elif status != 0 and not _told(folder, before):
-            asked = -status in _STOPS  # while it was starting: later it would have saved and said so itself
+            asked = (
+                -status in STOPS or status - 128 in STOPS
+            )  # while it was starting: later it would have saved and said so itself
             note_end(folder, "stopped" if asked else "failed", _reason(folder, status, _kills_for_memory() > killed))
     signals.hand_on()
     _leave_if_abandoned()
@@ -114,8 +119,12 @@ class _Signals:
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
-            preempts = _PREEMPTS if _is_submitted() else ()
-            self._before = {number: signal.signal(number, self._catch) for number in (*_STOPS, *preempts)}
+            numbers = {*STOPS, *(_PREEMPTS if _is_submitted() else ())}
+            self._before = {
+                number: signal.signal(number, self._catch)
+                for number in sorted(numbers)
+                if signal.getsignal(number) is not signal.SIG_IGN
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,7 +142,7 @@ class _Signals:
                 told += 1
                 again = told > 1 and number == signal.SIGINT and not _is_submitted()  # submitit sends a second one
                 if deadline is None or again:  # the second Ctrl-C stops at once
-                    _send(process, number if number in _STOPS else signal.SIGTERM)
+                    _send(process, number if number in STOPS else signal.SIGTERM)
                 deadline = deadline or time.monotonic() + _SAVE_SECONDS
             if deadline is None and (any(path.exists() for path in ends) or _is_abandoned()):
                 _send(process, signal.SIGTERM)
@@ -144,7 +153,7 @@ class _Signals:
 
     def hand_on(self) -> None:
         """Let this process take the signals that it was sent: the launcher's own handler, or the end."""
-        for number in [*filter(_PREEMPTS.__contains__, self._caught), *filter(_STOPS.__contains__, self._caught)]:
+        for number in sorted(self._caught, key=lambda number: number not in _PREEMPTS):  # submitit's own come first
             handler = self._before.get(number)
             if callable(handler) and handler is not signal.default_int_handler:
                 handler(number, None)
@@ -177,7 +186,9 @@ def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> 
     from pamiq_exp.tracking import RunFolder, RunFolderError
 
     with suppress(OSError, RunFolderError):
-        RunFolder(folder).finish(state, reason)
+        run = RunFolder(folder)
+        with run.owned():
+            run.finish(state, reason)
 
 
 def _told(folder: Path, before: Mapping[str, object]) -> bool:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.cli._arguments import say, tell
-from pamiq_exp.cli._masking import close_to_others
+from pamiq_exp.cli._signals import Interrupted, status_of
 from pamiq_exp.config import (
     AllowList,
     Composition,
@@ -48,6 +47,7 @@ class Job:
         group: The sweep it belongs to.
         resume_from: A checkpoint to go on from.
         resume_partial: Whether parts that it does not hold may start anew.
+        go_on: Whether the run goes on from its newest whole checkpoint if there is one, and else begins.
         composition: What the config was composed from, so that the run can go on with other choices.
         details: More that belongs in the manifest.
     """
@@ -59,6 +59,7 @@ class Job:
     group: str | None = None
     resume_from: Path | None = None
     resume_partial: bool = False
+    go_on: bool = False
     composition: Composition | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,15 +70,21 @@ def run_job(job: Job) -> int:
 
     try:
         folder = RunFolder(job.folder)
+        with folder.owned():
+            if job.go_on:
+                job = replace(job, resume_from=_choose_start(folder))
+            elif job.resume_from is None:
+                folder.require_unused()
+            return _run_in(folder, job)
     except RunFolderError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return 2
-    if job.resume_from is None and (folder.path / "manifest.json").exists():
-        print(f"{folder.path} holds a run already: go on with it (resume), or choose another folder", file=sys.stderr)
-        return 2
+
+
+def _run_in(folder: RunFolder, job: Job) -> int:
+    """Run a job in the folder that is its own now."""
     from pamiq_exp.runtime.checkpoints import CheckpointError
 
-    close_to_others(folder.path)
     resumed = job.resume_from is not None
     try:
         with folder.put_back_if(ConfigError, CheckpointError) if resumed else nullcontext():
@@ -85,18 +92,44 @@ def run_job(job: Job) -> int:
     except (ConfigError, CheckpointError) as error:
         _keep_traceback(folder, error)
         if not resumed:
-            _mark_failed(folder, error)
+            _mark_ended(folder, "failed", words_of(error))
         tell(error, heading="this run cannot be resumed" if resumed else "this config cannot be run")
         return 2
     except KeyboardInterrupt as error:
-        _mark_failed(folder, error)
-        print("\ninterrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        reason = str(error) if isinstance(error, Interrupted) else "SIGINT"
+        _mark_ended(folder, "stopped", reason)
+        say(f"\n{reason}: ended at once; nothing was saved")
+        return status_of(error)
     except (Exception, SystemExit) as error:
         _keep_traceback(folder, error)
-        _mark_failed(folder, error)
+        _mark_ended(folder, "failed", words_of(error) or type(error).__name__)
         _tell_crash(error, folder.path)
         return 1
+
+
+def _choose_start(folder: RunFolder) -> Path | None:
+    """Return the newest checkpoint that is whole; without one, put aside what an earlier attempt left."""
+    checkpoint = newest_whole(folder.path)
+    if checkpoint is None and (folder.path / "manifest.json").exists():
+        say(
+            f"there is no checkpoint to go on from: the run begins anew, the earlier attempt is in {folder.put_aside()}"
+        )
+    return checkpoint
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """Return the newest checkpoint of a run that can be read, and say which one that is."""
+    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+
+    for checkpoint in reversed(list_checkpoints(folder / "checkpoints")):
+        try:
+            read_checkpoint(checkpoint)
+        except CheckpointError as error:
+            say(f"{checkpoint.name} cannot be used: {error}")
+        else:
+            say(f"going on from {checkpoint.name}")
+            return checkpoint
+    return None
 
 
 def _launch(job: Job, folder: RunFolder) -> int:
@@ -199,11 +232,11 @@ def _keep_traceback(folder: RunFolder, error: BaseException) -> None:
         traceback.print_exception(error)
 
 
-def _mark_failed(folder: RunFolder, error: BaseException) -> None:
+def _mark_ended(folder: RunFolder, state: Literal["stopped", "failed"], reason: str) -> None:
     """Set the state of a run that ended before the launcher could."""
     with suppress(OSError):
         if folder.read_manifest().get("state") in (None, "running"):
-            folder.finish("failed", words_of(error) or type(error).__name__)
+            folder.finish(state, reason)
 
 
 def _tell_crash(error: BaseException, folder: Path) -> None:

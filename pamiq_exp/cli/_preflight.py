@@ -224,8 +224,8 @@ def folder_problem(config: DictConfig, key: str) -> Problem | None:
     except OmegaConfBaseException as error:
         return Problem(key, str(error).splitlines()[0])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there):  # nothing is made before something runs
             return None
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror or error}"

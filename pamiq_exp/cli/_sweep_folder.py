@@ -61,9 +61,19 @@ class Plan:
     minimise: bool = False
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
-    def write(self, folder: Path) -> None:
-        """Keep the plan in a sweep's folder."""
-        write_atomically(folder / PLAN, json.dumps({"schema": 1, **asdict(self)}, indent=2) + "\n")
+    def write(self, folder: Path) -> bool:
+        """Keep the plan in a sweep's folder; return False, and leave it, if the folder has one already."""
+        ours = folder / f".{PLAN}.{os.getpid()}"
+        write_atomically(ours, json.dumps({"schema": 1, **asdict(self)}, indent=2) + "\n")
+        try:
+            os.link(ours, folder / PLAN)  # unlike a rename it never replaces
+            ours.unlink()
+        except FileExistsError:
+            ours.unlink()
+            return False
+        except OSError:  # a disk without hard links
+            os.replace(ours, folder / PLAN)
+        return True
 
     @classmethod
     def read(cls, folder: Path) -> Plan:

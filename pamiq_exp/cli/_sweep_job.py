@@ -15,6 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import find_trusted_packages
+from pamiq_exp.cli._signals import STOPS, interruptible, status_of
 from pamiq_exp.config import AllowList, Composition, register_resolvers
 from pamiq_exp.files import make_own_folder, open_own
 
@@ -65,14 +66,20 @@ def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
         environment: That of the process that gave the order.
         lock: Keeps the job's lock held as long as this process lives.
     """
-    _move_in(order, environment)
-    threading.Thread(target=_stop_when_abandoned, name="abandoned", daemon=True).start()
-    sys.exit(_run(order))
+    try:
+        with interruptible():
+            _move_in(order, environment)
+            threading.Thread(target=_stop_when_abandoned, name="abandoned", daemon=True).start()
+            status = _run(order)
+    except KeyboardInterrupt as error:
+        status = status_of(error)
+    sys.exit(status)
 
 
 def _move_in(order: Order, environment: Mapping[str, str]) -> None:
     """Leave the place of the process that this one was forked from."""
     os.setsid()  # Ctrl-C reaches the process that gave the order, which hands it on once
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # see `_warm`
     os.environ.clear()
     os.environ.update(environment)
     if os.path.isdir(order.place.folder):
@@ -96,37 +103,8 @@ def _run(order: Order) -> int:
     folder = Path(order.folder)
     config = OmegaConf.create(order.config)
     assert isinstance(config, DictConfig)
-    checkpoint = _choose_start(folder)
     group = Path(order.sweep).name
-    return run_job(Job(config, folder, order.overrides, allow, group, checkpoint, composition=order.composition))
-
-
-def _choose_start(folder: Path) -> Path | None:
-    """Return the newest checkpoint that is whole; without one the job begins anew, the earlier attempt put aside."""
-    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
-
-    for checkpoint in reversed(list_checkpoints(folder / "checkpoints")):
-        try:
-            read_checkpoint(checkpoint)
-        except CheckpointError as error:
-            print(f"{checkpoint.name} cannot be used: {error}", file=sys.stderr)
-        else:
-            print(f"going on from {checkpoint.name}", file=sys.stderr)
-            return checkpoint
-    if (folder / "manifest.json").exists():
-        put_aside(folder)
-    return None
-
-
-def put_aside(folder: Path) -> None:
-    """Move what an earlier attempt left into `earlier/N`, so that records of two attempts never mix."""
-    earlier = folder / "earlier"
-    make_own_folder(earlier)
-    target = earlier / str(len(os.listdir(earlier)))
-    target.mkdir()
-    for path in folder.iterdir():
-        if path.name not in ("earlier", "job.lock", OUTPUT):
-            path.rename(target / path.name)
+    return run_job(Job(config, folder, order.overrides, allow, group, go_on=True, composition=order.composition))
 
 
 def _stop_when_abandoned() -> None:

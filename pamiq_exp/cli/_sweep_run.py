@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +18,11 @@ from types import FrameType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.cli._arguments import Request
+from pamiq_exp.cli._arguments import Request, is_hydras
 from pamiq_exp.cli._frozen import freeze_sweep
 from pamiq_exp.cli._isolation import run_isolated
 from pamiq_exp.cli._preflight import preflight
+from pamiq_exp.cli._signals import STOPS
 from pamiq_exp.cli._sweep_folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work
 from pamiq_exp.cli._sweep_job import Order, Place
 from pamiq_exp.cli._sweep_view import SweepView, Watcher
@@ -52,7 +53,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     Args:
         request: The command line.
         typed: Its words as they were typed: the same words are the same sweep.
-        resume: Go on with the newest sweep of the same command.
+        resume: Go on with the newest sweep of the same command, if there is one.
         hand_to_hydra: Lets Hydra run the jobs of a request.
 
     Raises:
@@ -63,7 +64,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     first, *_ = variants(request.overrides, request.source)
     config = compose_config(first, request.source)
     plan = _plan(request, config, tuple(mask_secrets(list(typed))))
-    folder = _find(config, request, plan) if resume else _begin(config, request, plan)
+    folder = (_find(config, request, plan) if resume else None) or _begin(config, request, plan)
     print(f"sweep {folder}", file=sys.stderr)
     with Watcher(folder) as view, _jobs_save_first(folder) as signals:
         try:
@@ -135,7 +136,7 @@ def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
     jobs: list[list[str]] = []
     if sweeper.get("_target_") == _BASIC:
         params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-        jobs = sweep_jobs([*params, *(word for word in request.overrides if not _is_hydras(word))], request.source)
+        jobs = sweep_jobs([*params, *(word for word in request.overrides if not is_hydras(word))], request.source)
     trials = int(sweeper.get("trials") or 0) * max(1, len(sweeper.get("seeds") or ()))
     at_once = int(launcher.get("n_jobs") or 1)
     return Plan(
@@ -152,10 +153,6 @@ def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
 
 def _name(config: DictConfig) -> str:
     return str(config.experiment_name)
-
-
-def _is_hydras(word: str) -> bool:
-    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def _typed_folder(config: DictConfig, request: Request) -> Path | None:
@@ -176,25 +173,29 @@ def _place(config: DictConfig, plan: Plan) -> Path:
 def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
     """Make the folder of a new sweep; two that begin in the same moment get two folders."""
     folder = _typed_folder(config, request)
-    if folder is not None:
-        if (folder / PLAN).exists():
-            remedy = f"go on with it ({RESUME_FLAG}), or choose another folder"
-            raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", remedy))
-        folder.mkdir(parents=True, exist_ok=True)
-    while folder is None:
-        wanted = _place(config, plan) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            wanted.mkdir()
-            folder = wanted
-        except FileExistsError:
-            continue
-    plan.write(folder)
+    if folder is None:
+        while True:
+            folder = _place(config, plan) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700)
+                break
+            except FileExistsError:
+                continue
+    elif not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    remedy = f"go on with it ({RESUME_FLAG}), or choose another folder"
+    if (folder / "manifest.json").exists():
+        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
+    if not plan.write(folder):
+        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", remedy))
     return folder
 
 
-def _find(config: DictConfig, request: Request, plan: Plan) -> Path:
-    """Return the newest sweep of the same words. Raises ConfigError if there is none."""
+def _find(config: DictConfig, request: Request, plan: Plan) -> Path | None:
+    """Return the newest sweep of the same words; None if there is none. Raises ConfigError if another one is there."""
     typed = _typed_folder(config, request)
     place = _place(config, plan)
     folders = [typed] if typed is not None else sorted(path.parent for path in place.glob(f"*/{PLAN}"))
@@ -203,11 +204,13 @@ def _find(config: DictConfig, request: Request, plan: Plan) -> Path:
             if Plan.read(folder).words == plan.words:
                 return folder
         except SweepError as error:
-            if typed is not None:
+            if typed is not None and (folder / PLAN).exists():
                 raise ConfigError(Problem(RESUME_FLAG, str(error))) from error
-    where = typed or place
-    remedy = f"leave {RESUME_FLAG} out to begin one; to go on the words must be the same as before"
-    raise ConfigError(Problem(RESUME_FLAG, f"there is no sweep of this command in {where}", remedy))
+    if typed is not None and (typed / PLAN).exists():
+        remedy = "to go on with it the words must be the same as before; or choose another folder"
+        raise ConfigError(Problem(RESUME_FLAG, f"{typed} holds a sweep of other words", remedy))
+    print(f"there is no sweep of this command in {typed or place} yet: it begins", file=sys.stderr)
+    return None
 
 
 def _wait_until_saved(folder: Path, stop: Path) -> None:
@@ -233,7 +236,7 @@ def _tell_end(view: SweepView, folder: Path, status: int) -> int:
 
 @contextmanager
 def _jobs_save_first(folder: Path) -> Iterator[list[int]]:
-    """Let SIGTERM and Ctrl-C end this process once its jobs have saved, and the second Ctrl-C at once.
+    """Let the signals of `STOPS` end this process once its jobs have saved, and the second one at once.
 
     Launchers kill what still runs as soon as they are interrupted, so they learn of it afterwards. Yields the signals
     that have come.
@@ -252,7 +255,8 @@ def _jobs_save_first(folder: Path) -> Iterator[list[int]]:
             _wait_until_saved(folder, stop)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED_BY_SIGNAL + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    handled = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in handled}
     try:
         yield signals
     finally:

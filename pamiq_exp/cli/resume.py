@@ -32,6 +32,7 @@ from pamiq_exp.config import (
 )
 from pamiq_exp.config.keys import leaves
 from pamiq_exp.files import read_yaml
+from pamiq_exp.tracking import mask_secrets
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 MASK = "***"
@@ -44,19 +45,32 @@ def main(words: Sequence[str]) -> int:
         print(f"{named}\n    {USAGE}, where RUN is a folder such as outputs/NAME/DATE", file=sys.stderr)
         return 2
     try:
-        return _resume(Path(words[0]), read_request(words[1:]))
+        request = read_request(words[1:])
+        return resume_run(Path(words[0]), request.overrides, request)
     except ConfigError as error:
         tell(error, heading="this run cannot be resumed")
         return 2
 
 
-def _resume(folder: Path, request: Request) -> int:
+def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
+    """Go on with a run, and return its exit status.
+
+    Args:
+        folder: The run folder.
+        words: What is changed (`key=value`), and options of this command.
+        request: What else was typed: packages that may be named, where configs come from.
+
+    Raises:
+        ConfigError: The run cannot go on like this.
+    """
     _refuse_folder(folder)
-    options, changes = _take_options(request.overrides)
+    options, changes = _take_options(words)
     again = _compose(folder, changes, request)
     _refuse_seed(again)
     _refuse_masked(again.config)
-    overrides = [*_overrides_before(folder), *changes]
+    before = overrides_of(folder)
+    # A secret that is given again is no change: the words of a run stay what they were.
+    overrides = [*before, *(word for word in changes if mask_secrets([word])[0] not in before)]
     typed = [each.key_or_group for each in parse_overrides(overrides)]
     refuse([again.config], request.allow, typed, dry_run=request.dry_run)
     keep_offline([again.config], request.online)
@@ -191,7 +205,8 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
     return checkpoints[index]
 
 
-def _overrides_before(folder: Path) -> list[str]:
+def overrides_of(folder: Path) -> list[str]:
+    """Return what was typed for the run in `folder`, secrets masked."""
     path = folder / "overrides.yaml"
     try:
         typed = read_yaml(path)

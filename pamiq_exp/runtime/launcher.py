@@ -73,7 +73,8 @@ def launch(
         config: How the run goes.
         experiment_name: Goes into records and summary.
         seed: Root seed: seeds torch's, numpy's and Python's global generators, which training may use.
-        folder: Where everything that the run did is kept. None keeps nothing but the returned summary.
+        folder: Where everything that the run did is kept; `~` stands for the user's home. None keeps nothing but the
+            returned summary.
         trackers: Where else records go, by name. `metrics.jsonl` is always written to the folder.
         run_info: What the trackers are told of the run; made up from the other arguments by default.
         resume_from: A checkpoint folder to go on from.
@@ -82,6 +83,7 @@ def launch(
 
     Raises:
         CheckpointError: If `resume_from` is damaged or does not fit.
+        RunFolderError: If another run works in the folder, or it holds a run and `resume_from` is None.
         BaseException: Whatever a part raised, on whichever thread; a note names the thread.
     """
     config = config or LaunchConfig()
@@ -90,15 +92,22 @@ def launch(
         raise ValueError("trackers need a run folder: pass folder=... to launch")
     with ExitStack() as stack:
         if run_folder is not None:
+            stack.enter_context(run_folder.owned())
+            if resume_from is None and not run_folder.started:
+                run_folder.require_unused()
             stack.enter_context(run_folder.logging())
         keep_memory()
         stack.enter_context(_switch_interval(config.switch_interval))
         stack.enter_context(_torch_threads(config.threads.training))
         _seed_global_generators(derive_seed(seed, "training"))
         info = run_info or _describe(run_folder, experiment_name, seed, config)
+        control = RunControl()
+        stack.enter_context(_signals(control))
         with _manifest(run_folder, info, config):
             try:
-                run = _Run(interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {})
+                run = _Run(
+                    interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {}, control
+                )  # fmt: skip
             except BaseException:
                 with suppress(Exception):  # the first error is the one to report
                     tear_down(interaction)
@@ -118,19 +127,21 @@ class _Run:
         config: LaunchConfig,
         folder: RunFolder | None,
         trackers: Mapping[str, Tracker],
+        control: RunControl,
     ) -> None:
         fabric = make_fabric(config.device, config.precision)
         for model in models.values():
             model.to(fabric.device)
         self.config = config
         self.folder = folder
-        self.control = RunControl()
+        self.control = control
         self.clock = WallClock(config.time_scale) if config.mode == "realtime" else VirtualClock()
         tell_sizes(buffers)
         users = {name: DataUser(buffer) for name, buffer in buffers.items()}
         self.writer = None
         if folder is not None:
-            self.writer = RecordWriter({"jsonl": JsonlTracker()} | dict(trackers), folder.path)
+            own = {"jsonl": JsonlTracker(hold=folder.hold)}
+            self.writer = RecordWriter(own | dict(trackers), folder.path, hold=folder.hold)
         context = TrainingContext(
             models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps
         )
@@ -147,7 +158,7 @@ class _Run:
         self.engine = Engine(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, records, fabric.device
         )  # fmt: skip
-        self.saver = Saver(self.engine, folder.checkpoints if folder is not None else None)
+        self.saver = Saver(self.engine, None) if folder is None else Saver(self.engine, folder.checkpoints, folder.hold)
 
     def execute(
         self,
@@ -172,7 +183,7 @@ class _Run:
                 self.writer.start(info)
             handle = RunHandle(self.engine, self.control, self.saver)
             console = watch(handle) if watch is not None else nullcontext()
-            with _signals(self.control), console, _frozen_heap(), self._watchdog().watching():
+            with console, _frozen_heap(), self._watchdog().watching():
                 self.clock.start()
                 self._run()
         except BaseException as error:
@@ -236,6 +247,12 @@ class _Run:
                 self._attempt(partial(_update, figures, measure))
         return figures
 
+    @property
+    def _failed_writes(self) -> int:
+        """Writes that did not succeed, and how often the run folder was found moved or removed."""
+        of_trackers = self.writer.failed_writes if self.writer is not None else 0
+        return of_trackers + (self.folder.failed_writes if self.folder is not None else 0)
+
     def _summary(self, info: RunInfo, figures: Summary) -> Summary:
         engine, control = self.engine, self.control
         wall_seconds = self.clock.wall_seconds
@@ -264,7 +281,7 @@ class _Run:
             "observation_age_milliseconds_p99": 1e3 * engine.observation_ages.quantile(0.99),
             "skipped_turns": engine.skipped_turns,
             "failed_saves": self.saver.failed,
-            "failed_writes": self.writer.failed_writes if self.writer is not None else 0,
+            "failed_writes": self._failed_writes,
         }
         return summary | figures
 
@@ -365,9 +382,16 @@ def _frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
 @contextmanager
 def _signals(control: RunControl) -> Iterator[None]:
-    """SIGTERM and the first Ctrl-C save and stop; the second Ctrl-C stops at once."""
+    """SIGTERM, SIGHUP, SIGUSR1 and the first Ctrl-C save and stop; the second Ctrl-C stops at once.
+
+    From the first part that is set up to the last file that is written: a signal never leaves a run without its end.
+    Signals that the process ignores, as SIGHUP under `nohup`, stay ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -376,16 +400,19 @@ def _signals(control: RunControl) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        # The second signal may come while the first one is still being told.
-        if (asked or control.stopping) and number == signal.SIGINT:
+        # The second signal may come while the first one is still being told. Once the loop is over, what is left is
+        # to write how the run ended, and the first one does not prevent that.
+        if number == signal.SIGINT and (asked or (control.stopping and control.workers)):
             raise KeyboardInterrupt("interrupted twice")
         asked = True
         name = signal.Signals(number).name
         # Neither print nor the logger: the handler may have interrupted either of them.
-        os.write(2, f"\n{name}: the run saves and stops; press Ctrl-C again to stop at once\n".encode())
+        with suppress(OSError):  # a terminal that is gone takes nothing, and SIGHUP is how that is learned
+            os.write(2, f"\n{name}: the run saves and stops; press Ctrl-C again to stop at once\n".encode())
         control.stop_from_signal(name)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    handled = [number for number in _STOPS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:

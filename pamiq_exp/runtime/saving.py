@@ -27,6 +27,7 @@ class Saver:
     Args:
         engine: What to save.
         folder: The run's `checkpoints` folder; None saves nothing.
+        hold: Called before each save: sees that the run folder is still there, or raises OSError.
 
     Attributes:
         inference: The worker that owns agent and environment; None before and after it runs.
@@ -35,8 +36,9 @@ class Saver:
         failed: Saves that did not succeed (disk full, folder read-only).
     """
 
-    def __init__(self, engine: Engine, folder: Path | None) -> None:
+    def __init__(self, engine: Engine, folder: Path | None, hold: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
+        self._hold = hold
         self._folder = folder
         self._config = engine.config.checkpoint
         self.inference: Worker | None = None
@@ -92,6 +94,7 @@ class Saver:
     def _write(self, folder: Path, groups: dict[str, State]) -> Path | None:
         step = groups["runtime"]["steps"]
         try:
+            self._hold()
             path = write_checkpoint(folder, step, groups, self._config.keep)
         except OSError as error:
             self.failed += 1

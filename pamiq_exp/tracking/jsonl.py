@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pamiq_exp.files import write_atomically
+from pamiq_exp.tracking.append_file import AppendFile
 from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
 
 _log = logging.getLogger(__name__)
@@ -27,14 +27,19 @@ class JsonlTracker(Tracker):
     room later. A run that goes on from a checkpoint goes on with the same file, less the records that lie
     beyond the checkpoint: they are about to be lived through again.
 
+    A file that is moved or removed during the run is written anew, with everything in it, and that counts as a failed
+    write.
+
     Args:
         flush_seconds: How long a record may wait in memory before it is on the disk.
+        hold: See `AppendFile`.
     """
 
-    def __init__(self, flush_seconds: float = 1.0) -> None:
+    def __init__(self, flush_seconds: float = 1.0, hold: Callable[[], None] = lambda: None) -> None:
         self.flush_seconds = flush_seconds
+        self._hold = hold
         self._pending = bytearray()
-        self._descriptor: int | None = None
+        self._file: AppendFile | None = None
         self._flushed_at = 0.0
         self._path = Path("metrics.jsonl")
 
@@ -42,9 +47,7 @@ class JsonlTracker(Tracker):
         self._path = run.folder / "metrics.jsonl"
         if self._path.exists():
             _mend(self._path, run.resumed_step)
-        self._descriptor = os.open(
-            self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
-        )
+        self._file = AppendFile(self._path, self._hold)
         self._flushed_at = time.monotonic()
 
     def write(self, record: Record) -> None:
@@ -55,31 +58,33 @@ class JsonlTracker(Tracker):
         self._flush_if_due()
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
-        if self._descriptor is None:
+        if self._file is None:
             return
+        file, self._file = self._file, None
         try:
-            self._flush()
-            os.fsync(self._descriptor)
+            self._flush(file)
+            file.sync()
         except OSError as error:
-            lost = self._pending.count(b"\n")
-            _log.error("%d records could not be written to %s: %s", lost, self._path, error)
+            if lost := self._pending.count(b"\n"):
+                _log.error("%d records could not be written to %s: %s", lost, self._path, error)
             raise
         finally:
-            os.close(self._descriptor)
-            self._descriptor = None
+            file.close()
 
     def _flush_if_due(self) -> None:
         now = time.monotonic()
         if self._pending and now - self._flushed_at >= self.flush_seconds:
             self._flushed_at = now
-            self._flush()
+            if self._file is None:
+                raise RuntimeError("the tracker of metrics.jsonl was not started")
+            self._flush(self._file)
 
-    def _flush(self) -> None:
-        if self._descriptor is None:
-            raise RuntimeError("the tracker of metrics.jsonl was not started")
+    def _flush(self, file: AppendFile) -> None:
+        happened = file.look()
         while self._pending:
-            written = os.write(self._descriptor, self._pending)
-            del self._pending[:written]
+            del self._pending[: file.write(self._pending)]
+        if happened is not None:
+            raise OSError(happened)
 
 
 def to_line(record: Record) -> str:

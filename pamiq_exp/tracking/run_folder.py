@@ -6,8 +6,11 @@ import hashlib
 import json
 import logging
 import logging.handlers
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,9 @@ from typing import Any, Literal
 
 import pamiq_exp
 from pamiq_exp.files import BrokenFileError, find_links, read_json, write_atomically
+from pamiq_exp.tracking.append_file import REMOVAL_SECONDS, AppendFile
 from pamiq_exp.tracking.code_state import code_state
+from pamiq_exp.tracking.folder_lock import LOCK, FolderLock, RunFolderError
 from pamiq_exp.tracking.manifest import (
     checkpoint_identity,
     environment,
@@ -37,11 +42,13 @@ TELLS_OF_THE_RUN = (
 
 _APPENDED = ("log.txt", "metrics.jsonl", "output.txt")
 _MOST_MANIFEST_BYTES = 20_000_000
+_NOT_PUT_ASIDE = ("earlier", LOCK, "job.lock", "output.txt")
+"""What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
+
 _END_STATE = ("steps", "training_steps", "model_version", "wall_seconds")
 
 
-class RunFolderError(Exception):
-    """The run folder cannot be used; the message says what to do."""
+_log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -50,21 +57,26 @@ class RunFolder:
     All files are whole or absent, and secrets are masked in all of them (see `mask_secrets`).
 
     Args:
-        path: The folder. It is created, with the folders in it, when it is missing.
+        path: The folder; `~` stands for the user's home. It is created, with the folders in it, when it is missing.
+            What is created is closed to other users; folders that were there keep their permissions.
 
     Raises:
         RunFolderError: The folder cannot be created or written.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).absolute()
+        self.path = user_path(path).absolute()
         self.media = self.path / "media"
         self.checkpoints = self.path / "checkpoints"
+        self.failed_writes = 0
+        """How often the folder was found moved or removed."""
         self._manifest: dict[str, Any] = {}
+        self._lock = FolderLock(self.path)
+        self._written: dict[str, str] = {}
+        self._making = threading.Lock()
         try:
             refuse_links(self.path)
-            for folder in (self.path, self.media, self.checkpoints):
-                folder.mkdir(parents=True, exist_ok=True)
+            self._make()
             write_atomically(self.path / ".writable", "")
             (self.path / ".writable").unlink()
         except OSError as error:
@@ -74,6 +86,77 @@ class RunFolder:
                 "Mend its permissions or free some space, or choose another place (paths.outputs=FOLDER)"
             ) from error
 
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Be the only run in this folder meanwhile; who has it already keeps it.
+
+        Raises:
+            RunFolderError: Another run works in it, in this process or another one.
+        """
+        if self._lock.held:
+            yield
+            return
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def require_unused(self) -> None:
+        """Refuse a folder that holds a run: records of two never mix. Raises RunFolderError."""
+        if (self.path / "manifest.json").exists():
+            raise RunFolderError(
+                f"{self.path} holds a run already: go on with it (python -m pamiq_exp resume RUN; the same command "
+                "with --resume; resume_from=... of launch), or choose another folder"
+            )
+
+    def put_aside(self) -> Path:
+        """Move what an earlier attempt left into `earlier/N`, and return that folder."""
+        earlier = self.path / "earlier"
+        earlier.mkdir(exist_ok=True)
+        target = earlier / str(len(os.listdir(earlier)))
+        target.mkdir()
+        for path in self.path.iterdir():
+            if path.name not in _NOT_PUT_ASIDE:
+                path.rename(target / path.name)
+        self._make()
+        return target
+
+    def hold(self) -> None:
+        """See that the folder of this name is still that of this run; make it anew if it was moved or removed.
+
+        What is made anew holds the files that tell of the run. It is counted in `failed_writes` and logged.
+
+        Raises:
+            OSError: The folder of this name belongs to another run now, or cannot be made.
+        """
+        with self._making:
+            if not self._lock.held or self._lock.in_place:
+                return
+            time.sleep(REMOVAL_SECONDS)
+            self._make()
+            try:
+                self._lock.acquire()
+            except RunFolderError as error:
+                raise OSError(f"the folder of this run was moved or removed, and {error}") from error
+            for name, content in self._written.items():
+                if not (self.path / name).exists():
+                    write_atomically(self.path / name, content)
+            self.failed_writes += 1
+        _log.error(
+            "%s was moved or removed while its run goes on. It was made anew: what had been written is kept where it "
+            "still is, and records, log, config and manifest are written again", self.path,
+        )  # fmt: skip
+
+    def _make(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.media, self.checkpoints):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _write(self, name: str, content: str) -> None:
+        write_atomically(self.path / name, content)
+        self._written[name] = content
+
     @property
     def started(self) -> bool:
         """Whether this process has begun a run here."""
@@ -81,13 +164,13 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
         """Write `config.yaml` (resolved) and `overrides.yaml` (what the user typed)."""
-        write_atomically(self.path / "config.yaml", _yaml(mask_secrets(config)))
-        write_atomically(self.path / "overrides.yaml", _yaml(mask_secrets(list(overrides))))
+        self._write("config.yaml", _yaml(mask_secrets(config)))
+        self._write("overrides.yaml", _yaml(mask_secrets(list(overrides))))
 
     def write_composition(self, composition: Mapping[str, Any]) -> None:
         """Write `composition.yaml`: what was typed and the files that it was put together with, `files` by name."""
         files = {name: mask_yaml(text) for name, text in composition.get("files", {}).items()}
-        write_atomically(self.path / "composition.yaml", _yaml(mask_secrets(dict(composition)) | {"files": files}))
+        self._write("composition.yaml", _yaml(mask_secrets(dict(composition)) | {"files": files}))
 
     @contextmanager
     def put_back_if(self, *refusals: type[BaseException]) -> Iterator[None]:
@@ -97,6 +180,7 @@ class RunFolder:
             yield
         except refusals:
             for name, content in before.items():
+                self._written.pop(name, None)
                 if content is None:
                     (self.path / name).unlink(missing_ok=True)
                 else:
@@ -135,7 +219,7 @@ class RunFolder:
         if not code and code_folder is None:
             code, diff = code_state(package)
         if diff:
-            write_atomically(self.path / "code.diff", mask_text(diff))
+            self._write("code.diff", mask_text(diff))
         self._manifest = mask_secrets({
             "schema": 1,
             "experiment_name": experiment_name,
@@ -160,9 +244,14 @@ class RunFolder:
         self._write_manifest()
 
     def finish(self, state: RunState, reason: str | None = None, summary: Mapping[str, Value] | None = None) -> None:
-        """Write how the run ended: `summary.json` first, then the state in `manifest.json`."""
+        """Write how the run ended: `summary.json` first, then the state in `manifest.json`.
+
+        Raises:
+            OSError: The folder cannot be written, or belongs to another run now.
+        """
+        self.hold()
         if summary is not None:
-            write_atomically(self.path / "summary.json", _json(mask_secrets(dict(summary))))
+            self._write("summary.json", _json(mask_secrets(dict(summary))))
         masked = None if reason is None else mask_text(reason)
         reached = {name: summary[name] for name in _END_STATE if name in summary} if summary is not None else {}
         self._manifest = (self._manifest or self.read_manifest()) | {
@@ -178,7 +267,7 @@ class RunFolder:
         return read_manifest(self.path)
 
     def _write_manifest(self) -> None:
-        write_atomically(self.path / "manifest.json", _json(self._manifest))
+        self._write("manifest.json", _json(self._manifest))
 
     def _earlier_sessions(self) -> list[dict[str, Any]]:
         before = self.read_manifest()
@@ -193,7 +282,7 @@ class RunFolder:
 
         Lines pass through a queue and are written by a thread of their own: logging waits for no disk.
         """
-        file = logging.FileHandler(self.path / "log.txt", encoding="utf-8", delay=True)
+        file = _LogFile(self.path / "log.txt", self.hold)
         file.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
         queue: SimpleQueue[Any] = SimpleQueue()
         handler = _LogQueue(queue)
@@ -225,6 +314,33 @@ class _LogQueue(logging.handlers.QueueHandler):
         record.message = record.getMessage()
         record.msg, record.args = record.message, None
         return record
+
+
+class _LogFile(logging.Handler):
+    """Appends to `log.txt`, which comes into being with its first line."""
+
+    def __init__(self, path: Path, hold: Callable[[], None]) -> None:
+        super().__init__()
+        self._path = path
+        self._hold = hold
+        self._file: AppendFile | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+            if self._file is None:
+                self._file = AppendFile(self._path, self._hold)
+            self._file.look()
+            while line:
+                line = line[self._file.write(line) :]
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()
 
 
 class _MaskingFormatter(logging.Formatter):
@@ -263,6 +379,14 @@ def refuse_links(folder: Path) -> None:
             f"{folder / shared[0]} has a second name elsewhere (a hard link), and a run would write there. "
             "Copy the file, and put the copy in its place"
         )
+
+
+def user_path(text: Path | str) -> Path:
+    """Return a path in which a leading `~` is the user's home. Raises RunFolderError if there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise RunFolderError(f"{text}: there is no home folder that ~ could stand for; write the path out") from error
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -51,10 +51,16 @@ class RecordWriter:
         folder: The run folder; media go to `media/` in it, recordings to `recordings/`.
         tick_seconds: How often the queues are looked into, and trackers may flush and redraw.
         large: Queue length from which the user is told.
+        hold: Called at each look into the queue and before media are written: sees that the folder is still there.
     """
 
     def __init__(
-        self, trackers: Mapping[str, Tracker], folder: Path, tick_seconds: float = 0.5, large: int = 10_000
+        self,
+        trackers: Mapping[str, Tracker],
+        folder: Path,
+        tick_seconds: float = 0.5,
+        large: int = 10_000,
+        hold: Callable[[], None] = lambda: None,
     ) -> None:
         self.trackers = dict(trackers)
         self.failures: Counter[str] = Counter()
@@ -62,6 +68,7 @@ class RecordWriter:
         self.error: BaseException | None = None
         """The first bug in a tracker that is not detached."""
         self._folder = folder
+        self._hold = hold
         self._failures_lock = threading.Lock()
         own = {name: tracker for name, tracker in self.trackers.items() if not tracker.detached}
         self._detached: dict[str, Lane[_Item]] = {
@@ -69,7 +76,7 @@ class RecordWriter:
             for name, tracker in self.trackers.items()
             if tracker.detached
         }
-        self._records = self._lane("tracking", own, tick_seconds, large, tuple(self._detached.values()))
+        self._records = self._lane("tracking", own, tick_seconds, large, tuple(self._detached.values()), hold)
         self._media: Lane[tuple[Media, int]] = Lane("tracking-media", self._write_media, large=1_000)
         self._lanes: tuple[Lane[Any], ...] = (self._media, self._records, *self._detached.values())
         self.put: Callable[[Mapping[str, Any]], None] = self._records.put
@@ -77,7 +84,7 @@ class RecordWriter:
 
     def _lane(
         self, name: str, trackers: Mapping[str, Tracker], tick_seconds: float, large: int,
-        followers: tuple[Lane[_Item], ...] = (),
+        followers: tuple[Lane[_Item], ...] = (), hold: Callable[[], None] = lambda: None,
     ) -> Lane[_Item]:  # fmt: skip
         def handle(item: _Item) -> None:
             plain = item if isinstance(item, (_MediaFile, _End)) else self._guard("tracking", plain_record, item)
@@ -90,6 +97,7 @@ class RecordWriter:
                 self._guard(tracker_name, _deliver, tracker, plain)
 
         def tick() -> None:
+            self._guard("folder", hold)
             for tracker_name, tracker in trackers.items():
                 self._guard(tracker_name, tracker.tick)
 
@@ -164,7 +172,12 @@ class RecordWriter:
         item, environment_step = entry
         recording = isinstance(item, Recording)
         folder = self._folder / ("recordings" if recording else "media")
-        path = self._guard("media", write_media, item, folder, environment_step)
+
+        def write() -> Path:
+            self._hold()
+            return write_media(item, folder, environment_step)
+
+        path = self._guard("media", write)
         if path is not None and not recording:
             self._records.put(_MediaFile(item, path, environment_step))
 

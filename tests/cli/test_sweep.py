@@ -114,13 +114,32 @@ def test_jobs_have_folders_and_groups_of_their_own_and_keep_the_command(
     assert "job 1 finished" in outcome.err
 
 
-def test_resume_without_a_sweep_of_this_command_is_told(command: Command, unlucky: list[str]) -> None:
-    outcome = command("-m", *unlucky, "seed=0,1", "--resume")
-    assert outcome.status == 2
+def test_resume_as_the_first_start_begins_the_sweep(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+    words = ("-m", *unlucky, "launcher.max_steps=4", "seed=0,1", "--resume")
+    outcome = command(*words)
+    assert outcome.status == 0, outcome.err
     assert "there is no sweep of this command in" in outcome.err
-    single = command(*unlucky, "--resume")
-    assert single.status == 2
-    assert "python -m pamiq_exp resume RUN" in single.err
+    sweep = sweep_folder(tmp_path)
+    assert [read(sweep / job / "manifest.json")["state"] for job in "01"] == ["finished", "finished"]
+    again = command(*words)
+    assert again.status == 0, again.err
+    assert sweep_folder(tmp_path) == sweep  # there is still one
+
+
+def test_resume_in_the_folder_of_another_sweep_is_refused(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+    folder = f"hydra.sweep.dir={tmp_path}/mine"
+    assert command("-m", *unlucky, "launcher.max_steps=4", "seed=0,1", folder, "--resume").status == 0
+    other = command("-m", *unlucky, "launcher.max_steps=4", "seed=0,2", folder, "--resume")
+    assert other.status == 2
+    assert "holds a sweep of other words" in other.err
+
+
+def test_a_sweep_does_not_begin_in_the_folder_of_a_run(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text("{}")
+    outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/run")
+    assert outcome.status == 2
+    assert "holds a single run" in outcome.err
 
 
 def test_a_folder_that_holds_a_sweep_is_not_begun_again(command: Command, unlucky: list[str], tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import signal
-import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import torch
 
 from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch, list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
-from pamiq_exp.tracking import Tracker
+from pamiq_exp.runtime.config import Mode
+from pamiq_exp.tracking import RunFolderError, Tracker
 from tests.runtime.parts import (
     CollectingAgent,
     NoisyWorld,
@@ -301,33 +302,88 @@ def test_a_wrong_device_is_refused_with_the_usable_ones(device: str, message: st
         launch_small(LaunchConfig(mode="lockstep", max_steps=1, device=device))
 
 
-SIGNALLED = """
-import sys
-from pathlib import Path
-from pamiq_exp.runtime import LaunchConfig
-from tests.runtime.parts import NoisyWorld, launch_small
-def tell(step):
-    if step == 30:
-        print("running", flush=True)
-config = LaunchConfig(mode=sys.argv[2])
-summary = launch_small(config, world=NoisyWorld(hook=tell), folder=Path(sys.argv[1]), interval=0.005)
-print(summary["state"], summary["reason"])
-"""
+@pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
+def test_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: Mode, name: str) -> None:
+    def be_told(step: int) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.Signals[name])
+
+    before = signal.getsignal(signal.SIGHUP)
+    summary = launch_small(LaunchConfig(mode=mode), world=NoisyWorld(hook=be_told), folder=tmp_path, interval=0.001)
+    assert (summary["state"], summary["reason"]) == ("stopped", name)
+    assert read_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])["runtime"]["steps"] == summary["steps"] >= 5
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> None:
+    class Slow(NoisyWorld):
+        def setup(self) -> None:
+            super().setup()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    summary = launch_small(LaunchConfig(mode="lockstep"), world=Slow(), folder=tmp_path)
+    assert (summary["state"], summary["reason"], summary["steps"]) == ("stopped", "SIGTERM", 0)
+    assert list_checkpoints(tmp_path / "checkpoints")
+
+
+def test_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: Path) -> None:
+    class Slow(NoisyWorld):
+        def teardown(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().teardown()
+
+    launch_small(LaunchConfig(mode="lockstep", max_steps=4), world=Slow(), folder=tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "finished"
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None:
+    def hang_up(step: int) -> None:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        summary = launch_small(LaunchConfig(mode="lockstep", max_steps=4), world=NoisyWorld(hook=hang_up))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert summary["state"] == "finished"
+
+
+def test_a_notebook_cell_that_is_run_again_does_not_mix_two_runs(tmp_path: Path) -> None:
+    config = LaunchConfig(mode="lockstep", max_steps=4)
+    launch_small(config, folder=tmp_path)
+    records = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(RunFolderError, match="holds a run already"):
+        launch_small(config, folder=tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == records
+
+
+def test_a_second_launch_into_the_folder_of_a_live_run_is_refused(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def launch_again(step: int) -> None:
+        if step == 3:
+            with pytest.raises(RunFolderError) as caught:
+                launch_small(LaunchConfig(mode="lockstep", max_steps=2), folder=tmp_path)
+            told.append(str(caught.value))
+
+    launch_small(LaunchConfig(mode="lockstep", max_steps=6), world=NoisyWorld(hook=launch_again), folder=tmp_path)
+    assert f"process {os.getpid()}" in told[0]
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_saves_and_stops(tmp_path: Path, mode: str, name: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SIGNALLED, str(tmp_path), mode], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n"
-    process.send_signal(signal.Signals[name])
-    began = time.monotonic()
-    output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - began < 20
-    assert output == f"stopped {name}\n"
-    assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "stopped"
-    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
-    assert read_checkpoint(checkpoint)["runtime"]["steps"] >= 30
+def test_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: Path, mode: Mode) -> None:
+    def remove(step: int) -> None:
+        if step == 10:
+            shutil.rmtree((tmp_path / "run").rename(tmp_path / "removed"))  # in one moment
+
+    config = LaunchConfig(mode=mode, max_steps=20, record_every_steps=5)
+    summary = launch_small(config, world=NoisyWorld(hook=remove), folder=tmp_path / "run", interval=0.001)
+    assert summary["failed_writes"] >= 1
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert written["failed_writes"] == summary["failed_writes"]
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "finished"
+    steps = {json.loads(line)["environment_step"] for line in (tmp_path / "run" / "metrics.jsonl").open()}
+    assert {5, 10, 15, 20} <= steps
+    assert list_checkpoints(tmp_path / "run" / "checkpoints")
