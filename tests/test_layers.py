@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
 
 FOUNDATION = {
     "baselines", "compiling", "component", "current_folder", "files", "formatting", "lazy", "media", "scan",
-    "seeding", "spaces", "trust",
+    "seeding", "spaces", "streams", "trust",
 }  # fmt: skip
 """Modules and packages that every room may import."""
 

@@ -163,7 +163,16 @@ def _shareable(node: object, key: str, seeds: Mapping[int, str], root: object) -
 def _is_place(text: str) -> bool:
     """Whether a text names a place on this machine's disks or somebody's home."""
     path = text.removeprefix("file://")
-    return os.path.isabs(path) or path.startswith("~") or (len(home := str(Path.home())) > 1 and home in text)
+    return os.path.isabs(path) or path.startswith("~") or ((home := _home()) is not None and home in text)
+
+
+def _home() -> str | None:
+    """The user's home; None where there is none that could tell of a user, as in many containers."""
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        return None
+    return home if len(home) > 1 else None
 
 
 def _run(run: Run, label: Sequence[str], tree: Plain, base: Plain) -> Plain:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from pamiq_exp.cli._signals import interruptible, status_of
+from pamiq_exp.streams import replace_unknown_characters
 
 __all__ = ["command_names", "main"]
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 1 for a run that failed; 2 for a wrong request; 128 + n when signal n ended it.
     """
+    replace_unknown_characters()
     words = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here once it is imported
     command = "run"
     if words and not words[0].startswith("-") and "=" not in words[0]:

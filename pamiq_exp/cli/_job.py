@@ -28,6 +28,7 @@ from pamiq_exp.config import (
     read_config,
     words_of,
 )
+from pamiq_exp.streams import output_is_incidental
 
 if TYPE_CHECKING:
     from pamiq_exp.tracking import RunFolder
@@ -68,6 +69,7 @@ def run_job(job: Job) -> int:
     """Build and launch an experiment; tell what went wrong, and return the exit status."""
     from pamiq_exp.tracking import RunFolder, RunFolderError
 
+    output_is_incidental()
     try:
         folder = RunFolder(job.folder)
         with folder.owned():

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from pamiq_exp.cli._arguments import ONLINE_FLAG, say
-from pamiq_exp.config import foreign_files, plain_tree
+from pamiq_exp.config import ConfigError, Problem, foreign_files, plain_tree
 
 VARIABLE = "WANDB_MODE"
 WANDB = "pamiq_exp.tracking.WandbTracker"
@@ -23,8 +23,17 @@ def keep_offline(configs: Sequence[DictConfig], online: bool) -> None:
     Args:
         configs: Composed, or as an exported file holds them, which is always somebody else's.
         online: Whether `--online` was typed.
+
+    Raises:
+        ConfigError: `WANDB_MODE` is no word of W&B's: it would not be clear what the user wants.
     """
-    if online or os.environ.get(VARIABLE):
+    from pamiq_exp.tracking.wandb_tracker import mode_of_shell
+
+    try:
+        wanted = mode_of_shell()
+    except ValueError as error:
+        raise ConfigError(Problem(VARIABLE, str(error))) from error
+    if online or wanted is not None:
         return
     foreign = [name for config in configs if (name := _foreign(config)) is not None]
     if not foreign:

@@ -18,6 +18,7 @@ from pamiq_exp.cli._arguments import find_trusted_packages
 from pamiq_exp.cli._signals import STOPS, interruptible, status_of
 from pamiq_exp.config import AllowList, Composition, register_resolvers
 from pamiq_exp.files import make_own_folder, open_own
+from pamiq_exp.streams import Streams
 
 OUTPUT = "output.txt"
 """What a job prints."""
@@ -89,6 +90,7 @@ def _move_in(order: Order, environment: Mapping[str, str]) -> None:
         stream.flush()
         os.dup2(output, stream.fileno())
     os.close(output)
+    Streams()
     faulthandler.enable()
     sys.orig_argv[:] = order.command
     sys.path.extend(path for path in order.place.path if path not in sys.path)

@@ -29,6 +29,7 @@ from pamiq_exp.cli._sweep_view import SweepView, Watcher
 from pamiq_exp.cli.run import RESUME_FLAG, process_name
 from pamiq_exp.config import ConfigError, Problem, compose_config, record_composition, source_of, variants
 from pamiq_exp.config.compose import sweep_jobs
+from pamiq_exp.streams import output_is_incidental
 from pamiq_exp.tracking import mask_secrets
 
 STOPPED_BY_SIGNAL = 128
@@ -59,6 +60,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     Raises:
         ConfigError: The sweep cannot be begun as asked.
     """
+    output_is_incidental()
     _require_packages(request)
     preflight(request)
     first, *_ = variants(request.overrides, request.source)

@@ -14,7 +14,6 @@ from pamiq_exp.tracking.writer import RecordWriter
 
 __all__ = [
     "AXES",
-    "RUN_LOCK",
     "JsonlTracker",
     "LightningLoggerTracker",
     "Owner",

@@ -6,22 +6,29 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pamiq_exp.streams import replace_unknown_characters
 from pamiq_exp.tracking.progress import Progress, plain_text, summary_panel
 from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
+
+DrawnT = TypeVar("DrawnT", Console, Live)
+
+_log = logging.getLogger(__name__)
 
 
 class TerminalTracker(Tracker):
     """Shows progress while the run goes on and the final figures when it is over.
 
     On a terminal a panel is redrawn in place. Elsewhere (a file, a pipe, a sweep) it is one line every
-    `line_seconds`. Warnings that are logged meanwhile are shown above it.
+    `line_seconds`. Warnings that are logged meanwhile are shown above it. If it cannot be shown (nobody reads the pipe,
+    the terminal or the disk is gone), nothing more is: how a run is shown never decides how it ends.
 
     Args:
         refresh_seconds: Seconds between two drawings of the panel.
@@ -36,17 +43,20 @@ class TerminalTracker(Tracker):
         self.line_seconds = line_seconds
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
+        self._quiet = False
         self._warnings = _WarningQueue()
         self._progress = Progress(RunInfo(folder=Path(), name="", experiment_name="", seed=0))
         self._shown_at = -math.inf
 
     def start(self, run: RunInfo) -> None:
         self._progress = Progress(run)
+        replace_unknown_characters()
         logging.getLogger().addHandler(self._warnings)
         if self._console.is_terminal and not self._console.is_jupyter:
             self._live = Live(self._progress.panel(), console=self._console, auto_refresh=False, transient=True)
-            self._live.start(refresh=True)
-            self._console.show_cursor(True)  # a process that is killed could not show it again
+            self._show(lambda live: live.start(refresh=True), self._live)
+            # A process that is killed could not show it again.
+            self._show(lambda console: console.show_cursor(True), self._console)
         else:
             self._print(Text(f"{plain_text(run.experiment_name)}  seed {run.seed}  {plain_text(str(run.folder))}"))
 
@@ -54,28 +64,43 @@ class TerminalTracker(Tracker):
         self._progress.add(record)
 
     def tick(self) -> None:
-        while self._warnings.lines:
-            self._print(Text(self._warnings.lines.popleft(), style="yellow"))
+        self._print_warnings()
         now = time.monotonic()
         if now - self._shown_at < (self.refresh_seconds if self._live else self.line_seconds):
             return
         self._shown_at = now
         if self._live:
-            self._live.update(self._progress.panel(), refresh=True)
+            panel = self._progress.panel()
+            self._show(lambda live: live.update(panel, refresh=True), self._live)
         elif self._progress.figures:
             self._print(Text(self._progress.line()))
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
         logging.getLogger().removeHandler(self._warnings)
         if self._live:
-            self._live.stop()
-            self._live = None
+            live, self._live = self._live, None
+            self._show(lambda live: live.stop(), live)
+        self._print_warnings()
+        panel = summary_panel(self._progress.run, exit_code, summary)
+        self._show(lambda console: console.print(panel), self._console)
+
+    def _print_warnings(self) -> None:
         while self._warnings.lines:
             self._print(Text(self._warnings.lines.popleft(), style="yellow"))
-        self._console.print(summary_panel(self._progress.run, exit_code, summary))
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._show(lambda console: console.print(text, soft_wrap=True), self._console)
+
+    def _show(self, draw: Callable[[DrawnT], object], on: DrawnT) -> None:
+        """Draw, unless that has failed before."""
+        if self._quiet:
+            return
+        try:
+            draw(on)
+        # Of a closed pipe rich makes SystemExit; a closed file and an unknown character are ValueErrors.
+        except (OSError, ValueError, SystemExit) as error:
+            self._quiet = True
+            _log.info("the run is no longer shown: %s", error)
 
 
 class _WarningQueue(logging.Handler):

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from pamiq_exp.current_folder import elsewhere
 from pamiq_exp.files import make_own_folder, read_text, write_atomically
@@ -28,6 +28,15 @@ _INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 _MODES = ("auto", "online", "offline", "disabled")
+Wanted = Literal["online", "offline", "disabled"]
+_WORDS: Mapping[str, Wanted] = {
+    "online": "online",
+    "run": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+"""What W&B takes `WANDB_MODE` for; `shared`, in which several processes write one run, is not supported here."""
 
 
 class WandbTracker(Tracker):
@@ -76,7 +85,7 @@ class WandbTracker(Tracker):
 
     def start(self, run: RunInfo) -> None:
         self._sends_media = not run.private if self.upload_media is None else self.upload_media
-        if self.mode == "disabled":
+        if self.mode == "disabled" or (self.mode == "auto" and mode_of_shell() == "disabled"):
             return
         import wandb  # noqa: F401 - in this thread: two that import it at once get in each other's way
 
@@ -234,14 +243,25 @@ def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:
     return run_id, False
 
 
-def resolve_mode(mode: Mode) -> Literal["online", "offline", "disabled"]:
-    """Return what `auto` means for this user: see `WandbTracker`."""
+def mode_of_shell() -> Wanted | None:
+    """Return what `WANDB_MODE` says; None if it is not set.
+
+    Raises:
+        ValueError: It is no word of W&B's, or one that is not supported.
+    """
+    word = os.environ.get("WANDB_MODE", "")
+    if not word:
+        return None
+    if word not in _WORDS:
+        raise ValueError(f"WANDB_MODE is '{word}'; set it to one of {', '.join(_WORDS)}, or unset it")
+    return _WORDS[word]
+
+
+def resolve_mode(mode: Mode) -> Wanted:
+    """Return what `auto` means for this user: see `WandbTracker`. Raises ValueError as `mode_of_shell` does."""
     if mode != "auto":
         return mode
-    wanted = os.environ.get("WANDB_MODE", "")
-    if wanted in ("online", "offline", "disabled"):
-        return cast(Literal["online", "offline", "disabled"], wanted)
-    return "online" if logged_in() else "offline"
+    return mode_of_shell() or ("online" if logged_in() else "offline")
 
 
 def logged_in() -> bool:

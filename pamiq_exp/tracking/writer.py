@@ -20,6 +20,10 @@ from pamiq_exp.tracking.tracker import RunInfo, Tracker, Value
 _log = logging.getLogger(__name__)
 
 
+_HARMLESS = (OSError, ImportError, UnicodeEncodeError)
+"""What a machine lacks (room, a package, a character of the terminal) is no bug of a tracker."""
+
+
 @dataclass(frozen=True)
 class _MediaFile:
     item: Media
@@ -188,7 +192,9 @@ class RecordWriter:
         except BaseException as error:
             self._count(name, error)
             tracker = self.trackers.get(name)
-            harmless = isinstance(error, (OSError, ImportError)) or (tracker is not None and tracker.detached)
+            harmless = isinstance(error, (OSError, ImportError, UnicodeEncodeError)) or (
+                tracker is not None and tracker.detached
+            )
             if not harmless and self.error is None:
                 self.error = error
         return None

@@ -173,6 +173,13 @@ def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp
     for wanted in ("online", "offline", "disabled"):
         monkeypatch.setenv("WANDB_MODE", wanted)
         assert resolve_mode("auto") == wanted
+    for word, meant in (("dryrun", "offline"), ("run", "online")):  # W&B's older words for them
+        monkeypatch.setenv("WANDB_MODE", word)
+        assert resolve_mode("auto") == meant
+    for word in ("shared", "Offline", "ofline"):
+        monkeypatch.setenv("WANDB_MODE", word)
+        with pytest.raises(ValueError, match=f"WANDB_MODE is '{word}'; set it to one of online, run, offline"):
+            resolve_mode("auto")
     monkeypatch.delenv("WANDB_MODE")
     assert resolve_mode("auto") == "offline"
     assert resolve_mode("online") == "online"
