@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pamiq_exp.cli._arguments import find_trusted_packages
 from pamiq_exp.cli._signals import STOPS, interruptible, status_of
 from pamiq_exp.config import AllowList, Composition, register_resolvers
-from pamiq_exp.files import make_own_folder, open_own
+from pamiq_exp.files import open_own
 from pamiq_exp.streams import Streams
 
 OUTPUT = "output.txt"

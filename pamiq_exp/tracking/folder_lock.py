@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 LOCK = "run.lock"
 
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _ATTEMPTS = 10
 _RETRY_SECONDS = 0.02
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
@@ -77,7 +78,9 @@ class FolderLock:
             OSError: The lock cannot be written.
         """
         for _ in range(_ATTEMPTS):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            descriptor = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600
+            )
             taken = False
             try:
                 # A file that was removed between `open` and the lock protects nothing: take the next one.
@@ -129,7 +132,7 @@ def owner_of(folder: Path) -> Owner | None:
     """Return who works in a run folder now; None if no process does."""
     path = folder / LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, _FLAGS)
     except OSError:
         return None
     try:
