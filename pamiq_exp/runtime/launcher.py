@@ -105,9 +105,8 @@ def launch(
         stack.enter_context(_signals(control))
         with _manifest(run_folder, info, config):
             try:
-                run = _Run(
-                    interaction, models or {}, buffers or {}, trainers or {}, config, run_folder, trackers or {}, control
-                )  # fmt: skip
+                parts = interaction, models or {}, buffers or {}, trainers or {}
+                run = _Run(*parts, config, run_folder, trackers or {}, control)
             except BaseException:
                 with suppress(Exception):  # the first error is the one to report
                     tear_down(interaction)
