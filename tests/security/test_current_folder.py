@@ -1,0 +1,169 @@
+"""A user may stand in a folder that somebody sent: nothing there runs, and no library takes settings from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
+from threading import Thread
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.security.traps import TrapFolder
+
+HELD_BY_GIT = {"read .git/HEAD", "read .git/refs/heads/master", "read .git/refs/heads/main"}
+"""What a run reads to say which commit the code is at: names, nothing that acts."""
+
+SMALL = ["launcher.max_steps=10", "tracking=jsonl_only"]
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[int, list[bytes]]]:
+    """A server that nobody should talk to: its port, and what it was told."""
+    heard: list[bytes] = []
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(4096))
+
+    with TCPServer(("127.0.0.1", 0), Handler) as listening:
+        Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield listening.server_address[1], heard
+        listening.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrapFolder:
+    return TrapFolder(tmp_path)
+
+
+def python(folder: TrapFolder, code: str, *words: str) -> list[str]:
+    """Run code that takes no care, and return what of the folder had a part in it."""
+    place = folder.path.parent
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place / "home"),
+        "PYTHONPATH": str(place / "watch"),
+        "WATCHED_FOLDER": str(folder.path),
+        "WATCH_LOG": str(place / "log"),
+    }
+    subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder.path, env=environment, check=False, capture_output=True
+    )
+    marker = place / "marker"
+    return [*(marker.read_text().split() if marker.exists() else []), *(place / "log").read_text().splitlines()]
+
+
+def test_the_traps_act_on_programs_that_take_no_care(folder: TrapFolder) -> None:
+    assert "joblib" in python(folder, "import joblib")
+    free = "import sys; sys.path.remove(''); "
+    assert "read .numba_config.yaml" in python(folder, f"{free}import numba")
+    assert "read matplotlibrc" in python(folder, f"{free}import matplotlib")
+    assert "git" in python(folder, f"{free}import subprocess; subprocess.run(['git', 'diff', 'HEAD'])")
+    assert "read .wandb/settings" in python(folder, f"{free}import wandb; wandb.setup()")
+
+
+def test_a_command_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
+    outcome = folder.run("list", "experiments")
+    assert (outcome.status, outcome.acted) == (0, []), outcome.output
+
+
+def test_a_command_by_its_module_takes_nothing_but_what_python_takes_before_it(folder: TrapFolder) -> None:
+    folder.forget_what_python_imports_first()
+    outcome = folder.run("--version", by_module=True)
+    assert (outcome.status, outcome.acted) == (0, []), outcome.output
+
+
+def test_a_run_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
+    outcome = folder.run("experiment=minimum", *SMALL)
+    assert outcome.status == 0, outcome.output
+    assert set(outcome.acted) <= HELD_BY_GIT
+    manifest = next((folder.path / "outputs").rglob("manifest.json")).read_text()
+    assert '"dirty": true' in manifest
+
+
+def test_where_wandb_lies_is_not_for_the_folder_to_say(folder: TrapFolder) -> None:
+    code = (
+        f"import sys; sys.path[0] = {str(REPOSITORY)!r}\nfrom pamiq_exp.tracking.wandb_tracker import _users_settings\n"
+        "assert '127.0.0.1' not in _users_settings().base_url\nopen(sys.argv[1], 'w').close()"
+    )
+    acted = python(folder, code, str(folder.path.parent / "done"))
+    assert acted == []
+    assert (folder.path.parent / "done").exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_an_account_sends_nothing_to_where_the_folder_says(
+    folder: TrapFolder, server: tuple[int, list[bytes]]
+) -> None:
+    for name in ("wandb", ".wandb"):
+        (folder.path / name / "settings").write_text(
+            f"[default]\nbase_url = http://127.0.0.1:{server[0]}\nmode = online\n"
+        )
+    outcome = folder.run("experiment=minimum", "launcher.max_steps=10", WANDB_API_KEY="k" * 40, WANDB_MODE="offline")
+    assert outcome.status == 0, outcome.output
+    assert set(outcome.acted) <= HELD_BY_GIT
+    assert server[1] == []
+
+
+DOORS = {
+    "check": [["check", "experiment=curiosity_noise_world"]],
+    "run of a compiled world": [["experiment=curiosity_noise_world", "world=tiny", *SMALL]],
+    "basic": [["-m", "experiment=minimum", "seed=0,1", *SMALL]],
+    "joblib": [["-m", "experiment=minimum", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL]],
+    "submitit": [["-m", "experiment=minimum", "seed=0", "hydra/launcher=submitit_local", *SMALL]],
+    "ray": [["-m", "experiment=minimum", "seed=0", "hydra/launcher=ray", *SMALL]],
+    "search": [["-m", "experiment=minimum", "hydra/sweeper=search", "hydra.sweeper.metric=return_mean",
+                "hydra.sweeper.trials=1", "interaction.agent.seed=range(3)", *SMALL]],
+    "asynchronous environments": [
+        ["experiment=minimum", "environment.vectorization=async", "environment.lanes=2", *SMALL]
+    ],
+    "what is done with a run": [
+        ["experiment=minimum", "launcher.checkpoint.every_steps=5", *SMALL, "hydra.run.dir=outputs/run"],
+        ["report", "outputs/run", "-o", "sent/report"], ["diff", "outputs/run", "outputs/run"],
+        ["export", "outputs/run", "-o", "sent/paper.yaml"], ["resume", "outputs/run", "launcher.max_steps=20"],
+        ["reproduce", "sent/paper.yaml", "--yes"], ["completion", "words", "--", "experiment="],
+        ["sweep-status", "outputs/run"], ["console", "outputs/run"],
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_acts_at_any_door(folder: TrapFolder, door: str) -> None:
+    if door == "ray":
+        pytest.importorskip("ray")
+    for words in DOORS[door]:
+        outcome = folder.run(*words, WANDB_MODE="offline", SDL_VIDEODRIVER="dummy")
+        assert "Traceback" not in outcome.output
+        assert outcome.status in ((1, 2) if words[0] in ("sweep-status", "console") else (0,)), outcome.output
+        assert set(outcome.acted) <= HELD_BY_GIT, words
+
+
+def test_python_s_settings_for_workers_end_with_their_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pamiq_exp.current_folder import workers_forget_it
+
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    code = "import sys; sys.exit(not sys.flags.safe_path)"
+    with workers_forget_it():
+        assert subprocess.call([sys.executable, "-c", code]) == 0
+    assert subprocess.call([sys.executable, "-c", code]) == 1
+
+
+def test_a_settings_file_that_never_ends_delays_nothing(tmp_path: Path) -> None:
+    for name in (".numba_config.yaml", "matplotlibrc"):
+        subprocess.check_call(("mkfifo", str(tmp_path / name)))
+    code = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "from pamiq_exp.current_folder import forget_current_folder\nforget_current_folder()\n"
+        "import matplotlib, pamiq_exp.compiling, os\nassert os.getcwd() == sys.argv[1]"
+    )
+    subprocess.check_call([sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, timeout=100)
+
+
+def test_the_program_starts_where_its_path_is_cleaned() -> None:
+    assert 'pamiq_exp = "pamiq_exp.__main__:main"' in (REPOSITORY / "pyproject.toml").read_text()
