@@ -12,11 +12,15 @@ import json
 import os
 import socket
 import socketserver
+import stat
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pamiq_exp.files import parse_json
+from pamiq_exp.formatting import printable
 
 if TYPE_CHECKING:
     # Not at run time: whoever asks needs neither torch nor lightning.
@@ -33,6 +37,9 @@ BURST = 50
 
 _AT_ONCE = 8
 """Requests that are answered at the same time; others wait in the system's queue."""
+_MOST_SILENT = 16
+"""Connections that may be open without having asked anything; one more closes the oldest."""
+_LONGEST_ANSWER = 1_000_000
 
 
 class ConsoleError(Exception):
@@ -70,11 +77,12 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
         def handle(self) -> None:
             try:
                 line = self.rfile.readline(LONGEST_REQUEST)
+                server.heard(self.request)
                 turns.wait()
-                request = json.loads(line)
+                request = parse_json(line)
                 command = request["command"] if isinstance(request, dict) else None
                 reply = answer(handle, str(command))
-            except (ValueError, KeyError, OSError, RecursionError) as error:
+            except (ValueError, KeyError, OSError) as error:
                 reply = {"ok": False, "result": f"not a request: {error}"}
             with contextlib.suppress(OSError):
                 self.wfile.write(json.dumps(reply).encode() + b"\n")
@@ -102,7 +110,7 @@ def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
     Raises:
         ConsoleError: If no run is alive there, or it could not do what was asked.
     """
-    if not (folder / SOCKET_NAME).exists():
+    if not _is_socket(folder / SOCKET_NAME):  # nor a link to another program's
         raise ConsoleError(
             f"no run is alive in {folder} (there is no {SOCKET_NAME}); it has ended, or is still starting"
         )
@@ -112,16 +120,41 @@ def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
             connection.connect(path)
             connection.sendall(json.dumps({"command": command}).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                reply = json.loads(stream.readline())
+                reply = parse_json(stream.readline(_LONGEST_ANSWER))
     except ConnectionRefusedError as error:
         raise ConsoleError(
             f"the run in {folder} is gone: it was killed and left its socket behind; resume it"
         ) from error
     except (OSError, ValueError) as error:
         raise ConsoleError(f"the run in {folder} does not answer: {error}") from error
-    if not reply["ok"]:
-        raise ConsoleError(str(reply["result"]))
+    if not isinstance(reply, dict) or "result" not in reply:
+        raise ConsoleError(f"what answers in {folder} is no run")
+    if not reply.get("ok"):
+        raise ConsoleError(printable(str(reply["result"])))
+    if command == "status" and not _is_status(reply["result"]):
+        raise ConsoleError(f"what answers in {folder} is no run")
     return reply["result"]
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_status(result: object) -> bool:
+    """Whether an answer is what `answer` gives: a state, figures, and records of figures with their step."""
+    if not isinstance(result, dict) or not isinstance(result.get("status"), dict):
+        return False
+    records = result.get("records")
+    return (
+        "state" in result["status"]
+        and isinstance(records, dict)
+        and all(
+            isinstance(record, dict) and isinstance(record.get("environment_step"), int) for record in records.values()
+        )
+    )
 
 
 class _Turns:
@@ -147,7 +180,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, path: str, handler: type[socketserver.StreamRequestHandler]) -> None:
         self.closing = threading.Event()
-        self._slots = threading.Semaphore(_AT_ONCE)
+        self._changed = threading.Condition()
+        self._silent: list[socket.socket] = []
+        self._asking: set[socket.socket] = set()
         super().__init__(path, handler)
 
     def server_bind(self) -> None:
@@ -157,17 +192,35 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         os.chmod(str(self.server_address), 0o600)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        while not self._slots.acquire(timeout=0.2):
-            if self.closing.is_set():
-                self.shutdown_request(request)
-                return
+        with self._changed:
+            while len(self._asking) >= _AT_ONCE and not self.closing.is_set():
+                self._changed.wait(0.2)
+            if not self.closing.is_set():
+                self._silent.append(request)
+                if len(self._silent) > _MOST_SILENT:
+                    with contextlib.suppress(OSError):  # it has gone by itself
+                        self._silent.pop(0).shutdown(socket.SHUT_RDWR)
+        if self.closing.is_set():
+            self.shutdown_request(request)
+            return
         super().process_request(request, client_address)
+
+    def heard(self, request: socket.socket) -> None:
+        """Count a connection among those that have asked something."""
+        with self._changed:
+            if request in self._silent:
+                self._silent.remove(request)
+            self._asking.add(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            with self._changed:
+                self._asking.discard(request)
+                if request in self._silent:
+                    self._silent.remove(request)
+                self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing on the terminal of the run: whoever asked was told, or has gone."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_WORDS = 4000
+
 
 @dataclass(frozen=True)
 class Job:
@@ -243,7 +245,9 @@ def _mark_ended(folder: RunFolder, state: Literal["stopped", "failed"], reason: 
 
 def _tell_crash(error: BaseException, folder: Path) -> None:
     notes = " ".join(getattr(error, "__notes__", []))
-    lines = [f"the run failed: {type(error).__name__}: {words_of(error)} {notes}".rstrip()]
+    words = words_of(error)
+    words = words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}... ({len(words)} characters)"
+    lines = [f"the run failed: {type(error).__name__}: {words} {notes}".rstrip()]
     lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
     say("\n".join(lines))
 

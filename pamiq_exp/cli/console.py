@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
+from pamiq_exp.formatting import one_line, printable
 
 USAGE = f"python -m pamiq_exp console RUN [{'|'.join(COMMANDS)}]"
 _KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
@@ -51,10 +52,10 @@ def main(words: Sequence[str]) -> int:
 def _send(folder: Path, command: str) -> None:
     result = ask(folder, command)
     if command != "status":
-        print(result)
+        print(printable(str(result)))
         return
     for name, value in result["status"].items():
-        print(f"{name}: {_number(value)}")
+        print(printable(f"{name}: {_number(value)}"))
 
 
 def _watch(folder: Path) -> None:
@@ -81,7 +82,7 @@ def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> Render
     for name, value in status.items():
         if name != "state":
             run.add_row(Text(name.replace("_", " "), style="dim"), _number(value))
-    panels: list[RenderableType] = [Panel(run, title=Text(status["state"], style=f"bold {colour}"))]
+    panels: list[RenderableType] = [Panel(run, title=Text(one_line(str(status["state"])), style=f"bold {colour}"))]
     for source, record in result["records"].items():
         rows = Table.grid(padding=(0, 2))
         for name, value in record.items():
@@ -95,7 +96,7 @@ def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> Render
 def _number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else one_line(str(value))
 
 
 def _key(seconds: float) -> str:

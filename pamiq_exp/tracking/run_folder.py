@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -45,6 +45,9 @@ _MOST_MANIFEST_BYTES = 20_000_000
 _NOT_PUT_ASIDE = ("earlier", LOCK, "job.lock", "output.txt")
 """What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
 
+_LONGEST_REASON = 4000
+_RESERVE, _RESERVE_BYTES = ".reserve", 1 << 18
+"""A file that is there while a run goes on, so that its end can be written when the disk has become full."""
 _END_STATE = ("steps", "training_steps", "model_version", "wall_seconds")
 
 
@@ -179,6 +182,7 @@ class RunFolder:
         try:
             yield
         except refusals:
+            (self.path / _RESERVE).unlink(missing_ok=True)
             for name, content in before.items():
                 self._written.pop(name, None)
                 if content is None:
@@ -242,6 +246,8 @@ class RunFolder:
             "sessions": self._earlier_sessions(),
         })  # fmt: skip
         self._write_manifest()
+        with suppress(OSError):  # the disk is full already
+            write_atomically(self.path / _RESERVE, bytes(_RESERVE_BYTES))
 
     def finish(self, state: RunState, reason: str | None = None, summary: Mapping[str, Value] | None = None) -> None:
         """Write how the run ended: `summary.json` first, then the state in `manifest.json`.
@@ -249,10 +255,11 @@ class RunFolder:
         Raises:
             OSError: The folder cannot be written, or belongs to another run now.
         """
+        (self.path / _RESERVE).unlink(missing_ok=True)  # on a full disk this makes room for what follows
         self.hold()
         if summary is not None:
             self._write("summary.json", _json(mask_secrets(dict(summary))))
-        masked = None if reason is None else mask_text(reason)
+        masked = None if reason is None else _shortened(mask_text(reason))
         reached = {name: summary[name] for name in _END_STATE if name in summary} if summary is not None else {}
         self._manifest = (self._manifest or self.read_manifest()) | {
             "state": state,
@@ -387,6 +394,13 @@ def user_path(text: Path | str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise RunFolderError(f"{text}: there is no home folder that ~ could stand for; write the path out") from error
+
+
+def _shortened(text: str) -> str:
+    """Return the beginning of what an error says: some print whole arrays."""
+    return (
+        text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}... ({len(text)} characters; see log.txt)"
+    )
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._console_socket import LONGEST_REQUEST, REQUESTS_PER_SECOND, SOCKET_NAME, _Server, _short_path, ask
+from pamiq_exp.cli._console_socket import (
+    LONGEST_REQUEST,
+    REQUESTS_PER_SECOND,
+    SOCKET_NAME,
+    ConsoleError,
+    _Server,
+    _short_path,
+    ask,
+)
 from tests.cli.test_console import LiveRun
 
 WORDS = ["status", "resume", "save ", "../../etc", "rm -rf /", "", "\x00", "stop\n{", "${oc.env:HOME}", "a" * 5000]
@@ -100,3 +108,49 @@ def test_nobody_else_can_connect_at_any_moment(tmp_path: Path, monkeypatch: pyte
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
     server.server_close()
+
+
+def test_connections_that_say_nothing_do_not_keep_others_waiting(tmp_path: Path) -> None:
+    run = LiveRun(tmp_path, "realtime")
+    silent = []
+    with _short_path(run.folder) as path:
+        for _ in range(40):
+            silent.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            silent[-1].connect(path)
+    began = time.monotonic()
+    assert ask(run.folder, "status")["status"]["state"] == "running"
+    assert time.monotonic() - began < 3
+    for connection in silent:
+        connection.close()
+    run.end()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"{}\n", b"[1]\n", b"[" * 5000, b'{"ok": true, "result": {"status": 1}}\n', b"\xff\n", b"1" * 5000]
+)
+def test_what_answers_like_no_run_is_told_as_such(tmp_path: Path, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, _short_path(tmp_path) as path:
+        server.bind(path)
+        server.listen()
+
+        def reply() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        with pytest.raises(ConsoleError, match=r"is no run|does not answer"):
+            ask(tmp_path, "status")
+        thread.join()
+
+
+def test_a_link_to_the_socket_of_another_program_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        (tmp_path / "run" / SOCKET_NAME).symlink_to(tmp_path / "s")
+        with pytest.raises(ConsoleError, match="no run is alive"):
+            ask(tmp_path / "run", "status")

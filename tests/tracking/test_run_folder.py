@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pamiq_exp.tracking import RunFolder, RunFolderError, write_atomically
+from pamiq_exp.tracking import RunFolder, RunFolderError, run_folder, write_atomically
 
 
 def test_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
@@ -242,3 +242,57 @@ def test_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
     repository = Path(__file__).resolve().parents[2]
     printed = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=repository)
     assert printed.strip() == "[]"
+
+
+def test_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.start(experiment_name="e", seed=0)
+    reserved = sum(path.stat().st_size for path in tmp_path.glob(".reserve"))
+    assert reserved > 100_000
+    write = run_folder.write_atomically
+
+    def full(path: Path, content: str | bytes) -> None:
+        if (tmp_path / ".reserve").exists() or len(content) > reserved:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(run_folder, "write_atomically", full)
+    folder.finish("finished", "max_steps", {"steps": 3})
+    assert folder.read_manifest()["state"] == "finished"
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.start(experiment_name="e", seed=0)
+    folder.finish("failed", "x" * 10_000_000)
+    assert (tmp_path / "manifest.json").stat().st_size < 100_000
+    assert "(10000000 characters" in folder.read_manifest()["reason"]
+
+
+@pytest.mark.parametrize("content", [b'{"state": "runn', b"\xff\x00\x01", b"[1]", b"[" * 100_000, b""])
+def test_a_manifest_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"remove it"):
+        RunFolder(tmp_path).read_manifest()
+
+
+@pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "media/a.png", "x/y/z"])
+def test_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    (run / name).parent.mkdir(parents=True)
+    outside.mkdir()
+    (run / name).symlink_to(outside / "file" if "." in name else outside)
+    with pytest.raises(RunFolderError, match="would go elsewhere"):
+        RunFolder(run)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_log_that_is_another_file_too_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.txt").hardlink_to(tmp_path / "mine")
+    with pytest.raises(RunFolderError, match="hard link"):
+        RunFolder(tmp_path / "run")
