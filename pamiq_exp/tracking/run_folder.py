@@ -281,7 +281,8 @@ class RunFolder:
         if not before:
             return []
         latest = {name: before.get(name) for name in ("started", "ended", "state", "reason", "command")}
-        return [*before.get("sessions", []), latest]
+        earlier = before.get("sessions")
+        return [*(earlier if isinstance(earlier, list) else ()), latest]
 
     @contextmanager
     def logging(self, level: int = logging.INFO) -> Iterator[None]:
