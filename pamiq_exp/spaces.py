@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import gymnasium
 import numpy as np
 
 
 class ArraySpec(TypedDict):
-    """Shape and numpy dtype of one array, without lanes and time."""
+    """Shape and numpy dtype of one array, without lanes and time, and its declared bounds.
+
+    `low` and `high` bound all its numbers. A vector whose numbers have bounds of their own has them in `lows` and
+    `highs`.
+    """
 
     shape: list[int]
     dtype: str
     low: NotRequired[float]
     high: NotRequired[float]
+    lows: NotRequired[list[float]]
+    highs: NotRequired[list[float]]
 
 
 class ActionSpec(TypedDict):
@@ -63,12 +69,16 @@ def describe_array(space: gymnasium.Space) -> ArraySpec:  # type: ignore[type-ar
         raise UnsupportedSpaceError(
             f"an observation part is {space}; use Box (the Gymnasium adapter turns Discrete parts into one-hot Boxes)"
         )
-    return ArraySpec(
+    spec = ArraySpec(
         shape=[int(size) for size in space.shape],
         dtype=str(space.dtype),
         low=float(np.min(space.low)),
         high=float(np.max(space.high)),
     )
+    if len(space.shape) == 1 and (np.ptp(space.low) != 0 or np.ptp(space.high) != 0):
+        spec["lows"] = [float(bound) for bound in space.low]
+        spec["highs"] = [float(bound) for bound in space.high]
+    return spec
 
 
 def describe_action(space: gymnasium.Space) -> ActionSpec:  # type: ignore[type-arg]
@@ -121,6 +131,27 @@ def flatten_specs(fields: Mapping[str, object], prefix: str = "") -> dict[str, A
             flat[address] = ArraySpec(
                 shape=[int(size) for size in value["shape"]], dtype=str(value.get("dtype", "float32"))
             )
+            flat[address].update(_bounds(value))
         else:
             flat |= flatten_specs(value, f"{address}.")
     return flat
+
+
+def _bounds(field: Mapping[str, Any]) -> ArraySpec:
+    """The declared bounds in the description of a field; none for an action, whose numbers have other keys."""
+    bounds: dict[str, Any] = {
+        name: float(field[name]) for name in ("low", "high") if isinstance(field.get(name), (int, float))
+    }
+    for name in ("lows", "highs"):
+        if field.get(name) is not None:
+            bounds[name] = [float(bound) for bound in field[name]]
+    return cast(ArraySpec, bounds)
+
+
+LARGEST_BOUND = 1e8
+"""Bounds of at least this size (the largest float, say) stand for none."""
+
+
+def are_bounds(low: float, high: float) -> bool:
+    """Whether numbers from `low` to `high` have a scale: both are declared, finite, different, and not huge."""
+    return low < high and max(abs(low), abs(high)) < LARGEST_BOUND

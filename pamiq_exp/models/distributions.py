@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pamiq_exp.models.inputs import ActionScale
 from pamiq_exp.models.precision import wide
 from pamiq_exp.spaces import ActionSpec
 
@@ -166,14 +167,18 @@ class CategoricalHead(ActionHead):
 class GaussianHead(ActionHead):
     """Means from the features; one learned standard deviation for each number, wherever the agent is.
 
+    Both are in the scale of the declared bounds, see `ActionScale`: an untrained policy acts around their middle.
+
     Args:
         width: Number of features.
-        size: Numbers in an action.
-        log_std: Initial logarithm of the standard deviations.
+        action: The action space.
+        log_std: Initial logarithm of the standard deviations, of numbers that are -1 and 1 at their bounds.
     """
 
-    def __init__(self, width: int, size: int, log_std: float = 0.0) -> None:
+    def __init__(self, width: int, action: ActionSpec, log_std: float = 0.0) -> None:
         super().__init__()
+        size = math.prod(action["shape"])
+        self.scale = ActionScale(action)
         self.mean = nn.Linear(width, size)
         nn.init.orthogonal_(self.mean.weight, gain=0.01)
         nn.init.zeros_(self.mean.bias)
@@ -181,18 +186,18 @@ class GaussianHead(ActionHead):
 
     def forward(self, features: Tensor) -> DiagonalGaussian:
         """See the base class."""
-        return DiagonalGaussian(self.mean(features), self.log_std)
+        return DiagonalGaussian(*self.scale.act(self.mean(features), self.log_std))
 
 
 def make_action_head(width: int, action: ActionSpec, uniform: float = 0.0) -> ActionHead:
     """Return the head that suits an action space; for `uniform`, which concerns choices, see `MultiCategorical`."""
     if action["kind"] == "box":
-        return GaussianHead(width, math.prod(action["shape"]))
+        return GaussianHead(width, action)
     return CategoricalHead(width, action["nvec"], uniform)
 
 
 class ActionEncoding(nn.Module):
-    """Turns canonical actions into numbers a network can read: one-hot for each branch, Box as it is.
+    """Turns canonical actions into numbers a network can read: one-hot for each branch, Box scaled (`ActionScale`).
 
     Args:
         action: The action space.
@@ -208,6 +213,7 @@ class ActionEncoding(nn.Module):
         super().__init__()
         nvec = action.get("nvec")
         self.width = sum(nvec) if nvec else math.prod(action["shape"])
+        self.scale = None if nvec else ActionScale(action)
         starts = [sum(nvec[:branch]) for branch in range(len(nvec))] if nvec else []
         self.register_buffer("offsets", torch.tensor(starts, dtype=torch.int64), persistent=False)
         # Tells, wherever the module is moved, in which precision it works.
@@ -215,14 +221,15 @@ class ActionEncoding(nn.Module):
 
     def forward(self, action: Tensor) -> Tensor:
         """`(..., branches)` -> `(..., width)`."""
-        if not len(self.offsets):
-            return action.to(self.one.dtype)
+        if self.scale is not None:
+            encoded: Tensor = self.scale.read(action)
+            return encoded
         encoded = self.one.new_zeros(*action.shape[:-1], self.width)
         return encoded.scatter_(-1, action + self.offsets, 1.0)
 
 
 class ActionEmbedding(nn.Module):
-    """Turns canonical actions into learned numbers, a table for each branch; Box as it is.
+    """Turns canonical actions into learned numbers, a table for each branch; Box scaled (`ActionScale`).
 
     Args:
         action: The action space.
@@ -239,10 +246,12 @@ class ActionEmbedding(nn.Module):
         super().__init__()
         nvec = action.get("nvec")
         self.tables = nn.ModuleList(nn.Embedding(count, size) for count in nvec or ())
+        self.scale = None if nvec else ActionScale(action)
         self.width = size * len(self.tables) if nvec else math.prod(action["shape"])
 
     def forward(self, action: Tensor) -> Tensor:
         """`(..., branches)` -> `(..., width)`."""
-        if not len(self.tables):
-            return action.to(torch.get_default_dtype())
+        if self.scale is not None:
+            encoded: Tensor = self.scale.read(action)
+            return encoded
         return torch.cat([table(choice) for table, choice in zip(self.tables, action.unbind(-1), strict=True)], -1)

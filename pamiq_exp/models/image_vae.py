@@ -98,7 +98,7 @@ class ImageVae(Encoder):
 
     def reconstruction_error(self, batch: Batch, latent: Tensor) -> Tensor:
         """Mean squared error of each image painted from its latent, `(...)`."""
-        difference: Tensor = self.decode(latent) - scale(batch[self._field])
+        difference: Tensor = self.decode(latent) - self._scaled(batch)
         return difference.square().mean((-3, -2, -1))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -133,8 +133,8 @@ class ImageVae(Encoder):
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
         """The first images of a batch above their reconstructions, as one picture."""
-        images = scale(batch[self._field]).flatten(0, -4)[:8]
-        painted = self.decode(self.encode({self._field: images})).clamp(0, 1)
+        shown = {self._field: batch[self._field].flatten(0, -4)[:8]}
+        images, painted = self._scaled(shown), self.decode(self.encode(shown)).clamp(0, 1)
         grid = torch.cat([torch.cat(list(row), dim=1) for row in (images, painted)], dim=0)
         if grid.shape[-1] == 1:
             grid = grid.expand(-1, -1, 3)
@@ -145,7 +145,10 @@ class ImageVae(Encoder):
         return self.mean(hidden), nn.functional.softplus(self.pre_std(hidden)) + 1e-7
 
     def _pixels(self, batch: Batch) -> Tensor:
-        return scale(batch[self._field]).flatten(0, -4).movedim(-1, 1).to(self.bias_image.dtype)
+        return self._scaled(batch).flatten(0, -4).movedim(-1, 1).to(self.bias_image.dtype)
+
+    def _scaled(self, batch: Batch) -> Tensor:
+        return scale(batch[self._field], self.fields[self._field])
 
 
 def _stacks(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential, int]:

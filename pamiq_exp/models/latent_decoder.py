@@ -74,7 +74,9 @@ class LatentDecoder(LatentModel):
         image: str | None = None,
     ) -> None:
         super().__init__(encoder, learning_rate)
-        self.field, self.shape = choose_image(observation_fields(observation), image, "LatentDecoder")
+        fields = observation_fields(observation)
+        self.field, self.shape = choose_image(fields, image, "LatentDecoder")
+        self.spec = fields[self.field]
         side = round(tokens**0.5)
         if side**2 != tokens or features % tokens:
             raise ValueError(f"{features} features are not a square map of {tokens} tokens of equal size")
@@ -128,7 +130,7 @@ class LatentDecoder(LatentModel):
 
         A picture is `(height, width, 3)`, a film `(time, height, width, 3)`.
         """
-        images, painted = scale(batch[self.field]), self.decode(self.latents(batch))
+        images, painted = scale(batch[self.field], self.spec), self.decode(self.latents(batch))
         pairs = torch.stack([images.to(painted.dtype), painted])
         shown = {"reconstruction": _grid(pairs.flatten(1, -4)[:, :: max(1, images[..., 0, 0, 0].numel() // _SHOWN)])}
         if images.ndim > 4:
@@ -137,7 +139,7 @@ class LatentDecoder(LatentModel):
 
     def _error(self, batch: Batch) -> Tensor:
         painted = self.decode(self.latents(batch))
-        return (painted - scale(batch[self.field]).to(painted.dtype)).square().mean()
+        return (painted - scale(batch[self.field], self.spec).to(painted.dtype)).square().mean()
 
 
 class _Map(nn.Module):

@@ -121,8 +121,8 @@ class ConvolutionalStack(nn.Module):
         self.width = side[0] * side[1] * depth
 
     def forward(self, image: Tensor) -> Tensor:
-        """`(batch, height, width, channels)` -> `(batch, width)`."""
-        features: Tensor = self.layers(_in_precision_of(self, scale(image)).movedim(-1, 1))
+        """Scaled images, `(batch, height, width, channels)` -> `(batch, width)`."""
+        features: Tensor = self.layers(_in_precision_of(self, image).movedim(-1, 1))
         return features.flatten(1)
 
 
@@ -170,8 +170,8 @@ class FieldsNetwork(nn.Module):
         leading = leading_shape(batch, self.fields)
         parts = []
         for name, spec in self.fields.items():
-            value = batch[name].reshape(-1, *spec["shape"])
-            parts.append(self.stacks[_module_name(name)](value) if is_image(spec) else scale(value).flatten(1))
+            value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
+            parts.append(self.stacks[_module_name(name)](value) if is_image(spec) else value.flatten(1))
         joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         features: Tensor = self.body(_in_precision_of(self.body, joined))
         return features.view(*leading, self.width)

@@ -38,7 +38,7 @@ class Pixels(Encoder):
     def encode(self, batch: Batch) -> Tensor:
         """See `Encoder.encode`."""
         leading = leading_shape(batch, self.fields)
-        rows = [scale(batch[name]).reshape(*leading, -1) for name in self.fields]
+        rows = [scale(batch[name], spec).reshape(*leading, -1) for name, spec in self.fields.items()]
         return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
 
     def configure_optimizers(self) -> None:

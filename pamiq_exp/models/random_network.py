@@ -46,8 +46,10 @@ class RandomNetwork(nn.Module):
         self.moments = nn.ModuleDict(
             {name.replace(".", "_"): RunningMoments(*spec["shape"]) for name, spec in fields.items()}
         )
-        fixed = FieldsNetwork(fields, channels, (), "leaky_relu", patch=patch)
-        learner = FieldsNetwork(fields, channels, hidden, "leaky_relu", patch=patch)
+        # What they read is whitened, and has no bounds any more.
+        read = {name: ArraySpec(shape=spec["shape"], dtype="float32") for name, spec in fields.items()}
+        fixed = FieldsNetwork(read, channels, (), "leaky_relu", patch=patch)
+        learner = FieldsNetwork(read, channels, hidden, "leaky_relu", patch=patch)
         self.target = nn.Sequential(fixed, orthogonal(nn.Linear(fixed.width, features))).requires_grad_(False)
         self.predictor = nn.Sequential(learner, orthogonal(nn.Linear(learner.width, features)))
         self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
@@ -68,15 +70,15 @@ class RandomNetwork(nn.Module):
     def whitened(self, batch: Batch) -> dict[str, Tensor]:
         """Each number with mean 0 and variance 1 over the frames of the warm-up, clipped."""
         return {
-            name: self._moments(name).whiten(scale(batch[name]), epsilon=1e-4).clamp(-LIMIT, LIMIT)
-            for name in self.fields
+            name: self._moments(name).whiten(scale(batch[name], spec), epsilon=1e-4).clamp(-LIMIT, LIMIT)
+            for name, spec in self.fields.items()
         }
 
     @torch.no_grad()
     def warm_up(self, batch: Batch) -> None:
         """Take in frames with any leading axes, until there are enough of them."""
         for name, spec in self.fields.items():
-            self._moments(name).update(scale(batch[name]).reshape(-1, *spec["shape"]))
+            self._moments(name).update(scale(batch[name], spec).reshape(-1, *spec["shape"]))
         if self._moments(next(iter(self.fields))).count >= self.warmup:
             self.frozen.fill_(True)
 

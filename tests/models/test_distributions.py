@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.models import ActionEncoding, DiagonalGaussian, MultiCategorical, make_action_head
+from pamiq_exp.models import ActionEmbedding, ActionEncoding, DiagonalGaussian, MultiCategorical, make_action_head
 from pamiq_exp.models.distributions import CategoricalHead
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.spaces import ActionSpec
@@ -122,3 +122,44 @@ def test_actions_of_another_shape_are_refused() -> None:
         distribution.log_prob(torch.zeros(4, 1, dtype=torch.int64))
     with pytest.raises(ValueError, match="expected"):
         DiagonalGaussian(torch.zeros(4, 2), torch.zeros(2)).log_prob(torch.zeros(4, 1))
+
+
+INF, BIG = float("inf"), float(np.finfo(np.float32).max)
+BOUNDS = [
+    ([-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0]),
+    ([0.0, -2.0], [1000.0, 2.0], [500.0, 0.0], [500.0, 2.0]),
+    ([10.0, -4.0], [20.0, -2.0], [15.0, -3.0], [5.0, 1.0]),
+    ([-INF, 0.0], [INF, INF], [0.0, 0.0], [1.0, 1.0]),
+    ([-INF, -BIG], [3.0, BIG], [0.0, 0.0], [1.0, 1.0]),
+    ([-1e10, 5.0], [1e10, 5.0], [0.0, 0.0], [1.0, 1.0]),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "middle", "reach"), BOUNDS)
+def test_a_policy_acts_in_the_scale_of_the_declared_bounds(
+    low: list[float], high: list[float], middle: list[float], reach: list[float]
+) -> None:
+    spec: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": low, "high": high}
+    head = make_action_head(4, spec)
+    distribution = head(torch.zeros(20_000, 4))
+    torch.testing.assert_close(distribution.mode()[0], torch.tensor(middle))
+    actions = distribution.sample(torch_generator(0))
+    torch.testing.assert_close(actions.std(0), torch.tensor(reach), rtol=0.03, atol=0)
+    reference = torch.distributions.Normal(torch.tensor(middle), torch.tensor(reach))
+    torch.testing.assert_close(distribution.branch_log_prob(actions), reference.log_prob(actions))
+    torch.testing.assert_close(distribution.branch_entropy()[0], reference.entropy())
+    ends = torch.tensor(middle) + torch.tensor([[-1.0], [1.0]]) * torch.tensor(reach)
+    for network in (ActionEncoding(spec), ActionEmbedding(spec)):
+        torch.testing.assert_close(network(ends), torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
+
+
+def test_bounds_of_minus_one_and_one_change_no_bit() -> None:
+    head = make_action_head(4, BOX)
+    features = torch.randn(5, 4)
+    distribution = head(features)
+    assert isinstance(distribution, DiagonalGaussian)
+    assert torch.equal(distribution.mean, head.mean(features))
+    assert torch.equal(distribution.log_std[0], head.log_std)
+    action = torch.randn(5, 3)
+    assert torch.equal(ActionEncoding(BOX)(action), action)
+    assert not head.state_dict().keys() - {"mean.weight", "mean.bias", "log_std"}, "saved models stay what they were"

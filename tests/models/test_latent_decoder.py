@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from pamiq_exp.models import LatentDecoder
 from pamiq_exp.models.encoder import Encoder
 from pamiq_exp.models.inputs import Batch, scale
+from pamiq_exp.spaces import ArraySpec
 
-OBSERVATION = {"image": {"shape": [24, 20, 3], "dtype": "uint8"}}
+SPEC: ArraySpec = {"shape": [24, 20, 3], "dtype": "uint8"}
+OBSERVATION = {"image": SPEC}
 
 
 class Colours(Encoder):
@@ -23,7 +25,7 @@ class Colours(Encoder):
         self.gain = nn.Parameter(torch.ones(12))
 
     def encode(self, batch: Batch) -> Tensor:
-        image = scale(batch["observation.image"])
+        image = scale(batch["observation.image"], SPEC)
         quarters = image.unflatten(-2, (2, 10)).unflatten(-4, (2, 12)).mean((-4, -2))
         return quarters.flatten(-3) * self.gain
 
@@ -73,7 +75,7 @@ def test_pictures_have_the_shape_of_the_observation(leading: tuple[int, ...]) ->
 def test_records_are_shown_as_a_grid_and_sequences_also_as_a_film() -> None:
     decoder, encoder = attached(tokens=4)
     batch = frames(3, 5)
-    images, painted = scale(batch["observation.image"]), decoder.decode(encoder.encode(batch)).detach()
+    images, painted = scale(batch["observation.image"], SPEC), decoder.decode(encoder.encode(batch)).detach()
     shown = decoder.pictures(batch)
     film = shown["reconstruction_film"]
     assert film.shape == (5, 24, 40, 3)

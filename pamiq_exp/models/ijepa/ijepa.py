@@ -90,7 +90,7 @@ class TokenEncoder(Encoder):
 
     def pixels(self, batch: Batch) -> Tensor:
         """The images of a batch as networks read them, `(count, channels, side, side)`, from -1 to 1."""
-        images = scale(batch[self.field]).flatten(0, -4).movedim(-1, 1)
+        images = scale(batch[self.field], self.fields[self.field]).flatten(0, -4).movedim(-1, 1)
         return (2 * images - 1).to(self.patches.weight.dtype)
 
     def encode(self, batch: Batch) -> Tensor:
