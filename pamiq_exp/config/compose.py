@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.files import config_folder, use_checked_files
 from pamiq_exp.config.lines import BROKEN, read_nodes
+from pamiq_exp.config.places import told_choices
 from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
 from pamiq_exp.config.replicate import expand_replicas
 from pamiq_exp.config.resolvers import register_resolvers
@@ -192,11 +193,32 @@ def _explain(error: Exception, overrides: Sequence[Override], source: Source, ow
         problem = _missing_choice(error, source.name)
         typed = next((each for each in overrides if each.key_or_group == problem.key), None)
         return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, source, overrides))]
-    if unknown := _unknown_keys(overrides, source.name, own):
+    if unplaced := _unplaced_override(error, source, overrides):
+        return [unplaced]
+    if unknown := _unknown_keys(overrides, source, own):
         return unknown
     known = isinstance(error, (HydraException, OmegaConfBaseException))
     prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
     return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, source, overrides))]
+
+
+def _unplaced_override(error: Exception, source: Source, overrides: Sequence[Override]) -> Problem | None:
+    """Explain a file that chooses from a group which no other choice has brought along; None for other errors."""
+    found = re.match(r"In '([^']+)/([^/']+)': Could not override '([^'@]+)", str(error))
+    if found is None:
+        return None
+    group, choice, missing = found.groups()
+    others = [
+        each for each in overrides if _loader().get_group_options(each.key_or_group) and each.key_or_group != group
+    ]
+    typed = " and ".join(each.input_line or "" for each in others)
+    message = f"{group}={choice} chooses from '{missing}', which {typed or 'no other choice'} does not bring along"
+    remedy = f"choose what does ({told_choices(missing, _folders(source))}), or another {group.partition('/')[0]}"
+    return Problem(group, message, remedy, _origin_of_choice(error, source, overrides))
+
+
+def _folders(source: Source) -> list[Path]:
+    return [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
 
 
 def _missing_choice(error: MissingConfigException, name: str) -> Problem:
@@ -216,7 +238,7 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     """The line of a defaults list that an error of Hydra's is about, which names only the file."""
     found = re.match(r"In '([^']+)'", str(error))
     quoted = re.search(r"'(\$\{[^']+)'", str(error))
-    folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
+    folders = _folders(source)
     names = [found[1]] if found else [f"{each.key_or_group}/{each.value()}" for each in overrides] if quoted else []
     files = [file for name in names for folder in folders if (file := folder / f"{name}.yaml").is_file()]
     path = next(
@@ -230,26 +252,26 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     return Origin.of_file(path, next((at for at, line in enumerate(lines, 1) if choice and choice in line), 1))
 
 
-def _unknown_keys(overrides: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+def _unknown_keys(overrides: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
     """Find the overrides that name nothing, by composing once more with only the choices of groups that exist."""
     loader = _loader()
     groups = [each for each in overrides if loader.get_group_options(each.key_or_group)]
     values = [each for each in overrides if each not in groups]
     try:
-        base = compose(name, [*(each.input_line or "" for each in groups), *own], return_hydra_config=True)
+        base = compose(source.name, [*(each.input_line or "" for each in groups), *own], return_hydra_config=True)
     except Exception:
-        return _unused_groups(groups, name, own)
+        return _unused_groups(groups, source, own)
     missing = [each for each in values if not _adds(each) and not _has(base, each.key_or_group)]
     known = {group for group in loader.list_groups("") if group != "hydra"}
     return [replace(_unknown_key(base, each.key_or_group, known), origin=_typed(each)) for each in missing]
 
 
-def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> list[Problem]:
+def _unused_groups(groups: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
     """Find the groups that are chosen although this config has no place for them."""
     for left_out in groups:
         others = [each.input_line or "" for each in groups if each is not left_out]
         try:
-            base = compose(name, [*others, *own], return_hydra_config=True)
+            base = compose(source.name, [*others, *own], return_hydra_config=True)
         except Exception:
             continue
         places = base.hydra.runtime.choices
@@ -260,7 +282,9 @@ def _unused_groups(groups: Sequence[Override], name: str, own: list[str]) -> lis
         if group not in places:
             chosen = ", ".join(f"{key}={value}" for key, value in choices.items())
             message = f"this config has no place for '{group}': it consists of {chosen}"
-            return [Problem(group, message, "leave it out", _typed(left_out))]
+            places_for = told_choices(group, _folders(source))
+            remedy = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
+            return [Problem(group, message, remedy, _typed(left_out))]
     return []
 
 

@@ -195,7 +195,7 @@ def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Comma
     assert len(list((lived / "recordings").glob("*.jsonl"))) == 3
     assert len(list((lived / "media").glob("view_*.mp4"))) == 1
     outcome = command(
-        "experiment=vae_video", "environment=recorded_run", f"environment.path={lived}", "agent=recorded",
+        "experiment=vae_video", "environment=recorded_run", f"environment.path={lived}", "agent=recorded_vae",
         "trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16", "tracking=jsonl_only",
         f"hydra.run.dir={learnt}", "launcher.max_steps=300",
     )  # fmt: skip

@@ -1,0 +1,49 @@
+"""Which choices bring a group along: what to choose where a config has no place for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_BRINGS = re.compile(r"^\s*-\s*/([\w/]+)(?:@[^:\s]*)?:\s*(\S+)", re.MULTILINE)
+_USES = re.compile(r"^\s*-\s*([\w/]+)(?:@\S+)?\s*(?:#.*)?$", re.MULTILINE)
+MOST = 6
+"""Choices that are named."""
+
+
+def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
+    """Return the choices that bring a group along, as `key=value`: `environment=noise_world` for `world`.
+
+    Args:
+        group: Name of the group.
+        folders: Config folders, searched one after another.
+    """
+    found: dict[str, None] = {}
+    for folder in folders:
+        texts = {
+            file.relative_to(folder).with_suffix("").as_posix(): file.read_text("utf-8", "replace")
+            for file in sorted(folder.glob("*/**/*.yaml"))
+        }
+        found |= dict.fromkeys(
+            name.replace("/", "=", 1) for name in texts if name.count("/") == 1 and _brings(group, name, texts, set())
+        )
+    return [each for each in found if not each.startswith(("experiment=", "arm=", "sweep="))]
+
+
+def told_choices(group: str, folders: Iterable[Path]) -> str:
+    """Say which choices bring a group along; empty if none does."""
+    choices = choices_with(group, folders)
+    return ", ".join(choices[:MOST]) + (", ..." if len(choices) > MOST else "")
+
+
+def _brings(group: str, name: str, texts: Mapping[str, str], seen: set[str]) -> bool:
+    """Whether a file brings a group along, itself or by a file that it is made from."""
+    if name in seen or name not in texts:
+        return False
+    seen.add(name)
+    text = texts[name]
+    if any(brought == group and choice != "null" for brought, choice in _BRINGS.findall(text)):
+        return True
+    above = name.rpartition("/")[0]
+    return any(_brings(group, f"{above}/{each}", texts, seen) for each in _USES.findall(text))
