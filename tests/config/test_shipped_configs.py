@@ -60,3 +60,15 @@ def test_each_choice_is_sound(group: str) -> None:
 @pytest.mark.parametrize("option", options("overlay"))
 def test_each_overlay_is_sound(option: str) -> None:
     assert_sound("experiment=minimum", f"overlay={option}")
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_chooses_and_sets_nothing_below_what_it_chooses(name: str) -> None:
+    """Another choice has other keys, and brings other groups: only what every choice has is for experiments."""
+    everywhere = {
+        next(iter(each)) for each in OmegaConf.load(CONF / "config.yaml").defaults if not isinstance(each, str)
+    }
+    experiment = OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
+    assert set(experiment) <= {"defaults", "experiment_name", "launcher"}
+    chosen = [next(iter(each)) for each in experiment.defaults if not isinstance(each, str)]
+    assert {each.removeprefix("override /") for each in chosen if each != "/arm"} <= everywhere
