@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MASK = "***"
+"""Stands for a secret in everything that is written or shown. It is no value: nothing runs with it."""
+
 
 def printable(text: str) -> str:
     """Return text such that it cannot steer a terminal: what is not printable, but for line breaks, as its escape code.

@@ -3,7 +3,7 @@
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import depends_on_clock, run_differences
 from pamiq_exp.analysis.facts import hyper_parameters_table
-from pamiq_exp.analysis.paper import apply_changes, content_hash, final_figures, paper_of, to_yaml
+from pamiq_exp.analysis.paper import apply_changes, content_hash, final_figures, masked_keys, paper_of, to_yaml
 from pamiq_exp.analysis.records import Records, Series, read_records
 from pamiq_exp.analysis.report import Options, write_report
 from pamiq_exp.analysis.results import Scores, collect_scores, result_tables
@@ -44,6 +44,7 @@ __all__ = [
     "hyper_parameters_table",
     "importance",
     "interquartile_mean",
+    "masked_keys",
     "mean",
     "paper_of",
     "performance_profile",

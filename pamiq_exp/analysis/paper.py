@@ -19,6 +19,7 @@ from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
 from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.files import read_yaml
+from pamiq_exp.formatting import MASK
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
@@ -34,7 +35,7 @@ _PACKAGES = (
 _HEAD = """\
 # An experiment with pamiq_exp, whole. To run it again, in any folder:
 #   python -m pamiq_exp reproduce {name}
-# Values written as ??? were folders of the machine it ran on: give your own (key=value).
+# Values written as ??? were folders of the machine it ran on, and *** stands for secrets: give your own (key=value).
 """
 
 Plain = dict[str, Any]
@@ -101,6 +102,23 @@ def final_figures(summary: Mapping[str, object]) -> dict[str, float]:
         and isinstance(value, int | float)
         and not isinstance(value, bool)
     }
+
+
+def masked_keys(paper: Plain) -> list[str]:
+    """Return the addresses of the values that hold the mask of a secret: whoever reproduces the file gives them."""
+
+    def below(node: object, key: str) -> Iterator[str]:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                yield from below(value, f"{key}.{name}".removeprefix("."))
+        elif isinstance(node, list):
+            for index, value in enumerate(node):
+                yield from below(value, f"{key}[{index}]")
+        elif isinstance(node, str) and MASK in node:
+            yield key
+
+    trees = [paper["config"], *(run["changes"].get("set", {}) for run in paper["runs"])]
+    return sorted({key for tree in trees for key in below(tree, "")})
 
 
 def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plain:

@@ -12,6 +12,7 @@ from hydra import __version__ as hydra_version
 from hydra._internal.utils import get_args_parser
 
 import pamiq_exp
+from pamiq_exp.cli._paths import expand_home
 from pamiq_exp.config import AllowList, ConfigError, Problem, Source
 from pamiq_exp.config.rehearse import SKIP_FLAG
 from pamiq_exp.formatting import printable
@@ -49,7 +50,7 @@ class Request:
 def read_request(words: Sequence[str]) -> Request:
     """Take a command line apart. Raises ConfigError, or SystemExit for a flag that does not exist."""
     allow, rest = take_allowed(words)
-    arguments = [word for word in rest if word not in (ONLINE_FLAG, SKIP_FLAG)]
+    arguments = [expand_home(word) for word in rest if word not in (ONLINE_FLAG, SKIP_FLAG)]
     if "--version" in arguments:
         print(f"pamiq_exp {pamiq_exp.__version__} (Hydra {hydra_version})")
         raise SystemExit(0)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
+from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.formatting import one_line, printable
 
 USAGE = f"python -m pamiq_exp console RUN [{'|'.join(COMMANDS)}]"
@@ -37,7 +38,7 @@ def main(words: Sequence[str]) -> int:
     if not words or len(words) > 2 or (words[1:] and words[1] not in COMMANDS):
         print(f"usage: {USAGE}", file=sys.stderr)
         return 2
-    folder = Path(words[0])
+    folder = typed_path(words[0])
     try:
         if len(words) == 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):
             _send(folder, words[1] if len(words) == 2 else "status")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pamiq_exp.analysis import ReportError, Run, Table, find_runs, read_runs, run_differences
 from pamiq_exp.analysis.tables import text
+from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.formatting import printable
 
 _KINDS = ("overrides", "config", "code", "versions", "machine", "results")
@@ -86,5 +87,5 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pamiq_exp diff", description="What differs between two runs: config, code, versions, results."
     )
-    parser.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
+    parser.add_argument("runs", nargs=2, type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     return parser

@@ -7,7 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pamiq_exp.analysis import ReportError, Run, find_runs, hyper_parameters_table, paper_of, read_runs, to_yaml
+from pamiq_exp.analysis import (
+    ReportError,
+    Run,
+    find_runs,
+    hyper_parameters_table,
+    masked_keys,
+    paper_of,
+    read_runs,
+    to_yaml,
+)
+from pamiq_exp.cli._paths import typed_path
 
 
 def main(words: Sequence[str]) -> int:
@@ -37,6 +47,8 @@ def _content(runs: Sequence[Run], arguments: argparse.Namespace) -> str:
         print(f"left out: {line}", file=sys.stderr)
     if unfinished := [run for run in paper["runs"] if run["state"] != "finished"]:
         print(f"{len(unfinished)} of {len(paper['runs'])} runs are not finished", file=sys.stderr)
+    if masked := masked_keys(paper):
+        print(f"secrets are masked; give them to `reproduce` as key=value: {', '.join(masked)}", file=sys.stderr)
     return to_yaml(paper, arguments.output.name)
 
 
@@ -54,8 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pamiq_exp export",
         description="One file with the config, versions, seeds, budget and figures of a run or a sweep.",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run, or a sweep or any folder with runs")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file, such as paper.yaml")
+    parser.add_argument(
+        "runs", nargs="+", type=typed_path, metavar="RUN", help="a run, or a sweep or any folder with runs"
+    )
+    parser.add_argument("-o", "--output", type=typed_path, metavar="FILE", help="the file, such as paper.yaml")
     tables = parser.add_mutually_exclusive_group()
     for kind in ("latex", "markdown"):
         tables.add_argument(

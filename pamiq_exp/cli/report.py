@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
 from pamiq_exp.analysis.records import AXES, RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
+from pamiq_exp.cli._paths import typed_path
 
 
 def main(words: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="a run, a sweep, or any folder with runs below it")
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="where the report goes")
+    add("-o", "--output", type=typed_path, required=True, metavar="DIR", help="where the report goes")
     add("--title", help="heading of the report")
     add("--metric", help="the final figure that arms are compared by, such as coverage or policy/loss")
     add("--lower-is-better", action="store_true", help="less of the metric is better")

@@ -22,6 +22,7 @@ from pamiq_exp.cli._arguments import ONLINE_FLAG, take_allowed, tell
 from pamiq_exp.cli._changes import MAIN_PACKAGES
 from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
+from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.cli._preflight import folder_problem, refuse
 from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
@@ -193,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pamiq_exp reproduce", description="Run what an exported file says, and compare the figures."
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="what `export RUN -o FILE` wrote")
+    parser.add_argument("file", type=typed_path, metavar="FILE", help="what `export RUN -o FILE` wrote")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as launcher.device=cpu")
     parser.add_argument("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
     parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pamiq_exp.cli._arguments import Request, read_request, say, tell
 from pamiq_exp.cli._changes import changes_of_config, changes_of_files, changes_of_versions
 from pamiq_exp.cli._online import keep_offline
+from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.cli._preflight import refuse
 from pamiq_exp.config import (
     Composition,
@@ -30,23 +31,21 @@ from pamiq_exp.config import (
     parse_overrides,
     read_config,
 )
-from pamiq_exp.config.keys import leaves
 from pamiq_exp.files import read_yaml
 from pamiq_exp.tracking import mask_secrets
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
-MASK = "***"
 
 
 def main(words: Sequence[str]) -> int:
     """Resume the run in the folder RUN with its own config. Returns the exit status."""
-    if not words or words[0].startswith("-") or not Path(words[0]).is_dir():
+    if not words or words[0].startswith("-") or not typed_path(words[0]).is_dir():
         named = f"{words[0]} is no run folder" if words else "which run?"
         print(f"{named}\n    {USAGE}, where RUN is a folder such as outputs/NAME/DATE", file=sys.stderr)
         return 2
     try:
         request = read_request(words[1:])
-        return resume_run(Path(words[0]), request.overrides, request)
+        return resume_run(typed_path(words[0]), request.overrides, request)
     except ConfigError as error:
         tell(error, heading="this run cannot be resumed")
         return 2
@@ -67,7 +66,6 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     options, changes = _take_options(words)
     again = _compose(folder, changes, request)
     _refuse_seed(again)
-    _refuse_masked(again.config)
     before = overrides_of(folder)
     # A secret that is given again is no change: the words of a run stay what they were.
     overrides = [*before, *(word for word in changes if mask_secrets([word])[0] not in before)]
@@ -138,14 +136,6 @@ def _refuse_seed(again: _Again) -> None:
     if before != after:
         message = f"was {before} when the run began, and its random streams go on from the checkpoint"
         raise ConfigError(Problem("seed", message, f"leave it out, or start another run with seed={after}"))
-
-
-def _refuse_masked(config: DictConfig) -> None:
-    """Refuse to use the mask of a secret as if it were the secret."""
-    masked = [key for key, value in leaves(OmegaConf.to_container(config, resolve=False)) if value == MASK]
-    message = "was a secret, which no run folder keeps"
-    if masked:
-        raise ConfigError([Problem(key, message, f"give it again: {key}=...") for key in masked])
 
 
 def _changed(folder: Path, again: _Again, request: Request) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.cli._sweep_folder import SweepError, SweepFolder
 from pamiq_exp.cli._sweep_view import SweepView, jobs_table
 from pamiq_exp.tracking.progress import plain_text
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pamiq_exp sweep-status", description="How the jobs of a sweep are doing."
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the sweep's folder, such as outputs/sweeps/NAME/DATE")
+    parser.add_argument(
+        "folder", type=typed_path, metavar="DIR", help="the sweep's folder, such as outputs/sweeps/NAME/DATE"
+    )
     parser.add_argument("--all", action="store_true", help="show every job")
     return parser

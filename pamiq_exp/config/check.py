@@ -18,6 +18,7 @@ from pamiq_exp.config.names import name_problems, unread_keys
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 from pamiq_exp.config.schema import problem_of, read_dataclass
 from pamiq_exp.config.targets import node_problems
+from pamiq_exp.formatting import MASK
 
 ENVIRONMENT = "${environment}"
 """What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
@@ -58,6 +59,13 @@ def check_names(config: DictConfig, allow: AllowList) -> list[Problem]:
         Problem(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
         for key, value in leaves(tree)
         if value == "???" and key != "spaces"
+    ]
+    problems += [
+        Problem(
+            key, f"holds {MASK}, which stands for a secret that no file of a run keeps", f"give it again: {key}=..."
+        )
+        for key, value in leaves(tree)
+        if isinstance(value, str) and MASK in value
     ]
     problems += unsafe_targets(config, allow)
     problems += interpolation_problems(tree)

@@ -9,16 +9,25 @@ from typing import Any
 
 import yaml
 
-MASK = "***"
+from pamiq_exp.formatting import MASK
 
-_SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(r"SECRET|PASSWORD|PASSPHRASE|(KEY|TOKEN)S?\d*(?=_|$)", re.IGNORECASE)
 # In a config, `observation_key: image` and `token_dim: 64` are no secrets, and masking them would make
 # the saved config useless. So: upper-case names as in an environment, or words that leave no doubt.
 _SECRET_KEY = re.compile(
-    r"KEY|TOKEN|SECRET|PASSWORD"
+    r"SECRET|PASSWORD|(KEY|TOKEN)S?\d*(?=_|$)"
     r"|(^|[_.+~-])(token|secret|password|passwd|passphrase|credentials?)$"
     r"|(api|access|private|secret|auth|signing|encryption)_?key$"
 )
+# Of sequence models: `pad_token: "<pad>"` names a symbol.
+_SYMBOL_KEY = re.compile(
+    r"(pad(ding)?|mask|cls|class|bos|eos|sep|unk|unknown|start|end|stop|begin|next|special|prompt|image|video|audio|action"
+    r"|register|memory|query|latent|separator)_token$",
+    re.IGNORECASE,
+)
+_SYMBOL = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
+_REFERENCE = re.compile(r"\$\{[\w.:\[\]]*\}")
+_WORD = re.compile(r"[a-z]{1,11}|[A-Z]{1,11}|[A-Z][a-z]{1,10}|[-+]?[\d.]{1,7}")
 _SHORTEST_INSIDE_TEXT = 8
 _SHORTEST = 4
 
@@ -27,8 +36,11 @@ def mask_secrets(value: Any, environment: Mapping[str, str] | None = None) -> An
     """Return a copy of nested dicts and lists in which every secret is replaced by `***`.
 
     A secret is a string under a name such as `api_key`, `password` or `*_TOKEN`, and, wherever it stands,
-    the value of an environment variable whose name contains KEY, TOKEN, SECRET or PASSWORD. Strings of
+    the value of an environment variable with KEY, TOKEN, SECRET or PASSWORD in its name. Strings of
     the form `name=value` (command-line overrides) are treated as a name with its value.
+
+    Not taken for secrets are paths that exist, references (`${...}`), symbols of sequence models
+    (`pad_token: <pad>`), and, in the environment, short plain words and numbers.
 
     Args:
         value: Plain data: what a config, a manifest or a command line consists of.
@@ -82,9 +94,16 @@ def _secrets_in(value: Any, masked: Any) -> Iterator[str]:
 
 
 def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the values of secret environment variables, longest first; very short ones are no secrets."""
+    """Return the values of secret environment variables, longest first; short words, numbers and paths are none."""
     variables = os.environ if environment is None else environment
-    found = {value for name, value in variables.items() if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST}
+    found = {
+        value
+        for name, value in variables.items()
+        if _SECRET_VARIABLE.search(name)
+        and len(value) >= _SHORTEST
+        and _WORD.fullmatch(value) is None
+        and not _is_path(value)
+    }
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 
@@ -99,14 +118,29 @@ def _mask(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _mask_named(key: str, value: Any, secrets: Sequence[str]) -> Any:
-    if isinstance(value, str) and value and _SECRET_KEY.search(key):
+    if isinstance(value, str) and _is_secret(key, value):
         return MASK
     return _mask(value, secrets)
 
 
+def _is_secret(name: str, value: str) -> bool:
+    """Whether what stands under a name is a secret, as far as the two of them tell."""
+    if not value or _SECRET_KEY.search(name) is None or _SYMBOL_KEY.search(name) is not None:
+        return False
+    bare = value.strip("'\"")
+    return not (_SYMBOL.fullmatch(bare) or _REFERENCE.fullmatch(bare) or _is_path(bare))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path of this machine: it exists, or at least its first folder does."""
+    path = os.path.expanduser(text)
+    first = path[: path.find(os.sep, 1)] if path.count(os.sep) > 1 and os.path.isabs(path) else path
+    return os.path.exists(path) or os.path.isdir(first)
+
+
 def _mask_override(text: str) -> str:
     name, equals, value = text.partition("=")
-    return f"{name}={MASK}" if equals and value and _SECRET_KEY.search(name.strip()) else text
+    return f"{name}={MASK}" if equals and _is_secret(name.strip(), value) else text
 
 
 def _mask_text(text: str, secrets: Sequence[str]) -> str:

@@ -41,3 +41,25 @@ def test_an_error_that_quotes_a_secret_is_told_without_it(
     assert "launcher.device" in outcome.err
     assert SECRET not in outcome.out + outcome.err
     assert files_with_the_secret(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", ["***", "sk-***", "/home/***/x"])
+def test_the_mask_of_a_secret_is_no_value(command: Command, doll: list[str], value: str) -> None:
+    outcome = command(*doll, f"+shared.key='{value}'")
+    assert outcome.status == 2
+    assert "shared.key: holds ***, which stands for a secret" in outcome.err
+    assert "give it again: shared.key=..." in outcome.err
+
+
+def test_export_tells_of_masked_values_and_reproduce_refuses_them(
+    command: Command, doll: list[str], tmp_path: Path
+) -> None:
+    assert command(*doll, "hydra.run.dir=run").status == 0
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("size: 3", "size: '***'"), encoding="utf-8")
+    exported = command("export", "run", "-o", "paper.yaml")
+    assert exported.status == 0, exported.err
+    assert "secrets are masked; give them to `reproduce` as key=value: environment.size" in exported.err
+    refused = command("reproduce", "paper.yaml", "--allow", "tests.config.parts")
+    assert refused.status == 2
+    assert "environment.size: holds ***" in refused.err

@@ -50,6 +50,49 @@ def test_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -
     assert mask_secrets(config, ENVIRONMENT) == config
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pad_token", "<pad>"),
+        ("eos_token", "</s>"),
+        ("mask_token", "mask"),
+        ("token", "[MASK]"),
+        ("PAD_TOKEN", "<|pad|>"),
+        ("private_key", "."),
+        ("api_key", "${oc.env:WANDB_API_KEY}"),
+        ("api_key", "/etc"),
+    ],
+)
+def test_words_of_the_field_references_and_paths_are_no_secrets(key: str, value: str) -> None:
+    assert mask_secrets({key: value}, {}) == {key: value}
+    assert mask_secrets([f"model.{key}={value}"], {}) == [f"model.{key}={value}"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("SSH_KEY_DIR", "/tmp", "/tmp/outputs/run"),
+        ("SSH_KEY_DIR", "/tmp/not/there", "/tmp/not/there/run"),
+        ("TOKENIZERS_PARALLELISM", "false", "false"),
+        ("KEYBOARD_LAYOUT", "japanese-kana", "japanese-kana"),
+        ("DB_PASSWORD", "test", "test"),
+        ("MAX_TOKENS", "4096", "4096"),
+        ("MODEL_KEY", "resnet", "resnet"),
+    ],
+)
+def test_paths_and_short_plain_words_of_the_environment_are_no_secrets(variable: str, value: str, text: str) -> None:
+    assert mask_secrets({"x": text}, {variable: value}) == {"x": text}
+    assert mask_text(f"in {text}", {variable: value}) == f"in {text}"
+
+
+@pytest.mark.parametrize(
+    "variable", ["OPENAI_API_KEY", "HF_TOKEN", "GITHUB_TOKEN_2", "aws_secret", "DB_PASSWORD", "APIKEYS"]
+)
+@pytest.mark.parametrize("value", ["hunter2", "/hunter2+base64/4711", "sk-abcdefgh", "correcthorsebattery"])
+def test_what_looks_like_a_credential_is_masked(variable: str, value: str) -> None:
+    assert mask_secrets({"x": value}, {variable: value}) == {"x": MASK}
+
+
 def test_masking_leaves_the_original_alone() -> None:
     config = {"a": {"token": "abc"}}
     mask_secrets(config, {})
