@@ -57,6 +57,11 @@ def test_each_choice_is_sound(group: str) -> None:
         assert_sound("experiment=minimum", f"{group}={option}")
 
 
+@pytest.mark.parametrize("option", options("size"))
+def test_each_size_of_the_system_of_2024_is_sound(option: str) -> None:
+    assert_sound("experiment=pamiq2024", f"size={option}")
+
+
 @pytest.mark.parametrize("option", options("overlay"))
 def test_each_overlay_is_sound(option: str) -> None:
     assert_sound("experiment=minimum", f"overlay={option}")

@@ -9,12 +9,19 @@ from pamiq_exp.environments.noise_world.maps import distances_from, load_map, pa
 
 
 def test_the_presets_are_what_the_lineage_and_the_design_say() -> None:
-    assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms9"]
+    assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms25", "rooms9"]
     room, rooms9 = load_map("room"), load_map("rooms9")
     assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 metres from the middle"
     assert room.start == (15.5, 15.5, 0.0)
     assert rooms9.room_count == 9
     assert ((~rooms9.solid) & (rooms9.rooms < 0)).sum() == 12, "doors of one metre"
+
+
+def test_rooms25_is_a_square_of_rooms_with_a_door_in_each_shared_wall() -> None:
+    rooms25 = load_map("rooms25")
+    assert rooms25.room_count == 25
+    assert ((~rooms25.solid) & (rooms25.rooms < 0)).sum() == 40, "doors of one metre"
+    assert rooms25.start == (20.5, 20.5, 0.0), "in the middle"
 
 
 def test_a_map_can_be_a_file(tmp_path: Path) -> None:
