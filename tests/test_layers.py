@@ -17,7 +17,8 @@ FOUNDATION = {
 """Modules and packages that every room may import."""
 
 ALLOWED = {
-    "cli": {"config", "runtime", "analysis", "tracking"},
+    "cli": {"config", "runtime", "analysis", "dashboard", "tracking"},
+    "dashboard": {"analysis", "tracking"},
     "config": {"runtime"},
     "runtime": {"interaction", "buffers", "trainers", "tracking"},
     "trainers": {"buffers"},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pamiq_exp.runtime import RunHandle
 
 SOCKET_NAME = "console.sock"
-COMMANDS = ("status", "pause", "resume", "save", "stop")
+COMMANDS = ("status", "pause", "resume", "save", "stop", "view")
 LONGEST_REQUEST = 4096
 """Bytes."""
 
@@ -50,6 +50,8 @@ def answer(handle: RunHandle, command: str) -> dict[str, Any]:
     """Do what was asked and say how it went."""
     if command == "status":
         return {"ok": True, "result": {"status": handle.status(), "records": handle.last_records()}}
+    if command == "view":
+        return {"ok": True, "result": handle.view()}
     if command == "pause":
         done = handle.pause()
         return {"ok": done, "result": "paused" if done else "not every thread parked within 10 s; still trying"}

@@ -20,7 +20,10 @@ from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
 from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.formatting import one_line, printable
 
-USAGE = f"python -m pamiq_exp console RUN [{'|'.join(COMMANDS)}]"
+TYPED = tuple(command for command in COMMANDS if command != "view")
+"""Commands whose answer can be read on a terminal."""
+
+USAGE = f"python -m pamiq_exp console RUN [{'|'.join(TYPED)}]"
 _KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
 _AXES = (
     "source",
@@ -35,7 +38,7 @@ _AXES = (
 
 def main(words: Sequence[str]) -> int:
     """Send one command, or show the run until the user leaves. Returns the exit status."""
-    if not words or len(words) > 2 or (words[1:] and words[1] not in COMMANDS):
+    if not words or len(words) > 2 or (words[1:] and words[1] not in TYPED):
         print(f"usage: {USAGE}", file=sys.stderr)
         return 2
     folder = typed_path(words[0])

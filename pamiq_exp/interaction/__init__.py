@@ -7,6 +7,7 @@ from pamiq_exp.interaction.fixed_poses import record_at_poses
 from pamiq_exp.interaction.free_running import FreeRunning
 from pamiq_exp.interaction.held_out import record_random_transitions
 from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction, NonFiniteActionError
+from pamiq_exp.interaction.live_view import LiveView
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.interaction.play import NoDisplayError, Play
 from pamiq_exp.interaction.ports import CollectorPort, InferencePort
@@ -26,6 +27,7 @@ __all__ = [
     "FreeRunning",
     "InferencePort",
     "Interaction",
+    "LiveView",
     "NoDisplayError",
     "NonFiniteActionError",
     "Observation",

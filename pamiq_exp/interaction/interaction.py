@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class Interaction(Component):
         """Actions that were replaced because they were not finite."""
         self.age = Age(0.0, 0.0)
         """How old the observation was when the action that answers it took effect, in the newest turn."""
+        self.watcher: Callable[[Turn], None] | None = None
+        """Sees each turn after the observers, while somebody looks at the live run."""
 
     def setup(self) -> None:
         """Offer the agent the world's truth; see `Agent.attach_oracle`."""
@@ -75,11 +77,14 @@ class Interaction(Component):
             action = self.agent.step(observation)
             if isinstance(action, np.ndarray) and action.dtype.kind == "f" and not np.isfinite(action).all():
                 action = self._replace(action)
-            if self.observers:
+            watcher = self.watcher
+            if self.observers or watcher is not None:
                 turn = Turn(observation, action, self.agent, environment, self._shared)
                 for name, observer in self.observers.items():
                     part = f"the observer {name}"
                     observer.on_step(turn)
+                if watcher is not None:
+                    watcher(turn)
             acted_at = time.perf_counter()
             part = "environment"
             environment.affect(action)

@@ -1,0 +1,70 @@
+"""`python -m pamiq_exp dashboard [RUN | FOLDER]`: look at runs in a browser, live and afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pamiq_exp.cli._console_socket import ConsoleError, ask
+from pamiq_exp.cli._sweep_folder import SweepError, SweepFolder
+from pamiq_exp.dashboard import DashboardError, NoAnswer, Settings, Sources, SweepJob, serve
+
+
+def main(words: Sequence[str]) -> int:
+    """Serve the page until it is interrupted. Returns 0, or 2 if it cannot be served as asked."""
+    arguments = _parser().parse_args(words)
+    settings = Settings(
+        root=arguments.folder,
+        host=arguments.host,
+        port=arguments.port,
+        control=arguments.control,
+        browser=arguments.browser,
+        with_parent=arguments.with_parent,
+    )
+    try:
+        serve(settings, Sources(ask=_ask, sweep=_sweep), lambda line: print(line, flush=True))
+    except DashboardError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp dashboard", description="Look at runs in a browser, live and afterwards."
+    )
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, default=Path("outputs"), metavar="RUN | FOLDER",
+        help="a run, a sweep, or a folder with some below it (outputs)")  # fmt: skip
+    add("--port", type=_port, default=Settings.port, metavar="N", help="where the page is served (8080)")
+    add("--host", default=Settings.host, help="what to listen on (127.0.0.1: nobody but this machine)")
+    add("--control", action="store_true", help="let the page pause, resume, save and stop runs")
+    add("--no-browser", action="store_false", dest="browser", help="only print the address")
+    add("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _port(word: str) -> int:
+    if not 0 <= (value := int(word)) <= 65_535:
+        raise argparse.ArgumentTypeError("from 0 (any free port) to 65535")
+    return value
+
+
+def _ask(folder: Path, command: str, seconds: float) -> Any:
+    try:
+        return ask(folder, command, seconds)
+    except ConsoleError as error:
+        raise NoAnswer(str(error)) from error
+
+
+def _sweep(folder: Path) -> Callable[[], list[SweepJob]]:
+    try:
+        sweep = SweepFolder(folder)
+    except SweepError as error:
+        raise ValueError(str(error)) from error
+    return lambda: list[SweepJob](sweep.jobs())

@@ -1,0 +1,8 @@
+"""The page in the browser: runs, sweeps and folders of them, live and afterwards."""
+
+from pamiq_exp.dashboard.live import NoAnswer
+from pamiq_exp.dashboard.server import DashboardError, Settings, serve
+from pamiq_exp.dashboard.tracker import DashboardTracker
+from pamiq_exp.dashboard.watched import Sources, SweepJob
+
+__all__ = ["DashboardError", "DashboardTracker", "NoAnswer", "Settings", "Sources", "SweepJob", "serve"]
