@@ -2,7 +2,6 @@
 
 from pamiq_exp.dashboard.live import NoAnswer
 from pamiq_exp.dashboard.server import DashboardError, Settings, serve
-from pamiq_exp.dashboard.tracker import DashboardTracker
 from pamiq_exp.dashboard.watched import Sources, SweepJob
 
-__all__ = ["DashboardError", "DashboardTracker", "NoAnswer", "Settings", "Sources", "SweepJob", "serve"]
+__all__ = ["DashboardError", "NoAnswer", "Settings", "Sources", "SweepJob", "serve"]

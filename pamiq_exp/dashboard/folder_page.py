@@ -150,11 +150,16 @@ def run_table() -> ui.table:
         :aria-label="(props.row.pin ? 'unpin ' : 'pin ') + props.row.run" :aria-pressed="String(props.row.pin)"
         @click="$parent.$emit('pin', props.row.key)">{{ props.row.pin ? '★' : '☆' }}</q-btn></q-td>""",
     )
-    table.add_slot("body-cell-run", """<q-td :props="props"><a :href="props.row.href">{{ props.row.run }}</a></q-td>""")
+    table.add_slot(
+        "body-cell-run",
+        """<q-td :props="props"><a :href="props.row.href">
+        {{ props.row.run }}</a></q-td>""",
+    )
     table.add_slot(
         "body-cell-state",
         """<q-td :props="props"><span :class="'d-state d-state-' + props.row.mark">
-        {{ props.row.sign }} {{ props.row.state }}</span><div class="d-text d-dim">{{ props.row.reason }}</div></q-td>""",
+        {{ props.row.sign }} {{ props.row.state }}</span>
+        <div class="d-text d-dim">{{ props.row.reason }}</div></q-td>""",
     )
     table.add_slot("body-cell-steps", """<q-td :props="props">{{ props.row.steps_text }}</q-td>""")
     table.add_slot("body-cell-result", """<q-td :props="props">{{ props.row.result_text }}</q-td>""")

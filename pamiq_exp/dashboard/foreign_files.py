@@ -21,7 +21,7 @@ def open_file(path: Path, *, within: Path, most: int) -> Iterator[BinaryIO]:
     """Open a regular file below `within` to read its bytes, without following links.
 
     Raises:
-        ForeignFileError: It is a link, a device, a pipe or a folder, lies outside `within`, or has more than `most` bytes.
+        ForeignFileError: It is a device, a pipe or a folder, lies outside `within`, or is larger than `most` bytes.
         OSError: It is missing or may not be read.
     """
     folder = os.path.realpath(within)

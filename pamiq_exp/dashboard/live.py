@@ -120,10 +120,9 @@ def _decoded(plain: object) -> LivePicture | None:
     try:
         name, height, width = str(plain["name"]), int(plain["height"]), int(plain["width"])  # type: ignore[index]
         pixels = np.frombuffer(base64.b64decode(plain["pixels"]), dtype=np.uint8)  # type: ignore[index]
-        frame = pixels.reshape(height, width, 3)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.reshape(height, width, 3)).save(buffer, format="PNG", compress_level=1)
     except (KeyError, TypeError, ValueError):
         return None
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG", compress_level=1)
     address = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return LivePicture(name, height, width, address)

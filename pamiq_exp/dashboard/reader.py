@@ -256,7 +256,7 @@ def list_checkpoints(folder: Path) -> list[StoredFile]:
 
 def list_media(folder: Path) -> list[StoredFile]:
     """Return the pictures and videos of a run, newest first."""
-    found = []
+    found: list[StoredFile] = []
     for entry in _entries(folder / "media"):
         if Path(entry.name).suffix.lower() in MEDIA_TYPES and entry.is_file(follow_symlinks=False):
             status = entry.stat(follow_symlinks=False)
@@ -333,7 +333,8 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list):
-        return json.dumps(value, default=str)[:2000] if len(value) <= 64 else f"{len(value)} values"
+        flat = len(value) <= 64 and isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
+        return json.dumps(value, default=str)[:2000] if flat else f"{len(value)} values" if value else "{}"
     return str(value)[:2000]
 
 

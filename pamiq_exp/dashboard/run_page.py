@@ -68,7 +68,7 @@ class RunPage:
                 self._views()
                 with shell.element("div", "d-side"):
                     self._charts = ChartGrid([self._run], [self._run.title])
-            with ui.tab_panel("machine"), shell.element("section", "d-card"):
+            with ui.tab_panel("machine"), shell.element("section", "d-card d-narrow"):
                 shell.heading("machine")
                 self._machine = shell.facts_box()
             with ui.tab_panel("config"):
@@ -90,10 +90,10 @@ class RunPage:
                 with shell.element("div", "d-progress").props('role="progressbar" aria-label="progress"') as self._bar:
                     self._done = shell.element("div").style("width: 0%")
                 if self._control:
-                    for name in CONTROLS:
-                        self._buttons[name] = ui.button(name, on_click=self._command(name)).props(
-                            "dense outline no-caps"
-                        )
+                    with shell.element("div", "d-row"):
+                        for name in CONTROLS:
+                            button = ui.button(name, on_click=self._command(name))
+                            self._buttons[name] = button.props("dense outline no-caps")
             self._reason = ui.label().classes("d-text d-dim")
             ui.label(self._run.place.key if self._run.place.key != "." else str(self._run.folder)).classes(
                 "d-dim d-text"

@@ -1,6 +1,7 @@
 """Where records go: the run folder, Weights & Biases, Lightning's loggers, the terminal."""
 
 from pamiq_exp.files import write_atomically
+from pamiq_exp.tracking.dashboard_tracker import DashboardTracker
 from pamiq_exp.tracking.folder_lock import Owner, RunFolderError, owner_of
 from pamiq_exp.tracking.jsonl import JsonlTracker
 from pamiq_exp.tracking.lightning_logger import LightningLoggerTracker
@@ -14,6 +15,7 @@ from pamiq_exp.tracking.writer import RecordWriter
 
 __all__ = [
     "AXES",
+    "DashboardTracker",
     "JsonlTracker",
     "LightningLoggerTracker",
     "Owner",

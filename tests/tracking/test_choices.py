@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY, Command
 WANDB = "wandb/offline-run-*/run-*.wandb"
 FILM = "media/view_*.mp4"
 LEAVES = {
+    "dashboard": [FILM],
     "default": [WANDB, FILM],
     "private": [WANDB, FILM],
     "terminal": [FILM],
@@ -30,6 +31,8 @@ def test_every_choice_is_tested() -> None:
 def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tmp_path: Path) -> None:
     if choice == "tensorboard":
         pytest.importorskip("tensorboard")
+    if choice == "dashboard":
+        pytest.importorskip("nicegui")
     pytest.importorskip("av", reason="films need PyAV: pip install 'pamiq_exp[video]'")
     outcome = command(
         "experiment=minimum", "launcher.max_steps=20", "launcher.record_every_steps=10", f"tracking={choice}",
@@ -41,4 +44,4 @@ def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tm
         assert list(folder.glob(pattern)), pattern
     assert (folder / "wandb").exists() == (WANDB in LEAVES[choice])
     assert bool(list((folder / "media").iterdir())) == (FILM in LEAVES[choice])
-    assert ("✓ finished" in outcome.out) == (choice not in ("jsonl_only", "video"))
+    assert ("✓ finished" in outcome.out) == (choice not in ("dashboard", "jsonl_only", "video"))

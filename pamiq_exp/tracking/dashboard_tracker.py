@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,9 +10,8 @@ import threading
 from collections.abc import Mapping
 from typing import IO
 
-from pamiq_exp.tracking import Record, RunInfo, Tracker, Value
+from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
 
-_log = logging.getLogger(__name__)
 _FINISH_SECONDS = 5.0
 
 
@@ -33,16 +32,12 @@ class DashboardTracker(Tracker):
 
     def start(self, run: RunInfo) -> None:
         """See `Tracker`."""
-        words = [
-            sys.executable,
-            "-m",
-            "pamiq_exp",
-            "dashboard",
-            str(run.folder),
-            "--port",
-            str(self.port),
-            "--with-parent",
-        ]
+        if importlib.util.find_spec("nicegui") is None:
+            raise ModuleNotFoundError(
+                "tracking=dashboard needs the package nicegui: pip install 'pamiq_exp[dashboard]', or leave it out"
+            )
+        command = [sys.executable, "-P", "-m", "pamiq_exp", "dashboard", str(run.folder)]
+        words = [*command, "--port", str(self.port), "--with-parent"]
         words += ["--control"] if self.control else []
         words += [] if self.browser else ["--no-browser"]
         self._process = subprocess.Popen(

@@ -1,0 +1,244 @@
+"""The page in a real browser: Chromium of the distribution, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard.conftest import HOSTILE, HOSTILE_KEY, HOSTILE_METRIC, Site, browser_path, end_site, start_site
+from tests.dashboard.live_parts import LiveWalk
+
+pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'pamiq_exp[dashboard]'")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the browser is driven by playwright: pip install playwright"
+)
+if browser_path() is None:
+    pytest.skip("no browser is installed: on Debian and Ubuntu, sudo apt install chromium", allow_module_level=True)
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as tools:
+        opened = tools.chromium.launch(executable_path=browser_path(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    """A browser that has seen nothing, in which every error of a page fails the test."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(30_000)
+    errors: list[str] = []
+    elsewhere: list[str] = []
+    opened.on("weberror", lambda error: errors.append(str(error.error)))
+    opened.on("request", lambda request: elsewhere.append(request.url) if _leaves(request.url) else None)
+    yield opened
+    opened.close()
+    assert not errors
+    assert not elsewhere, "the page fetched something from elsewhere"
+
+
+def _leaves(address: str) -> bool:
+    return not address.startswith(("http://127.0.0.1:", "data:", "blob:"))
+
+
+def open_page(context: Any, site: Site, path: str = "/") -> Any:
+    page = context.new_page()
+    page.goto(site.address)
+    if path != "/":
+        page.goto(site.base + path)
+    return page
+
+
+def wait_for_text(page: Any, pattern: str) -> None:
+    playwright.expect(page.locator("body")).to_contain_text(re.compile(pattern), timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The page of a live run, with control."""
+    folder = tmp_path_factory.mktemp("live")
+    with LiveWalk(folder, interval=0.05):
+        site = start_site(folder, "--port", "0", "--control")
+        yield site
+        end_site(site)
+
+
+def test_a_live_run_shows_growing_coverage_and_moving_pictures(context: Any, live: Site) -> None:
+    page = open_page(context, live)
+    wait_for_text(page, r"▶ running")
+    playwright.expect(page.get_by_role("heading", name="interaction/coverage", exact=True)).to_be_visible()
+    steps = _records(page)
+    playwright.expect(page.get_by_alt_text("live view map")).to_be_visible()
+    page.evaluate("""() => { window.changes = 0; new MutationObserver(list => { window.changes += list.length })
+        .observe(document.querySelector('img[alt="live view image 0"]'), {attributeFilter: ['src']}) }""")
+    time.sleep(4.0)
+    rate = page.evaluate("window.changes") / 4.0
+    assert rate >= (5.0 if os.cpu_count() and os.getloadavg()[0] < 2 * os.cpu_count() else 1.0), (
+        f"{rate} pictures a second"
+    )
+    assert _records(page) > steps, "the curve of the coverage does not grow"
+
+
+def _records(page: Any) -> int:
+    card = page.locator("section").filter(has=page.get_by_role("heading", name="interaction/coverage", exact=True))
+    note = card.get_by_text(re.compile(r"\d records")).inner_text()
+    return int(note.split()[0].replace(",", ""))
+
+
+def test_pause_and_resume_work_from_the_page(context: Any, live: Site) -> None:
+    page = open_page(context, live)
+    wait_for_text(page, r"▶ running")
+    page.get_by_role("button", name="pause").click()
+    wait_for_text(page, r"⏸ paused")
+    page.get_by_role("button", name="resume").click()
+    wait_for_text(page, r"▶ running")
+
+
+def test_the_machine_is_shown_with_units(context: Any, live: Site) -> None:
+    page = open_page(context, live)
+    page.get_by_role("tab", name="machine").click()
+    for pattern in (
+        r"turn, p99\s*[\d.]+ ms",
+        r"memory of the process\s*[\d.]+ [MG]B",
+        r"deadline misses\s*\d",
+        r"publications",
+    ):
+        wait_for_text(page, pattern)
+
+
+def test_a_read_only_page_has_no_buttons_to_steer(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/run?key=study%2F0")
+    wait_for_text(page, "✓ finished")
+    assert page.get_by_role("button", name="pause").count() == 0
+
+
+def test_a_failed_job_says_why_and_jobs_are_filtered(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/sweep?key=sweep")
+    wait_for_text(page, "OutOfMemoryError: the batch of job 2 did not fit")
+    wait_for_text(page, "2 of 4 jobs done, 1 failed, 1 waiting")
+    page.get_by_label("filter jobs").fill("waiting")
+    playwright.expect(page.get_by_text("OutOfMemoryError")).to_have_count(0)
+    page.get_by_label("filter jobs").fill("")
+    page.get_by_role("link", name="2", exact=True).click()
+    wait_for_text(page, "✗ failed")
+
+
+def test_hostile_text_is_text_everywhere(context: Any, site: Site) -> None:
+    for path in ("/", "/run?key=hostile%2Frun", "/compare?key=hostile%2Frun&key=study%2F0"):
+        page = open_page(context, site, path)
+        wait_for_text(page, re.escape(HOSTILE))
+        for tab in ("config", "log", "files") if "run?key" in path else ():
+            page.get_by_role("tab", name=tab).click()
+            time.sleep(0.5)
+        assert page.locator('img[src="x"]').count() == 0
+        assert page.title() != "taken"
+    page = open_page(context, site, "/run?key=hostile%2Frun")
+    for name in (HOSTILE_METRIC, HOSTILE_KEY):
+        playwright.expect(page.get_by_role("heading", name=name)).to_be_visible()
+
+
+def test_without_the_token_there_is_nothing(context: Any, site: Site) -> None:
+    page = context.new_page()
+    assert page.goto(site.base).status == 403
+    assert "it holds a token" in page.content()
+
+
+def test_damage_is_shown_as_such(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/run?key=damaged")
+    wait_for_text(page, "manifest.json is damaged")
+    wait_for_text(page, "1 lines are damaged and left out")
+    wait_for_text(page, "ends in the middle of a line")
+
+
+def test_runs_are_searched_pinned_and_compared(context: Any, site: Site) -> None:
+    page = open_page(context, site)
+    wait_for_text(page, r"11 of 11")
+    page.get_by_label("search name, state, choices").fill("study reward=random")
+    wait_for_text(page, r"3 of 11")
+    for key in ("study/3", "study/4"):
+        page.get_by_role("button", name=f"pin {key}", exact=True).click()
+        playwright.expect(page.get_by_role("button", name=f"unpin {key}")).to_be_visible()
+    page.get_by_role("button", name="compare").click()
+    wait_for_text(page, "2 runs side by side")
+    wait_for_text(page, "no difference in .*machine")
+    page.goto(site.base)
+    playwright.expect(page.get_by_role("button", name="unpin study/3")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_report_is_made(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/report?key=study%2F0&key=study%2F3")
+    page.get_by_role("link", name="open the report").wait_for()
+    answer = page.goto(site.base + page.get_by_role("link", name="open the report").get_attribute("href"))
+    assert answer.status == 200
+    wait_for_text(page, "coverage")
+
+
+@pytest.mark.slow
+def test_metrics_are_found_and_chosen_with_the_keyboard(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/run?key=study%2F0")
+    wait_for_text(page, r"3 of 3 shown")
+    page.get_by_role("button", name=re.compile("metrics")).focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("search metrics").fill("loss")
+    wait_for_text(page, "1 of 3 metrics")
+    page.get_by_role("checkbox", name="dynamics/loss").focus()
+    page.keyboard.press("Space")
+    playwright.expect(page.get_by_role("heading", name="dynamics/loss")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_an_empty_folder_says_what_to_do(context: Any, tmp_path: Path) -> None:
+    served = start_site(tmp_path, "--port", "0")
+    page = open_page(context, served)
+    wait_for_text(page, "No runs here yet")
+    wait_for_text(page, "python -m pamiq_exp experiment=curiosity_noise_world")
+    page.close()
+    end_site(served)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "brightness"), [("light", range(200, 256)), ("dark", range(60))])
+def test_the_page_follows_the_colors_of_the_system_and_fits_a_narrow_window(
+    browser: Any, site: Site, scheme: str, brightness: range
+) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 800})
+    for path in ("/run?key=study%2F0", "/sweep?key=sweep", "/compare?key=study%2F0&key=study%2F3"):
+        page = open_page(context, site, path)
+        wait_for_text(page, "read-only")
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert int(re.findall(r"\d+", color)[0]) in brightness
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    context.close()
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_seen_to_have_died(context: Any, tmp_path: Path) -> None:
+    script = f"from tests.dashboard.live_parts import LiveWalk; from pathlib import Path; import time\n" \
+             f"with LiveWalk(Path({str(tmp_path)!r})): time.sleep(300)"  # fmt: skip
+    run = subprocess.Popen([sys.executable, "-c", script])
+    while not (tmp_path / "console.sock").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    site = start_site(tmp_path, "--port", "0")
+    page = open_page(context, site)
+    wait_for_text(page, "▶ running")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    wait_for_text(page, "✗ died")
+    wait_for_text(page, "was killed and left its socket behind")
+    end_site(site)

@@ -1,0 +1,154 @@
+"""Curves out of `metrics.jsonl`: followed as it grows, thinned where it is long, honest about what is damaged."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pamiq_exp.dashboard.curves import MOST_RECORDS, MOST_VALUES, Curve, MetricsFile, on_grid, smoothed
+from pamiq_exp.tracking.jsonl import to_line
+
+
+def record(step: int, source: str = "interaction", **metrics: float | str) -> str:
+    axes = {"source": source, "environment_step": step, "wall_seconds": step / 10, "run_seconds": step / 5,
+            "model_version": step // 10, "training_step": 2 * step, "observation_age_seconds": 0.0}  # fmt: skip
+    return to_line(axes | {f"{source}/{name}": value for name, value in metrics.items()})
+
+
+def append(folder: Path, text: str) -> None:
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write(text)
+
+
+def curve(metrics: MetricsFile, name: str, axis: str = "environment_step") -> Curve:
+    found = metrics.curve(name, axis)
+    assert found is not None
+    return found
+
+
+def test_curves_grow_with_the_file(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path)
+    assert not metrics.poll()
+    append(tmp_path, record(1, coverage=0.1) + record(1, "trainer", loss=3.0))
+    assert metrics.poll()
+    assert not metrics.poll()
+    append(tmp_path, record(2, coverage=0.2))
+    assert metrics.poll()
+    assert metrics.names() == ["interaction/coverage", "trainer/loss"]
+    assert curve(metrics, "interaction/coverage").y.tolist() == [0.1, 0.2]
+    assert curve(metrics, "interaction/coverage", "wall_seconds").x.tolist() == [0.1, 0.2]
+    assert metrics.curve("interaction/nothing", "environment_step") is None
+
+
+def test_a_half_written_line_waits_for_its_rest(tmp_path: Path) -> None:
+    metrics, line = MetricsFile(tmp_path), record(2, coverage=0.2)
+    append(tmp_path, record(1, coverage=0.1) + line[:30])
+    metrics.poll()
+    assert metrics.half_line
+    assert metrics.records == 1
+    append(tmp_path, line[30:])
+    metrics.poll()
+    assert not metrics.half_line
+    assert curve(metrics, "interaction/coverage").y.tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    "damage", ["{}\n", "nonsense\n", '{"source": "interaction", "a": }\n', '{"source": "interaction"\n', "\x00\x00\n"]
+)
+def test_damaged_lines_are_counted_and_left_out(tmp_path: Path, damage: str) -> None:
+    metrics = MetricsFile(tmp_path)
+    append(tmp_path, record(1, coverage=0.1) + damage + record(2, coverage=0.2))
+    metrics.poll()
+    assert metrics.unreadable == 1
+    assert curve(metrics, "interaction/coverage").y.tolist() == [0.1, 0.2]
+
+
+def test_a_file_that_was_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path)
+    append(tmp_path, "".join(record(step, coverage=0.1) for step in range(20)))
+    metrics.poll()
+    (tmp_path / "new").write_text(record(1, coverage=0.9))
+    (tmp_path / "new").rename(tmp_path / "metrics.jsonl")
+    metrics.poll()
+    assert curve(metrics, "interaction/coverage").y.tolist() == [0.9]
+
+
+def test_numbers_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path)
+    append(tmp_path, record(1, loss=float("nan")) + record(2, loss=float("inf")) + record(3, loss=1.0))
+    metrics.poll()
+    assert np.isfinite(curve(metrics, "interaction/loss").y).tolist() == [False, False, True]
+
+
+def test_a_long_run_keeps_evenly_spaced_records_and_the_newest(tmp_path: Path) -> None:
+    count = 10 * MOST_RECORDS + 7
+    append(tmp_path, "".join(record(step, coverage=step) for step in range(count)))
+    metrics = MetricsFile(tmp_path)
+    metrics.poll()
+    found = curve(metrics, "interaction/coverage")
+    assert found.records == count
+    assert MOST_RECORDS / 2 <= len(found.x) <= MOST_RECORDS + 1
+    assert set(np.diff(found.x[:-1])) == {found.every}
+    assert found.x[-1] == count - 1
+
+
+def test_followed_in_pieces_or_read_at_once_the_curve_is_the_same(tmp_path: Path) -> None:
+    lines = [record(step, coverage=step) for step in range(3 * MOST_RECORDS)]
+    followed = MetricsFile(tmp_path)
+    for start in range(0, len(lines), 311):
+        append(tmp_path, "".join(lines[start : start + 311]))
+        followed.poll()
+    at_once = MetricsFile(tmp_path)
+    at_once.poll()
+    first, second = (curve(each, "interaction/coverage") for each in (followed, at_once))
+    assert first.x.tolist() == second.x.tolist()
+
+
+def test_rare_metrics_are_not_thinned_away_by_frequent_ones(tmp_path: Path) -> None:
+    rare = {3000: 1.0, 6000: 2.0}
+    lines = [record(step, coverage=step, **_maybe(rare, step)) for step in range(8000)]
+    append(tmp_path, "".join(lines))
+    metrics = MetricsFile(tmp_path)
+    metrics.poll()
+    assert curve(metrics, "interaction/return").y.tolist() == [1.0, 2.0]
+
+
+def _maybe(values: Mapping[int, float], step: int) -> dict[str, float]:
+    return {"return": values[step]} if step in values else {}
+
+
+def test_ten_thousand_metrics_keep_fewer_records(tmp_path: Path) -> None:
+    names = {f"metric_{index}": 0.5 for index in range(10_000)}
+    line = record(1, **names)
+    append(tmp_path, line * 210)
+    metrics = MetricsFile(tmp_path)
+    began = time.monotonic()
+    metrics.poll()
+    assert time.monotonic() - began < 10.0
+    assert len(metrics.names()) == 10_000
+    assert len(curve(metrics, "interaction/metric_9999").x) * 10_000 <= MOST_VALUES
+
+
+def test_smoothing_keeps_a_constant_and_skips_gaps() -> None:
+    assert smoothed(np.full(5, 3.0), 0.9) == pytest.approx(np.full(5, 3.0))
+    values = smoothed(np.array([1.0, np.nan, 2.0]), 0.5)
+    assert np.isnan(values[1])
+    assert values[2] == pytest.approx((0.25 * 1.0 + 0.5 * 2.0) / 0.75)
+    assert smoothed(np.array([1.0, 5.0]), 0.0).tolist() == [1.0, 5.0]
+
+
+def test_curves_meet_on_the_stretch_that_all_have() -> None:
+    long = Curve(np.array([0.0, 10.0]), np.array([0.0, 10.0]), 1, 2)
+    short = Curve(np.array([2.0, 6.0]), np.array([1.0, 1.0]), 1, 2)
+    x, values = on_grid([long, short], points=5)
+    assert x.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0]
+    assert values.tolist() == [[2.0, 3.0, 4.0, 5.0, 6.0], [1.0] * 5]
+
+
+def test_a_record_is_what_the_run_writes() -> None:
+    assert json.loads(record(1, coverage=0.5))["interaction/coverage"] == 0.5

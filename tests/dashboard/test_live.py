@@ -1,0 +1,145 @@
+"""Watching and steering a live run: through its socket, shared by all who look, and never without permission."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pamiq_exp.cli.dashboard import _ask
+from pamiq_exp.dashboard.live import CONTROLS, LivePicture, LiveRun, NoAnswer, ReadOnlyError
+from pamiq_exp.dashboard.reader import Place
+from pamiq_exp.dashboard.watched import WatchedRun
+from pamiq_exp.runtime import handle
+from tests.dashboard.live_parts import LiveWalk
+
+
+def pictures(live: LiveRun) -> list[LivePicture]:
+    """Wait for the first pictures: the first request only begins to keep them."""
+    while not (found := live.pictures()):
+        time.sleep(0.05)
+    return found
+
+
+def decoded(picture: LivePicture) -> np.ndarray:
+    data = base64.b64decode(picture.address.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
+    with LiveWalk(tmp_path):
+        live = LiveRun(tmp_path, _ask, control=True)
+        status = live.status()
+        assert status is not None
+        assert {"steps", "step_milliseconds_p50", "step_milliseconds_p99", "deadline_misses", "observation_age_seconds",
+                "dropped", "records_waiting", "memory_bytes", "load", "model_version"} <= status.keys()  # fmt: skip
+        first = pictures(live)
+        assert [each.name for each in first] == ["image 0", "image 1", "map"]
+        assert decoded(first[0]).shape == (32, 32, 3)
+        assert live.command("pause") == "paused"
+        watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=True)
+        watched.look()
+        assert watched.status().state == "paused"
+        assert live.command("resume") == "running"
+        assert live.command("save").startswith("saved step_")
+        time.sleep(0.3)
+        assert [each.address for each in live.pictures()] != [each.address for each in first]
+    watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=True)
+    watched.look()
+    assert (watched.status().state, watched.status().live) == ("stopped", None)
+
+
+@pytest.mark.parametrize("command", [*CONTROLS, "status", "rm -rf /", ""])
+def test_a_read_only_page_passes_nothing_on(tmp_path: Path, command: str) -> None:
+    asked: list[str] = []
+    live = LiveRun(tmp_path, lambda folder, word, seconds: asked.append(word), control=False)
+    with pytest.raises(ReadOnlyError, match="--control"):
+        live.command(command)
+    assert asked == []
+
+
+def test_with_control_only_the_listed_commands_pass(tmp_path: Path) -> None:
+    live = LiveRun(tmp_path, lambda folder, word, seconds: word, control=True)
+    assert live.command("pause") == "pause"
+    with pytest.raises(ReadOnlyError):
+        live.command("view")
+
+
+def test_many_viewers_cost_a_run_no_more_than_one(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(folder: Path, word: str, seconds: float) -> Any:
+        asked.append(word)
+        return {"status": {"state": "running"}} if word == "status" else []
+
+    with LiveWalk(tmp_path):
+        live = LiveRun(tmp_path, answer, control=False)
+        viewers = [threading.Thread(target=lambda: (live.status(), live.pictures())) for _ in range(20)]
+        for viewer in viewers:
+            viewer.start()
+        for viewer in viewers:
+            viewer.join()
+    assert sorted(asked) == ["status", "view"]
+
+
+def test_a_run_keeps_no_turns_when_nobody_looks_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "WATCHED_SECONDS", 0.1)
+    with LiveWalk(tmp_path) as walk:
+        assert walk.interaction.watcher is None
+        pictures(LiveRun(tmp_path, _ask, control=False))
+        while walk.interaction.watcher is not None:
+            time.sleep(0.02)
+
+
+def test_a_run_that_dies_while_watched_is_said_to_have_died(tmp_path: Path) -> None:
+    with LiveWalk(tmp_path):
+        pass
+    manifest = (tmp_path / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(manifest.replace('"state": "stopped"', '"state": "running"'))
+    import socket
+
+    abandoned = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    abandoned.bind(str(tmp_path / "console.sock"))
+    abandoned.close()
+    watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=False)
+    watched.look()
+    status = watched.status()
+    assert status.state == "died"
+    assert "was killed" in status.reason
+    assert f"python -m pamiq_exp resume {tmp_path}" in status.reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        3,
+        [3],
+        [{}],
+        {"status": 3},
+        [{"name": "x", "height": 2, "width": 2, "pixels": "AAAA"}],
+        [{"name": "x", "height": -1, "width": 1, "pixels": "!"}],
+        [{"name": "x", "height": "y", "width": 1, "pixels": ""}],
+    ],
+)
+def test_nonsense_from_a_socket_is_no_picture(tmp_path: Path, answer: Any) -> None:
+    import socket
+
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "console.sock"))
+    live = LiveRun(tmp_path, lambda folder, word, seconds: answer, control=False)
+    assert live.pictures() == []
+    assert live.status() is None
+    listener.close()
+
+
+def test_a_socket_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswer, match="no run is alive"):
+        _ask(tmp_path, "status", 0.1)

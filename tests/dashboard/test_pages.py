@@ -1,0 +1,87 @@
+"""The addresses of the page: what they answer, and that nothing from a run folder is taken for HTML."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+
+from pamiq_exp.dashboard.routes import _span
+from pamiq_exp.dashboard.sweep_page import arms_of, differing_choices
+from tests.dashboard.conftest import HOSTILE, Site
+
+
+def media(site: Site, name: str, key: str = "hostile/run", **headers: str) -> tuple[int, bytes]:
+    answer = site.get(f"/media?{urlencode({'key': key, 'name': name})}", **headers)
+    return answer.status, answer.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/run?key=hostile%2Frun",
+        "/run?key=damaged",
+        "/run?key=nowhere",
+        f"/run?{urlencode({'key': HOSTILE})}",
+        "/sweep?key=sweep",
+        "/sweep?key=x",
+        "/compare?key=study%2F0&key=study%2F3",
+        "/compare",
+        "/report?key=nowhere",
+    ],
+)
+def test_every_page_is_served_and_takes_no_text_for_html(site: Site, path: str) -> None:
+    answer = site.get(path)
+    assert answer.status == 200
+    assert HOSTILE not in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_pages_fetch_nothing_from_elsewhere(site: Site) -> None:
+    text = site.get("/").text
+    for word in ("https://", "//cdn", "googleapis"):
+        assert word not in text
+
+
+def test_media_are_given_whole_and_in_parts(site: Site) -> None:
+    status, body = media(site, "view.png")
+    assert (status, len(body)) == (200, 108)
+    assert media(site, "view.png", Range="bytes=0-7") == (206, b"\x89PNG\r\n\x1a\n")
+    answer = site.get("/media?key=hostile%2Frun&name=view.png", Range="bytes=100-")
+    assert answer.headers["content-range"] == "bytes 100-107/108"
+    assert answer.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    "name", ["page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png"]
+)
+def test_nothing_but_the_media_of_the_run_is_given(site: Site, name: str) -> None:
+    assert media(site, name)[0] == 404
+    assert media(site, "view.png", key="../outputs/hostile/run")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/static/../../etc/passwd", "/reports/x", "/_nicegui/x"])
+def test_there_are_no_other_addresses(site: Site, path: str) -> None:
+    assert site.get(path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("", None), ("bytes=0-0", (0, 0)), ("bytes=5-", (5, 9)), ("bytes=-3", (7, 9)), ("bytes=0-99", (0, 9)),
+     ("bytes=20-", None), ("bytes=-", None), ("bytes=0-1,3-4", None), ("lines=0-1", None), ("bytes=-99", (0, 9))],
+)  # fmt: skip
+def test_ranges(asked: str, expected: tuple[int, int] | None) -> None:
+    assert _span(asked, 10) == expected
+
+
+class Job:
+    def __init__(self, number: int, *overrides: str) -> None:
+        self.number, self.overrides = number, overrides
+
+
+def test_jobs_are_told_apart_by_their_choices_and_grouped_over_seeds() -> None:
+    jobs = [Job(0, "a=1", "x=1", "seed=0"), Job(1, "a=1", "x=1", "seed=1"), Job(2, "a=1", "x=2", "seed=0")]
+    assert differing_choices(jobs)[0] == ("x=1", "seed=0")  # type: ignore[arg-type]
+    assert [(arm.name, arm.jobs) for arm in arms_of(jobs)] == [("x=1", (0, 1)), ("x=2", (2,))]  # type: ignore[arg-type]

@@ -1,0 +1,146 @@
+"""Reading folders that a stranger may have made, and those of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.dashboard import reader
+from pamiq_exp.dashboard.foreign_files import ForeignFileError, read_bytes
+from pamiq_exp.dashboard.reader import RunList, find_places
+from tests.analysis.folders import write_run
+
+
+def test_runs_and_sweeps_are_found_in_natural_order(tmp_path: Path) -> None:
+    for number in (10, 9):
+        write_run(tmp_path / "sweep" / str(number))
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    write_run(tmp_path / "alone")
+    (tmp_path / "empty").mkdir()
+    found = [(place.key, place.kind) for place in find_places(tmp_path)]
+    assert found == [("alone", "run"), ("sweep", "sweep"), ("sweep/9", "run"), ("sweep/10", "run")]
+
+
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    write_run(tmp_path / "outside" / "run")
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "shown" / "loop").symlink_to(tmp_path / "shown")
+    assert find_places(tmp_path / "shown") == []
+
+
+def test_only_found_folders_can_be_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "outside" / "run")
+    write_run(tmp_path / "shown" / "run")
+    runs = RunList(tmp_path / "shown")
+    assert runs.find("run") is not None
+    for key in ("../outside/run", "/etc", str(tmp_path / "outside" / "run"), "run/../run", "", "run/media"):
+        assert runs.find(key) is None, key
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt"]
+)
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "device"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+    run = write_run(tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    if kind == "link":
+        (tmp_path / "secret").write_text('{"experiment_name": "secret", "secret": 1}')
+        (run / name).symlink_to(tmp_path / "secret")
+    elif kind == "pipe":
+        os.mkfifo(run / name)
+    elif kind == "device":
+        (run / name).symlink_to("/dev/zero")
+    else:
+        (run / name).mkdir()
+    problems: list[str] = []
+    runs = RunList(tmp_path)
+    runs.look()
+    (line,) = runs.lines()
+    settings, log = reader.read_settings(run, problems), reader.read_log(run)
+    assert "secret" not in f"{line}{settings}{log}{reader.last_record(run)}".replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1, 2]", "\x00", "a: &a [*a, *a]", "[" * 5000, "!!python/object:os.system {}", "\ud800"]
+)
+def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: str) -> None:
+    run = write_run(tmp_path / "run")
+    for name in ("manifest.json", "config.yaml", "overrides.yaml", "summary.json"):
+        (run / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+    problems: list[str] = []
+    assert len(reader.read_settings(run, problems)) <= reader.MOST_SETTINGS
+    runs = RunList(tmp_path)
+    runs.look()
+    (line,) = runs.lines()
+    assert line.state == "unknown"
+    if text == "{":
+        assert "manifest.json is damaged" in line.problems
+
+
+def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 1}, r: *a{n - 1}, s: *a{n - 1}}}" for n in range(1, 30)]
+    (run / "config.yaml").write_text("\n".join(levels))
+    problems: list[str] = []
+    assert len(reader.read_settings(run, problems)) <= reader.MOST_SETTINGS
+    assert problems
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 11)
+    assert read_bytes(tmp_path / "big", within=tmp_path, most=11) == b"x" * 11
+    with pytest.raises(ForeignFileError, match="larger than 10 bytes"):
+        read_bytes(tmp_path / "big", within=tmp_path, most=10)
+
+
+def test_the_config_says_what_chose_each_value(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", overrides=["launcher.max_steps=100"], config={"models": {"width": 8}})
+    (run / "origins.json").write_text(json.dumps({"models.width": "conf/size/small.yaml:3"}))
+    chosen = {each.key: each.chosen_by for each in reader.read_settings(run, [])}
+    assert chosen["models.width"] == "conf/size/small.yaml:3"
+    assert chosen["launcher.max_steps"] == "typed: launcher.max_steps=100"
+    assert chosen["experiment_name"] == ""
+
+
+def test_the_log_is_read_from_its_end_with_its_warnings(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    with open(run / "log.txt", "w") as file:
+        file.writelines(f"2026-01-01 00:00:00 INFO MainThread x: line {n}\n" for n in range(10_000))
+        file.write("2026-01-01 00:00:00 WARNING MainThread x: look here\n")
+    lines, warnings, problem = reader.read_log(run)
+    assert lines[-2].endswith("line 9999")
+    assert len(lines) < 10_000
+    assert [line.rpartition(": ")[2] for line in warnings] == ["look here"]
+    assert not problem
+
+
+def test_only_pictures_and_videos_of_the_run_itself_are_given(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "media" / "view_1.png").write_bytes(b"png")
+    (run / "media" / "page.html").write_text("<script>")
+    (run / "media" / "link.png").symlink_to("/etc/passwd")
+    os.mkfifo(run / "media" / "pipe.mp4")
+    (run / "secret.png").write_bytes(b"secret")
+    assert [file.name for file in reader.list_media(run)] == ["view_1.png"]
+    assert reader.read_media(run, "view_1.png") == b"png"
+    for name in ("page.html", "link.png", "pipe.mp4", "../secret.png", "../manifest.json", "", ".", "nothing.png"):
+        assert reader.read_media(run, name) is None, name
+    (run / "media").rename(run / "other")
+    (run / "media").symlink_to(run / "other")
+    assert reader.list_media(run) == []
+    assert reader.read_media(run, "view_1.png") is None
+
+
+def test_checkpoints_are_listed_newest_first_with_their_size(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for step in (9, 10):
+        folder = run / "checkpoints" / f"step_{step}"
+        folder.mkdir(parents=True)
+        (folder / "models.safetensors").write_bytes(b"x" * step)
+    assert [(file.name, file.size) for file in reader.list_checkpoints(run)] == [("step_10", 10), ("step_9", 9)]

@@ -1,0 +1,98 @@
+"""Starting the page: its address comes first, a port in use is stepped over, and mistakes are told."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.cli.dashboard import main
+from pamiq_exp.dashboard.server import DashboardError, listen
+from pamiq_exp.tracking import DashboardTracker, RunInfo
+from tests.dashboard.conftest import Site, end_site, start_site
+
+pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'pamiq_exp[dashboard]'")
+
+
+def test_the_address_is_the_first_line_and_only_this_machine_is_served(site: Site) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", site.address)
+    listening = Path("/proc/net/tcp").read_text()
+    assert f"0100007F:{site.port:04X}" in listening
+    assert f"00000000:{site.port:04X}" not in listening
+
+
+def test_a_port_in_use_is_stepped_over_and_told_and_the_page_ends_with_its_parent(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        served = start_site(tmp_path, "--port", str(port))
+        assert served.process.stdout is not None
+        assert served.port > port
+        assert served.process.stdout.readline().strip() == f"port {port} is in use, so this is {served.port}"
+        end_site(served)
+    assert served.process.returncode == 0
+
+
+def test_no_free_port_and_no_such_host_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamiq_exp.dashboard.server.PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(DashboardError, match="in use: choose another one"):
+            listen("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(DashboardError, match=r"no address of this machine|cannot be listened on"):
+        listen("203.0.113.7", 0)
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["file"]])
+def test_what_is_no_folder_is_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert main(words) == 2
+    assert "is no folder: give a run, a sweep, or a folder with runs (outputs)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["-1", "70000", "x"])
+def test_a_port_that_is_none_is_told(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--port", port])
+    assert "--port" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_the_page_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pamiq_exp", "dashboard", str(tmp_path), "--no-browser", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    served = Site(tmp_path, process.stdout.readline().strip(), process)  # type: ignore[union-attr]
+    while True:
+        try:
+            assert served.get("/").status == 200
+            break
+        except ConnectionError:
+            continue
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir()), "looking at a folder writes nothing into it"
+
+
+def test_a_run_starts_its_page_and_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tracker = DashboardTracker(port=0)
+    tracker.start(RunInfo(folder=tmp_path, name="run", experiment_name="run", seed=0))
+    process = tracker._process
+    assert process is not None
+    printed = ""
+    while "token=" not in printed:
+        assert process.poll() is None
+        printed += capfd.readouterr().err
+    tracker.finish(0, {})
+    assert process.returncode == 0
+    assert printed.startswith("dashboard: http://127.0.0.1:")
