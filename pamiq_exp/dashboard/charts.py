@@ -13,7 +13,7 @@ from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.curves import AXES, Curve, FloatArray, smoothed
 from pamiq_exp.dashboard.watched import WatchedRun
 
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c7a00", "#7f7f7f")
+COLORS = ("#1f87cc", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c7a00", "#7f7f7f")
 """After Okabe and Ito (2008): told apart with every kind of color vision, on white and on black."""
 
 DASHES = ("solid", "dashed", "dotted")
@@ -74,26 +74,38 @@ class ChartGrid:
         self._charts: dict[str, tuple[ui.echart, ui.label]] = {}
         self._drawn: tuple[int, ...] = ()
         self._empty = ui.label("no metrics yet").classes("d-dim")
-        if len(runs) > 1:
-            legend(labels)
         self._controls()
         self._grid = shell.element("div", "d-charts")
 
     def _controls(self) -> None:
         view = self._view
+
+        async def axis(event: Any) -> None:
+            view.axis = str(event.value)
+            await self._draw()
+
+        async def smoothing(event: Any) -> None:
+            view.smoothing = min(max(float(event.value), 0.0), 0.99)
+            await self._draw()
+
+        async def log(event: Any) -> None:
+            view.log = bool(event.value)
+            await self._draw()
+
+        def search(event: Any) -> None:
+            view.found = str(event.value or "")
+            self._list_choices()
+
         with shell.element("div", "d-row"):
-            ui.select(list(AXES), value=view.axis, label="against", on_change=self._redraw).props(
-                "dense outlined options-dense"
-            ).bind_value(view, "axis").style("min-width: 170px")
+            select = ui.select(list(AXES), value=view.axis, label="against", on_change=axis)
+            select.props("dense outlined options-dense").style("min-width: 170px")
             ui.label("smoothing").classes("d-dim")
-            ui.slider(min=0.0, max=0.99, step=0.01, value=0.0, on_change=self._redraw).props(
-                'label aria-label="smoothing"'
-            ).bind_value(view, "smoothing").style("width: 140px")
-            ui.switch("log scale", on_change=self._redraw).bind_value(view, "log")
+            slider = ui.slider(min=0.0, max=0.99, step=0.01, value=0.0, on_change=smoothing)
+            slider.props('label aria-label="smoothing"').style("width: 140px")
+            ui.switch("log scale", on_change=log)
             with ui.expansion("metrics").classes("d-grow").props("dense") as self._picker:
-                ui.input("search metrics", on_change=self._list_choices).props(
-                    "dense outlined clearable debounce=200"
-                ).bind_value(view, "found", forward=lambda value: value or "").style("max-width: 320px")
+                found = ui.input("search metrics", on_change=search)
+                found.props("dense outlined clearable debounce=200").style("max-width: 320px")
                 self._count = ui.label().classes("d-dim")
                 self._choices = shell.element("div", "d-list")
 
@@ -111,9 +123,6 @@ class ChartGrid:
                 self._view.chosen = first_choice(names)
             self._empty.set_visibility(not names)
             self._list_choices()
-        await self._draw()
-
-    async def _redraw(self) -> None:
         await self._draw()
 
     def _list_choices(self) -> None:
@@ -222,7 +231,7 @@ def options(series: list[dict[str, Any]], axis: str, *, log: bool = False) -> di
     label = {"color": _TEXT, "hideOverlap": True}
     return {
         "animation": False,
-        "grid": {"left": 8, "right": 16, "top": 12, "bottom": 24, "containLabel": True},
+        "grid": {"left": 8, "right": 32, "top": 12, "bottom": 24, "containLabel": True},
         "xAxis": {"type": "value", "min": "dataMin", "max": "dataMax", "name": axis.replace("_", " "),
                   "nameLocation": "middle", "nameGap": 28, "nameTextStyle": {"color": _TEXT}, "axisLabel": label,
                   "splitLine": {"show": False}, "axisLine": {"lineStyle": {"color": _TEXT}}},

@@ -152,8 +152,8 @@ def run_table() -> ui.table:
     )
     table.add_slot(
         "body-cell-run",
-        """<q-td :props="props"><a :href="props.row.href">
-        {{ props.row.run }}</a></q-td>""",
+        """<q-td :props="props"><div class="d-wide"><a :href="props.row.href">
+        {{ props.row.run }}</a></div></q-td>""",
     )
     table.add_slot(
         "body-cell-state",
@@ -161,8 +161,15 @@ def run_table() -> ui.table:
         {{ props.row.sign }} {{ props.row.state }}</span>
         <div class="d-text d-dim">{{ props.row.reason }}</div></q-td>""",
     )
+    table.add_slot(
+        "body-cell-choices", """<q-td :props="props"><div class="d-wide">{{ props.row.choices }}</div></q-td>"""
+    )
     table.add_slot("body-cell-steps", """<q-td :props="props">{{ props.row.steps_text }}</q-td>""")
-    table.add_slot("body-cell-result", """<q-td :props="props">{{ props.row.result_text }}</q-td>""")
+    table.add_slot(
+        "body-cell-result",
+        """<q-td :props="props"><div class="d-nowrap d-dim">{{ props.row.result_name }}</div>
+        {{ props.row.result_text }}</q-td>""",
+    )
     return table
 
 
@@ -177,7 +184,8 @@ def _row(line: RunLine, pinned: bool) -> dict[str, Any]:
         "reason": "; ".join([*([reason[:200]] if reason else []), *line.problems]),
         "experiment": line.name, "seed": line.seed, "steps": line.steps, "steps_text": shell.number(line.steps),
         "result": line.metrics[metric] if metric else None,
-        "result_text": f"{metric} {shell.number(line.metrics[metric])}" if metric else "",
+        "result_name": metric or "",
+        "result_text": shell.number(line.metrics[metric]) if metric else "",
         "choices": " ".join(line.overrides)[:300], "started": shell.moment(line.started),
     }  # fmt: skip
 

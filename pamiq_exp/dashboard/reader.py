@@ -209,7 +209,7 @@ def read_settings(folder: Path, problems: list[str]) -> list[Setting]:
     overrides = read_tree(folder, "overrides.yaml", problems)
     words = [str(word) for word in overrides] if isinstance(overrides, list) else []
     typed = {word.partition("=")[0].lstrip("+~"): f"typed: {word}" for word in words}
-    found = []
+    found: list[Setting] = []
     for key, value in _leaves(config):
         if len(found) == MOST_SETTINGS:
             problems.append(f"config.yaml: the first {MOST_SETTINGS:,} values are shown")

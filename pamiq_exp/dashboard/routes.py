@@ -122,8 +122,8 @@ class Pages:
 
     @contextmanager
     def _frame(self, title: str) -> Iterator[None]:
-        root, control = str(self._watched.runs.root), self._watched.control
-        with shell.page(title, self._appearance, root=root, control=control):
+        watched = self._watched
+        with shell.page(title, self._appearance, root=watched.title, control=watched.control):
             yield
 
     def _missing(self, words: str) -> None:

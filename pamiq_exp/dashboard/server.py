@@ -114,13 +114,19 @@ def make_server(settings: Settings, sources: Sources, token: str, port: int) -> 
     from pamiq_exp.dashboard.guard import Guard
 
     logging.getLogger("nicegui").setLevel(logging.WARNING)
-    watched = Watched(settings.root.resolve(), sources, control=settings.control)
+    watched = Watched(settings.root, sources, control=settings.control)
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     add_pages(application, watched, OrderedDict())
     ui.run_with(
-        application, title="pamiq_exp", dark=None, tailwind=False, show_welcome_message=False, reconnect_timeout=5.0,
+        application,
+        title="pamiq_exp",
+        dark=None,
         language="en-US",
-    )  # fmt: skip
+        tailwind=False,  # its compiler in the browser would double the time to the first paint
+        binding_refresh_interval=None,
+        reconnect_timeout=5.0,
+        show_welcome_message=False,
+    )
     guarded = Guard(application, token, settings.host, port)
     config = uvicorn.Config(guarded, log_level="warning", ws_max_size=1_000_000, timeout_graceful_shutdown=1)
     return uvicorn.Server(config)

@@ -86,9 +86,8 @@ class SweepPage:
         self._table = job_table()
         with self._table.add_slot("top"):
             shell.text("h2", "jobs", "d-heading")
-            ui.input("filter jobs").props("dense outlined clearable debounce=200").bind_value(
-                self._table, "filter"
-            ).classes("d-push")
+            words = ui.input("filter jobs", on_change=self._filter)
+            words.props("dense outlined clearable debounce=200").classes("d-push")
         ui.timer(UPDATE_SECONDS, self._update)
         ui.timer(0.01, self._update, once=True)
 
@@ -130,6 +129,9 @@ class SweepPage:
 
     def _key(self, number: int) -> str:
         return str(number) if self._place.key == "." else f"{self._place.key}/{number}"
+
+    def _filter(self, event: Any) -> None:
+        self._table.filter = str(event.value or "")
 
     async def _choose_metric(self, event: Any) -> None:
         self._metric = str(event.value or "")
@@ -212,6 +214,9 @@ def job_table() -> ui.table:
         """<q-td :props="props"><span :class="'d-state d-state-' + props.row.mark">
         {{ props.row.sign }} {{ props.row.state }}</span></q-td>""",
     )
+    for name in ("choices", "why"):
+        cell = f"""<q-td :props="props"><div class="d-wide">{{{{ props.row.{name} }}}}</div></q-td>"""
+        table.add_slot(f"body-cell-{name}", cell)
     return table
 
 
@@ -224,4 +229,6 @@ def _note(seeds: Sequence[int]) -> str:
     if not seeds:
         return "no curves yet"
     count = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
-    return f"interquartile mean of {count} runs an arm, with 95 % bootstrap intervals over runs"
+    return (
+        f"interquartile mean of {count} runs an arm, with 95 % bootstrap intervals over runs (too narrow with few runs)"
+    )

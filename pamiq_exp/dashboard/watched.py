@@ -196,7 +196,8 @@ class Watched:
     """The runs below a folder, and those of them that are looked at."""
 
     def __init__(self, root: Path, sources: Sources, *, control: bool) -> None:
-        self.runs = RunList(root)
+        self.title = str(root)
+        self.runs = RunList(root.resolve())
         self.sources = sources
         self.control = control
         self._open: OrderedDict[str, WatchedRun] = OrderedDict()
