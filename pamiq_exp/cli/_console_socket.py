@@ -39,7 +39,7 @@ _AT_ONCE = 8
 """Requests that are answered at the same time; others wait in the system's queue."""
 _MOST_SILENT = 16
 """Connections that may be open without having asked anything; one more closes the oldest."""
-_LONGEST_ANSWER = 1_000_000
+_LONGEST_ANSWER = 4_000_000
 
 
 class ConsoleError(Exception):

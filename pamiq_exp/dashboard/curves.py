@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pamiq_exp.dashboard.foreign_files import open_file
+from pamiq_exp.dashboard.reader import RECORDS, reason_of
+from pamiq_exp.files import open_file
 
 AXES = ("environment_step", "wall_seconds", "run_seconds", "training_step", "model_version")
 """What a metric can be drawn against."""
@@ -107,7 +108,7 @@ class MetricsFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / RECORDS
         self._begin()
 
     def _begin(self) -> None:
@@ -149,7 +150,7 @@ class MetricsFile:
             self._begin()
             return False
         except OSError as error:
-            self.problem = f"metrics.jsonl: {error.strerror or error}"
+            self.problem = reason_of(error, self._folder)
             return False
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -63,7 +64,10 @@ class LiveRun:
     @property
     def has_socket(self) -> bool:
         """Whether there is a socket, of a run that is alive or was killed."""
-        return (self._folder / SOCKET).is_socket()
+        try:
+            return stat.S_ISSOCK((self._folder / SOCKET).lstat().st_mode)
+        except OSError:
+            return False
 
     def status(self) -> Mapping[str, Any] | None:
         """Return what the run says of itself; None if it does not answer."""

@@ -1,7 +1,7 @@
 """Reads the folders of runs and sweeps for the page. The only module here that knows the names of their files.
 
-Nothing in such a folder is trusted: files are opened by `open_file`, trees have a limited size, and what is damaged is
-reported as such.
+Nothing in such a folder is trusted: everything is read through `pamiq_exp.files`, and what is damaged is reported as
+such.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import yaml
-
-from pamiq_exp.analysis.runs import LOADER, natural
-from pamiq_exp.dashboard.foreign_files import open_file, read_bytes
+from pamiq_exp.analysis.runs import natural
+from pamiq_exp.files import BrokenFileError, open_file, read_bytes, read_json, read_yaml
 
 Scalar: TypeAlias = str | float | int | bool | None
 Kind = Literal["run", "sweep"]
@@ -168,17 +166,23 @@ def _read_line(place: Place) -> RunLine:
 
 def read_tree(folder: Path, name: str, problems: list[str]) -> object:
     """Return the tree in a JSON or YAML file of a run; None if it is missing or damaged, which `problems` is told."""
+    read = read_json if name.endswith(".json") else read_yaml
     try:
-        data = read_bytes(folder / name, within=folder, most=MOST_TREE_BYTES)
-        tree: object = json.loads(data) if name.endswith(".json") else yaml.load(data, Loader=LOADER)
-        return tree
+        return read(folder / name, most=MOST_TREE_BYTES)
     except FileNotFoundError:
         return None
+    except BrokenFileError as error:
+        problems.append(f"{name} is damaged: {reason_of(error, folder)}")
     except OSError as error:
-        problems.append(f"{name}: {error.strerror or error}")
-    except (ValueError, yaml.YAMLError, RecursionError, ArithmeticError, LookupError, TypeError, AttributeError):
-        problems.append(f"{name} is damaged")
+        problems.append(reason_of(error, folder))
     return None
+
+
+def reason_of(error: OSError, folder: Path) -> str:
+    """Return why a file could not be read, without the path of its folder, which the page shows already."""
+    return str(error if error.strerror is None else f"{Path(str(error.filename)).name}: {error.strerror}").replace(
+        f"{folder}{os.sep}", ""
+    )
 
 
 def read_mapping(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
@@ -229,7 +233,7 @@ def read_log(folder: Path) -> tuple[list[str], list[str], str]:
     except FileNotFoundError:
         return [], [], ""
     except OSError as error:
-        return [], [], f"log.txt: {error.strerror or error}"
+        return [], [], reason_of(error, folder)
     lines = text.splitlines()[1 if size > MOST_LOG_BYTES else 0 :]
     return lines, [line for line in lines if _WARNING.search(line)], ""
 

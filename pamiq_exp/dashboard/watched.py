@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pamiq_exp.dashboard.curves import MetricsFile
 from pamiq_exp.dashboard.live import Ask, LiveRun
 from pamiq_exp.dashboard.reader import Place, RunList, last_write, read_mapping
+from pamiq_exp.tracking import owner_of
 
 LOOK_SECONDS = 0.5
 """How often the files of a run are looked at, however many look."""
@@ -154,6 +155,8 @@ class WatchedRun:
 
     def _silent(self) -> tuple[str, str]:
         """The state of a run whose manifest says `running` and that does not answer."""
+        if (owner := owner_of(self.folder)) is not None:
+            return "starting", f"{owner} works on it and does not answer yet"
         written = last_write(self.folder)
         resume = f"python -m pamiq_exp resume {self.folder}"
         if self.live.has_socket:

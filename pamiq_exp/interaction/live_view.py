@@ -15,11 +15,11 @@ from pamiq_exp.interaction.environment import Array
 from pamiq_exp.interaction.observer import Turn
 from pamiq_exp.interaction.recorders import Frame, MapPicture, picture
 
-LARGEST_SIDE = 320
+LARGEST_SIDE = 256
 """Pixels: larger pictures are thinned, every second or third pixel of a row and column."""
 
-MOST_PICTURES = 4
-"""Environments of which each camera is shown."""
+MOST_ENVIRONMENTS, MOST_PICTURES = 4, 8
+"""Environments of which each camera is shown, and pictures in all."""
 
 MAP_SIDE, CELL_METERS = 256, 0.25
 TRAIL_LENGTH = 100_000
@@ -85,13 +85,13 @@ class LiveView:
 
 
 def _pictures(values: dict[str, Array]) -> list[tuple[str, Frame]]:
-    """Return the pictures among observations, `MOST_PICTURES` environments of each."""
-    found = []
+    """Return the pictures among observations, of the first environments."""
+    found: list[tuple[str, Frame]] = []
     for name, value in values.items():
         if value.dtype == np.uint8 and value.ndim == 4 and value.shape[-1] in (1, 3) and value.size:
-            for index, pixels in enumerate(value[:MOST_PICTURES]):
+            for index, pixels in enumerate(value[:MOST_ENVIRONMENTS]):
                 found.append((f"{name} {index}" if len(value) > 1 else name, picture(pixels)))
-    return found
+    return found[:MOST_PICTURES]
 
 
 def _plain(name: str, frame: Frame) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from pamiq_exp.interaction import LiveView, Turn
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.saving import Saver
+
+logger = logging.getLogger(__name__)
 
 Status = dict[str, float | int | str | None]
 
@@ -72,7 +75,11 @@ class RunHandle:
         return self._view.read()
 
     def _keep(self, turn: Turn) -> None:
-        self._view.take(turn)
+        try:
+            self._view.take(turn)
+        except Exception:
+            logger.exception("the live view ended: this turn cannot be shown; the run goes on")
+            self._engine.interaction.watcher = None
         if time.monotonic() - self._viewed_at > WATCHED_SECONDS:
             self._engine.interaction.watcher = None
 

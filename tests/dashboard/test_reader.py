@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.dashboard import reader
-from pamiq_exp.dashboard.foreign_files import ForeignFileError, read_bytes
 from pamiq_exp.dashboard.reader import RunList, find_places
 from tests.analysis.folders import write_run
 
@@ -49,7 +48,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: 
     run = write_run(tmp_path / "run")
     (run / name).unlink(missing_ok=True)
     if kind == "link":
-        (tmp_path / "secret").write_text('{"experiment_name": "secret", "secret": 1}')
+        (tmp_path / "secret").write_text('{"experiment_name": "hidden", "hidden": 1}')
         (run / name).symlink_to(tmp_path / "secret")
     elif kind == "pipe":
         os.mkfifo(run / name)
@@ -62,7 +61,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: 
     runs.look()
     (line,) = runs.lines()
     settings, log = reader.read_settings(run, problems), reader.read_log(run)
-    assert "secret" not in f"{line}{settings}{log}{reader.last_record(run)}".replace(str(tmp_path), "")
+    assert "hidden" not in f"{line}{settings}{log}{reader.last_record(run)}"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: st
     (line,) = runs.lines()
     assert line.state == "unknown"
     if text == "{":
-        assert "manifest.json is damaged" in line.problems
+        assert any(problem.startswith("manifest.json is damaged") for problem in line.problems)
 
 
 def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
@@ -90,13 +89,6 @@ def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
     problems: list[str] = []
     assert len(reader.read_settings(run, problems)) <= reader.MOST_SETTINGS
     assert problems
-
-
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "big").write_bytes(b"x" * 11)
-    assert read_bytes(tmp_path / "big", within=tmp_path, most=11) == b"x" * 11
-    with pytest.raises(ForeignFileError, match="larger than 10 bytes"):
-        read_bytes(tmp_path / "big", within=tmp_path, most=10)
 
 
 def test_the_config_says_what_chose_each_value(tmp_path: Path) -> None:

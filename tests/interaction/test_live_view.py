@@ -9,7 +9,7 @@ import numpy as np
 
 from pamiq_exp.interaction import Interaction, LiveView, Observation, Turn
 from pamiq_exp.interaction.environment import continual
-from pamiq_exp.interaction.live_view import LARGEST_SIDE, MAP_SIDE, MOST_PICTURES
+from pamiq_exp.interaction.live_view import LARGEST_SIDE, MAP_SIDE, MOST_ENVIRONMENTS, MOST_PICTURES
 from tests.metrics.scripted import ScriptedAgent
 
 NUMBERS = {"speed": np.zeros((1, 3), dtype=np.float32)}
@@ -54,10 +54,13 @@ def test_the_newest_picture_of_each_camera_and_environment_is_shown() -> None:
 
 def test_large_pictures_are_thinned_and_many_environments_left_out() -> None:
     view = LiveView()
-    view.take(turn({"eye": np.zeros((MOST_PICTURES + 3, 720, 1280, 3), dtype=np.uint8)}))
+    eye = np.zeros((MOST_ENVIRONMENTS + 3, 720, 1280, 3), dtype=np.uint8)
+    view.take(turn({"left": eye}))
+    assert len(view.read()) == MOST_ENVIRONMENTS
+    view.take(turn({"left": eye, "right": eye, "down": eye}))
     shown = view.read()
     assert len(shown) == MOST_PICTURES
-    assert (shown[0]["height"], shown[0]["width"]) == (180, 320)
+    assert (shown[0]["height"], shown[0]["width"]) == (144, 256)
     assert max(shown[0]["height"], shown[0]["width"]) <= LARGEST_SIDE
 
 
