@@ -61,8 +61,6 @@ def interruptible() -> Iterator[None]:
         signal.signal(number, handle)
     try:
         yield
-        if caught:
-            raise Interrupted(caught[0])
     finally:
         for number in handled:
             signal.signal(number, before[number])
