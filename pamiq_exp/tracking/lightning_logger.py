@@ -32,11 +32,14 @@ class LightningLoggerTracker(Tracker):
         self._folder = folder
         self._logger: Logger | None = None
         self._ticks = 0
+        self._kept = Path(folder)
+        self._seen = False
 
     def start(self, run: RunInfo) -> None:
         from lightning.fabric.loggers.logger import Logger
 
         given = self._given
+        self._kept = run.folder / self._folder
         self._logger = given if isinstance(given, Logger) else given(save_dir=str(run.folder / self._folder))
         with contextlib.suppress(NotImplementedError):  # Fabric's own CSV logger
             self._logger.log_hyperparams(_flatten(run.config))
@@ -53,11 +56,19 @@ class LightningLoggerTracker(Tracker):
     def tick(self) -> None:
         self._ticks += 1
         if self._ticks % _FLUSH_TICKS == 0:
-            self.logger.save()
+            self._save()
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
-        self.logger.save()
+        self._save()
         self.logger.finalize("success" if exit_code == 0 else "failed")
+
+    def _save(self) -> None:
+        """Let the logger write. Raises OSError if its folder was removed: loggers go on in files that have no name."""
+        self.logger.save()
+        there = self._kept.exists()
+        if self._seen and not there:
+            raise FileNotFoundError(f"{self._kept} was moved or removed: what this logger writes from here on is lost")
+        self._seen = there
 
     @property
     def logger(self) -> Logger:

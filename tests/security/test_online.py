@@ -17,7 +17,7 @@ import wandb
 
 from pamiq_exp.cli._job import is_private
 from pamiq_exp.cli._online import keep_offline
-from pamiq_exp.config import AllowList, Builder, Source, compose_config
+from pamiq_exp.config import AllowList, Builder, ConfigError, Source, compose_config
 from pamiq_exp.interaction import DelayedActions, Environment
 from pamiq_exp.media import Picture
 from pamiq_exp.tracking import RunInfo, WandbTracker
@@ -65,6 +65,12 @@ def test_the_user_has_the_last_word(user: Source, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("WANDB_MODE", variable)
     keep_offline([compose_config(["experiment=foreign"], user)], online)
     assert os.environ["WANDB_MODE"] == variable
+
+
+def test_a_word_that_wandb_does_not_know_is_no_consent(user: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(ConfigError, match="WANDB_MODE is 'onlin'; set it to one of online, run, offline"):
+        keep_offline([], online=False)
 
 
 @pytest.mark.parametrize(

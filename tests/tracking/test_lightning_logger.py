@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,15 @@ def test_a_logger_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> Non
     tracker = LightningLoggerTracker(functools.partial(CSVLogger, nonsense=1))
     with pytest.raises(TypeError, match="nonsense"):
         RecordWriter({"logger": tracker}, tmp_path).start(RunInfo(tmp_path, "run", "experiment", seed=0))
+
+
+def test_a_folder_that_is_removed_under_the_logger_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    tracker = LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb")
+    tracker.start(RunInfo(tmp_path, "run", "experiment", seed=0))
+    tracker.write({"environment_step": 1, "x/loss": 1.0})
+    for _ in range(20):
+        tracker.tick()
+    shutil.rmtree(tmp_path / "tb")
+    with pytest.raises(FileNotFoundError, match="was moved or removed"):
+        tracker.finish(0, {})
