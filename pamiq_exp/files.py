@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -27,7 +26,6 @@ MOST_DIGITS = 400
 """Of a number. Reading a longer one takes time that grows with the square of its length."""
 
 _DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
-_LONG_RUN = re.compile(rf"[-+:.\w]{{{MOST_DIGITS},}}")
 _LARGEST = 1 << 1023
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -120,8 +118,7 @@ def parse_yaml(text: str) -> object:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where the C library is there
     try:
-        if "*" in text or _LONG_RUN.search(text) is not None:
-            _count(text, loader)
+        _count(text, loader)  # first: the C library crashes on what nests too deep
         tree: object = yaml.load(text, Loader=loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(_first_line(error)) from None
@@ -202,6 +199,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_long_number(text: str) -> bool:
+    """Whether YAML may take a text for a number of more than `MOST_DIGITS` digits."""
+    return len(text) > MOST_DIGITS and not text.strip(_DIGITS)
+
+
 def _whole_number(text: str) -> int:
     if len(text) > MOST_DIGITS:
         raise ValueError(f"a number has more than {MOST_DIGITS} digits")
@@ -220,8 +222,7 @@ def _count(text: str, loader: type) -> None:
             _check(len(open_nodes) <= MOST_DEPTH + 1, f"it nests deeper than {MOST_DEPTH}")
             continue
         if isinstance(event, yaml.ScalarEvent):
-            long_number = len(event.value) > MOST_DIGITS and not event.value.strip(_DIGITS)
-            _check(not long_number, f"a number has more than {MOST_DIGITS} digits")
+            _check(not is_long_number(event.value), f"a number has more than {MOST_DIGITS} digits")
             anchor, size, depth = event.anchor, 1, 1
         elif isinstance(event, yaml.AliasEvent):
             name = str(event.anchor)

@@ -22,6 +22,12 @@ Scalar: TypeAlias = str | float | int | bool | None
 
 _MARKS = ("manifest.json", "overrides.yaml")
 _MANY_BYTES = 30_000_000
+_KINDS: Mapping[str, type] = {
+    "experiment_name": str, "state": str, "reason": str, "versions": dict, "machine": dict, "threads": dict,
+    "environment": dict, "code": dict, "start_state": dict, "end_state": dict, "derived_seeds": dict,
+    "command": list, "sessions": list, "overrides": list, "allowed": list,
+}  # fmt: skip
+"""Of what kind values of a manifest are, where they are there."""
 _MOST_FOLDERS_DEEP = 32
 _MOST_SETTINGS_BYTES = 20_000_000
 """Of a file that tells of a run; what a run keeps of a config may be far larger than the config."""
@@ -155,7 +161,7 @@ def read_runs(
 def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
     """Read one run folder. What is missing or broken in it is told in `problems` and does not raise."""
     problems: list[str] = []
-    manifest = _mapping(_load(folder / "manifest.json", problems))
+    manifest = _of_known_kinds(_mapping(_load(folder / "manifest.json", problems)), problems)
     config = _mapping(_load(folder / "config.yaml", problems))
     overrides = _load(folder / "overrides.yaml", problems)
     summary = _mapping(_load(folder / "summary.json", problems))
@@ -236,6 +242,16 @@ def _load(path: Path, problems: list[str]) -> object:
 def _words(path: Path, error: OSError) -> str:
     """What is wrong with a file, by its name alone: the page says where the run is."""
     return str(error).replace(str(path), path.name) if error.strerror is None else f"{path.name}: {error.strerror}"
+
+
+def _of_known_kinds(manifest: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return a manifest without the values that are not of the kind that a run writes."""
+    code = manifest.get("code")
+    untracked = code.get("untracked") if isinstance(code, dict) else None
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(manifest.get(name), kind | None)]
+    wrong += ["code"] if not isinstance(untracked, list | None) else []
+    problems += [f"manifest.json: {name} is not what a run writes" for name in dict.fromkeys(wrong)]
+    return {name: value for name, value in manifest.items() if name not in wrong}
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pamiq_exp.config.check import TOP_LEVEL
 from pamiq_exp.config.lines import read_nodes
 
 FORMAT = 1
+_MOST_RUNS = 1000
 PRIMARY = "config"
 _OURS = {"tracking": {"terminal": {"_target_": "pamiq_exp.tracking.TerminalTracker"}}, "paths": {"outputs": "outputs"}}
 _MAY_HOLD = frozenset(TOP_LEVEL) - {"paths", "spaces", "tracking"}
@@ -78,11 +79,15 @@ def read_paper(path: Path, overrides: Sequence[str] = ()) -> Paper:
     read_nodes(path)  # within limits?
     plain = OmegaConf.to_container(read_config(path), resolve=False)
     assert isinstance(plain, dict)
+    if not _are_names(plain):
+        raise ConfigError(Problem("", f"{path} has keys that are no texts", "export the experiment again"))
     version, config, runs = plain.get("format"), plain.get("config"), plain.get("runs")
     if not isinstance(version, int) or not isinstance(config, dict) or not isinstance(runs, list) or not runs:
         raise ConfigError(Problem("", f"{path} is no exported experiment", "export one: export RUN -o paper.yaml"))
     if version > FORMAT:
         raise ConfigError(Problem("format", f"{path} was written by a later pamiq_exp", "update pamiq_exp"))
+    if len(runs) > _MOST_RUNS:
+        raise ConfigError(Problem("runs", f"{len(runs)} are more than {_MOST_RUNS}", "split the file"))
     name = config.get("experiment_name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(Problem("config.experiment_name", f"{name!r} is no name for a folder"))
@@ -113,9 +118,18 @@ def _read_run(base: Mapping[Any, Any], run: object, key: str, overrides: Sequenc
     return PaperRun(config, title, numbers, seed if isinstance(seed, int) else 0)
 
 
+def _are_names(tree: object) -> bool:
+    """Whether all keys of a tree are texts."""
+    if isinstance(tree, dict):
+        return all(isinstance(key, str) and _are_names(value) for key, value in tree.items())
+    return not isinstance(tree, list) or all(map(_are_names, tree))
+
+
 def _are_changes(changes: object) -> bool:
     if not isinstance(changes, dict) or not changes.keys() <= {"set", "remove"}:
         return False
     removed = changes.get("remove", [])
-    paths = isinstance(removed, list) and all(isinstance(path, list) and path for path in removed)
+    paths = isinstance(removed, list) and all(
+        isinstance(path, list) and path and all(isinstance(name, str) for name in path) for path in removed
+    )
     return paths and isinstance(changes.get("set", {}), dict)

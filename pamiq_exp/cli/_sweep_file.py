@@ -19,6 +19,8 @@ from pamiq_exp.files import read_yaml
 
 GROUP = "sweep"
 
+_MOST_SEEDS = 10_000
+
 _NAME = re.compile(r"[\w.,:@+|&*()\[\]-]+")
 
 LAUNCHERS: Mapping[str, Mapping[str, str]] = {
@@ -202,6 +204,8 @@ def _launcher_problems(file: SweepFile, key: str) -> Iterator[Problem]:
 def _plan_problems(file: SweepFile, key: str) -> Iterator[Problem]:
     if isinstance(file.seeds, int) and file.seeds < 1:
         yield Problem(f"{key}.seeds", f"expected at least one, not {file.seeds}")
+    if isinstance(file.seeds, int) and file.seeds > _MOST_SEEDS:
+        yield Problem(f"{key}.seeds", f"{file.seeds} are more than {_MOST_SEEDS}, the most that a sweep may have")
     if file.search.space and file.grid:
         yield Problem(f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such")
     if not file.search.space and file.budget.trials is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
-from pamiq_exp.files import read_text
+from pamiq_exp.files import MOST_DIGITS, is_long_number, read_text
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 20_000
@@ -110,6 +110,8 @@ class _Assembly:
             if len(self._open) > MOST_DEPTH:
                 raise _too_much(self._path, f"nests deeper than {MOST_DEPTH}", line)
         elif isinstance(event, yaml.ScalarEvent):
+            if is_long_number(event.value):
+                raise _too_much(self._path, f"holds a number of more than {MOST_DIGITS} digits", line)
             self._close(Node(line, "scalar", event.value), event.anchor, line)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:

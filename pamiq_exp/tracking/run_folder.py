@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import pamiq_exp
-from pamiq_exp.files import BrokenFileError, find_links, read_json, write_atomically
+from pamiq_exp.files import find_links, read_json, write_atomically
 from pamiq_exp.tracking.append_file import REMOVAL_SECONDS, AppendFile
 from pamiq_exp.tracking.code_state import code_state
 from pamiq_exp.tracking.folder_lock import LOCK, FolderLock, RunFolderError
@@ -368,7 +368,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = read_json(path, most=_MOST_MANIFEST_BYTES)
     except FileNotFoundError:
         return {}
-    except BrokenFileError as error:
+    except OSError as error:
         message = f"{error}. Put a whole one back, or remove it: what it said of earlier sessions is lost then"
         raise RunFolderError(message) from error
     if not isinstance(manifest, dict):

@@ -1,0 +1,351 @@
+# ruff: noqa: E501 - one input a line
+"""Run folders, exported files, sweep files and config folders that somebody might send to do harm.
+
+Each is made by a function of the place that it is made in. `OUTSIDE` is a folder beside it that holds what is nobody's
+business: `secret.txt`, whose text must not appear anywhere, and `target.txt`, which must stay as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+SECRET = "bait-0123456789abcdef"
+ESCAPE = "\x1b[2J\x1b]0;gone\x07"
+
+Make: TypeAlias = Callable[[Path, Path], object]
+"""Makes something hostile of a folder; the second argument is the folder outside."""
+
+
+def laughs(levels: int = 9) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    return "\n".join(lines + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]) + "\n"
+
+
+TEXTS: Mapping[str, bytes] = {
+    "laughs": laughs().encode(),
+    "brackets": b"[" * 200_000,
+    "nested": b"[" * 500 + b"]" * 500,
+    "indentation": b"- " * 3000 + b"x",
+    "binary": bytes(range(256)) * 50,
+    "cut": b'{"state": "runn',
+    "empty": b"",
+    "utf16": "a: 1".encode("utf-16"),
+    "digits": b"a: " + b"9" * 100_000,
+    "base sixty": b"a: 1" + b":59" * 200_000,
+    "hexadecimal": b"a: 0x" + b"f" * 100_000,
+    "empty number": b"a: !!int ''\n",
+    "empty float": b"a: !!float ''\n",
+    "no truth": b"a: !!bool x\n",
+    "no time": b"a: !!timestamp x\n",
+    "python": b"a: !!python/object/apply:os.system ['touch marker']\n",
+    "python name": b"a: !!python/name:os.system\n",
+    "too large": b"a: b\n" * 300_000,
+    "a list": b"[1, 2, 3]",
+    "a word": b"hello",
+    "null": b"null",
+    "huge float": b'{"a": 1e999}',
+    "escape": f'a: "{ESCAPE.encode("unicode_escape").decode()}"\n'.encode(),
+}
+"""What may stand in any file instead of what should."""
+
+FILES = ("manifest.json", "config.yaml", "overrides.yaml", "composition.yaml", "summary.json", "metrics.jsonl")
+
+
+def run_folder(folder: Path) -> None:
+    """Write what a small run leaves behind."""
+    config = {
+        "experiment_name": "sent", "seed": 0, "launcher": {"max_steps": 10},
+        "interaction": {"_target_": "pamiq_exp.interaction.Interaction", "agent": {"_target_": "pamiq_exp.agents.RandomAgent"}},
+    }  # fmt: skip
+    manifest = {"schema": 1, "experiment_name": "sent", "seed": 0, "state": "finished", "reason": "max_steps",
+                "versions": {"torch": "2.0"}, "command": ["pamiq_exp"]}  # fmt: skip
+    composition = {"name": "config", "overrides": ["experiment=minimum"], "files": {"config": "seed: 0\n"}}
+    (folder / "media").mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "overrides.yaml").write_text("[experiment=minimum]\n")
+    (folder / "composition.yaml").write_text(yaml.safe_dump(composition))
+    (folder / "summary.json").write_text('{"steps": 10, "return_mean": 1.5}')
+    (folder / "metrics.jsonl").write_text(
+        '{"source": "interaction", "environment_step": 10, "interaction/reward": 1.0}\n'
+    )
+
+
+def _content(name: str, content: bytes, folder: Path, outside: Path) -> None:
+    (folder / name).write_bytes(content)
+
+
+def _link(name: str, to: str, folder: Path, outside: Path) -> None:
+    path = folder / name
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(to.format(outside=outside))
+
+
+def _pipe(name: str, folder: Path, outside: Path) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(folder / name)
+
+
+def _json(name: str, changes: Mapping[str, object], folder: Path, outside: Path) -> None:
+    tree = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(tree | changes))
+
+
+def _lines(lines: list[str], folder: Path, outside: Path) -> None:
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def _yaml(name: str, tree: object, folder: Path, outside: Path) -> None:
+    text = yaml.safe_dump(tree).replace("{outside}", str(outside))
+    (folder / name).write_text(text)
+
+
+def _sparse(name: str, folder: Path, outside: Path) -> None:
+    with open(folder / name, "wb") as file:
+        file.truncate(1 << 40)
+
+
+def _header(length: int, text: bytes) -> bytes:
+    return struct.pack("<Q", length) + text
+
+
+def _map(header: bytes, folder: Path, outside: Path) -> None:
+    (folder / "checkpoints" / "step_000000001").mkdir(parents=True)
+    (folder / "checkpoints" / "step_000000001" / "metrics.safetensors").write_bytes(header)
+
+
+def _deep(folder: Path, outside: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "overrides.yaml").unlink()
+    path = folder
+    for _ in range(300):
+        path = path / "d"
+    path.mkdir(parents=True)
+
+
+ODD: Mapping[str, dict[str, object]] = {
+    "a state that is a list": {"state": ["running"]},
+    "a state that steers": {"state": ESCAPE, "reason": ESCAPE, "experiment_name": ESCAPE},
+    "a name that leads out": {"experiment_name": "../../outside/target"},
+    "a name without end": {"experiment_name": "x" * 500_000},
+    "a seed that is a text": {"seed": "0'; DROP"},
+    "a seed without end": {"seed": 10**300},
+    "versions that are a list": {"versions": [1, 2], "machine": 3, "threads": "many", "code": "x", "sessions": 5},
+    "a command that is a number": {"command": 5},
+    "a command that ends its fence": {"command": ["```", "x", "\n# heading", "[a](javascript:alert(1))"]},
+    "markup": {"experiment_name": "<script>alert(1)</script>", "reason": "<img src=x onerror=alert(1)>"},
+    "untracked files that are numbers": {"code": {"commit": 3, "dirty": True, "untracked": 7}},
+}
+
+RECORDS: Mapping[str, list[str]] = {
+    "brackets in a record": ["[" * 200_000],
+    "a record of one figure": ['{"a/b": 1}'],
+    "a source that is a list": ['{"source": [1], "a/b": 1}', '{"source": {}, "a/b": 2}'],
+    "figures that are lists": ['{"source": "a", "environment_step": [1, 2], "a/b": [1, 2]}'] * 2,
+    "figures of many kinds": [
+        '{"source": "a", "a/b": "x"}',
+        '{"source": "a", "a/b": null}',
+        '{"source": "a", "a/b": {}}',
+    ],
+    "a figure without end": ['{"source": "a", "a/b": ' + "9" * 100_000 + "}"],
+    "a figure that is too large": ['{"source": "a", "a/b": 1e999}', '{"source": "a", "a/b": -1e999}'],
+    "very many figures": ["{" + ",".join(f'"a/{n}": 1' for n in range(20_000)) + "}", '{"a/0": 1}'],
+    "other figures in each record": [f'{{"source": "a", "a/{n}": 1}}' for n in range(5000)],
+    "a figure that is named like a place": ['{"source": "a", "environment_step": 1, "../../outside/target": 1.0}'],
+    "a figure with an endless name": ['{"source": "a", "environment_step": 1, "a/' + "n" * 200_000 + '": 1.0}'],
+    "a line without end": ['{"source": "' + "a" * 900_000 + '"}'],
+    "nothing but line breaks": ["\n" * 500_000],
+    "markup in figures": ['{"source": "a", "environment_step": 1, "a/<script>$\\\\input{/etc/passwd}$": 1.0}'],
+}
+
+RUNS: dict[str, Make] = {
+    **{f"{name}: {kind}": partial(_content, name, text)
+       for index, name in enumerate(FILES) for number, (kind, text) in enumerate(TEXTS.items())
+       if (index + number) % 2 == 0 or kind in ("laughs", "brackets", "binary", "cut")},
+    **{f"{name}: a link to a device": partial(_link, name, "/dev/zero") for name in FILES},
+    **{f"{name}: a link out": partial(_link, name, "{outside}/secret.txt") for name in FILES},
+    **{f"{name}: a pipe": partial(_pipe, name) for name in FILES},
+    **{f"{name}: a file without end": partial(_sparse, name) for name in FILES},
+    **{f"{name}: a circle": partial(_link, name, name) for name in FILES[:2]},
+    **{f"{name}: a link out": partial(_link, name, "{outside}/target.txt") for name in ("log.txt", "code.diff")},
+    **{f"{name}: a folder elsewhere": partial(_link, name, "{outside}") for name in ("media", "checkpoints", "wandb")},
+    "media: a link out": partial(_link, "media/a_1.png", "{outside}/secret.txt"),
+    "media: a link to a device": partial(_link, "media/a_1.mp4", "/dev/zero"),
+    "media: a pipe": partial(_pipe, "media/a_1.png"),
+    "media: a text": partial(_content, "media/a_1.png", SECRET.encode()),
+    "media: a name": partial(_content, f"media/{ESCAPE.replace('/', '')}<b>_1.png", b"\x89PNG\r\n\x1a\n"),
+    "wandb: an address": partial(_link, "wandb/run_url.txt", "{outside}/secret.txt"),
+    **{name: partial(_json, "manifest.json", changes) for name, changes in ODD.items()},
+    **{name: partial(_lines, lines) for name, lines in RECORDS.items()},
+    "figures that are none": partial(_json, "summary.json", {"steps": "x", "return_mean": [1], "coverage": {}, "": 1}),
+    "a figure above all floats": partial(_json, "summary.json", {"return_mean": 10**300, "steps": 10**305}),
+    "a figure that computes": partial(_json, "summary.json", {"=cmd|' /C calc'!A0": 1.0, "return_mean": 2.0}),
+    "overrides that are mappings": partial(_yaml, "overrides.yaml", [{"a": 1}, ["b"], None, 1.5]),
+    "an override that computes": partial(_yaml, "overrides.yaml", ["reward==cmd|' /C calc'!A0", "seed=!!int ''"]),
+    "overrides that set up Hydra": partial(_yaml, "overrides.yaml", ["hydra.run.dir={outside}", "hydra/launcher=joblib"]),
+    "a composition that sets up Hydra": partial(_yaml, "composition.yaml", {
+        "name": "config", "overrides": ["hydra.job.chdir=true", "hydra.run.dir={outside}"], "files": {"config": ""}}),
+    "a composition that leads out": partial(_yaml, "composition.yaml", {
+        "name": "../../outside/target", "overrides": [], "files": {"../../outside/target": "x: 1"}}),
+    "a composition that names classes": partial(_yaml, "composition.yaml", {
+        "name": "config", "overrides": [], "files": {"config": "interaction: {_target_: os.system, command: touch marker}"}}),
+    "a config that sets up Hydra": partial(_yaml, "config.yaml", {"hydra": {"run": {"dir": "{outside}"}}, "experiment_name": "x"}),
+    "a config of places": partial(_yaml, "config.yaml", {
+        "experiment_name": "x", "environment": {"path": "{outside}/secret.txt"}, "paths": {"outputs": "{outside}"}}),
+    "folders without end": _deep,
+    "a map without end": partial(_map, _header(1 << 62, b"{}")),
+    "a map of brackets": partial(_map, _header(100_000, b"[" * 100_000)),
+    "a map that is larger than it is": partial(_map, _header(
+        91, b'{"m.visited": {"dtype": "BOOL", "shape": [100000, 100000], "data_offsets": [0, 10000000000]}}')),
+    "a map before its beginning": partial(_map, _header(
+        75, b'{"m.visited": {"dtype": "BOOL", "shape": [1, 1], "data_offsets": [-99, 1]}}')),
+    "a map of texts": partial(_map, _header(76, b'{"m.visited": {"dtype": "BOOL", "shape": ["a", 1], "data_offsets": [0, 1]}}')),
+}  # fmt: skip
+
+
+def _sweep_plan(changes: Mapping[str, object]) -> bytes:
+    plan: dict[str, object] = {"schema": 1, "words": [], "command": [], "experiment_name": "sent", "jobs": [["seed=0"]],
+                               "expected": 1}  # fmt: skip
+    return json.dumps(plan | changes).encode()
+
+
+PLANS: dict[str, bytes] = {
+    **{f"plan: {kind}": text for kind, text in TEXTS.items()},
+    "plan: jobs that are numbers": _sweep_plan({"jobs": [1, 2]}),
+    "plan: a key of its own": _sweep_plan({"__class__": "x"}),
+    "plan: jobs without end": _sweep_plan({"expected": 10**300}),
+    "plan: a metric that is a list": _sweep_plan({"metric": ["a"]}),
+    "plan: a metric that steers": _sweep_plan({"metric": ESCAPE, "experiment_name": ESCAPE, "jobs": [[f"a={ESCAPE}"]]}),
+    "plan: words that are a mapping": _sweep_plan({"words": {"a": 1}}),
+}
+
+SWEEP_FILES: dict[str, bytes] = {
+    **{f"sweep: {kind}": text for kind, text in TEXTS.items() if kind not in ("empty", "null")},
+    "sweep: a launcher that runs a command": b"launcher: {name: submitit_local, setup: ['touch marker']}",
+    "sweep: settings of Hydra": b"experiment: minimum\noverrides: ['hydra.run.dir=/tmp/x']",
+    "sweep: settings of Hydra by a group": b"experiment: minimum\noverrides: ['hydra/job_logging=x']",
+    "sweep: settings of Hydra in a grid": b"experiment: minimum\ngrid: {hydra.sweep.dir: [a, b]}",
+    "sweep: settings of Hydra added": b"experiment: minimum\noverrides: ['+hydra.callbacks.x._target_=os.system']",
+    "sweep: a study elsewhere": b"experiment: minimum\nsearch: {space: {seed: 'range(3)'}, storage: 'sqlite:////tmp/x.db'}",
+    "sweep: an unknown launcher": b"launcher: {name: evil}",
+    "sweep: an experiment that is a list": b"experiment: [minimum]",
+    "sweep: a grid that is a list": b"grid: [1, 2]",
+    "sweep: seeds without end": b"experiment: minimum\nseeds: 1000000000",
+    "sweep: a cell for each atom": b"experiment: minimum\ngrid: {" + b", ".join(
+        f"a{n}: 'range(0,1000)'".encode() for n in range(30)) + b"}",
+    "sweep: an escape code in a key": f'grid: {{"{ESCAPE.encode("unicode_escape").decode()}": [1]}}'.encode(),
+}  # fmt: skip
+
+
+def _paper(changes: Mapping[str, object]) -> bytes:
+    paper: dict[str, object] = {
+        "format": 1,
+        "config": {
+            "experiment_name": "sent",
+            "seed": 0,
+            "interaction": {"_target_": "pamiq_exp.interaction.Interaction"},
+        },
+        "runs": [{"arm": "a", "figures": {"steps": 1}}],
+    }
+    return yaml.safe_dump(paper | changes).encode()
+
+
+PAPERS: dict[str, bytes] = {
+    **{f"exported: {kind}": text for kind, text in TEXTS.items()},
+    "exported: as it is, without parts": _paper({}),
+    "exported: a target": _paper({"config": {"experiment_name": "x", "interaction": {"_target_": "os.system", "command": "touch marker"}}}),
+    "exported: Hydra": _paper({"config": {"experiment_name": "x", "hydra": {"run": {"dir": "/tmp/x"}}}}),
+    "exported: Hydra at the top": _paper({"hydra": {"run": {"dir": "/tmp/x"}}}),
+    "exported: a tracker": _paper({"config": {"experiment_name": "x", "tracking": {"w": {"_target_": "pamiq_exp.tracking.WandbTracker", "mode": "online"}}}}),
+    "exported: places": _paper({"config": {"experiment_name": "x", "paths": {"outputs": "/tmp/elsewhere"}}}),
+    "exported: a name that leads out": _paper({"config": {"experiment_name": "../../outside/target"}}),
+    "exported: a name that steers": _paper({"config": {"experiment_name": ESCAPE}}),
+    "exported: changes that are a list": _paper({"runs": [{"changes": [1]}]}),
+    "exported: changes that remove numbers": _paper({"runs": [{"changes": {"remove": [[1, 2], [[]]]}}]}),
+    "exported: changes by names that are none": _paper({"runs": [{"changes": {"set": {1: 2}}}]}),
+    "exported: runs without end": _paper({"runs": [{}] * 5000}),
+    "exported: figures that are texts": _paper({"runs": [{"figures": {"steps": "x", 1: 2}}]}),
+    "exported: a format without end": _paper({"format": 10**300}),
+    "exported: a secret": _paper({"config": {"experiment_name": "x", "environment": {"x": "${oc.env:WANDB_API_KEY}"}}}),
+}  # fmt: skip
+
+
+def _config(text: str | bytes, folder: Path, outside: Path) -> None:
+    path = folder / "experiment" / "evil.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.replace("{outside}", str(outside)).encode())
+
+
+def _config_link(to: str, folder: Path, outside: Path) -> None:
+    (folder / "experiment").mkdir(parents=True, exist_ok=True)
+    (folder / "experiment" / "evil.yaml").symlink_to(to.format(outside=outside))
+
+
+def _config_pipe(folder: Path, outside: Path) -> None:
+    (folder / "experiment").mkdir(parents=True, exist_ok=True)
+    os.mkfifo(folder / "experiment" / "evil.yaml")
+
+
+def _steering_name(folder: Path, outside: Path) -> None:
+    _config("# x\n", folder, outside)
+    (folder / "experiment" / f"{ESCAPE}.yaml").write_text("# x\n")
+    (folder / "experiment" / "two\nlines.yaml").write_text("# x\n")
+
+
+def _circle_of_folders(folder: Path, outside: Path) -> None:
+    _config("# x\n", folder, outside)
+    (folder / "experiment" / "below").symlink_to(folder)
+
+
+CONFIG_FOLDERS: dict[str, Make] = {
+    **{f"folder: {kind}": partial(_config, text) for kind, text in TEXTS.items()},
+    "folder: a link to a device": partial(_config_link, "/dev/zero"),
+    "folder: a pipe": _config_pipe,
+    "folder: a circle": partial(_config_link, "evil.yaml"),
+    "folder: names that steer": _steering_name,
+    "folder: folders in circles": _circle_of_folders,
+    "folder: a comment that steers": partial(_config, f"# {ESCAPE} words\n"),
+    "folder: a comment without end": partial(_config, "# " + "x" * 900_000 + "\n"),
+}
+
+
+def png(width: int, height: int) -> bytes:
+    """A picture that says it is so large, with nothing in it."""
+    chunk = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = b"IHDR" + chunk
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+PICTURES: dict[str, Make] = {
+    "picture: PostScript": partial(_content, "a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(touch marker) run\n"),
+    "picture: PostScript that says it is a PNG": partial(_content, "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    "picture: a bomb": partial(_content, "a.png", png(100_000, 100_000)),
+    "picture: cut": partial(_content, "a.png", png(8, 8)),
+    "picture: a link out": partial(_link, "a.png", "{outside}/picture.png"),
+    "picture: a link to a device": partial(_link, "a.png", "/dev/zero"),
+    "picture: a pipe": partial(_pipe, "a.png"),
+    "picture: a file without end": partial(_sparse, "a.png"),
+    "picture: a vector": partial(_content, "a.svg", b'<svg><image href="file:///etc/passwd"/></svg>'),
+}  # fmt: skip
+
+VIDEOS: dict[str, bytes] = {
+    "video: a playlist of addresses": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n",
+    "video: a playlist of files": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "video: a list of files": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "video: nothing": b"",
+    "video: noise": bytes(range(256)) * 100,
+    "video: SDP": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+}  # fmt: skip

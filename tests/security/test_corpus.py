@@ -1,0 +1,228 @@
+"""What somebody might send, at every door: it runs nothing, touches nothing elsewhere, and ends with a sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.config.hostile import corpus
+from tests.conftest import Command, Outcome
+from tests.security.corpus import (
+    CONFIG_FOLDERS,
+    PAPERS,
+    PICTURES,
+    PLANS,
+    RUNS,
+    SECRET,
+    SWEEP_FILES,
+    VIDEOS,
+    run_folder,
+)
+from tests.security.guard import Deeds, watched
+
+MOST_SECONDS, MOST_MEGABYTES = 10, 1000
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What is nobody's business, beside the folder that the user stands in; it is still the same afterwards."""
+    folder, here = tmp_path / "outside", tmp_path / "here"
+    folder.mkdir()
+    here.mkdir()
+    (folder / "secret.txt").write_text(SECRET)
+    (folder / "target.txt").write_text("mine\n")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "picture.png")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.chdir(here)
+    yield folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not (here / "marker").exists()
+
+
+@pytest.fixture
+def run(command: Command, outside: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command line where the user stands, watched, and see that it was harmless."""
+    monkeypatch.chdir(outside.parent / "here")
+
+    def harmless(*words: str) -> Outcome:
+        with watched(outside) as deeds:
+            outcome = command(*words)
+        assert_harmless(deeds)
+        shown = outcome.out + outcome.err
+        assert SECRET not in shown
+        assert "Traceback" not in shown
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+        assert shown.strip() or words[0] == "completion", "nothing was said"
+        return outcome
+
+    return harmless
+
+
+def assert_harmless(deeds: Deeds) -> None:
+    assert deeds.acts == []
+    assert deeds.cpu_seconds < MOST_SECONDS
+    assert deeds.megabytes < MOST_MEGABYTES
+
+
+def test_the_guard_notices_what_it_should(tmp_path: Path) -> None:
+    import socket
+    import subprocess
+
+    (tmp_path / "secret.txt").write_text("x")
+    with watched(tmp_path) as deeds:
+        subprocess.check_call(("true",))
+        (tmp_path / "secret.txt").read_text()
+        with socket.socket() as connection, pytest.raises(OSError, match="refused"):
+            connection.connect(("127.0.0.1", 9))
+    words = " ".join(deeds.acts)
+    assert "subprocess.Popen" in words
+    assert "secret.txt" in words
+    assert "socket.connect" in words
+    with watched(tmp_path) as deeds:
+        pass
+    assert deeds.acts == []
+
+
+def test_the_corpus_is_large() -> None:
+    kinds = (corpus(), RUNS, PLANS, SWEEP_FILES, PAPERS, CONFIG_FOLDERS, PICTURES, VIDEOS)
+    assert sum(map(len, kinds)) >= 300
+
+
+def some(names: Iterable[str], every: int, always: Callable[[str], bool] = lambda name: False) -> list[object]:
+    """All names; but for one in `every` they are for the slow suite."""
+    return [
+        name if index % every == 0 or always(name) else pytest.param(name, marks=pytest.mark.slow)
+        for index, name in enumerate(names)
+    ]
+
+
+def sent_run(name: str, outside: Path) -> str:
+    folder = outside.parent / "here" / "sent"
+    run_folder(folder)
+    RUNS[name](folder, outside)
+    return "sent"
+
+
+@pytest.mark.parametrize("name", some(RUNS, 4))
+def test_a_run_folder_is_compared_exported_and_watched(run: Command, outside: Path, name: str) -> None:
+    folder = sent_run(name, outside)
+    assert run("diff", folder, folder).status in (0, 2)
+    assert run("export", folder, "-o", "paper.yaml").status in (0, 2)
+    assert run("sweep-status", folder).status == 2
+    assert run("console", folder).status in (1, 2)
+    run("completion", "words", "--", "resume", folder, "")
+    if (paper := Path("paper.yaml")).exists():
+        assert SECRET not in paper.read_text()
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a report reads a part of the folder that nothing else reads."""
+    return name.startswith(("media", "wandb", "a map", "markup"))
+
+
+@pytest.mark.parametrize("name", some(RUNS, 9, is_drawn))
+def test_a_run_folder_is_reported_on(run: Command, outside: Path, name: str) -> None:
+    folder = sent_run(name, outside)
+    assert run("report", folder, "-o", "page", "--resamples", "10").status in (0, 2)
+    assert all(SECRET.encode() not in path.read_bytes() for path in Path("page").rglob("*") if path.is_file())
+    page = Path("page/report.html")
+    if page.exists():
+        assert "<script" not in page.read_text(encoding="utf-8")
+        for table in Path("page").rglob("*.csv"):
+            assert not any(line.startswith(("=", "@")) or ",=" in line for line in table.read_text().splitlines())
+        for table in Path("page/tables").glob("*.md"):
+            assert "](javascript:" not in table.read_text().replace(r"\[a]", "")
+
+
+@pytest.mark.parametrize("name", some(RUNS, 9))
+def test_a_run_folder_is_not_gone_on_with(run: Command, outside: Path, name: str) -> None:
+    folder = sent_run(name, outside)
+    before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
+    assert run("resume", folder).status == 2
+    assert {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_sweep_folder_is_shown_or_refused(run: Command, outside: Path, name: str) -> None:
+    sweep = outside.parent / "here" / "sweep"
+    run_folder(sweep / "0")
+    (sweep / "sweep.json").write_bytes(PLANS[name])
+    assert run("sweep-status", "sweep").status in (0, 1, 2)
+
+
+@pytest.mark.parametrize("name", some(RUNS, 4))
+def test_a_job_of_a_sweep_folder_is_shown(run: Command, outside: Path, name: str) -> None:
+    sweep = outside.parent / "here" / "sweep"
+    run_folder(sweep / "0")
+    RUNS[name](sweep / "0", outside)
+    plan = b'{"schema": 1, "words": [], "command": [], "experiment_name": "sent", "jobs": [], "expected": 2}'
+    (sweep / "sweep.json").write_bytes(plan)
+    assert run("sweep-status", "sweep").status in (0, 1)
+
+
+@pytest.mark.parametrize("name", some(SWEEP_FILES, 4))
+def test_a_sweep_file_is_refused(run: Command, outside: Path, name: str) -> None:
+    folder = outside.parent / "here" / "conf" / "sweep"
+    folder.mkdir(parents=True)
+    (folder / "evil.yaml").write_bytes(SWEEP_FILES[name])
+    assert run("--config-dir", "conf", "-m", "sweep=evil").status == 2
+    run("list", "sweeps", "--config-dir", "conf")
+    assert not list(Path.cwd().glob("outputs"))
+
+
+@pytest.mark.parametrize("name", some(PAPERS, 4))
+def test_an_exported_file_is_refused(run: Command, outside: Path, name: str) -> None:
+    Path("paper.yaml").write_bytes(PAPERS[name])
+    assert run("reproduce", "paper.yaml", "--yes").status == 2
+    assert not list(Path.cwd().glob("outputs"))
+
+
+@pytest.mark.parametrize("name", some(CONFIG_FOLDERS, 5))
+def test_a_config_folder_is_listed_and_checked(run: Command, outside: Path, name: str) -> None:
+    folder = outside.parent / "here" / "conf"
+    folder.mkdir()
+    CONFIG_FOLDERS[name](folder, outside)
+    assert run("list", "experiments", "--config-dir", "conf").status == 0
+    assert run("completion", "words", "--described", "--", "--config-dir", "conf", "experiment=").status == 0
+    assert run("check", "--config-dir", "conf", "experiment=evil").status in (1, 2)
+    assert run("--config-dir", "conf", "experiment=evil").status == 2
+    assert run("play", "--config-dir", "conf", "experiment=evil").status == 2
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_folder_of_pictures_is_read_as_pictures_alone(outside: Path, name: str) -> None:
+    from pamiq_exp.environments.noise_world.pictures import load_folder
+    from pamiq_exp.environments.recorded import PictureFolder
+
+    folder = outside.parent / "here" / "pictures"
+    folder.mkdir()
+    PICTURES[name](folder, outside)
+    with watched(outside) as deeds:
+        with pytest.raises(ValueError, match="no readable picture"):
+            load_folder(folder, 1, 8)
+        with pytest.raises(ValueError, match="no readable picture"):
+            PictureFolder(str(folder), image_size=8)
+    assert_harmless(deeds)
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_a_video_names_no_other_file_and_no_address(outside: Path, name: str) -> None:
+    pytest.importorskip("av")
+    from pamiq_exp.environments.recorded import VideoFiles
+
+    (outside.parent / "here" / "a.mp4").write_bytes(VIDEOS[name])
+    with watched(outside) as deeds, pytest.raises(ValueError, match="is no video that can be read"):
+        VideoFiles("a.mp4", image_size=8)
+    assert_harmless(deeds)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells what a process has open from /proc")
+def test_the_corpus_leaves_nothing_open() -> None:
+    names = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert not any("/sent/" in str(name) for name in names)
