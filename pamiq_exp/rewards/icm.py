@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.rewards.prediction_error import PredictionError
+from pamiq_exp.models import InverseDynamics
+from pamiq_exp.rewards.prediction_error import FeatureError
 from pamiq_exp.rewards.transition import Transition
 
 
-class InverseFeatureError(PredictionError):
+class InverseFeatureError(FeatureError):
     """r = eta / 2 mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2 in features that tell which action was taken.
 
     The features learn by inverse dynamics alone; the forward model learns on them without a gradient. Noise that
@@ -20,6 +21,7 @@ class InverseFeatureError(PredictionError):
     """
 
     name = "icm"
+    features = InverseDynamics
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""

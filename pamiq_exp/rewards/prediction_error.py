@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.models import Encoder
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
-from pamiq_exp.rewards.transition import Transition
+from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 
 class PredictionError(DynamicsReward):
@@ -35,3 +39,33 @@ class PredictionError(DynamicsReward):
         mean = law.mean.mean(0) if law.mean.ndim > target.ndim else law.mean
         error: NDArray[np.float32] = (target - mean).square().mean(-1).float().cpu().numpy()
         return error
+
+
+class FeatureError(PredictionError):
+    """Base class of prediction errors whose name stands for the features in which they are measured.
+
+    Args:
+        normaliser: How the raw reward is scaled.
+        dynamics: Name of the model that predicts.
+        encoder: Name of the agent's encoder.
+    """
+
+    features: type[Encoder]
+    """The kind of encoder that makes these features."""
+
+    def __init__(
+        self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", encoder: str = "encoder"
+    ) -> None:
+        super().__init__(normaliser, dynamics)
+        self._encoder_name = encoder
+
+    def attach(self, models: Mapping[str, PublishedModel]) -> None:
+        """See the base class. Raises ValueError for features of another kind."""
+        super().attach(models)
+        found = models[self._encoder_name].module if self._encoder_name in models else None
+        if found is not None and not isinstance(found, self.features):
+            raise ValueError(
+                f"reward={self.name} is the prediction error in the features of {self.features.__name__}, but the "
+                f"encoder '{self._encoder_name}' is a {type(found).__name__}: choose encoder={self.name} with it, or "
+                "reward=prediction_error, which takes any features"
+            )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pamiq_exp.rewards.prediction_error import PredictionError
+from pamiq_exp.models import RandomFeatures
+from pamiq_exp.rewards.prediction_error import FeatureError
 
 
-class RandomFeatureError(PredictionError):
+class RandomFeatureError(FeatureError):
     """The prediction error in the space of fixed random features: r = mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2.
 
     phi cannot collapse, and it sees all noise. Needs the encoder `random_features`, whose features are whitened.
@@ -14,3 +15,4 @@ class RandomFeatureError(PredictionError):
     """
 
     name = "random_features"
+    features = RandomFeatures

@@ -10,12 +10,23 @@ import torch
 from torch import nn
 
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.models import ImageVae, RandomFeatures, RecurrentDynamics, ResidualDynamics
+from pamiq_exp.models import (
+    Encoder,
+    ImageVae,
+    InverseDynamics,
+    Pixels,
+    PlainFeatures,
+    RandomFeatures,
+    RecurrentDynamics,
+    ResidualDynamics,
+)
 from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.rewards import (
     DiscountedStd,
     Extrinsic,
+    InverseFeatureError,
     PredictionError,
+    RandomFeatureError,
     ReconstructionError,
     Reward,
     Transition,
@@ -25,6 +36,7 @@ from pamiq_exp.spaces import ActionSpec
 
 ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}
 LANES, FEATURES = 4, 5
+VECTOR = {"vector": {"shape": [6], "dtype": "float32"}}
 
 
 class Published:
@@ -173,3 +185,26 @@ def test_a_reward_of_the_wrong_shape_is_refused() -> None:
 
     with pytest.raises(ValueError, match="one per lane"):
         Scalar()(transition())
+
+
+@pytest.mark.parametrize(
+    ("reward", "encoder", "choice"),
+    [
+        (InverseFeatureError(), RandomFeatures(VECTOR, 8), "encoder=icm"),
+        (RandomFeatureError(), PlainFeatures(VECTOR), "encoder=random_features"),
+        (RandomFeatureError(), Pixels(VECTOR, 6), "encoder=random_features"),
+    ],
+)
+def test_a_name_that_stands_for_features_refuses_others(reward: Reward, encoder: Encoder, choice: str) -> None:
+    dynamics = ResidualDynamics(encoder.features, ACTION, 8, 1)
+    with pytest.raises(
+        ValueError, match=rf"reward={reward.name} .* {type(encoder).__name__}: choose {choice} .*or"
+    ):
+        reward.attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
+    PredictionError().attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
+
+
+def test_a_name_that_stands_for_features_takes_its_own() -> None:
+    dynamics = Published(ResidualDynamics(8, ACTION, 8, 1))
+    InverseFeatureError().attach({"dynamics": dynamics, "encoder": Published(InverseDynamics(VECTOR, ACTION, 8))})
+    RandomFeatureError().attach({"dynamics": dynamics, "encoder": Published(RandomFeatures(VECTOR, 8))})
