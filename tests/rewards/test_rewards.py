@@ -197,9 +197,7 @@ def test_a_reward_of_the_wrong_shape_is_refused() -> None:
 )
 def test_a_name_that_stands_for_features_refuses_others(reward: Reward, encoder: Encoder, choice: str) -> None:
     dynamics = ResidualDynamics(encoder.features, ACTION, 8, 1)
-    with pytest.raises(
-        ValueError, match=rf"reward={reward.name} .* {type(encoder).__name__}: choose {choice} .*or"
-    ):
+    with pytest.raises(ValueError, match=rf"reward={reward.name} .* {type(encoder).__name__}: choose {choice} .*or"):
         reward.attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
     PredictionError().attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
 
