@@ -30,6 +30,7 @@ def size_lines(config: DictConfig, sizes: Rehearsal) -> Iterator[str]:
     ends = [f"after {launcher['max_steps']:,} steps"] if launcher.get("max_steps") else []
     ends += [f"after {launcher['max_seconds']:,} seconds"] if launcher.get("max_seconds") else []
     yield f"ends        {' or '.join(ends) or 'when somebody stops it'}"
+    yield from (f"environment {note}" for note in sizes.notes)
 
 
 def _listed(parts: dict[str, str]) -> str:

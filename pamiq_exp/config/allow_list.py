@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from pamiq_exp.trust import module_of
+
 ENVIRONMENT_VARIABLE = "PAMIQ_EXP_ALLOW"
 ENTRY_POINT_GROUP = "pamiq_exp.targets"
 
@@ -88,12 +90,13 @@ class AllowList:
         """Return the list of this user: `prefixes`, the variable PAMIQ_EXP_ALLOW, and installed entry points.
 
         The variable holds prefixes with commas between them; a package announces itself by an entry point of the
-        group `pamiq_exp.targets` whose value is its name. Raises ValueError for what is no dotted name.
+        group `pamiq_exp.targets` whose value is its name. A package may be called by the name under which it is
+        installed (`highway-env`). Raises ValueError for what is no dotted name.
         """
         from_variable = os.environ.get(ENVIRONMENT_VARIABLE, "").split(",")
         from_packages = [point.value for point in entry_points(group=ENTRY_POINT_GROUP)]
         given = [prefix.strip().removesuffix(".*") for prefix in (*prefixes, *from_variable, *from_packages)]
-        return cls(tuple(dict.fromkeys(prefix for prefix in given if prefix)))
+        return cls(tuple(dict.fromkeys(module_of(prefix) for prefix in given if prefix)))
 
     def permits_name(self, target: str) -> bool:
         """Whether this name may be imported at all."""

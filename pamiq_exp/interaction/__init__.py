@@ -6,7 +6,12 @@ from pamiq_exp.interaction.environment import Age, Array, Environment, Observati
 from pamiq_exp.interaction.fixed_poses import record_at_poses
 from pamiq_exp.interaction.free_running import FreeRunning
 from pamiq_exp.interaction.held_out import record_random_transitions
-from pamiq_exp.interaction.interaction import FixedIntervalInteraction, Interaction, NonFiniteActionError
+from pamiq_exp.interaction.interaction import (
+    FixedIntervalInteraction,
+    Interaction,
+    NonFiniteActionError,
+    NonFiniteRewardError,
+)
 from pamiq_exp.interaction.live_view import LiveView
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.interaction.play import NoDisplayError, Play
@@ -30,6 +35,7 @@ __all__ = [
     "LiveView",
     "NoDisplayError",
     "NonFiniteActionError",
+    "NonFiniteRewardError",
     "Observation",
     "Play",
     "RandomActions",

@@ -171,6 +171,9 @@ class DelayedActions(Environment):
     def ground_truth(self) -> Mapping[str, Array]:
         return self.environment.ground_truth()
 
+    def notes(self) -> list[str]:
+        return self.environment.notes()
+
     def report(self) -> dict[str, float]:
         return self.environment.report()
 

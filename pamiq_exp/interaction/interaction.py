@@ -11,12 +11,16 @@ import numpy as np
 from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.delay import DelayedActions, delayed
-from pamiq_exp.interaction.environment import Age, Array, Environment
+from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.interaction.observer import StepObserver, Turn
 
 
 class NonFiniteActionError(ArithmeticError):
     """An agent gave an action with NaN or infinity in it; the message says which agent."""
+
+
+class NonFiniteRewardError(ArithmeticError):
+    """An environment gave a reward or an observation with NaN or infinity in it; the message says which and where."""
 
 
 class Interaction(Component):
@@ -35,7 +39,8 @@ class Interaction(Component):
     """Seconds of world time from one turn to the next; None means unpaced."""
 
     skip_nonfinite: bool = False
-    """Whether a continuous action that is NaN or infinite is replaced by zeros instead of being an error."""
+    """Whether numbers that are NaN or infinite are let through: a continuous action is replaced by zeros, and rewards
+    and observations are left to the training, which skips batches with them."""
 
     def __init__(
         self,
@@ -72,6 +77,8 @@ class Interaction(Component):
         part = "environment"
         try:
             observation = environment.observe()
+            if not self.skip_nonfinite:
+                _require_numbers(observation, environment)
             at = time.perf_counter() if environment.observed_at is None else environment.observed_at
             part = "interaction.agent"
             action = self.agent.step(observation)
@@ -101,6 +108,22 @@ class Interaction(Component):
             )
         self.skipped_actions += 1
         return np.zeros_like(action)
+
+
+def _require_numbers(observation: Observation, environment: Environment) -> None:
+    """Raise NonFiniteRewardError for rewards that are not finite, and for observations with NaN."""
+    name = getattr(environment, "name", type(environment).__name__)
+    hint = "launcher.on_nonfinite=skip goes on, and leaves out what is trained on it"
+    if not np.isfinite(observation.reward).all():
+        index = int(np.flatnonzero(~np.isfinite(observation.reward))[0])
+        shown = observation.reward[index]
+        raise NonFiniteRewardError(f"{name} gave a reward that is not finite in copy {index}: {shown}. {hint}")
+    for part, values in observation.values.items():
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            index = int(np.argwhere(np.isnan(values))[0][0])
+            raise NonFiniteRewardError(
+                f"the part {part} of the observation of {name} in copy {index} holds NaN. {hint}"
+            )
 
 
 class FixedIntervalInteraction(Interaction):

@@ -11,7 +11,7 @@ import numpy as np
 
 from pamiq_exp.component import Component
 from pamiq_exp.interaction.environment import Array, Environment
-from pamiq_exp.interaction.recorders import Frame, MapPicture, enlarged, picture, picture_key
+from pamiq_exp.interaction.recorders import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.media import Video
 from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import describe_action
@@ -120,7 +120,7 @@ class Play(Component):
     def frame(self) -> Frame:
         """Return what is seen now, `(height, width, 3)`: the view, and a map beside it where the world has one."""
         seen = picture(self.environment.observe().values[self._picture][0])
-        view = enlarged(seen, self._size)
+        view = fitted(seen, self._size)
         truth = self.environment.ground_truth()
         if "pose" not in truth or "reachable" not in truth:
             return view

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 WALL, FLOOR, TRAIL, OTHERS, BODY = (34, 36, 44), (222, 222, 214), (160, 186, 232), (128, 132, 140), (214, 60, 48)
 """Colours of the map."""
 
+WIDEST = 4
+"""How many times as wide as it is high a film may be."""
+
 
 class VideoRecorder(StepObserver):
     """Records short films of what one lane sees, enlarged pixel by pixel.
@@ -33,7 +36,7 @@ class VideoRecorder(StepObserver):
         length: Turns in a film.
         lane: Whose eyes.
         key: Name of the picture among the observations; None takes the first one.
-        size: Height of the film in pixels, a multiple of 16; views are enlarged by whole numbers up to it.
+        size: Height of the film in pixels, a multiple of 16; views are enlarged by whole numbers up to it, or shrunk.
         frames_per_second: Speed at which the film is shown.
         cell: Side of the cells of `reachable`, in metres.
         name: What the film is called.
@@ -82,7 +85,7 @@ class VideoRecorder(StepObserver):
             logger.info("no film: this environment shows no picture")
             self._next_start = 2**62
             return
-        view = enlarged(picture(turn.observation.values[self._key][self._lane]), self._size)
+        view = fitted(picture(turn.observation.values[self._key][self._lane]), self._size)
         width = view.shape[1] + (self._size if self._map is not None else 0)
         self._frames = np.zeros((self._length, self._size, width + width % 2, 3), dtype=np.uint8)
         self._count = 0
@@ -91,7 +94,7 @@ class VideoRecorder(StepObserver):
         assert self._frames is not None
         assert self._key is not None
         frame = self._frames[self._count]
-        view = enlarged(picture(turn.observation.values[self._key][self._lane]), self._size)
+        view = fitted(picture(turn.observation.values[self._key][self._lane]), self._size)
         top = (self._size - view.shape[0]) // 2
         frame[top : top + view.shape[0], : view.shape[1]] = view
         if self._map is not None:
@@ -113,23 +116,42 @@ class VideoRecorder(StepObserver):
 
 
 def picture_key(values: Mapping[str, Array]) -> str | None:
-    """Return the name of the first picture among observations: uint8, one or three channels last."""
-    for name, value in values.items():
-        if value.dtype == np.uint8 and value.ndim == 4 and value.shape[-1] in (1, 3):
-            return name
-    return None
+    """Return the name of the first picture among observations, `(lanes, height, width, channels)` uint8.
+
+    Those with one, three or four channels come first; other numbers of channels are stacks of pictures.
+    """
+    pictures = [name for name, value in values.items() if value.dtype == np.uint8 and value.ndim == 4]
+    single = [name for name in pictures if values[name].shape[-1] in (1, 3, 4)]
+    return next(iter([*single, *pictures]), None)
 
 
 def picture(pixels: Array) -> Frame:
-    """Return pixels of one or three channels as `(height, width, 3)`."""
+    """Return `(height, width, channels)` pixels as `(height, width, 3)`.
+
+    Opacity is left out, and of stacked pictures the last one is shown: its three channels if their number is a
+    multiple of three, else its only one.
+    """
+    channels = pixels.shape[-1]
+    if channels == 4 and (pixels[..., 3] == 255).all():
+        pixels = pixels[..., :3]
+    pixels = pixels[..., -3:] if pixels.shape[-1] % 3 == 0 else pixels[..., -1:]
     shown: Frame = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
     return shown
 
 
-def enlarged(pixels: Frame, height: int) -> Frame:
-    """Return a picture enlarged by the largest whole number that keeps it within `height`, or cut to it."""
-    factor = max(height // pixels.shape[0], 1)
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)[:height]
+def fitted(pixels: Frame, height: int) -> Frame:
+    """Return a picture in a film of this height: enlarged by the largest whole number that fits, or shrunk as a whole.
+
+    It is at most four times as wide as the film is high.
+    """
+    factor = min(height // pixels.shape[0], WIDEST * height // pixels.shape[1])
+    if factor >= 1:
+        return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    from PIL import Image
+
+    scale = min(height / pixels.shape[0], WIDEST * height / pixels.shape[1])
+    size = max(round(pixels.shape[1] * scale), 1), max(round(pixels.shape[0] * scale), 1)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BOX))
 
 
 class MapPicture:

@@ -95,6 +95,7 @@ class Rehearsal:
         gradient_bytes: Of all gradients.
         optimizer_bytes: Of what the trainers keep beside the models.
         buffer_bytes: Of each data buffer when it is full.
+        notes: How the environment says its observations and actions are understood.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -107,6 +108,7 @@ class Rehearsal:
     gradient_bytes: int = 0
     optimizer_bytes: int = 0
     buffer_bytes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def memory_bytes(self) -> int:
@@ -171,6 +173,7 @@ class _Rehearsing:
             parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
             model_bytes={name: _bytes_of(model) for name, model in models.items()},
             buffer_bytes={name: buffer.nbytes for name, buffer in buffers.items()},
+            notes=environment.notes() if isinstance(environment, Environment) else [],
         )
 
     def run(

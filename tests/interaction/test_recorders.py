@@ -61,3 +61,34 @@ def test_pictures_of_any_shape_can_be_filmed(shape: tuple[int, int, int], height
     assert video.frames.shape[1] == 256
     assert video.frames.shape[2] % 2 == 0
     assert (video.frames == 200).any(axis=(0, 2, 3)).sum() == height * (256 // height if height <= 256 else 1)
+
+
+def filmed(image: np.ndarray, size: int = 256) -> np.ndarray:
+    recorder = VideoRecorder(length=2, size=size)
+    watch(recorder, [{}] * 2, image=image[None])
+    (video,) = recorder.media()
+    assert isinstance(video, Video)
+    return video.frames[0]
+
+
+@pytest.mark.parametrize("shape", [(400, 600, 3), (300, 200, 1), (1000, 300, 4), (8, 5000, 3), (257, 257, 3)])
+def test_a_large_picture_is_shrunk_and_not_cut(shape: tuple[int, int, int]) -> None:
+    image = np.zeros(shape, np.uint8)
+    image[-(shape[0] // 4) :, -(shape[1] // 4) :] = 255
+    shown = filmed(image)
+    assert shown.shape[0] == 256
+    assert shown.shape[1] <= 4 * 256
+    lit = np.argwhere(shown[..., 0] > 100)
+    assert len(lit), "the lower right corner is in the film"
+    share = len(lit) / (shown[..., 0] >= 0).sum()
+    assert share == pytest.approx(1 / 16, rel=0.35) or shape[0] == 8, "and nothing else fills it"
+
+
+def test_opacity_is_left_out_and_of_stacked_pictures_the_last_is_shown() -> None:
+    image = np.zeros((8, 8, 4), np.uint8)
+    image[..., 0], image[..., 3] = 90, 255
+    assert filmed(image)[0, 0].tolist() == [90, 0, 0]
+    grey = np.stack([np.full((8, 8), shade, np.uint8) for shade in (10, 20, 30, 40)], axis=-1)
+    assert filmed(grey)[0, 0].tolist() == [40, 40, 40]
+    colored = np.concatenate([np.full((8, 8, 3), shade, np.uint8) for shade in (10, 20)], axis=-1)
+    assert filmed(colored)[0, 0].tolist() == [20, 20, 20]

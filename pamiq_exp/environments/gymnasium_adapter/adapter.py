@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 Vectorization = Literal["lanes", "async", "native"]
 _VECTORIZATIONS = ("lanes", "async", "native")
+_SYMBOLS = 40
+"""Largest number of a picture that is suspected to hold symbols, such as MiniGrid's, in place of brightness."""
 
 
 class GymnasiumEnvironment(Environment):
@@ -137,7 +139,7 @@ class GymnasiumEnvironment(Environment):
         self._maker = CopyMaker(maker, arguments, dict(numbered or {}), (*wrappers, *overlays), self.name)
         self._channels, self._image_size = channels, _image_size(image_size)
         self._copies: Copies | None = None
-        self._unwarned = {"bounds", *self._truth}
+        self._unwarned = {"bounds", "dark", *self._truth}
         reading = self._look()
         self._parts, self._notes = reading.parts, reading.notes
         self.observation_space = gymnasium.spaces.Dict({name: part.space for name, part in self._parts.items()})
@@ -285,6 +287,12 @@ class GymnasiumEnvironment(Environment):
                     "bounds",
                     f"the part {name} of the observation reaches from {array.min():g} to {array.max():g}, beyond the "
                     f"bounds that are declared ({low.min():g} to {high.max():g}) and by which models scale it",
+                )
+            elif array.dtype == np.uint8 and high.max() == 255 and 0 < array.max() <= _SYMBOLS:
+                self._warn_once(
+                    "dark",
+                    f"the picture {name} reaches {array.max()}, declared up to 255: if its numbers are symbols and no "
+                    "brightness, models see next to nothing; a wrapper can declare the true bounds",
                 )
 
     def _pictures(self, copies: Copies) -> list[NDArray[np.uint8]]:

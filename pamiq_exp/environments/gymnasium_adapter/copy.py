@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.environments.gymnasium_adapter.kinds import require_environment
+from pamiq_exp.environments.gymnasium_adapter.kinds import require_environment, require_one_objective
 from pamiq_exp.environments.gymnasium_adapter.observations import Space, mismatch, numeric
 from pamiq_exp.environments.gymnasium_adapter.snapshot import (
     Snapshot,
@@ -166,7 +166,8 @@ class Copy:
         try:
             yield
         except Exception as error:
-            error.add_note(f"({self._where()}, {doing})")
+            place = self._where() if self._steps else f"{self._name}, copy {self._index}"
+            error.add_note(f"({place}, {doing})")
             if "main thread" in str(error) and "signal" in str(error):
                 error.add_note(
                     "(only the main thread of a process may handle signals, and this is another one: "
@@ -205,6 +206,7 @@ class CopyMaker:
             require_environment(environment)
             for wrapper in self.wrappers:
                 environment = wrapper(environment)
+            require_one_objective(environment)
         except BaseException:
             close_quietly(environment)
             raise

@@ -35,6 +35,10 @@ def require_environment(made: Any) -> None:
             what = "a space of old gym" if old else f"{type(space).__name__}, expected a gymnasium.Space"
             hint = ": wrap the environment with shimmy (pip install shimmy), or update it to gymnasium" if old else ""
             raise ValueError(f"{name} of {kind} is {what}{hint}")
+
+
+def require_one_objective(made: Any) -> None:
+    """Raise ValueError, with what to do, for an environment whose reward is several numbers that no wrapper weighs."""
     objectives = getattr(getattr(made, "unwrapped", made), "reward_space", None)
     count = int(np.prod(objectives.shape)) if isinstance(objectives, gymnasium.spaces.Box) else 1
     if count > 1 and not any("reward" in type(layer).__name__.lower() for layer in layers(made)):

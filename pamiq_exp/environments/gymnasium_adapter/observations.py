@@ -204,8 +204,8 @@ def _image_part(
 ) -> Part:
     arrange = _arrangement(space.shape, channels, name)
     height, width, depth = arrange(np.empty(space.shape, dtype=np.uint8)).shape
-    notes.append(f"{name}: {space.shape} is read as {height} x {width} pixels with {depth} channels")
     low, high = int(space.low.min()), int(space.high.max())
+    notes.append(f"{name}: {space.shape} is read as {height} x {width} pixels with {depth} channels, {low} to {high}")
     if image_size is None:
         return Part(spaces.Box(low, high, (height, width, depth), np.uint8), lambda raw: arrange(pick(raw)))
     size = (image_size, image_size) if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))

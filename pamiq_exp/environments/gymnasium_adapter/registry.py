@@ -15,13 +15,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import distributions, packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
-from pamiq_exp.trust import trusted_packages
+from pamiq_exp.trust import module_of, trusted_packages
 
 
 @dataclass(frozen=True)
@@ -136,30 +136,6 @@ def find(environment_id: str) -> Found:
         if _is_registered(environment_id):
             return Found(environment_id, module)
     raise ValueError(_unknown(environment_id, trusted_packages()))
-
-
-def module_of(package: str) -> str:
-    """Return the module of a package, which may be called by the name under which it is installed: highway-env.
-
-    Raises:
-        ValueError: It is no name of a module, and nothing is installed under it.
-    """
-    plain = package.replace("-", "_")
-    if all(part.isidentifier() for part in plain.split(".")):
-        wanted = plain.lower()
-        provided = [
-            module
-            for module, owners in packages_distributions().items()
-            if any(owner.lower().replace("-", "_") == wanted for owner in owners)
-        ]
-        if plain in provided or len(provided) != 1 or _exists(plain):
-            return plain
-        return provided[0]
-    raise ValueError(f"'{package}' is no name of a package: give PACKAGE:Id-v0, such as highway_env:highway-v0")
-
-
-def _exists(module: str) -> bool:
-    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def _register(found: Found) -> None:

@@ -1,0 +1,397 @@
+"""Mistakes of other people's environments are named: which environment, which copy, which step, what was expected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from pamiq_exp.agents import RandomAgent
+from pamiq_exp.environments import GymnasiumEnvironment
+from pamiq_exp.interaction import Interaction, NonFiniteRewardError
+from pamiq_exp.runtime import LaunchConfig, launch
+from pamiq_exp.spaces import describe_action, describe_spaces, flatten_specs
+from tests.environments.troubled import Walk, returning
+
+
+def walk(mistake: Any = None, lanes: int = 2, **arguments: Any) -> GymnasiumEnvironment:
+    return GymnasiumEnvironment(make=Walk, lanes=lanes, kwargs={"mistake": mistake, "at": 3}, **arguments)
+
+
+def step(environment: GymnasiumEnvironment, turns: int) -> None:
+    for _ in range(turns):
+        environment.affect(np.zeros((environment.lanes, 1), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (returning(reward=None), "the reward is None, expected one number"),
+        (returning(reward="1"), "the reward is '1', expected one number"),
+        (returning(reward=[[1], [2, 3]]), "the reward is .*, expected one number"),
+        (returning(reward=np.zeros(2)), r"the reward has the shape \(2,\).*LinearReward"),
+        (returning(terminated=None), "`terminated` is None, expected true or false"),
+        (returning(truncated=np.array([True, False])), "`truncated` is an array"),
+        (lambda _, result: tuple(result[:4]), "step returned a tuple of 4, expected .*shimmy"),
+        (lambda _, result: None, "step returned None, expected"),
+        (returning(observation=np.zeros(1, np.float32)), r"shape \(1,\), expected \(3,\)"),
+    ],
+)
+@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+def test_a_wrong_result_names_environment_copy_and_step(mistake: Any, message: str, vectorization: Any) -> None:
+    environment = walk(mistake, vectorization=vectorization)
+    try:
+        with pytest.raises(ValueError, match=rf"Walk, copy 0, (step|turn) 3: .*{message}"):
+            step(environment, 5)
+    finally:
+        environment.teardown()
+
+
+@pytest.mark.parametrize("reward", [1, np.float64(1), np.array([1.0]), np.array([[1]]), np.array(1), True])
+def test_a_reward_of_one_number_is_taken_in_any_form(reward: Any) -> None:
+    environment = walk(returning(reward=reward))
+    step(environment, 4)
+    assert environment.observe().reward.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+def test_an_error_inside_an_environment_keeps_its_type_and_says_where(vectorization: Any) -> None:
+    def crash(environment: Walk, result: list[Any]) -> Any:
+        raise ZeroDivisionError("no wheels")
+
+    environment = walk(crash, vectorization=vectorization)
+    try:
+        with pytest.raises(ZeroDivisionError, match="no wheels") as caught:
+            step(environment, 5)
+        assert "(Walk, copy 0, step 3, in step)" in caught.value.__notes__
+    finally:
+        environment.teardown()
+
+
+class ShowsWrong(Walk):
+    """Declares three numbers and shows something else."""
+
+    def __init__(self, shown: Any, space: spaces.Space[Any] | None = None, from_step: int = 0) -> None:
+        super().__init__()
+        self.observation_space = space or self.observation_space  # type: ignore[assignment]
+        self.shown, self.from_step = shown, from_step
+
+    def show(self) -> Any:
+        return self.shown if self.step_number >= self.from_step else np.zeros(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("shown", "space", "message"),
+    [
+        (np.zeros(1, np.float32), None, r"it is \(1,\) float32, declared \(3,\) float32"),
+        (np.zeros((3, 1), np.float32), None, r"it is \(3, 1\) float32, declared \(3,\)"),
+        (None, None, r"it is None, declared \(3,\)"),
+        ("abc", None, "it is 'abc', declared"),
+        ([[1], [2, 3]], None, r"it is a list of 2, declared \(3,\)"),
+        (np.full((8, 8, 3), 0.5), spaces.Box(0, 255, (8, 8, 3), np.uint8), "with fractions, declared"),
+        (np.zeros((3, 8, 8), np.uint8), spaces.Box(0, 255, (8, 8, 3), np.uint8), r"\(3, 8, 8\) uint8, declared"),
+        ({"a": 1}, spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Discrete(2)}), "lacks 'b'"),
+        ({"a": {"b": 7.5}}, spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(9)})}), "a.b is 7.5 with fractions"),
+        ((1,), spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), "a tuple of 1, declared a tuple of 2"),
+    ],
+)
+def test_the_first_observation_is_compared_with_the_declared_space(shown: Any, space: Any, message: str) -> None:
+    environment = GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": shown, "space": space})
+    with pytest.raises(ValueError, match=f"ShowsWrong, copy 0, step 0: reset returned .*{message}"):
+        environment.setup()
+
+
+def test_the_first_step_is_compared_as_well() -> None:
+    environment = GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": np.zeros((1, 3)), "from_step": 1})
+    environment.setup()
+    with pytest.raises(ValueError, match=r"ShowsWrong, copy 0, step 1: step returned .*\(1, 3\) float64, declared"):
+        step(environment, 1)
+
+
+@pytest.mark.parametrize("shown", [np.zeros(2, np.float32), (np.zeros(3), 1)])
+def test_the_reset_of_old_gym_is_refused(shown: Any) -> None:
+    class Old(Walk):
+        def reset(self, **arguments: Any) -> Any:
+            return shown
+
+    with pytest.raises(ValueError, match="Old, copy 0, step 0: reset returned .*old gym"):
+        GymnasiumEnvironment(make=Old).setup()
+
+
+def test_numbers_beyond_the_declared_bounds_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    environment = GymnasiumEnvironment(make=ShowsWrong, lanes=2, kwargs={"shown": np.full(3, 5000.0, np.float32)})
+    with caplog.at_level(logging.WARNING):
+        environment.setup()
+        step(environment, 3)
+    (record,) = caplog.records
+    assert "5000, beyond the bounds that are declared (0 to 1000)" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("reward", "observation", "message"),
+    [
+        (float("nan"), None, r"ShowsWrong gave a reward that is not finite in copy 0: nan"),
+        (float("inf"), None, r"reward that is not finite in copy 0: inf"),
+        (1.0, np.array([0, np.nan, 0], np.float32), r"the part vector .* in copy 0 holds NaN"),
+    ],
+)
+def test_numbers_that_are_none_are_the_environments_mistake(reward: float, observation: Any, message: str) -> None:
+    class Nan(ShowsWrong):
+        def step(self, action: Any) -> Any:
+            shown, _, *rest = super().step(action)
+            return shown if observation is None else observation, reward, *rest
+
+    Nan.__name__ = "ShowsWrong"
+    environment = GymnasiumEnvironment(make=Nan, kwargs={"shown": np.zeros(3, np.float32)})
+    agent = RandomAgent(describe_action(environment.action_space), 1, seed=0)
+    with pytest.raises(NonFiniteRewardError, match=message):
+        launch(Interaction(agent, environment), config=LaunchConfig(mode="lockstep", max_steps=5))
+    skipping = LaunchConfig(mode="lockstep", max_steps=5, on_nonfinite="skip")
+    environment = GymnasiumEnvironment(make=Nan, kwargs={"shown": np.zeros(3, np.float32)})
+    assert launch(Interaction(agent, environment), config=skipping)["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"paths": [[1, 2, 3], [4]]},
+        {"words": "none", "thing": object(), "nested": {"x": 1}, 7: [None]},
+        None,
+        [1, 2],
+    ],
+)
+def test_an_info_without_numbers_is_no_truth_and_no_error(info: Any) -> None:
+    environment = walk(returning(info=info))
+    step(environment, 4)
+    assert environment.ground_truth() == {}
+
+
+def test_truth_that_an_environment_does_not_have_is_left_out_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    truth = {"missing": "agent_pos", "words": "spec", "ragged": "history", "number": "step_number"}
+    environment = GymnasiumEnvironment(make=Walk, lanes=2, truth=truth, kwargs={"history": [[1], [2, 3]]})
+    with caplog.at_level(logging.WARNING):
+        step(environment, 2)
+        for _ in range(2):
+            assert set(environment.ground_truth()) == {"number"}
+    assert [record.getMessage().split(" is left out")[0] for record in caplog.records] == [
+        "Walk: truth.missing", "Walk: truth.words", "Walk: truth.ragged",
+    ]  # fmt: skip
+
+
+def declares(space: spaces.Space[Any], **arguments: Any) -> GymnasiumEnvironment:
+    return GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": None, "space": space}, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "read"),
+    [
+        ((8, 8, 12), None, (8, 8, 12)),
+        ((12, 8, 8), None, (8, 8, 12)),
+        ((84, 84, 3), None, (84, 84, 3)),
+        ((3, 40, 60), None, (40, 60, 3)),
+        ((120, 160, 12), None, (120, 160, 12)),
+        ((4, 4, 3), None, (4, 4, 3)),
+        ((1, 64, 3), "last", (1, 64, 3)),
+        ((1, 64, 3), "first", (64, 3, 1)),
+        ((9, 12, 15), "first", (12, 15, 9)),
+        ((2, 5, 5, 5), "last", (5, 5, 10)),
+    ],
+)
+def test_the_axis_of_channels_is_read_off_clear_shapes_or_set(shape: Any, channels: Any, read: Any) -> None:
+    environment = declares(spaces.Box(0, 255, shape, np.uint8), channels=channels)
+    assert environment.observation_space["image"].shape == read
+    assert f"{read[0]} x {read[1]} pixels with {read[2]} channels" in environment.notes()[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 3), (8, 8, 8), (3, 3, 64), (9, 12, 15)])
+def test_where_the_axis_of_channels_is_not_clear_it_is_asked_for(shape: Any) -> None:
+    with pytest.raises(ValueError, match="set channels to last .* or first"):
+        declares(spaces.Box(0, 255, shape, np.uint8))
+
+
+def test_declared_bounds_are_carried_along() -> None:
+    space = spaces.Dict(
+        {
+            "planes": spaces.Box(0, 1, (8, 8, 2), np.uint8),
+            "arm": spaces.Box(np.array([-2, 0], np.float32), np.array([2, 5], np.float32)),
+            "pair": spaces.Tuple((spaces.Discrete(2), spaces.Box(-3, 7, (1,)))),
+        }
+    )
+    described = describe_spaces(declares(space).observation_space, spaces.Discrete(2), 1)["observation"]
+    assert (described["planes"]["low"], described["planes"]["high"]) == (0, 1)
+    assert (described["arm"]["low"], described["arm"]["high"]) == (-2, 5)
+    assert (described["pair"]["low"], described["pair"]["high"]) == (-3, 7)
+
+
+@pytest.mark.parametrize(("largest", "high", "warned"), [(10, 255, True), (10, 10, False), (200, 255, False)])
+def test_pictures_that_look_like_symbols_are_reported(
+    largest: int, high: int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = spaces.Box(0, high, (7, 7, 3), np.uint8)
+    shown = np.full((7, 7, 3), largest, np.uint8)
+    with caplog.at_level(logging.WARNING):
+        GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": shown, "space": space}).setup()
+    assert [f"reaches {largest}, declared up to 255" in each.getMessage() for each in caplog.records] == [True] * warned
+
+
+def test_names_of_a_dict_are_kept_apart() -> None:
+    box = spaces.Box(0, 1, (2,))
+    inner = spaces.Dict({"x": box})
+    environment = declares(spaces.Dict({"pose.x": box, "pose_x": box, "pose": inner, "_target_": box, "0": box}))
+    assert set(environment.observation_space.spaces) == {"part_0", "target_", "pose_x", "pose_x_2", "pose_x_3"}
+    assert sum("would be called pose_x" in note for note in environment.notes()) == 2
+
+
+@pytest.mark.parametrize("name", ["shape", "dtype", "low", "high"])
+def test_a_part_may_be_called_like_a_word_of_the_description(name: str) -> None:
+    environment = declares(spaces.Dict({name: spaces.Box(0, 1, (2,)), "other": spaces.Discrete(3)}))
+    described = describe_spaces(environment.observation_space, environment.action_space, 1)["observation"]
+    assert flatten_specs({"observation": described})[f"observation.{name}"]["shape"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("space", "note"),
+    [
+        (spaces.Box(0, 1, (0,)), "empty .* is left out: it is empty"),
+        (spaces.Box(0, 255, (0, 8, 3), np.uint8), "empty .* is left out: it is empty"),
+        (spaces.Sequence(spaces.Discrete(2)), "is left out: a Sequence"),
+        (spaces.Graph(spaces.Box(0, 1, (2,)), None), "is left out: a Graph"),
+        (spaces.Text(5), "is left out: a Text"),
+    ],
+)
+def test_what_is_left_out_of_an_observation_is_said(space: Any, note: str) -> None:
+    environment = declares(spaces.Dict({"empty": space, "seen": spaces.Box(0, 1, (2,))}))
+    assert list(environment.observation_space.spaces) == ["seen"]
+    (said,) = environment.notes()
+    assert note.removeprefix("empty .* ") in said
+    with pytest.raises(ValueError, match="holds nothing that an agent can read"):
+        declares(spaces.Dict({"empty": space}))
+
+
+def test_a_mask_of_actions_is_noted() -> None:
+    environment = declares(spaces.Dict({"action_mask": spaces.MultiBinary(4), "x": spaces.Box(0, 1, (2,))}))
+    assert "looks like a mask of the possible actions" in environment.notes()[0]
+
+
+class Acts(Walk):
+    """Notes the actions that reach it."""
+
+    def __init__(self, space: spaces.Space[Any]) -> None:
+        super().__init__()
+        self.action_space, self.actions = space, []  # type: ignore[assignment,var-annotated]
+
+    def step(self, action: Any) -> Any:
+        self.actions.append(action)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("space", "given", "done"),
+    [
+        (spaces.Box(-10, 10, (2,), np.int64), [-2.7, 12.0], [-3, 10]),
+        (spaces.Box(0, 255, (2,), np.uint8), [254.6, -3.0], [255, 0]),
+        (spaces.Box(-1, 1, (2, 1), np.int8), [0.4, -0.6], [[0], [-1]]),
+        (spaces.Box(-np.inf, np.inf, (2,), np.float64), [0.5, 1e30], [0.5, np.float32(1e30)]),
+    ],
+)
+def test_actions_of_whole_numbers_are_rounded(space: Any, given: Any, done: Any) -> None:
+    environment = GymnasiumEnvironment(make=Acts, kwargs={"space": space}, truth={})
+    environment.affect(np.array([given], np.float32))
+    (action,) = environment._copies.copies[0].environment.unwrapped.actions  # type: ignore[union-attr]
+    assert np.array_equal(action, done)
+    assert space.contains(action)
+    assert ("rounded" in " ".join(environment.notes())) is (np.dtype(space.dtype).kind in "iu")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Box(-(2**62), 2**62, (1,), np.int64), "no exact ones beyond"),
+        (spaces.Box(0, 2**63, (1,), np.uint64), "no exact ones beyond"),
+        (spaces.Box(0, 1, (0,)), "is empty"),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), "use Discrete.*environment.wrappers"),
+        (spaces.Dict({"a": spaces.Discrete(2)}), "use Discrete"),
+    ],
+)
+def test_action_spaces_that_cannot_work_are_refused(space: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GymnasiumEnvironment(make=Acts, kwargs={"space": space})
+
+
+def of_module(name: str, cls: type) -> type:
+    """Return a class as if it came from another package."""
+    return type(cls.__name__, (cls,), {"__module__": name})
+
+
+class Parallel:
+    """As PettingZoo's environments."""
+
+    possible_agents = ("one", "two")
+
+    def close(self) -> None:
+        pass
+
+
+class OldSpace:
+    """A space of old gym."""
+
+
+class Several(Walk):
+    """As MO-Gymnasium's environments."""
+
+    reward_space = spaces.Box(0, 1, (3,))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"CartPoleVectorEnv is a vector of environments.*environment\.lanes"),
+        (Parallel, "several agents"),
+        (of_module("pettingzoo.test", Walk), "several agents"),
+        (of_module("dm_env.control", Walk), "dm_control"),
+        (lambda: ShowsWrong(None, of_module("gym.spaces.box", OldSpace)()), "a space of old gym: wrap.*shimmy"),
+        (Several, r"Several has 3 objectives.*LinearReward"),
+        (lambda: None, "NoneType is no Gymnasium environment, it has no reset"),
+        (lambda: Walk, "type is no Gymnasium environment|has no|lacks|observation_space"),
+    ],
+)  # fmt: skip
+def test_what_is_no_environment_of_one_agent_is_called_by_its_kind(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GymnasiumEnvironment(make=make)
+
+
+def test_an_environment_of_several_objectives_runs_behind_a_wrapper_that_weighs_them() -> None:
+    def linear_reward(environment: Any) -> Any:
+        return gymnasium.wrappers.TransformReward(environment, lambda reward: float(np.sum(reward)))
+
+    environment = GymnasiumEnvironment(
+        make=Several, kwargs={"mistake": returning(reward=np.ones(3))}, wrappers=[linear_reward]
+    )
+    step(environment, 1)
+    assert environment.observe().reward[0] == 3.0
+
+
+@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
+    environment = GymnasiumEnvironment(
+        make=Walk, lanes=3, vectorization=vectorization, numbered={"port": 5000, "index": 0}, truth={"port": "port"}
+    )
+    try:
+        assert environment.ground_truth()["port"].tolist() == [5000, 5001, 5002]
+    finally:
+        environment.teardown()
+
+
+def test_a_numbered_argument_stands_in_one_place() -> None:
+    with pytest.raises(ValueError, match="numbered: 'port' stands in kwargs as well"):
+        GymnasiumEnvironment(make=Walk, numbered={"port": 1}, kwargs={"port": 2})
+
+
+def test_make_and_id_together_say_what_to_type() -> None:
+    with pytest.raises(ValueError, match=r"environment\.id=null"):
+        GymnasiumEnvironment("CartPole-v1", make=Walk)
