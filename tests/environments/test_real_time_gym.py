@@ -74,7 +74,7 @@ def test_actions_and_observations_pass_through_with_the_actions_under_way() -> N
 
 
 def test_several_lanes_of_one_clock_are_refused() -> None:
-    with pytest.raises(ValueError, match="one lane only"):
+    with pytest.raises(ValueError, match="one copy only"):
         GymnasiumEnvironment("real-time-gym-v1", lanes=2, kwargs={"config": CONFIG})
 
 
