@@ -9,6 +9,7 @@ from pamiq_exp.rewards.e3b import EllipticalBonus
 from pamiq_exp.rewards.extrinsic import Extrinsic
 from pamiq_exp.rewards.gamma_progress import GammaProgress
 from pamiq_exp.rewards.gaussian_ensemble import GaussianEnsemble
+from pamiq_exp.rewards.hash_count import HashCount
 from pamiq_exp.rewards.hierarchical import Hierarchical
 from pamiq_exp.rewards.icm import InverseFeatureError
 from pamiq_exp.rewards.learning_progress import LearningProgress
@@ -40,6 +41,7 @@ __all__ = [
     "GammaProgress",
     "GaussianEnsemble",
     "GroundTruth",
+    "HashCount",
     "Hierarchical",
     "InverseFeatureError",
     "LearningProgress",

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.models.random_network import RandomNetwork
+from pamiq_exp.rewards.hash_codes import HashCodes
 from pamiq_exp.rewards.normaliser import Normaliser
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
-from pamiq_exp.seeding import torch_generator
 
 _NEVER = np.iinfo(np.int64).min // 2
 
@@ -51,12 +51,9 @@ class NovelD(Reward):
         model: str = "rnd",
     ) -> None:
         super().__init__(normaliser, parts=("novelty", "first_visits"))
-        if not 1 <= bits <= 20:
-            raise ValueError(f"bits must be from 1 to 20, not {bits}")
+        self._codes = HashCodes(bits, 20, seed)
         self.alpha, self.bits, self.window = float(alpha), int(bits), int(window)
-        self._seed = seed
         self._model = NeededModel(model, RandomNetwork, self)
-        self._projection: torch.Tensor | None = None
         self._last_visit = np.full((lanes, 2**bits), _NEVER, dtype=np.int64)
         self._turn = 0
 
@@ -75,7 +72,7 @@ class NovelD(Reward):
             for name in network.fields
         }
         before, now = network(both).float().cpu().numpy()
-        first = self._first_visits(self._cells(latent))
+        first = self._first_visits(self._codes(latent))
         self.note("novelty", now, valid)
         self.note("first_visits", first.astype(np.float32), valid)
         reward: NDArray[np.float32] = np.maximum(now - np.float32(self.alpha) * before, 0) * first
@@ -89,14 +86,6 @@ class NovelD(Reward):
         """Restore the visits."""
         self._last_visit = np.array(state["last_visit"], dtype=np.int64)
         self._turn = int(state["turn"])
-
-    def _cells(self, latent: torch.Tensor) -> NDArray[np.int64]:
-        if self._projection is None or len(self._projection) != latent.shape[-1]:
-            generator = torch_generator(self._seed)
-            self._projection = torch.randn(latent.shape[-1], self.bits, generator=generator).to(latent.device)
-        signs = (latent.float() @ self._projection > 0).cpu().numpy()
-        cells: NDArray[np.int64] = signs @ (1 << np.arange(self.bits, dtype=np.int64))
-        return cells
 
     def _first_visits(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
         lanes = np.arange(len(cells))
