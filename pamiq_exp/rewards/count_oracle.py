@@ -1,4 +1,4 @@
-"""The upper bound for coverage: a reward that knows where the body is."""
+"""Counts of true positions as reward: an oracle."""
 
 from __future__ import annotations
 
