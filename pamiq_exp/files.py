@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ MOST_DIGITS = 400
 """Of a number. Reading a longer one takes time that grows with the square of its length."""
 
 _DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
+_LIKE_A_NUMBER = re.compile(r"[-+]?[\d_.]+([eE][-+]?\d+)?|0[xob][\da-fA-F_]+")
 _LARGEST = 1 << 1023
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -126,6 +128,29 @@ def parse_yaml(text: str) -> object:
         raise ValueError(f"a value is not what its tag says ({type(error).__name__})") from None
     _check_size(tree)
     return tree
+
+
+def dump_yaml(value: object, *, width: int, flow: bool | None = False) -> str:
+    """Return plain data as YAML that every reader takes for the same data.
+
+    Args:
+        value: The data.
+        width: Where lines are broken, in characters.
+        flow: Whether lists and mappings stand in one line each; None for those that hold no others.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes texts of several lines as they are, and quotes those that some readers take for numbers."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else "'" if _LIKE_A_NUMBER.fullmatch(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return str(
+        yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
+    )
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 def derive_seed(seed: int, name: str) -> int:
@@ -20,11 +22,15 @@ def derive_seed(seed: int, name: str) -> int:
 
 def numpy_generator(seed: int, name: str = "") -> np.random.Generator:
     """Return a numpy generator for `seed`, or for the stream `name` below it."""
+    import numpy as np  # only who draws needs it: a config is checked without
+
     return np.random.default_rng(derive_seed(seed, name) if name else seed)
 
 
 def torch_generator(seed: int, name: str = "", device: str = "cpu") -> torch.Generator:
     """Return a torch generator for `seed`, or for the stream `name` below it."""
+    import torch
+
     generator = torch.Generator(device=device)
     generator.manual_seed(derive_seed(seed, name) if name else seed)
     return generator

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
 from pamiq_exp.analysis.runs import ReportError, Run
-from pamiq_exp.files import read_yaml
+from pamiq_exp.files import dump_yaml, read_yaml
 from pamiq_exp.formatting import MASK
 
 FORMAT = 1
@@ -83,8 +82,7 @@ def paper_of(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -> P
 
 def to_yaml(paper: Plain, name: str) -> str:
     """Return the text of the file `name`."""
-    body = yaml.safe_dump(paper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
-    return _HEAD.format(name=name) + str(body)
+    return _HEAD.format(name=name) + dump_yaml(paper, width=110, flow=None)
 
 
 def content_hash(config: object, runs: object) -> str:

@@ -15,6 +15,7 @@ import pamiq_exp
 from pamiq_exp.cli._paths import expand_home
 from pamiq_exp.config import AllowList, ConfigError, Problem, Source
 from pamiq_exp.config.rehearse import SKIP_FLAG
+from pamiq_exp.config.trust import TRUST_FLAG, trust_folder, trusted_folders_file
 from pamiq_exp.formatting import printable
 
 ALLOW_FLAG = "--allow"
@@ -49,7 +50,7 @@ class Request:
 
 def read_request(words: Sequence[str]) -> Request:
     """Take a command line apart. Raises ConfigError, or SystemExit for a flag that does not exist."""
-    allow, rest = take_allowed(words)
+    allow, rest = take_allowed(take_trusted(words))
     arguments = [expand_home(word) for word in rest if word not in (ONLINE_FLAG, SKIP_FLAG)]
     if "--version" in arguments:
         print(f"pamiq_exp {pamiq_exp.__version__} (Hydra {hydra_version})")
@@ -73,28 +74,38 @@ def read_request(words: Sequence[str]) -> Request:
     return expand(request)
 
 
-def is_hydras(word: str) -> bool:
-    """Whether a word of the command line sets something of Hydra's own, and nothing of the experiment."""
-    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+def take_trusted(words: Sequence[str]) -> list[str]:
+    """Take `--trust FOLDER` out of a command line, and note that the folder is the user's own. Raises ConfigError."""
+    folders, rest = _take_flag(words, TRUST_FLAG)
+    for folder in folders:
+        path = trust_folder(folder)
+        say(f"{path} is trusted from now on: its files may name places and machines ({trusted_folders_file()})")
+    return rest
 
 
 def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
     """Take `--allow PREFIX` out of a command line. Raises ConfigError for a prefix that is no name."""
-    rest: list[str] = []
-    prefixes: list[str] = []
-    remaining = iter(words)
-    for word in remaining:
-        flag, equals, value = word.partition("=")
-        if flag == ALLOW_FLAG:
-            prefixes.append(value if equals else next(remaining, ""))
-        else:
-            rest.append(word)
+    prefixes, rest = _take_flag(words, ALLOW_FLAG)
     try:
         if "" in prefixes:
             raise ValueError("--allow needs the name of a package")
         return AllowList.of_user(prefixes), rest
     except ValueError as error:
         raise ConfigError(Problem(ALLOW_FLAG, str(error), "for example --allow my_package")) from error
+
+
+def _take_flag(words: Sequence[str], name: str) -> tuple[list[str], list[str]]:
+    """Return the values of a flag, and the other words."""
+    values: list[str] = []
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        if flag == name:
+            values.append(value if equals else next(remaining, ""))
+        else:
+            rest.append(word)
+    return values, rest
 
 
 def find_trusted_packages(allow: AllowList) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from pamiq_exp.config import Composition, Source, config_folder
 from pamiq_exp.config.keys import leaves
 from pamiq_exp.files import parse_yaml, read_json, read_text
@@ -16,10 +14,10 @@ MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba
 _MOST = 40
 
 
-def changes_of_config(before: DictConfig, after: DictConfig) -> list[str]:
+def changes_of_config(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return a line for each value that differs between two configs, interpolations as they are written."""
-    old, new = (dict(leaves(OmegaConf.to_container(config, resolve=False))) for config in (before, after))
-    keys = [key for key in dict.fromkeys((*old, *new)) if not key.startswith("hydra.")]
+    old, new = dict(leaves(before)), dict(leaves(after))
+    keys = dict.fromkeys((*old, *new))
     lines = []
     for key in keys:
         if key not in new:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +28,10 @@ def freeze_sweep(request: Request, folder: Path | None = None) -> Request:
         folder.mkdir(parents=True)
         close_to_others(folder)
     source = freeze(request.source, folder)
-    overrides = request.overrides
-    words = [freeze_override(word, folder) if word in overrides else word for word in request.arguments]
-    # Hydra reads overrides only where they stand together.
-    end = max((at for at, word in enumerate(request.arguments, start=1) if word in overrides), default=0)
-    words.insert(end, f"hydra.sweep.dir={quoted(str(folder))}")
-    words += ["--config-path", str(source.main)]
-    words += ["--config-dir", source.folder] if source.folder else []
-    return replace(request, arguments=words, source=source)
+    flags = copy.copy(request.flags)
+    flags.overrides = [freeze_override(word, folder) for word in request.overrides]
+    flags.overrides.append(f"hydra.sweep.dir={quoted(str(folder))}")
+    return replace(request, flags=flags, source=source)
 
 
 def quoted(text: str) -> str:

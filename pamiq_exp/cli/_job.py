@@ -12,20 +12,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.cli._arguments import say, tell
 from pamiq_exp.cli._signals import Interrupted, status_of
 from pamiq_exp.config import (
-    AllowList,
-    Composition,
     ConfigError,
     Experiment,
     Problem,
+    Validated,
     build_experiment,
     derived_seeds,
-    read_config,
+    plain_file,
+    record_composition,
     words_of,
 )
 from pamiq_exp.streams import output_is_incidental
@@ -43,27 +41,23 @@ class Job:
     """What one run is.
 
     Attributes:
-        config: The composed config.
+        validated: What was validated, and is built.
         folder: Its run folder.
         overrides: What the user typed.
-        allow: What the config may name.
         group: The sweep it belongs to.
         resume_from: A checkpoint to go on from.
         resume_partial: Whether parts that it does not hold may start anew.
         go_on: Whether the run goes on from its newest whole checkpoint if there is one, and else begins.
-        composition: What the config was composed from, so that the run can go on with other choices.
         details: More that belongs in the manifest.
     """
 
-    config: DictConfig
+    validated: Validated
     folder: Path
     overrides: Sequence[str]
-    allow: AllowList
     group: str | None = None
     resume_from: Path | None = None
     resume_partial: bool = False
     go_on: bool = False
-    composition: Composition | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -141,14 +135,13 @@ def _launch(job: Job, folder: RunFolder) -> int:
     from pamiq_exp.runtime import launch
     from pamiq_exp.tracking import RunInfo, mask_secrets
 
-    before = read_config(folder.path / "config.yaml") if job.resume_from is not None else None
-    folder.write_config(_unresolved(job.config), job.overrides)
-    if job.composition is not None:
-        folder.write_composition(job.composition.to_plain())
+    before = plain_file(folder.path / "config.yaml").get("spaces") if job.resume_from is not None else None
+    composed = job.validated.composed
+    folder.write_config(composed.tree, job.overrides)  # what is left of a run whose parts cannot even be built
+    folder.write_composition(record_composition(composed).to_plain())
     with folder.logging():
-        experiment = build_experiment(job.config, job.allow)
-    if before is not None:
-        _require_same_spaces(before, experiment)
+        experiment = build_experiment(job.validated)
+    _require_same_spaces(before, experiment)
     folder.write_config(experiment.config, job.overrides)
     folder.start(
         experiment_name=experiment.name,
@@ -157,7 +150,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
         threads=asdict(experiment.launch_config.threads),
         details={
             "overrides": list(job.overrides),
-            "allowed": list(job.allow.trusted),
+            "allowed": list(job.validated.allow.trusted),
             "derived_seeds": derived_seeds(experiment.config),
             **job.details,
         },
@@ -202,10 +195,8 @@ def is_private(environment: object) -> bool:
     return any(getattr(part, "private", False) or getattr(part, "live", False) for part in parts)
 
 
-def _require_same_spaces(before: DictConfig, experiment: Experiment) -> None:
+def _require_same_spaces(old: object, experiment: Experiment) -> None:
     """Refuse to go on in an environment that shows or accepts something else. Raises ConfigError."""
-    spaces = OmegaConf.select(before, "spaces")
-    old = OmegaConf.to_container(spaces) if OmegaConf.is_config(spaces) else None
     if not isinstance(old, dict):
         return
     new = experiment.config["spaces"]
@@ -221,12 +212,6 @@ def _exit_status(summary: Mapping[str, object]) -> int:
     reason = str(summary.get("reason"))
     stopped = summary.get("state") == "stopped" and reason in signal.Signals.__members__
     return 128 + signal.Signals[reason] if stopped else 0
-
-
-def _unresolved(config: DictConfig) -> dict[str, Any]:
-    """The config as composed: what is left of a run whose parts could not even be built."""
-    tree = OmegaConf.to_container(config, resolve=False)
-    return {str(key): value for key, value in tree.items() if key != "hydra"} if isinstance(tree, dict) else {}
 
 
 def _keep_traceback(folder: RunFolder, error: BaseException) -> None:

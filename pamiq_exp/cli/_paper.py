@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from pamiq_exp.analysis import apply_changes, content_hash
-from pamiq_exp.config import Composition, ConfigError, Problem, override_values, read_config
-from pamiq_exp.config.check import TOP_LEVEL
-from pamiq_exp.config.lines import read_nodes
+from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, plain_file
+from pamiq_exp.config.checks.static import TOP_LEVEL
 
 FORMAT = 1
 _MOST_RUNS = 1000
@@ -28,20 +27,16 @@ class PaperRun:
     """One run of an exported file.
 
     Attributes:
-        config: Its config, ready to be checked.
+        composed: Its config, ready to be validated.
         title: Arm and task, if there are several.
         figures: What it ended with.
         seed: Its root seed.
     """
 
-    config: DictConfig
+    composed: Composed
     title: str
     figures: Mapping[str, float]
     seed: int
-
-    def composition(self) -> Composition:
-        """What the config consists of, for a run folder to keep: one file."""
-        return Composition(PRIMARY, (), {PRIMARY: OmegaConf.to_yaml(self.config)})
 
 
 @dataclass(frozen=True)
@@ -76,9 +71,7 @@ def read_paper(path: Path, overrides: Sequence[str] = ()) -> Paper:
     """
     if not path.is_file():
         raise ConfigError(Problem("", f"there is no file {path}", "give a file that `export RUN -o FILE` wrote"))
-    read_nodes(path)  # within limits?
-    plain = OmegaConf.to_container(read_config(path), resolve=False)
-    assert isinstance(plain, dict)
+    plain = plain_file(path)
     if not _are_names(plain):
         raise ConfigError(Problem("", f"{path} has keys that are no texts", "export the experiment again"))
     version, config, runs = plain.get("format"), plain.get("config"), plain.get("runs")
@@ -91,13 +84,13 @@ def read_paper(path: Path, overrides: Sequence[str] = ()) -> Paper:
     name = config.get("experiment_name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(Problem("config.experiment_name", f"{name!r} is no name for a folder"))
-    read = [_read_run(config, run, f"runs[{index}]", overrides) for index, run in enumerate(runs)]
+    read = [_read_run(path, config, run, f"runs[{index}]", overrides) for index, run in enumerate(runs)]
     edited = plain.get("content_sha256") != content_hash(config, runs)
     facts = {str(key): value for key, value in plain.items() if key not in ("config", "runs")}
     return Paper(name, read, facts, edited)
 
 
-def _read_run(base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> PaperRun:
+def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> PaperRun:
     if not isinstance(run, dict):
         raise ConfigError(Problem(key, f"expected keys and values, not {run!r}"))
     changes, figures = run.get("changes") or {}, run.get("figures") or {}
@@ -110,12 +103,12 @@ def _read_run(base: Mapping[Any, Any], run: object, key: str, overrides: Sequenc
         raise ConfigError([Problem(f"config.{name}", "may not be set by a shared config", remedy) for name in refused])
     if tree.get("experiment_name") != base.get("experiment_name"):
         raise ConfigError(Problem(f"{key}.changes", "may not name another experiment"))
-    config = OmegaConf.create(tree | _OURS)
-    override_values(config, overrides)
+    text = OmegaConf.to_yaml(OmegaConf.create(tree | _OURS))
+    composed = compose_again(Composition(PRIMARY, (), {PRIMARY: text}), overrides, file=str(path))
     title = " / ".join(str(run[name]) for name in ("arm", "task") if run.get(name))
     numbers = {str(name): value for name, value in figures.items() if isinstance(value, int | float)}
     seed = tree.get("seed")
-    return PaperRun(config, title, numbers, seed if isinstance(seed, int) else 0)
+    return PaperRun(composed, title, numbers, seed if isinstance(seed, int) else 0)
 
 
 def _are_names(tree: object) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pamiq_exp.cli._arguments import Request, is_hydras, say
+from pamiq_exp.cli._arguments import Request, say
 from pamiq_exp.config import ConfigError, Problem
+from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.tracking import RunFolder, RunFolderError, mask_secrets
 
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from pamiq_exp.config import in_bytes
-from pamiq_exp.config.check import resolved
-
-if TYPE_CHECKING:
-    from pamiq_exp.runtime.rehearsal import Rehearsal
+from pamiq_exp.config import Validated, in_bytes
 
 
-def size_lines(config: DictConfig, sizes: Rehearsal) -> Iterator[str]:
-    """Yield what a run of a config takes, and when it ends, a line each."""
-    launcher = resolved(config, "launcher")
+def size_lines(validated: Validated) -> Iterator[str]:
+    """Yield what a run of a config that was tried in a dry run takes, and when it ends, a line each."""
+    launcher, sizes = validated.tree["launcher"], validated.measured
+    assert sizes is not None
     most = launcher.get("max_parameters")
     parts = _listed({name: f"{count:,}" for name, count in sizes.parameters.items()})
     ceiling = f"at most {most:,}" if most else "no limit"

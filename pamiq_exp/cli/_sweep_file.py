@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pamiq_exp.cli._arguments import Request
-from pamiq_exp.config import ConfigError, Problem, Source, config_folder, nearest
+from pamiq_exp.config import ConfigError, Origin, Problem, Source, config_folder, nearest
+from pamiq_exp.config.checks.limits import MOST_THREADS
+from pamiq_exp.config.files import is_shipped
+from pamiq_exp.config.problems import Kind
 from pamiq_exp.config.schema import read_dataclass
+from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.files import read_yaml
 
 GROUP = "sweep"
@@ -138,38 +142,44 @@ def expand(request: Request) -> Request:
     Raises:
         ConfigError: There is no such file, something in it is wrong, or no sweep was asked for.
     """
-    overrides = _expanded(request.overrides, request.source)
-    if overrides == request.overrides:
-        return request
-    if not request.flags.multirun:
-        raise ConfigError(Problem(GROUP, "a sweep is many runs", "add -m"))
-    flags = copy.copy(request.flags)
-    flags.overrides = overrides
-    others = [word for word in request.arguments if word not in request.overrides]
-    return replace(request, arguments=[*overrides, *others], flags=flags)
-
-
-def _expanded(overrides: list[str], source: Source) -> list[str]:
-    chosen = [word for word in overrides if word.startswith(f"{GROUP}=")]
+    chosen = [word for word in request.overrides if word.startswith(f"{GROUP}=")]
     if not chosen:
-        return overrides
+        return request
     if len(chosen) > 1:
         raise ConfigError(Problem(GROUP, "one sweep at a time", "put both into one file"))
-    typed = [word for word in overrides if word not in chosen]
+    if not request.flags.multirun:
+        raise ConfigError(Problem(GROUP, "a sweep is many runs", "add -m"))
+    typed = [word for word in request.overrides if word not in chosen]
     keys = {_key(word) for word in typed}
-    return [word for word in read(chosen[0].partition("=")[2], source).words() if _key(word) not in keys] + typed
+    path = _find(chosen[0].partition("=")[2], request.source)
+    words = [word for word in _read(path).words() if _key(word) not in keys]
+    kind: Kind = "shipped" if is_shipped(path) else "trusted" if is_trusted(path) else "foreign"
+    flags = copy.copy(request.flags)
+    flags.overrides = words + typed
+    others = [word for word in request.arguments if word not in request.overrides]
+    origin = Origin.of_file(path, kind=kind)
+    source = replace(request.source, words={_key(word): replace(origin, text=word) for word in words})
+    return replace(request, arguments=[*flags.overrides, *others], flags=flags, source=source)
 
 
 def read(name: str, source: Source) -> SweepFile:
     """Return the sweep of that name: the user's own, or a shipped one. Raises ConfigError."""
+    return _read(_find(name, source))
+
+
+def _find(name: str, source: Source) -> Path:
     main = Path(source.main) if source.main else config_folder()
     folders = [folder / GROUP for folder in ([Path(source.folder)] if source.folder else []) + [main]]
     paths = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.yaml"))}
     if name not in paths:
         raise ConfigError(Problem(GROUP, f"there is no sweep '{name}'", nearest(name, paths, listing="there are")))
-    key = f"sweep {name}"
+    return paths[name]
+
+
+def _read(path: Path) -> SweepFile:
+    key = f"sweep {path.stem}"
     try:
-        tree = read_yaml(paths[name])
+        tree = read_yaml(path)
     except OSError as error:
         raise ConfigError(Problem(key, str(error), "a sweep file holds keys and values: key: value")) from error
     file = read_dataclass(SweepFile, {} if tree is None else tree, key)
@@ -199,6 +209,9 @@ def _launcher_problems(file: SweepFile, key: str) -> Iterator[Problem]:
             yield Problem(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
         elif isinstance(value, str) and not _NAME.fullmatch(value):
             yield Problem(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
+    if file.launcher.name == "joblib" and not 1 <= (file.launcher.jobs or 1) <= MOST_THREADS:
+        message = f"asks for {file.launcher.jobs:,} processes; at most {MOST_THREADS} are given here"
+        yield Problem(f"{key}.launcher.jobs", message, "ask for fewer")
 
 
 def _plan_problems(file: SweepFile, key: str) -> Iterator[Problem]:

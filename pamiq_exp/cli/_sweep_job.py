@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
-from pamiq_exp.cli._arguments import find_trusted_packages
+from pamiq_exp.cli._arguments import find_trusted_packages, tell
 from pamiq_exp.cli._signals import STOPS, interruptible, status_of
-from pamiq_exp.config import AllowList, Composition, register_resolvers
+from pamiq_exp.config import AllowList, ConfigError, Source, compose, validate
 from pamiq_exp.files import open_own
 from pamiq_exp.streams import Streams
 
@@ -37,7 +35,8 @@ class Order:
     """What the job's process is told.
 
     Attributes:
-        config: The composed config as YAML, interpolations unresolved, without Hydra's node.
+        words: What the job is composed from.
+        source: Where its config comes from.
         folder: The run folder.
         overrides: What was typed for this job.
         trusted: Packages that the config may name.
@@ -45,10 +44,11 @@ class Order:
         stop: Once this file exists the job is to save and stop; its name is that of the process that has ordered it.
         command: The sweep's command line.
         place: Where the sweep was begun.
-        composition: What the config was composed from.
+        dry_run: Whether to try the parts on each other first.
     """
 
-    config: str
+    words: Sequence[str]
+    source: Source
     folder: str
     overrides: Sequence[str]
     trusted: Sequence[str]
@@ -56,7 +56,7 @@ class Order:
     stop: str
     command: Sequence[str]
     place: Place
-    composition: Composition
+    dry_run: bool = True
 
 
 def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
@@ -97,16 +97,19 @@ def _move_in(order: Order, environment: Mapping[str, str]) -> None:
 
 
 def _run(order: Order) -> int:
-    register_resolvers()
     allow = AllowList(tuple(order.trusted))
     find_trusted_packages(allow)
     from pamiq_exp.cli._job import Job, run_job
+    from pamiq_exp.tracking import RunFolder
 
     folder = Path(order.folder)
-    config = OmegaConf.create(order.config)
-    assert isinstance(config, DictConfig)
-    group = Path(order.sweep).name
-    return run_job(Job(config, folder, order.overrides, allow, group, go_on=True, composition=order.composition))
+    try:
+        validated = validate(compose(order.words, order.source), allow, dry_run=order.dry_run)
+    except ConfigError as error:
+        tell(error)
+        RunFolder(folder).finish("failed", str(error))
+        return 2
+    return run_job(Job(validated, folder, order.overrides, Path(order.sweep).name, go_on=True))
 
 
 def _stop_when_abandoned() -> None:

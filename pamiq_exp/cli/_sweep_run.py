@@ -18,7 +18,7 @@ from types import FrameType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.cli._arguments import Request, is_hydras
+from pamiq_exp.cli._arguments import Request
 from pamiq_exp.cli._frozen import freeze_sweep
 from pamiq_exp.cli._isolation import run_isolated
 from pamiq_exp.cli._preflight import preflight
@@ -27,8 +27,9 @@ from pamiq_exp.cli._sweep_folder import ENDED_WELL, PLAN, Plan, SweepError, jobs
 from pamiq_exp.cli._sweep_job import Order, Place
 from pamiq_exp.cli._sweep_view import SweepView, Watcher
 from pamiq_exp.cli.run import RESUME_FLAG, process_name
-from pamiq_exp.config import ConfigError, Problem, compose_config, record_composition, source_of, variants
+from pamiq_exp.config import ConfigError, Problem, Source
 from pamiq_exp.config.compose import sweep_jobs
+from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.streams import output_is_incidental
 from pamiq_exp.tracking import mask_secrets
 
@@ -62,9 +63,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     """
     output_is_incidental()
     _require_packages(request)
-    preflight(request)
-    first, *_ = variants(request.overrides, request.source)
-    config = compose_config(first, request.source)
+    config = preflight(request)[0].composed.config
     plan = _plan(request, config, tuple(mask_secrets(list(typed))))
     folder = (_find(config, request, plan) if resume else None) or _begin(config, request, plan)
     print(f"sweep {folder}", file=sys.stderr)
@@ -82,20 +81,27 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
 
 
 def run_job_of_sweep(
-    config: DictConfig, settings: DictConfig, trusted: Sequence[str], place: tuple[Path, list[str]], process: str
+    settings: DictConfig,
+    trusted: Sequence[str],
+    source: Source,
+    place: tuple[Path, list[str]],
+    process: str,
+    dry_run: bool,
 ) -> int:
     """Run the job that Hydra has composed, in a process of its own. Called wherever the launcher likes.
 
     Args:
-        config: The job's config.
-        settings: Hydra's own node.
+        settings: Hydra's own node of the job.
         trusted: Packages that the config may name.
+        source: Where its config comes from.
         place: The folder that the user stood in, and where modules were found there.
         process: Name of the process that runs the sweep.
+        dry_run: Whether to try the parts on each other first.
     """
     sweep = Path(str(settings.sweep.dir))
     order = Order(
-        config=OmegaConf.to_yaml(config),
+        words=[*settings.overrides.task, *(word for word in settings.overrides.hydra if "hydra.searchpath=" in word)],
+        source=source,
         folder=str(settings.runtime.output_dir),
         overrides=list(settings.overrides.task),
         trusted=list(trusted),
@@ -103,7 +109,7 @@ def run_job_of_sweep(
         stop=str(_stop_file(sweep, process)),
         command=Plan.read(sweep).command,
         place=Place(str(place[0]), place[1]),
-        composition=record_composition([*settings.overrides.task, *settings.overrides.hydra], source_of(settings)),
+        dry_run=dry_run,
     )
     return run_isolated(order)
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from omegaconf import DictConfig
-
-from pamiq_exp.cli._arguments import Request, read_request, tell
-from pamiq_exp.cli._preflight import examine, require_choice, require_folder, told_untried, told_warnings
+from pamiq_exp.cli._arguments import Request, find_trusted_packages, read_request, tell
+from pamiq_exp.cli._preflight import compose_what_can_be, require_choice, require_folder, told_untried, told_warnings
 from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import (
+    Composed,
     ConfigError,
     Origin,
-    compose_config,
+    compose,
+    examine,
+    group_choices,
     origin_of,
-    origins,
-    plain_tree,
     untried_choices,
     variants,
 )
@@ -47,35 +46,42 @@ def _check(request: Request) -> int:
     warnings: dict[str, None] = {}
     lists = variants(request.overrides, request.source) if request.flags.multirun else [list(request.overrides)]
     for overrides in lists:
-        found = examine(overrides, request)
-        if found.config is not None:
-            require_choice(found.config, request)
-        if found.problems:
-            raise ConfigError(found.problems)
-        require_folder(found.config, multirun=bool(request.flags.multirun))
+        composed, problems = compose_what_can_be(overrides, request.source)
+        if composed is None:
+            raise ConfigError(problems)
+        if not problems:
+            require_choice(composed, request)
+        find_trusted_packages(request.allow)
+        found = examine(composed, request.allow, dry_run=request.dry_run and not problems)
+        told = {(each.key, each.message) for each in problems}
+        problems += [each for each in found.problems if (each.key, each.message) not in told]
+        if problems:
+            raise ConfigError(problems)
+        require_folder(composed, multirun=bool(request.flags.multirun))
         warnings |= dict.fromkeys(map(str, found.warnings))
     print("no problems found" if request.dry_run else "no problems found; nothing was tried in a dry run")
     if warnings:
         print(mask_text(told_warnings(list(warnings))))
+    if request.flags.multirun:
+        for words in group_choices(request.overrides, request.source):
+            compose(words, request.source)
     if request.flags.multirun and request.dry_run:
         print(told_untried(untried_choices(request.overrides, request.source), len(lists)))
-    if len(lists) == 1 and found.config is not None and found.rehearsal is not None:
-        lines = size_lines(found.config, found.rehearsal)
-        print(mask_text("\n".join(f"  {line}" for line in lines)))
+    if len(lists) == 1 and found.measured is not None:
+        print(mask_text("\n".join(f"  {line}" for line in size_lines(found))))
     return 0
 
 
 def _print_origins(request: Request) -> None:
-    config = compose_config(request.overrides, request.source)
-    for line in origin_lines(config):
+    for line in origin_lines(compose(request.overrides, request.source)):
         print(line)
 
 
-def origin_lines(config: DictConfig) -> Iterator[str]:
-    """Yield a composed config as YAML-like lines, each value with the file and line that set it. Secrets are masked."""
+def origin_lines(composed: Composed) -> Iterator[str]:
+    """Yield a composed config as YAML-like lines, each value with its origin and who wrote that. Secrets are masked."""
     from pamiq_exp.tracking import mask_secrets
 
-    yield from _lines(mask_secrets(plain_tree(config)), "", 0, origins(config))
+    yield from _lines(mask_secrets(composed.tree), "", 0, composed.origins)
 
 
 def _lines(node: object, key: str, depth: int, table: Mapping[str, Origin]) -> Iterator[str]:
@@ -103,10 +109,10 @@ def _entry(label: str, value: object, key: str, depth: int, table: Mapping[str, 
 def _masked(origin: Origin) -> str:
     from pamiq_exp.tracking import mask_secrets
 
-    if not origin.typed:
-        return str(origin)
+    if not origin.text:
+        return f"{origin} ({origin.kind})"
     [text] = mask_secrets([origin.text])
-    return f"{origin.file}: {text}"
+    return f"{origin.file}: {text}" + ("" if origin.kind == "typed" else f" ({origin.kind})")
 
 
 def _is_flat(value: object) -> bool:

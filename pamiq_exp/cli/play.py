@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from pamiq_exp.cli._arguments import Request, find_trusted_packages, read_request, tell
-from pamiq_exp.cli._preflight import compose_safely
 from pamiq_exp.component import set_up, tear_down
-from pamiq_exp.config import Builder, ConfigError, Problem, register_resolvers, unsafe_targets
+from pamiq_exp.config import Builder, ConfigError, Problem, build_environment, compose
 
 USAGE = """\
 python -m pamiq_exp play environment=NAME [key=value ...]     walk with the keys, in a window
@@ -84,20 +81,16 @@ def _take_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _player(request: Request) -> Any:
-    register_resolvers()
-    config = compose_safely(request.overrides, request.source)
-    problems = unsafe_targets(config, request.allow)
-    if not OmegaConf.is_config(config.get("environment")):
-        problems = [Problem("environment", "is not chosen", "environment=noise_world, or an experiment that does")]
-    if problems:
-        raise ConfigError(problems)
+    composed = compose(request.overrides, request.source)
+    if not isinstance(composed.tree.get("environment"), dict):
+        remedy = "environment=noise_world, or an experiment that does"
+        raise ConfigError(Problem("environment", "is not chosen", remedy))
     find_trusted_packages(request.allow)
-    builder = Builder(request.allow)
-    node = OmegaConf.to_container(config.environment, resolve=True)
-    environment = builder.build(node, "environment")
+    environment = build_environment(composed, request.allow)
     set_up(environment)
     try:
-        return builder.build({"_target_": "pamiq_exp.interaction.Play"}, "play", {"environment": environment})
+        play = {"_target_": "pamiq_exp.interaction.Play"}
+        return Builder(request.allow).build(play, "play", {"environment": environment})
     except BaseException:
         tear_down(environment)
         raise

@@ -25,8 +25,8 @@ from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.cli._preflight import folder_problem, refuse
 from pamiq_exp.cli._sizes import size_lines
-from pamiq_exp.config import AllowList, ConfigError, Problem, parse_overrides
-from pamiq_exp.config.build import target_nodes
+from pamiq_exp.config import ConfigError, Problem, Validated
+from pamiq_exp.config.keys import target_nodes
 from pamiq_exp.config.rehearse import SKIP_FLAG
 from pamiq_exp.formatting import printable
 
@@ -42,9 +42,9 @@ def main(words: Sequence[str]) -> int:
         arguments = _parser().parse_intermixed_args(rest)
         paper = read_paper(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
-        typed = [each.key_or_group for each in parse_overrides(arguments.overrides)]
-        sizes = refuse([run.config for run in chosen], allow, typed, dry_run=not arguments.no_dry_run)
-        keep_offline([run.config for run in chosen], arguments.online)
+        configs = [run.composed for run in chosen]
+        validated = refuse(configs, allow, dry_run=not arguments.no_dry_run)
+        keep_offline(configs, arguments.online)
         folder = _folder(paper, chosen)
         if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
             raise ConfigError(problem)
@@ -52,14 +52,15 @@ def main(words: Sequence[str]) -> int:
         tell(error, heading=f"{' '.join(words[:1])} cannot be run")
         return 2
     _tell_plan(arguments.file, paper, chosen, arguments.overrides)
-    for largest in sorted(sizes, key=lambda each: -each.memory_bytes)[:1]:
-        print("\n".join(f"  {line}" for line in size_lines(chosen[0].config, largest)), file=sys.stderr)
+    sizes = {each.measured.memory_bytes: each for each in validated if each.measured is not None}
+    if sizes:
+        print("\n".join(f"  {line}" for line in size_lines(sizes[max(sizes)])), file=sys.stderr)
     if not (arguments.yes or _agreed()):
         print("nothing was run", file=sys.stderr)
         return 2
     folders = [folder / str(index) for index in range(len(chosen))] if len(chosen) > 1 else [folder]
     details = {"reproduces": {"file": arguments.file.name, "content_sha256": paper.fact("content_sha256")}}
-    status = _run_all(chosen, folders, arguments.overrides, allow, details)
+    status = _run_all(validated, folders, arguments.overrides, details)
     return status or _compare(paper, chosen, folders, arguments.overrides)
 
 
@@ -72,10 +73,9 @@ def _agreed() -> bool:
 
 
 def _run_all(
-    runs: Sequence[PaperRun],
+    runs: Sequence[Validated],
     folders: Sequence[Path],
     overrides: Sequence[str],
-    allow: AllowList,
     details: Mapping[str, Any],
 ) -> int:
     """Run one after the other, and return the worst exit status."""
@@ -84,7 +84,7 @@ def _run_all(
     worst = 0
     for run, folder in zip(runs, folders, strict=True):
         group = folder.parent.name if len(runs) > 1 else None
-        job = Job(run.config, folder, overrides, allow, group, composition=run.composition(), details=details)
+        job = Job(run, folder, overrides, group, details=details)
         worst = max(worst, run_job(job))
         if worst >= STOPPED_BY_SIGNAL:
             break
@@ -160,8 +160,7 @@ def _other_versions(paper: Paper) -> list[str]:
 
 def _tell_plan(file: Path, paper: Paper, runs: Sequence[PaperRun], overrides: Sequence[str]) -> None:
     """Say what is about to be done, before it is."""
-    tree = OmegaConf.to_container(runs[0].config, resolve=False)
-    targets = sorted({str(node["_target_"]) for _, node in target_nodes(tree)})
+    targets = sorted({str(node["_target_"]) for _, node in target_nodes(runs[0].composed.tree)})
     budget = paper.fact("budget") or {}
     lines = [
         f"reproducing {paper.experiment_name} from {file}: {len(runs)} of {len(paper.runs)} runs",
@@ -185,7 +184,7 @@ def _chosen(paper: Paper, indices: Sequence[int] | None) -> list[PaperRun]:
 
 def _folder(paper: Paper, runs: Sequence[PaperRun]) -> Path:
     """Where results go: of one run its folder, of several that of the sweep."""
-    outputs = Path(str(OmegaConf.select(runs[0].config, "paths.outputs")))
+    outputs = Path(str(runs[0].composed.resolved.tree["paths"]["outputs"]))
     above = outputs / "sweeps" if len(runs) > 1 else outputs
     return above / paper.experiment_name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
 

@@ -14,23 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from pamiq_exp.cli._arguments import Request, read_request, say, tell
 from pamiq_exp.cli._changes import changes_of_config, changes_of_files, changes_of_versions
+from pamiq_exp.cli._frozen import quoted
 from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.cli._preflight import refuse
-from pamiq_exp.config import (
-    Composition,
-    ConfigError,
-    Problem,
-    compose_again,
-    nearest,
-    override_values,
-    parse_overrides,
-    read_config,
-)
+from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, nearest, plain_file
 from pamiq_exp.files import read_yaml
 from pamiq_exp.tracking import mask_secrets
 
@@ -69,8 +61,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     before = overrides_of(folder)
     # A secret that is given again is no change: the words of a run stay what they were.
     overrides = [*before, *(word for word in changes if mask_secrets([word])[0] not in before)]
-    typed = [each.key_or_group for each in parse_overrides(overrides)]
-    refuse([again.config], request.allow, typed, dry_run=request.dry_run)
+    [validated] = refuse([again.config], request.allow, dry_run=request.dry_run)
     keep_offline([again.config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
     say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
@@ -79,12 +70,10 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None
     return run_job(
         Job(
-            again.config,
+            validated,
             folder,
             overrides,
-            request.allow,
             group=group,
-            composition=again.composition,
             resume_from=checkpoint,
             resume_partial=options.partial,
         )
@@ -108,31 +97,35 @@ class _Again:
     Attributes:
         config: What the run goes on with.
         before: What it had.
-        composition: What `config` was composed from; None for a run that kept only the result.
-        kept: What the run kept before.
+        kept: What the run has kept; None for a run that kept only the result.
     """
 
-    config: DictConfig
-    before: DictConfig
-    composition: Composition | None = None
+    config: Composed
+    before: Composed
     kept: Composition | None = None
 
 
 def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
     kept = Composition.read(folder / "composition.yaml")
-    if kept is not None:
-        config, composition = compose_again(kept, changes, request.source)
-        before = compose_again(kept)[0] if changes else config
-        return _Again(config, before, composition, kept)
-    before, config = read_config(folder / "config.yaml"), read_config(folder / "config.yaml")
-    for each in (before, config):
-        each.pop("shared", None)  # resolved: its values stand where they are read
-    override_values(config, changes)
-    return _Again(config, before)
+    file, composition = "composition.yaml", kept
+    if composition is None:
+        file, plain = "config.yaml", plain_file(folder / "config.yaml")
+        for key in ("shared", "spaces"):  # resolved: their values stand where they are read
+            plain.pop(key, None)
+        composition = Composition("config", (), {"config": OmegaConf.to_yaml(OmegaConf.create(plain))})
+    # The user has named the folder: that is where results are, whatever stands in it.
+    here = f"paths.outputs={quoted(str(folder.resolve().parent.parent))}"
+    if any(word.startswith("paths.outputs=") for word in composition.overrides):
+        words = tuple(word for word in composition.overrides if not word.startswith("paths.outputs="))
+        composition = replace(composition, overrides=words)
+        changes = [here, *changes]
+    config = compose_again(composition, changes, request.source, str(folder / file))
+    before = compose_again(composition, changes[:1] if here in changes else (), file=str(folder / file))
+    return _Again(config, before, kept)
 
 
 def _refuse_seed(again: _Again) -> None:
-    before, after = OmegaConf.select(again.before, "seed"), OmegaConf.select(again.config, "seed")
+    before, after = again.before.tree.get("seed"), again.config.tree.get("seed")
     if before != after:
         message = f"was {before} when the run began, and its random streams go on from the checkpoint"
         raise ConfigError(Problem("seed", message, f"leave it out, or start another run with seed={after}"))
@@ -140,7 +133,7 @@ def _refuse_seed(again: _Again) -> None:
 
 def _changed(folder: Path, again: _Again, request: Request) -> list[str]:
     """Tell what is not as it was when the run began."""
-    lines = [*changes_of_config(again.before, again.config), *changes_of_versions(folder)]
+    lines = [*changes_of_config(again.before.tree, again.config.tree), *changes_of_versions(folder)]
     if again.kept is not None and (edited := changes_of_files(again.kept, request.source)):
         lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
     return [f"  {line}" for line in lines]

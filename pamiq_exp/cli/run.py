@@ -11,21 +11,20 @@ from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.cli._arguments import Request, read_request, tell
 from pamiq_exp.cli._masking import close_to_others, mask_files_of_hydra
-from pamiq_exp.cli._preflight import compose_safely, preflight
-from pamiq_exp.config import ConfigError, config_folder, record_composition, register_resolvers
-from pamiq_exp.config.compose import CONFIG_NAME, VERSION_BASE
+from pamiq_exp.cli._preflight import preflight
+from pamiq_exp.config import ConfigError, Validated, compose, compose_config, config_folder, register_resolvers
+from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, run_many, run_once
 
 RESUME_FLAG = "--resume"
 RUN_DIR = "hydra.run.dir"
 
 
 def main(words: Sequence[str]) -> int:
-    """Check the request and hand it to Hydra. Returns the exit status; of a sweep 0 only if every job ended well."""
+    """Validate what is asked for and run it. Returns the exit status; of a sweep 0 only if every job ended well."""
     resume = RESUME_FLAG in words
     try:
         typed = [word for word in words if word != RESUME_FLAG]
@@ -33,26 +32,27 @@ def main(words: Sequence[str]) -> int:
         if request.flags.multirun and not _is_look(request):
             from pamiq_exp.cli._sweep_run import run_sweep
 
-            return run_sweep(request, typed, resume, _hand_to_hydra)
+            return run_sweep(request, typed, resume, _run_jobs)
+        if _is_look(request):
+            return _look(request)
         folder = named_folder(request)
-        if resume and not _is_look(request):
+        if resume:
             from pamiq_exp.cli._requeue import go_on
 
             if (status := go_on(folder, request)) is not None:
                 return status
-        _check(request)
+        [validated] = preflight(request)
     except ConfigError as error:
         tell(error)
         return 2
-    return _hand_to_hydra(request, resume, folder is None or not folder.exists())
+    return _run(validated, resume, folder is None or not folder.exists())
 
 
 def named_folder(request: Request) -> Path | None:
     """Return the run folder that was typed; None for one that is named after the time. Raises ConfigError."""
     if request.flags.multirun or not any(word.lstrip("+").startswith(f"{RUN_DIR}=") for word in request.overrides):
         return None
-    config = compose_safely(request.overrides, request.source)
-    return Path(str(OmegaConf.select(config, RUN_DIR))).absolute()
+    return Path(str(OmegaConf.select(compose_config(request.overrides, request.source), RUN_DIR))).absolute()
 
 
 def _is_look(request: Request) -> bool:
@@ -61,62 +61,63 @@ def _is_look(request: Request) -> bool:
     return bool(flags.help or flags.hydra_help or flags.shell_completion or flags.cfg or flags.info)
 
 
-def _check(request: Request) -> None:
+def _look(request: Request) -> int:
+    """Let Hydra show what it shows: help, configs, completion."""
     flags = request.flags
     only_shipped = not (request.overrides or flags.config_dir or flags.config_path or flags.config_name)
-    if flags.hydra_help or flags.shell_completion or (flags.help and only_shipped):
-        return
-    if _is_look(request):
-        compose_safely(request.overrides, request.source)
-    else:
-        preflight(request)
+    if not (flags.hydra_help or flags.shell_completion or (flags.help and only_shipped)):
+        compose(request.overrides, request.source)  # may not set up Hydra
+    register_resolvers()
+    sys.argv = ["pamiq_exp", *request.arguments]
+    try:
+        hydra.main(version_base=VERSION_BASE, config_path=str(config_folder()), config_name=CONFIG_NAME)(_nothing)()
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
+    return 0
 
 
-def _hand_to_hydra(request: Request, resume: bool = False, makes_folder: bool = True) -> int:
-    """Let Hydra do what it does: help, printing of configs, completion, one run or many.
+def _nothing(config: DictConfig) -> None:
+    """Take the place of a run where somebody only looks."""
+
+
+def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:
+    """Run what was validated: it is not composed again.
 
     Args:
-        request: The command line.
-        resume: Whether a single run goes on with what its folder holds.
-        makes_folder: Whether the folder of a single run is not there yet.
+        validated: What is run.
+        resume: Whether the run goes on with what its folder holds.
+        makes_folder: Whether that folder is not there yet.
     """
-    register_resolvers()
-    statuses: list[int] = []
+    from pamiq_exp.cli._job import Job, run_job
+
+    def task(_: DictConfig) -> int:
+        settings = HydraConfig.get()
+        mask_files_of_hydra(cast(DictConfig, settings))
+        folder = Path(settings.runtime.output_dir)
+        if makes_folder:  # Hydra has made it, open to all
+            close_to_others(folder)
+        return run_job(Job(validated, folder, list(settings.overrides.task), go_on=resume))
+
+    return cast(int, run_once(validated.composed.config, validated.composed.source, task))
+
+
+def _run_jobs(request: Request) -> int:
+    """Have Hydra run the jobs of a sweep, in whichever processes its launcher chooses. Returns the worst status."""
+    from pamiq_exp.cli._sweep_run import run_job_of_sweep
+
     place = Path.cwd(), list(sys.path)
-    process = process_name()
+    process, trusted, source, dry_run = process_name(), request.allow.trusted, request.source, request.dry_run
 
     def job(config: DictConfig) -> int:
         # Launchers send this function to other processes and machines: it holds nothing but plain data.
         settings = cast(DictConfig, HydraConfig.get())
         mask_files_of_hydra(settings)
-        if settings.mode == RunMode.MULTIRUN:
-            from pamiq_exp.cli._sweep_run import run_job_of_sweep
+        return run_job_of_sweep(settings, trusted, source, place, process, dry_run)
 
-            return run_job_of_sweep(config, settings, request.allow.trusted, place, process)
-        statuses.append(_run(config, request, resume, makes_folder))
-        return statuses[-1]
-
-    sys.argv = ["pamiq_exp", *request.arguments]
-    try:
-        decorate = hydra.main(version_base=VERSION_BASE, config_path=str(config_folder()), config_name=CONFIG_NAME)
-        decorate(job)()
-    except SystemExit as exit_request:
-        return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
-    return max(statuses, default=0)
+    run_many(request.overrides, request.source, job)
+    return 0
 
 
 def process_name() -> str:
     """Return what tells this process from all others, on this machine and elsewhere."""
     return f"{socket.gethostname()}.{os.getpid()}"
-
-
-def _run(config: DictConfig, request: Request, resume: bool, makes_folder: bool) -> int:
-    from pamiq_exp.cli._job import Job, run_job
-
-    settings = HydraConfig.get()
-    folder = Path(settings.runtime.output_dir)
-    if makes_folder:  # Hydra has made it, open to all
-        close_to_others(folder)
-    overrides = list(settings.overrides.task)
-    composition = record_composition([*overrides, *settings.overrides.hydra], request.source)
-    return run_job(Job(config, folder, overrides, request.allow, go_on=resume, composition=composition))

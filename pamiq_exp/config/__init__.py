@@ -1,67 +1,62 @@
-"""From YAML and command line to the parts of an experiment: compose, check, build."""
+"""From YAML and command line to the parts of an experiment: compose, validate, build."""
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
-from pamiq_exp.config.check import check_names, check_parts, plain_tree, unsafe_targets
 from pamiq_exp.config.compose import (
-    Source,
+    Composed,
+    compose,
     compose_config,
-    override_values,
+    group_choices,
     parse_overrides,
-    read_config,
     untried_choices,
     variants,
 )
-from pamiq_exp.config.composition import Composition, compose_again, record_composition, source_of
-from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
-from pamiq_exp.config.files import config_folder
-from pamiq_exp.config.foreign import check_values
+from pamiq_exp.config.composition import Composition, compose_again, record_composition
+from pamiq_exp.config.experiment import Experiment, build_environment, build_experiment, derived_seeds
+from pamiq_exp.config.files import config_folder, plain_file
 from pamiq_exp.config.freeze import freeze, freeze_override
-from pamiq_exp.config.guard import check_hydra
-from pamiq_exp.config.origins import Origins, foreign_files, located, origin_of, origins, origins_of_file
+from pamiq_exp.config.hydra_loader import Source
+from pamiq_exp.config.origins import Origins, located, origin_of, origins_of_file
 from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
-from pamiq_exp.config.rehearse import DryRun, in_bytes, rehearsal
+from pamiq_exp.config.rehearse import in_bytes
 from pamiq_exp.config.resolvers import register_resolvers
+from pamiq_exp.config.validate import Validated, examine, validate, validate_names
 
 __all__ = [
     "AllowList",
     "Builder",
+    "Composed",
     "Composition",
     "ConfigError",
-    "DryRun",
     "Experiment",
     "Origin",
     "Origins",
     "Problem",
     "Source",
+    "Validated",
+    "build_environment",
     "build_experiment",
-    "check_hydra",
-    "check_names",
-    "check_parts",
-    "check_values",
+    "compose",
     "compose_again",
     "compose_config",
     "config_folder",
     "derived_seeds",
-    "foreign_files",
+    "examine",
     "freeze",
     "freeze_override",
+    "group_choices",
     "in_bytes",
     "located",
     "nearest",
     "origin_of",
-    "origins",
     "origins_of_file",
-    "override_values",
     "parse_overrides",
-    "plain_tree",
-    "read_config",
+    "plain_file",
     "record_composition",
     "register_resolvers",
-    "rehearsal",
-    "source_of",
-    "unsafe_targets",
     "untried_choices",
+    "validate",
+    "validate_names",
     "variants",
     "words_of",
 ]

@@ -14,27 +14,41 @@ _OF_A_SIZE = {torch.empty, torch.full, torch.ones, torch.rand, torch.randn, torc
 """Functions whose arguments begin with the size of what they make; layers of torch make their parameters with these."""
 
 
+_COPIES = {torch.Tensor.clone, torch.clone, torch.Tensor.__deepcopy__}
+"""Functions that make another tensor of the same size; modules that are copied make theirs with these."""
+
+MOST_TENSORS = 200_000
+"""That the models of a config may make, layers that are copied included."""
+ROOM = 1_000_000_000
+"""Elements of what models make that is no parameter, whatever the limit for those."""
+
+
 class TooLarge(BaseException):
-    """Raised in the middle of a constructor. No exception that a constructor, or who calls it, might handle."""
+    """Raised in the middle of a constructor. No exception that a constructor, or who calls it, might handle.
+
+    Attributes:
+        tensors: Whether there are too many of them, whatever their sizes.
+    """
+
+    def __init__(self, *, tensors: bool = False) -> None:
+        self.tensors = tensors
 
 
 @contextmanager
 def at_most(elements: int | None) -> Iterator[None]:
     """Raise TooLarge before the tensors that are made here would have more elements than that together.
 
-    None sets no limit.
+    None sets no limit to that. In no case are there more than `MOST_TENSORS` tensors.
     """
-    if elements is None:
-        yield
-        return
     with _Counting(elements):
         yield
 
 
 class _Counting(TorchFunctionMode):
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int | None) -> None:
         super().__init__()
         self._left = left
+        self._tensors = MOST_TENSORS
 
     def __torch_function__(
         self,
@@ -44,10 +58,14 @@ class _Counting(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = kwargs or {}
-        if func in _OF_A_SIZE:
-            self._left -= _elements(args, given)
-            if self._left < 0:
-                raise TooLarge
+        if func in _OF_A_SIZE or func in _COPIES:
+            self._tensors -= 1
+            if self._tensors < 0:
+                raise TooLarge(tensors=True)
+            if self._left is not None:
+                self._left -= args[0].numel() if func in _COPIES else _elements(args, given)
+                if self._left < 0:
+                    raise TooLarge
         return func(*args, **given)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.annotations import hints_of, value_problems
-from pamiq_exp.config.keys import join
+from pamiq_exp.config.keys import join, target_nodes
 from pamiq_exp.config.problems import ConfigError, Problem, words_of
 from pamiq_exp.config.schema import problem_of
 from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
@@ -20,18 +20,6 @@ from pamiq_exp.trust import trusting
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Yield `(address, node)` for every node with a `_target_` in a plain tree, parents first."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        for name, value in node.items():
-            yield from target_nodes(value, join(key, name))
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from target_nodes(value, join(key, index))
 
 
 class Postponed(Exception):  # noqa: N818 - nothing is wrong
@@ -147,17 +135,21 @@ class Builder:
             raise Postponed(key)
         return True
 
+    def names_by_position(self, node: Mapping[str, object], key: str) -> list[str]:
+        """Return the names of the arguments that a node may give by position. Raises ConfigError for no such target."""
+        target = find_target(node["_target_"], key, self.allow)
+        return [name for name, each in parameters_of(target).items() if each.kind in POSITIONAL]
+
     def _value_problems(
         self, target: Any, node: Mapping[str, object], key: str, given: tuple[str, ...]
     ) -> list[Problem]:
         """Return the arguments of a node whose values do not fit the annotations of what it names."""
         hints, parameters = hints_of(target), parameters_of(target)
-        by_position = [name for name, each in parameters.items() if each.kind in POSITIONAL]
         arguments = node.get("_args_")
         values = [
             (name, join(join(key, "_args_"), index), value)
             for index, (name, value) in enumerate(
-                zip(by_position, arguments if isinstance(arguments, list) else (), strict=False)
+                zip(self.names_by_position(node, key), arguments if isinstance(arguments, list) else (), strict=False)
             )
         ]
         values += [(str(name), join(key, name), value) for name, value in node.items() if name not in SPECIAL_KEYS]

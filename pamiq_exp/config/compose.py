@@ -5,32 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import yaml
-from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.files import config_folder, use_checked_files
-from pamiq_exp.config.lines import BROKEN, read_nodes
+from pamiq_exp.config.checks.interpolations import Resolved, resolve
+from pamiq_exp.config.files import config_folder
+from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
+from pamiq_exp.config.origins import Origins, located, origins_of
 from pamiq_exp.config.places import told_choices
 from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
-from pamiq_exp.config.replicate import expand_replicas
-from pamiq_exp.config.resolvers import register_resolvers
+from pamiq_exp.config.replicate import expand_replicas, has_replicas
 
-VERSION_BASE = "1.3"
-CONFIG_NAME = "config"
 MOST_VARIANTS = 20
 MOST_CHOICES = 1000
 """Of one key that are looked at."""
@@ -38,88 +35,116 @@ MOST_JOBS = 100_000
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where configs come from.
+class Composed:
+    """A config as it was put together.
 
     Attributes:
-        name: The primary config, without `.yaml`.
-        folder: The user's own config folder, searched after the shipped one.
-        main: What replaces the shipped folder, if anything.
+        config: It, with Hydra's own node at `hydra`, and with all replicas written out.
+        tree: The same as plain data without that node, interpolations as they stand.
+        source: Where it came from.
+        words: What was asked for.
+        files: The files that took part, in their order; none for a config that was made in Python.
+        origins: What set each key.
     """
 
-    name: str = CONFIG_NAME
-    folder: str | None = None
-    main: str | None = None
+    config: DictConfig
+    tree: dict[str, Any]
+    source: Source = field(default_factory=Source)
+    words: tuple[str, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    table: Origins | None = None
 
+    @classmethod
+    def of_config(cls, config: DictConfig) -> Composed:
+        """Take a config that was made in Python: it is the caller's own."""
+        tree = expand_replicas(_plain(config))
+        return cls(config, tree)
 
-def compose_config(overrides: Sequence[str], source: Source = Source()) -> DictConfig:
-    """Compose one run's config, with Hydra's own node at `hydra`. Nothing is imported, built or written for it.
+    @cached_property
+    def origins(self) -> Origins:
+        """What set each key. Raises ConfigError for a file that is gone."""
+        return self.table or origins_of(self.files, parse_overrides(self.words), self.source)
 
-    Raises:
-        ConfigError: With every override that names nothing.
-    """
-    register_resolvers()
-    parsed = parse_overrides(overrides)
-    own = [] if source.folder is None else [f'hydra.searchpath=["file://{Path(source.folder).resolve()}"]']
-    with _hydra(source):
-        try:
-            composed = compose(source.name, [*overrides, *own], return_hydra_config=True)
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever Hydra and OmegaConf stumble over in a file is a mistake in that file
-            raise ConfigError(_explain(error, parsed, source, own)) from error
-    return expand_replicas(composed)
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The config with everything filled in but what waits for the environment."""
+        return resolve(self.tree, None if self.is_ours else self.origins.written_by)
 
+    def with_spaces(self, spaces: Mapping[str, Any]) -> Resolved:
+        """Return the config with everything filled in."""
+        return resolve({**self.tree, "spaces": spaces}, None if self.is_ours else self.origins.written_by)
 
-@contextmanager
-def _hydra(source: Source) -> Iterator[None]:
-    """Set Hydra up for composing from `source`."""
-    if source.folder is not None and not Path(source.folder).is_dir():
-        message = f"the config folder {source.folder} does not exist"
-        raise ConfigError(
-            Problem("--config-dir", message, "name a folder with config groups: experiment/NAME.yaml, ...")
+    @cached_property
+    def is_ours(self) -> bool:
+        """Whether nothing but what was typed, shipped and trusted took part."""
+        words = parse_overrides(self.words) if self.source.words else ()
+        return all(file.origin.is_ours for file in self.files) and all(
+            self.source.origin_of_word(word).is_ours for word in words
         )
-    use_checked_files()
-    main = str(Path(source.main).resolve() if source.main else config_folder())
-    with initialize_config_dir(version_base=VERSION_BASE, config_dir=main, job_name="pamiq_exp"):
-        yield
+
+    @property
+    def stranger(self) -> str | None:
+        """Name a file that took part and is not known to be the user's own; None if there is none."""
+        others = [file.origin for file in self.files if not file.origin.is_ours]
+        others += [each for each in (self.source.words or {}).values() if not each.is_ours]
+        return others[-1].file if others else None
+
+    @property
+    def is_put_together(self) -> bool:
+        """Whether the config consists of choices; one that is a single file may be resolved, as exported files are."""
+        return len({file.place for file in self.files}) > 1
+
+    @property
+    def hydra(self) -> object:
+        """Hydra's own node as it is written, which may refer to the config."""
+        node = self.config._get_node("hydra")
+        return OmegaConf.to_container(node, resolve=False, throw_on_missing=False) if OmegaConf.is_config(node) else {}
+
+    def located(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Return the problems with what set their keys."""
+        found = list(problems)
+        return located(found, self.origins) if found and self.files else found
 
 
-def read_config(path: Path) -> DictConfig:
-    """Read a whole config, such as a run folder keeps. Raises ConfigError if it is none."""
-    register_resolvers()
-    if not path.exists():
-        raise ConfigError(Problem("", f"there is no {path}", "name the folder of a run"))
-    read_nodes(path)  # within limits?
-    try:
-        config = OmegaConf.load(path)
-    except (*BROKEN, OSError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
-    if not isinstance(config, DictConfig):
-        raise ConfigError(Problem("", f"{path} holds no keys and values"))
-    if "hydra" in config:
-        message = "no run keeps it, and a config that was written by others may not set up Hydra"
-        raise ConfigError(Problem("hydra", message, "take it out of the file", Origin.of_file(path)))
-    return config
+def compose(words: Sequence[str], source: Source = Source()) -> Composed:
+    """Compose one run's config. Nothing is imported, built or written for it.
 
-
-def override_values(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Set single values in a config that is already composed; groups can no longer be chosen.
+    Args:
+        words: `key=value` and `group=choice`.
+        source: Where configs come from.
 
     Raises:
-        ConfigError: With every override that names nothing.
+        ConfigError: With every word that names nothing, and for what a config file may not set.
     """
-    parsed = parse_overrides(overrides)
-    missing = [each for each in parsed if not _adds(each) and not _has(config, each.key_or_group)]
-    if missing:
-        raise ConfigError([_unknown_key(config, each.key_or_group, set()) for each in missing])
-    for each in parsed:
-        key, value = each.key_or_group, None if each.is_sweep_override() else each.value()
-        takes_apart = OmegaConf.is_dict(OmegaConf.select(config, key)) and not isinstance(value, dict)
-        if each.is_sweep_override() or each.is_delete() or takes_apart:
-            message = "only single values can be set here: groups were chosen when the run began"
-            raise ConfigError(Problem(key, message, f"set a key below it: {key}.NAME=..." if takes_apart else ""))
-        OmegaConf.update(config, key, value, force_add=True)
+    parsed = parse_overrides(words)
+    loader = Loader(source)
+    try:
+        config = loader.compose(words)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever Hydra and OmegaConf stumble over in a file is a mistake in that file
+        raise ConfigError(_explain(error, parsed, loader)) from error
+    written = _plain(config)
+    if not has_replicas(written):
+        return Composed(config, written, source, tuple(words), tuple(loader.files))
+    table = origins_of(loader.files, parsed, source)
+    tree = expand_replicas(written, table)
+    with flag_override(config, ["struct", "readonly"], [False, False]):
+        for key, node in tree.items():
+            if node is not written[key]:
+                config[key] = node
+    return Composed(config, tree, source, tuple(words), tuple(loader.files), table)
+
+
+def compose_config(words: Sequence[str], source: Source = Source()) -> DictConfig:
+    """Compose one run's config, with Hydra's own node at `hydra`. Raises ConfigError as `compose`."""
+    return compose(words, source).config
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items() if key != "hydra"}
 
 
 def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
@@ -137,10 +162,21 @@ def untried_choices(overrides: Sequence[str], source: Source = Source()) -> list
     return [choice for _, choice in _alternatives(overrides, source)[1][MOST_VARIANTS:]]
 
 
+def group_choices(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
+    """Return the variants of a sweep that `variants` leaves out and that choose another file."""
+    first, others = _alternatives(overrides, source)
+    loader = Loader(source)
+    untried = [(at, choice) for at, choice in others[MOST_VARIANTS:] if loader.get_group_options(_group(choice))]
+    return [[*first[:at], choice, *first[at + 1 :]] for at, choice in untried]
+
+
+def _group(word: str) -> str:
+    return word.partition("=")[0].lstrip("+").partition("@")[0]
+
+
 def _alternatives(overrides: Sequence[str], source: Source) -> tuple[list[str], list[tuple[int, str]]]:
     """Return the first job of a sweep, and all other choices with the place of their key, the second of each first."""
-    with _hydra(source):
-        choices = [_choices(override) for override in parse_overrides(overrides, _loader())]
+    choices = [_choices(override) for override in parse_overrides(overrides, Loader(source))]
     others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
     turns = [(choices[at].index(choice), at, choice) for at, choice in others if not re.fullmatch(r"seed=\d+", choice)]
     return [each[0] for each in choices], [(at, choice) for _, at, choice in sorted(turns)]
@@ -152,14 +188,13 @@ def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list
     Raises:
         ConfigError: For more jobs than anybody means.
     """
-    with _hydra(source):
-        parsed = parse_overrides(overrides, _loader())
-        sweeps = [each for each in parsed if each.is_discrete_sweep()]
-        count = math.prod(sum(1 for _ in itertools.islice(each.sweep_iterator(), MOST_JOBS + 1)) for each in sweeps)
-        if count > MOST_JOBS:
-            words = " ".join(each.input_line or "" for each in sweeps)
-            raise ConfigError(Problem("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
-        (batch,) = BasicSweeper.split_arguments(parsed, None)
+    parsed = parse_overrides(overrides, Loader(source))
+    sweeps = [each for each in parsed if each.is_discrete_sweep()]
+    count = math.prod(sum(1 for _ in itertools.islice(each.sweep_iterator(), MOST_JOBS + 1)) for each in sweeps)
+    if count > MOST_JOBS:
+        words = " ".join(each.input_line or "" for each in sweeps)
+        raise ConfigError(Problem("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
+    (batch,) = BasicSweeper.split_arguments(parsed, None)
     return batch
 
 
@@ -179,59 +214,70 @@ def _choices(override: Override) -> list[str]:
 
 def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Read `key=value` words; `loader` knows what `glob(*)` stands for. Raises ConfigError for what is none."""
+    for word in overrides:
+        if not word.partition("=")[0].strip("+~ "):
+            message = f"'{word}' names no key"
+            raise ConfigError(Problem("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed")))
     try:
         return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
         message = f"cannot be read: {str(error).splitlines()[0]}"
-        remedy = "write key=value; quote what holds commas, braces or equals signs: 'key=\"a,b\"'"
-        origin = Origin(COMMAND_LINE, text=error.override)
+        remedy = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
+        origin = Origin(COMMAND_LINE, text=error.override, kind="typed")
         raise ConfigError(Problem(error.override, message, remedy, origin)) from error
 
 
-def _explain(error: Exception, overrides: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
+def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) -> list[Problem]:
     if isinstance(error, MissingConfigException):
-        problem = _missing_choice(error, source.name)
+        problem = _missing_choice(error, loader)
         typed = next((each for each in overrides if each.key_or_group == problem.key), None)
-        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, source, overrides))]
-    if unplaced := _unplaced_override(error, source, overrides):
+        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, loader.source, overrides))]
+    nulls = [each for each in overrides if each.input_line and each.input_line.endswith("=null")]
+    for each in nulls if isinstance(error, ValueError) else ():
+        if loader.get_group_options(each.key_or_group):
+            options = loader.get_group_options(each.key_or_group)
+            message = "a group cannot be set to null"
+            remedy = f"choose one of {', '.join(options)}, or leave it out: ~{each.key_or_group}"
+            return [Problem(each.key_or_group, message, remedy, _typed(each))]
+    if unplaced := _unplaced_override(error, loader, overrides):
         return [unplaced]
-    if unknown := _unknown_keys(overrides, source, own):
+    if unknown := _unknown_keys(overrides, loader):
         return unknown
     known = isinstance(error, (HydraException, OmegaConfBaseException))
     prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
-    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, source, overrides))]
+    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, loader.source, overrides))]
 
 
-def _unplaced_override(error: Exception, source: Source, overrides: Sequence[Override]) -> Problem | None:
+def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Override]) -> Problem | None:
     """Explain a file that chooses from a group which no other choice has brought along; None for other errors."""
     found = re.match(r"In '([^']+)/([^/']+)': Could not override '([^'@]+)", str(error))
     if found is None:
         return None
     group, choice, missing = found.groups()
-    others = [
-        each for each in overrides if _loader().get_group_options(each.key_or_group) and each.key_or_group != group
-    ]
+    others = [each for each in overrides if loader.get_group_options(each.key_or_group) and each.key_or_group != group]
     typed = " and ".join(each.input_line or "" for each in others)
     message = f"{group}={choice} chooses from '{missing}', which {typed or 'no other choice'} does not bring along"
-    remedy = f"choose what does ({told_choices(missing, _folders(source))}), or another {group.partition('/')[0]}"
-    return Problem(group, message, remedy, _origin_of_choice(error, source, overrides))
+    remedy = (
+        f"choose what does ({told_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
+    )
+    return Problem(group, message, remedy, _origin_of_choice(error, loader.source, overrides))
 
 
 def _folders(source: Source) -> list[Path]:
     return [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
 
 
-def _missing_choice(error: MissingConfigException, name: str) -> Problem:
+def _missing_choice(error: MissingConfigException, loader: Loader) -> Problem:
     wanted = error.missing_cfg_file or ""
     group, _, choice = wanted.rpartition("/")
-    options = error.options or (_loader().get_group_options(group, ObjectType.CONFIG) if group else [])
+    options = error.options or (loader.get_group_options(group, ObjectType.CONFIG) if group else [])
     if not group or not options:
-        return Problem("", f"there is no config '{wanted or name}'", "look for it with --info searchpath")
+        return Problem("", f"there is no config '{wanted or loader.source.name}'", "look for it with --info searchpath")
     return Problem(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
 
 
 def _typed(override: Override) -> Origin:
-    return Origin(COMMAND_LINE, text=override.input_line or override.key_or_group)
+    return Origin(COMMAND_LINE, text=override.input_line or override.key_or_group, kind="typed")
 
 
 def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Override]) -> Origin | None:
@@ -241,10 +287,7 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     folders = _folders(source)
     names = [found[1]] if found else [f"{each.key_or_group}/{each.value()}" for each in overrides] if quoted else []
     files = [file for name in names for folder in folders if (file := folder / f"{name}.yaml").is_file()]
-    path = next(
-        (file for file in files if found or (quoted and quoted[1] in file.read_text("utf-8", "replace"))),
-        None,
-    )
+    path = next((file for file in files if found or (quoted and quoted[1] in file.read_text("utf-8", "replace"))), None)
     if path is None:
         return None
     choice = quoted[1] if quoted else str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")[2]
@@ -252,26 +295,24 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     return Origin.of_file(path, next((at for at, line in enumerate(lines, 1) if choice and choice in line), 1))
 
 
-def _unknown_keys(overrides: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
+def _unknown_keys(overrides: Sequence[Override], loader: Loader) -> list[Problem]:
     """Find the overrides that name nothing, by composing once more with only the choices of groups that exist."""
-    loader = _loader()
     groups = [each for each in overrides if loader.get_group_options(each.key_or_group)]
     values = [each for each in overrides if each not in groups]
     try:
-        base = compose(source.name, [*(each.input_line or "" for each in groups), *own], return_hydra_config=True)
+        base = loader.compose([each.input_line or "" for each in groups])
     except Exception:
-        return _unused_groups(groups, source, own)
+        return _unused_groups(groups, loader)
     missing = [each for each in values if not _adds(each) and not _has(base, each.key_or_group)]
     known = {group for group in loader.list_groups("") if group != "hydra"}
     return [replace(_unknown_key(base, each.key_or_group, known), origin=_typed(each)) for each in missing]
 
 
-def _unused_groups(groups: Sequence[Override], source: Source, own: list[str]) -> list[Problem]:
+def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[Problem]:
     """Find the groups that are chosen although this config has no place for them."""
     for left_out in groups:
-        others = [each.input_line or "" for each in groups if each is not left_out]
         try:
-            base = compose(source.name, [*others, *own], return_hydra_config=True)
+            base = loader.compose([each.input_line or "" for each in groups if each is not left_out])
         except Exception:
             continue
         places = base.hydra.runtime.choices
@@ -282,7 +323,9 @@ def _unused_groups(groups: Sequence[Override], source: Source, own: list[str]) -
         if group not in places:
             chosen = ", ".join(f"{key}={value}" for key, value in choices.items())
             message = f"this config has no place for '{group}': it consists of {chosen}"
-            places_for = told_choices(group, _folders(source))
+            if not choices:
+                message = "only single values can be set here: groups were chosen when the run began"
+            places_for = told_choices(group, _folders(loader.source))
             remedy = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
             return [Problem(group, message, remedy, _typed(left_out))]
     return []
@@ -300,8 +343,8 @@ def _unknown_key(base: DictConfig, key: str, groups: set[str]) -> Problem:
             f"there is no such key{' or group' if groups else ''}",
             nearest(last, names | groups, listing="there are"),
         )
-    remedy = nearest(last, names, listing=f"{parent} has")
-    return Problem(key, "there is no such key", f"{remedy}; to add a new one write +{key}=...")
+    remedies = [nearest(last, names, listing=f"{parent} has"), f"to add a new one write +{key}=..."]
+    return Problem(key, "there is no such key", "; ".join(filter(None, remedies)))
 
 
 def _adds(override: Override) -> bool:
@@ -318,9 +361,3 @@ def _plain_words(error: BaseException) -> str:
     text = str(error).strip()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
     return f"{text}: {cause}" if text and cause and cause not in text else text or cause or type(error).__name__
-
-
-def _loader() -> ConfigLoader:
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoader)
-    return loader

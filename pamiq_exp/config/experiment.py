@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
-from pamiq_exp.config.ceilings import ceiling_problems
-from pamiq_exp.config.check import ENVIRONMENT, check_names, check_parts, resolved
+from pamiq_exp.config.checks.interpolations import ENVIRONMENT, resolve
+from pamiq_exp.config.checks.limits import limit_problems
+from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
+from pamiq_exp.config.checks.untrusted_values import value_problems
+from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import with_delay
-from pamiq_exp.config.keys import join
+from pamiq_exp.config.keys import join, leaves
 from pamiq_exp.config.problems import ConfigError, Problem
-from pamiq_exp.config.replicate import expand_replicas
-from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.schema import read_dataclass
 
 if TYPE_CHECKING:
+    from pamiq_exp.config.validate import Validated
     from pamiq_exp.runtime import LaunchConfig
 
 
@@ -47,8 +48,8 @@ class Experiment:
     launch_config: LaunchConfig
 
 
-def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Experiment:
-    """Check a config and build its parts.
+def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowList()) -> Experiment:
+    """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
 
     The environment comes first and its spaces are put into the config, so that all other parts can read shapes
     from it: `${spaces.observation.image.shape}`. Each model is initialised from a random stream of its own.
@@ -58,16 +59,20 @@ def build_experiment(config: DictConfig, allow: AllowList = AllowList()) -> Expe
     """
     from pamiq_exp.runtime import LaunchConfig
 
-    register_resolvers()
-    config = expand_replicas(without_hydra(config))
-    problems = check_names(config, allow) or check_parts(config, allow)
-    if problems:
-        raise ConfigError(problems)
-    launch_config = read_dataclass(LaunchConfig, resolved(config, "launcher"), "launcher")
+    if isinstance(config, DictConfig):
+        composed, validated = Composed.of_config(config), None
+        if problems := static_problems(composed, allow) or part_problems(composed, allow):
+            raise ConfigError(problems)
+    else:
+        composed, validated, allow = config.composed, config, config.allow
     builder = Builder(allow)
-    environment, tree = begin(config, builder)
-    with torn_down_on_error(environment):
-        return _build_parts(builder, environment, tree, launch_config)
+    begun = begin(composed, builder)
+    with torn_down_on_error(begun.environment):
+        if validated is not None and validated.tree and validated.tree["spaces"] != begun.tree["spaces"]:
+            message = "shows or accepts something else than when it was checked, a moment ago"
+            raise ConfigError(Problem("environment", message, "let its spaces depend on its arguments alone"))
+        launch_config = read_dataclass(LaunchConfig, begun.tree["launcher"], "launcher")
+        return _build_parts(builder, begun.environment, begun.tree, launch_config)
 
 
 def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig) -> Experiment:
@@ -95,26 +100,38 @@ def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launc
     )
 
 
-def begin(config: DictConfig, builder: Builder) -> tuple[Any, dict[str, Any]]:
-    """Build the environment, and resolve everything else with its spaces.
+@dataclass(frozen=True)
+class Begun:
+    """A config whose environment is built.
 
-    Args:
-        config: A config without Hydra's node; it is changed.
-        builder: Builds it.
+    Attributes:
+        environment: The environment.
+        tree: The config as plain data with nothing left to fill in.
+    """
 
-    Returns:
-        The environment, and the config as plain data with nothing left to resolve.
+    environment: Any
+    tree: dict[str, Any]
+
+
+def begin(composed: Composed, builder: Builder) -> Begun:
+    """Build the environment, and fill in everything else with its spaces.
 
     Raises:
-        ConfigError: If it cannot be built, is no environment, or an interpolation leads nowhere.
+        ConfigError: If it cannot be built, is no environment, or what depends on it is not allowed.
     """
-    plain = resolved(config, "environment")
-    if problems := list(ceiling_problems({"environment": plain})):
-        raise ConfigError(problems)
-    config.environment = with_delay(plain, resolved(config, "interaction.delay"))
-    environment = builder.build(resolved(config, "environment"), "environment")
+    first = composed.resolved
+    waiting = [key for key in first.waiting if key.startswith(("environment", "interaction.delay"))]
+    if waiting or first.problems:
+        message = "reads what only the environment tells, which is built from it"
+        raise ConfigError(first.problems or [Problem(key, message, "write the value out") for key in waiting])
+    plain = first.tree["environment"]
+    delayed = with_delay(plain, first.tree["interaction"].get("delay"))
+    environment = builder.build(delayed, "environment")
     with torn_down_on_error(environment):
-        return environment, _resolve(config, plain, environment)
+        tree = _with_spaces(composed, environment, delayed)
+    tree["environment"] = plain
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
+    return Begun(environment, tree)
 
 
 @contextmanager
@@ -130,21 +147,37 @@ def torn_down_on_error(part: object) -> Iterator[None]:
         raise
 
 
-def _resolve(config: DictConfig, plain: Any, environment: Any) -> dict[str, Any]:
-    """Return the config as plain data, resolved with the spaces of the environment."""
-    config.spaces = describe_environment(environment)
-    tree: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for name in map(str, config):
-        try:
-            tree[name] = resolved(config, name)
-        except ConfigError as error:
-            problems += error.problems
-    problems += [*ceiling_problems(tree), *_pace_problems(environment, tree)]
+def build_environment(composed: Composed, allow: AllowList) -> Any:
+    """Validate and build the environment of a config alone. Raises ConfigError with all that is wrong with it."""
+    found = [*unsafe_problems(composed, allow), *composed.resolved.problems, *limit_problems(composed.resolved.tree)]
+    problems = [each for each in found if each.key.split(".")[0] in ("environment", "paths", "shared")]
+    node, builder = composed.resolved.tree["environment"], Builder(allow)
+    problems += [
+        Problem(key, "needs a value", f"{key}=...") for key, each in leaves(node, "environment") if each == "???"
+    ]
+    if problems := problems or builder.problems(node, "environment"):
+        raise ConfigError(composed.located(problems))
+    return builder.build(node, "environment")
+
+
+def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[str, Any]:
+    """Fill in a config with the spaces of its environment. Raises ConfigError with all that is wrong.
+
+    Whatever refers to the environment gets it as the agent meets it, delayed if it is.
+    """
+    spaces = describe_environment(environment)
+    resolved = composed.with_spaces(spaces)
+    tree = resolved.tree
+    problems = [
+        *resolved.problems,
+        *limit_problems(tree),
+        *_pace_problems(environment, tree),
+        *value_problems(resolved),
+    ]
     if problems:
         raise ConfigError(problems)
-    tree["environment"] = plain
-    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
+    if delayed != tree["environment"]:
+        tree = resolve({**composed.tree, "spaces": spaces, "environment": delayed}).tree
     return tree
 
 
@@ -174,15 +207,6 @@ def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
 
     visit(config, "")
     return found
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """Return a copy of a config without Hydra's node, that can be changed."""
-    copy = deepcopy(config)
-    OmegaConf.set_struct(copy, False)
-    OmegaConf.set_readonly(copy, False)
-    copy.pop("hydra", None)
-    return copy
 
 
 def parts_of(tree: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource as HydraFileConfigSource
@@ -14,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.lines import BROKEN, invalid, read_nodes
+from pamiq_exp.config.lines import BROKEN, invalid, read_text, read_text_nodes
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
 
 MAIN = "config.yaml"
@@ -43,28 +45,57 @@ class FileConfigSource(HydraFileConfigSource):
         path = Path(self.path) / self._normalize_file_name(config_path)
         if not path.is_file():
             return super().load_config(config_path)
-        try:
-            stat = path.stat()
-            plain, header = _read(path, stat.st_mtime_ns, stat.st_size)
-            config = OmegaConf.create(plain) if isinstance(plain, dict) else None
-        except yaml.YAMLError as error:
-            raise invalid(path, error) from error
-        except (*BROKEN, OmegaConfBaseException, OSError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise _unreadable(path, f"{path.name} is no config: {reason}") from error
-        if not isinstance(config, DictConfig):
-            raise _unreadable(path, f"{path.name} holds no keys and values")
-        return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", config, dict(header))
+        stat = path.stat()
+        config, header = _read(path, stat.st_mtime_ns, stat.st_size)
+        return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", deepcopy(config), dict(header))
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, changed: int, size: int) -> tuple[object, dict[str, str | None]]:
-    """Read a file once in a process, as long as it stays the same: a check and a run read all of them several times."""
-    if not is_shipped(path):
-        read_nodes(path)
-    text = path.read_text(encoding="utf-8")
-    plain = yaml.load(text, Loader=get_yaml_loader())
-    return {} if plain is None else plain, ConfigSource._get_header_dict(text[:512])
+def _read(path: Path, changed: int, size: int) -> tuple[DictConfig, dict[str, str | None]]:
+    """Read a file once in a process, as long as it stays the same."""
+    if is_shipped(path):
+        return read_yaml(path, path.read_text(encoding="utf-8"), checked=False)
+    return read_yaml(path, read_text(path))
+
+
+def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfig, dict[str, str | None]]:
+    """Return what a config file says, and its header.
+
+    Args:
+        path: Its name, for messages.
+        text: Its text.
+        checked: Look for what is beyond the limits first.
+
+    Raises:
+        ConfigError: It is no config, or beyond the limits.
+    """
+    try:
+        if checked:
+            read_text_nodes(path, text)
+        plain = yaml.load(text, Loader=get_yaml_loader())
+        config = OmegaConf.create({} if plain is None else plain) if plain is None or isinstance(plain, dict) else None
+        header = ConfigSource._get_header_dict(text[:512])
+    except yaml.YAMLError as error:
+        raise invalid(path, error) from error
+    except (*BROKEN, OmegaConfBaseException, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise _unreadable(path, f"{path.name} is no config: {reason}") from error
+    if not isinstance(config, DictConfig):
+        raise _unreadable(path, f"{path.name} holds no keys and values")
+    return config, header
+
+
+def plain_file(path: Path) -> dict[str, Any]:
+    """Return what a file says that a run or `export` has written, as plain data. Raises ConfigError if it is none."""
+    if not path.is_file():
+        message = f"there is no {path.absolute()}"
+        raise ConfigError(Problem("", message, "name the folder of a run, or a file that `export` wrote"))
+    plain = OmegaConf.to_container(read_yaml(path, read_text(path))[0], resolve=False)
+    assert isinstance(plain, dict)
+    if "hydra" in plain:
+        message = "no run keeps it, and a config that was written by others may not set up Hydra"
+        raise ConfigError(Problem("hydra", message, "take it out of the file", Origin.of_file(path)))
+    return {str(key): value for key, value in plain.items()}
 
 
 def _unreadable(path: Path, message: str) -> ConfigError:

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pamiq_exp.config.compose import Source, parse_overrides
+from pamiq_exp.config.compose import parse_overrides
 from pamiq_exp.config.files import config_folder
+from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.problems import ConfigError, Problem
 
 FOLDER = "conf"
@@ -44,7 +45,7 @@ def freeze(source: Source, folder: Path) -> Source:
         if source.folder is not None:
             copy_configs(Path(source.folder), own)
         copy_configs(Path(source.main) if source.main else config_folder(), main)
-    return replace(source, main=str(main), folder=str(own) if own.is_dir() else None)
+    return replace(source, main=str(main), folder=str(own) if own.is_dir() else None, copy_of=source.folder)
 
 
 def freeze_override(word: str, folder: Path) -> str:

@@ -15,7 +15,7 @@ def join(key: str, name: object) -> str:
 
 def parent(key: str) -> str:
     """Return the address of the node that holds `key`; empty at the top."""
-    return re.sub(r"(\.[^.\[]*|\[[^\[]*|^[^.\[]*)$", "", key)
+    return re.sub(r"(\.[^.\[\]]*|\[[^\[\]]*\]|^[^.\[\]]*)$", "", key)
 
 
 def leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
@@ -41,3 +41,15 @@ def select(tree: object, key: str) -> object:
         else:
             raise KeyError(key)
     return node
+
+
+def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield `(address, node)` for every node with a `_target_` in a plain tree, parents first."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from target_nodes(value, join(key, name))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from target_nodes(value, join(key, index))

@@ -6,19 +6,28 @@ here, and what it would expand to is only counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from pamiq_exp import files
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
-from pamiq_exp.files import MOST_DIGITS, is_long_number, read_text
+from pamiq_exp.files import MOST_DIGITS, is_long_number
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 20_000
 """Keys, values and items of a file, those that aliases stand for included."""
 MOST_DEPTH = 64
+
+LONGEST_EXPRESSION = 4000
+"""Characters of a text that holds `${...}`."""
+MOST_EXPRESSIONS = 100_000
+"""Characters of all of them in one file."""
+MOST_NESTED = 16
+"""`${` in `${`."""
 
 MERGE_KEY = "<<"
 
@@ -38,6 +47,7 @@ class Node:
         text: What a scalar says.
         children: Items, or keys and values in turn.
         size, depth: Of the tree below it with aliases expanded, itself included.
+        aliased: Whether an alias elsewhere stands for it, too.
     """
 
     line: int
@@ -46,6 +56,7 @@ class Node:
     children: list[Node] = field(default_factory=list)
     size: int = 1
     depth: int = 1
+    aliased: bool = False
 
     def entries(self) -> Iterator[tuple[Node, Node]]:
         """Yield keys and values of a mapping; those that it merges in (`<<`) first, because its own win."""
@@ -63,12 +74,25 @@ def read_nodes(path: Path) -> Node | None:
     Raises:
         ConfigError: For a file that cannot be read, is no YAML, or is beyond the limits.
     """
+    return read_text_nodes(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a config file. Raises ConfigError for one that cannot be read or is too large."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
-        return _assemble(path, read_text(path, within=Path(path.anchor)))
+        return files.read_text(path, within=Path(path.anchor)).removeprefix("\ufeff")
     except OSError as error:
         raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
+
+
+def read_text_nodes(path: Path, text: str) -> Node | None:
+    """Return the tree of a text, which messages call `path`. Raises ConfigError as `read_nodes`."""
+    if len(text) > MOST_BYTES:
+        raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
+    try:
+        return _assemble(path, text)
     except yaml.YAMLError as error:
         raise invalid(path, error) from error
 
@@ -101,6 +125,7 @@ class _Assembly:
         self._path = path
         self._anchors: dict[str, Node] = {}
         self._open: list[tuple[Node, str | None]] = []
+        self._expressions = 0
 
     def take(self, event: yaml.Event) -> None:
         line = 1 if event.start_mark is None else event.start_mark.line + 1
@@ -112,13 +137,29 @@ class _Assembly:
         elif isinstance(event, yaml.ScalarEvent):
             if is_long_number(event.value):
                 raise _too_much(self._path, f"holds a number of more than {MOST_DIGITS} digits", line)
+            if "${" in event.value:
+                self._count_expression(event.value, line)
             self._close(Node(line, "scalar", event.value), event.anchor, line)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 raise _too_much(self._path, f"has an alias to itself, or to nothing: *{event.anchor}", line)
+            self._anchors[event.anchor].aliased = True
             self._close(self._anchors[event.anchor], None, line)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._close(*self._open.pop(), line)
+
+    def _count_expression(self, text: str, line: int) -> None:
+        """Refuse what would take minutes to read: the grammar of `${...}` is slow."""
+        self._expressions += len(text)
+        if len(text) > LONGEST_EXPRESSION or self._expressions > MOST_EXPRESSIONS:
+            most = f"{LONGEST_EXPRESSION:,} characters in one text, {MOST_EXPRESSIONS:,} in all"
+            raise _too_much(self._path, f"has longer texts with ${{...}} than are read: {most}", line)
+        depth = deepest = 0
+        for part in re.findall(r"\$\{|\}", text):
+            depth = depth + 1 if part != "}" else max(0, depth - 1)
+            deepest = max(deepest, depth)
+        if deepest > MOST_NESTED:
+            raise _too_much(self._path, f"has more than {MOST_NESTED} ${{...}} in one another", line)
 
     def _close(self, node: Node, anchor: str | None, line: int) -> None:
         """Take in a node that is complete."""

@@ -1,77 +1,80 @@
-"""Which file and line set a key of a config."""
+"""Which file and line set a key of a config, and who wrote that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
-from hydra import initialize_config_dir
-from hydra.core.default_element import ResultDefault
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
-from hydra.plugins.config_source import ConfigResult
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.config.files import is_shipped
+from pamiq_exp.config.hydra_loader import ConfigFile, Source
 from pamiq_exp.config.keys import join, parent
 from pamiq_exp.config.lines import Node, read_nodes
-from pamiq_exp.config.problems import COMMAND_LINE, Origin, Problem
-
-Origins = dict[str, Origin]
-"""What set each key, by address: `models.encoder.width`, `trainers[0].seed`."""
+from pamiq_exp.config.problems import Origin, Problem, least
 
 
-def origins(config: DictConfig) -> Origins:
+class Origins(dict[str, Origin]):
+    """What set each key, by address: `models.encoder.width`, `trainers[0].seed`.
+
+    Attributes:
+        anchored: Keys whose values stand elsewhere, too, by an alias of YAML.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchored: set[str] = set()
+        self._touched: dict[str, Origin] = {}
+
+    def set(self, key: str, origin: Origin) -> None:
+        """Note what sets a key now."""
+        self[key] = origin
+        self._touched[key] = least(self._touched.get(key, origin), origin)
+
+    def written_by(self, key: str) -> Origin | None:
+        """Return who wrote the value at `key`; where no file says so, the least trusted that wrote what it lies in."""
+        if key in self:
+            return self[key]
+        while (key := parent(key)) and key not in self._touched:
+            pass
+        return self._touched.get(key)
+
+    def below(self, key: str) -> dict[str, Origin]:
+        """Return what set the keys below a node."""
+        return {name: origin for name, origin in self.items() if name.startswith((f"{key}.", f"{key}["))}
+
+    def forget_below(self, key: str) -> None:
+        """Forget the keys below a node that is replaced."""
+        if key in self:
+            for name in self.below(key):
+                del self[name]
+
+    def copy_to(self, key: str, copies: Iterable[str]) -> None:
+        """Note that the node at `key` now stands at other addresses, too."""
+        below = self.below(key)
+        whole = self.written_by(key)
+        for origin in below.values():
+            whole = origin if whole is None else least(whole, origin)
+        for copy in copies:
+            for name, origin in below.items():
+                self.set(copy + name[len(key) :], origin)
+            if whole is not None:
+                self.set(copy, whole)
+
+
+def origins_of(files: Sequence[ConfigFile], overrides: Sequence[Override], source: Source) -> Origins:
     """Return what set each key of a composed config, in the order in which Hydra laid its files over each other.
-
-    Args:
-        config: What `compose_config` returned: with Hydra's own node, which tells the files and the command line.
 
     Raises:
         ConfigError: If a file cannot be read any more.
     """
-    files, typed = _parts(config)
-    table: Origins = {}
-    for default, result in files:
-        path = _path_of(result, default.config_path or "")
-        if path is not None and (node := read_nodes(path)) is not None:
-            _lay(table, _package(default, result), node, path, top=True)
-    for override in typed:
-        _lay_typed(table, override)
+    table = Origins()
+    for file in files:
+        if (node := file.nodes()) is not None:
+            _lay(table, file.package, node, file.origin, top=True)
+    for override in overrides:
+        _lay_word(table, override, source.origin_of_word(override))
     return table
-
-
-def foreign_files(config: DictConfig) -> list[Path]:
-    """Return the files that took part in a composed config and did not come with the package, in their order."""
-    if only_shipped(config):
-        return []
-    found = [_path_of(result, default.config_path or "") for default, result in _parts(config)[0]]
-    return [path for path in dict.fromkeys(found) if path is not None and not is_shipped(path)]
-
-
-def only_shipped(config: DictConfig) -> bool:
-    """Whether a config could be composed of nothing but what came with the package and with Hydra."""
-    sources = config.hydra.runtime.config_sources
-    others = [each for each in sources if each.schema != "structured" and each.provider != "hydra"]
-    return all(each.schema == "file" and is_shipped(Path(str(each.path))) for each in others)
-
-
-def _parts(config: DictConfig) -> tuple[list[tuple[ResultDefault, ConfigResult | None]], list[Override]]:
-    """Return the files of a composed config in their order, and what was typed on top."""
-    settings = config.hydra
-    main = next(each.path for each in settings.runtime.config_sources if each.provider == "main")
-    # Unresolved: a word may hold an interpolation that leads nowhere, which is what is to be told.
-    typed = cast("dict[str, list[str]]", OmegaConf.to_container(settings.overrides, resolve=False))
-    words = [*typed["hydra"], *typed["task"]]
-    with initialize_config_dir(version_base=settings.runtime.version_base, config_dir=main, job_name=settings.job.name):
-        loader = GlobalHydra.instance().config_loader()
-        found = loader.compute_defaults_list(settings.job.config_name, words, RunMode.RUN)
-        _, repository = loader._parse_overrides_and_create_caching_repo(None, words)  # type: ignore[attr-defined]
-        files = [(each, repository.load_config(each.config_path)) for each in found.defaults if each.config_path]
-    return files, list(found.config_overrides)
 
 
 def origins_of_file(path: Path) -> Origins:
@@ -80,10 +83,9 @@ def origins_of_file(path: Path) -> Origins:
     Raises:
         ConfigError: If it is no YAML file.
     """
-    table: Origins = {}
-    node = read_nodes(path)
-    if node is not None:
-        _lay(table, "", node, path, top=False)
+    table = Origins()
+    if (node := read_nodes(path)) is not None:
+        _lay(table, "", node, Origin.of_file(path))
     return table
 
 
@@ -102,53 +104,40 @@ def located(problems: Iterable[Problem], table: Mapping[str, Origin]) -> list[Pr
     return [each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in problems]
 
 
-def _path_of(result: ConfigResult | None, config_path: str) -> Path | None:
-    """The file of a loaded config; None for what comes with Hydra."""
-    if result is None or not result.path.startswith("file://"):
-        return None
-    name = config_path if config_path.endswith((".yaml", ".yml")) else f"{config_path}.yaml"
-    return Path(result.path.removeprefix("file://")) / name
-
-
-def _package(default: ResultDefault, result: ConfigResult | None) -> str:
-    """Where a file's keys go in the whole config."""
-    header = result.header["package"] if result is not None else None
-    package = default.package if default.package is not None else header
-    return "" if package in (None, "_global_") else str(package)
-
-
-def _lay(table: Origins, key: str, node: Node, path: Path, *, top: bool = False) -> None:
+def _lay(table: Origins, key: str, node: Node, file: Origin, *, top: bool = False) -> None:
     """Lay a node of a file over what is there: mappings are merged, everything else is replaced."""
-    origin = Origin.of_file(path, node.line)
+    if node.kind == "scalar" and node.text == "???" and key in table:
+        return  # a value that is left open replaces none
+    if node.aliased and key:
+        table.anchored.add(key)
+    if node.kind != "mapping":
+        table.forget_below(key)
+    if key:
+        table.set(key, replace(file, line=node.line))
     if node.kind == "mapping":
         for name, value in node.entries():
             if top and name.text == "defaults":
                 continue
             below = join(key, name.text)
-            _lay(table, below, value, path)
-            table[below] = Origin.of_file(path, name.line)
-        if key:
-            table[key] = origin
+            _lay(table, below, value, file)
+            if table[below].file == file.file:
+                table.set(below, replace(file, line=name.line))
         return
-    _forget_below(table, key)
-    if key:
-        table[key] = origin
     for index, item in enumerate(node.children):
-        _lay(table, join(key, index), item, path)
+        _lay(table, join(key, index), item, file)
 
 
-def _lay_typed(table: Origins, override: Override) -> None:
+def _lay_word(table: Origins, override: Override, origin: Origin) -> None:
     key = override.key_or_group
     if override.is_delete():
-        _forget_below(table, key)
+        table.forget_below(key)
         table.pop(key, None)
         return
-    origin = Origin(COMMAND_LINE, text=override.input_line or key)
     value = None if override.is_sweep_override() else override.value()
     if not isinstance(value, Mapping):
-        _forget_below(table, key)
+        table.forget_below(key)
     for name in _keys_below(value, key):
-        table[name] = origin
+        table.set(name, origin)
 
 
 def _keys_below(value: object, key: str) -> Iterable[str]:
@@ -159,9 +148,3 @@ def _keys_below(value: object, key: str) -> Iterable[str]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _keys_below(item, join(key, index))
-
-
-def _forget_below(table: Origins, key: str) -> None:
-    if key in table:
-        for name in [name for name in table if name.startswith((f"{key}.", f"{key}["))]:
-            del table[name]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal, get_args
 
 FEW, MANY = 12, 40
 
 COMMAND_LINE = "command line"
+
+Kind = Literal["typed", "shipped", "trusted", "own", "foreign"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Who wrote a value, the most trusted first: this command line, this package, a folder that the user trusts, the
+user's config folder, and everything else (sweep files, run folders, exported files)."""
 
 
 @dataclass(frozen=True)
@@ -20,25 +26,40 @@ class Origin:
         file: Path of the YAML file, relative to the current folder if it lies below it; or "command line".
         line: Line of the file, from 1 on; 0 if there is none to tell.
         text: What was typed, if it was typed.
+        kind: Who wrote it.
     """
 
     file: str
     line: int = 0
     text: str = ""
+    kind: Kind = field(default="foreign", compare=False)
 
     @classmethod
-    def of_file(cls, path: Path, line: int = 0) -> Origin:
+    def of_file(cls, path: Path, line: int = 0, kind: Kind = "foreign") -> Origin:
         """Return the origin in a line of a file."""
         here = Path.cwd()
-        return cls(str(path.relative_to(here) if path.is_relative_to(here) else path), line)
+        return cls(str(path.relative_to(here) if path.is_relative_to(here) else path), line, kind=kind)
 
     @property
     def typed(self) -> bool:
         """Whether the user typed it."""
         return self.file == COMMAND_LINE
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the value may name places and machines: the user's own word, or that of this package."""
+        return self.kind in ("typed", "shipped", "trusted")
+
     def __str__(self) -> str:
-        return f"{self.file}: {self.text}" if self.typed else f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.file}: {self.text}" if self.text else f"{self.file}:{self.line}" if self.line else self.file
+
+
+FOREIGN = Origin("a file")
+
+
+def least(one: Origin, other: Origin) -> Origin:
+    """Return the origin that is trusted less; the first if both are trusted alike."""
+    return other if KINDS.index(other.kind) > KINDS.index(one.kind) else one
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder, Postponed
-from pamiq_exp.config.check import PARTS, plain_tree
-from pamiq_exp.config.experiment import begin, parts_of, seeded, without_hydra
+from pamiq_exp.config.checks.static import PARTS
+from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.experiment import Begun, begin, parts_of, seeded
 from pamiq_exp.config.failure import Failure, failing_layer
 from pamiq_exp.config.keys import join, leaves, parent
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
-from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.unread import UnreadKeys
 
 if TYPE_CHECKING:
@@ -42,33 +40,47 @@ class DryRun:
         problems: What is wrong for certain.
         warnings: What may be wrong, or due to made-up data: the run may do without it.
         measured: What it has measured, if it came to that.
+        tree: The config as it was built.
     """
 
     problems: list[Problem]
     warnings: list[Problem] = field(default_factory=list)
     measured: Rehearsal | None = None
+    tree: Mapping[str, Any] = field(default_factory=dict)
 
 
-def rehearsal(config: DictConfig, allow: AllowList) -> DryRun:
+def rehearsal(composed: Composed, allow: AllowList) -> DryRun:
     """Build the parts of a config, try them on each other, and throw them away (see `runtime.rehearsal`).
 
-    Call it when `check_names` and `check_parts` have found nothing. The environment is closed in every case.
+    Call it when nothing else is wrong with the config. The environment is closed in every case.
     """
-    register_resolvers()
-    builder = Builder(allow, unread=UnreadKeys(plain_tree(config)) if _is_put_together(config) else None)
-    config = without_hydra(config)
+    builder = Builder(allow, unread=UnreadKeys(composed.tree) if composed.is_put_together else None)
     try:
-        environment, tree = begin(config, builder)
+        begun = begin(composed, builder)
     except ConfigError as error:
         return DryRun(error.problems)
-    trial = _Trial(builder, environment, tree)
+    trial = _Trial(builder, begun)
     try:
-        measured = trial.run()
+        with _one_thread():
+            measured = trial.run()
     except ConfigError as error:
         return DryRun(error.problems)
     finally:
-        _close(environment)
-    return DryRun(trial.problems, trial.warnings, measured)
+        _close(begun.environment)
+    return DryRun(trial.problems, trial.warnings, measured, begun.tree)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch use one thread: for four turns and a batch, waking others costs more than they do."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _close(environment: Any) -> None:
@@ -80,29 +92,19 @@ def _close(environment: Any) -> None:
         logger.warning("the environment of the dry run could not be closed", exc_info=True)
 
 
-def _is_put_together(config: DictConfig) -> bool:
-    """Whether a config consists of choices: one that is a single file may be resolved, as exported files are.
-
-    That holds what interpolations brought, all of it, which need not be read.
-    """
-    choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    return any(not str(group).startswith("hydra/") for group in choices)
-
-
 class _Trial:
     """One config whose environment has been built.
 
     Args:
         builder: Builds its parts.
-        environment: The environment.
-        tree: The config without anything left to resolve.
+        begun: The environment, and the config without anything left to fill in.
     """
 
-    def __init__(self, builder: Builder, environment: Any, tree: dict[str, Any]) -> None:
+    def __init__(self, builder: Builder, begun: Begun) -> None:
         self.builder = builder
         self.hurried = Builder(builder.allow, rehearsing=True, unread=builder.unread)
-        self.environment = environment
-        self.tree = tree
+        self.environment = begun.environment
+        self.tree = begun.tree
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -171,20 +173,26 @@ class _Trial:
             return None
 
     def _build_models(self) -> dict[str, Any] | None:
-        """Build the models, or tell that they have more parameters than the launcher allows."""
-        from pamiq_exp.config.allocation import TooLarge, at_most
+        """Build the models, or report that they take more than is allowed."""
+        from pamiq_exp.config.allocation import MOST_TENSORS, ROOM, TooLarge, at_most
 
         most = self.tree["launcher"].get("max_parameters")
-        try:
-            with at_most(most):
-                models = self._build_group("models")
-        except TooLarge:
-            counts = self._count_parameters()
-            if sum(counts.values()) > most:
-                self.problems.append(_too_many(counts, most))
-                return None
-            models = self._build_group("models")  # what takes so much room is no parameter
-        return models
+        for limit in (most, None if most is None else max(most, ROOM)):  # what takes room may be no parameter
+            try:
+                with at_most(limit):
+                    return self._build_group("models")
+            except TooLarge as error:
+                if error.tensors:
+                    message = f"the models make more than {MOST_TENSORS:,} tensors"
+                    self.problems.append(Problem("models", message, "make them smaller: fewer layers, or copies"))
+                    return None
+                counts = self._count_parameters()
+                if sum(counts.values()) > most:
+                    self.problems.append(_too_many(counts, most))
+                    return None
+        message = f"the models make more than {max(most, ROOM):,} numbers that are no parameters"
+        self.problems.append(Problem("models", message, "make them smaller, or raise launcher.max_parameters"))
+        return None
 
     def _count_parameters(self) -> dict[str, int]:
         """Count parameters where they take no memory."""

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
-
+from pamiq_exp.config.checks.interpolations import value_at
+from pamiq_exp.config.origins import Origins
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 
 REPLICATE, VALUE = "_replicate_", "_value_"
@@ -20,8 +19,8 @@ MOST_KEYS = 100_000
 """Nor replicas of replicas that come to more keys than this: they would fill the memory before anyone looked."""
 
 
-def expand_replicas(config: DictConfig) -> DictConfig:
-    """Put the several nodes in the place of each node with a key `_replicate_`; the config itself is changed.
+def expand_replicas(tree: dict[str, Any], origins: Origins | None = None) -> dict[str, Any]:
+    """Put the several nodes in the place of each node with a key `_replicate_`.
 
         models:
           level:
@@ -37,23 +36,20 @@ def expand_replicas(config: DictConfig) -> DictConfig:
     All of them are in the config afterwards as if they had been written out: each has an address, a seed and a
     line in `config.yaml` of its own.
 
+    Args:
+        tree: A config as plain data, interpolations as they stand.
+        origins: What set its keys; what set those of the copies is noted in it.
+
     Returns:
-        The same config.
+        The tree with all of them; the same tree if there are none.
 
     Raises:
         ConfigError: For a number of copies that is none, and names that are none, or that are taken.
     """
-    for key in list(config.keys()):
-        node = None if OmegaConf.is_missing(config, key) else config._get_node(key)
-        if key == "hydra" or not OmegaConf.is_config(node):
-            continue
-        plain = OmegaConf.to_container(node, resolve=False)
-        if not _has_replicas(plain):
-            continue
-        expanded = _Expansion(config).expand(plain, str(key))
-        with flag_override(config, ["struct", "readonly"], [False, False]):
-            config[key] = expanded
-    return config
+    if not has_replicas(tree):
+        return tree
+    expansion = _Expansion(tree, origins)
+    return {key: expansion.expand(node, key) if has_replicas(node) else node for key, node in tree.items()}
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,13 @@ class _Expansion:
     """Expands one tree.
 
     Args:
-        config: The whole config, in which numbers of copies may be looked up.
+        tree: The whole config, in which numbers of copies may be looked up.
+        origins: What set its keys.
     """
 
-    def __init__(self, config: DictConfig) -> None:
-        self._config = config
+    def __init__(self, tree: dict[str, Any], origins: Origins | None) -> None:
+        self._tree = tree
+        self._origins = origins
         self._keys = 0
 
     def expand(self, node: Any, key: str) -> Any:
@@ -86,6 +84,9 @@ class _Expansion:
             expanded: list[Any] = []
             for position, item in enumerate(node):
                 expanded += self._expand_item(item, f"{key}[{position}]")
+            if self._origins is not None and any(map(_is_replicated, node)):
+                self._origins.copy_to(key, [key])  # places have moved: all are as the least trusted of them
+                self._origins.forget_below(key)
             return expanded
         return node
 
@@ -102,6 +103,8 @@ class _Expansion:
             self._count_keys(whole, len(replicas), address)
             for number, copy_name in enumerate(replicas.names):
                 expanded[copy_name] = _copy(whole, replicas.index, number)
+            if self._origins is not None:
+                self._origins.copy_to(address, [f"{key}.{copy_name}" for copy_name in replicas.names])
         return expanded
 
     def _expand_item(self, item: Any, key: str) -> list[Any]:
@@ -135,10 +138,7 @@ class _Expansion:
 
     def _count(self, count: Any, address: str, in_mapping: bool) -> int:
         if isinstance(count, str):
-            try:
-                count = OmegaConf.select(self._config, f"{address}.count" if in_mapping else address)
-            except OmegaConfBaseException as error:
-                raise ConfigError(Problem(address, str(error).splitlines()[0], "mend what stands in ${...}")) from error
+            count = value_at(self._tree, f"{address}.count" if in_mapping else address)
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST:
             message = f"expected a number of copies from 0 to {MOST}, not {count!r}"
             raise ConfigError(Problem(address, message, "write _replicate_: 3, or {count: 3, names: ...}"))
@@ -164,13 +164,17 @@ def _check_free(names: Iterable[str], taken: Set[Any], address: str) -> None:
             raise ConfigError(Problem(address, message, 'give them other names: _replicate_: {names: "NAME_${index}"}'))
 
 
-def _has_replicas(node: Any) -> bool:
+def has_replicas(node: Any) -> bool:
+    """Whether a tree holds a node that stands for several."""
     if isinstance(node, Mapping):
-        return REPLICATE in node or any(_has_replicas(value) for value in node.values())
-    return isinstance(node, list) and any(_has_replicas(item) for item in node)
+        return REPLICATE in node or any(has_replicas(value) for value in node.values())
+    return isinstance(node, list) and any(has_replicas(item) for item in node)
 
 
 def _size(node: Any) -> int:
+    """Number of keys of a tree; a long text counts as many."""
+    if isinstance(node, str):
+        return 1 + len(node) // 100
     children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
     return 1 + sum(map(_size, children))
 

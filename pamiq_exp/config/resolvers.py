@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cache, reduce
 from typing import TypeAlias
 
 from omegaconf import Container, OmegaConf
+
+from pamiq_exp.config.checks.limits import MOST_BITS
+from pamiq_exp.seeding import derive_seed
 
 Number: TypeAlias = int | float
 
@@ -17,17 +20,99 @@ READABLE_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "SLURM_ARRAY_TASK_ID", "SLURM_JO
 """The environment variables that `${oc.env:NAME}` may read. All others could hold a secret."""
 
 
-def derived_seed(*, _parent_: Container, _root_: Container) -> int:
-    """Return the seed of the component that this line stands in: a function of the root seed and of its address.
+def derived_seed(root: object, address: str) -> int:
+    """Return the seed of the component at `address`: a function of the root seed and of that address.
 
     It stays the same when the component is read through an interpolation from somewhere else.
     """
-    from pamiq_exp.seeding import derive_seed  # numpy and torch, which printing a config does not need
+    if not isinstance(root, int) or isinstance(root, bool):
+        raise ValueError(f"derived_seed needs the whole number `seed` at the top of the config, which is {root!r}")
+    return derive_seed(root, address)
 
-    seed = OmegaConf.select(_root_, "seed")
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ValueError(f"derived_seed needs the whole number `seed` at the top of the config, which is {seed!r}")
-    return derive_seed(seed, _address(_parent_))
+
+def within_digits(value: Number) -> Number:
+    """Return a number. Raises ValueError for a whole one with more digits than a config needs."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ValueError(f"a whole number in a config has at most {MOST_BITS} binary digits")
+    return value
+
+
+def _numbers(values: Sequence[object]) -> list[Number]:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"arithmetic in a config needs numbers, not {value!r}")
+        within_digits(value)
+    return list(values)  # type: ignore[arg-type]
+
+
+def _fold(function: Callable[[Number, Number], Number]) -> Callable[..., Number]:
+    def resolver(*values: object) -> Number:
+        return reduce(lambda one, other: within_digits(function(one, other)), _numbers(values))
+
+    return resolver
+
+
+def _product(values: Sequence[object]) -> Number:
+    """The number of elements of an array of this shape."""
+    return reduce(lambda one, other: within_digits(one * other), [1, *_numbers(values)])
+
+
+def _environment_variable(name: object, default: object = None) -> object:
+    if name not in READABLE_ENVIRONMENT:
+        raise PermissionError(f"a config may not read the environment variable {name}")
+    return os.environ.get(str(name), default)
+
+
+def _keys_of(node: object) -> list[str]:
+    if not isinstance(node, Mapping):
+        raise ValueError(f"expected keys and values, not {node!r}")
+    return [str(name) for name in node]
+
+
+def _values_of(node: object) -> list[object]:
+    if not isinstance(node, Mapping):
+        raise ValueError(f"expected keys and values, not {node!r}")
+    return list(node.values())
+
+
+@cache
+def _now(pattern: object) -> str:
+    return datetime.now().strftime(str(pattern))
+
+
+RESOLVERS: dict[str, Callable[..., object]] = {
+    "add": _fold(operator.add),
+    "subtract": _fold(operator.sub),
+    "multiply": _fold(operator.mul),
+    "divide": _fold(operator.truediv),
+    "floor_divide": _fold(operator.floordiv),
+    "minimum": _fold(min),
+    "maximum": _fold(max),
+    "product": _product,
+    "length": len,
+    "now": _now,
+    "oc.env": _environment_variable,
+    "oc.dict.keys": _keys_of,
+    "oc.dict.values": _values_of,
+}
+"""Functions of their arguments alone."""
+
+WITH_THE_CONFIG = ("derived_seed", "oc.decode", "oc.select")
+"""Those that look something up in the config (see `checks.interpolations`)."""
+
+READS_THE_MACHINE = ("now", "oc.env")
+
+
+def register_resolvers() -> None:
+    """Make the resolvers known to OmegaConf, which fills in Hydra's own node. May be called again."""
+    for name, resolver in RESOLVERS.items():
+        if name not in ("now", "oc.dict.keys", "oc.dict.values"):
+            OmegaConf.register_new_resolver(name, resolver, replace=True)
+    OmegaConf.register_new_resolver("derived_seed", _derived_seed_here, replace=True)
+
+
+def _derived_seed_here(*, _parent_: Container, _root_: Container) -> int:
+    return derived_seed(OmegaConf.select(_root_, "seed"), _address(_parent_))
 
 
 def _address(node: Container) -> str:
@@ -39,50 +124,3 @@ def _address(node: Container) -> str:
     if OmegaConf.is_list(above):
         return f"{_address(above)}[{name}]"
     return f"{_address(above)}.{name}".removeprefix(".")
-
-
-def _numbers(values: Sequence[object]) -> list[Number]:
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"arithmetic in a config needs numbers, not {value!r}")
-    return list(values)  # type: ignore[arg-type]
-
-
-def _fold(function: Callable[[Number, Number], Number]) -> Callable[..., Number]:
-    def resolver(*values: Number) -> Number:
-        return reduce(function, _numbers(values))
-
-    return resolver
-
-
-def _product(values: Sequence[Number]) -> Number:
-    """The number of elements of an array of this shape."""
-    return math.prod(_numbers(values))
-
-
-def _environment_variable(name: str, default: str | None = None) -> str | None:
-    if name not in READABLE_ENVIRONMENT:
-        readable = ", ".join(READABLE_ENVIRONMENT)
-        raise ValueError(f"a config may not read the environment variable {name}, only {readable}")
-    return os.environ.get(name, default)
-
-
-RESOLVERS: dict[str, Callable[..., object]] = {
-    "derived_seed": derived_seed,
-    "add": _fold(operator.add),
-    "subtract": _fold(operator.sub),
-    "multiply": _fold(operator.mul),
-    "divide": _fold(operator.truediv),
-    "floor_divide": _fold(operator.floordiv),
-    "minimum": _fold(min),
-    "maximum": _fold(max),
-    "product": _product,
-    "length": len,
-    "oc.env": _environment_variable,
-}
-
-
-def register_resolvers() -> None:
-    """Make the resolvers known to OmegaConf. May be called again."""
-    for name, resolver in RESOLVERS.items():
-        OmegaConf.register_new_resolver(name, resolver, replace=True)

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import pamiq_exp
-from pamiq_exp.files import find_links, read_json, write_atomically
+from pamiq_exp.files import dump_yaml, find_links, read_json, write_atomically
 from pamiq_exp.tracking.append_file import REMOVAL_SECONDS, AppendFile
 from pamiq_exp.tracking.code_state import code_state
 from pamiq_exp.tracking.folder_lock import LOCK, FolderLock, RunFolderError
@@ -422,13 +422,4 @@ def _json(value: object) -> str:
 
 
 def _yaml(value: object) -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Writes texts of several lines as they are."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-    Dumper.add_representer(str, text)
-    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+    return dump_yaml(value, width=120)

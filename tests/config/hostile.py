@@ -255,7 +255,7 @@ PLACES = {
         "_target_: lightning.pytorch.loggers.CSVLogger, _partial_: true}}}",
         "a folder above",
     ),
-    "a module in a name": (HEADER + "environment: {id: 'antigravity:Env-v0'}", "would import a module"),
+    "a module in a name": (HEADER + "environment: {id: 'antigravity:Env-v0'}", "registers no environment"),
 }
 
 SIZES = {

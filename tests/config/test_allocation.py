@@ -48,3 +48,21 @@ def test_values_are_what_they_are_without_a_limit() -> None:
         assert torch.equal(nn.Linear(4, 4).weight, expected)
     with at_most(None):
         nn.Linear(4, 4)
+
+
+def test_copies_of_layers_count_as_much_as_layers() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16)
+    elements = sum(each.numel() for each in layer.parameters())
+    with at_most(3 * elements):
+        nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    with pytest.raises(TooLarge), at_most(3 * elements - 1):
+        nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+
+
+def test_very_many_small_tensors_are_refused_before_they_are_all_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamiq_exp.config.allocation.MOST_TENSORS", 12)
+    with at_most(None):
+        nn.Sequential(*(nn.Linear(1, 1) for _ in range(6)))
+    with pytest.raises(TooLarge) as error, at_most(None):
+        nn.Sequential(*(nn.Linear(1, 1, bias=index < 6) for index in range(7)))
+    assert error.value.tensors

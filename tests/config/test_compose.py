@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.config import (
+    Composition,
     ConfigError,
     Source,
+    compose_again,
     compose_config,
-    override_values,
-    read_config,
+    plain_file,
     untried_choices,
     variants,
 )
@@ -112,33 +113,32 @@ def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
         variants(["experiment=minimum", "launcher=glob(x*)"])
 
 
-def test_values_of_a_kept_config_can_be_set(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("launcher: {max_steps: 10}\nseed: 1\n")
-    config = read_config(tmp_path / "config.yaml")
-    override_values(config, ["launcher.max_steps=20", "+launcher.max_seconds=3"])
-    assert config == {"launcher": {"max_steps": 20, "max_seconds": 3}, "seed": 1}
+def test_values_of_a_kept_config_can_be_set() -> None:
+    kept = Composition("config", (), {"config": "launcher: {max_steps: 10, sizes: [1, 2]}\nseed: 1\n"})
+    tree = compose_again(kept, ["launcher.max_steps=20", "+launcher.max_seconds=3", "launcher.sizes.0=4"]).tree
+    assert tree == {"launcher": {"max_steps": 20, "max_seconds": 3, "sizes": [4, 2]}, "seed": 1}
     with pytest.raises(ConfigError, match="did you mean max_steps"):
-        override_values(config, ["launcher.max_step=20"])
-    for words in ("launcher=lockstep", "~seed", "seed=1,2"):
-        with pytest.raises(ConfigError, match="only single values"):
-            override_values(config, [words])
+        compose_again(kept, ["launcher.max_step=20"])
+    for words in ("launcher=lockstep", "seed=1,2"):
+        with pytest.raises(ConfigError):
+            compose_again(kept, [words])
 
 
 def test_no_config_no_reading(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no"):
-        read_config(tmp_path / "config.yaml")
+        plain_file(tmp_path / "config.yaml")
 
 
 def test_a_saved_config_may_not_set_up_hydra(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 1\nhydra: {callbacks: {evil: {_target_: os.system}}}\n")
     with pytest.raises(ConfigError, match="may not set up Hydra"):
-        read_config(tmp_path / "config.yaml")
+        plain_file(tmp_path / "config.yaml")
 
 
 def test_a_saved_config_is_read_within_limits(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("[" * 10_000)
     with pytest.raises(ConfigError, match="nests deeper"):
-        read_config(tmp_path / "config.yaml")
+        plain_file(tmp_path / "config.yaml")
 
 
 def test_more_jobs_than_anybody_means_are_refused_at_once() -> None:

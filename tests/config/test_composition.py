@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from omegaconf import OmegaConf
 
 from pamiq_exp.config import (
     Composition,
     ConfigError,
     Source,
-    check_values,
+    compose,
     compose_again,
-    compose_config,
     record_composition,
 )
 from tests.conftest import experiment_names
@@ -37,12 +35,6 @@ def own(tmp_path: Path) -> Source:
     return Source(folder=str(folder))
 
 
-def plain(config: object) -> object:
-    tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[arg-type]
-    assert isinstance(tree, dict)
-    return {key: value for key, value in tree.items() if key != "hydra"}
-
-
 def kept(composition: Composition, tmp_path: Path) -> Composition:
     """Through the file of a run folder."""
     path = tmp_path / "composition.yaml"
@@ -53,7 +45,7 @@ def kept(composition: Composition, tmp_path: Path) -> Composition:
 
 
 def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
-    composition = record_composition(["experiment=mine", "seed=3", "hydra.verbose=true"], own)
+    composition = record_composition(compose(["experiment=mine", "seed=3", "hydra.verbose=true"], own))
     assert composition.overrides == ("experiment=mine", "seed=3")
     assert composition.files["experiment/mine"] == MINE
     assert {"config", "experiment/cartpole_ppo", "agent/ppo", "policy/base/ppo", "launcher/lockstep"} <= (
@@ -63,35 +55,35 @@ def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
 
 
 def test_composed_again_it_is_the_same_though_the_files_are_gone(own: Source, tmp_path: Path) -> None:
-    before = compose_config(["experiment=mine", "seed=3"], own)
-    composition = kept(record_composition(["experiment=mine", "seed=3"], own), tmp_path)
+    before = compose(["experiment=mine", "seed=3"], own)
+    composition = kept(record_composition(before), tmp_path)
     (tmp_path / "own" / "experiment" / "mine.yaml").unlink()
-    again, recorded = compose_again(composition)
-    assert plain(again) == plain(before)
-    assert recorded == composition
+    again = compose_again(composition)
+    assert again.tree == before.tree
+    assert record_composition(again) == composition
 
 
 def test_an_edited_file_counts_as_it_was(own: Source, tmp_path: Path) -> None:
-    composition = record_composition(["experiment=mine"], own)
+    composition = record_composition(compose(["experiment=mine"], own))
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(MINE.replace("seed: 1", "seed: 2"))
-    again, _ = compose_again(composition, source=own)
-    assert again.seed == 1
+    assert compose_again(composition, source=own).tree["seed"] == 1
 
 
 def test_values_and_groups_can_be_chosen_on_top(own: Source) -> None:
-    composition = record_composition(["experiment=mine"], own)
-    again, recorded = compose_again(composition, ["launcher=realtime", "agent=random", "launcher.max_steps=7"])
-    assert again.interaction.agent._target_ == "pamiq_exp.agents.RandomAgent"
-    assert (again.launcher.mode, again.launcher.max_steps) == ("realtime", 7)
+    composition = record_composition(compose(["experiment=mine"], own))
+    again = compose_again(composition, ["launcher=realtime", "agent=random", "launcher.max_steps=7"])
+    assert again.tree["interaction"]["agent"]["_target_"] == "pamiq_exp.agents.RandomAgent"
+    assert (again.tree["launcher"]["mode"], again.tree["launcher"]["max_steps"]) == ("realtime", 7)
+    recorded = record_composition(again)
     assert "agent/random" in recorded.files
-    assert plain(compose_again(recorded)[0]) == plain(again)
+    assert compose_again(recorded).tree == again.tree
 
 
 @pytest.mark.parametrize(
     "word", ["hydra.callbacks.x._target_=os.system", "hydra/launcher=basic", "hydra.searchpath=[]"]
 )
 def test_what_is_meant_for_hydra_is_refused(own: Source, word: str) -> None:
-    composition = record_composition(["experiment=mine"], own)
+    composition = record_composition(compose(["experiment=mine"], own))
     with pytest.raises(ConfigError, match="cannot be set for a run that has begun"):
         compose_again(composition, [word])
     hostile = Composition(composition.name, (*composition.overrides, word), composition.files)
@@ -100,15 +92,15 @@ def test_what_is_meant_for_hydra_is_refused(own: Source, word: str) -> None:
 
 
 def test_files_of_a_run_folder_do_not_set_up_hydra(own: Source) -> None:
-    composition = record_composition(["experiment=mine"], own)
+    composition = record_composition(compose(["experiment=mine"], own))
     callback = "\nhydra:\n  callbacks:\n    x: {_target_: os.system}\n"
     in_experiment = {**composition.files, "experiment/mine": MINE + callback}
     with pytest.raises(ConfigError, match=r"hydra\.callbacks"):
         compose_again(Composition("config", composition.overrides, in_experiment))
     in_primary = composition.files["config"].replace("hydra:\n", "hydra:\n  callbacks: {x: {_target_: os.system}}\n", 1)
     assert in_primary != composition.files["config"]
-    again, _ = compose_again(Composition("config", composition.overrides, {**composition.files, "config": in_primary}))
-    assert not again.hydra.callbacks
+    again = compose_again(Composition("config", composition.overrides, {**composition.files, "config": in_primary}))
+    assert not again.config.hydra.callbacks
 
 
 @pytest.mark.parametrize(
@@ -137,6 +129,6 @@ def test_a_run_that_kept_nothing_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", experiment_names())
 def test_every_shipped_experiment_is_composed_again_as_it_was(name: str) -> None:
     words = [f"experiment={name}"]
-    again, _ = compose_again(record_composition(words), ["seed=3"])
-    assert plain(again) == plain(compose_config([*words, "seed=3"]))
-    assert check_values(again) == [], "a file that came with the package may name what others may not"
+    again = compose_again(record_composition(compose(words)), ["seed=3"])
+    assert again.tree == compose([*words, "seed=3"]).tree
+    assert {file.origin.kind for file in again.files} == {"shipped"}

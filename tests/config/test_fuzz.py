@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config import AllowList, ConfigError, Source, check_names, check_values, compose_config
-from pamiq_exp.config.check import TOP_LEVEL
+from pamiq_exp.config import AllowList, Composed, ConfigError, Source, compose
+from pamiq_exp.config.checks.static import TOP_LEVEL, static_problems
 from tests.conftest import Command
 
 ODD_TEXTS = st.sampled_from(
@@ -45,7 +45,11 @@ def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
     except OmegaConfBaseException:
         return  # not even a config
     assert isinstance(config, DictConfig)
-    assert "Traceback" not in told(check_names(config, AllowList()) + check_values(config))
+    try:
+        problems = static_problems(Composed.of_config(config), AllowList())
+    except ConfigError as error:
+        problems = error.problems
+    assert "Traceback" not in told(problems)
 
 
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
@@ -55,10 +59,9 @@ def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "experiment" / "any.yaml"
     path.write_text(f"# @package _global_\n{text}", encoding="utf-8", errors="surrogateescape")
     try:
-        config = compose_config(["experiment=any"], Source(folder=str(tmp_path)))
+        static_problems(compose(["experiment=any"], Source(folder=str(tmp_path))), AllowList())
     except ConfigError:
         return
-    check_names(config, AllowList())
 
 
 @given(TREES, st.sampled_from(["environment", "interaction", "models", "trainers", "launcher", "shared", "hydra"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.config import Source, check_hydra, compose_config
+from pamiq_exp.config import ConfigError, Source, compose
 
 HOSTILE = {
     "hydra.callbacks": "callbacks: {evil: {_target_: os.system}}",
@@ -40,9 +40,9 @@ def test_an_experiment_cannot_set_up_hydra(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "secret-value")
     source = folder_with(tmp_path, HOSTILE[key], package)
-    words = ["experiment=hostile"]
-    problems = check_hydra(compose_config(words, source), words, source)
-    assert problems
+    with pytest.raises(ConfigError) as refused:
+        compose(["experiment=hostile"], source)
+    problems = refused.value.problems
     assert key in {problem.key[: len(key)] for problem in problems}
     assert "secret-value" not in str(problems)
     assert "may not be set by a config file" in str(problems[0])
@@ -50,4 +50,4 @@ def test_an_experiment_cannot_set_up_hydra(
 
 def test_the_user_can_set_up_hydra_on_the_command_line() -> None:
     words = ["experiment=minimum", "hydra.run.dir=/tmp/mine", "hydra.verbose=true", "hydra/job_logging=stdout"]
-    assert check_hydra(compose_config(words), words) == []
+    assert compose(words).config.hydra.verbose is True

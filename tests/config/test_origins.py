@@ -11,11 +11,10 @@ from pamiq_exp.config import (
     Origin,
     Problem,
     Source,
-    compose_config,
+    compose,
     config_folder,
     located,
     origin_of,
-    origins,
     origins_of_file,
 )
 from pamiq_exp.config.lines import MOST_BYTES, MOST_DEPTH, read_nodes
@@ -45,7 +44,7 @@ def source(tmp_path: Path) -> Source:
 
 
 def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_path: Path) -> None:
-    table = origins(compose_config(["experiment=mine", "seed=3", "launcher.device=auto"], source))
+    table = compose(["experiment=mine", "seed=3", "launcher.device=auto"], source).origins
     mine = str(tmp_path / "experiment" / "mine.yaml")
     assert table["experiment_name"] == Origin(mine, 5)
     assert table["launcher.max_steps"] == Origin(mine, 7)
@@ -59,7 +58,7 @@ def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_pat
 
 
 def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
-    table = origins(compose_config(["experiment=curiosity_noise_world"]))
+    table = compose(["experiment=curiosity_noise_world"]).origins
     for key, origin in table.items():
         lines = Path(origin.file).read_text().splitlines() if origin.file.endswith(".yaml") else [key]
         line = lines[origin.line - 1] if len(lines) > 1 else key
@@ -69,13 +68,13 @@ def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
 
 
 def test_what_is_replaced_is_forgotten() -> None:
-    table = origins(compose_config(["experiment=minimum", "launcher.checkpoint=null"]))
+    table = compose(["experiment=minimum", "launcher.checkpoint=null"]).origins
     assert "launcher.checkpoint.keep" not in table
     assert str(origin_of("launcher.checkpoint.keep", table)) == "command line: launcher.checkpoint=null"
 
 
 def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
-    table = origins(compose_config(["experiment=mine"], source))
+    table = compose(["experiment=mine"], source).origins
     assert origin_of("interaction.agent.speed", table) == table["interaction.agent._target_"]
     assert origin_of("nothing.like.it", table) is None
     told = located([Problem("launcher.max_steps", "is wrong")], table)
@@ -83,7 +82,7 @@ def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
 
 
 def test_a_typed_interpolation_that_leads_nowhere_is_traced() -> None:
-    table = origins(compose_config(["experiment=cartpole_ppo", "seed=${nowhere}"]))
+    table = compose(["experiment=cartpole_ppo", "seed=${nowhere}"]).origins
     assert str(table["seed"]) == "command line: seed=${nowhere}"
 
 

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+import yaml
 
 from pamiq_exp.config import ConfigError, compose_config
-from pamiq_exp.config.compose import Source
+from pamiq_exp.config.checks.interpolations import resolve
+from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.replicate import expand_replicas
-from pamiq_exp.config.resolvers import register_resolvers
 
 
 def expanded(text: str) -> Any:
-    register_resolvers()
-    config = OmegaConf.create(text)
-    OmegaConf.set_struct(config, True)
-    return OmegaConf.to_container(expand_replicas(config), resolve=True)
+    found = resolve(expand_replicas(yaml.safe_load(text)))
+    assert not found.problems
+    return found.tree
 
 
 def problem_of(text: str) -> str:
@@ -78,9 +77,9 @@ def test_each_copy_has_a_seed_of_its_own() -> None:
 
 
 def test_a_config_without_replicas_stays_the_same_object() -> None:
-    config = OmegaConf.create({"a": {"b": "${index}"}, "c": "???"})
-    assert expand_replicas(config) is config
-    assert OmegaConf.to_container(config) == {"a": {"b": "${index}"}, "c": "???"}
+    tree = {"a": {"b": "${index}"}, "c": "???"}
+    assert expand_replicas(tree) is tree
+    assert tree == {"a": {"b": "${index}"}, "c": "???"}
 
 
 @pytest.mark.parametrize(

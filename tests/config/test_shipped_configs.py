@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from pamiq_exp.config import AllowList, check_names, check_parts, compose_config, config_folder
+from pamiq_exp.config import AllowList, compose, compose_config, config_folder, examine
 from pamiq_exp.runtime import LaunchConfig
 from tests.conftest import experiment_names
 from tests.end_to_end.worlds import need_packages_of
@@ -21,8 +21,7 @@ def options(group: str) -> list[str]:
 
 
 def assert_sound(*overrides: str) -> None:
-    config = compose_config(overrides)
-    assert [str(problem) for problem in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+    assert [str(each) for each in examine(compose(overrides), AllowList(), dry_run=False).problems] == []
 
 
 def test_the_folder_is_found() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pamiq_exp.config import AllowList, check_names, check_parts, compose_config
+from pamiq_exp.config import AllowList, compose, compose_config, examine
 from tests.conftest import REPOSITORY, Command
 
 CURIOUS = (
@@ -107,8 +107,8 @@ def test_every_size_is_sound(size: str) -> None:
     for choices in zip_longest(sized("encoder"), sized("dynamics"), sized("policy")):
         chosen = zip(("encoder", "dynamics", "policy"), choices, strict=True)
         words = [f"{group}={name}_{size}" for group, name in chosen if name]
-        config = compose_config(["experiment=curiosity_noise_world", "agent=curiosity", *words])
-        assert [str(each) for each in check_names(config, AllowList()) or check_parts(config, AllowList())] == []
+        composed = compose(["experiment=curiosity_noise_world", "agent=curiosity", *words])
+        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).problems] == []
 
 
 def test_a_size_changes_the_width_and_the_depth() -> None:

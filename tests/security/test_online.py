@@ -17,7 +17,7 @@ import wandb
 
 from pamiq_exp.cli._job import is_private
 from pamiq_exp.cli._online import keep_offline
-from pamiq_exp.config import AllowList, Builder, ConfigError, Source, compose_config
+from pamiq_exp.config import AllowList, Builder, ConfigError, Source, compose
 from pamiq_exp.interaction import DelayedActions, Environment
 from pamiq_exp.media import Picture
 from pamiq_exp.tracking import RunInfo, WandbTracker
@@ -40,14 +40,14 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
 
 
 def test_what_came_with_the_package_goes_where_the_user_s_settings_say(user: Source) -> None:
-    keep_offline([compose_config(["experiment=minimum", "tracking=default", "seed=4"], user)], online=False)
+    keep_offline([compose(["experiment=minimum", "tracking=default", "seed=4"], user)], online=False)
     assert os.environ["WANDB_MODE"] == ""
 
 
 def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
     user: Source, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keep_offline([compose_config(["experiment=foreign"], user)], online=False)
+    keep_offline([compose(["experiment=foreign"], user)], online=False)
     assert os.environ["WANDB_MODE"] == "offline"
     told = capsys.readouterr().err
     assert "conf/experiment/foreign.yaml did not come with pamiq_exp" in told
@@ -56,14 +56,14 @@ def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
 
 def test_a_file_that_only_chooses_is_from_elsewhere_too(user: Source, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(FOREIGN)
-    keep_offline([compose_config(["experiment=foreign"], user)], online=False)
+    keep_offline([compose(["experiment=foreign"], user)], online=False)
     assert os.environ["WANDB_MODE"] == "offline"
 
 
 @pytest.mark.parametrize(("online", "variable"), [(True, ""), (False, "online"), (False, "disabled")])
 def test_the_user_has_the_last_word(user: Source, monkeypatch: pytest.MonkeyPatch, online: bool, variable: str) -> None:
     monkeypatch.setenv("WANDB_MODE", variable)
-    keep_offline([compose_config(["experiment=foreign"], user)], online)
+    keep_offline([compose(["experiment=foreign"], user)], online)
     assert os.environ["WANDB_MODE"] == variable
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,8 @@ Frame = NDArray[np.uint8]
 logger = logging.getLogger(__name__)
 
 DEVICES = Path("/sys/class/video4linux")
+FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,24 @@ def open_device(source: int | str, patience: float) -> cv2.VideoCapture:
         milliseconds = int(1000 * patience)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
         return cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
-    return cv2.VideoCapture(source)
+    if isinstance(source, int) or not _is_file(source):
+        return cv2.VideoCapture(source)
+    with _OPENING, _ffmpeg_reads_files_alone():
+        return cv2.VideoCapture(str(Path(source).resolve()), cv2.CAP_FFMPEG)
+
+
+@contextmanager
+def _ffmpeg_reads_files_alone() -> Iterator[None]:
+    """Keep FFmpeg from following what a file names: a playlist may name streams anywhere."""
+    before = os.environ.get(FFMPEG_OPTIONS)
+    os.environ[FFMPEG_OPTIONS] = "protocol_whitelist;file"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FFMPEG_OPTIONS]
+        else:
+            os.environ[FFMPEG_OPTIONS] = before
 
 
 def _is_file(source: int | str) -> bool:

@@ -17,8 +17,8 @@ import pytest
 pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'pamiq_exp[vrchat]'")
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
-from pamiq_exp.config import AllowList, Builder, ConfigError, compose_config, register_resolvers
-from pamiq_exp.config.experiment import begin, without_hydra
+from pamiq_exp.config import AllowList, Builder, ConfigError, compose
+from pamiq_exp.config.experiment import begin
 from pamiq_exp.environments import Camera, SensorEnvironment, VRChatBody
 from pamiq_exp.interaction import Agent, Array, Environment, FixedIntervalInteraction, Observation
 from pamiq_exp.runtime import LaunchConfig, launch
@@ -94,9 +94,8 @@ def test_the_experiment_is_sound(command: Command) -> None:
 
 def test_the_flagship_can_live_in_vrchat_once_its_time_is_real() -> None:
     def world(*words: str) -> Environment:
-        register_resolvers()
-        config = compose_config(["experiment=curiosity_noise_world", "environment=vrchat", *words])
-        environment, _ = begin(without_hydra(config), Builder(AllowList()))
+        composed = compose(["experiment=curiosity_noise_world", "environment=vrchat", *words])
+        environment: Environment = begin(composed, Builder(AllowList())).environment
         return environment
 
     assert world("launcher.time_scale=1").live

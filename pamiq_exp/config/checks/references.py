@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any
 
-from pamiq_exp.config.interpolations import references
-from pamiq_exp.config.keys import join, leaves
+from pamiq_exp.config.checks.interpolations import UNKNOWN, Resolved, keys_in
+from pamiq_exp.config.keys import join, leaves, parent
 from pamiq_exp.config.problems import Problem, nearest
 
 OWN_TRAINERS = "pamiq_exp.trainers."
@@ -16,6 +16,8 @@ GROUP_OF_ARGUMENT = {"model": "models", "buffer": "buffers"}
 """Arguments of our trainers that name a part, and the group that it belongs to."""
 
 READ_BY_US = ("paths.outputs",)
+MOST_COMPARED = 200
+"""References among which a likely one is looked for."""
 
 
 def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -37,23 +39,27 @@ def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(key, f"there is no {argument} '{wanted}'", remedy)
 
 
-def unread_keys(tree: Mapping[str, Any], hydra: object = None) -> Iterator[Problem]:
+def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = frozenset()) -> Iterator[Problem]:
     """Yield the values that are set for others to refer to, and that nothing refers to.
 
     Args:
-        tree: The config without Hydra's node.
+        resolved: The config, filled in.
         hydra: Hydra's node, which may refer to it too.
+        anchored: Keys whose values stand elsewhere by an alias of YAML, and are read there.
     """
-    read = {name for key, value in leaves({**tree, "hydra": hydra}) for name in references(value, key).keys}
-    dynamic = any("${${" in value or ".${" in value for _, value in leaves(tree) if isinstance(value, str))
+    read = resolved.read | {name for _, text in leaves(hydra) for name in keys_in(text)}
+    if UNKNOWN in read:
+        return
+    used = read | anchored
     for group in ("shared", "paths"):
-        for key, _ in leaves(tree.get(group), group):
-            if key == group or key in READ_BY_US or dynamic or any(_covers(name, key) for name in read):
+        for key, _ in leaves(resolved.tree.get(group), group):
+            if key == group or key in READ_BY_US or key in used or not used.isdisjoint(_above(key)):
                 continue
             message = f"nothing reads it: no other key refers to ${{{key}}}"
-            close = get_close_matches(key, read, n=1, cutoff=0.8)
+            close = get_close_matches(key, read, n=1, cutoff=0.8) if len(read) < MOST_COMPARED else []
             yield Problem(key, message, f"leave it out, or did you mean {close[0]}?" if close else "leave it out")
 
 
-def _covers(name: str, key: str) -> bool:
-    return name == key or key.startswith((f"{name}.", f"{name}["))
+def _above(key: str) -> Iterator[str]:
+    while key := parent(key):
+        yield key

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pamiq_exp.config.ceilings import BY_ADDRESS, BY_NAME, ceiling_problems
+from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_problems
 from tests.conftest import Command
 
 
@@ -21,15 +21,15 @@ def nested(key: str, value: object) -> dict[str, Any]:
     + [(key, most) for key, (most, _) in BY_ADDRESS.items()],
 )
 def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str, most: int) -> None:
-    assert list(ceiling_problems(nested(key, most))) == []
-    (problem,) = ceiling_problems(nested(key, most + 1))
+    assert list(limit_problems(nested(key, most))) == []
+    (problem,) = limit_problems(nested(key, most + 1))
     assert problem.key == key
     assert f"at most {most:,}" in problem.message
 
 
 @pytest.mark.parametrize("value", [None, True, "many", "${shared.x}", 0])
 def test_what_is_no_number_is_left_to_others(value: object) -> None:
-    assert list(ceiling_problems({"environment": {"lanes": value, "threads": [value]}})) == []
+    assert list(limit_problems({"environment": {"lanes": value, "threads": [value]}})) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,18 @@ from pamiq_exp.config.problems import Problem
 MOST_THREADS = max(64, 4 * (os.cpu_count() or 1))
 """Threads or processes that one part may start on this machine."""
 
+MOST_VALUES = 100_000
+"""Keys, values and items of a config, with all that references bring along."""
+MOST_CHARACTERS = 2_000_000
+"""Characters of it."""
+LONGEST_WAY = 32
+"""Interpolations that may lead to one another before there is a value."""
+MOST_BITS = 1024
+"""Binary digits of a whole number."""
+
 MOST_LANES = 100_000
+MOST_PICTURES = 100_000
+MOST_PIXELS = 8192
 MOST_STEPS = 10**12
 MOST_SECONDS = 10 * 366 * 24 * 3600
 """Ten years."""
@@ -19,7 +30,10 @@ MOST_SECONDS = 10 * 366 * 24 * 3600
 BY_NAME: Mapping[str, tuple[int, str]] = {
     "lanes": (MOST_LANES, "lanes"),
     "num_envs": (MOST_LANES, "lanes"),
+    "n_jobs": (MOST_THREADS, "processes"),
     "num_workers": (MOST_THREADS, "processes"),
+    "image_size": (MOST_PIXELS, "pixels a side"),
+    "pool": (MOST_PICTURES, "pictures"),
     "processes": (MOST_THREADS, "processes"),
     "threads": (MOST_THREADS, "threads"),
     "workers": (MOST_THREADS, "processes"),
@@ -34,7 +48,7 @@ BY_ADDRESS: Mapping[str, tuple[int, str]] = {
 }
 
 
-def ceiling_problems(tree: Mapping[str, object]) -> Iterator[Problem]:
+def limit_problems(tree: Mapping[str, object]) -> Iterator[Problem]:
     """Yield the numbers of a plain tree that are beyond what a config may ask for."""
     for key, value in leaves(tree):
         ceiling = BY_ADDRESS.get(key) or BY_NAME.get(key.rpartition(".")[2])

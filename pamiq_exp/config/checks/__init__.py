@@ -1,0 +1,3 @@
+"""What `validate` looks at."""
+
+__all__: list[str] = []

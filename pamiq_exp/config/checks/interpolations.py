@@ -1,0 +1,481 @@
+"""What stands in `${...}`: worked out once, within a budget, with an account of who had a say in each value.
+
+Each node is resolved once, where it stands. What a value will take is known from the sizes of its parts before it is
+put together, so that a text that doubles itself thirty times costs nothing. A value is as trustworthy as the least
+trusted of all that it was made from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.grammar_parser import parse
+from omegaconf.grammar_visitor import GrammarVisitor
+
+from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
+from pamiq_exp.config.keys import join, parent
+from pamiq_exp.config.problems import FOREIGN, ConfigError, Origin, Problem, least, nearest
+from pamiq_exp.config.resolvers import (
+    READABLE_ENVIRONMENT,
+    READS_THE_MACHINE,
+    RESOLVERS,
+    WITH_THE_CONFIG,
+    derived_seed,
+)
+
+ENVIRONMENT = "${environment}"
+"""What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
+
+FILLED_IN_LATER = "spaces"
+"""What is not there yet: it comes from the environment."""
+
+_HYDRA = "hydra"
+_INSTEAD = (
+    "a run knows nothing of Hydra, so that it can be resumed and reproduced: write a key of the config itself, such as "
+    "${seed}, or give the value as an override; a tracker is told its run folder"
+)
+_PLAIN_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+
+WrittenBy: TypeAlias = Callable[[str], Origin | None]
+
+
+@dataclass
+class Resolved:
+    """A config with everything filled in that could be.
+
+    Attributes:
+        tree: The config as plain data; a value that waits for the environment stands as it was written.
+        origins: The least trusted that had a say in each value, by its address.
+        waiting: Addresses of values that wait for the environment.
+        read: Addresses that something referred to.
+        problems: What could not be filled in.
+    """
+
+    tree: dict[str, Any]
+    origins: dict[str, Origin] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def resolve(tree: Mapping[str, Any], written_by: WrittenBy | None = None) -> Resolved:
+    """Fill in what stands in `${...}`.
+
+    Args:
+        tree: A config as plain data, without Hydra's node. What refers to `spaces` waits while that is `???`.
+        written_by: Who wrote the value at an address; without it nobody is asked.
+
+    Raises:
+        ConfigError: The config would take more than the budget.
+    """
+    return _Resolver(tree, written_by).resolve()
+
+
+def value_at(tree: Mapping[str, Any], key: str) -> object:
+    """Return the value at an address, filled in. Raises ConfigError if it cannot be."""
+    resolver = _Resolver(tree, None)
+    node = resolver.node(key, _raw(tree, key))
+    if resolver.result.problems:
+        raise ConfigError(resolver.result.problems)
+    return _plain(node)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A value that is filled in.
+
+    Attributes:
+        value: A leaf, or the nodes below it.
+        origin: The least trusted that had a say in it.
+        floor: The least trusted that had a say in its standing here: nothing below it is trusted more.
+        waits: Whether it waits for the environment.
+        values, characters: How many there are in it.
+    """
+
+    value: Any
+    origin: Origin | None = None
+    floor: Origin | None = None
+    waits: bool = False
+    values: int = 1
+    characters: int = 0
+
+    @property
+    def is_container(self) -> bool:
+        """Whether there are nodes below it."""
+        return not self.waits and isinstance(self.value, (dict, list))
+
+    def __str__(self) -> str:
+        raise ValueError("a text cannot take up keys and values or a list")
+
+
+class _CannotTell(Exception):  # noqa: N818 - told already
+    """A value that something is wrong with."""
+
+
+UNKNOWN = "\0"
+"""Stands for what is not known yet in a text that is put together; YAML has no such character."""
+
+
+class _Resolver:
+    def __init__(self, tree: Mapping[str, Any], written_by: WrittenBy | None) -> None:
+        self.tree = tree
+        self.written_by = written_by
+        self.result = Resolved({})
+        self._known: dict[str, _Node] = {}
+        self._open: list[str] = []
+        self._steps = 0
+        self._made = 0
+        self._origin: Origin | None = None
+        self._taken = 0
+
+    def resolve(self) -> Resolved:
+        nodes = {name: self.node(name, raw) for name, raw in self.tree.items()}
+        self._whole("", nodes)  # within the budget?
+        for name, node in nodes.items():
+            self.result.tree[name] = self._write_out(node, name, None)
+        return self.result
+
+    def node(self, key: str, raw: Any) -> _Node:
+        """Return the node at `key`, where `raw` is written."""
+        if key in self._known:
+            return self._known[key]
+        if key in self._open:
+            circle = " -> ".join([*self._open[self._open.index(key) :], key])
+            self._tell(Problem(key, f"is a circle: {circle}", "give one of them a value of its own"))
+            raise _CannotTell
+        self._open.append(key)
+        try:
+            if isinstance(raw, Mapping):
+                below = {name: self._below(join(key, str(name)), item) for name, item in raw.items()}
+                node = self._whole(key, below)
+            elif isinstance(raw, list):
+                node = self._whole(key, [self._below(join(key, index), item) for index, item in enumerate(raw)])
+            elif isinstance(raw, str) and "${" in raw:
+                node = self._evaluated(key, raw)
+            else:
+                node = _Node(raw, self._written_by(key), characters=_characters(raw))
+        except RecursionError:
+            self._tell(Problem(key, "nests too deep", "shorten the way"))
+            node = _Node(raw, self._written_by(key), waits=True)
+        finally:
+            self._open.pop()
+        self._known[key] = node
+        return node
+
+    def _below(self, key: str, raw: Any) -> _Node:
+        try:
+            return self.node(key, raw)
+        except _CannotTell:
+            return _Node(raw, self._written_by(key), waits=True)
+
+    def _whole(self, key: str, below: Any) -> _Node:
+        nodes = below.values() if isinstance(below, dict) else below
+        node = _Node(below, self._written_by(key) if key else None)
+        node.values += sum(each.values for each in nodes)
+        node.characters = sum(each.characters for each in nodes)
+        if isinstance(below, dict):
+            node.characters += sum(len(str(name)) for name in below)
+        if node.values > MOST_VALUES or node.characters > MOST_CHARACTERS:
+            raise self._too_much(key)
+        return node
+
+    def _too_much(self, key: str) -> ConfigError:
+        most = f"{MOST_VALUES:,} values and {MOST_CHARACTERS:,} characters"
+        message = f"comes to more than {most} with all that it refers to"
+        return ConfigError(Problem(key, message, "refer to less, or to the parts that are needed"))
+
+    def _written_by(self, key: str) -> Origin | None:
+        return None if self.written_by is None else self.written_by(key) or FOREIGN
+
+    def _tell(self, problem: Problem) -> None:
+        if problem not in self.result.problems:
+            self.result.problems.append(problem)
+
+    def _evaluated(self, key: str, text: str) -> _Node:
+        """Work out a text with `${...}`."""
+        before = self._origin, self._taken, self._steps
+        self._origin, self._taken, self._steps = self._written_by(key), len(text), self._steps + 1
+        try:
+            if self._steps > LONGEST_WAY:
+                first = next(each for each in self._open if isinstance(_raw(self.tree, each), str))
+                message = f"leads through more than {LONGEST_WAY} interpolations"
+                self._tell(Problem(first, message, "shorten the way"))
+                raise _CannotTell
+            value = self._value_of(key, text)
+            if isinstance(value, _Node):
+                if value.waits:
+                    value = UNKNOWN
+                elif value.is_container:
+                    # The environment itself, which is judged where it stands, may be named by everybody.
+                    floor = value.floor if text == ENVIRONMENT else _least(self._origin, value.floor)
+                    return _Node(value.value, self._origin, floor, False, value.values, value.characters)
+                else:
+                    value = value.value
+            if _holds_waiting(value):
+                return _Node(text, self._origin, waits=True, characters=len(text))
+            return self._made_of(key, value)
+        except _CannotTell:
+            return _Node(text, self._origin, waits=True, characters=len(text))
+        finally:
+            self._origin, self._taken, self._steps = before
+
+    def _made_of(self, key: str, value: Any) -> _Node:
+        """The node of a value that was worked out."""
+        if isinstance(value, _Node):
+            return value
+        if isinstance(value, Mapping):
+            return self._whole(key, {name: self._made_of(key, item) for name, item in value.items()})
+        if isinstance(value, (list, tuple)):
+            return self._whole(key, [self._made_of(key, item) for item in value])
+        if isinstance(value, str) and "${" in value:
+            self._tell(Problem(key, "gives a text with ${...} in it", "write it out where it is needed"))
+            raise _CannotTell
+        self._made += _characters(value)
+        if self._made > MOST_CHARACTERS:
+            raise self._too_much(key)
+        return _Node(value, self._origin, characters=_characters(value))
+
+    def _value_of(self, key: str, text: str) -> Any:
+        if (plain := _PLAIN_REFERENCE.fullmatch(text)) is not None:
+            return self._reference(key, plain[1])
+        try:
+            tree = _parsed(text)
+            visitor = GrammarVisitor(
+                lambda name, memo: self._part(self._reference(key, name)),
+                lambda name, args, args_str: self._part(self._call(key, name, args)),
+                memo=None,
+            )
+            return visitor.visit(tree)
+        except (ConfigError, _CannotTell):
+            raise
+        except (OmegaConfBaseException, RecursionError, ValueError, ArithmeticError, LookupError, TypeError) as error:
+            words = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if UNKNOWN in words:
+                return UNKNOWN
+            self._tell(Problem(key, f"cannot be read: {words}", "write ${key} or ${resolver:argument}"))
+            raise _CannotTell from None
+
+    def _part(self, value: Any) -> Any:
+        """Count what a text is about to take up."""
+        if isinstance(value, _Node):
+            self._taken += value.characters
+            if self._made + self._taken > MOST_CHARACTERS:
+                raise self._too_much(self._open[-1])
+            value = UNKNOWN if value.waits else value if value.is_container else value.value
+        return value
+
+    def _reference(self, key: str, name: str) -> _Node:
+        """Return what `${name}`, written at `key`, stands for."""
+        if UNKNOWN in name:
+            self.result.read.add(UNKNOWN)  # anything may be meant
+            return _Node(None, self._origin, waits=True)
+        address = _absolute(name, key)
+        if address.split(".")[0] == _HYDRA:
+            self._tell(Problem(key, f"${{{address}}} is not there in a run", _INSTEAD))
+            raise _CannotTell
+        self.result.read.add(address)
+        try:
+            node = self._select(address)
+        except KeyError as error:
+            self._tell(self._leads_nowhere(key, address, str(error.args[0])))
+            raise _CannotTell from None
+        if node.value == "???" and not node.waits:
+            self._tell(Problem(key, f"${{{address}}} needs a value", f"set {address}"))
+            raise _CannotTell
+        if not node.is_container:
+            self._origin = _least(self._origin, node.origin)
+        return node
+
+    def _select(self, address: str) -> _Node:
+        """Return the node at an address, through references. Raises KeyError with the first key that is not there."""
+        if address.split(".")[0] == FILLED_IN_LATER and self.tree.get(FILLED_IN_LATER, "???") == "???":
+            return _Node(None, self._origin, waits=True)
+        raw: Any = self.tree
+        at = ""
+        names = re.findall(r"[^.\[\]]+", address)
+        for position, name in enumerate(names):
+            child = _child(raw, name)
+            at = join(at, int(name)) if isinstance(raw, list) else join(at, name)
+            if child is _NOTHING:
+                raise KeyError(at)
+            if isinstance(child, str) and "${" in child:
+                return _descend(self.node(at, child), names[position + 1 :], at)
+            raw = child
+        return self.node(at, raw)
+
+    def _leads_nowhere(self, key: str, address: str, missing: str) -> Problem:
+        holder = parent(missing)
+        beside = _raw(self.tree, holder) if holder else self.tree
+        names = [str(each) for each in beside] if isinstance(beside, Mapping) else []
+        remedy = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
+        return Problem(key, f"${{{address}}} leads nowhere: there is no {missing}", remedy)
+
+    def _call(self, key: str, name: str, arguments: tuple[Any, ...]) -> Any:
+        if name == _HYDRA:
+            self._tell(Problem(key, "${hydra:...} is not there in a run", _INSTEAD))
+            raise _CannotTell
+        known = (*RESOLVERS, *WITH_THE_CONFIG)
+        if name not in known:
+            message = f"there is no resolver '{name}' for configs"
+            self._tell(Problem(key, message, nearest(name, known, listing="there are")))
+            raise _CannotTell
+        if name in READS_THE_MACHINE and self._origin is not None and self._origin.kind != "typed":
+            self._origin = least(self._origin, FOREIGN)
+        given = [self._argument(each) for each in arguments]
+        if _holds_waiting(given):
+            return UNKNOWN
+        if name == "oc.select":
+            return self._selected(key, *given)
+        if name == "oc.decode":
+            return _decoded(*given)
+        if name == "derived_seed":
+            return derived_seed(self._part(self._select("seed")), parent(key), *given)
+        try:
+            return RESOLVERS[name](*given)
+        except PermissionError as error:
+            remedy = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
+            self._tell(Problem(key, str(error), remedy))
+            raise _CannotTell from None
+
+    def _argument(self, value: Any) -> Any:
+        """Return an argument of a resolver as plain data; all that lies in it has a say in the result."""
+        if isinstance(value, _Node):
+            self._origin = _least(self._origin, _least_below(value))
+            return _plain(value)
+        if isinstance(value, Mapping):
+            return {name: self._argument(item) for name, item in value.items()}
+        return [self._argument(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    def _selected(self, key: str, name: object, default: object = None) -> object:
+        address = _absolute(str(name), key)
+        self.result.read.add(address)
+        try:
+            node = self._select(address)
+        except KeyError:
+            return default
+        if node.value == "???":
+            return default
+        return self._reference(key, address)
+
+    def _write_out(self, node: _Node, key: str, floor: Origin | None) -> Any:
+        """Return a node as plain data, and note who had a say in its leaves."""
+        floor = _least(floor, node.floor)
+        if node.is_container and isinstance(node.value, dict) and node.value:
+            return {name: self._write_out(item, join(key, str(name)), floor) for name, item in node.value.items()}
+        if node.is_container and node.value:
+            return [self._write_out(item, join(key, index), floor) for index, item in enumerate(node.value)]
+        if node.waits:
+            self.result.waiting.add(key)
+        if type(node.value) is int and node.value.bit_length() > MOST_BITS:
+            self._tell(Problem(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
+        if (origin := _least(floor, node.origin)) is not None:
+            self.result.origins[key] = origin
+        return _plain(node) if node.is_container else node.value
+
+
+_NOTHING = object()
+
+
+def _child(node: Any, name: str) -> Any:
+    if isinstance(node, Mapping):
+        found: Any = node.get(name, _NOTHING)
+        return node.get(int(name), _NOTHING) if found is _NOTHING and name.isdecimal() else found
+    if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+        return node[int(name)]
+    return _NOTHING
+
+
+def _raw(tree: Any, key: str) -> Any:
+    """What is written at an address; None where references lead on."""
+    node = tree
+    for name in re.findall(r"[^.\[\]]+", key):
+        node = _child(node, name)
+        if node is _NOTHING:
+            return None
+    return node
+
+
+def _descend(node: _Node, names: list[str], at: str) -> _Node:
+    """Return the node below a node. Raises KeyError with the first key that is not there."""
+    for name in names:
+        if node.waits:
+            return node
+        found: Any = _child(node.value, name) if isinstance(node.value, (dict, list)) else _NOTHING
+        at = join(at, name)
+        if found is _NOTHING:
+            raise KeyError(at)
+        floor = _least(node.floor, found.floor)
+        node = _Node(found.value, _least(node.floor, found.origin), floor, found.waits, found.values, found.characters)
+    return node
+
+
+def _least(one: Origin | None, other: Origin | None) -> Origin | None:
+    return one if other is None else other if one is None else least(one, other)
+
+
+def _least_below(node: _Node) -> Origin | None:
+    found = _least(node.floor, node.origin)
+    if node.is_container:
+        for each in node.value.values() if isinstance(node.value, dict) else node.value:
+            found = _least(found, _least_below(each))
+    return found
+
+
+def _plain(node: _Node) -> Any:
+    if node.waits:
+        return UNKNOWN
+    if isinstance(node.value, dict):
+        return {name: _plain(item) for name, item in node.value.items()}
+    return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
+
+
+def _holds_waiting(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_waiting, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_waiting, value))
+    return isinstance(value, str) and UNKNOWN in value
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return value.bit_length() // 3 + 1 if isinstance(value, int) else 8
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    return parse(text)
+
+
+def _decoded(text: object) -> object:
+    if not isinstance(text, str) or "$" in text:
+        raise ValueError("oc.decode takes a plain text")
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise ValueError("oc.decode takes a plain text")
+
+    return GrammarVisitor(refuse, refuse, memo=None).visit(
+        parse(text, parser_rule="singleElement", lexer_mode="VALUE_MODE")
+    )
+
+
+def _absolute(name: str, key: str) -> str:
+    """The address that `${name}` at `key` means."""
+    if not name.startswith("."):
+        return name
+    above = key
+    while name.startswith("."):
+        above, name = parent(above), name[1:]
+    return f"{above}.{name}" if above and name else name or above
+
+
+def keys_in(text: object) -> Iterator[str]:
+    """Yield the plain references in a text, such as Hydra's own settings hold."""
+    if isinstance(text, str):
+        yield from (each[1] for each in _PLAIN_REFERENCE.finditer(text))

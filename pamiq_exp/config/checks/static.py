@@ -1,0 +1,178 @@
+"""What can be said of a config before anything in it is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.build import Builder
+from pamiq_exp.config.checks.interpolations import ENVIRONMENT
+from pamiq_exp.config.checks.limits import limit_problems
+from pamiq_exp.config.checks.references import name_problems, unread_keys
+from pamiq_exp.config.checks.untrusted_values import problem_of_value, reason_against, value_problems
+from pamiq_exp.config.keys import join, leaves, target_nodes
+from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.schema import problem_of, read_dataclass
+from pamiq_exp.config.targets import node_problems
+from pamiq_exp.formatting import MASK
+
+if TYPE_CHECKING:
+    from pamiq_exp.config.compose import Composed
+
+LONGEST_NAME = 100
+_FOLDER_NAME = re.compile(rf"\?\?\?|[\w+-][\w .+-]{{0,{LONGEST_NAME - 1}}}")
+
+PARTS = ("models", "buffers", "trainers", "metrics", "tracking")
+"""Top-level nodes that hold parts by name. A part set to null is left out."""
+
+TOP_LEVEL = (
+    "environment",
+    "experiment_name",
+    "interaction",
+    "launcher",
+    "paths",
+    "seed",
+    "shared",
+    "spaces",
+    *PARTS,
+)
+"""All top-level keys. `shared` is free for values that several parts interpolate."""
+
+
+def static_problems(composed: Composed, allow: AllowList) -> list[Problem]:
+    """Return what is wrong with a config as far as that shows without importing any of its parts."""
+    written, resolved = composed.tree, composed.resolved
+    tree = resolved.tree
+    problems = [_misplaced(key, composed) for key in map(str, written) if key not in TOP_LEVEL]
+    problems += _root_problems(written, tree)
+    if composed.is_put_together and written.get("spaces", "???") != "???":
+        problems.append(Problem("spaces", "is filled in from the environment, nothing reads it", "leave it out"))
+    for name in PARTS:
+        problems += _part_problems(tree.get(name) or {}, name)
+    problems += [
+        Problem(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
+        for key, value in leaves(written)
+        if value == "???" and key != "spaces"
+    ]
+    problems += [
+        Problem(
+            key, f"holds {MASK}, which stands for a secret that no file of a run keeps", f"give it again: {key}=..."
+        )
+        for key, value in leaves(written)
+        if isinstance(value, str) and MASK in value
+    ]
+    problems += unsafe_problems(composed, allow)
+    problems += resolved.problems
+    problems += name_problems(tree)
+    problems += limit_problems(tree)
+    problems += unread_keys(resolved, composed.hydra, composed.origins.anchored if composed.files else frozenset())
+    if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in problems))):
+        problems += _launcher_problems(tree)
+    return problems
+
+
+def _misplaced(key: str, composed: Composed) -> Problem:
+    """Report a key that has no place at the top of a config: a file may not say where its keys belong."""
+    file = next((each for each in composed.files if each.package.split(".")[0] == key), None)
+    if file is None:
+        return Problem(key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are"))
+    message = f"the keys of {file.place}.yaml stand below '{key}', where nothing reads them"
+    return Problem(key, message, "begin the file with the line: # @package _global_", file.origin)
+
+
+def unsafe_problems(composed: Composed, allow: AllowList) -> list[Problem]:
+    """Return the targets that a config may not name, arguments that they may not be given, and values of others."""
+    named = {key: list(node_problems(node, key, allow)) for key, node in target_nodes(composed.resolved.tree)}
+    for key, node in target_nodes(composed.tree):  # as it is written: a target takes no interpolation
+        if "${" in str(node["_target_"]):
+            named[key] = list(node_problems(node, key, allow))
+    return [*(each for problems in named.values() for each in problems), *value_problems(composed.resolved)]
+
+
+def part_problems(composed: Composed, allow: AllowList) -> list[Problem]:
+    """Return what is wrong with the targets of a config and with their arguments, and with the device.
+
+    Imports what the config names. Call it when nothing in the config is unsafe.
+    """
+    tree = composed.resolved.tree
+    builder = Builder(allow)
+    problems: list[Problem] = []
+    for name in ("environment", "interaction", *PARTS):
+        given = ("environment", "observers") if name == "interaction" else ()
+        problems += builder.problems(tree.get(name), name, given)
+    for key, node in target_nodes(tree):
+        positional = node.get("_args_")
+        if problems or not isinstance(positional, list):
+            continue
+        for index, (name, value) in enumerate(zip(builder.names_by_position(node, key), positional, strict=False)):
+            address = join(join(key, "_args_"), index)
+            problem = problem_of_value(composed.resolved, address, reason_against(name, value))
+            problems += [problem] if problem is not None else []
+    unknown = any(key.startswith("launcher") for key in composed.resolved.waiting)
+    return problems if unknown else problems + _device_problems(tree)
+
+
+def _launcher_problems(tree: Mapping[str, Any]) -> list[Problem]:
+    from pamiq_exp.runtime.config import LaunchConfig
+
+    try:
+        read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+def _device_problems(tree: Mapping[str, Any]) -> list[Problem]:
+    from pamiq_exp.runtime.config import LaunchConfig
+    from pamiq_exp.runtime.device import make_fabric
+
+    try:
+        settings = read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
+        make_fabric(settings.device, settings.precision)
+    except ConfigError:
+        return []  # told already
+    except ValueError as error:
+        return [problem_of(str(error), "launcher")]
+    return []
+
+
+def _root_problems(written: Mapping[str, Any], tree: Mapping[str, Any]) -> Iterator[Problem]:
+    seed = tree.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        yield Problem("seed", f"expected a whole number, not {seed!r}")
+    name = tree.get("experiment_name")
+    if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+        remedy = f"it names a folder: {LONGEST_NAME} letters, digits, -_.+ and spaces at most, not beginning with a dot"
+        shown = name if not isinstance(name, str) or len(name) < LONGEST_NAME else f"{name[:40]}..."
+        yield Problem("experiment_name", f"expected a name, not {shown!r}", "" if name == "???" else remedy)
+    if "launcher" not in tree:
+        yield Problem("launcher", "is not set", "choose one: launcher=realtime")
+    for name in ("environment", "interaction"):
+        node = tree.get(name)
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            yield Problem(name, "is not set", f"choose one: {name}=NAME, or an experiment that does: experiment=NAME")
+    interaction = written.get("interaction")
+    if isinstance(interaction, Mapping):
+        if interaction.get("environment", ENVIRONMENT) != ENVIRONMENT:
+            remedy = "describe the environment in the node `environment`; wrappers too"
+            yield Problem("interaction.environment", f"must be {ENVIRONMENT}", remedy)
+        if "observers" in interaction:
+            yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
+
+
+def _part_problems(parts: object, name: str) -> Iterator[Problem]:
+    if not isinstance(parts, Mapping):
+        yield Problem(name, f"expected parts by name, not {parts!r}")
+        return
+    for part, node in parts.items():
+        if node is None or isinstance(node, str) or (isinstance(node, Mapping) and "_target_" in node):
+            continue
+        remedy = f"this config has no such part, only values for it; parts there are: {_with_target(parts)}"
+        yield Problem(join(name, part), "has no _target_", remedy)
+
+
+def _with_target(parts: Mapping[str, object]) -> str:
+    found = [str(part) for part, node in parts.items() if isinstance(node, Mapping) and "_target_" in node]
+    return ", ".join(found) or "none"

@@ -1,0 +1,331 @@
+"""Hydra as it composes configs here: our reader of files, and a node `hydra` that no other file has a say in.
+
+Private parts of Hydra are used in this module and in `files`, and nowhere else. Every composition goes through
+`Loader`, also those that Hydra's sweepers and launchers begin in other processes: what a file may not set is refused
+before Hydra applies any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra._internal.hydra import Hydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathElement
+from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobRuntime, configure_log, run_job, setup_globals
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.config.checks.hydra_settings import choice_problem, setting_problems
+from pamiq_exp.config.files import config_folder, read_yaml, use_checked_files
+from pamiq_exp.config.lines import Node, read_nodes, read_text, read_text_nodes
+from pamiq_exp.config.problems import ConfigError, Kind, Origin, Problem
+from pamiq_exp.config.resolvers import register_resolvers
+from pamiq_exp.config.trust import is_trusted
+
+VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+MOST_READS = 2000
+"""Files of one config, each as often as it is chosen: files that choose one another twice would never end."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where configs come from.
+
+    Attributes:
+        name: The primary config, without `.yaml`.
+        folder: The user's own config folder, searched after the shipped one.
+        main: What replaces the shipped folder, if anything.
+        copy_of: The folder that `folder` was copied from when a sweep began.
+        kept: Texts that come before all files, by their place without `.yaml`: those that a run has kept.
+        kept_in: The file that keeps them.
+        words: Where words of the command line come from that the user did not type, by word or by key.
+    """
+
+    name: str = CONFIG_NAME
+    folder: str | None = None
+    main: str | None = None
+    copy_of: str | None = None
+    kept: Mapping[str, str] | None = None
+    kept_in: str = ""
+    words: Mapping[str, Origin] | None = None
+
+    def origin_of_word(self, override: Override) -> Origin:
+        """Return who wrote a word of the command line."""
+        text, words = override.input_line or "", self.words or {}
+        return words.get(text) or words.get(override.key_or_group) or Origin("command line", text=text, kind="typed")
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file that took part in a config.
+
+    Attributes:
+        place: Its place in a config folder, without `.yaml`.
+        package: Where its keys go; empty for the top.
+        path: The file; None for a text that a run has kept.
+        text: That text.
+        origin: Who wrote it.
+    """
+
+    place: str
+    package: str
+    path: Path | None
+    text: str | None
+    origin: Origin
+
+    def nodes(self) -> Node | None:
+        """Return its tree with line numbers. Raises ConfigError."""
+        if self.path is not None:
+            return read_nodes(self.path)
+        return read_text_nodes(Path(self.origin.file), self.text or "")
+
+    def content(self) -> str:
+        """Return its text."""
+        return read_text(self.path) if self.path is not None else self.text or ""
+
+
+class KeptSource(ConfigSource):
+    """The texts that a run has kept, as a source of configs."""
+
+    texts: Mapping[str, str] = {}
+    file: str = ""
+
+    @staticmethod
+    def scheme() -> str:
+        """See the base class."""
+        return "kept"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """See the base class. Raises ConfigError for a text that is no config."""
+        place = config_path.removesuffix(".yaml")
+        config, header = read_yaml(Path(f"{self.file}:{place}.yaml"), self.texts[place])
+        return ConfigResult(
+            self.provider, self.full_path(), _without_hydra(config) if place == self.path else config, header
+        )
+
+    def is_group(self, config_path: str) -> bool:
+        """See the base class."""
+        return not config_path or any(place.startswith(f"{config_path}/") for place in self.texts)
+
+    def is_config(self, config_path: str) -> bool:
+        """See the base class."""
+        return config_path.removesuffix(".yaml") in self.texts
+
+    def available(self) -> bool:
+        """See the base class."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """See the base class."""
+        above = f"{config_path}/" if config_path else ""
+        below = [place.removeprefix(above) for place in self.texts if place.startswith(above)]
+        return sorted(
+            {each.partition("/")[0] for each in below if ("/" in each) != (results_filter == ObjectType.CONFIG)}
+        )
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """The primary config of a run without its settings of Hydra: a run has no say in them."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    plain.pop("hydra", None)
+    if isinstance(defaults := plain.get("defaults"), list):
+        entries = [(str(next(iter(each), "") if isinstance(each, dict) else each), each) for each in defaults]
+        plain["defaults"] = [each for text, each in entries if not is_hydras(text)]
+    return OmegaConf.create(plain)
+
+
+def is_hydras(word: str) -> bool:
+    """Whether a word of the command line, a key, or an entry of a defaults list is for Hydra itself."""
+    last = (word.partition("=")[0].split() or [""])[-1].lstrip("+~/")
+    return last.replace("/", ".").replace("@", ".").split(".")[0] == "hydra"
+
+
+class Loader(ConfigLoaderImpl):
+    """Composes configs and notes which files took part.
+
+    Args:
+        source: Where configs come from.
+    """
+
+    def __init__(self, source: Source) -> None:
+        prepare()
+        for key, folder in (("--config-dir", source.folder), ("--config-path", source.main)):
+            if folder is not None and not Path(folder).is_dir():
+                remedy = "name a folder with config groups: experiment/NAME.yaml, ..."
+                raise ConfigError(Problem(key, f"the config folder {folder} does not exist", remedy))
+        main = str(Path(source.main).resolve() if source.main else config_folder())
+        search_path = create_config_search_path(main)
+        entries = search_path.get_path()
+        if source.folder is not None:  # before the schemas, which come last
+            entries.insert(-1, SearchPathElement("own", f"file://{Path(source.folder).resolve()}"))
+        if source.kept is not None:  # after what comes with Hydra
+            entries.insert(1, SearchPathElement("kept", f"kept://{source.name}"))
+        super().__init__(config_search_path=search_path)
+        self.source = source
+        self.files: list[ConfigFile] = []
+        for each in self.repository.get_sources():
+            if isinstance(each, KeptSource):
+                each.texts, each.file = source.kept or {}, source.kept_in
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """Return the config of one run, with Hydra's own node at `hydra`."""
+        return self.load_configuration(self.source.name, list(words), RunMode.RUN, from_shell=False)
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)
+        counting = _Repository(repository.delegate)
+        counting.cache = repository.cache
+        return parsed, counting
+
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        self.files = []
+        config = super()._load_configuration_impl(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        choices = OmegaConf.to_container(config.hydra.runtime.choices)
+        assert isinstance(choices, dict)
+        typed = {word.lstrip("+~").partition("=")[0] for word in overrides}
+        problems = [choice_problem(str(group), str(choice), typed) for group, choice in choices.items()]
+        if found := [each for each in problems if each is not None]:
+            raise ConfigError(found)
+        return config
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        result = super()._load_single_config(default, repo)
+        file = self._file(default, result)
+        if file is not None:
+            self.files.append(file)
+        if file is not None and file.origin.kind != "shipped":
+            if isinstance(result.config, DictConfig) and "hydra" in result.config:
+                raise ConfigError(setting_problems(result.config, file.origin))
+            if default.primary:
+                with_hydra = OmegaConf.create({"hydra": _shipped_hydra()})
+                with_hydra.merge_with(result.config)
+                result.config = with_hydra
+        return result
+
+    def _file(self, default: ResultDefault, result: ConfigResult) -> ConfigFile | None:
+        """Return the file of a loaded config; None for what comes with Hydra."""
+        header = result.header["package"]
+        package = default.package if default.package is not None else header
+        package = "" if package in (None, "_global_") else str(package)
+        place = str(default.config_path).removesuffix(".yaml")
+        scheme, _, folder = result.path.partition("://")
+        if scheme == "kept":
+            text = (self.source.kept or {})[place]
+            kind = self._kind(place, None, text)
+            return ConfigFile(place, package, None, text, Origin(f"{self.source.kept_in}:{place}.yaml", kind=kind))
+        if scheme != "file":
+            return None
+        path = Path(folder) / f"{place}.yaml"
+        return ConfigFile(place, package, path, None, Origin.of_file(path, kind=self._kind(place, path, None)))
+
+    def _kind(self, place: str, path: Path | None, text: str | None) -> Kind:
+        """Who wrote a file: a copy of a shipped or trusted one is as good as that."""
+        if path is not None and path.is_relative_to(config_folder()):
+            return "shipped"
+        content = path.read_bytes() if path is not None else (text or "").encode()
+        if _says(config_folder() / f"{place}.yaml", content):
+            return "shipped"
+        if is_trusted(path if path is not None else Path(self.source.kept_in)):
+            return "trusted"
+        original = Path(self.source.copy_of) / f"{place}.yaml" if self.source.copy_of else None
+        if original is not None and is_trusted(original) and _says(original, content):
+            return "trusted"
+        return "own" if path is not None else "foreign"
+
+
+class _Repository(CachingConfigRepository):
+    """Counts what is read, also what it knows already."""
+
+    def __init__(self, delegate: IConfigRepository) -> None:
+        self.delegate = delegate
+        self.cache: dict[str, ConfigResult | None] = {}
+        self._left = MOST_READS
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        self._left -= 1
+        if self._left < 0:
+            message = f"the files choose one another more than {MOST_READS} times"
+            raise ConfigError(Problem("defaults", message, "let a file choose each other file once"))
+        if ".." in Path(config_path).parts:
+            message = f"{config_path} leads out of the config folder"
+            raise ConfigError(Problem("defaults", message, "name the group from the top: /group/NAME"))
+        return super().load_config(config_path)
+
+
+def _says(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+@cache
+def _shipped_hydra() -> object:
+    return OmegaConf.to_container(OmegaConf.load(config_folder() / f"{CONFIG_NAME}.yaml").hydra, resolve=False)
+
+
+def prepare() -> None:
+    """Set Hydra up in this process. May be called again."""
+    version.setbase(VERSION_BASE)
+    setup_globals()
+    register_resolvers()
+    JobRuntime.instance().set("name", "pamiq_exp")
+    use_checked_files()
+    SourcesRegistry.instance().types[KeptSource.scheme()] = KeptSource
+
+
+def run_once(config: DictConfig, source: Source, task: TaskFunction) -> object:
+    """Do what Hydra does around one run, for a config that is composed already, and return what `task` returns."""
+    name = source.name
+    config.hydra.mode = RunMode.RUN
+    HydraConfig.instance().set_config(config)
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    callbacks = Callbacks(config)
+    callbacks.on_run_start(config=config, config_name=name)
+    done = run_job(
+        hydra_context=HydraContext(config_loader=Loader(source), callbacks=callbacks),
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    callbacks.on_run_end(config=config, config_name=name, job_return=done)
+    return done.return_value
+
+
+def run_many(words: Sequence[str], source: Source, task: TaskFunction) -> None:
+    """Have Hydra run the jobs of a sweep; each is composed by a loader that refuses what files may not set."""
+    hydra = Hydra(task_name="pamiq_exp", config_loader=Loader(source))
+    GlobalHydra.instance().initialize(hydra)
+    try:
+        hydra.multirun(config_name=source.name, task_function=task, overrides=list(words))
+    finally:
+        GlobalHydra.instance().clear()

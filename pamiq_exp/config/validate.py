@@ -1,0 +1,76 @@
+"""One validation: all that is wrong with a config, in stages; what has passed it is what is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
+from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.rehearse import rehearsal
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.rehearsal import Rehearsal
+
+
+@dataclass
+class Validated:
+    """What a validation has found.
+
+    Attributes:
+        composed: The config.
+        allow: What it may name.
+        problems: All that is wrong, each with what set its key; a config with problems cannot be built.
+        warnings: What may be wrong, or due to the made-up data of the dry run.
+        tree: The config as the dry run has built it; empty without a dry run.
+        measured: What the dry run has measured, if it came to that.
+    """
+
+    composed: Composed
+    allow: AllowList
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    tree: Mapping[str, Any] = field(default_factory=dict)
+    measured: Rehearsal | None = None
+
+
+def validate_names(composed: Composed, allow: AllowList) -> None:
+    """Look at what shows without importing any part. Raises ConfigError with all that is wrong."""
+    if problems := static_problems(composed, allow):
+        raise ConfigError(composed.located(problems))
+
+
+def validate(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Validated:
+    """Validate a config in all stages. Raises ConfigError with all that is wrong, if anything is."""
+    result = examine(composed, allow, dry_run=dry_run)
+    if result.problems:
+        raise ConfigError(result.problems)
+    return result
+
+
+def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Validated:
+    """Find all that is wrong with a config, in all stages that can be gone through.
+
+    Nothing is imported for a config that names what it may not, and nothing is built for one whose arguments do not
+    fit.
+
+    Args:
+        composed: The config.
+        allow: What it may name.
+        dry_run: Whether to try the parts on each other.
+    """
+    problems = static_problems(composed, allow)
+    warnings: list[Problem] = []
+    result = Validated(composed, allow)
+    if not unsafe_problems(composed, allow):
+        told = {(each.key, each.message) for each in problems}
+        problems += [each for each in part_problems(composed, allow) if (each.key, each.message) not in told]
+        if not problems and dry_run:
+            found = rehearsal(composed, allow)
+            problems, warnings = found.problems, found.warnings
+            result.tree, result.measured = found.tree, found.measured
+    result.problems, result.warnings = composed.located(problems), composed.located(warnings)
+    return result

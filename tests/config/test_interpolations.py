@@ -1,0 +1,247 @@
+"""What stands in `${...}`: worked out once, within a budget, and as trustworthy as the least trusted that had a say."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.config import Composed, ConfigError
+from pamiq_exp.config.checks.interpolations import Resolved, resolve, value_at
+from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
+from pamiq_exp.config.checks.references import unread_keys
+from pamiq_exp.config.checks.untrusted_values import value_problems
+from pamiq_exp.config.hydra_loader import ConfigFile
+from pamiq_exp.config.problems import Kind, Origin
+
+SPACES = "${spaces.observation.image.shape}"
+
+
+def written(text: str, kind: Kind = "own") -> Composed:
+    """A config of one file."""
+    from omegaconf import OmegaConf
+
+    file = ConfigFile("experiment/any", "", None, text, Origin("any.yaml", kind=kind))
+    return Composed(OmegaConf.create(), yaml.safe_load(text), files=(file,))
+
+
+def resolved(tree: Any) -> Resolved:
+    return written(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=10**6)).resolved
+
+
+def refused(tree: Any) -> list[str]:
+    found = resolved(tree)
+    return [str(problem) for problem in (*found.problems, *value_problems(found))]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("${a}", 1),
+        ("x${a}y${.a}", "x1y1"),
+        ("${list[1]}", "/b"),
+        ("${list.0}", "a"),
+        ("${node}", {"x": 1, "y": [1, 2]}),
+        ("${length:${node.y}}", 2),
+        ("${oc.select:nowhere,7}", 7),
+        ("${oc.select:a,7}", 1),
+        ("${oc.decode:'[1, two]'}", [1, "two"]),
+        ("${oc.dict.keys:${node}}", ["x", "y"]),
+        ("${oc.dict.values:node}", None),
+        ("${through.y.1}", 2),
+        ("${${name}}", 1),
+    ],
+)
+def test_interpolations_are_those_of_omegaconf(expression: str, expected: object) -> None:
+    tree = {
+        "a": 1, "list": ["a", "/b"], "node": {"x": "${a}", "y": [1, 2]}, "through": "${node}", "name": "a",
+        "answer": expression,
+    }  # fmt: skip
+    found = resolve(tree)
+    if expected is None:
+        assert found.problems
+    else:
+        assert not found.problems
+        assert found.tree["answer"] == expected
+
+
+def test_what_waits_for_the_environment_stays_as_it_is_written_and_is_known_to_wait() -> None:
+    tree = {"a": SPACES, "b": "${a}", "c": "${length:${a}}", "d": "x", "spaces": "???"}
+    found = resolve(tree)
+    assert not found.problems
+    assert found.waiting == {"a", "b", "c"}
+    now = resolve({**tree, "spaces": {"observation": {"image": {"shape": [3, 2]}}}})
+    assert now.tree["b"] == [3, 2]
+    assert (now.tree["c"], now.waiting) == (2, set())
+
+
+DOUBLING = {
+    "texts": ("xx", "${x0}${x0}"),
+    "numbers": (12345, "${multiply:${x0},${x0}}"),
+    "lists": ([1, 2], ["${x0}", "${x0}"]),
+    "mappings": ({"a": 1}, {"a": "${x0}", "b": "${x0}"}),
+}
+
+
+@pytest.mark.parametrize("kind", DOUBLING)
+def test_what_doubles_itself_thirty_times_is_refused_at_once(kind: str) -> None:
+    first, then = DOUBLING[kind]
+    tree: dict[str, Any] = {"x0": first}
+    for index in range(1, 31):
+        tree[f"x{index}"] = yaml.safe_load(yaml.safe_dump(then).replace("x0", f"x{index - 1}"))
+    start = time.process_time()
+    with pytest.raises(ConfigError) as error:
+        raise ConfigError(resolve(tree).problems)
+    assert "more than" in str(error.value) or "binary digits" in str(error.value)
+    assert time.process_time() - start < 1.0
+
+
+def test_a_long_text_made_again_and_again_is_refused() -> None:
+    tree = {"x": "y" * 100_000, **{f"k{index}": f"${{x}}{index}" for index in range(100)}}
+    with pytest.raises(ConfigError, match="comes to more than"):
+        resolve(tree)
+
+
+def test_budgets_are_kept_to_the_last_value() -> None:
+    assert resolve({"a": [0] * (MOST_VALUES - 2)}).tree
+    with pytest.raises(ConfigError, match="comes to more than"):
+        resolve({"a": [0] * MOST_VALUES})
+    assert resolve({"a": "x" * (MOST_CHARACTERS - 1)}).tree
+    with pytest.raises(ConfigError, match="comes to more than"):
+        resolve({"a": "x" * MOST_CHARACTERS})
+    assert not resolve({"a": 2**MOST_BITS - 1}).problems
+    assert resolve({"a": 2**MOST_BITS}).problems
+    chain = {f"a{index}": f"${{a{index + 1}}}" for index in range(LONGEST_WAY)}
+    assert not resolve({**chain, f"a{LONGEST_WAY}": 1}).problems
+    longer = resolve({**chain, f"a{LONGEST_WAY}": f"${{a{LONGEST_WAY + 1}}}", f"a{LONGEST_WAY + 1}": 1})
+    assert "leads through more than" in str(longer.problems)
+
+
+def test_many_references_and_many_unread_keys_take_no_time() -> None:
+    shared: dict[str, Any] = {f"key_{index}": index for index in range(9000)}
+    tree = {"shared": shared, "environment": {f"k{index}": f"${{shared.key_{index}}}" for index in range(4500)}}
+    start = time.process_time()
+    problems = list(unread_keys(resolve(tree)))
+    assert len(problems) == 4500
+    assert time.process_time() - start < 3.0
+
+
+def test_a_value_is_as_trustworthy_as_the_least_trusted_that_had_a_say() -> None:
+    kinds: dict[str, Kind] = {"a": "typed", "b": "shipped", "c": "own", "d": "foreign"}
+    tree = {"a": 1, "b": "${a}", "c": "x${a}", "d": 4, "e": "${b}${c}", "f": {"x": "${add:${a},${d}}"}, "g": "${f}"}
+    found = resolve(tree, lambda key: Origin("file", kind=kinds.get(key, "typed")))
+    assert {key: origin.kind for key, origin in found.origins.items()} == {
+        "a": "typed", "b": "shipped", "c": "own", "d": "foreign", "e": "own", "f.x": "foreign", "g.x": "foreign"
+    }  # fmt: skip
+
+
+def test_a_node_that_is_referred_to_is_trusted_no_more_than_who_refers_to_it() -> None:
+    tree = {"shared": {"node": {"path": "/data", "n": [1]}}, "environment": "${shared.node}"}
+    found = resolve(tree, lambda key: Origin("file", kind="own" if key.startswith("environment") else "typed"))
+    assert {found.origins[key].kind for key in ("environment.path", "environment.n[0]")} == {"own"}
+    assert found.origins["shared.node.path"].kind == "typed"
+
+
+def test_what_the_machine_says_is_nobody_s_own_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "/etc/passwd")
+    for text in ("${oc.env:SLURM_JOB_ID}", "${now:/etc/passwd}"):
+        found = resolve({"a": text}, lambda _: Origin("file", kind="shipped"))
+        assert found.tree["a"] == "/etc/passwd"
+        assert not found.origins["a"].is_ours
+        typed = resolve({"a": text}, lambda _: Origin("command line", text="a", kind="typed"))
+        assert typed.origins["a"].is_ours
+
+
+@pytest.mark.parametrize("text", ["${oc.decode:'${a}'}", "${oc.decode:'${oc.env:HOME}'}", "\\${a}"])
+def test_text_with_an_interpolation_in_it_is_never_read_twice(text: str) -> None:
+    found = resolve({"a": "\\${oc.env:HOME}", "b": text, "c": "${b}"})
+    assert found.problems
+    with pytest.raises(ConfigError):
+        value_at({"a": "\\${oc.env:HOME}", "b": text}, "b")
+
+
+FORBIDDEN = {
+    "path": ["/etc/passwd", "~/.ssh", "../up", "a/../../b", "http://evil.example/x", "C:\\x", "//evil/share"],
+    "host": ["evil.example", "10.0.0.1", "evil.example:80"],
+    "anything": ["/etc", "ftp://evil.example", "user@evil.example:x", "a\n/../b/..", "/" + "x" * 2000],
+    "source": ["async:http://127.0.0.2:8077/x", "concat:/etc/passwd", "subfile,,start,0,end,9,,:/etc/passwd"],
+}
+
+
+def _split(value: str, cuts: list[int]) -> list[str]:
+    places = sorted({cut % (len(value) + 1) for cut in cuts} | {0, len(value)})
+    return [value[start:end] for start, end in pairwise(places)] or [value]
+
+
+@st.composite
+def hidden_values(draw: st.DrawFn) -> tuple[str, Any, dict[str, Any]]:
+    """An argument, what stands there, and what stands elsewhere, which together come to a forbidden value."""
+    name = draw(st.sampled_from(sorted(FORBIDDEN)))
+    value = draw(st.sampled_from(FORBIDDEN[name]))
+    quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    simple = "\n" not in value and "\\" not in value and len(value) < 100
+    ways = ["plain", "split", "node", "list", "chain", "repeated"]
+    ways += ["default", "decode", "time", "environment"] if simple else []
+    way = draw(st.sampled_from(ways))
+    parts = _split(value, draw(st.lists(st.integers(0, 50), max_size=3)))
+    if way == "split":
+        return name, "".join(f"${{shared.p{at}}}" for at in range(len(parts))), dict(enumerate_names(parts))
+    if way == "node":
+        return "options", "${shared.node}", {"node": {name: value}}
+    if way == "list":
+        return name, ["${shared.all[1]}"], {"all": ["x", value]}
+    if way == "chain":
+        return name, "${shared.a}", {"a": "${.b}", "b": "${shared.c.d}", "c": {"d": value}}
+    if way == "repeated":
+        return name, "${shared.${shared.which}}", {"which": "one", "one": "${shared.two}", "two": value}
+    if way == "default":
+        return name, f"${{oc.select:shared.nothing,{quoted}}}", {}
+    if way == "decode":
+        return name, f"${{oc.decode:{quoted}}}", {}
+    if way == "time":
+        return name, f"${{now:{quoted}}}", {}
+    if way == "environment":
+        return name, f"${{oc.env:SLURM_JOB_ID,{quoted}}}", {}
+    return name, value, {}
+
+
+def enumerate_names(parts: list[str]) -> list[tuple[str, str]]:
+    return [(f"p{at}", part) for at, part in enumerate(parts)]
+
+
+@given(hidden_values())
+def test_a_forbidden_value_is_refused_however_it_is_put_together(hidden: tuple[str, Any, dict[str, Any]]) -> None:
+    name, value, shared = hidden
+    told = refused({"shared": shared, "environment": {"kwargs": {name: value}}})
+    assert any("environment.kwargs" in each for each in told), (name, value, shared)
+
+
+@given(hidden_values())
+def test_what_the_user_has_typed_or_trusts_is_taken(hidden: tuple[str, Any, dict[str, Any]]) -> None:
+    name, value, shared = hidden
+    if isinstance(value, str) and ("now:" in value or "oc.env:" in value):
+        return  # the machine's word is nobody's own
+    text = yaml.safe_dump({"shared": shared, "environment": {"kwargs": {name: value}}}, allow_unicode=True)
+    found = written(text, "trusted").resolved
+    assert list(value_problems(found)) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["image", "pictures/mine", "a.b", "x: y", "CartPole-v1", "3", "localhost", "{} of {}", "1e-3", "a..b"]
+)
+def test_ordinary_values_are_taken(value: str) -> None:
+    assert refused({"environment": {"kwargs": {"name": value, "path": value.replace(":", "")}}}) == []
+
+
+def test_values_by_position_and_keys_are_looked_at_too() -> None:
+    assert refused({"environment": {"kwargs": {"/etc/passwd": 1}}})
+    tracker = {"_target_": "pamiq_exp.tracking.WandbTracker", "_args_": ["online"]}
+    assert "by position" in str(refused({"tracking": {"w": tracker}}))
+    assert "put W&B online" in str(
+        refused({"shared": {"w": {**tracker, "_args_": [], "mode": "online"}}, "tracking": {"w": "${shared.w}"}})
+    )

@@ -1,0 +1,84 @@
+"""Folders that the user has called their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
+from pamiq_exp.config.trust import is_trusted, trust_folder, trusted_folders, trusted_folders_file
+from tests.conftest import Command
+
+EXPERIMENT = "# @package _global_\ndefaults: [minimum, _self_]\nexperiment_name: lab\npaths: {outputs: OUT}\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """A config folder that names a place outside of the current folder."""
+    folder = tmp_path / "lab" / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "lab.yaml").write_text(EXPERIMENT.replace("OUT", str(tmp_path / "data")))
+    return folder
+
+
+def told(lab: Path) -> str:
+    found = examine(compose(["experiment=lab"], Source(folder=str(lab))), AllowList(), dry_run=False)
+    return "\n".join(map(str, found.problems))
+
+
+def test_a_lab_s_places_work_once_its_folder_is_trusted(lab: Path, tmp_path: Path, command: Command) -> None:
+    assert "paths.outputs: a config file may not name a place outside" in told(lab)
+    assert "--trust DIR" in told(lab)
+    outcome = command("check", "experiment=lab", "--config-dir", str(lab), "--trust", str(lab.parent))
+    assert outcome.status == 0, outcome.err
+    assert "is trusted from now on" in outcome.err
+    assert command("check", "experiment=lab", "--config-dir", str(lab)).status == 0
+    assert trusted_folders() == [lab.parent]
+    assert trusted_folders_file() == tmp_path / "home" / "pamiq_exp" / "trusted_folders"
+    assert [path.name for path in lab.rglob("*") if path.is_file()] == ["lab.yaml"], "nothing is kept in the folder"
+
+
+def test_trust_is_not_taken_from_the_folder_itself(lab: Path) -> None:
+    for name in ("trusted_folders", ".pamiq_exp", "pamiq_exp/trusted_folders"):
+        (lab / name).parent.mkdir(exist_ok=True)
+        (lab / name).write_text(f"{lab}\n")
+    assert "may not name a place" in told(lab)
+
+
+def test_a_link_out_of_a_trusted_folder_is_not_trusted(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "conf").symlink_to(lab)
+    trust_folder(str(tmp_path / "mine"))
+    assert not is_trusted(tmp_path / "mine" / "conf" / "experiment" / "lab.yaml")
+    assert not is_trusted(tmp_path / "mine_too" / "x.yaml")
+
+
+def test_trusted_files_still_do_not_set_up_hydra(lab: Path) -> None:
+    trust_folder(str(lab))
+    file = lab / "experiment" / "lab.yaml"
+    file.write_text(file.read_text() + "hydra: {run: {dir: /tmp/x}}\n")
+    with pytest.raises(ConfigError, match="may not be set by a config file"):
+        told(lab)
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_what_is_no_folder_is_told(folder: str) -> None:
+    with pytest.raises(ConfigError, match="there is no folder"):
+        trust_folder(folder)
+    assert trusted_folders() == []
+
+
+def test_origins_say_who_wrote_what(lab: Path, command: Command) -> None:
+    outcome = command("check", "--origins", "experiment=lab", "--config-dir", str(lab), "seed=3")
+    assert "command line: seed=3" in outcome.out
+    assert "lab.yaml:4 (own)" in outcome.out
+    assert "realtime.yaml:" in outcome.out
+    assert "(shipped)" in outcome.out
+    trust_folder(str(lab))
+    assert "lab.yaml:4 (trusted)" in command("check", "--origins", "experiment=lab", "--config-dir", str(lab)).out
