@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pamiq_exp.agents.seen_ranges import SeenRanges
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Agent, Array, CollectorPort, InferencePort, Observation
 from pamiq_exp.models import Encoder
@@ -87,6 +88,7 @@ class RecordingAgent(Agent[Observation, Array]):
         self._recent_reward = RunningMean()
         self._total_reward = RunningMean()
         self._nonfinite = {"observations": 0, "rewards": 0}
+        self._ranges = SeenRanges()
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
         """See `Agent.attach`.
@@ -249,6 +251,10 @@ class RecordingAgent(Agent[Observation, Array]):
             "truncated": observation.truncated,
         }
         record |= self.reward.fields()
+        for collector in self._collectors.values():
+            if any(field.startswith("observation.") for field in collector.fields):
+                self._ranges.watch(record, collector.fields)
+                break
         unknown = set(self.reward.recorded_fields) - record.keys()
         if moment.percept.latent is None:
             unknown.add("latent")
