@@ -45,9 +45,9 @@ class SeenRanges:
         narrow = _NARROW_BYTES if spec["dtype"] == "uint8" else _NARROW
         if high > low and high - low < narrow * (declared[1] - declared[0]):
             logger.warning(
-                "'%s' is declared from %g to %g, and lay between %g and %g in the first %d turns: networks read it in the "
-                "scale of the declared bounds, where it hardly varies. Let the environment declare its true bounds, or "
-                "wrap it (docs/gymnasium.md)",
+                "'%s' is declared from %g to %g, and lay between %g and %g in the first %d turns: networks read it in "
+                "the scale of the declared bounds, where it hardly varies. Let the environment declare true bounds, "
+                "or wrap it (docs/gymnasium.md)",
                 name.removeprefix("observation."),
                 *declared,
                 low,
