@@ -35,7 +35,7 @@ def main(folders: list[str]) -> None:
         axes.plot(steps, returns, color=COLOURS[name], label=None if name in seen else LABELS[name])
         seen.add(name)
     axes.set(xscale="log", xlabel="environment steps", ylabel="mean return of the last 10 episodes", ylim=(0, 520))
-    axes.axhline(195, color="grey", linewidth=0.8, linestyle=":")
+    axes.axhline(195, color="gray", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False)
     figure.savefig(Path(__file__).parent / "images" / "dreamer_cartpole.png", dpi=120)
 

@@ -33,7 +33,7 @@ VIEWS: dict[str, list[tuple[float, float, float]]] = {
 def build(name: str) -> NoiseWorld:
     """Return a named world as its config describes it."""
     config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
-    config.environment.seed, config.environment.lanes = 0, 1
+    config.environment.seed, config.environment.num_envs = 0, 1
     node: Any = OmegaConf.to_container(config.environment, resolve=True)
     node.pop("_target_")
     if name == "shift":

@@ -11,7 +11,7 @@ def main() -> int:
     """Run the command line of this process and return its exit status."""
     forget_current_folder()
     from pamiq_exp.cli import main as command_line
-    from pamiq_exp.cli._signals import STOPS
+    from pamiq_exp.jobs.signals import STOPS
     from pamiq_exp.streams import Streams
 
     streams = Streams()

@@ -33,10 +33,10 @@ class Recording:
 
     Attributes:
         name: What the recording is called; its stretches share the name.
-        first_step: Environment step of the first turn, all lanes together.
+        first_step: Environment step of the first turn, all environments together.
         header: What a reader must know, as plain data; goes into the first line.
-        turns: Named arrays, each `(lanes, *shape)`. They must not change afterwards.
-        pictures: Which of them are pictures, `(lanes, height, width, 3 or 1)` uint8, and go into videos.
+        turns: Named arrays, each `(num_envs, *shape)`. They must not change afterwards.
+        pictures: Which of them are pictures, `(num_envs, height, width, 3 or 1)` uint8, and go into videos.
         frames_per_second: Of the videos.
         lossless: Whether videos keep every bit.
     """

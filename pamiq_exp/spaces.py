@@ -15,7 +15,7 @@ import numpy as np
 
 
 class ArraySpec(TypedDict):
-    """Shape and numpy dtype of one array, without lanes and time, and its declared bounds.
+    """Shape and numpy dtype of one array, without environments and time, and its declared bounds.
 
     `low` and `high` bound all its numbers. A vector whose numbers have bounds of their own has them in `lows` and
     `highs`.
@@ -50,7 +50,7 @@ class SpacesDescription(TypedDict):
 
     observation: dict[str, ArraySpec]
     action: ActionSpec
-    lanes: int
+    num_envs: int
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ def describe_action(space: gymnasium.Space) -> ActionSpec:  # type: ignore[type-
 def describe_spaces(
     observation: gymnasium.spaces.Dict,
     action: gymnasium.Space,  # type: ignore[type-arg]
-    lanes: int,
+    num_envs: int,
 ) -> SpacesDescription:
-    """Describe what one lane observes and does, and how many lanes there are."""
+    """Describe what one environment observes and does, and how many environments there are."""
     return SpacesDescription(
         observation={name: describe_array(part) for name, part in observation.spaces.items()},
         action=describe_action(action),
-        lanes=int(lanes),
+        num_envs=int(num_envs),
     )
 
 

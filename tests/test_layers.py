@@ -55,7 +55,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
     source = """
 import pamiq_exp.runtime.clock
 from pamiq_exp import buffers, __version__
-from pamiq_exp.models.layers import Mlp
+from pamiq_exp.models.nn.layers import Mlp
 def late():
     from pamiq_exp.tracking import Tracker
 """

@@ -16,13 +16,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
-def normalised(name: str) -> str:
+def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pins() -> dict[str, str]:
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
-    return {normalised(line.split("==")[0]): line for line in lines if line and not line.startswith("#")}
+    return {normalized(line.split("==")[0]): line for line in lines if line and not line.startswith("#")}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_what_setup_installs_is_pinned_exactly() -> None:
     assert f"'.[{','.join(SET_UP)}]'" in (REPOSITORY / "Makefile").read_text()
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *(each for name in SET_UP for each in extras[name])]
-    names = {normalised(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
+    names = {normalized(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
     assert names <= set(pins()), f"pin {names - set(pins())} in constraints.txt"
     assert pins()["torch"] == "torch==2.13.0"
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+]+", line) for line in pins().values())

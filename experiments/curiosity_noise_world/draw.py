@@ -165,7 +165,7 @@ def draw_results(cells: Cells, arms: Sequence[str], worlds: Sequence[str], path:
                 axis.plot([found.low, found.high], [index, index], color="black", linewidth=1.5)
             axis.plot(values, np.full(len(values), index), "o", color="black", markersize=2.5, alpha=0.7)
             if arm in BASELINES:
-                axis.axvline(found.value, color="grey", linewidth=0.8, linestyle="--")
+                axis.axvline(found.value, color="gray", linewidth=0.8, linestyle="--")
         axis.set(title=world, xlabel=METRIC, yticks=range(len(arms)))
         axis.set_yticklabels(arms if axis is axes[0] else [])
         axis.invert_yaxis()
@@ -187,8 +187,8 @@ def draw_curves(path: Path, arms: Sequence[str], worlds: Sequence[str], target: 
             runs = [np.array(points) for points in lines[arm, world].values()]
             length = min(map(len, runs))
             steps, values = runs[0][:length, 0] / 1000, np.array([run[:length, 1] for run in runs])
-            centre, low, high = curve_interval(values)
-            axis.plot(steps, centre, color=COLOURS[arm], linestyle=DASHES[index % 4], label=arm, linewidth=1.4)
+            center, low, high = curve_interval(values)
+            axis.plot(steps, center, color=COLOURS[arm], linestyle=DASHES[index % 4], label=arm, linewidth=1.4)
             axis.fill_between(steps, low, high, color=COLOURS[arm], alpha=0.15, linewidth=0)
         axis.set(title=world, xlabel="thousand environment steps", ylabel="share of cells visited")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -232,7 +232,7 @@ def draw_noise(cells: Cells, arms: Sequence[str], worlds: Sequence[str], path: P
                 at, values = np.array(known).T
                 values = values / max(np.abs(values).mean(), 1e-9)
                 axis.plot(at, values, color=COLOURS[arm], linestyle=DASHES[index % 4], marker=".", label=arm)
-        axis.axhline(0, color="grey", linewidth=0.6)
+        axis.axhline(0, color="gray", linewidth=0.6)
         axis.set(title=world, xlabel="share of noise in view, percent", ylabel="reward / mean of its magnitude")
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)

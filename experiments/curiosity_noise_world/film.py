@@ -27,7 +27,7 @@ def read_film(run: Path) -> Frames:
     return np.stack(frames)[:, ::SHRINK, ::SHRINK]
 
 
-def labelled(film: Frames, label: str) -> Frames:
+def labeled(film: Frames, label: str) -> Frames:
     """Return a film below its name."""
     head = Image.new("RGB", (film.shape[2], HEADING), "white")
     ImageDraw.Draw(head).text((3, 1), label, fill="black")
@@ -65,7 +65,7 @@ def main() -> None:
     films = []
     for each in arguments.runs:
         label, _, run = each.partition("=")
-        films.append(labelled(read_film(Path(run))[-arguments.length :], label))
+        films.append(labeled(read_film(Path(run))[-arguments.length :], label))
     write_film(tiled(films, arguments.columns), arguments.output)
 
 

@@ -50,6 +50,6 @@ class RayLauncher(Launcher):
         self.task_function = task_function
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from hydra_plugins.pamiq_exp_sweeps._ray import launch
+        from pamiq_exp.sweeps.ray import launch
 
         return launch(self, job_overrides, initial_job_idx)

@@ -66,7 +66,7 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: Sequence[str]) -> None:
-        from hydra_plugins.pamiq_exp_sweeps._search import search
+        from pamiq_exp.sweeps.search import search
 
         assert self.config is not None
         assert self.hydra_context is not None

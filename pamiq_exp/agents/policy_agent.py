@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pamiq_exp.agents.recording_agent import Percept, RecordingAgent
+from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Array, Observation
 from pamiq_exp.models import ActionDistribution, RecurrentPolicyValue
-from pamiq_exp.models.policy_value import STATE_FIELD
+from pamiq_exp.models.policies.networks import STATE_FIELD
 from pamiq_exp.rewards import Reward, RunningMean
 from pamiq_exp.seeding import torch_generator
 
 
-class PolicyAgent(RecordingAgent):
+class PolicyAgent(LearningAgent):
     """Samples its actions from a published policy. With a curious reward it is the curious agent.
 
     The memory of a recurrent policy lives here: what the policy returned at one step enters its next one,
@@ -25,7 +25,7 @@ class PolicyAgent(RecordingAgent):
         reward: What it wants; None for the environment's own reward.
         encoder: Name of the model that encodes observations, if the reward or the policy needs latents.
         policy: Name of the model that acts: called with the percept's fields, it returns the distribution
-            over actions and the value, `(lanes,)`. A `RecurrentPolicyValue` is asked for one `step` instead.
+            over actions and the value, `(num_envs,)`. A `RecurrentPolicyValue` is asked for one `step` instead.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class PolicyAgent(RecordingAgent):
             self._memory = self._memory * ~ended[:, None, None]
         return action
 
-    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
+    def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
         """See the base class."""
-        distribution, value, extras = self._judge_moment(percept)
+        distribution, value, extras = self._judge_moment(agent_input)
         action = distribution.sample(self._generator)
         branch_log_prob = distribution.branch_log_prob(action)
         self._entropy.add(distribution.entropy().cpu().numpy())
@@ -68,18 +68,18 @@ class PolicyAgent(RecordingAgent):
         memory = state.get(STATE_FIELD)
         self._memory = None if memory is None else memory.to(self._models_device())
 
-    def _judge_moment(self, percept: Percept) -> tuple[ActionDistribution, Tensor, dict[str, Array]]:
+    def _judge_moment(self, agent_input: AgentInput) -> tuple[ActionDistribution, Tensor, dict[str, Array]]:
         """Ask the policy, with the memory that it returned at the step before."""
         port = self.model(self._policy_name)
         network = port.module
         if not isinstance(network, RecurrentPolicyValue):
-            distribution, value = port(percept.fields)
+            distribution, value = port(agent_input.fields)
             return distribution, value, {}
         before = self._memory
         if before is None:
-            first = next(iter(percept.fields.values()))
+            first = next(iter(agent_input.fields.values()))
             before = network.initial_state(len(first), first.device)
-        distribution, value, self._memory = network.step(percept.fields, before)
+        distribution, value, self._memory = network.step(agent_input.fields, before)
         return distribution, value, {STATE_FIELD: before.cpu().numpy()}
 
     def report(self) -> dict[str, float]:

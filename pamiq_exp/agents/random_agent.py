@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pamiq_exp.agents.recording_agent import Percept, RecordingAgent
+from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.interaction import Array, RandomActions
 from pamiq_exp.rewards import Reward
 from pamiq_exp.spaces import ActionSpec
 
 
-class RandomAgent(RecordingAgent):
+class RandomAgent(LearningAgent):
     """Draws every action uniformly: the baseline that each other agent must beat.
 
     It records and judges what it sees like any other agent, so that models can learn from its walk.
 
     Args:
         action: The action space.
-        lanes: Actions in one turn.
+        num_envs: Actions in one turn.
         seed: Of its own generator.
         stickiness: Probability of repeating the last action.
         reward: What is measured as its reward; None for the environment's own.
@@ -28,15 +28,15 @@ class RandomAgent(RecordingAgent):
     def __init__(
         self,
         action: ActionSpec,
-        lanes: int,
+        num_envs: int,
         seed: int,
         stickiness: float = 0.0,
         reward: Reward | None = None,
         encoder: str | None = None,
     ) -> None:
         super().__init__(reward, encoder)
-        self.actions = RandomActions(action, lanes, seed, stickiness)
+        self.actions = RandomActions(action, num_envs, seed, stickiness)
 
-    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
+    def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
         """See the base class."""
         return torch.from_numpy(self.actions.draw()).to(self._models_device()), {}

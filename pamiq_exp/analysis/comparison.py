@@ -153,7 +153,7 @@ def _name_of(run: Run) -> str:
 
 
 def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) -> str:
-    """Name an arm by its settings: `rnd` if there is one, `reward=rnd, lanes=4` if there are more.
+    """Name an arm by its settings: `rnd` if there is one, `reward=rnd, num_envs=4` if there are more.
 
     Of a dotted key the last word will do where it is the only one. What a run left as it was is not said.
     """

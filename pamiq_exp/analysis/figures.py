@@ -1,4 +1,4 @@
-"""Figures for a paper and for the screen: readable in print, and told apart without seeing colours."""
+"""Figures for a paper and for the screen: readable in print, and told apart without seeing colors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 
 INK = "#1b1b1f"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a3e9d")
-"""Okabe and Ito's colours, without those that vanish on white, and two more that keep their distance."""
+"""Okabe and Ito's colors, without those that vanish on white, and two more that keep their distance."""
 
 MOST_LINES = len(COLOURS)
 """How many arms a figure of lines can show."""
@@ -99,7 +99,7 @@ def learning_curves(
         curves: Series of each run by task and arm.
         axis: One of the axes of records.
         figure: What is drawn, for the label.
-        arms: The arms in the order of their colours; an arm keeps its colour in all figures.
+        arms: The arms in the order of their colors; an arm keeps its color in all figures.
         seed: Seeds the bootstrap.
     """
     with _style():
@@ -134,7 +134,7 @@ def bars(
         for panel, (task, by_arm) in zip(panels, scores.items(), strict=True):
             for index, arm in enumerate(arms):
                 if (arm, task) in estimates:
-                    _bar(panel, index, estimates[arm, task], by_arm[arm], _colour(index))
+                    _bar(panel, index, estimates[arm, task], by_arm[arm], _color(index))
             panel.set_title(task)
             panel.set_xlabel(metric)
             panel.locator_params(axis="x", nbins=5)
@@ -191,7 +191,7 @@ def importances(name: str, title: str, shares: Mapping[str, float]) -> Plot:
 
 
 def slices(name: str, title: str, values: Mapping[str, Sequence[object]], scores: FloatArray, *, metric: str) -> Plot:
-    """Draw each run's score over each hyper-parameter, with the mean of neighbours."""
+    """Draw each run's score over each hyper-parameter, with the mean of neighbors."""
     with _style():
         drawing, panels = _panels(len(values), width=2.7, height=2.4, share_y=True)
         for panel, (key, settings) in zip(panels, values.items(), strict=True):
@@ -294,7 +294,7 @@ def _curve(panel: Axes, runs: Sequence[Series], axis: str, arm: str, index: int,
 def _line(
     panel: Axes, at: FloatArray, middle: FloatArray, low: FloatArray, high: FloatArray, arm: str, index: int
 ) -> None:
-    panel.fill_between(at, low, high, color=_colour(index), alpha=0.18, linewidth=0)
+    panel.fill_between(at, low, high, color=_color(index), alpha=0.18, linewidth=0)
     _marked(panel, at, middle, arm, index)
 
 
@@ -302,7 +302,7 @@ def _marked(panel: Axes, at: FloatArray, values: FloatArray, arm: str, index: in
     panel.plot(
         at,
         values,
-        color=_colour(index),
+        color=_color(index),
         linestyle=_DASHES[index % len(_DASHES)],
         marker=_MARKERS[index % len(_MARKERS)],
         markersize=4.0,
@@ -311,14 +311,14 @@ def _marked(panel: Axes, at: FloatArray, values: FloatArray, arm: str, index: in
     )
 
 
-def _colour(index: int) -> str:
+def _color(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, colour: str) -> None:
-    panel.barh(index, middle.value, height=0.62, color=colour, alpha=0.35, edgecolor=colour)
+def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, color: str) -> None:
+    panel.barh(index, middle.value, height=0.62, color=color, alpha=0.35, edgecolor=color)
     if middle.has_interval:
-        panel.plot([middle.low, middle.high], [index, index], color=colour, linewidth=2.4)
+        panel.plot([middle.low, middle.high], [index, index], color=color, linewidth=2.4)
     offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
     panel.plot(scores, index + offsets, "o", color=INK, markersize=3.0, alpha=0.8, linestyle="none")
 

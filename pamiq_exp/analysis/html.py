@@ -112,15 +112,15 @@ def table(content: Table) -> Markup:
 
 
 def drawing(svg: str, title: str) -> Markup:
-    """Return a figure whose colours follow the reader's choice of light or dark."""
+    """Return a figure whose colors follow the reader's choice of light or dark."""
     start = svg.index("<svg")
     opening = svg.index(">", start) + 1
-    colours = "".join(f"--c{index}:{colour};" for index, colour in enumerate(_DARK))
-    dark = "".join(f"--c{index}:{colour};" for index, colour in enumerate(_DARK.values()))
+    colors = "".join(f"--c{index}:{color};" for index, color in enumerate(_DARK))
+    dark = "".join(f"--c{index}:{color};" for index, color in enumerate(_DARK.values()))
     body = svg[opening:]
-    for index, colour in enumerate(_DARK):
-        body = body.replace(colour, f"var(--c{index})")
-    style = f"<style>svg{{{colours}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    for index, color in enumerate(_DARK):
+        body = body.replace(color, f"var(--c{index})")
+    style = f"<style>svg{{{colors}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
     source = _data("image/svg+xml", (svg[start:opening] + style + body).encode())
     return tag("figure", Markup(f'<img src="{source}" alt="{escape(title)}">'), tag("figcaption", title))
 

@@ -63,7 +63,7 @@ def paper_of(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -> P
         "format": FORMAT,
         "experiment_name": base["experiment_name"],
         "seeds": sorted({run.seed for run in counted if run.seed is not None}),
-        "lanes": counted[0].settings.get("spaces.lanes", counted[0].settings.get("environment.lanes", 1)),
+        "num_envs": counted[0].settings.get("spaces.num_envs", counted[0].settings.get("environment.num_envs", 1)),
         "mode": counted[0].settings.get("launcher.mode"),
         "budget": _budget(counted),
         "figures": _figures(comparison, resamples) if comparison.counted else {},

@@ -66,7 +66,7 @@ class Records:
 def read_records(path: Path, most: int | None = RECORDS_READ) -> Records:
     """Read the figures of one run.
 
-    Long series are averaged over neighbouring records to a few hundred points, axes and values alike.
+    Long series are averaged over neighboring records to a few hundred points, axes and values alike.
 
     Args:
         path: A `metrics.jsonl`. One that does not exist has no records.

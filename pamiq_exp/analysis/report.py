@@ -61,7 +61,7 @@ class Options:
         baseline: The arm that others are compared with; by default one called random.
         curves: Figures drawn over time, such as `dynamics/loss`; by default the metric's and the first others.
         axes: Axes that they are drawn over; by default steps, and for the metric also seconds and training steps.
-        normalise: Scale each task to [0, 1] before tasks are pooled.
+        normalize: Scale each task to [0, 1] before tasks are pooled.
         resamples: How many bootstrap samples are drawn.
         seed: Seeds the bootstrap.
     """
@@ -74,7 +74,7 @@ class Options:
     baseline: str | None = None
     curves: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
-    normalise: bool = False
+    normalize: bool = False
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -152,7 +152,7 @@ def write_report(
 def _write_results(
     output: _Output, comparison: Comparison, scores: Scores, baseline: str | None, options: Options
 ) -> None:
-    for table in result_tables(scores, baseline, options.normalise):
+    for table in result_tables(scores, baseline, options.normalize):
         output.table("Results", table, folded=table.name == "probability_of_improvement")
     arms = scores.arms[:_MOST_BARS]
     estimates = scores.by_task()
@@ -195,7 +195,7 @@ def _write_search(output: _Output, comparison: Comparison, scores: Scores) -> No
     output.table("Hyper-parameters", Table("importance", title, ["setting", "share"], rows))
     output.plot("Hyper-parameters", figures.importances("importance", title, known))
     best = {key: values[key] for key, _ in sorted(known.items(), key=lambda item: -item[1])[:8]}
-    title = f"{scores.metric} of each run over each setting, with means of neighbours"
+    title = f"{scores.metric} of each run over each setting, with means of neighbors"
     output.plot("Hyper-parameters", figures.slices("slices", title, best, outcome, metric=scores.metric))
 
 
@@ -384,8 +384,8 @@ def _cautions(comparison: Comparison, scores: Scores | None, options: Options) -
         incomplete = [arm for arm in scores.arms if any((arm, task) not in scores.values for task in scores.tasks)]
         if incomplete:
             cautions.append(f"Not on all tasks, so pooled numbers are over fewer: {', '.join(incomplete[:8])}.")
-        if len(scores.tasks) > 1 and not options.normalise:
-            cautions.append("Tasks are pooled as they are unless --normalise is given: fair only on one scale.")
+        if len(scores.tasks) > 1 and not options.normalize:
+            cautions.append("Tasks are pooled as they are unless --normalize is given: fair only on one scale.")
     bad = sum(series.not_finite for run in runs for series in run.records.series.values())
     if bad:
         cautions.append(f"{bad} recorded numbers are NaN or infinite; curves have gaps there.")

@@ -74,7 +74,7 @@ class Scores:
             for task in tasks
         )
 
-    def normalised(self) -> Scores:
+    def normalized(self) -> Scores:
         """The same scores with 0 for the least and 1 for the largest of each task, so that tasks can be pooled."""
         spans = {task: np.concatenate([v for (_, t), v in self.values.items() if t == task]) for task in self.tasks}
         values = {
@@ -85,7 +85,7 @@ class Scores:
 
 
 def choose_metric(comparison: Comparison, wanted: str | None) -> str | None:
-    """Return what arms are compared by: what was asked for, or the first favourite that runs have, or None.
+    """Return what arms are compared by: what was asked for, or the first favorite that runs have, or None.
 
     Raises:
         ReportError: No run has what was asked for.
@@ -165,12 +165,12 @@ def choose_baseline(scores: Scores, wanted: str | None) -> str | None:
     return names[0] if names else scores.arms[-1]
 
 
-def result_tables(scores: Scores, baseline: str | None, normalise: bool = False) -> list[Table]:
+def result_tables(scores: Scores, baseline: str | None, normalize: bool = False) -> list[Table]:
     """Return the tables of the main metric."""
     tables = [_by_task(scores)]
-    pooled = scores.normalised() if normalise else scores
+    pooled = scores.normalized() if normalize else scores
     if len(scores.tasks) > 1:
-        tables.append(_over_tasks(pooled, normalise))
+        tables.append(_over_tasks(pooled, normalize))
     if baseline is not None:
         tables.append(_against(pooled, baseline))
         tables.append(_pairwise(scores))
@@ -228,12 +228,12 @@ def _by_task(scores: Scores) -> Table:
     return Table("results", f"{scores.metric} over seeds, with 95 % bootstrap intervals", columns, rows)
 
 
-def _over_tasks(scores: Scores, normalised: bool) -> Table:
+def _over_tasks(scores: Scores, normalized: bool) -> Table:
     rows: list[list[Cell]] = []
     for arm in scores.arms:
         strata = scores.strata(arm)
         rows.append([arm, len(strata), sum(map(len, strata)), *_summary(scores, strata)])
-    scale = "scaled to [0, 1] on each task and pooled" if normalised else "pooled as it is"
+    scale = "scaled to [0, 1] on each task and pooled" if normalized else "pooled as it is"
     title = f"{scores.metric} over {len(scores.tasks)} tasks, {scale}, with 95 % stratified bootstrap intervals"
     return Table("results_over_tasks", title, ["arm", "tasks", "runs", "mean", "IQM"], rows)
 

@@ -24,26 +24,27 @@ Batch = dict[str, torch.Tensor]
 class DataBuffer(Component, ABC):
     """A ring of turns in preallocated columns, one for each field.
 
-    A turn holds one record of every lane. When the ring is full the newest turn takes the place of the
+    A turn holds one record of every environment. When the ring is full the newest turn takes the place of the
     oldest. Memory is claimed page by page as the ring fills.
 
     Args:
         capacity: Number of turns that are kept.
-        lanes: Records in one turn.
+        num_envs: Records in one turn.
         fields: Descriptions of the fields, nested or flat: `{"observation": {"image": spec}, "action": spec}`
             holds `observation.image` and `action`.
     """
 
-    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, object]) -> None:
-        if capacity < 1 or lanes < 1:
-            raise ValueError(f"a buffer needs a capacity and lanes of at least 1, not {capacity} and {lanes}")
+    def __init__(self, capacity: int, num_envs: int, fields: Mapping[str, object]) -> None:
+        if capacity < 1 or num_envs < 1:
+            raise ValueError(f"a buffer needs a capacity and environments of at least 1, not {capacity} and {num_envs}")
         self.capacity = int(capacity)
-        self.lanes = int(lanes)
+        self.num_envs = int(num_envs)
         self.fields: dict[str, ArraySpec] = flatten_specs(fields)
         if not self.fields:
             raise ValueError("a buffer needs at least one field")
         self._arrays: dict[str, NDArray[Any]] = {
-            name: np.zeros((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]) for name, spec in self.fields.items()
+            name: np.zeros((capacity, num_envs, *spec["shape"]), dtype=spec["dtype"])
+            for name, spec in self.fields.items()
         }
         self._columns: Batch = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
         """The same memory."""
@@ -60,10 +61,10 @@ class DataBuffer(Component, ABC):
     @property
     def nbytes(self) -> int:
         """Bytes of a full buffer; see `buffer_bytes`."""
-        return buffer_bytes(self.capacity, self.lanes, self.fields)
+        return buffer_bytes(self.capacity, self.num_envs, self.fields)
 
     def append(self, columns: Mapping[str, NDArray[Any]], first_turn: int) -> None:
-        """Write consecutive turns, each column `(turns, lanes, *shape)`, numbered from `first_turn` on."""
+        """Write consecutive turns, each column `(turns, num_envs, *shape)`, numbered from `first_turn` on."""
         turns = len(next(iter(columns.values())))
         skip = max(0, turns - self.capacity)
         start = (self._head + skip) % self.capacity
@@ -89,9 +90,9 @@ class DataBuffer(Component, ABC):
         Raises ValueError while the buffer is empty.
         """
         self._require(1)
-        index = torch.randint(self._size * self.lanes, (batch_size,), generator=generator)
-        index += (self._head - self._size) % self.capacity * self.lanes
-        return self._select(index.remainder_(self.capacity * self.lanes), (batch_size,))
+        index = torch.randint(self._size * self.num_envs, (batch_size,), generator=generator)
+        index += (self._head - self._size) % self.capacity * self.num_envs
+        return self._select(index.remainder_(self.capacity * self.num_envs), (batch_size,))
 
     def holds_sequence(self, length: int) -> bool:
         """Whether some `length` turns follow each other without a gap."""
@@ -100,19 +101,19 @@ class DataBuffer(Component, ABC):
         return self._is_unbroken() or len(self._unbroken_starts(length)) > 0
 
     def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """Draw sequences of consecutive turns of one lane; each tensor is `(batch, length, *shape)`.
+        """Draw sequences of consecutive turns of one environment; each tensor is `(batch, length, *shape)`.
 
         All starts from which `length` unbroken turns follow are equally likely. Raises ValueError while
         there is none.
         """
         self._require(length)
         starts = self._starts(batch_size, length, generator)
-        lane = torch.randint(self.lanes, (batch_size, 1), generator=generator)
+        env = torch.randint(self.num_envs, (batch_size, 1), generator=generator)
         position = (starts[:, None] + torch.arange(length)).remainder_(self.capacity)
-        return self._select((position * self.lanes + lane).flatten(), (batch_size, length))
+        return self._select((position * self.num_envs + env).flatten(), (batch_size, length))
 
     def latest(self, length: int) -> Batch:
-        """Return the newest turns in the order of time; each tensor is `(length, lanes, *shape)`."""
+        """Return the newest turns in the order of time; each tensor is `(length, num_envs, *shape)`."""
         self._require(length)
         return self._slice(self._size - length, length)
 
@@ -192,14 +193,14 @@ class DataBuffer(Component, ABC):
     def _require(self, turns: int) -> None:
         if self._size < turns:
             raise ValueError(
-                f"{turns} turns were asked of a buffer that holds {self._size}; let the trainer wait (min_size)"
+                f"{turns} turns were asked of a buffer that holds {self._size}; let the trainer wait (learning_starts)"
             )
 
 
-def buffer_bytes(capacity: int, lanes: int, fields: Mapping[str, object]) -> int:
+def buffer_bytes(capacity: int, num_envs: int, fields: Mapping[str, object]) -> int:
     """Return the bytes that a full buffer of these arguments takes, without making one."""
     record = sum(math.prod(spec["shape"]) * np.dtype(spec["dtype"]).itemsize for spec in flatten_specs(fields).values())
-    return int(capacity) * int(lanes) * record
+    return int(capacity) * int(num_envs) * record
 
 
 def _warn_of_wide_images(fields: Mapping[str, ArraySpec]) -> None:
@@ -214,14 +215,16 @@ class RingBuffer(DataBuffer):
 
     Args:
         capacity: Number of turns that are kept.
-        lanes: Records in one turn.
+        num_envs: Records in one turn.
         fields: Descriptions of the fields; see `DataBuffer`. `within_episodes` needs the field `ended`.
         within_episodes: Draw sequences that lie in one episode. Otherwise they may run from one into the next,
             and `ended` tells where.
     """
 
-    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, object], within_episodes: bool = False) -> None:
-        super().__init__(capacity, lanes, fields)
+    def __init__(
+        self, capacity: int, num_envs: int, fields: Mapping[str, object], within_episodes: bool = False
+    ) -> None:
+        super().__init__(capacity, num_envs, fields)
         if within_episodes and "ended" not in self.fields:
             raise ValueError(
                 "within_episodes needs the field 'ended', {shape: [], dtype: bool}, to see where episodes end"
@@ -244,15 +247,15 @@ class RingBuffer(DataBuffer):
             raise ValueError(f"the buffer holds no {length} turns of one episode yet")
         chosen = candidates[torch.randint(len(candidates), (batch_size,), generator=generator)]
         oldest = (self._head - self._size) % self.capacity
-        turn = (chosen // self.lanes + oldest)[:, None] + torch.arange(length)
-        index = turn.remainder_(self.capacity) * self.lanes + (chosen % self.lanes)[:, None]
+        turn = (chosen // self.num_envs + oldest)[:, None] + torch.arange(length)
+        index = turn.remainder_(self.capacity) * self.num_envs + (chosen % self.num_envs)[:, None]
         return self._select(index.flatten(), (batch_size, length))
 
     def _whole(self, length: int) -> torch.Tensor:
-        """Whether `length` turns of one episode begin there, `(size - length + 1, lanes)`, counted from the oldest."""
+        """Whether `length` turns of one episode begin there, `(size - length + 1, num_envs)`, counted from the oldest."""
         ended = self._columns["ended"][self._positions(0, self._size)]
         # The last turn of a sequence may be the last of its episode, none before it.
-        before = torch.zeros(self._size + 1, self.lanes, dtype=torch.int64)
+        before = torch.zeros(self._size + 1, self.num_envs, dtype=torch.int64)
         torch.cumsum(ended, 0, out=before[1:])
         inside = before[length - 1 : -1] == before[: self._size - length + 1]
         turns = self._turns[self._positions(0, self._size)]
@@ -276,7 +279,7 @@ class RolloutBuffer(DataBuffer):
         """Return the oldest `length` turns and the one after them, and forget the first `length`.
 
         The extra turn is there to bootstrap from; it is also the first of the next rollout. Each tensor
-        is `(length + 1, lanes, *shape)`. Raises ValueError while fewer are available.
+        is `(length + 1, num_envs, *shape)`. Raises ValueError while fewer are available.
         """
         self._forget_broken()
         self._require(length + 1)

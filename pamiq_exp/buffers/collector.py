@@ -13,12 +13,12 @@ from pamiq_exp.spaces import ArraySpec
 
 
 class Chunk:
-    """A few turns on their way to the buffer, in columns `(capacity, lanes, *shape)`."""
+    """A few turns on their way to the buffer, in columns `(capacity, num_envs, *shape)`."""
 
-    def __init__(self, capacity: int, lanes: int, fields: Mapping[str, ArraySpec]) -> None:
+    def __init__(self, capacity: int, num_envs: int, fields: Mapping[str, ArraySpec]) -> None:
         self.capacity = capacity
         self.columns: dict[str, NDArray[Any]] = {
-            name: np.empty((capacity, lanes, *spec["shape"]), dtype=spec["dtype"]) for name, spec in fields.items()
+            name: np.empty((capacity, num_envs, *spec["shape"]), dtype=spec["dtype"]) for name, spec in fields.items()
         }
         self.count = 0
         self.first_turn = 0
@@ -35,20 +35,20 @@ class DataCollector:
     never copied: training takes it and leaves an empty one, which is one reference moved under a lock.
 
     Args:
-        lanes: Records in one turn.
-        fields: What a record holds: exactly these names, each `(lanes, *shape)`.
+        num_envs: Records in one turn.
+        fields: What a record holds: exactly these names, each `(num_envs, *shape)`.
         max_pending: Turns that may wait for training. Beyond it the oldest chunk is dropped and counted.
         chunk_turns: Turns in one chunk.
     """
 
-    def __init__(self, lanes: int, fields: Mapping[str, ArraySpec], max_pending: int, chunk_turns: int = 64) -> None:
+    def __init__(self, num_envs: int, fields: Mapping[str, ArraySpec], max_pending: int, chunk_turns: int = 64) -> None:
         self.fields: dict[str, ArraySpec] = dict(fields)
-        self.lanes = lanes
+        self.num_envs = num_envs
         self.dropped = 0
         """Turns lost because training did not fetch them in time."""
         self._chunk_turns = max(1, min(chunk_turns, max_pending))
         self._max_full = max(1, -(-max_pending // self._chunk_turns))
-        self._shapes = {name: (lanes, *spec["shape"]) for name, spec in self.fields.items()}
+        self._shapes = {name: (num_envs, *spec["shape"]) for name, spec in self.fields.items()}
         self._lock = Lock()
         self.turn = 0
         """Number of the next record."""
@@ -70,7 +70,7 @@ class DataCollector:
                 if value.shape != self._shapes[name]:
                     raise ValueError(
                         f"the field {name} has the shape {value.shape}, but the buffer expects {self._shapes[name]} "
-                        "(lanes first)"
+                        "(num_envs first)"
                     )
                 column[index] = value
             chunk.count = index + 1
@@ -113,7 +113,7 @@ class DataCollector:
         try:
             return self._free.pop()
         except IndexError:
-            return Chunk(self._chunk_turns, self.lanes, self.fields)
+            return Chunk(self._chunk_turns, self.num_envs, self.fields)
 
     def _mismatch(self, record: Mapping[str, NDArray[Any]]) -> str:
         missing = sorted(self._shapes.keys() - record.keys())

@@ -34,7 +34,7 @@ class RandomReplacementBuffer(DataBuffer):
 
     Args:
         capacity: N, the number of turns that are kept.
-        lanes: Records in one turn.
+        num_envs: Records in one turn.
         fields: Descriptions of the fields; see `DataBuffer`.
         seed: For choosing what is replaced.
         replace_probability, mean_lifetime, survival_length, reservoir: See above.
@@ -46,7 +46,7 @@ class RandomReplacementBuffer(DataBuffer):
     def __init__(
         self,
         capacity: int,
-        lanes: int,
+        num_envs: int,
         fields: Mapping[str, object],
         seed: int,
         replace_probability: float | None = None,
@@ -54,7 +54,7 @@ class RandomReplacementBuffer(DataBuffer):
         survival_length: float | None = None,
         reservoir: bool = False,
     ) -> None:
-        super().__init__(capacity, lanes, fields)
+        super().__init__(capacity, num_envs, fields)
         given = {
             "replace_probability": replace_probability,
             "mean_lifetime": mean_lifetime and capacity / mean_lifetime,

@@ -17,9 +17,9 @@ class DataUser(Component):
 
     def __init__(self, buffer: DataBuffer) -> None:
         self.buffer = buffer
-        self.collector = DataCollector(buffer.lanes, buffer.fields, max_pending=buffer.capacity)
+        self.collector = DataCollector(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
         self.count_added = 0
-        """Environment steps ever added: turns times lanes. Only grows."""
+        """Environment steps ever added: turns times environments. Only grows."""
 
     def __len__(self) -> int:
         """Number of turns held."""
@@ -28,12 +28,12 @@ class DataUser(Component):
     @property
     def dropped(self) -> int:
         """Environment steps lost because training did not fetch them in time."""
-        return self.collector.dropped * self.buffer.lanes
+        return self.collector.dropped * self.buffer.num_envs
 
     @property
     def pending(self) -> int:
         """Environment steps that were collected and not yet fetched."""
-        return self.collector.pending * self.buffer.lanes
+        return self.collector.pending * self.buffer.num_envs
 
     def update(self) -> int:
         """Move what was collected into the buffer; return the number of new environment steps."""
@@ -43,8 +43,8 @@ class DataUser(Component):
             self.buffer.append(chunk.filled(), chunk.first_turn)
             turns += chunk.count
         self.collector.recycle(chunks)
-        self.count_added += turns * self.buffer.lanes
-        return turns * self.buffer.lanes
+        self.count_added += turns * self.buffer.num_envs
+        return turns * self.buffer.num_envs
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """See `DataBuffer.sample`."""

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from pamiq_exp.cli._signals import interruptible, status_of
+from pamiq_exp.jobs.signals import interruptible, status_of
 from pamiq_exp.streams import replace_unknown_characters
 
 __all__ = ["command_names", "main"]
@@ -46,7 +46,7 @@ def _run(command: str, words: list[str]) -> int:
     if command not in command_names():
         from pamiq_exp.config.problems import nearest
 
-        remedy = nearest(command, command_names(), listing="commands")
-        print(f"there is no command '{command}'\n    {remedy}", file=sys.stderr)
+        hint = nearest(command, command_names(), listing="commands")
+        print(f"there is no command '{command}'\n    {hint}", file=sys.stderr)
         return 2
     return int(import_module(f"pamiq_exp.cli.{command.replace('-', '_')}").main(words))

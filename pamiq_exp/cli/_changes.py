@@ -42,7 +42,7 @@ def changes_of_files(kept: Composition, source: Source) -> list[str]:
 
 def changes_of_versions(folder: Path) -> list[str]:
     """Return a line for each main package, and for our own code, that is another one than in the manifest."""
-    from pamiq_exp.tracking import package_versions, source_hash
+    from pamiq_exp.run_folder import package_versions, source_hash
 
     try:
         manifest = _mapping(read_json(folder / "manifest.json"))

@@ -99,8 +99,8 @@ def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overri
     tree = apply_changes({str(name): value for name, value in base.items()}, changes)
     refused = [name for name in tree if name not in _MAY_HOLD]
     if refused:
-        remedy = f"take it out; a shared config holds {', '.join(sorted(_MAY_HOLD))}"
-        raise ConfigError([Problem(f"config.{name}", "may not be set by a shared config", remedy) for name in refused])
+        hint = f"take it out; a shared config holds {', '.join(sorted(_MAY_HOLD))}"
+        raise ConfigError([Problem(f"config.{name}", "may not be set by a shared config", hint) for name in refused])
     if tree.get("experiment_name") != base.get("experiment_name"):
         raise ConfigError(Problem(f"{key}.changes", "may not name another experiment"))
     text = OmegaConf.to_yaml(OmegaConf.create(tree | _OURS))

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pamiq_exp.cli._arguments import Request, find_trusted_packages, read_request, tell
-from pamiq_exp.cli._preflight import compose_what_can_be, require_choice, require_folder, told_untried, told_warnings
-from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import (
     Composed,
     ConfigError,
@@ -21,6 +18,9 @@ from pamiq_exp.config import (
     untried_choices,
     variants,
 )
+from pamiq_exp.jobs.preflight import compose_what_can_be, require_choice, require_folder, told_untried, told_warnings
+from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
+from pamiq_exp.jobs.sizes import size_lines
 
 ORIGINS_FLAG = "--origins"
 INDENT = "  "
@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _check(request: Request) -> int:
-    from pamiq_exp.tracking import mask_text
+    from pamiq_exp.run_folder import mask_text
 
     warnings: dict[str, None] = {}
     lists = variants(request.overrides, request.source) if request.flags.multirun else [list(request.overrides)]
@@ -79,7 +79,7 @@ def _print_origins(request: Request) -> None:
 
 def origin_lines(composed: Composed) -> Iterator[str]:
     """Yield a composed config as YAML-like lines, each value with its origin and who wrote that. Secrets are masked."""
-    from pamiq_exp.tracking import mask_secrets
+    from pamiq_exp.run_folder import mask_secrets
 
     yield from _lines(mask_secrets(composed.tree), "", 0, composed.origins)
 
@@ -107,7 +107,7 @@ def _entry(label: str, value: object, key: str, depth: int, table: Mapping[str, 
 
 
 def _masked(origin: Origin) -> str:
-    from pamiq_exp.tracking import mask_secrets
+    from pamiq_exp.run_folder import mask_secrets
 
     if not origin.text:
         return f"{origin} ({origin.kind})"

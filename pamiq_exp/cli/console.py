@@ -16,9 +16,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pamiq_exp.cli._console_socket import COMMANDS, ConsoleError, ask
-from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.formatting import one_line, printable
+from pamiq_exp.jobs.console_socket import COMMANDS, ConsoleError, ask
+from pamiq_exp.jobs.paths import typed_path
 
 TYPED = tuple(command for command in COMMANDS if command != "view")
 """Commands whose answer can be read on a terminal."""
@@ -81,12 +81,12 @@ def _watch(folder: Path) -> None:
 def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> RenderableType:
     """Return one view of a run: its state, its figures and its newest records."""
     status = result["status"]
-    colour = {"running": "green", "paused": "yellow"}.get(status["state"], "red")
+    color = {"running": "green", "paused": "yellow"}.get(status["state"], "red")
     run = Table.grid(padding=(0, 2))
     for name, value in status.items():
         if name != "state":
             run.add_row(Text(name.replace("_", " "), style="dim"), _number(value))
-    panels: list[RenderableType] = [Panel(run, title=Text(one_line(str(status["state"])), style=f"bold {colour}"))]
+    panels: list[RenderableType] = [Panel(run, title=Text(one_line(str(status["state"])), style=f"bold {color}"))]
     for source, record in result["records"].items():
         rows = Table.grid(padding=(0, 2))
         for name, value in record.items():

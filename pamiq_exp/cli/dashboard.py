@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pamiq_exp.cli._console_socket import ConsoleError, ask
-from pamiq_exp.cli._sweep_folder import SweepError, SweepFolder
 from pamiq_exp.dashboard import DashboardError, NoAnswer, Settings, Sources, SweepJob, serve
+from pamiq_exp.jobs.console_socket import ConsoleError, ask
+from pamiq_exp.sweeps.folder import SweepError, SweepFolder
 
 
 def main(words: Sequence[str]) -> int:

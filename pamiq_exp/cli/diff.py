@@ -14,8 +14,8 @@ from rich.text import Text
 
 from pamiq_exp.analysis import ReportError, Run, Table, find_runs, read_runs, run_differences
 from pamiq_exp.analysis.tables import text
-from pamiq_exp.cli._paths import typed_path
 from pamiq_exp.formatting import printable
+from pamiq_exp.jobs.paths import typed_path
 
 _KINDS = ("overrides", "config", "code", "versions", "machine", "results")
 _STATE_COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "running": "cyan"}

@@ -17,7 +17,7 @@ from pamiq_exp.analysis import (
     read_runs,
     to_yaml,
 )
-from pamiq_exp.cli._paths import typed_path
+from pamiq_exp.jobs.paths import typed_path
 
 
 def main(words: Sequence[str]) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pamiq_exp.cli._arguments import Request, find_trusted_packages, read_request, tell
 from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.config import Builder, ConfigError, Problem, build_environment, compose
+from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
 
 USAGE = """\
 python -m pamiq_exp play environment=NAME [key=value ...]     walk with the keys, in a window
@@ -83,13 +83,13 @@ def _take_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
 def _player(request: Request) -> Any:
     composed = compose(request.overrides, request.source)
     if not isinstance(composed.tree.get("environment"), dict):
-        remedy = "environment=noise_world, or an experiment that does"
-        raise ConfigError(Problem("environment", "is not chosen", remedy))
+        hint = "environment=noise_world, or an experiment that does"
+        raise ConfigError(Problem("environment", "is not chosen", hint))
     find_trusted_packages(request.allow)
     environment = build_environment(composed, request.allow)
     set_up(environment)
     try:
-        play = {"_target_": "pamiq_exp.interaction.Play"}
+        play = {"_target_": "pamiq_exp.environments.Play"}
         return Builder(request.allow).build(play, "play", {"environment": environment})
     except BaseException:
         tear_down(environment)

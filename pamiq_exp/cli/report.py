@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
 from pamiq_exp.analysis.records import AXES, RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
-from pamiq_exp.cli._paths import typed_path
+from pamiq_exp.jobs.paths import typed_path
 
 
 def main(words: Sequence[str]) -> int:
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="ARM", help="the arm that others are compared with")
     add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
     add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(AXES)}")
-    add("--normalise", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
+    add("--normalize", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
     add("--resamples", type=_positive, default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
     add("--seed", type=_count, default=0, help="seeds the bootstrap (0)")
     add("--records", type=_count, default=RECORDS_READ, metavar="N",
@@ -64,7 +64,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         baseline=arguments.baseline,
         curves=tuple(arguments.curve),
         axes=tuple(arguments.axis),
-        normalise=arguments.normalise,
+        normalize=arguments.normalize,
         resamples=arguments.resamples,
         seed=arguments.seed,
     )

@@ -18,17 +18,17 @@ from rich.text import Text
 
 from pamiq_exp.analysis import final_figures, read_run
 from pamiq_exp.analysis.tables import number
-from pamiq_exp.cli._arguments import ONLINE_FLAG, take_allowed, tell
 from pamiq_exp.cli._changes import MAIN_PACKAGES
-from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
-from pamiq_exp.cli._paths import typed_path
-from pamiq_exp.cli._preflight import folder_problem, refuse
-from pamiq_exp.cli._sizes import size_lines
 from pamiq_exp.config import ConfigError, Problem, Validated
+from pamiq_exp.config.dry_run import SKIP_FLAG
 from pamiq_exp.config.keys import target_nodes
-from pamiq_exp.config.rehearse import SKIP_FLAG
 from pamiq_exp.formatting import printable
+from pamiq_exp.jobs.online import keep_offline
+from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.jobs.preflight import folder_problem, refuse
+from pamiq_exp.jobs.request import ONLINE_FLAG, take_allowed, tell
+from pamiq_exp.jobs.sizes import size_lines
 
 STOPPED_BY_SIGNAL = 128
 APART = 1
@@ -79,7 +79,7 @@ def _run_all(
     details: Mapping[str, Any],
 ) -> int:
     """Run one after the other, and return the worst exit status."""
-    from pamiq_exp.cli._job import Job, run_job
+    from pamiq_exp.jobs.job import Job, run_job
 
     worst = 0
     for run, folder in zip(runs, folders, strict=True):
@@ -143,7 +143,7 @@ def _reasons(paper: Paper, overrides: Sequence[str], repeats: bool) -> list[str]
 
 
 def _other_versions(paper: Paper) -> list[str]:
-    from pamiq_exp.tracking import machine, package_versions, source_hash
+    from pamiq_exp.run_folder import machine, package_versions, source_hash
 
     here: dict[str, Any] = package_versions() | {"python": sys.version.split()[0]}
     there = paper.fact("versions") or {}

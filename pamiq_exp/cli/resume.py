@@ -16,15 +16,15 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pamiq_exp.cli._arguments import Request, read_request, say, tell
 from pamiq_exp.cli._changes import changes_of_config, changes_of_files, changes_of_versions
-from pamiq_exp.cli._frozen import quoted
-from pamiq_exp.cli._online import keep_offline
-from pamiq_exp.cli._paths import typed_path
-from pamiq_exp.cli._preflight import refuse
 from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, nearest, plain_file
 from pamiq_exp.files import read_yaml
-from pamiq_exp.tracking import mask_secrets
+from pamiq_exp.jobs.online import keep_offline
+from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.jobs.preflight import refuse
+from pamiq_exp.jobs.request import Request, read_request, say, tell
+from pamiq_exp.run_folder import mask_secrets
+from pamiq_exp.sweeps.frozen import quoted
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 
@@ -65,7 +65,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     keep_offline([again.config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
     say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
-    from pamiq_exp.cli._job import Job, run_job
+    from pamiq_exp.jobs.job import Job, run_job
 
     group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None
     return run_job(
@@ -82,7 +82,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
 
 def _refuse_folder(folder: Path) -> None:
     """Refuse a folder that leads elsewhere, and one whose manifest cannot be read. Raises ConfigError."""
-    from pamiq_exp.tracking import RunFolderError, read_manifest
+    from pamiq_exp.run_folder import RunFolderError, read_manifest
 
     try:
         read_manifest(folder)
@@ -155,8 +155,8 @@ def _take_options(words: Sequence[str]) -> tuple[_Options, list[str]]:
         elif key == "resume.partial" and value in ("true", "false"):
             options = replace(options, partial=value == "true")
         elif key.startswith("resume."):
-            remedy = "use resume.checkpoint=step_000012000 or resume.partial=true"
-            raise ConfigError(Problem(key, f"{word} is not to be had", remedy))
+            hint = "use resume.checkpoint=step_000012000 or resume.partial=true"
+            raise ConfigError(Problem(key, f"{word} is not to be had", hint))
         else:
             rest.append(word)
     return options, rest
@@ -171,8 +171,8 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
 
     checkpoints = list_checkpoints(folder / "checkpoints")
     if not checkpoints:
-        remedy = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"
-        raise ConfigError(Problem("", f"there is no checkpoint in {folder / 'checkpoints'}", remedy))
+        hint = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"
+        raise ConfigError(Problem("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
     names = [checkpoint.name for checkpoint in checkpoints]
     if name is not None and name not in names:
         raise ConfigError(
@@ -183,8 +183,8 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
         read_checkpoint(checkpoints[index])
     except CheckpointError as error:
         earlier = names[:index]
-        remedy = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
-        raise ConfigError(Problem("", str(error), remedy)) from error
+        hint = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
+        raise ConfigError(Problem("", str(error), hint)) from error
     return checkpoints[index]
 
 

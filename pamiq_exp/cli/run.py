@@ -13,11 +13,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.cli._arguments import Request, read_request, tell
-from pamiq_exp.cli._masking import close_to_others, mask_files_of_hydra
-from pamiq_exp.cli._preflight import preflight
 from pamiq_exp.config import ConfigError, Validated, compose, compose_config, config_folder, register_resolvers
 from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, run_many, run_once
+from pamiq_exp.jobs.masking import close_to_others, mask_files_of_hydra
+from pamiq_exp.jobs.preflight import preflight
+from pamiq_exp.jobs.request import Request, read_request, tell
 
 RESUME_FLAG = "--resume"
 RUN_DIR = "hydra.run.dir"
@@ -30,14 +30,14 @@ def main(words: Sequence[str]) -> int:
         typed = [word for word in words if word != RESUME_FLAG]
         request = read_request(typed)
         if request.flags.multirun and not _is_look(request):
-            from pamiq_exp.cli._sweep_run import run_sweep
+            from pamiq_exp.sweeps.sweep import run_sweep
 
             return run_sweep(request, typed, resume, _run_jobs)
         if _is_look(request):
             return _look(request)
         folder = named_folder(request)
         if resume:
-            from pamiq_exp.cli._requeue import go_on
+            from pamiq_exp.jobs.requeue import go_on
 
             if (status := go_on(folder, request)) is not None:
                 return status
@@ -88,7 +88,7 @@ def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:
         resume: Whether the run goes on with what its folder holds.
         makes_folder: Whether that folder is not there yet.
     """
-    from pamiq_exp.cli._job import Job, run_job
+    from pamiq_exp.jobs.job import Job, run_job
 
     def task(_: DictConfig) -> int:
         settings = HydraConfig.get()
@@ -103,7 +103,7 @@ def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:
 
 def _run_jobs(request: Request) -> int:
     """Have Hydra run the jobs of a sweep, in whichever processes its launcher chooses. Returns the worst status."""
-    from pamiq_exp.cli._sweep_run import run_job_of_sweep
+    from pamiq_exp.sweeps.sweep import run_job_of_sweep
 
     place = Path.cwd(), list(sys.path)
     process, trusted, source, dry_run = process_name(), request.allow.trusted, request.source, request.dry_run

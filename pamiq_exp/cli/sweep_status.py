@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from pamiq_exp.cli._paths import typed_path
-from pamiq_exp.cli._sweep_folder import SweepError, SweepFolder
-from pamiq_exp.cli._sweep_view import SweepView, jobs_table
+from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.sweeps.folder import SweepError, SweepFolder
+from pamiq_exp.sweeps.view import SweepView, jobs_table
 from pamiq_exp.tracking.progress import plain_text
 
 _MOST_ROWS = 40

@@ -1,7 +1,7 @@
 """From YAML and command line to the parts of an experiment: compose, validate, build."""
 
-from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
+from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.compose import (
     Composed,
     compose,
@@ -12,13 +12,12 @@ from pamiq_exp.config.compose import (
     variants,
 )
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
+from pamiq_exp.config.dry_run import in_bytes
 from pamiq_exp.config.experiment import Experiment, build_environment, build_experiment, derived_seeds
 from pamiq_exp.config.files import config_folder, plain_file
-from pamiq_exp.config.freeze import freeze, freeze_override
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.origins import Origins, located, origin_of, origins_of_file
 from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
-from pamiq_exp.config.rehearse import in_bytes
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.validate import Validated, examine, validate, validate_names
 
@@ -42,8 +41,6 @@ __all__ = [
     "config_folder",
     "derived_seeds",
     "examine",
-    "freeze",
-    "freeze_override",
     "group_choices",
     "in_bytes",
     "located",

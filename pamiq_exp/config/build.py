@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pamiq_exp.config.allow_list import AllowList
-from pamiq_exp.config.annotations import hints_of, value_problems
+from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.dataclasses import problem_of
+from pamiq_exp.config.checks.types import hints_of, value_problems
 from pamiq_exp.config.keys import join, target_nodes
 from pamiq_exp.config.problems import ConfigError, Problem, words_of
-from pamiq_exp.config.schema import problem_of
 from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
 from pamiq_exp.config.unread import UnreadKeys
 from pamiq_exp.trust import trusting

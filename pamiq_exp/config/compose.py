@@ -222,9 +222,9 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
         return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
         message = f"cannot be read: {str(error).splitlines()[0]}"
-        remedy = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
+        hint = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
         origin = Origin(COMMAND_LINE, text=error.override, kind="typed")
-        raise ConfigError(Problem(error.override, message, remedy, origin)) from error
+        raise ConfigError(Problem(error.override, message, hint, origin)) from error
 
 
 def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) -> list[Problem]:
@@ -237,8 +237,8 @@ def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) ->
         if loader.get_group_options(each.key_or_group):
             options = loader.get_group_options(each.key_or_group)
             message = "a group cannot be set to null"
-            remedy = f"choose one of {', '.join(options)}, or leave it out: ~{each.key_or_group}"
-            return [Problem(each.key_or_group, message, remedy, _typed(each))]
+            hint = f"choose one of {', '.join(options)}, or leave it out: ~{each.key_or_group}"
+            return [Problem(each.key_or_group, message, hint, _typed(each))]
     if unplaced := _unplaced_override(error, loader, overrides):
         return [unplaced]
     if unknown := _unknown_keys(overrides, loader):
@@ -257,10 +257,8 @@ def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Ove
     others = [each for each in overrides if loader.get_group_options(each.key_or_group) and each.key_or_group != group]
     typed = " and ".join(each.input_line or "" for each in others)
     message = f"{group}={choice} chooses from '{missing}', which {typed or 'no other choice'} does not bring along"
-    remedy = (
-        f"choose what does ({told_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
-    )
-    return Problem(group, message, remedy, _origin_of_choice(error, loader.source, overrides))
+    hint = f"choose what does ({told_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
+    return Problem(group, message, hint, _origin_of_choice(error, loader.source, overrides))
 
 
 def _folders(source: Source) -> list[Path]:
@@ -326,8 +324,8 @@ def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[Problem]:
             if not choices:
                 message = "only single values can be set here: groups were chosen when the run began"
             places_for = told_choices(group, _folders(loader.source))
-            remedy = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
-            return [Problem(group, message, remedy, _typed(left_out))]
+            hint = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
+            return [Problem(group, message, hint, _typed(left_out))]
     return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DELAYED = "pamiq_exp.interaction.delayed"
+DELAYED = "pamiq_exp.environments.delayed"
 
 
 def with_delay(environment: object, delay: Mapping[str, Any] | None) -> object:

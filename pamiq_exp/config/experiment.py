@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
+from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT, resolve
 from pamiq_exp.config.checks.limits import limit_problems
 from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
@@ -19,7 +20,6 @@ from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import with_delay
 from pamiq_exp.config.keys import join, leaves
 from pamiq_exp.config.problems import ConfigError, Problem
-from pamiq_exp.config.schema import read_dataclass
 
 if TYPE_CHECKING:
     from pamiq_exp.config.validate import Validated
@@ -52,7 +52,7 @@ def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowLis
     """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
 
     The environment comes first and its spaces are put into the config, so that all other parts can read shapes
-    from it: `${spaces.observation.image.shape}`. Each model is initialised from a random stream of its own.
+    from it: `${spaces.observation.image.shape}`. Each model is initialized from a random stream of its own.
 
     Raises:
         ConfigError: With every problem that was found, before anything is built where that is possible.
@@ -219,7 +219,7 @@ def describe_environment(environment: Any) -> dict[str, Any]:
     from pamiq_exp.spaces import UnsupportedSpaceError, describe_spaces
 
     try:
-        spaces = describe_spaces(environment.observation_space, environment.action_space, environment.lanes)
+        spaces = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)
     except UnsupportedSpaceError as error:
         raise ConfigError(Problem("environment", str(error))) from error
     except AttributeError as error:
@@ -230,7 +230,7 @@ def describe_environment(environment: Any) -> dict[str, Any]:
 
 @contextmanager
 def seeded(seed: int, key: str) -> Iterator[None]:
-    """Give what is built at `key` a random stream of its own: torch initialises layers from its global generator."""
+    """Give what is built at `key` a random stream of its own: torch initializes layers from its global generator."""
     import torch
 
     from pamiq_exp.seeding import derive_seed

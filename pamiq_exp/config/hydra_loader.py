@@ -168,8 +168,8 @@ class Loader(ConfigLoaderImpl):
         prepare()
         for key, folder in (("--config-dir", source.folder), ("--config-path", source.main)):
             if folder is not None and not Path(folder).is_dir():
-                remedy = "name a folder with config groups: experiment/NAME.yaml, ..."
-                raise ConfigError(Problem(key, f"the config folder {folder} does not exist", remedy))
+                hint = "name a folder with config groups: experiment/NAME.yaml, ..."
+                raise ConfigError(Problem(key, f"the config folder {folder} does not exist", hint))
         main = str(Path(source.main).resolve() if source.main else config_folder())
         search_path = create_config_search_path(main)
         entries = search_path.get_path()

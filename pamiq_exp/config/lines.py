@@ -106,8 +106,8 @@ def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
 
 
 def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:
-    remedy = "a config is a few hundred lines; data belongs in files of its own"
-    return ConfigError(Problem("", f"{path.name} {what}", remedy, Origin.of_file(path, line)))
+    hint = "a config is a few hundred lines; data belongs in files of its own"
+    return ConfigError(Problem("", f"{path.name} {what}", hint, Origin.of_file(path, line)))
 
 
 def _assemble(path: Path, text: str) -> Node | None:

@@ -75,12 +75,12 @@ class Problem:
 
     key: str
     message: str
-    remedy: str = ""
+    hint: str = ""
     origin: Origin | None = None
 
     def __str__(self) -> str:
         text = f"{self.key}: {self.message}" if self.key else self.message
-        notes = [self.remedy] if self.remedy else []
+        notes = [self.hint] if self.hint else []
         notes += [f"at {self.origin}"] if self.origin is not None else []
         return "\n    ".join([text, *notes])
 

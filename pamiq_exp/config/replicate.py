@@ -119,8 +119,8 @@ class _Expansion:
         settings = dict(wanted) if isinstance(wanted, Mapping) else {"count": wanted}
         address = f"{key}.{REPLICATE}"
         for unknown in settings.keys() - set(SETTINGS):
-            remedy = nearest(str(unknown), SETTINGS, listing="there are")
-            raise ConfigError(Problem(f"{address}.{unknown}", "there is no such key", remedy))
+            hint = nearest(str(unknown), SETTINGS, listing="there are")
+            raise ConfigError(Problem(f"{address}.{unknown}", "there is no such key", hint))
         index = settings.get("index", "index")
         names = settings.get("names", f"{name}_${{{index}}}")
         if isinstance(names, list):

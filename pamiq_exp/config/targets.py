@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from pamiq_exp.config.allow_list import AllowList, is_dotted_name
+from pamiq_exp.config.checks.allow_list import AllowList, is_dotted_name
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 
 Target: TypeAlias = Callable[..., Any]
@@ -37,7 +37,7 @@ def name_problem(target: object, key: str, allow: AllowList) -> Problem | None:
         )
     name = str(target)
     if not allow.permits_name(name):
-        return Problem(address, f"a config may not name {name}", allow.remedy(name))
+        return Problem(address, f"a config may not name {name}", allow.hint(name))
     return None
 
 
@@ -51,12 +51,10 @@ def node_problems(node: Mapping[str, object], key: str, allow: AllowList) -> Ite
     if problem is not None:
         yield problem
     elif allow.is_foreign_logger(str(node["_target_"])):
-        remedy = (
-            "leave it out: pamiq_exp.tracking.LightningLoggerTracker(folder=...) gives it a place in the run folder"
-        )
+        hint = "leave it out: pamiq_exp.tracking.LightningLoggerTracker(folder=...) gives it a place in the run folder"
         for name in CHOOSES_ITS_FOLDER:
             if name in node:
-                yield Problem(f"{key}.{name}", "a config may not say where a logger writes", remedy)
+                yield Problem(f"{key}.{name}", "a config may not say where a logger writes", hint)
 
 
 def find_target(target: object, key: str, allow: AllowList) -> Target:
@@ -68,7 +66,7 @@ def find_target(target: object, key: str, allow: AllowList) -> Target:
     if not allow.permits_object(found):
         home = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
         what = "no class or function" if not callable(found) else f"really {home}, which a config may not name"
-        raise ConfigError(Problem(f"{key}._target_", f"{name} is {what}", allow.remedy(name)))
+        raise ConfigError(Problem(f"{key}._target_", f"{name} is {what}", allow.hint(name)))
     return found  # type: ignore[no-any-return]
 
 
@@ -100,8 +98,8 @@ def _import(module: str, name: str, key: str, otherwise: Problem | None = None) 
 def _absent(error: ModuleNotFoundError, name: str, key: str) -> Problem:
     absent = (error.name or "?").split(".", maxsplit=1)[0]
     extra = EXTRA_OF_MODULE.get(absent)
-    remedy = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
-    return Problem(key, f"{name} needs the module {absent}, which is not installed", remedy)
+    hint = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
+    return Problem(key, f"{name} needs the module {absent}, which is not installed", hint)
 
 
 def _where(module: str) -> str:

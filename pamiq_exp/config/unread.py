@@ -48,8 +48,8 @@ class UnreadKeys:
         for place, seen in self._seen.items():
             if all(mapping() is None for mapping in seen.mappings):
                 for name in sorted(seen.unread, key=str):
-                    remedy = nearest(str(name), {str(each) for each in seen.absent}, listing="it looks for")
-                    yield Problem(f"{place}.{name}", "nothing reads it", remedy or "leave it out")
+                    hint = nearest(str(name), {str(each) for each in seen.absent}, listing="it looks for")
+                    yield Problem(f"{place}.{name}", "nothing reads it", hint or "leave it out")
 
 
 @dataclass

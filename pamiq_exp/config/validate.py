@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pamiq_exp.config.allow_list import AllowList
+from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
 from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.dry_run import rehearsal
 from pamiq_exp.config.problems import ConfigError, Problem
-from pamiq_exp.config.rehearse import rehearsal
 
 if TYPE_CHECKING:
-    from pamiq_exp.runtime.rehearsal import Rehearsal
+    from pamiq_exp.runtime.dry_run import Rehearsal
 
 
 @dataclass

@@ -4,4 +4,11 @@ from pamiq_exp.dashboard.live import NoAnswer
 from pamiq_exp.dashboard.server import DashboardError, Settings, serve
 from pamiq_exp.dashboard.watched import Sources, SweepJob
 
-__all__ = ["DashboardError", "NoAnswer", "Settings", "Sources", "SweepJob", "serve"]
+__all__ = [
+    "DashboardError",
+    "NoAnswer",
+    "Settings",
+    "Sources",
+    "SweepJob",
+    "serve",
+]

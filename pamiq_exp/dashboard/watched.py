@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pamiq_exp.dashboard.curves import MetricsFile
 from pamiq_exp.dashboard.live import Ask, LiveRun
 from pamiq_exp.dashboard.reader import Place, RunList, last_write, read_mapping
-from pamiq_exp.tracking import owner_of
+from pamiq_exp.run_folder import owner_of
 
 LOOK_SECONDS = 0.5
 """How often the files of a run are looked at, however many look."""

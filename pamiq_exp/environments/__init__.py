@@ -8,21 +8,30 @@ from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pamiq_exp.environments.camera import Camera
+    from pamiq_exp.environments.data.fixed_poses import record_at_poses
+    from pamiq_exp.environments.data.random_walk import record_random_transitions
     from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment
     from pamiq_exp.environments.modular import Actuator, Sensor, SensorEnvironment
     from pamiq_exp.environments.noise_world import NoiseWorld
     from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
+    from pamiq_exp.environments.play import NoDisplayError, Play
     from pamiq_exp.environments.recorded import PictureFolder, RecordedRun, VideoFiles
     from pamiq_exp.environments.vrchat import VRChatBody
+    from pamiq_exp.environments.wrappers.delay import DelayedActions, delayed
+    from pamiq_exp.environments.wrappers.free_running import FreeRunning
 
 __all__ = [
     "Actuator",
     "Camera",
+    "DelayedActions",
+    "FreeRunning",
     "GymnasiumEnvironment",
+    "NoDisplayError",
     "NoiseWorld",
     "NoisyTV",
     "PictureFolder",
     "PixelOverlay",
+    "Play",
     "RandomBoxes",
     "RecordedRun",
     "Sensor",
@@ -30,6 +39,9 @@ __all__ = [
     "VRChatBody",
     "VideoFiles",
     "ViewNoise",
+    "delayed",
+    "record_at_poses",
+    "record_random_transitions",
 ]
 
 __getattr__ = lazy_names(
@@ -37,11 +49,15 @@ __getattr__ = lazy_names(
     {
         "Actuator": "modular",
         "Camera": "camera",
+        "DelayedActions": "wrappers.delay",
+        "FreeRunning": "wrappers.free_running",
         "GymnasiumEnvironment": "gymnasium_adapter",
+        "NoDisplayError": "play",
         "NoiseWorld": "noise_world",
         "NoisyTV": "overlays",
         "PictureFolder": "recorded",
         "PixelOverlay": "overlays",
+        "Play": "play",
         "RandomBoxes": "overlays",
         "RecordedRun": "recorded",
         "Sensor": "modular",
@@ -49,5 +65,8 @@ __getattr__ = lazy_names(
         "VRChatBody": "vrchat",
         "VideoFiles": "recorded",
         "ViewNoise": "overlays",
+        "delayed": "wrappers.delay",
+        "record_at_poses": "data.fixed_poses",
+        "record_random_transitions": "data.random_walk",
     },
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import Component
 
 if TYPE_CHECKING:
-    from pamiq_exp.interaction.ports import CollectorPort, InferencePort
+    from pamiq_exp.interaction.protocols import CollectorPort, InferencePort
 
 ObservationT = TypeVar("ObservationT")
 ActionT = TypeVar("ActionT")
@@ -28,7 +28,7 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         self._models: Mapping[str, InferencePort] = {}
         self._collectors: Mapping[str, CollectorPort] = {}
         self.signals: dict[str, NDArray[Any]] = {}
-        """Per-lane figures of the last step, for observers: `reward` is that of the transition just seen, `rewarded`
+        """Per-environment figures of the last step, for observers: `reward` is that of the transition just seen, `rewarded`
         says where it means something (not after the end of an episode, nor while models are not ready)."""
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:

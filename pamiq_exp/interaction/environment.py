@@ -18,13 +18,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a world shows at one moment, for all its lanes.
+    """What a world shows at one moment, for all its environments.
 
     Attributes:
-        values: The arrays that `observation_space` declares, each `(lanes, *shape)`.
-        reward: Reward of the transition that led here, `(lanes,)` float32.
-        terminated: This observation is the last of its episode and its world has no future, `(lanes,)` bool.
-        truncated: This observation is the last of its episode, but only for lack of time, `(lanes,)` bool.
+        values: The arrays that `observation_space` declares, each `(num_envs, *shape)`.
+        reward: Reward of the transition that led here, `(num_envs,)` float32.
+        terminated: This observation is the last of its episode and its world has no future, `(num_envs,)` bool.
+        truncated: This observation is the last of its episode, but only for lack of time, `(num_envs,)` bool.
 
     After an observation that ends an episode the next one starts a new episode, whatever the action
     (Gymnasium's next-step autoreset): no observation is ever lost, and the transition between the two
@@ -38,19 +38,19 @@ class Observation:
 
     @property
     def ended(self) -> NDArray[np.bool_]:
-        """Lanes whose episode ends with this observation, `(lanes,)`."""
+        """EnvCopies whose episode ends with this observation, `(num_envs,)`."""
         return self.terminated | self.truncated
 
 
 def continual(values: Mapping[str, Array]) -> Observation:
     """An observation of a world that neither ends nor rewards."""
-    lanes = len(next(iter(values.values())))
-    never = np.zeros(lanes, dtype=np.bool_)
-    return Observation(values, np.zeros(lanes, dtype=np.float32), never, never)
+    num_envs = len(next(iter(values.values())))
+    never = np.zeros(num_envs, dtype=np.bool_)
+    return Observation(values, np.zeros(num_envs, dtype=np.float32), never, never)
 
 
 class Age(NamedTuple):
-    """How old an observation was when the action that answers it took effect, mean of all lanes.
+    """How old an observation was when the action that answers it took effect, mean of all environments.
 
     Attributes:
         turns: As set by a delay; 0 where there is none.
@@ -62,12 +62,12 @@ class Age(NamedTuple):
 
 
 class Environment(Component, ABC):
-    """A world with `lanes` independent copies of itself (one, if it is real).
+    """A world with `num_envs` independent copies of itself (one, if it is real).
 
     Attributes:
-        observation_space: What one lane shows: a Dict of named Boxes.
-        action_space: What one lane accepts: Discrete, MultiDiscrete or one-dimensional Box.
-        lanes: Number of copies; the leading axis of every observation and action.
+        observation_space: What one environment shows: a Dict of named Boxes.
+        action_space: What one environment accepts: Discrete, MultiDiscrete or one-dimensional Box.
+        num_envs: Number of copies; the leading axis of every observation and action.
         live: There is only one such world, and it goes on by itself: nobody may walk in a copy of it.
         private: It shows pictures of the user's own. Those of private and of live worlds are sent to nobody unless
             the user says so.
@@ -81,7 +81,7 @@ class Environment(Component, ABC):
 
     observation_space: gymnasium.spaces.Dict
     action_space: gymnasium.Space  # type: ignore[type-arg]
-    lanes: int = 1
+    num_envs: int = 1
     live: bool = False
     private: bool = False
     own_interval: float | None = None
@@ -94,7 +94,7 @@ class Environment(Component, ABC):
 
     @abstractmethod
     def affect(self, action: Array) -> None:
-        """Act on the world. `action` is `(lanes, branches)` int64, or `(lanes, *shape)` float32 for a Box."""
+        """Act on the world. `action` is `(num_envs, branches)` int64, or `(num_envs, *shape)` float32 for a Box."""
 
     def ground_truth(self) -> Mapping[str, Array]:
         """What is true of the world now (pose, noise mask, ...): for metrics only, never for agents."""
@@ -113,7 +113,7 @@ class Environment(Component, ABC):
         return {}
 
     def place(self, poses: Array) -> bool:
-        """Put the bodies of all lanes at x, y (metres) and heading (radians), `(lanes, 3)`, at rest.
+        """Put the bodies of all environments at x, y (meters) and heading (radians), `(num_envs, 3)`, at rest.
 
         For measurements at fixed poses, in an environment that no agent uses. Returns whether this world
         can do that.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pamiq_exp.component import Component
+from pamiq_exp.environments.wrappers.delay import DelayedActions, delayed
 from pamiq_exp.interaction.agent import Agent
-from pamiq_exp.interaction.delay import DelayedActions, delayed
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.interaction.observer import StepObserver, Turn
 
@@ -67,9 +67,9 @@ class Interaction(Component):
         self.agent.attach_oracle(self.environment.ground_truth)
 
     @property
-    def lanes(self) -> int:
+    def num_envs(self) -> int:
         """Environment steps in one turn."""
-        return self.environment.lanes
+        return self.environment.num_envs
 
     def step(self) -> None:
         """Take one turn. Observers see the world as the agent saw it, before the action changes it."""

@@ -20,7 +20,7 @@ class Turn:
     Attributes:
         observation: What the agent saw.
         action: What it is about to do.
-        agent: Who; `agent.signals` holds per-lane figures of this turn, such as the intrinsic reward.
+        agent: Who; `agent.signals` holds per-environment figures of this turn, such as the intrinsic reward.
         environment: Where.
         shared: What observers of one interaction share from turn to turn, by name.
     """
@@ -49,7 +49,7 @@ class StepObserver(Component):
     """Base class of metrics and recorders. `on_step` runs on the inference thread: keep it cheap."""
 
     def on_step(self, turn: Turn) -> None:
-        """Watch one turn of all lanes."""
+        """Watch one turn of all environments."""
 
     def report(self) -> dict[str, float]:
         """Return figures for the records now (for example `coverage`)."""

@@ -11,31 +11,31 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class RandomActions(Component):
-    """A stream of uniformly random actions for all lanes.
+    """A stream of uniformly random actions for all environments.
 
     A Box is drawn uniformly between its bounds; a number without finite bounds from the standard normal law.
 
     Args:
         action: The action space.
-        lanes: Actions in one draw.
+        num_envs: Actions in one draw.
         seed: Of its own generator.
-        stickiness: Probability that a lane repeats its last action instead: long walks instead of trembling.
+        stickiness: Probability that a environment repeats its last action instead: long walks instead of trembling.
     """
 
-    def __init__(self, action: ActionSpec, lanes: int, seed: int, stickiness: float = 0.0) -> None:
+    def __init__(self, action: ActionSpec, num_envs: int, seed: int, stickiness: float = 0.0) -> None:
         if not 0 <= stickiness < 1:
             raise ValueError(f"stickiness must be from 0 to below 1, not {stickiness}")
         self._action = action
-        self._lanes = int(lanes)
+        self._num_envs = int(num_envs)
         self._stickiness = float(stickiness)
         self._generator = numpy_generator(seed)
         self._last: Array | None = None
 
     def draw(self) -> Array:
-        """Return the next actions: `(lanes, branches)` int64, or `(lanes, *shape)` float32 for a Box."""
+        """Return the next actions: `(num_envs, branches)` int64, or `(num_envs, *shape)` float32 for a Box."""
         action = self._draw_new()
         if self._last is not None and self._stickiness:
-            repeat = self._generator.random(self._lanes) < self._stickiness
+            repeat = self._generator.random(self._num_envs) < self._stickiness
             action[repeat] = self._last[repeat]
         self._last = action
         return action
@@ -51,10 +51,10 @@ class RandomActions(Component):
     def _draw_new(self) -> Array:
         if self._action["kind"] != "box":
             nvec = self._action["nvec"]
-            return self._generator.integers(0, nvec, size=(self._lanes, len(nvec)), dtype=np.int64)
+            return self._generator.integers(0, nvec, size=(self._num_envs, len(nvec)), dtype=np.int64)
         low, high = np.asarray(self._action["low"]), np.asarray(self._action["high"])
         bounded = np.isfinite(low) & np.isfinite(high)
-        uniform = self._generator.random((self._lanes, len(low)))
-        normal = self._generator.standard_normal((self._lanes, len(low)))
+        uniform = self._generator.random((self._num_envs, len(low)))
+        normal = self._generator.standard_normal((self._num_envs, len(low)))
         start, width = np.where(bounded, low, 0.0), np.where(bounded, high - low, 0.0)
         return np.where(bounded, start + uniform * width, normal).astype(np.float32)

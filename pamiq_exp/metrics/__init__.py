@@ -1,35 +1,33 @@
 """What a run measures about itself: observers of its turns that never take part."""
 
 from pamiq_exp.metrics.action_class import ActionClass
-from pamiq_exp.metrics.coverage import Coverage
+from pamiq_exp.metrics.coverage import Coverage, Rooms, VisitationEntropy
 from pamiq_exp.metrics.episodes import Episodes
-from pamiq_exp.metrics.first_visit_auroc import FirstVisitAuroc
-from pamiq_exp.metrics.model_error import ModelError
-from pamiq_exp.metrics.noise_view import NoiseInView
-from pamiq_exp.metrics.noisy_room import TimeInNoisyRoom
+from pamiq_exp.metrics.noise import (
+    LongestDwell,
+    NoiseInView,
+    RemotePresses,
+    RewardByNoise,
+    RewardByTenth,
+    RewardNoiseCorrelation,
+    TimeInNoisyRoom,
+)
 from pamiq_exp.metrics.objects import ObjectsTouched
-from pamiq_exp.metrics.pages import PagedMetric
-from pamiq_exp.metrics.pose_probe import PoseProbe
+from pamiq_exp.metrics.pages import BufferedMetric, TruthMetric
+from pamiq_exp.metrics.pose_sweep import ModelError, PoseProbe
 from pamiq_exp.metrics.random_walks import RandomWalk
-from pamiq_exp.metrics.remote import RemotePresses
-from pamiq_exp.metrics.reward_by_noise import RewardByNoise
-from pamiq_exp.metrics.reward_by_tenth import RewardByTenth
-from pamiq_exp.metrics.reward_noise_correlation import RewardNoiseCorrelation
-from pamiq_exp.metrics.rooms import Rooms
-from pamiq_exp.metrics.stare import LongestStare
-from pamiq_exp.metrics.truth_metric import TruthMetric
-from pamiq_exp.metrics.visits import VisitationEntropy
+from pamiq_exp.metrics.reward_scores import FirstVisitAuroc
 
 __all__ = [
     "ActionClass",
+    "BufferedMetric",
     "Coverage",
     "Episodes",
     "FirstVisitAuroc",
-    "LongestStare",
+    "LongestDwell",
     "ModelError",
     "NoiseInView",
     "ObjectsTouched",
-    "PagedMetric",
     "PoseProbe",
     "RandomWalk",
     "RemotePresses",

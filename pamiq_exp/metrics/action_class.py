@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.pages import PagedMetric, Rows
-from pamiq_exp.metrics.tally import Tally
-from pamiq_exp.metrics.windows import BlockSums
+from pamiq_exp.metrics.pages import BufferedMetric, Rows
+from pamiq_exp.metrics.statistics import BlockSums, Tally
 
 CLASSES = {
     (False, False, False): 1,
@@ -33,11 +32,11 @@ MOVED = 1e-3
 """Metres from which on a body has moved in a step."""
 
 
-class ActionClass(PagedMetric):
-    """Which of the lineage's eight classes of behaviour the newest part of a run belongs to, see `CLASSES`.
+class ActionClass(BufferedMetric):
+    """Which of the lineage's eight classes of behavior the newest part of a run belongs to, see `CLASSES`.
 
     Works where the ground truth has `command` (what each body did in the last step: forward, to the right,
-    clockwise, each -1, 0 or 1, first, `(lanes, 3 or more)`), or with `branches` in any world whose actions
+    clockwise, each -1, 0 or 1, first, `(num_envs, 3 or more)`), or with `branches` in any world whose actions
     have such branches, 0 meaning stop.
 
     Reports `action_class` and, where the truth has `pose`, `blocked_share`: of the steps with a command to
@@ -81,9 +80,9 @@ class ActionClass(PagedMetric):
         self._begun = True
 
     def _count(self, actions: NDArray[np.integer]) -> None:
-        turns, lanes = actions.shape[:2]
+        turns, num_envs = actions.shape[:2]
         used = np.count_nonzero(actions[..., :3], axis=1)
-        self._used.add_all(np.column_stack([used, np.full(turns, lanes)]))
+        self._used.add_all(np.column_stack([used, np.full(turns, num_envs)]))
 
     def _compare(self, places: NDArray[np.float64], sent: NDArray[np.integer]) -> None:
         known = np.concatenate([self._place[None], places]) if self._begun else places

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.metrics.pages import PagedMetric, Rows
+from pamiq_exp.metrics.pages import BufferedMetric, Rows
 
 
-class Episodes(PagedMetric):
+class Episodes(BufferedMetric):
     """Mean return and length of the newest episodes; reports nothing as long as none has ended.
 
     The return is the plain sum of an episode's rewards; its length is the number of its actions. Reports
@@ -53,9 +53,9 @@ class Episodes(PagedMetric):
         self._steps += turns
         self._sums[self._begins] = self._steps[self._begins] = 0.0
         self._begins = ended[turns - 1].copy()
-        for lane in np.flatnonzero(self._begins):
-            self._returns.append(float(self._sums[lane]))
-            self._lengths.append(float(self._steps[lane]))
+        for env in np.flatnonzero(self._begins):
+            self._returns.append(float(self._sums[env]))
+            self._lengths.append(float(self._steps[env]))
             self._episodes += 1
         return turns
 

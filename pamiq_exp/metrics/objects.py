@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.pages import PagedMetric, Rows
-from pamiq_exp.metrics.tally import Tally
+from pamiq_exp.metrics.pages import BufferedMetric, Rows
+from pamiq_exp.metrics.statistics import Tally
 
 
-class ObjectsTouched(PagedMetric):
+class ObjectsTouched(BufferedMetric):
     """How many of the things in the rooms have been pushed, switched or bumped into.
 
-    Works where the ground truth has `touched` (whether each lane's body touches each thing now, `(lanes,
-    things)` bool). Reports `objects_touched`, the number of different things touched so far by any lane, and
+    Works where the ground truth has `touched` (whether each environment's body touches each thing now, `(num_envs,
+    things)` bool). Reports `objects_touched`, the number of different things touched so far by any environment, and
     `object_touch_rate`, the share of steps with a touch: in a record since the last one, in the summary over
     the whole run.
     """

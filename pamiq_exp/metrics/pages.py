@@ -7,7 +7,8 @@ do not depend on where a page ends: sums go on one by one, and whoever asks sees
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -15,14 +16,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Array, Turn
-from pamiq_exp.metrics.truth_metric import TruthMetric, intrinsic_reward, is_rewarded, noise_share
+from pamiq_exp.interaction import Array, StepObserver, Turn
+
+logger = logging.getLogger(__name__)
+
+NOISE_HEAVY, NOISE_FREE = 0.5, 0.05
+"""A view is heavy with noise if more than this share of its pixels is, and free of it if less than that one."""
+
+
+class TruthMetric(StepObserver, ABC):
+    """Base class of metrics that read the world's ground truth.
+
+    In an environment whose truth lacks one of the names in `needs` a metric says so once in the log, and
+    reports nothing.
+    """
+
+    title: str
+    needs: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self._sees: bool | None = None
+
+    def on_step(self, turn: Turn) -> None:
+        if self._sees is None:
+            missing = [name for name in self.needs if name not in turn.ground_truth]
+            self._sees = not missing
+            if missing:
+                logger.info("no %s: this environment does not tell %s", self.title, " and ".join(missing))
+        if self._sees:
+            self.watch(turn)
+
+    @abstractmethod
+    def watch(self, turn: Turn) -> None:
+        """Watch one turn of a world that tells all that is needed."""
+
+
+def noise_share(turn: Turn) -> NDArray[np.float64]:
+    """Return the share of noisy pixels in each environment's view, `(num_envs,)`."""
+    truth = turn.ground_truth
+    if "noise_share" in truth:
+        return truth["noise_share"]
+    masks = truth["noise_mask"]
+    pixels = masks[0].size
+    return np.array([np.count_nonzero(mask) / pixels for mask in masks], dtype=np.float64)
+
+
+def intrinsic_reward(turn: Turn) -> NDArray[np.float32]:
+    """Return the intrinsic reward of the transition into this view, `(num_envs,)`; zeros if the agent shows none."""
+    reward = turn.agent.signals.get("reward")
+    return np.zeros(len(turn.observation.reward), dtype=np.float32) if reward is None else reward
+
+
+def is_rewarded(turn: Turn) -> NDArray[np.bool_]:
+    """Return in which environments the intrinsic reward means something, `(num_envs,)`; nowhere if the agent shows none."""
+    signals = turn.agent.signals
+    if "reward" not in signals:
+        return np.zeros(len(turn.observation.reward), dtype=np.bool_)
+    rewarded = signals.get("rewarded")
+    return np.ones(len(turn.observation.reward), dtype=np.bool_) if rewarded is None else rewarded
+
 
 TURNS = 64
 """Turns on a page."""
 
 Rows: TypeAlias = Mapping[str, NDArray[Any]]
-"""What was noted of some turns, one after the other: each `(turns, lanes, ...)`."""
+"""What was noted of some turns, one after the other: each `(turns, num_envs, ...)`."""
 
 READERS: Mapping[str, Callable[[Turn], Array]] = {
     "noise_share": noise_share,
@@ -35,7 +93,7 @@ READERS: Mapping[str, Callable[[Turn], Array]] = {
 """How columns are read that are not part of the world's truth, or not under that name."""
 
 
-class Page:
+class TurnBuffer:
     """What was noted of up to `TURNS` turns."""
 
     def __init__(self, columns: Rows | None = None) -> None:
@@ -44,9 +102,9 @@ class Page:
             name: np.empty_like(column) for name, column in (columns or {}).items()
         }
 
-    def following(self) -> Page:
+    def following(self) -> TurnBuffer:
         """Return an empty page with the same columns."""
-        return Page(self._columns)
+        return TurnBuffer(self._columns)
 
     def want(self, names: tuple[str, ...], turn: Turn) -> None:
         """Note these columns too, beginning with the newest turn."""
@@ -74,19 +132,19 @@ class Page:
 
 
 def read(name: str, turn: Turn) -> Array:
-    """Return one column of a turn, `(lanes, ...)`."""
+    """Return one column of a turn, `(num_envs, ...)`."""
     reader = READERS.get(name)
     return turn.ground_truth[name] if reader is None else reader(turn)
 
 
-class Notebook:
+class TurnBuffers:
     """The newest page of an interaction, which all its metrics share."""
 
     def __init__(self) -> None:
-        self._page = Page()
+        self._page = TurnBuffer()
         self._turn: Turn | None = None
 
-    def note(self, turn: Turn) -> Page:
+    def note(self, turn: Turn) -> TurnBuffer:
         """Note a turn, unless it has been noted, and return the page that it is on."""
         if turn is not self._turn:
             self._turn = turn
@@ -96,7 +154,7 @@ class Notebook:
         return self._page
 
 
-class PagedMetric(TruthMetric):
+class BufferedMetric(TruthMetric):
     """Base class of metrics that count a page of turns at a time.
 
     Attributes:
@@ -107,13 +165,13 @@ class PagedMetric(TruthMetric):
 
     def __init__(self) -> None:
         super().__init__()
-        self._page: Page | None = None
+        self._page: TurnBuffer | None = None
         self._counted = 0
 
     def watch(self, turn: Turn) -> None:
         notebook = turn.shared.get("notebook")
         if notebook is None:
-            notebook = turn.shared.setdefault("notebook", Notebook())
+            notebook = turn.shared.setdefault("notebook", TurnBuffers())
         page = notebook.note(turn)
         if page is not self._page:
             self._catch_up()

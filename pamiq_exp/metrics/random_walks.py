@@ -27,7 +27,7 @@ class RandomWalk(StepObserver):
         stickiness: Probability of repeating the last action: 0 is uniform, more gives the walk inertia.
         seed: Of the actions.
         max_steps: Most environment steps of the walk, all environments together.
-        cell: Side of the cells of the truth's `reachable`, in metres.
+        cell: Side of the cells of the truth's `reachable`, in meters.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RandomWalk(StepObserver):
         self._turns = 0
         self._metrics: dict[str, float] | None = None
         action = describe_action(environment.action_space)
-        self._actions = RandomActions(action, environment.lanes, seed, stickiness)
+        self._actions = RandomActions(action, environment.num_envs, seed, stickiness)
 
     def on_step(self, turn: Turn) -> None:
         self._turns += 1
@@ -62,7 +62,7 @@ class RandomWalk(StepObserver):
 
     def _measure(self) -> dict[str, float]:
         environment = self._environment
-        turns = max(1, min(self._turns, self._max_steps // environment.lanes))
+        turns = max(1, min(self._turns, self._max_steps // environment.num_envs))
         environment.stop_rendering()
         environment.setup()
         try:
@@ -70,7 +70,7 @@ class RandomWalk(StepObserver):
         finally:
             environment.teardown()
         if metrics and turns < self._turns:
-            metrics[f"coverage_{self._name}_steps"] = turns * environment.lanes
+            metrics[f"coverage_{self._name}_steps"] = turns * environment.num_envs
         return metrics
 
     def _walk(self, turns: int) -> CoverageCurve:

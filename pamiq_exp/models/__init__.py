@@ -1,7 +1,30 @@
 """Lightning modules and the layers they share."""
 
-from pamiq_exp.models.actor_critic import ActorCritic
-from pamiq_exp.models.distributions import (
+from pamiq_exp.models.dynamics.ensemble import EnsembleDynamics
+from pamiq_exp.models.dynamics.forward_dynamics import ForwardDynamics
+from pamiq_exp.models.dynamics.horizon import horizon_weights
+from pamiq_exp.models.dynamics.latent_model import LatentModel, NetworkModel, Pairs
+from pamiq_exp.models.dynamics.network import DynamicsNetwork, HeadedDynamics
+from pamiq_exp.models.dynamics.predictions import (
+    FixedNormal,
+    FixedNormalHead,
+    Mixture,
+    MixtureHead,
+    Normal,
+    NormalHead,
+    Prediction,
+    PredictionHead,
+)
+from pamiq_exp.models.dynamics.recurrent import RecurrentDynamics
+from pamiq_exp.models.dynamics.residual import ResidualDynamics
+from pamiq_exp.models.encoders.encoder import Encoder
+from pamiq_exp.models.encoders.ijepa.ijepa import IJepa
+from pamiq_exp.models.encoders.image_vae import ImageVae
+from pamiq_exp.models.encoders.inverse_dynamics import InverseDynamics
+from pamiq_exp.models.encoders.latent_decoder import LatentDecoder
+from pamiq_exp.models.encoders.random_features import PlainFeatures, RandomFeatures
+from pamiq_exp.models.encoders.suitable_encoder import suitable_encoder
+from pamiq_exp.models.nn.action_distributions import (
     ActionDistribution,
     ActionEmbedding,
     ActionEncoding,
@@ -9,47 +32,16 @@ from pamiq_exp.models.distributions import (
     MultiCategorical,
     make_action_head,
 )
-from pamiq_exp.models.dreamer import DreamerActorCritic, ImaginationPolicy
-from pamiq_exp.models.dynamics import (
-    DynamicsNetwork,
-    EnsembleDynamics,
-    FixedNormal,
-    FixedNormalHead,
-    ForwardDynamics,
-    HeadedDynamics,
-    Mixture,
-    MixtureHead,
-    Normal,
-    NormalHead,
-    Prediction,
-    PredictionHead,
-    RecurrentDynamics,
-    ResidualDynamics,
-    horizon_weights,
-)
-from pamiq_exp.models.encoder import Encoder
-from pamiq_exp.models.hierarchy import TimeHierarchy, TimeHierarchyModel
-from pamiq_exp.models.ijepa import IJepa
-from pamiq_exp.models.image_vae import ImageVae
-from pamiq_exp.models.imagination import Imagined, imagine, lambda_returns
-from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.inverse_dynamics import InverseDynamics
-from pamiq_exp.models.latent_decoder import LatentDecoder
-from pamiq_exp.models.latent_model import LatentModel, NetworkModel, Pairs
-from pamiq_exp.models.moments import RunningMoments
-from pamiq_exp.models.outcome_model import OutcomeModel, OutcomeNetwork
-from pamiq_exp.models.penalised_normal import PenalisedNormal, PenalisedNormalHead
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.running_moments import RunningMoments
+from pamiq_exp.models.nn.two_hot import TwoHotHead, symexp, symlog
+from pamiq_exp.models.nn.value_head import ValueHead
 from pamiq_exp.models.pixels import PixelDynamics, Pixels
-from pamiq_exp.models.policy_value import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
-from pamiq_exp.models.previous_error import PreviousError, PreviousErrorNetwork
-from pamiq_exp.models.progress import ProgressDynamics, TwoAges
-from pamiq_exp.models.random_features import PlainFeatures, RandomFeatures
-from pamiq_exp.models.random_goals import GoalFeatures, RandomGoals
-from pamiq_exp.models.random_network import RandomNetwork, RandomNetworkDistillation
-from pamiq_exp.models.residual_levels import ResidualLevels, ResidualLevelsModel
-from pamiq_exp.models.suitable_encoder import suitable_encoder
-from pamiq_exp.models.two_hot import TwoHotHead, symexp, symlog
-from pamiq_exp.models.value_head import ValueHead
+from pamiq_exp.models.policies.networks import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
+from pamiq_exp.models.policies.ppo import ActorCritic
+from pamiq_exp.models.world_models.imagination import Imagined, imagine, lambda_returns
+from pamiq_exp.models.world_models.imagination_policy import ImaginationActorCritic, ImaginationPolicy
+from pamiq_exp.models.world_models.reward_head import RewardHeads, RewardHeadsNetwork
 
 __all__ = [
     "ActionDistribution",
@@ -58,17 +50,16 @@ __all__ = [
     "ActorCritic",
     "Batch",
     "DiagonalGaussian",
-    "DreamerActorCritic",
     "DynamicsNetwork",
     "Encoder",
     "EnsembleDynamics",
     "FixedNormal",
     "FixedNormalHead",
     "ForwardDynamics",
-    "GoalFeatures",
     "HeadedDynamics",
     "IJepa",
     "ImageVae",
+    "ImaginationActorCritic",
     "ImaginationPolicy",
     "Imagined",
     "InverseDynamics",
@@ -80,11 +71,7 @@ __all__ = [
     "NetworkModel",
     "Normal",
     "NormalHead",
-    "OutcomeModel",
-    "OutcomeNetwork",
     "Pairs",
-    "PenalisedNormal",
-    "PenalisedNormalHead",
     "PixelDynamics",
     "Pixels",
     "PlainFeatures",
@@ -92,22 +79,13 @@ __all__ = [
     "PolicyValueNetwork",
     "Prediction",
     "PredictionHead",
-    "PreviousError",
-    "PreviousErrorNetwork",
-    "ProgressDynamics",
     "RandomFeatures",
-    "RandomGoals",
-    "RandomNetwork",
-    "RandomNetworkDistillation",
     "RecurrentDynamics",
     "RecurrentPolicyValue",
     "ResidualDynamics",
-    "ResidualLevels",
-    "ResidualLevelsModel",
+    "RewardHeads",
+    "RewardHeadsNetwork",
     "RunningMoments",
-    "TimeHierarchy",
-    "TimeHierarchyModel",
-    "TwoAges",
     "TwoHotHead",
     "ValueHead",
     "horizon_weights",

@@ -9,11 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.distributions import ActionEncoding
 from pamiq_exp.models.dynamics import DynamicsNetwork
-from pamiq_exp.models.encoder import Encoder
-from pamiq_exp.models.inputs import Batch, leading_shape, scale
-from pamiq_exp.models.layers import join_patches, split_patches
+from pamiq_exp.models.encoders.encoder import Encoder
+from pamiq_exp.models.nn.action_distributions import ActionEncoding
+from pamiq_exp.models.nn.inputs import Batch, leading_shape, scale
+from pamiq_exp.models.nn.layers import join_patches, split_patches
 from pamiq_exp.spaces import ActionSpec
 
 
@@ -21,7 +21,7 @@ class Pixels(Encoder):
     """No encoder at all: the "latent vector" is the observation, bytes scaled from 0 to 1, in one long row.
 
     Args:
-        observation: What one lane shows: `${spaces.observation}`.
+        observation: What one environment shows: `${spaces.observation}`.
         features: Numbers in an observation, all fields together: `${product:${spaces.observation.image.shape}}`.
 
     Raises:
@@ -53,8 +53,8 @@ class Pixels(Encoder):
 class PixelDynamics(DynamicsNetwork):
     """A small network of squares that foresees the next picture from this one and the action.
 
-    Squares of the picture are read each by itself, then four neighbours at a time, until the map is small. There the
-    action is added to every place, a convolution lets neighbours speak, and as many layers bring the map back to full
+    Squares of the picture are read each by itself, then four neighbors at a time, until the map is small. There the
+    action is added to every place, a convolution lets neighbors speak, and as many layers bring the map back to full
     size, each with a shortcut from the map of the same size. What it adds up to is the change. Squares that do not
     overlap are products of matrices: on a processor half the time of convolutions.
 

@@ -1,37 +1,40 @@
 """Rewards: one formula a file."""
 
-from pamiq_exp.rewards.ama import AleatoricMapping
+from pamiq_exp.rewards.ama import AleatoricMapping, PenalisedNormal, PenalisedNormalHead
 from pamiq_exp.rewards.count_oracle import CountOracle
-from pamiq_exp.rewards.delta_minimise import DeltaMinimise
+from pamiq_exp.rewards.delta_minimize import DeltaMinimize
 from pamiq_exp.rewards.disagreement import Disagreement
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
 from pamiq_exp.rewards.e3b import EllipticalBonus
 from pamiq_exp.rewards.extrinsic import Extrinsic
-from pamiq_exp.rewards.gamma_progress import GammaProgress
+from pamiq_exp.rewards.gamma_progress import GammaProgress, ProgressDynamics, TwoAges
 from pamiq_exp.rewards.gaussian_ensemble import GaussianEnsemble
 from pamiq_exp.rewards.hash_count import HashCount
-from pamiq_exp.rewards.hierarchical import Hierarchical
-from pamiq_exp.rewards.icm import InverseFeatureError
-from pamiq_exp.rewards.learning_progress import LearningProgress
-from pamiq_exp.rewards.levels import LevelScheme, level_coefficients
+from pamiq_exp.rewards.hierarchical import (
+    Hierarchical,
+    LevelScheme,
+    TimeHierarchy,
+    TimeHierarchyModel,
+    level_coefficients,
+)
+from pamiq_exp.rewards.learning_progress import LearningProgress, PreviousError, PreviousErrorNetwork
 from pamiq_exp.rewards.mask_oracle import MaskOracle
-from pamiq_exp.rewards.meta import Meta
-from pamiq_exp.rewards.normaliser import DiscountedStd, ExponentialStd, NoNormaliser, Normaliser
+from pamiq_exp.rewards.meta import Meta, ResidualLevels, ResidualLevelsModel
+from pamiq_exp.rewards.normalizer import DiscountedStd, ExponentialStd, NoNormalizer, Normalizer
 from pamiq_exp.rewards.noveld import NovelD
 from pamiq_exp.rewards.open_loop_error import OpenLoopError
-from pamiq_exp.rewards.prediction_error import PredictionError
-from pamiq_exp.rewards.random_features import RandomFeatureError
+from pamiq_exp.rewards.prediction_error import InverseFeatureError, PredictionError, RandomFeatureError
 from pamiq_exp.rewards.reconstruction_error import ReconstructionError
 from pamiq_exp.rewards.reward import GroundTruth, Reward, RunningMean
-from pamiq_exp.rewards.rle import RandomLatentExploration
-from pamiq_exp.rewards.rnd import RandomNetworkDistillation
+from pamiq_exp.rewards.rle import GoalFeatures, RandomGoals, RandomLatentExploration
+from pamiq_exp.rewards.rnd import RandomNetwork, RandomNetworkDistillation, RndModel
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 from pamiq_exp.rewards.weighted_sum import WeightedSum
 
 __all__ = [
     "AleatoricMapping",
     "CountOracle",
-    "DeltaMinimise",
+    "DeltaMinimize",
     "Disagreement",
     "DiscountedStd",
     "DynamicsReward",
@@ -40,6 +43,7 @@ __all__ = [
     "Extrinsic",
     "GammaProgress",
     "GaussianEnsemble",
+    "GoalFeatures",
     "GroundTruth",
     "HashCount",
     "Hierarchical",
@@ -49,19 +53,32 @@ __all__ = [
     "MaskOracle",
     "Meta",
     "NeededModel",
-    "NoNormaliser",
-    "Normaliser",
+    "NoNormalizer",
+    "Normalizer",
     "NovelD",
     "OpenLoopError",
+    "PenalisedNormal",
+    "PenalisedNormalHead",
     "PredictionError",
+    "PreviousError",
+    "PreviousErrorNetwork",
+    "ProgressDynamics",
     "PublishedModel",
     "RandomFeatureError",
+    "RandomGoals",
     "RandomLatentExploration",
+    "RandomNetwork",
     "RandomNetworkDistillation",
     "ReconstructionError",
+    "ResidualLevels",
+    "ResidualLevelsModel",
     "Reward",
+    "RndModel",
     "RunningMean",
+    "TimeHierarchy",
+    "TimeHierarchyModel",
     "Transition",
+    "TwoAges",
     "WeightedSum",
     "level_coefficients",
 ]

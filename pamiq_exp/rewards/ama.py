@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from pamiq_exp.models.dynamics.predictions import Normal, NormalHead
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.transition import Transition
 
 
@@ -21,15 +24,15 @@ class AleatoricMapping(DynamicsReward):
     estimation, equations 4 and 5.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts: one with a learned variance.
         eta: How much of the variance is taken away; the `penalty` (lambda) of the model's head.
     """
 
     name = "ama"
 
-    def __init__(self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", eta: float = 1.0) -> None:
-        super().__init__(normaliser, dynamics, parts=("error", "aleatoric"))
+    def __init__(self, normalizer: Normalizer | None = None, dynamics: str = "dynamics", eta: float = 1.0) -> None:
+        super().__init__(normalizer, dynamics, parts=("error", "aleatoric"))
         self.eta = float(eta)
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
@@ -43,3 +46,48 @@ class AleatoricMapping(DynamicsReward):
         self.note("error", error, transition.valid)
         self.note("aleatoric", variance, transition.valid)
         return error - np.float32(self.eta) * variance
+
+
+class PenalisedNormal(Normal):
+    """A normal law trained with exp(-u) (z - mu)^2 + penalty u, where u is the logarithm of the variance.
+
+    At its lowest, exp(u) = E (z - mu)^2 / penalty. A penalty of 1 is twice the negative log-likelihood.
+
+    Source: Mavor-Parker et al. 2022, How to stay curious while avoiding noisy TVs using aleatoric uncertainty
+    estimation, equation 4; Kendall and Gal 2017, What uncertainties do we need in Bayesian deep learning?
+
+    Args:
+        mean: `(..., features)`.
+        log_variance: `(..., features)`.
+        penalty: lambda.
+    """
+
+    def __init__(self, mean: Tensor, log_variance: Tensor, penalty: float) -> None:
+        super().__init__(mean, log_variance)
+        self._penalty = penalty
+
+    def loss(self, target: Tensor) -> Tensor:
+        """See the class; averaged over the features, `(...)`."""
+        error = (to_float32(target) - to_float32(self.mean)).square()
+        return ((-self.log_variance).exp() * error + self._penalty * self.log_variance).mean(-1)
+
+
+class PenalisedNormalHead(NormalHead):
+    """Gives means and variances: `PenalisedNormal`.
+
+    Args:
+        width: Hidden numbers.
+        features: Numbers in a latent vector.
+        penalty: lambda; with any other than 1 the variances are not those of the errors.
+    """
+
+    def __init__(self, width: int, features: int, penalty: float = 1.0) -> None:
+        super().__init__(width, features)
+        if not penalty > 0:
+            raise ValueError(f"penalty must be positive, not {penalty}")
+        self.penalty = float(penalty)
+
+    def law(self, parameters: Tensor, offset: Tensor | None = None) -> PenalisedNormal:
+        """See the base class."""
+        law = super().law(parameters, offset)
+        return PenalisedNormal(law.mean, law.log_variance, self.penalty)

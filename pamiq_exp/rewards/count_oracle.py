@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import GroundTruth, Reward
 from pamiq_exp.rewards.transition import Transition
 
 
 class CountOracle(Reward):
-    """r = 1 / sqrt(N(c)), where N counts the visits of all lanes to the true cell c of o_{t+1}, this one included.
+    """r = 1 / sqrt(N(c)), where N counts the visits of all environments to the true cell c of o_{t+1}, this one included.
 
     An oracle: it reads the world's ground truth (`pose`: x, y, heading first), which no other reward may. No
     image reaches it, so no noise does.
@@ -23,15 +23,15 @@ class CountOracle(Reward):
     Source: Strehl and Littman 2008, An analysis of model-based interval estimation, section 3 (the bonus).
 
     Args:
-        normaliser: How the raw reward is scaled.
-        cell: Side of a cell in metres.
+        normalizer: How the raw reward is scaled.
+        cell: Side of a cell in meters.
         headings: Sectors into which a cell's headings are divided; 1 for none.
     """
 
     name = "count_oracle"
 
-    def __init__(self, normaliser: Normaliser | None = None, cell: float = 0.25, headings: int = 1) -> None:
-        super().__init__(normaliser)
+    def __init__(self, normalizer: Normalizer | None = None, cell: float = 0.25, headings: int = 1) -> None:
+        super().__init__(normalizer)
         if not cell > 0 or headings < 1:
             raise ValueError(f"cell must be positive and headings at least 1, not {cell} and {headings}")
         self.cell, self.headings = float(cell), int(headings)

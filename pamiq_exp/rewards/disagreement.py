@@ -18,7 +18,7 @@ class Disagreement(DynamicsReward):
     Source: Pathak, Gandhi and Gupta 2019, Self-supervised exploration via disagreement, equation 1.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts, an ensemble.
     """
 

@@ -8,7 +8,7 @@ import torch
 
 from pamiq_exp.component import State
 from pamiq_exp.models import DynamicsNetwork, Prediction
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
@@ -19,7 +19,7 @@ class DynamicsReward(Reward):
     It keeps the memory of a recurrent model from turn to turn, and says nothing until the encoder is ready.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts.
         parts: See `Reward`.
     """
@@ -27,9 +27,9 @@ class DynamicsReward(Reward):
     needs_latents = True
 
     def __init__(
-        self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", parts: Sequence[str] = ()
+        self, normalizer: Normalizer | None = None, dynamics: str = "dynamics", parts: Sequence[str] = ()
     ) -> None:
-        super().__init__(normaliser, parts)
+        super().__init__(normalizer, parts)
         self._dynamics = NeededModel(dynamics, DynamicsNetwork, self)  # type: ignore[type-abstract]
         self._memory: torch.Tensor | None = None
 
@@ -62,7 +62,7 @@ class DynamicsReward(Reward):
 
 
 def member_means(means: torch.Tensor, target: torch.Tensor, asked_by: Reward) -> torch.Tensor:
-    """Return the means of an ensemble, `(members, lanes, features)`. Raises TypeError for a single model."""
+    """Return the means of an ensemble, `(members, num_envs, features)`. Raises TypeError for a single model."""
     if means.ndim != target.ndim + 1:
         raise TypeError(
             f"{type(asked_by).__name__} needs several models that can disagree: choose an ensemble "

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import Transition
 
@@ -24,7 +24,7 @@ class EllipticalBonus(Reward):
     Source: Henaff et al. 2022, Exploration via elliptical episodic bonuses, equation 2 and algorithm 1.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         ridge: Size of C without any data.
         window: Turns after which an episode is over at the latest; None for no limit.
     """
@@ -32,8 +32,8 @@ class EllipticalBonus(Reward):
     name = "e3b"
     needs_latents = True
 
-    def __init__(self, normaliser: Normaliser | None = None, ridge: float = 0.1, window: int | None = 1000) -> None:
-        super().__init__(normaliser)
+    def __init__(self, normalizer: Normalizer | None = None, ridge: float = 0.1, window: int | None = 1000) -> None:
+        super().__init__(normalizer)
         if not ridge > 0 or (window is not None and window < 1):
             raise ValueError(f"ridge and window must be positive, not {ridge} and {window}")
         self.ridge, self.window = float(ridge), window
@@ -46,11 +46,11 @@ class EllipticalBonus(Reward):
         if transition.next_latent is None:
             return None
         features = transition.next_latent.double().cpu().numpy()
-        lanes, width = features.shape
+        num_envs, width = features.shape
         if self._inverse is None:
-            self._inverse = np.tile(np.eye(width) / self.ridge, (lanes, 1, 1))
-            self._covariance = np.tile(np.eye(width) * self.ridge, (lanes, 1, 1))
-            self._age = np.zeros(lanes, dtype=np.int64)
+            self._inverse = np.tile(np.eye(width) / self.ridge, (num_envs, 1, 1))
+            self._covariance = np.tile(np.eye(width) * self.ridge, (num_envs, 1, 1))
+            self._age = np.zeros(num_envs, dtype=np.int64)
         over = ~transition.valid if self.window is None else ~transition.valid | (self._age >= self.window)
         self._inverse[over] = np.eye(width) / self.ridge
         self._covariance[over] = np.eye(width) * self.ridge

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pamiq_exp.component import State
-from pamiq_exp.models import DynamicsNetwork
-from pamiq_exp.models.progress import TwoAges
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.models.dynamics import DynamicsNetwork, ForwardDynamics, HorizonDecay
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
@@ -20,12 +23,12 @@ class GammaProgress(Reward):
     """r = L(theta_old; x) - L(theta; x): how much less wrong the model is than its slow copy, on the same transition.
 
     The noise of the two losses is common to both and cancels to first order. Their difference is averaged over
-    the last `window` transitions of a lane. Negative values mean forgetting.
+    the last `window` transitions of a environment. Negative values mean forgetting.
 
     Source: Kim et al. 2020, Active world model learning with progress curiosity, equation 6.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the `ProgressDynamics` model.
         window: Transitions to average over.
     """
@@ -33,15 +36,15 @@ class GammaProgress(Reward):
     name = "gamma_progress"
     needs_latents = True
 
-    def __init__(self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", window: int = 8) -> None:
-        super().__init__(normaliser, parts=("error", "old_error"))
+    def __init__(self, normalizer: Normalizer | None = None, dynamics: str = "dynamics", window: int = 8) -> None:
+        super().__init__(normalizer, parts=("error", "old_error"))
         if window < 1:
             raise ValueError(f"window must be at least 1 transition, not {window}")
         self.window = int(window)
         self._model = NeededModel(dynamics, TwoAges, self)
         self._memories: dict[str, torch.Tensor] = {}
         self._differences: NDArray[np.float32] | None = None
-        """The last differences of each lane, `(window, lanes)`; NaN where there is none."""
+        """The last differences of each environment, `(window, num_envs)`; NaN where there is none."""
         self._turn = 0
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -90,3 +93,67 @@ class GammaProgress(Reward):
             self._memories[age] = memory * torch.from_numpy(transition.valid).to(memory.device)[:, None]
         loss: NDArray[np.float32] = law.loss(target).float().cpu().numpy()
         return loss
+
+
+class TwoAges(nn.Module):
+    """A network as it is, and a copy that follows it slowly.
+
+    Args:
+        network: As it is.
+        old: As it was.
+    """
+
+    def __init__(self, network: DynamicsNetwork, old: DynamicsNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.old = old
+
+
+class ProgressDynamics(ForwardDynamics):
+    """Forward dynamics with a slow copy: after each update theta_old <- g theta_old + (1 - g) theta.
+
+    Source: Kim et al. 2020, Active world model learning with progress curiosity, section 4.2 (gamma-progress).
+
+    Args:
+        network: The network that predicts.
+        slowness: 1 / (1 - g): updates over which the copy averages. It sets the time scale of progress.
+        encoder, burn_in, horizon, horizon_decay, learning_rate, weight_decay: See `ForwardDynamics`.
+    """
+
+    def __init__(
+        self,
+        network: DynamicsNetwork,
+        slowness: float = 2000,
+        encoder: str = "encoder",
+        burn_in: int = 0,
+        horizon: int = 1,
+        horizon_decay: HorizonDecay = "exponential",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            network,
+            encoder,
+            burn_in,
+            horizon,
+            horizon_decay,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+        )
+        if slowness < 1:
+            raise ValueError(f"slowness must be at least 1 update, not {slowness}")
+        self.slowness = float(slowness)
+        self.old = deepcopy(network).requires_grad_(False)
+
+    def inference_module(self) -> TwoAges:  # type: ignore[override]
+        """Inference needs both."""
+        return TwoAges(self.network, self.old)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Let the copy follow."""
+        share = 1 / self.slowness
+        for old, new in zip(self.old.parameters(), self.network.parameters(), strict=True):
+            old.lerp_(new, share)
+        for kept, present in zip(self.old.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(present)

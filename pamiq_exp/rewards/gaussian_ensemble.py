@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward, member_means
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.transition import Transition
 
 
@@ -24,7 +24,7 @@ class GaussianEnsemble(DynamicsReward):
     ensembles; Depeweg et al. 2018, Decomposition of uncertainty in Bayesian deep learning.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts: an ensemble with learned variances.
         form: "variance" or "information".
         smallest: a_min, about a thousandth of the variance of a feature: in deterministic places E / A would
@@ -35,12 +35,12 @@ class GaussianEnsemble(DynamicsReward):
 
     def __init__(
         self,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         dynamics: str = "dynamics",
         form: Literal["variance", "information"] = "variance",
         smallest: float = 1e-3,
     ) -> None:
-        super().__init__(normaliser, dynamics, parts=("epistemic", "aleatoric"))
+        super().__init__(normalizer, dynamics, parts=("epistemic", "aleatoric"))
         if form not in ("variance", "information"):
             raise ValueError(f"form must be 'variance' or 'information', not {form!r}")
         self.form, self.smallest = form, float(smallest)

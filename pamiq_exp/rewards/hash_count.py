@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.rewards.hash_codes import HashCodes
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import Transition
 
@@ -26,15 +26,15 @@ class HashCount(Reward):
 
     Args:
         seed: Of the projections.
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         bits: Projections. More of them tell more views apart, and need more steps until a view comes again.
     """
 
     name = "hash_count"
     needs_latents = True
 
-    def __init__(self, seed: int, normaliser: Normaliser | None = None, bits: int = 16) -> None:
-        super().__init__(normaliser)
+    def __init__(self, seed: int, normalizer: Normalizer | None = None, bits: int = 16) -> None:
+        super().__init__(normalizer)
         self._codes = HashCodes(bits, 62, seed)
         self._counts: Counter[int] = Counter()
 

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from pamiq_exp.component import State
-from pamiq_exp.models.hierarchy import TimeHierarchy
-from pamiq_exp.rewards.levels import LevelScheme, level_coefficients
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.models.dynamics.latent_model import NetworkModel
+from pamiq_exp.models.nn.action_distributions import ActionEncoding
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
+from pamiq_exp.spaces import ActionSpec
 
 
 class Hierarchical(Reward):
     """r_l = rho c_l e_l + (1 - rho) r_{l+1}, from the top layer's r = c e down to the lowest, which is the reward.
 
     e_l is the error of layer l of a hierarchy of forward models when one of its steps is over, every ratio^l turns;
-    it counts in that turn alone, so that an error is paid once. Each layer's errors are scaled by a normaliser of
+    it counts in that turn alone, so that an error is paid once. Each layer's errors are scaled by a normalizer of
     their own before they are blended. One policy acts on the sum.
 
     Source: the hierarchical reward of P-AMI<Q> (2024), there with a policy for each layer.
 
     Args:
-        lanes: Number of reward streams.
+        num_envs: Number of reward streams.
         layers: Number of layers: `${models.hierarchy.network.layers}`.
-        normaliser: How the blended reward is scaled.
-        layer_normalisers: How the errors of each layer are scaled; None leaves them.
+        normalizer: How the blended reward is scaled.
+        layer_normalizers: How the errors of each layer are scaled; None leaves them.
         scheme: The c_l; see `level_coefficients`.
         own_share: rho.
         model: Name of the `TimeHierarchyModel`.
@@ -40,28 +45,28 @@ class Hierarchical(Reward):
 
     def __init__(
         self,
-        lanes: int,
+        num_envs: int,
         layers: int,
-        normaliser: Normaliser | None = None,
-        layer_normalisers: Sequence[Normaliser] | None = None,
+        normalizer: Normalizer | None = None,
+        layer_normalizers: Sequence[Normalizer] | None = None,
         scheme: LevelScheme = "lerp_min_max",
         own_share: float = 0.5,
         model: str = "hierarchy",
     ) -> None:
-        super().__init__(normaliser, parts=[f"layer_{layer}" for layer in range(layers)])
-        if layer_normalisers is not None and len(layer_normalisers) != layers:
-            raise ValueError(f"{layers} layers need {layers} normalisers, not {len(layer_normalisers)}")
-        self.layer_normalisers = None if layer_normalisers is None else list(layer_normalisers)
+        super().__init__(normalizer, parts=[f"layer_{layer}" for layer in range(layers)])
+        if layer_normalizers is not None and len(layer_normalizers) != layers:
+            raise ValueError(f"{layers} layers need {layers} normalizers, not {len(layer_normalizers)}")
+        self.layer_normalizers = None if layer_normalizers is None else list(layer_normalizers)
         shares = own_share * (1 - own_share) ** np.arange(layers)
         shares[-1] = (1 - own_share) ** (layers - 1)
         self.weights: NDArray[np.float32] = (shares * level_coefficients(layers, scheme)).astype(np.float32)
         self._model = NeededModel(model, TimeHierarchy, self)
-        self._lanes = lanes
+        self._num_envs = num_envs
         self._observations: list[torch.Tensor | None] = [None] * layers
-        """What each layer observed when its present step began, `(lanes, size)`."""
+        """What each layer observed when its present step began, `(num_envs, size)`."""
         self._actions: list[torch.Tensor | None] = [None] * layers
         """The sum of the actions of the layer below since then."""
-        self._sound = np.zeros((layers, lanes), dtype=np.bool_)
+        self._sound = np.zeros((layers, num_envs), dtype=np.bool_)
         """Whether that step has gone on without the end of an episode."""
         self._turn = 0
 
@@ -78,7 +83,7 @@ class Hierarchical(Reward):
             raise ValueError(f"the model has {len(network.layers)} layers, the reward {len(self.weights)}")
         if transition.latents_moved:
             self._sound[:] = False
-        reward = np.zeros(self._lanes, dtype=np.float32)
+        reward = np.zeros(self._num_envs, dtype=np.float32)
         observation, action, valid = transition.latent, network.action(transition.action), transition.valid
         target: torch.Tensor | None = transition.next_latent
         for layer in range(len(self.weights)):
@@ -116,8 +121,8 @@ class Hierarchical(Reward):
     def _scaled(self, layer: int, error: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         self.note(f"layer_{layer}", error, valid)
         error = np.where(valid, error, np.float32(0))
-        if self.layer_normalisers is not None:
-            error = self.layer_normalisers[layer](error, valid)
+        if self.layer_normalizers is not None:
+            error = self.layer_normalizers[layer](error, valid)
         return np.where(valid, error, np.float32(0))
 
     def _climb(
@@ -136,3 +141,133 @@ class Hierarchical(Reward):
         self._actions[layer] = action.clone() if done is None else done + action
         self._sound[layer] &= valid
         return ended
+
+
+class Stretch(NamedTuple):
+    """What a layer makes of one of its steps.
+
+    Attributes:
+        prediction: What it foresees of its next observation, `(batch, size)`.
+        summary: What the layer above may observe of this step, `(batch, width)`, normalized.
+    """
+
+    prediction: Tensor
+    summary: Tensor
+
+
+class _Layer(nn.Module):
+    def __init__(self, size: int, action_width: int, width: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Linear(size + action_width, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
+        )
+        self.predictor = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
+
+    def forward(self, observation: Tensor, action: Tensor) -> Stretch:
+        joined = torch.cat([observation, action], -1)
+        summary = self.encoder(joined.to(next(self.parameters()).dtype))
+        return Stretch(self.predictor(summary), summary)
+
+
+class TimeHierarchy(nn.Module):
+    """Layers of forward models. Layer l takes a step every ratio^l turns.
+
+    A layer observes the summary that the layer below made of its last step, and acts by the mean of the actions
+    since; the lowest observes latent vectors.
+
+    Args:
+        features: Numbers in a latent vector.
+        action: The action space.
+        layers: Number of layers.
+        ratio: Steps of a layer in one step of the layer above.
+        width: Numbers in a summary.
+    """
+
+    def __init__(self, features: int, action: ActionSpec, layers: int = 3, ratio: int = 2, width: int = 64) -> None:
+        super().__init__()
+        if layers < 1 or ratio < 1:
+            raise ValueError(f"layers and ratio must be at least 1, not {layers} and {ratio}")
+        self.ratio = int(ratio)
+        self.action = ActionEncoding(action)
+        sizes = [features, *(width for _ in range(layers - 1))]
+        self.layers = nn.ModuleList(_Layer(size, self.action.width, width) for size in sizes)
+
+    def step(self, layer: int, observation: Tensor, action: Tensor) -> Stretch:
+        """One step of one layer: its observation, `(batch, size)`, and its encoded action, `(batch, action.width)`."""
+        stretch: Stretch = self.layers[layer](observation, action)
+        return stretch
+
+
+class TimeHierarchyModel(NetworkModel[TimeHierarchy]):
+    """Trains every layer on its own stream; no layer shapes what the one below shows it.
+
+    Sequences should hold several steps of the top layer: at least 2 ratio^(layers - 1) + layers turns.
+
+    Source: the hierarchical dynamics of P-AMI<Q> (2024).
+
+    Args:
+        network: The layers.
+        encoder, learning_rate, weight_decay: See `LatentModel`.
+    """
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Sum of the mean squared errors of all layers, on sequences `(batch, length, ...)`."""
+        losses = self.losses(batch)
+        self.log_dict({f"loss_layer_{layer}": loss for layer, loss in enumerate(losses)})
+        loss = torch.stack(losses).sum()
+        self.log("loss", loss)
+        return loss
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """The loss of each layer. Raises ValueError for sequences in which the top one does not take a step."""
+        ratio = self.network.ratio
+        observation = self.latents(batch)
+        action = self.network.action(batch["action"])[:, :-1]
+        weight = (~batch["ended"][:, :-1]).to(action.dtype)
+        losses = []
+        for layer in range(len(self.network.layers)):
+            steps = observation.shape[1] - 1
+            if steps < 1:
+                raise ValueError(
+                    f"sequences of {len(batch['ended'][0])} turns hold no step of layer {layer}: set sequence_length "
+                    f"to at least {2 * ratio ** (len(self.network.layers) - 1) + len(self.network.layers)}"
+                )
+            stretch = self.network.step(layer, observation[:, :-1], action[:, :steps])
+            errors = (to_float32(observation[:, 1:]) - to_float32(stretch.prediction)).square().mean(-1)
+            losses.append((errors * weight[:, :steps]).sum() / weight[:, :steps].sum().clamp(min=1))
+            chunks = steps // ratio
+            observation = stretch.summary[:, ::ratio].detach()
+            action = action[:, : chunks * ratio].reshape(len(action), chunks, ratio, action.shape[-1]).mean(2)
+            weight = weight[:, : chunks * ratio].reshape(len(weight), chunks, ratio).prod(2)
+            observation = observation[:, : chunks + 1]
+        return losses
+
+
+LevelScheme: TypeAlias = Literal["maximize", "minimize", "maximize_top", "lerp_min_max", "lerp_max_min", "top_only"]
+
+
+def level_coefficients(levels: int, scheme: LevelScheme) -> NDArray[np.float32]:
+    """Return one coefficient for each level, from the lowest to the highest.
+
+    Args:
+        levels: Their number.
+        scheme: `maximize` all +1, `minimize` all -1, `maximize_top` -1 but +1 at the top, `lerp_min_max` evenly from -1
+            to +1, `lerp_max_min` the other way round, `top_only` 0 but +1 at the top.
+
+    Raises:
+        ValueError: For no levels or an unknown scheme.
+    """
+    if levels < 1 or scheme not in get_args(LevelScheme):
+        raise ValueError(f"there must be levels, and a scheme of {', '.join(get_args(LevelScheme))}, not {scheme!r}")
+    top = np.zeros(levels)
+    top[-1] = 1
+    even = np.linspace(-1, 1, levels) if levels > 1 else top
+    known = {
+        "maximize": np.ones(levels),
+        "minimize": -np.ones(levels),
+        "maximize_top": 2 * top - 1,
+        "lerp_min_max": even,
+        "lerp_max_min": -even if levels > 1 else top,
+        "top_only": top,
+    }
+    return known[scheme].astype(np.float32)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from pamiq_exp.models.previous_error import PreviousErrorNetwork
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.models.dynamics.latent_model import NetworkModel
+from pamiq_exp.models.nn.action_distributions import ActionEncoding
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.layers import mlp
+from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
+from pamiq_exp.spaces import ActionSpec
 
 
 class LearningProgress(Reward):
@@ -31,7 +38,7 @@ class LearningProgress(Reward):
 
     Args:
         error: The reward that measures eps.
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         form: "log" or "exp".
         smallest: eps_0, about a thousandth of the variance of what is predicted: below it nothing is progress.
         upper_limit: Largest raw reward; None for no limit.
@@ -44,13 +51,13 @@ class LearningProgress(Reward):
     def __init__(
         self,
         error: Reward,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         form: Literal["log", "exp"] = "log",
         smallest: float = 1e-3,
         upper_limit: float | None = None,
         model: str = "previous_error",
     ) -> None:
-        super().__init__(normaliser, parts=("error", "log_error", "expected_log_error"))
+        super().__init__(normalizer, parts=("error", "log_error", "expected_log_error"))
         if form not in ("log", "exp"):
             raise ValueError(f"form must be 'log' or 'exp', not {form!r}")
         if not smallest > 0:
@@ -87,3 +94,49 @@ class LearningProgress(Reward):
     def fields(self) -> dict[str, NDArray[Any]]:
         """`log_error`: log(eps + eps_0) of the transition just judged."""
         return {} if self._log_error is None else {"log_error": self._log_error}
+
+
+LIMIT = 10.0
+"""Largest magnitude of a predicted log error."""
+
+
+class PreviousErrorNetwork(nn.Module):
+    """Predicts the logarithm of the error that a forward model made, from where it was and what was done.
+
+    Args:
+        features: Numbers in a latent vector.
+        action: The action space.
+        hidden: Widths of the layers.
+    """
+
+    def __init__(self, features: int, action: ActionSpec, hidden: Sequence[int] = (256, 128, 64)) -> None:
+        super().__init__()
+        self.action = ActionEncoding(action)
+        self.layers = nn.Sequential(
+            mlp(features + self.action.width, hidden, "relu"), nn.Linear([features, *hidden][-1], 1)
+        )
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        """`(..., features)` and `(..., branches)` -> log errors, `(...)`."""
+        joined = torch.cat([latent, self.action(action)], -1)
+        output: Tensor = to_float32(self.layers(joined.to(next(self.parameters()).dtype)))
+        return output.squeeze(-1).clamp(-LIMIT, LIMIT)
+
+
+class PreviousError(NetworkModel[PreviousErrorNetwork]):
+    """Learns the errors that the agent's reward recorded, so that it always lags behind the forward model.
+
+    A batch holds single records: what the encoder reads (or `latent`), `action`, `log_error` and `ended`.
+
+    Args:
+        network: The network that predicts.
+        encoder, learning_rate, weight_decay: See `LatentModel`.
+    """
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Mean squared error of the log error over the records that mean something."""
+        predicted = self.network(self.latents(batch), batch["action"])
+        weight = (~batch["ended"]).to(predicted.dtype)
+        loss: Tensor = ((predicted - batch["log_error"]).square() * weight).sum() / weight.sum().clamp(min=1)
+        self.log("loss", loss)
+        return loss

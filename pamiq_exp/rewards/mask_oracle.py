@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import GroundTruth
 from pamiq_exp.rewards.transition import Transition
 
@@ -18,14 +18,14 @@ class MaskOracle(DynamicsReward):
     `pixels`. It still rewards geometry that was not learned yet.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts pictures.
     """
 
     name = "mask_oracle"
 
-    def __init__(self, normaliser: Normaliser | None = None, dynamics: str = "dynamics") -> None:
-        super().__init__(normaliser, dynamics, parts=("clean_share",))
+    def __init__(self, normalizer: Normalizer | None = None, dynamics: str = "dynamics") -> None:
+        super().__init__(normalizer, dynamics, parts=("clean_share",))
         self._ground_truth: GroundTruth | None = None
 
     def attach_oracle(self, ground_truth: GroundTruth) -> None:

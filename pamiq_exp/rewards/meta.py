@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from pamiq_exp.models.residual_levels import ResidualLevels
-from pamiq_exp.rewards.levels import LevelScheme, level_coefficients
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.models.dynamics import ResidualDynamics
+from pamiq_exp.models.dynamics.latent_model import NetworkModel
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.running_moments import RunningMoments
+from pamiq_exp.rewards.hierarchical import LevelScheme, level_coefficients
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
+from pamiq_exp.spaces import ActionSpec
 
 
 class Meta(Reward):
@@ -24,7 +30,7 @@ class Meta(Reward):
 
     Args:
         levels: Their number: `${models.levels.network.levels}`.
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         scheme: See `level_coefficients`.
         model: Name of the `ResidualLevelsModel`.
     """
@@ -35,11 +41,11 @@ class Meta(Reward):
     def __init__(
         self,
         levels: int,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         scheme: LevelScheme = "lerp_min_max",
         model: str = "levels",
     ) -> None:
-        super().__init__(normaliser, parts=[f"level_{level}" for level in range(levels)])
+        super().__init__(normalizer, parts=[f"level_{level}" for level in range(levels)])
         self.coefficients = level_coefficients(levels, scheme)
         self._model = NeededModel(model, ResidualLevels, self)
 
@@ -59,3 +65,65 @@ class Meta(Reward):
             self.note(f"level_{level}", values, transition.valid)
         reward: NDArray[np.float32] = self.coefficients @ errors
         return reward
+
+
+FLOOR = 1e-4
+"""Variance below which a residual is not blown up any more."""
+
+
+class ResidualLevels(nn.Module):
+    """Level 0 predicts the scaled latent vector, level i + 1 the scaled residual of level i, all from (z_t, a_t).
+
+    Scales are running ones: with a scale of each sample's own, a vanishing residual would keep its size.
+
+    Args:
+        features: Numbers in a latent vector.
+        action: The action space.
+        levels: Number of levels.
+        width, depth: Of each network; see `ResidualDynamics`.
+    """
+
+    def __init__(self, features: int, action: ActionSpec, levels: int = 3, width: int = 128, depth: int = 1) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"there must be at least 1 level, not {levels}")
+        self.networks = nn.ModuleList(ResidualDynamics(features, action, width, depth) for _ in range(levels))
+        self.scales = nn.ModuleList([RunningMoments(features), *(RunningMoments() for _ in range(levels - 1))])
+
+    def forward(self, latent: Tensor, action: Tensor, target: Tensor) -> Tensor:
+        """Mean squared residuals of each level, `(levels, batch)`."""
+        return torch.stack([residual.square().mean(-1) for residual in self.residuals(latent, action, target)])
+
+    def residuals(self, latent: Tensor, action: Tensor, target: Tensor, learn: bool = False) -> Sequence[Tensor]:
+        """The residual of each level, `(batch, features)`; with `learn` the scales take in what they scale."""
+        state = latent.new_zeros(len(latent), 0)
+        residuals: list[Tensor] = []
+        for network, scale in zip(self.networks, self.scales, strict=True):
+            assert isinstance(scale, RunningMoments)
+            if learn:
+                scale.update(target if scale.mean.ndim else target.flatten())
+            prediction, _ = network(latent, action, state)
+            residuals.append(scale.whiten(target, FLOOR) - prediction)
+            target = residuals[-1].detach()
+        return residuals
+
+
+class ResidualLevelsModel(NetworkModel[ResidualLevels]):
+    """Trains all levels at once, each on what those below it leave over at present.
+
+    Source: the "meta" models of P-AMI<Q> (2024).
+
+    Args:
+        network: The levels.
+        encoder, learning_rate, weight_decay: See `LatentModel`.
+    """
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Sum of the mean squared residuals of all levels, on sequences `(batch, length, ...)`."""
+        pairs = self.pairs(batch)
+        residuals = self.network.residuals(pairs.latent, pairs.action, pairs.target, learn=True)
+        losses = [pairs.mean(residual.square().mean(-1)) for residual in residuals]
+        self.log_dict({f"loss_level_{level}": loss for level, loss in enumerate(losses)})
+        loss = torch.stack(losses).sum()
+        self.log("loss", loss)
+        return loss

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.models.random_network import RandomNetwork
 from pamiq_exp.rewards.hash_codes import HashCodes
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
+from pamiq_exp.rewards.rnd import RandomNetwork
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
 _NEVER = np.iinfo(np.int64).min // 2
@@ -28,13 +28,13 @@ class NovelD(Reward):
     Source: Zhang et al. 2021, NovelD: a simple yet effective exploration criterion, equations 2 and 3.
 
     Args:
-        lanes: Number of reward streams.
+        num_envs: Number of reward streams.
         seed: Of the projections.
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         alpha: How much of the old novelty is taken away.
         bits: Projections; there are 2^bits cells.
         window: Turns after which a cell that was not visited again counts as new.
-        model: Name of the `RandomNetworkDistillation` model.
+        model: Name of the `RndModel` model.
     """
 
     name = "noveld"
@@ -42,19 +42,19 @@ class NovelD(Reward):
 
     def __init__(
         self,
-        lanes: int,
+        num_envs: int,
         seed: int,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         alpha: float = 0.5,
         bits: int = 10,
         window: int = 1000,
         model: str = "rnd",
     ) -> None:
-        super().__init__(normaliser, parts=("novelty", "first_visits"))
+        super().__init__(normalizer, parts=("novelty", "first_visits"))
         self._codes = HashCodes(bits, 20, seed)
         self.alpha, self.bits, self.window = float(alpha), int(bits), int(window)
         self._model = NeededModel(model, RandomNetwork, self)
-        self._last_visit = np.full((lanes, 2**bits), _NEVER, dtype=np.int64)
+        self._last_visit = np.full((num_envs, 2**bits), _NEVER, dtype=np.int64)
         self._turn = 0
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -88,8 +88,8 @@ class NovelD(Reward):
         self._turn = int(state["turn"])
 
     def _first_visits(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
-        lanes = np.arange(len(cells))
-        first: NDArray[np.bool_] = self._turn - self._last_visit[lanes, cells] > self.window
-        self._last_visit[lanes, cells] = self._turn
+        num_envs = np.arange(len(cells))
+        first: NDArray[np.bool_] = self._turn - self._last_visit[num_envs, cells] > self.window
+        self._last_visit[num_envs, cells] = self._turn
         self._turn += 1
         return first

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import State
 from pamiq_exp.models.dynamics import HorizonDecay, horizon_weights
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.transition import Transition
 
 
@@ -23,10 +23,10 @@ class OpenLoopError(DynamicsReward):
     At large k the error of chaotic content is its variance: then r tells how busy the scene is.
 
     Source: the K-step rewards of P-AMI<Q> (2024); the open-loop error is that of Guo et al. 2022, BYOL-Explore,
-    without its normalisation.
+    without its normalization.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts.
         horizon: K.
         decay: How the weights fall with k; see `horizon_weights`.
@@ -36,19 +36,19 @@ class OpenLoopError(DynamicsReward):
 
     def __init__(
         self,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         dynamics: str = "dynamics",
         horizon: int = 3,
         decay: HorizonDecay = "exponential",
     ) -> None:
         self.weights = np.array(horizon_weights(horizon, decay), dtype=np.float32)[:, None]
-        super().__init__(normaliser, dynamics, parts=[f"{ahead}_ahead" for ahead in range(1, horizon + 1)])
+        super().__init__(normalizer, dynamics, parts=[f"{ahead}_ahead" for ahead in range(1, horizon + 1)])
         self._predicted: torch.Tensor | None = None
-        """What was foreseen of the present moment 1 ... K steps ago, `(K, lanes, features)`."""
+        """What was foreseen of the present moment 1 ... K steps ago, `(K, num_envs, features)`."""
         self._states: torch.Tensor | None = None
-        """The memories that belong to these predictions, `(K, lanes, state_width)`."""
+        """The memories that belong to these predictions, `(K, num_envs, state_width)`."""
         self._age: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        """Consecutive transitions of each lane behind its predictions."""
+        """Consecutive transitions of each environment behind its predictions."""
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
@@ -81,28 +81,30 @@ class OpenLoopError(DynamicsReward):
         self._age = np.array(state["age"], dtype=np.int64)
 
     def _begin(self, latent: torch.Tensor, *, fresh: bool) -> None:
-        lanes, depth = len(latent), len(self.weights)
+        num_envs, depth = len(latent), len(self.weights)
         if self._predicted is None:
             network = self._dynamics.module
             self._predicted = torch.zeros(depth, *latent.shape, device=latent.device)
-            self._states = network.initial_state(depth * lanes, latent.device).view(depth, lanes, network.state_width)
+            self._states = network.initial_state(depth * num_envs, latent.device).view(
+                depth, num_envs, network.state_width
+            )
             fresh = True
         if fresh:
-            self._age = np.zeros(lanes, dtype=np.int64)
+            self._age = np.zeros(num_envs, dtype=np.int64)
 
     def _advance(self, latent: torch.Tensor, action: torch.Tensor, target: torch.Tensor) -> NDArray[np.float32]:
-        """Move all predictions one step on, and return their errors about the present, `(K, lanes)`.
+        """Move all predictions one step on, and return their errors about the present, `(K, num_envs)`.
 
         Slot k continues what slot k - 1 predicted; its memory is the one that slot k - 1 was left with.
         """
         assert self._predicted is not None
         assert self._states is not None
-        depth, lanes = self._predicted.shape[:2]
+        depth, num_envs = self._predicted.shape[:2]
         inputs = torch.cat([latent[None], self._predicted[:-1]])
         states = torch.cat([self._states[:1], self._states[:-1]])
         actions = action.expand(depth, *action.shape).flatten(0, 1)
         law, after = self._dynamics.module.predict(inputs.flatten(0, 1), actions, states.flatten(0, 1))
-        self._predicted = law.mean.view(depth, lanes, -1)
-        self._states = after.view(depth, lanes, after.shape[-1])
+        self._predicted = law.mean.view(depth, num_envs, -1)
+        self._states = after.view(depth, num_envs, after.shape[-1])
         errors: NDArray[np.float32] = (target - self._predicted).square().mean(-1).float().cpu().numpy()
         return errors

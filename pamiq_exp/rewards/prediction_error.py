@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pamiq_exp.models import Encoder
+from pamiq_exp.models import Encoder, InverseDynamics, RandomFeatures
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 
@@ -24,7 +24,7 @@ class PredictionError(DynamicsReward):
     Curiosity-driven exploration by self-supervised prediction.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts.
     """
 
@@ -45,7 +45,7 @@ class FeatureError(PredictionError):
     """Base class of prediction errors whose name stands for the features in which they are measured.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         dynamics: Name of the model that predicts.
         encoder: Name of the agent's encoder.
     """
@@ -54,9 +54,9 @@ class FeatureError(PredictionError):
     """The kind of encoder that makes these features."""
 
     def __init__(
-        self, normaliser: Normaliser | None = None, dynamics: str = "dynamics", encoder: str = "encoder"
+        self, normalizer: Normalizer | None = None, dynamics: str = "dynamics", encoder: str = "encoder"
     ) -> None:
-        super().__init__(normaliser, dynamics)
+        super().__init__(normalizer, dynamics)
         self._encoder_name = encoder
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -69,3 +69,34 @@ class FeatureError(PredictionError):
                 f"encoder '{self._encoder_name}' is a {type(found).__name__}: choose encoder={self.name} with it, or "
                 "reward=prediction_error, which takes any features"
             )
+
+
+class RandomFeatureError(FeatureError):
+    """The prediction error in the space of fixed random features: r = mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2.
+
+    phi cannot collapse, and it sees all noise. Needs the encoder `random_features`, whose features are whitened.
+
+    Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2.
+    """
+
+    name = "random_features"
+    features = RandomFeatures
+
+
+class InverseFeatureError(FeatureError):
+    """r = eta / 2 mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2 in features that tell which action was taken.
+
+    The features learn by inverse dynamics alone; the forward model learns on them without a gradient. Noise that
+    the agent causes is encoded like everything else that it causes.
+
+    Source: Pathak et al. 2017, Curiosity-driven exploration by self-supervised prediction, equations 2 to 6.
+    eta is absorbed by the normalizer.
+    """
+
+    name = "icm"
+    features = InverseDynamics
+
+    def compute(self, transition: Transition) -> NDArray[np.float32] | None:
+        """See the base class."""
+        error = super().compute(transition)
+        return None if error is None else error * np.float32(0.5)

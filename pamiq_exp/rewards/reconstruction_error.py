@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.models import ImageVae
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
@@ -19,15 +19,15 @@ class ReconstructionError(Reward):
     High for views that the VAE has not learned yet, whatever led to them.
 
     Args:
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         encoder: Name of the VAE; it must be the agent's encoder.
     """
 
     name = "reconstruction_error"
     needs_latents = True
 
-    def __init__(self, normaliser: Normaliser | None = None, encoder: str = "encoder") -> None:
-        super().__init__(normaliser)
+    def __init__(self, normalizer: Normalizer | None = None, encoder: str = "encoder") -> None:
+        super().__init__(normalizer)
         self._encoder = NeededModel(encoder, ImageVae, self)
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
-from pamiq_exp.rewards.normaliser import NoNormaliser, Normaliser
+from pamiq_exp.rewards.normalizer import NoNormalizer, Normalizer
 from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 GroundTruth: TypeAlias = Callable[[], Mapping[str, NDArray[Any]]]
@@ -63,7 +63,7 @@ class Reward(Component, ABC):
     to them.
 
     Args:
-        normaliser: How the raw reward is scaled; None leaves it.
+        normalizer: How the raw reward is scaled; None leaves it.
         parts: Names of figures that are logged beside the reward, see `note`.
     """
 
@@ -76,10 +76,10 @@ class Reward(Component, ABC):
     recorded_fields: tuple[str, ...] = ()
     """Fields that it adds to the agent's records, see `fields`."""
 
-    def __init__(self, normaliser: Normaliser | None = None, parts: Sequence[str] = ()) -> None:
-        self.normaliser = normaliser or NoNormaliser()
+    def __init__(self, normalizer: Normalizer | None = None, parts: Sequence[str] = ()) -> None:
+        self.normalizer = normalizer or NoNormalizer()
         self._raw = RunningMean()
-        self._normalised = RunningMean()
+        self._normalized = RunningMean()
         self._parts = {part: RunningMean() for part in parts}
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -90,14 +90,14 @@ class Reward(Component, ABC):
 
     @abstractmethod
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
-        """Return the raw reward of each lane, `(lanes,)`; None while there is nothing to say yet.
+        """Return the raw reward of each environment, `(num_envs,)`; None while there is nothing to say yet.
 
-        Called for every turn, also for those that count in no lane: what is remembered from turn to turn
+        Called for every turn, also for those that count in no environment: what is remembered from turn to turn
         must be cleared where `transition.valid` is false.
         """
 
     def __call__(self, transition: Transition) -> NDArray[np.float32]:
-        """Return the scaled reward of each lane, `(lanes,)`; 0 where the transition means nothing.
+        """Return the scaled reward of each environment, `(num_envs,)`; 0 where the transition means nothing.
 
         A reward that is not finite is returned as it is, and enters no mean and no scale.
         """
@@ -107,35 +107,35 @@ class Reward(Component, ABC):
             return np.zeros(len(valid), dtype=np.float32)
         if raw.shape != valid.shape:
             raise ValueError(
-                f"{type(self).__name__}.compute returned {raw.shape}, expected {valid.shape}: one per lane"
+                f"{type(self).__name__}.compute returned {raw.shape}, expected {valid.shape}: one per environment"
             )
         raw = np.where(valid, raw, np.float32(0))
-        normalised = np.where(valid, self.normaliser(raw, valid), np.float32(0))
+        normalized = np.where(valid, self.normalizer(raw, valid), np.float32(0))
         self._raw.add(raw[valid])
-        self._normalised.add(normalised[valid])
-        return normalised
+        self._normalized.add(normalized[valid])
+        return normalized
 
     def note(self, part: str, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Log the mean of `values` over valid lanes, both `(lanes,)`, as `<name>_<part>`."""
+        """Log the mean of `values` over valid num_envs, both `(num_envs,)`, as `<name>_<part>`."""
         self._parts[part].add(values[valid])
 
-    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, torch.Tensor]:
-        """What the policy is told besides the observation, each `(lanes, *shape)`; it is recorded as well."""
+    def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """What the policy is told besides the observation, each `(num_envs, *shape)`; it is recorded as well."""
         return {}
 
     def fields(self) -> dict[str, NDArray[Any]]:
-        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(lanes, *shape)`.
+        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(num_envs, *shape)`.
 
         Empty while there is nothing to say; buffers with these fields then get nothing.
         """
         return {}
 
     def cuts(self) -> NDArray[np.bool_] | None:
-        """Lanes in which what is wanted changes with o_{t+1}, `(lanes,)`: returns must not look beyond it."""
+        """EnvCopies in which what is wanted changes with o_{t+1}, `(num_envs,)`: returns must not look beyond it."""
         return None
 
     def report(self) -> dict[str, float]:
         """Mean raw and scaled reward and parts since the last call: `<name>_raw`, `<name>`, `<name>_<part>`."""
-        figures = {f"{self.name}_raw": self._raw.take(), self.name: self._normalised.take()}
+        figures = {f"{self.name}_raw": self._raw.take(), self.name: self._normalized.take()}
         figures |= {f"{self.name}_{part}": mean.take() for part, mean in self._parts.items()}
         return {name: value for name, value in figures.items() if value is not None}

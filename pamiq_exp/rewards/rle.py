@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from lightning import LightningModule
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from pamiq_exp.component import State
-from pamiq_exp.models.random_goals import GoalFeatures
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, orthogonal
+from pamiq_exp.models.nn.running_moments import RunningMoments
+from pamiq_exp.models.policies.networks import PolicyValueNetwork
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 from pamiq_exp.seeding import numpy_generator
+from pamiq_exp.spaces import flatten_specs
 
 
 class RandomLatentExploration(Reward):
     """r = phi(o_{t+1}) . z / |phi(o_{t+1})| for a random unit vector z, drawn anew every `segment` turns.
 
     Not a measure of novelty: over random z it has mean 0 and standard deviation 1 / sqrt(d), always. The policy is told
-    z (field `goal`), and returns do not look beyond the turn at which it changes. The lanes change theirs at
+    z (field `goal`), and returns do not look beyond the turn at which it changes. The environments change theirs at
     different times.
 
     Source: Mahankali et al. 2024, Random latent exploration for deep reinforcement learning, algorithm 1.
 
     Args:
-        lanes: Number of reward streams.
+        num_envs: Number of reward streams.
         seed: Of the goals.
-        normaliser: How the raw reward is scaled.
+        normalizer: How the raw reward is scaled.
         features: d, numbers in a goal: `${models.random_goals.features}`.
         segment: Turns for which a goal lasts.
         model: Name of the `RandomGoals` model.
@@ -39,22 +45,22 @@ class RandomLatentExploration(Reward):
 
     def __init__(
         self,
-        lanes: int,
+        num_envs: int,
         seed: int,
-        normaliser: Normaliser | None = None,
+        normalizer: Normalizer | None = None,
         features: int = 16,
         segment: int = 500,
         model: str = "random_goals",
     ) -> None:
-        super().__init__(normaliser)
+        super().__init__(normalizer)
         if segment < 1:
             raise ValueError(f"segment must be at least 1 turn, not {segment}")
         self.segment = int(segment)
         self._generator = numpy_generator(seed)
         self._model = NeededModel(model, GoalFeatures, self)
-        self._goals = self._draw(lanes, features)
-        self._ages: NDArray[np.int64] = np.arange(lanes) * self.segment // lanes
-        self._changed = np.zeros(lanes, dtype=np.bool_)
+        self._goals = self._draw(num_envs, features)
+        self._ages: NDArray[np.int64] = np.arange(num_envs) * self.segment // num_envs
+        self._changed = np.zeros(num_envs, dtype=np.bool_)
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
         """See the base class."""
@@ -71,12 +77,12 @@ class RandomLatentExploration(Reward):
         self._goals[self._changed] = self._draw(int(self._changed.sum()), self._goals.shape[1])
         return reward.astype(np.float32)
 
-    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, torch.Tensor]:
-        """`goal`: z, `(lanes, features)`."""
+    def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """`goal`: z, `(num_envs, features)`."""
         return {"goal": torch.from_numpy(self._goals.copy()).to(device)}
 
     def cuts(self) -> NDArray[np.bool_]:
-        """Lanes whose goal has just changed."""
+        """EnvCopies whose goal has just changed."""
         return self._changed
 
     def state(self) -> State:
@@ -93,3 +99,100 @@ class RandomLatentExploration(Reward):
         directions: NDArray[Any] = self._generator.standard_normal((count, features))
         unit: NDArray[np.float32] = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
         return unit
+
+
+class GoalFeatures(nn.Module):
+    """A trunk, a fixed random last layer, and the running statistics that standardize what it gives.
+
+    Args:
+        body: The trunk.
+        features: Numbers in a goal.
+    """
+
+    def __init__(self, body: FieldsNetwork, features: int) -> None:
+        super().__init__()
+        self.body = body.requires_grad_(False)
+        self.head = orthogonal(nn.Linear(body.width, features)).requires_grad_(False)
+        self.moments = RunningMoments(features)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Standardized features, `(..., features)`; inputs that are no observation (the goal) count as zeros."""
+        return self.moments.whiten(self.raw(batch), epsilon=1e-6)
+
+    def raw(self, batch: Batch) -> Tensor:
+        """The same before standardization."""
+        seen = {name: batch[name] for name in self.body.fields if name.startswith("observation.")}
+        first, spec = next((value, self.body.fields[name]) for name, value in seen.items())
+        leading = first.shape[: first.ndim - len(spec["shape"])]
+        told = {
+            name: torch.zeros(*leading, *spec["shape"], device=first.device)
+            for name, spec in self.body.fields.items()
+            if name not in seen
+        }
+        features: Tensor = self.head(self.body(seen | told))
+        return features
+
+
+class RandomGoals(LightningModule):
+    """Follows the trunk of the policy's value slowly, and keeps the statistics of its random features.
+
+    Its `training_step` learns nothing by gradients: theta <- (1 - tau) theta + tau theta_value.
+
+    Source: Mahankali et al. 2024, Random latent exploration for deep reinforcement learning, section 4.
+
+    Args:
+        inputs, channels, hidden, activation: Those of the policy's network: `${models.policy.network.inputs}`, ...
+        features: Numbers in a goal.
+        policy: Name of the policy, with a `PolicyValueNetwork`.
+        share: tau.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, object],
+        channels: Sequence[int] = (16, 32, 32),
+        hidden: Sequence[int] = (256,),
+        activation: ActivationName = "relu",
+        features: int = 16,
+        policy: str = "policy",
+        share: float = 0.005,
+    ) -> None:
+        super().__init__()
+        self.network = GoalFeatures(FieldsNetwork(flatten_specs(inputs), channels, hidden, activation), features)
+        self.share = float(share)
+        self._policy_name = policy
+        self._trunk: tuple[FieldsNetwork, ...] = ()
+        self.automatic_optimization = False
+
+    def attach_models(self, models: Mapping[str, LightningModule]) -> None:
+        """Find the trunk to follow, and begin as it is. Raises ValueError for one of another shape."""
+        network = getattr(models.get(self._policy_name), "network", None)
+        if not isinstance(network, PolicyValueNetwork):
+            raise ValueError(f"random goals follow the value of '{self._policy_name}', which must be feed-forward")
+        trunk = network.body if network.value_body is None else network.value_body
+        try:
+            self.network.body.load_state_dict(trunk.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"random goals need the inputs and widths of '{self._policy_name}': {error}") from error
+        self._trunk = (trunk,)
+
+    def inference_module(self) -> GoalFeatures:
+        """Inference needs the features alone."""
+        return self.network
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See `GoalFeatures.forward`."""
+        features: Tensor = self.network(batch)
+        return features
+
+    @torch.no_grad()
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Move on by one step and take in the features of `(batch, *shape)` observations."""
+        for trunk in self._trunk:
+            for slow, fast in zip(self.network.body.parameters(), trunk.parameters(), strict=True):
+                slow.lerp_(fast, self.share)
+        self.network.moments.update(self.network.raw(batch).flatten(0, -2))
+        self.log("feature_std", self.network.moments.std.mean())
+
+    def configure_optimizers(self) -> None:
+        """Nothing here is learned by gradients."""

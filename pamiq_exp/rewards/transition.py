@@ -63,16 +63,16 @@ class NeededModel(Generic[ModuleT]):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One turn of all lanes: from o_t through a_t to o_{t+1}, everything seen with one publication.
+    """One turn of all num_envs: from o_t through a_t to o_{t+1}, everything seen with one publication.
 
     Attributes:
-        observation: The values of o_{t+1}, `observation.*` fields, each `(lanes, *shape)`.
-        latent: z_t, `(lanes, features)`; None without an encoder, or while its latents mean nothing yet.
-        action: a_t, canonical, `(lanes, branches)`.
-        next_latent: z_{t+1}, `(lanes, features)`; None together with `latent`.
-        environment_reward: What the world itself paid, `(lanes,)`.
-        valid: False in lanes where o_t was the last observation of an episode: the transition to the first
-            of the next one means nothing, `(lanes,)`.
+        observation: The values of o_{t+1}, `observation.*` fields, each `(num_envs, *shape)`.
+        latent: z_t, `(num_envs, features)`; None without an encoder, or while its latents mean nothing yet.
+        action: a_t, canonical, `(num_envs, branches)`.
+        next_latent: z_{t+1}, `(num_envs, features)`; None together with `latent`.
+        environment_reward: What the world itself paid, `(num_envs,)`.
+        valid: False in environments where o_t was the last observation of an episode: the transition to the first
+            of the next one means nothing, `(num_envs,)`.
         previous_observation: The values of o_t, like `observation`.
         latents_moved: The encoder may have changed since the transition before this one: predictions made
             then belong to another latent space and cannot be scored.

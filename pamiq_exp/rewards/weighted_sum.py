@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pamiq_exp.rewards.normaliser import Normaliser
+from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import GroundTruth, Reward
 from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 
 class WeightedSum(Reward):
-    """r = sum of w_i r_i, each r_i scaled by its own normaliser and logged by itself.
+    """r = sum of w_i r_i, each r_i scaled by its own normalizer and logged by itself.
 
     Args:
         parts: The rewards, by name; the name takes the place of their own in the figures.
         weights: One weight for each part.
-        normaliser: How the sum is scaled.
+        normalizer: How the sum is scaled.
 
     Raises:
         ValueError: Parts and weights do not have the same names.
@@ -29,9 +29,9 @@ class WeightedSum(Reward):
     name = "weighted_sum"
 
     def __init__(
-        self, parts: Mapping[str, Reward], weights: Mapping[str, float], normaliser: Normaliser | None = None
+        self, parts: Mapping[str, Reward], weights: Mapping[str, float], normalizer: Normalizer | None = None
     ) -> None:
-        super().__init__(normaliser)
+        super().__init__(normalizer)
         if set(parts) != set(weights) or not parts:
             raise ValueError(
                 f"each part needs a weight and each weight a part; parts: {sorted(parts)}, weights: {sorted(weights)}"
@@ -60,11 +60,11 @@ class WeightedSum(Reward):
             total += np.float32(self.weights[name]) * part(transition)
         return total
 
-    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, torch.Tensor]:
+    def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
         """See the base class."""
         told: dict[str, torch.Tensor] = {}
         for part in self.parts.values():
-            told |= part.policy_inputs(lanes, device)
+            told |= part.policy_inputs(num_envs, device)
         return told
 
     def fields(self) -> dict[str, NDArray[Any]]:

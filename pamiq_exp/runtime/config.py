@@ -56,7 +56,7 @@ class LaunchConfig:
             and a virtual clock; after each turn the trainers that are ready run to their end. Same config,
             same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
             turns on a thread of its own and is published exactly then: faster, and still the same bits.
-        max_steps: Environment steps (all lanes together) after which the run is finished.
+        max_steps: Environment steps (all environments together) after which the run is finished.
         max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
         time_scale: Run seconds in a wall second (realtime): 10 lets a 10 Hz world turn 100 times a second.
         checkpoint: When to save.

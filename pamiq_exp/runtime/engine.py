@@ -88,7 +88,7 @@ class Engine:
             self.publisher.end_step()
         self.durations.add(time.perf_counter() - begin)
         self.turns += 1
-        self.steps += self.interaction.lanes
+        self.steps += self.interaction.num_envs
         self.records.environment_step = self.steps
         self._note_age()
         if self.steps >= self._next_record:

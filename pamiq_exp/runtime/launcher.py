@@ -23,6 +23,7 @@ from lightning import LightningModule
 from pamiq_exp.buffers import DataBuffer, DataUser, tell_sizes
 from pamiq_exp.component import Component, components, tear_down
 from pamiq_exp.interaction import Interaction, StepObserver
+from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
 from pamiq_exp.runtime.config import LaunchConfig
@@ -39,7 +40,7 @@ from pamiq_exp.runtime.records import RecordStream
 from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.watchdog import PATIENCE, Watchdog
 from pamiq_exp.seeding import derive_seed
-from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunFolder, RunInfo, TerminalTracker, Tracker
+from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
 
 logger = logging.getLogger(__name__)

@@ -34,19 +34,19 @@ class MadeUpData:
     """
 
     def __init__(self, environment: Environment) -> None:
-        self.lanes = environment.lanes
+        self.num_envs = environment.num_envs
         self._spaces: dict[str, gymnasium.Space] = dict(environment.observation_space.spaces)  # type: ignore[type-arg]
         self._action_space = environment.action_space
         self._generator = np.random.default_rng(0)
 
     def observation(self, *, ended: bool) -> Observation:
-        """Return what all environments show at one moment, `(lanes, *shape)` each."""
+        """Return what all environments show at one moment, `(num_envs, *shape)` each."""
         values = {name: self._part(name, space) for name, space in self._spaces.items()}
-        zeros, never = np.zeros(self.lanes, np.float32), np.zeros(self.lanes, np.bool_)
-        return Observation(values, zeros, never, np.full(self.lanes, ended))
+        zeros, never = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, np.bool_)
+        return Observation(values, zeros, never, np.full(self.num_envs, ended))
 
     def turns(self, fields: Mapping[str, ArraySpec], count: int) -> dict[str, Array]:
-        """Return the columns of a buffer, `(count, lanes, *shape)` each; zeros for what no space declares."""
+        """Return the columns of a buffer, `(count, num_envs, *shape)` each; zeros for what no space declares."""
         return {name: np.stack([self._field(name, spec) for _ in range(count)]) for name, spec in fields.items()}
 
     def _field(self, name: str, spec: ArraySpec) -> Array:
@@ -57,26 +57,26 @@ class MadeUpData:
             drawn = self._part(part, self._spaces[part])
         elif name == "action":
             drawn = self._actions()
-        fits = drawn is not None and drawn.shape == (self.lanes, *shape)
-        return drawn.astype(dtype) if drawn is not None and fits else np.zeros((self.lanes, *shape), dtype)
+        fits = drawn is not None and drawn.shape == (self.num_envs, *shape)
+        return drawn.astype(dtype) if drawn is not None and fits else np.zeros((self.num_envs, *shape), dtype)
 
     def _part(self, name: str, space: gymnasium.Space) -> Array:  # type: ignore[type-arg]
         if not isinstance(space, gymnasium.spaces.Box):
-            return np.zeros((self.lanes, *(space.shape or ())), dtype=space.dtype)
+            return np.zeros((self.num_envs, *(space.shape or ())), dtype=space.dtype)
         if name == ACTION_MASK:
-            return np.ones((self.lanes, *space.shape), dtype=space.dtype)
+            return np.ones((self.num_envs, *space.shape), dtype=space.dtype)
         return self._box(space)
 
     def _box(self, space: gymnasium.spaces.Box) -> Array:
         low, high = _bounds(space)
-        size = (min(self.lanes, DISTINCT_ROWS), *space.shape)
+        size = (min(self.num_envs, DISTINCT_ROWS), *space.shape)
         if space.dtype is not None and np.dtype(space.dtype).kind == "f":
             rows: Array = self._generator.uniform(low, high, size).astype(space.dtype)
             rows = np.clip(rows, space.low, space.high)  # rounding may have left the bounds
         else:
             rows = self._generator.integers(np.ceil(low).astype(np.int64), np.floor(high).astype(np.int64) + 1, size)
             rows = rows.astype(space.dtype)
-        return np.resize(rows, (self.lanes, *space.shape))
+        return np.resize(rows, (self.num_envs, *space.shape))
 
     def _actions(self) -> Array:
         """Return one action for each environment, in the canonical form: branches, or the numbers of a Box."""
@@ -84,7 +84,7 @@ class MadeUpData:
         if isinstance(space, gymnasium.spaces.Box):
             return self._box(space)
         choices = space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else [getattr(space, "n", 1)]
-        return self._generator.integers(0, np.asarray(choices), (self.lanes, len(choices)))
+        return self._generator.integers(0, np.asarray(choices), (self.num_envs, len(choices)))
 
 
 def _bounds(space: gymnasium.spaces.Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,9 +92,9 @@ def _bounds(space: gymnasium.spaces.Box) -> tuple[NDArray[np.float64], NDArray[n
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     nearest = np.clip(0.0, low, high)
     with np.errstate(invalid="ignore", over="ignore"):
-        wide = ~(high - low <= WIDEST)
-    low = np.where(wide, np.maximum(low, nearest - REACH), low)
-    return low, np.where(wide, np.minimum(high, nearest + REACH), high)
+        to_float32 = ~(high - low <= WIDEST)
+    low = np.where(to_float32, np.maximum(low, nearest - REACH), low)
+    return low, np.where(to_float32, np.minimum(high, nearest + REACH), high)
 
 
 class MadeUpRows(DataUser):
@@ -121,7 +121,7 @@ class MadeUpRows(DataUser):
             made_up = self._data.turns(self.buffer.fields, turns)
             self._turns = {name: torch.from_numpy(column) for name, column in made_up.items()}
         self.buffer.count_as_full()
-        self.count_added += self.buffer.capacity * self.buffer.lanes
+        self.count_added += self.buffer.capacity * self.buffer.num_envs
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """See `DataUser.sample`."""

@@ -2,4 +2,11 @@
 
 from pamiq_exp.scan.linear_scan import CHUNK, METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
-__all__ = ["CHUNK", "METHODS", "ScanMethod", "linear_scan", "scan_step", "warm_up"]
+__all__ = [
+    "CHUNK",
+    "METHODS",
+    "ScanMethod",
+    "linear_scan",
+    "scan_step",
+    "warm_up",
+]

@@ -41,7 +41,7 @@ def linear_scan(
     arguments; the memory that they need is linear in time. `torch.func` transforms and `torch.compile` work.
 
     Args:
-        decay: a, `(*batch, time, heads)`. Each head rules `width / heads` neighbouring channels, so heads = 1
+        decay: a, `(*batch, time, heads)`. Each head rules `width / heads` neighboring channels, so heads = 1
             means one decay for all and heads = width one for each. Batch axes and time may be 1 or missing.
         values: u, `(*batch, time, width)`.
         initial: State to begin from, `(*batch, width)`, where batch axes may be missing; None for zeros.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pamiq_exp.files import write_atomically
-from pamiq_exp.tracking.append_file import AppendFile
+from pamiq_exp.run_folder.append_file import AppendFile
 from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
 
 _log = logging.getLogger(__name__)

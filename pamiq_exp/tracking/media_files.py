@@ -56,7 +56,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _write_recording(item: Recording, folder: Path) -> Path:
-    """Write one video for each kind of picture, lanes one below the other, then everything else as JSONL.
+    """Write one video for each kind of picture, environments one below the other, then everything else as JSONL.
 
     The JSONL comes last: where it is, the videos are whole.
     """
@@ -65,15 +65,15 @@ def _write_recording(item: Recording, folder: Path) -> Path:
     for name in item.pictures:
         frames = np.stack([turn[name] for turn in item.turns])
         frames = np.repeat(frames, 3 // frames.shape[-1], axis=-1)
-        time, lanes, height, width, _ = frames.shape
-        tall = frames.reshape(time, lanes * height, width, 3)
+        time, num_envs, height, width, _ = frames.shape
+        tall = frames.reshape(time, num_envs * height, width, 3)
         encoded = _mp4(tall, item.frames_per_second, *(_EXACT if item.lossless else _KEPT))
         write_atomically(folder / f"{stem}_{file_name(name)}.mp4", encoded)
     lines = [json.dumps(dict(item.header))]
     for number, turn in enumerate(item.turns):
-        lanes = len(next(iter(turn.values())))
+        num_envs = len(next(iter(turn.values())))
         row = {name: value.tolist() for name, value in turn.items() if name not in item.pictures}
-        lines.append(json.dumps({"step": item.first_step + number * lanes} | row))
+        lines.append(json.dumps({"step": item.first_step + number * num_envs} | row))
     path = folder / f"{stem}.jsonl"
     write_atomically(path, "\n".join(lines) + "\n")
     return path
@@ -87,7 +87,7 @@ def _mp4(
     except ImportError as error:
         raise ModuleNotFoundError("videos need the package av: install it with `pip install av`") from error
 
-    # H.264 in yuv420p, which every browser plays, halves the colour planes: sizes must be even.
+    # H.264 in yuv420p, which every browser plays, halves the color planes: sizes must be even.
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:

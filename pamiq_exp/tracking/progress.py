@@ -222,7 +222,7 @@ class Progress:
 def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) -> RenderableType:
     """The final figures of a run as a panel."""
     state = str(summary.get("state", "finished" if exit_code == 0 else "failed"))
-    sign, colour = _STATES.get(state, ("•", "white"))
+    sign, color = _STATES.get(state, ("•", "white"))
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(style=_LABEL, no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
@@ -236,9 +236,7 @@ def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) ->
         if name.endswith("_loss_first") and isinstance(first, (int, float)) and isinstance(last, (int, float)):
             label = name.removesuffix("_first").replace("_", " ")
             grid.add_row(plain_text(label), Text.assemble(_number(first), (" → ", _LABEL), (_number(last), "bold")))
-    title = Text.assemble(
-        (f"{sign} {plain_text(state)}  ", f"bold {colour}"), (plain_text(run.experiment_name), "bold")
-    )
+    title = Text.assemble((f"{sign} {plain_text(state)}  ", f"bold {color}"), (plain_text(run.experiment_name), "bold"))
     title.append(f"  seed {run.seed}", _LABEL)
     where = Text(plain_text(str(run.folder)), style=_ACCENT, overflow="fold")
     parts: list[RenderableType] = [grid]
@@ -246,7 +244,7 @@ def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) ->
         parts.append(Padding(Text(sentence), (1, 0, 0, 0)))
     parts.append(Padding(Group(Text("run folder", style=_LABEL), where), (1, 0, 0, 0)))
     body = Group(*parts)
-    return Panel(body, title=title, title_align="left", border_style=colour, padding=(1, 2), expand=False)
+    return Panel(body, title=title, title_align="left", border_style=color, padding=(1, 2), expand=False)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

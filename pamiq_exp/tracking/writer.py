@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pamiq_exp.media import Media, Recording
-from pamiq_exp.tracking.lane import Lane
+from pamiq_exp.run_folder.secrets import mask_text
 from pamiq_exp.tracking.media_files import write_media
-from pamiq_exp.tracking.secrets import mask_text
+from pamiq_exp.tracking.queue_thread import Lane
 from pamiq_exp.tracking.tracker import RunInfo, Tracker, Value
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pamiq_exp.scan import linear_scan
 
 
 class Advantages(NamedTuple):
-    """What a policy learns from a rollout; each `(time, lanes)`.
+    """What a policy learns from a rollout; each `(time, num_envs)`.
 
     Attributes:
         advantage: How much better the action was than the policy's average.
@@ -48,11 +48,11 @@ def generalized_advantages(
     nothing, so it gets weight 0 and passes nothing on.
 
     Args:
-        reward: `(T, lanes)`, of the transition out of each observation.
-        value: `(T + 1, lanes)`, with the value of the observation after the last transition.
-        terminated: `(T, lanes)`, bool: o_{t+1} is final because the task is over.
-        truncated: `(T, lanes)`, bool: o_{t+1} is final for another reason.
-        ended: `(T, lanes)`, bool: o_t itself is a final observation.
+        reward: `(T, num_envs)`, of the transition out of each observation.
+        value: `(T + 1, num_envs)`, with the value of the observation after the last transition.
+        terminated: `(T, num_envs)`, bool: o_{t+1} is final because the task is over.
+        truncated: `(T, num_envs)`, bool: o_{t+1} is final for another reason.
+        ended: `(T, num_envs)`, bool: o_t itself is a final observation.
         gamma: Discount of each step, in [0, 1].
         gae_lambda: 0 trusts the value after one step, 1 trusts only rewards.
 
@@ -73,19 +73,21 @@ def generalized_advantages(
 
 
 def _require_shapes(reward: Tensor, value: Tensor, ends: Mapping[str, Tensor]) -> None:
-    steps, lanes = reward.shape
+    steps, num_envs = reward.shape
     expected = {"value": (value, steps + 1)} | {name: (tensor, steps) for name, tensor in ends.items()}
     for name, (tensor, length) in expected.items():
-        if tensor.shape != (length, lanes):
-            raise ValueError(f"{name} must be {length, lanes} for rewards {steps, lanes}, not {tuple(tensor.shape)}")
+        if tensor.shape != (length, num_envs):
+            raise ValueError(
+                f"{name} must be {length, num_envs} for rewards {steps, num_envs}, not {tuple(tensor.shape)}"
+            )
 
 
-def standardized(advantage: Tensor, weight: Tensor, centre: bool = True) -> Tensor:
+def standardized(advantage: Tensor, weight: Tensor, center: bool = True) -> Tensor:
     """Shift and scale advantages to mean 0 and variance 1 over the entries with weight; the others become 0.
 
-    Without `centre` they are only scaled, and keep their mean.
+    Without `center` they are only scaled, and keep their mean.
     """
     total = weight.sum().clamp(min=1)
-    centred = (advantage - (advantage * weight).sum() / total) * weight
-    deviation = (centred.square().sum() / total).sqrt()
-    return (centred if centre else advantage * weight) / (deviation + 1e-8)
+    centered = (advantage - (advantage * weight).sum() / total) * weight
+    deviation = (centered.square().sum() / total).sqrt()
+    return (centered if center else advantage * weight) / (deviation + 1e-8)

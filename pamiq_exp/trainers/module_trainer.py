@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import State
+from pamiq_exp.lightning_loop.driver import LightningDriver, TrainingPlan
+from pamiq_exp.lightning_loop.gradients import ClipAlgorithm, GradientSettings
 from pamiq_exp.seeding import torch_generator
-from pamiq_exp.trainers.driver import LightningDriver, TrainingPlan
-from pamiq_exp.trainers.gradients import ClipAlgorithm, GradientSettings
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
 PartT = TypeVar("PartT")
@@ -35,7 +35,7 @@ class ModuleTrainer(Trainer):
         buffer: Name of the buffer.
         seed: For drawing batches.
         max_rounds: Rounds after which this trainer is done; None for no end.
-        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        max_grad_norm: Largest norm (or absolute value) of the gradient; None does not clip.
         gradient_clip_algorithm: "norm" or "value".
         accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
     """
@@ -47,7 +47,7 @@ class ModuleTrainer(Trainer):
         *,
         seed: int = 0,
         max_rounds: int | None = None,
-        gradient_clip: float | None = None,
+        max_grad_norm: float | None = None,
         gradient_clip_algorithm: ClipAlgorithm = "norm",
         accumulate_grad_batches: int = 1,
     ) -> None:
@@ -57,7 +57,7 @@ class ModuleTrainer(Trainer):
         self._model = model
         self._buffer = buffer
         self._max_rounds = max_rounds
-        self._gradients = GradientSettings(gradient_clip, gradient_clip_algorithm, accumulate_grad_batches)
+        self._gradients = GradientSettings(max_grad_norm, gradient_clip_algorithm, accumulate_grad_batches)
         self._generator = torch_generator(seed)
         self._skipped_now = 0
         """Batches lost since the last one that was not."""
@@ -75,13 +75,13 @@ class ModuleTrainer(Trainer):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
         self._driver = LightningDriver(
-            self._model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.lanes)
+            self._model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.num_envs)
         )
 
     def check_buffer(self, buffer: DataBuffer) -> None:
         """Raise ValueError or TypeError if this trainer cannot work with the buffer; called by `attach`."""
 
-    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan | None:
+    def plan(self, max_steps: int | None, num_envs: int) -> TrainingPlan | None:
         """How long training will be in a run of `max_steps` environment steps; None if this trainer cannot say."""
         return None
 

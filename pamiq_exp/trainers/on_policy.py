@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
+from pamiq_exp.lightning_loop.driver import TrainingPlan
+from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
 from pamiq_exp.scan import warm_up
 from pamiq_exp.trainers.advantage import generalized_advantages, standardized
-from pamiq_exp.trainers.driver import TrainingPlan
-from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.trainer import TrainingContext
 
@@ -27,7 +27,7 @@ _OUTCOME = ("reward", "terminated", "truncated", "model_version")
 class OnPolicyTrainer(ModuleTrainer):
     """Trains a policy on rollouts that it has just made, as proximal policy optimization does.
 
-    A rollout is `rollout_length` turns of all lanes and the one after them. The buffer holds `action`,
+    A rollout is `rollout_steps` turns of all environments and the one after them. The buffer holds `action`,
     `log_prob`, `value`, `reward` and what the policy reads (`observation.*`), and, unless the world never
     ends, `terminated`, `truncated` and `ended` (see `generalized_advantages`).
 
@@ -38,7 +38,7 @@ class OnPolicyTrainer(ModuleTrainer):
     Args:
         model: Name of the model.
         buffer: Name of the buffer, a RolloutBuffer.
-        rollout_length: Turns in a rollout.
+        rollout_steps: Turns in a rollout.
         epochs: Passes over each rollout.
         minibatches: Parts into which the records of a pass are dealt at random.
         gamma: Discount.
@@ -53,7 +53,7 @@ class OnPolicyTrainer(ModuleTrainer):
             between acting and training; None takes all. Needs the field `model_version`.
         seed: For dealing minibatches.
         max_rounds: Rollouts after which this trainer is done; None for no end.
-        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        max_grad_norm: Largest norm (or absolute value) of the gradient; None does not clip.
         gradient_clip_algorithm: "norm" or "value".
         accumulate_grad_batches: Minibatches whose gradients are gathered for one step of the optimizer.
     """
@@ -62,7 +62,7 @@ class OnPolicyTrainer(ModuleTrainer):
         self,
         model: str,
         buffer: str,
-        rollout_length: int,
+        rollout_steps: int,
         *,
         epochs: int = 3,
         minibatches: int = 4,
@@ -75,7 +75,7 @@ class OnPolicyTrainer(ModuleTrainer):
         max_staleness: float | None = None,
         seed: int = 0,
         max_rounds: int | None = None,
-        gradient_clip: float | None = 0.5,
+        max_grad_norm: float | None = 0.5,
         gradient_clip_algorithm: ClipAlgorithm = "norm",
         accumulate_grad_batches: int = 1,
     ) -> None:
@@ -84,11 +84,11 @@ class OnPolicyTrainer(ModuleTrainer):
             buffer,
             seed=seed,
             max_rounds=max_rounds,
-            gradient_clip=gradient_clip,
+            max_grad_norm=max_grad_norm,
             gradient_clip_algorithm=gradient_clip_algorithm,
             accumulate_grad_batches=accumulate_grad_batches,
         )
-        self._rollout_length = rollout_length
+        self._rollout_steps = rollout_steps
         self._epochs = epochs
         self._minibatches = minibatches
         self._gamma = gamma
@@ -113,29 +113,29 @@ class OnPolicyTrainer(ModuleTrainer):
         """See `ModuleTrainer.check_buffer`."""
         if not isinstance(buffer, RolloutBuffer):
             raise TypeError(f"rollouts need a RolloutBuffer; {self._buffer!r} is a {type(buffer).__name__}")
-        if buffer.capacity <= self._rollout_length:
+        if buffer.capacity <= self._rollout_steps:
             raise ValueError(
-                f"the buffer {self._buffer!r} keeps {buffer.capacity} turns, but a rollout of {self._rollout_length} "
-                f"takes one more turn; give it a capacity of at least {2 * self._rollout_length}"
+                f"the buffer {self._buffer!r} keeps {buffer.capacity} turns, but a rollout of {self._rollout_steps} "
+                f"takes one more turn; give it a capacity of at least {2 * self._rollout_steps}"
             )
 
-    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan:
+    def plan(self, max_steps: int | None, num_envs: int) -> TrainingPlan:
         """See `ModuleTrainer.plan`: a rollout takes one more turn than it trains on."""
         batches = self._epochs * self._minibatches
         if max_steps is None:
             return TrainingPlan(batches, self._max_rounds)
-        rollouts = max(0, -(-max_steps // lanes) - 1) // self._rollout_length
+        rollouts = max(0, -(-max_steps // num_envs) - 1) // self._rollout_steps
         return TrainingPlan(batches, rollouts if self._max_rounds is None else min(rollouts, self._max_rounds))
 
     def ready(self) -> bool:
         """Whether a rollout and the turn after it are there."""
         user = self.user
-        return not self.finished and len(user) > self._rollout_length and user.available > self._rollout_length
+        return not self.finished and len(user) > self._rollout_steps and user.available > self._rollout_steps
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""
         driver = self.driver
-        rollout = self.user.take(self._rollout_length)
+        rollout = self.user.take(self._rollout_steps)
         first = self._staleness(rollout)
         if self._max_staleness is not None and first.get("staleness", 0.0) > self._max_staleness:
             self.discarded_rollouts += 1
@@ -166,11 +166,11 @@ class OnPolicyTrainer(ModuleTrainer):
         self.discarded_rollouts = state["discarded_rollouts"]
 
     def _check_settings(self) -> None:
-        if min(self._rollout_length, self._epochs, self._minibatches) < 1:
-            raise ValueError("rollout_length, epochs and minibatches must be at least 1")
-        if self._sequence_length is not None and self._rollout_length % self._sequence_length:
+        if min(self._rollout_steps, self._epochs, self._minibatches) < 1:
+            raise ValueError("rollout_steps, epochs and minibatches must be at least 1")
+        if self._sequence_length is not None and self._rollout_steps % self._sequence_length:
             raise ValueError(
-                f"rollout_length {self._rollout_length} must be a multiple of sequence_length {self._sequence_length}"
+                f"rollout_steps {self._rollout_steps} must be a multiple of sequence_length {self._sequence_length}"
             )
         if self._normalization not in ("rollout", "minibatch", "none"):
             raise ValueError(f"advantage_normalization is rollout, minibatch or none, not {self._normalization!r}")
@@ -181,7 +181,7 @@ class OnPolicyTrainer(ModuleTrainer):
             )
 
     def _records(self, rollout: Batch) -> Batch:
-        """Turn a rollout `(T + 1, lanes, ...)` into records or sequences `(count, ...)` with their advantages."""
+        """Turn a rollout `(T + 1, num_envs, ...)` into records or sequences `(count, ...)` with their advantages."""
         reward = rollout["reward"][:-1]
         ends = {name: self._end_field(rollout, name)[:-1] for name in ("terminated", "truncated", "ended")}
         advantages = generalized_advantages(
@@ -197,7 +197,7 @@ class OnPolicyTrainer(ModuleTrainer):
     def _rows(self, value: Tensor) -> Tensor:
         if self._sequence_length is None:
             return value.flatten(0, 1)
-        # (T, lanes) -> (pieces, sequence, lanes) -> (pieces, lanes, sequence) -> (pieces * lanes, sequence)
+        # (T, num_envs) -> (pieces, sequence, num_envs) -> (pieces, num_envs, sequence) -> (pieces * num_envs, sequence)
         pieces = value.reshape(-1, self._sequence_length, *value.shape[1:])
         return pieces.transpose(1, 2).flatten(0, 1)
 

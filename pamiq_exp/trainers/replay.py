@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pamiq_exp.buffers import Batch
 from pamiq_exp.component import State
+from pamiq_exp.lightning_loop.driver import TrainingPlan
+from pamiq_exp.lightning_loop.evaluation import untouched
+from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
 from pamiq_exp.media import Media, Picture, Video
-from pamiq_exp.trainers.driver import TrainingPlan
-from pamiq_exp.trainers.evaluation import untouched
-from pamiq_exp.trainers.gradients import ClipAlgorithm
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 
 _FRAMES_PER_SECOND = 10.0
@@ -29,12 +29,12 @@ class ReplayTrainer(ModuleTrainer):
         batch_size: Records, or sequences, in a batch.
         sequence_length: Turns in a sequence; None for single records. Batches are `(batch, *shape)` or
             `(batch, sequence, *shape)`.
-        min_new: New environment steps that make a round due; 0 trains without a pause.
-        min_size: Environment steps that the buffer must hold before the first round.
-        batches_per_round: Batches in a round; the model is published after each round.
+        train_every: New environment steps that make a round due; 0 trains without a pause.
+        learning_starts: Environment steps that the buffer must hold before the first round.
+        gradient_steps: Batches in a round; the model is published after each round.
         seed: For drawing batches.
         max_rounds: Rounds after which this trainer is done; None for no end.
-        gradient_clip: Largest norm (or absolute value) of the gradient; None does not clip.
+        max_grad_norm: Largest norm (or absolute value) of the gradient; None does not clip.
         gradient_clip_algorithm: "norm" or "value".
         accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
         held_out: A batch that is never trained on, in the shape of the others. The loss on it (of the
@@ -54,12 +54,12 @@ class ReplayTrainer(ModuleTrainer):
         batch_size: int,
         *,
         sequence_length: int | None = None,
-        min_new: int = 1,
-        min_size: int = 1,
-        batches_per_round: int = 1,
+        train_every: int = 1,
+        learning_starts: int = 1,
+        gradient_steps: int = 1,
         seed: int = 0,
         max_rounds: int | None = None,
-        gradient_clip: float | None = None,
+        max_grad_norm: float | None = None,
         gradient_clip_algorithm: ClipAlgorithm = "norm",
         accumulate_grad_batches: int = 1,
         held_out: Mapping[str, NDArray[np.generic] | torch.Tensor] | None = None,
@@ -71,18 +71,18 @@ class ReplayTrainer(ModuleTrainer):
             buffer,
             seed=seed,
             max_rounds=max_rounds,
-            gradient_clip=gradient_clip,
+            max_grad_norm=max_grad_norm,
             gradient_clip_algorithm=gradient_clip_algorithm,
             accumulate_grad_batches=accumulate_grad_batches,
         )
-        sizes = (batch_size, batches_per_round, held_out_every, sequence_length, pictures_every)
+        sizes = (batch_size, gradient_steps, held_out_every, sequence_length, pictures_every)
         if any(size is not None and size < 1 for size in sizes):
             raise ValueError("sizes, lengths and intervals of a trainer must be at least 1")
         self._batch_size = batch_size
         self._sequence_length = sequence_length
-        self._min_new = min_new
-        self._min_size = min_size
-        self._batches_per_round = batches_per_round
+        self._train_every = train_every
+        self._learning_starts = learning_starts
+        self._gradient_steps = gradient_steps
         self._held_out: Batch | None = (
             None if not held_out else {name: torch.as_tensor(value) for name, value in held_out.items()}
         )
@@ -94,21 +94,23 @@ class ReplayTrainer(ModuleTrainer):
         self._loss_last: float | None = None
         self._measured_at = -1
 
-    def plan(self, max_steps: int | None, lanes: int) -> TrainingPlan:
+    def plan(self, max_steps: int | None, num_envs: int) -> TrainingPlan:
         """See `ModuleTrainer.plan`: as if a round began whenever one is due."""
         if max_steps is None:
-            return TrainingPlan(self._batches_per_round, self._max_rounds)
-        rounds = max(0, (max_steps - max(self._min_size, self._min_new)) // max(self._min_new, lanes) + 1)
-        return TrainingPlan(
-            self._batches_per_round, rounds if self._max_rounds is None else min(rounds, self._max_rounds)
+            return TrainingPlan(self._gradient_steps, self._max_rounds)
+        rounds = max(
+            0, (max_steps - max(self._learning_starts, self._train_every)) // max(self._train_every, num_envs) + 1
         )
+        return TrainingPlan(self._gradient_steps, rounds if self._max_rounds is None else min(rounds, self._max_rounds))
 
     def ready(self) -> bool:
         """Whether enough new data has come since the last round began, and the buffer holds enough."""
         user = self.user
-        if self.finished or not self.trainable or user.count_added - self._seen < self._min_new:
+        if self.finished or not self.trainable or user.count_added - self._seen < self._train_every:
             return False
-        return len(user) * user.buffer.lanes >= self._min_size and user.holds_sequence(self._sequence_length or 1)
+        return len(user) * user.buffer.num_envs >= self._learning_starts and user.holds_sequence(
+            self._sequence_length or 1
+        )
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""
@@ -118,8 +120,8 @@ class ReplayTrainer(ModuleTrainer):
         self.rounds += 1
         driver.begin_epoch()
         losses: list[float] = []
-        for index in range(self._batches_per_round):
-            last = index == self._batches_per_round - 1
+        for index in range(self._gradient_steps):
+            last = index == self._gradient_steps - 1
             batch = self._draw()
             figures = self.train_batch(batch, last)
             if "loss" in figures:

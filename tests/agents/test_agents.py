@@ -24,7 +24,7 @@ from pamiq_exp.models import (
     ResidualDynamics,
 )
 from pamiq_exp.models.cores import Gru, RecurrentCore
-from pamiq_exp.models.inputs import Batch
+from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.rewards import Extrinsic, PredictionError, WeightedSum
 from pamiq_exp.spaces import ActionSpec
 from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, Port, spaces
@@ -107,7 +107,7 @@ def test_every_field_of_a_record_names_the_same_time() -> None:
 
 
 def test_records_pass_through_a_real_buffer_unchanged() -> None:
-    user = DataUser(RolloutBuffer(capacity=32, lanes=3, fields=POLICY_FIELDS))
+    user = DataUser(RolloutBuffer(capacity=32, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy())}, {"rollout": user.collector})
     live(agent, ClockWorld(), 20)
@@ -237,7 +237,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(turns: int) -> None:
 
 def test_recorded_probabilities_are_those_that_training_computes() -> None:
     policy = PolicyValueNetwork({"observation": CLOCK["observation"]}, CLOCK["action"], hidden=(16,))
-    user = DataUser(RolloutBuffer(capacity=64, lanes=3, fields=POLICY_FIELDS))
+    user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(policy)}, {"rollout": user.collector})
     live(agent, ClockWorld(), 40)
@@ -268,7 +268,7 @@ def test_entropy_of_the_policy_is_reported() -> None:
 
 
 def curious_64() -> tuple[PolicyAgent, Observation]:
-    """The agent of `experiment=curiosity_noise_world` in one lane of 64x64 pixels."""
+    """The agent of `experiment=curiosity_noise_world` in one environment of 64x64 pixels."""
     observation = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
     action: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
     encoder = RandomFeatures(observation, warmup=2)

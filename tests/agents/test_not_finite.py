@@ -21,7 +21,7 @@ from pamiq_exp.rewards import (
     EllipticalBonus,
     ExponentialStd,
     Extrinsic,
-    Normaliser,
+    Normalizer,
     OpenLoopError,
     PredictionError,
     Reward,
@@ -127,7 +127,7 @@ def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_scale_is_that_of_the_finite_rewards(make: Any, value: float) -> None:
     scale, reference = make(), make()
-    assert isinstance(scale, Normaliser)
+    assert isinstance(scale, Normalizer)
     both, first = np.array([True, True]), np.array([True, False])
     for turn in range(10):
         reward = np.array([turn, 2 * turn], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The memory of a recurrent policy belongs to the agent, one for each lane."""
+"""The memory of a recurrent policy belongs to the agent, one for each environment."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_memory_that_enters_a_step_is_what_the_policy_returned_before_and_en
 
 def test_recorded_probabilities_are_those_that_training_computes_from_any_window() -> None:
     network = policy()
-    user = DataUser(RolloutBuffer(capacity=64, lanes=3, fields=FIELDS))
+    user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=FIELDS))
     live(agent_with({"rollout": user.collector}, network), ClockWorld(), 40)
     user.update()
     rollout = {name: value.transpose(0, 1) for name, value in user.take(38).items()}

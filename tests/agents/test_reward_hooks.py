@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.agents import RandomAgent
-from pamiq_exp.agents.recording_agent import Percept
+from pamiq_exp.agents.learning_agent import AgentInput
 from pamiq_exp.interaction import Array, Interaction
 from pamiq_exp.rewards import Reward, Transition
 from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, spaces
@@ -39,8 +39,8 @@ class Fashion(Reward):
         self.turn += 1
         return np.zeros(3, dtype=np.float32)
 
-    def policy_inputs(self, lanes: int, device: torch.device) -> dict[str, Tensor]:
-        return {"goal": torch.full((lanes, 1), float(self.turn // 3))}
+    def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, Tensor]:
+        return {"goal": torch.full((num_envs, 1), float(self.turn // 3))}
 
     def fields(self) -> dict[str, np.ndarray]:
         return {"known": np.full(3, self.turn - 1, dtype=np.int64)} if self.turn > 2 else {}
@@ -52,9 +52,9 @@ class Fashion(Reward):
 class Attentive(RandomAgent):
     """Keeps what it was told."""
 
-    def act(self, percept: Percept) -> tuple[Tensor, dict[str, Array]]:
-        self.signals["told"] = percept.fields["goal"].numpy()
-        return super().act(percept)
+    def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
+        self.signals["told"] = agent_input.fields["goal"].numpy()
+        return super().act(agent_input)
 
 
 def live(turns: int) -> tuple[Fashion, Collector, Collector, list[float]]:

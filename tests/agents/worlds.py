@@ -25,12 +25,12 @@ OUTCOME_FIELDS: dict[str, object] = {
 class ClockWorld(Environment):
     """Shows its own step number t, pays t for the transition out of step t, and ends episodes on schedule.
 
-    Lane l ends an episode at each step number divisible by `ends[l]`: terminated in even lanes, truncated in
+    Environment l ends an episode at each step number divisible by `ends[l]`: terminated in even num_envs, truncated in
     odd ones. The transition out of such a step pays -1000, to be seen if anybody counts it.
     """
 
     def __init__(self, ends: tuple[int, ...] = (4, 6, 1000)) -> None:
-        self.lanes = len(ends)
+        self.num_envs = len(ends)
         self.ends = np.array(ends)
         self.observation_space = gymnasium.spaces.Dict(
             {"step": gymnasium.spaces.Box(-np.inf, np.inf, (1,), dtype=np.float32)}
@@ -43,9 +43,9 @@ class ClockWorld(Environment):
         return np.array((step > 0) & (step % self.ends == 0))
 
     def observe(self) -> Observation:
-        ended, even = self.ended_at(self.now), np.arange(self.lanes) % 2 == 0
+        ended, even = self.ended_at(self.now), np.arange(self.num_envs) % 2 == 0
         reward = np.where(self.ended_at(self.now - 1), -1000, self.now - 1).astype(np.float32)
-        step = np.full((self.lanes, 1), self.now, dtype=np.float32)
+        step = np.full((self.num_envs, 1), self.now, dtype=np.float32)
         return Observation({"step": step}, reward, ended & even, ended & ~even)
 
     def affect(self, action: Array) -> None:
@@ -77,4 +77,4 @@ class Collector:
 
 
 def spaces(environment: Environment) -> SpacesDescription:
-    return describe_spaces(environment.observation_space, environment.action_space, environment.lanes)
+    return describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)

@@ -1,4 +1,4 @@
-"""How long it takes to read and summarise many runs.
+"""How long it takes to read and summarize many runs.
 
     python -m tests.analysis.bench_reading --runs 1000 --records 10000
 
@@ -45,7 +45,7 @@ def main() -> None:
         tables = result_tables(collect_scores(compare(runs), "coverage"), "random")
         total, processor = time.perf_counter() - started, processor_seconds() - before
     print(f"{len(runs)} runs of {arguments.records} records, {size / 1e9:.1f} GB, {len(tables)} tables")
-    print(f"read in {read:.1f} s, summarised in {total:.1f} s; {processor:.1f} processor seconds in all")
+    print(f"read in {read:.1f} s, summarized in {total:.1f} s; {processor:.1f} processor seconds in all")
 
 
 def make(folder: Path, runs: int, records: int) -> int:

@@ -20,13 +20,13 @@ def test_arms_are_what_was_typed_and_tasks_are_worlds(tmp_path: Path) -> None:
 
 
 def test_arms_of_several_settings_are_named_by_all_of_them(tmp_path: Path) -> None:
-    for job, (rate, lanes) in enumerate([(1e-3, 1), (1e-3, 4), (1e-4, 4)]):
-        words = [f"trainers.policy.learning_rate={rate}", f"environment.lanes={lanes}"]
+    for job, (rate, num_envs) in enumerate([(1e-3, 1), (1e-3, 4), (1e-4, 4)]):
+        words = [f"trainers.policy.learning_rate={rate}", f"environment.num_envs={num_envs}"]
         write_run(tmp_path / str(job), overrides=words)
     assert set(compared(tmp_path).arms) == {
-        "learning_rate=0.001, lanes=1",
-        "learning_rate=0.001, lanes=4",
-        "learning_rate=0.0001, lanes=4",
+        "learning_rate=0.001, num_envs=1",
+        "learning_rate=0.001, num_envs=4",
+        "learning_rate=0.0001, num_envs=4",
     }
 
 

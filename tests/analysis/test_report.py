@@ -22,7 +22,7 @@ from tests.analysis.folders import learning, write_run, write_study
 VOID = {"meta", "link", "img"}
 
 
-class Page(HTMLParser):
+class TurnBuffer(HTMLParser):
     """Checks that elements are closed in order, and keeps what a test asks for."""
 
     def __init__(self, path: Path) -> None:
@@ -54,9 +54,9 @@ class Page(HTMLParser):
         return re.findall(r"<h2[^>]*>([^<]*)</h2>", self.source)
 
 
-def report(folder: Path, options: Options = Options(), paths: Sequence[Path] = ()) -> Page:
+def report(folder: Path, options: Options = Options(), paths: Sequence[Path] = ()) -> TurnBuffer:
     runs = read_runs(find_runs(paths or [folder / "runs"]))
-    return Page(write_report(runs, folder / "report", options))
+    return TurnBuffer(write_report(runs, folder / "report", options))
 
 
 def rows(folder: Path, table: str) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_page_has_all_that_the_runs_say(study: Path) -> None:
-    page = Page(study / "report" / "report.html")
+    page = TurnBuffer(study / "report" / "report.html")
     assert page.headings() == ["Results", "Learning curves", "Videos and pictures", "Runs", "Settings", "Appendix"]
     assert "22 runs (20 finished, 1 failed, 1 running); 2 arms on 2 tasks" in page.text
     assert "2 of 22 runs are not in the statistics" in page.text
@@ -98,7 +98,7 @@ def test_a_page_has_all_that_the_runs_say(study: Path) -> None:
 
 
 def test_nothing_on_the_page_comes_from_elsewhere_or_runs(study: Path) -> None:
-    page = Page(study / "report" / "report.html")
+    page = TurnBuffer(study / "report" / "report.html")
     assert "script" not in {tag for tag, _ in page.tags}
     assert "<script" not in page.source
     policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
@@ -110,7 +110,7 @@ def test_nothing_on_the_page_comes_from_elsewhere_or_runs(study: Path) -> None:
 
 
 def test_the_newest_film_of_each_name_is_inside_the_page(study: Path) -> None:
-    page = Page(study / "report" / "report.html")
+    page = TurnBuffer(study / "report" / "report.html")
     films = [attributes["src"] for tag, attributes in page.tags if tag == "video"]
     assert films == ["data:video/mp4;base64,YSBmaWxt"]
     assert "map_000000100" in page.text
@@ -231,7 +231,7 @@ def test_the_arm_called_random_is_what_others_are_compared_with(tmp_path: Path) 
     assert choose_baseline(scores, "random_features") == "random_features"
 
 
-def test_tasks_of_unlike_scales_can_be_normalised(tmp_path: Path) -> None:
+def test_tasks_of_unlike_scales_can_be_normalized(tmp_path: Path) -> None:
     for seed in range(2):
         for arm, level in (("a", 0.0), ("b", 1.0)):
             for world, scale in (("small", 1.0), ("large", 1000.0)):
@@ -239,7 +239,7 @@ def test_tasks_of_unlike_scales_can_be_normalised(tmp_path: Path) -> None:
                 write_run(
                     tmp_path / f"{arm}{world}{seed}", seed=seed, overrides=words, summary={"coverage": level * scale}
                 )
-    scores = collect_scores(compare(read_runs(find_runs([tmp_path]))), "coverage").normalised()
+    scores = collect_scores(compare(read_runs(find_runs([tmp_path]))), "coverage").normalized()
     assert {arm: [values.tolist() for values in scores.strata(arm)] for arm in ("a", "b")} == {
         "a": [[0.0, 0.0], [0.0, 0.0]],
         "b": [[1.0, 1.0], [1.0, 1.0]],
@@ -282,7 +282,7 @@ def test_wishes_that_cannot_be_met_are_told_with_what_there_is(tmp_path: Path) -
         write_report(runs, tmp_path / "file" / "report")
 
 
-def test_the_metric_is_the_favourite_or_what_was_recorded(tmp_path: Path) -> None:
+def test_the_metric_is_the_favorite_or_what_was_recorded(tmp_path: Path) -> None:
     write_run(tmp_path / "a", records=learning())
     comparison = compare(read_runs(find_runs([tmp_path])))
     assert choose_metric(comparison, None) == "interaction/coverage"
@@ -310,7 +310,7 @@ def test_curves_are_compared_only_where_all_runs_have_been() -> None:
     assert len(common_grid([line(0, 1), line(2, 3)], "environment_step")[0]) == 0
 
 
-def test_arms_differ_in_more_than_colour() -> None:
+def test_arms_differ_in_more_than_color() -> None:
     at = np.linspace(0, 1, 30)
     arms = [f"arm {index}" for index in range(7)]
     curves = {"": {arm: [Series({"environment_step": at}, at + index, 0.0, 0)] for index, arm in enumerate(arms)}}
@@ -343,6 +343,6 @@ def test_a_browser_shows_the_page_in_light_and_dark(study: Path, tmp_path: Path)
     assert complaints + more_complaints == ""
     assert light.mean() > 200
     assert dark.mean() < 60
-    for picture, colour in ((light, "0072b2"), (dark, "4aa8e0")):
-        ink = np.array([int(colour[index : index + 2], 16) for index in (0, 2, 4)])
+    for picture, color in ((light, "0072b2"), (dark, "4aa8e0")):
+        ink = np.array([int(color[index : index + 2], 16) for index in (0, 2, 4)])
         assert (np.abs(picture.astype(int) - ink).max(axis=-1) < 12).sum() > 50, "the figures are not drawn"

@@ -1,7 +1,7 @@
 """What encoders know about the place that they see: `python -m tests.benchmarks.bench_encoders`.
 
 Each encoder learns from views of the nine rooms; then a linear map (ridge regression) reads position and heading
-from its latents. The square metres of the map are shared out in three: in the first part encoders learn and the map is
+from its latents. The square meters of the map are shared out in three: in the first part encoders learn and the map is
 fitted, in the second the penalty of the regression and all settings here were chosen, and in the third is measured
 what is told. Each part is seen in a world of its own. `--figure PATH` paints the result.
 """
@@ -20,12 +20,12 @@ from torch import Tensor
 
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.models import Encoder, IJepa, ImageVae, RandomFeatures
-from pamiq_exp.models.ijepa import Collapse, measure_collapse
+from pamiq_exp.models.encoders.ijepa import Collapse, measure_collapse
 
 FEATURES = 64
 LABELS = ("x", "y", "cos heading", "sin heading")
 PARTS = {"learn": (0.0, 0.6), "choose": (0.6, 0.8), "test": (0.8, 1.0)}
-"""Which share of the square metres belongs to each part."""
+"""Which share of the square meters belongs to each part."""
 PENALTIES = tuple(10.0**power for power in range(-5, 2))
 BATCH = 32
 ROWS = 64
@@ -95,13 +95,13 @@ def r_squared(encoder: Encoder, fit: Views, choose: Views, test: Views) -> Tenso
             torch.cat([encoder.encode({"observation.image": part}) for part in views.image.split(256)]).double()
             for views in (fit, choose, test)
         )
-    mean, std, centre = known.mean(0), known.std(0) + 1e-6, fit.label.mean(0)
+    mean, std, center = known.mean(0), known.std(0) + 1e-6, fit.label.mean(0)
     known, tried, asked = ((each - mean) / std for each in (known, tried, asked))
     values, vectors = torch.linalg.eigh(known.T @ known / len(known))
-    moments = vectors.T @ (known.T @ (fit.label - centre)) / len(known)
+    moments = vectors.T @ (known.T @ (fit.label - center)) / len(known)
 
     def told(inputs: Tensor, label: Tensor, penalty: float) -> Tensor:
-        predicted = inputs @ (vectors @ (moments / (values.clamp(min=0) + penalty)[:, None])) + centre
+        predicted = inputs @ (vectors @ (moments / (values.clamp(min=0) + penalty)[:, None])) + center
         return 1 - (predicted - label).square().mean(0) / label.var(0, correction=0)
 
     best = max(PENALTIES, key=lambda penalty: float(told(tried, choose.label, penalty).mean()))
@@ -126,7 +126,7 @@ def train(encoder: Any, views: Views, updates: int, seed: int) -> None:
 
 
 def observation(side: int) -> dict[str, object]:
-    """What one lane shows."""
+    """What one environment shows."""
     return {"image": {"shape": [side, side, 3], "dtype": "uint8"}}
 
 

@@ -26,7 +26,7 @@ RUNS = (
     ("flagship, world=food", FLAGSHIP, "world=food"),
     ("flagship, world=tvroom", FLAGSHIP, "world=tvroom"),
     ("light agent (agent=curiosity), world=food", FLAGSHIP, "world=food", "agent=curiosity"),
-    ("16 lanes of the study, arm=random_features", "experiment=curiosity_study", "arm=random_features"),
+    ("16 environments of the study, arm=random_features", "experiment=curiosity_study", "arm=random_features"),
     ("agent=random, which neither looks nor learns", FLAGSHIP, "world=food", "agent=random"),
 )
 """What is run, and the words that say so."""
@@ -52,21 +52,21 @@ def alternate(interaction: Interaction) -> list[list[float]]:
 
 def measure(steps: int, *words: str) -> tuple[float, float, float, int]:
     """Return the mean CPU seconds of a turn without and with metrics, those of the whole run for each turn, and how
-    many lanes there are."""
+    many environments there are."""
     experiment = build_experiment(compose_config([*words, "launcher=lockstep", f"launcher.max_steps={steps}"]))
     seconds = alternate(experiment.interaction)
     begin = time.process_time()
     launch(experiment.interaction, experiment.models, experiment.buffers, experiment.trainers, experiment.launch_config)
     total = time.process_time() - begin
     without, with_metrics = (float(np.mean(part)) for part in seconds)
-    return without, with_metrics, total / sum(map(len, seconds)), experiment.interaction.lanes
+    return without, with_metrics, total / sum(map(len, seconds)), experiment.interaction.num_envs
 
 
 def rows(steps: int, measured: Callable[..., tuple[float, float, float, int]] = measure) -> list[Row]:
     """All figures of this benchmark."""
     result = []
     for what, *words in RUNS:
-        without, with_metrics, whole, lanes = measured(steps, *words)
+        without, with_metrics, whole, num_envs = measured(steps, *words)
         cost = with_metrics - without
         # Half of the turns had metrics: a run without any would have cost half of that less.
         share = cost / (whole - cost / 2)
@@ -75,7 +75,7 @@ def rows(steps: int, measured: Callable[..., tuple[float, float, float, int]] = 
                 f"percent of the run that metrics add, {what}",
                 100 * share,
                 "<= 5",
-                detail=f"{1e6 * cost:.0f} us a turn of {lanes} lanes; a turn {1e6 * without:.0f} us without, "
+                detail=f"{1e6 * cost:.0f} us a turn of {num_envs} environments; a turn {1e6 * without:.0f} us without, "
                 f"{1e6 * with_metrics:.0f} us with, {1e6 * whole:.0f} us with training",
             )
         )

@@ -20,12 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from pamiq_exp.config import AllowList, Builder, compose_config, config_folder
-from pamiq_exp.models import DreamerActorCritic, Encoder, RecurrentPolicyValue
+from pamiq_exp.models import Encoder, ImaginationActorCritic, RecurrentPolicyValue
 
 SPACES = {
     "observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}},
     "action": {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]},
-    "lanes": 4,
+    "num_envs": 4,
 }
 GROUPS = ("encoder", "dynamics", "policy")
 SIZES = ("_tiny", "", "_small", "_base", "_large")
@@ -55,7 +55,7 @@ def make(group: str, choice: str) -> LightningModule:
     """Build a model of a shipped size, with the world that it learns from where it needs one."""
     config = composed(group, choice)
     model = build(config, group)
-    if isinstance(model, DreamerActorCritic):
+    if isinstance(model, ImaginationActorCritic):
         model.attach_models({name: build(config, name) for name in ("encoder", "dynamics", "outcome")})
     if not isinstance(model, LightningModule | Encoder):
         raise TypeError(f"{group}={choice} is no model, but a {type(model).__name__}")
@@ -87,7 +87,7 @@ def lived(model: LightningModule, count: int, steps: int, device: str) -> dict[s
 
 
 def act_of(model: LightningModule, device: str) -> Callable[[], object]:
-    """What an agent with 4 lanes asks of a model at each turn."""
+    """What an agent with 4 environments asks of a model at each turn."""
     part = published(model)
     now = {name: value[:, 0] for name, value in lived(model, LANES, 1, device).items()}
     if isinstance(part, Encoder):
@@ -109,7 +109,7 @@ def batch_of(group: str, choice: str, model: LightningModule, few: bool, device:
 
 
 def milliseconds(group: str, choice: str, device: str, repeats: int, few: bool) -> tuple[float, float | None]:
-    """Time of a step of an agent with 4 lanes, and of a training step, None where nothing is trained."""
+    """Time of a step of an agent with 4 num_envs, and of a training step, None where nothing is trained."""
     model = make(group, choice).to(device)
     published(model).eval()
     act = act_of(model, device)
@@ -156,7 +156,7 @@ def count(module: nn.Module) -> int:
 
 def lines(wanted: list[str], device: str, most: int, repeats: int) -> Iterator[str]:
     """The rows of the table."""
-    yield "| size | parameters | of them published | ms a step of 4 lanes | ms a training step |"
+    yield "| size | parameters | of them published | ms a step of 4 environments | ms a training step |"
     yield "|---|---|---|---|---|"
     for group in GROUPS:
         for choice in choices(group):

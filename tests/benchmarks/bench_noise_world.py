@@ -1,7 +1,7 @@
 """How fast the noise world is: `python -m tests.benchmarks.bench_noise_world`.
 
-Frames per CPU-second, whole steps: actions, collisions, a new image for every tile, and the view of each lane.
-Where two threads share the lanes, the wall clock counts; on a machine that others use, `--first` lets these rows go
+Frames per CPU-second, whole steps: actions, collisions, a new image for every tile, and the view of each environment.
+Where two threads share the num_envs, the wall clock counts; on a machine that others use, `--first` lets these rows go
 before everybody else for some seconds (it needs the right to real-time priorities).
 """
 
@@ -29,10 +29,10 @@ PAIRS = 25
 
 def stepper(keys: Mapping[str, Any], truth: tuple[str, ...] = ()) -> Callable[[], int]:
     """Return a function that takes STEPS random steps and tells how many frames that were."""
-    world = NoiseWorld(**{"lanes": 16, "start": "random"} | dict(keys))
+    world = NoiseWorld(**{"num_envs": 16, "start": "random"} | dict(keys))
     world.setup()
     generator = np.random.default_rng(0)
-    actions = generator.integers(0, [3, 3, 3, 2, 2], (STEPS, world.lanes, 5))
+    actions = generator.integers(0, [3, 3, 3, 2, 2], (STEPS, world.num_envs, 5))
 
     def run() -> int:
         for action in actions:
@@ -41,7 +41,7 @@ def stepper(keys: Mapping[str, Any], truth: tuple[str, ...] = ()) -> Callable[[]
             for name in truth:
                 known[name]
             world.affect(action)
-        return STEPS * world.lanes
+        return STEPS * world.num_envs
 
     run()
     return run
@@ -97,15 +97,15 @@ def before_all_others(wanted: bool) -> Iterator[None]:
         change(os.SCHED_OTHER, 0)
 
 
-def two_threads(lanes: int, first: bool) -> list[Row]:
+def two_threads(num_envs: int, first: bool) -> list[Row]:
     """Two rendering threads beside one, by the wall clock and by what the busier of the two has to do."""
-    one, two = (stepper({"threads": threads, "lanes": lanes}) for threads in (1, 2))
+    one, two = (stepper({"threads": threads, "num_envs": num_envs}) for threads in (1, 2))
     with before_all_others(first):
         slow, fast = ratio(one, two, time.perf_counter, PAIRS)
     alone, shared = of_the_busiest_thread(one), of_the_busiest_thread(two)
-    what = f"two rendering threads / one, {lanes} lanes"
+    what = f"two rendering threads / one, {num_envs} environments"
     return [
-        Row(f"two rendering threads, {lanes} lanes", fast, ">= 72,000 frames per wall second"),
+        Row(f"two rendering threads, {num_envs} environments", fast, ">= 72,000 frames per wall second"),
         Row(f"{what}, frames per wall second", fast / slow, ">= 1.8", detail=f"{fast:,.0f} and {slow:,.0f}"),
         Row(
             f"{what}, frames per CPU-second of the busier thread",
@@ -120,23 +120,23 @@ def rows(first: bool) -> list[Row]:
     """All figures of this benchmark but those of other worlds."""
     masked = ("noise_mask", "depth", "pose")
     result = [
-        Row("64 x 64, 16 lanes, all tiles re-drawn", speed(stepper({})), ">= 40,000 frames per CPU-second"),
+        Row("64 x 64, 16 num_envs, all tiles re-drawn", speed(stepper({})), ">= 40,000 frames per CPU-second"),
         Row(
             "the same with noise mask, depth and pose",
             speed(stepper({}, masked)),
             ">= 30,000 frames per CPU-second",
         ),
         Row(
-            "64 x 64, 1 lane, with mask and pose",
-            speed(stepper({"lanes": 1}, masked)),
+            "64 x 64, 1 environment, with mask and pose",
+            speed(stepper({"num_envs": 1}, masked)),
             ">= 20,000 frames per CPU-second",
         ),
         Row(
-            "144 x 144, 1 lane, with mask",
-            speed(stepper({"lanes": 1, "image_size": 144}, masked)),
+            "144 x 144, 1 environment, with mask",
+            speed(stepper({"num_envs": 1, "image_size": 144}, masked)),
             ">= 2,000 frames per CPU-second",
         ),
-        Row("40 x 40, 16 lanes", speed(stepper({"image_size": 40})), ">= 80,000 frames per CPU-second"),
+        Row("40 x 40, 16 environments", speed(stepper({"image_size": 40})), ">= 80,000 frames per CPU-second"),
     ]
     clean, noisy = ratio(stepper({"noise": {"fraction": 0}}), stepper({}), time.process_time)
     result.append(

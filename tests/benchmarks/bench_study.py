@@ -115,7 +115,7 @@ def microseconds(what: Sequence[str]) -> list[tuple[float, float]]:
 CASES = {
     "pixel_error, lockstep": ["arm=pixel_error"],
     "pixel_error, pipelined": ["arm=pixel_error", "launcher=pipelined", "launcher.overlap_turns=64"],
-    "PPO alone, lockstep": ["arm=count_oracle", "interaction.agent.reward.normaliser.floor=0"],
+    "PPO alone, lockstep": ["arm=count_oracle", "interaction.agent.reward.normalizer.floor=0"],
 }
 
 

@@ -79,7 +79,7 @@ def loop_by_hand(width: int, user: DataUser, clip: float | None) -> Callable[[],
 def loop_of_trainer(width: int, user: DataUser, clip: float | None) -> Callable[[], None]:
     """The loop as the launcher runs it."""
     torch.manual_seed(0)
-    trainer = ReplayTrainer("network", "data", BATCH, min_new=0, batches_per_round=STEPS, gradient_clip=clip)
+    trainer = ReplayTrainer("network", "data", BATCH, train_every=0, gradient_steps=STEPS, max_grad_norm=clip)
     fabric = Fabric(accelerator="cpu", devices=1)
     trainer.attach(TrainingContext({"network": Network(width)}, {"data": user}, fabric))
     losses: list[float] = []

@@ -56,18 +56,18 @@ def cpu_seconds() -> float:
 def turns(world: Environment) -> Callable[[], int]:
     """Return a function that takes random steps for a while and tells how many frames that were."""
     world.setup()
-    space = describe_spaces(world.observation_space, world.action_space, world.lanes)["action"]
+    space = describe_spaces(world.observation_space, world.action_space, world.num_envs)["action"]
     generator = np.random.default_rng(0)
 
     def run() -> int:
-        actions = generator.integers(0, space["nvec"], (10_000, world.lanes, len(space["nvec"])))
+        actions = generator.integers(0, space["nvec"], (10_000, world.num_envs, len(space["nvec"])))
         end = time.perf_counter() + SECONDS
         for count, action in enumerate(actions):
             world.observe()
             world.affect(action)
             if time.perf_counter() > end:
-                return (count + 1) * world.lanes
-        return len(actions) * world.lanes
+                return (count + 1) * world.num_envs
+        return len(actions) * world.num_envs
 
     run()
     return run
@@ -86,7 +86,7 @@ def speeds(programs: dict[str, Callable[[], int]]) -> dict[str, float]:
 
 def rows() -> list[Row]:
     """The figures; a world that cannot be had on this machine is left out, and said so."""
-    ours = {"1 lane": NoiseWorld(start="random"), "16 lanes": NoiseWorld(start="random", lanes=16)}
+    ours = {"1 environment": NoiseWorld(start="random"), "16 environments": NoiseWorld(start="random", num_envs=16)}
     worlds: dict[str, Environment] = {**ours}
     with TemporaryDirectory() as folder:
         for name in PACKAGES:
@@ -99,12 +99,12 @@ def rows() -> list[Row]:
             world.teardown()
     return [
         Row(
-            f"frames per CPU-second of the noise world, 64 x 64, {lanes} / of {name}",
-            measured[lanes] / measured[name],
+            f"frames per CPU-second of the noise world, 64 x 64, {num_envs} / of {name}",
+            measured[num_envs] / measured[name],
             ">= 1",
-            detail=f"{measured[lanes]:,.0f} and {measured[name]:,.0f}",
+            detail=f"{measured[num_envs]:,.0f} and {measured[name]:,.0f}",
         )
         for name in PACKAGES
         if name in measured
-        for lanes in ours
+        for num_envs in ours
     ]

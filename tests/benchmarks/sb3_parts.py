@@ -15,10 +15,10 @@ from pamiq_exp.environments import NoiseWorld
 class World(VecEnv):
     """The noise world as stable-baselines3 meets worlds."""
 
-    def __init__(self, lanes: int) -> None:
-        self.world = NoiseWorld(lanes=lanes, image_size=40, actions="masked", seed=0)
+    def __init__(self, num_envs: int) -> None:
+        self.world = NoiseWorld(num_envs=num_envs, image_size=40, actions="masked", seed=0)
         self.world.setup()
-        super().__init__(lanes, self.world.observation_space["image"], self.world.action_space)
+        super().__init__(num_envs, self.world.observation_space["image"], self.world.action_space)
 
     def reset(self) -> Any:
         return self.world.observe().values["image"]

@@ -13,15 +13,15 @@ from pamiq_exp.buffers import DataUser, RingBuffer, RolloutBuffer, buffer_bytes
 FIELDS = {"observation": {"image": {"shape": [2], "dtype": "int64"}}, "reward": {"shape": [], "dtype": "float32"}}
 
 
-def record(turn: int, lanes: int) -> dict[str, np.ndarray]:
-    """A record in which every number tells its turn and lane."""
-    code = turn * 100 + np.arange(lanes)
+def record(turn: int, num_envs: int) -> dict[str, np.ndarray]:
+    """A record in which every number tells its turn and environment."""
+    code = turn * 100 + np.arange(num_envs)
     return {"observation.image": np.stack([code, code], axis=1), "reward": code.astype(np.float32)}
 
 
 def filled(user: DataUser, turns: int, first: int = 0) -> DataUser:
     for turn in range(first, first + turns):
-        user.collector.collect(record(turn, user.buffer.lanes))
+        user.collector.collect(record(turn, user.buffer.num_envs))
     user.update()
     return user
 
@@ -32,21 +32,21 @@ def test_nested_field_descriptions_become_dotted_names() -> None:
 
 @given(
     capacity=st.integers(1, 30),
-    lanes=st.integers(1, 3),
+    num_envs=st.integers(1, 3),
     pieces=st.lists(st.integers(0, 40), min_size=1, max_size=5),
 )
-def test_the_newest_turns_are_kept_in_the_order_of_time(capacity: int, lanes: int, pieces: list[int]) -> None:
-    user = DataUser(RingBuffer(capacity, lanes, FIELDS))
+def test_the_newest_turns_are_kept_in_the_order_of_time(capacity: int, num_envs: int, pieces: list[int]) -> None:
+    user = DataUser(RingBuffer(capacity, num_envs, FIELDS))
     turn = 0
     for piece in pieces:
         filled(user, piece, first=turn)
         turn += piece
     held = min(turn, capacity)
     assert len(user) == held
-    assert user.count_added == turn * lanes - user.dropped
+    assert user.count_added == turn * num_envs - user.dropped
     if held:
         latest = user.latest(held)["reward"]
-        expected = torch.arange(turn - held, turn)[:, None] * 100.0 + torch.arange(lanes)
+        expected = torch.arange(turn - held, turn)[:, None] * 100.0 + torch.arange(num_envs)
         assert torch.equal(latest, expected)
 
 
@@ -54,7 +54,7 @@ def test_every_record_is_sampled_equally_often() -> None:
     user = filled(DataUser(RingBuffer(5, 2, FIELDS)), 12)
     draws = user.sample(20_000, torch.Generator().manual_seed(0))["reward"]
     values, counts = draws.unique(return_counts=True)
-    assert values.tolist() == [turn * 100 + lane for turn in range(7, 12) for lane in range(2)]
+    assert values.tolist() == [turn * 100 + env for turn in range(7, 12) for env in range(2)]
     expected = 20_000 / 10
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
@@ -66,7 +66,7 @@ def test_sequences_are_consecutive_turns_of_one_lane_and_every_start_appears() -
     assert (codes.diff(dim=1) == 100).all()
     assert torch.equal(batch["observation.image"][..., 0], codes)
     starts, counts = codes[:, 0].unique(return_counts=True)
-    assert starts.tolist() == [turn * 100 + lane for turn in range(25, 38) for lane in range(3)]
+    assert starts.tolist() == [turn * 100 + env for turn in range(25, 38) for env in range(3)]
     expected = 30_000 / len(starts)
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
@@ -85,7 +85,7 @@ def test_sequences_never_cross_a_gap() -> None:
 
 def test_asking_for_more_than_is_there_says_what_to_do() -> None:
     user = filled(DataUser(RingBuffer(8, 1, FIELDS)), 3)
-    with pytest.raises(ValueError, match="min_size"):
+    with pytest.raises(ValueError, match="learning_starts"):
         user.sequences(1, 4, torch.Generator())
     with pytest.raises(ValueError, match="1 turns were asked"):
         DataUser(RingBuffer(8, 1, FIELDS)).sample(1, torch.Generator())
@@ -185,28 +185,28 @@ def test_a_saved_buffer_of_other_fields_is_refused() -> None:
 EPISODES = {"code": {"shape": [], "dtype": "int64"}, "ended": {"shape": [], "dtype": "bool"}}
 
 
-def lived_through(ends: dict[int, list[int]], turns: int, lanes: int, capacity: int = 40) -> DataUser:
-    """A buffer of turns in which lane l ends an episode at the turns `ends[l]`."""
-    user = DataUser(RingBuffer(capacity, lanes, EPISODES, within_episodes=True))
+def lived_through(ends: dict[int, list[int]], turns: int, num_envs: int, capacity: int = 40) -> DataUser:
+    """A buffer of turns in which environment l ends an episode at the turns `ends[l]`."""
+    user = DataUser(RingBuffer(capacity, num_envs, EPISODES, within_episodes=True))
     for turn in range(turns):
-        ended = np.array([turn in ends.get(lane, []) for lane in range(lanes)])
-        user.collector.collect({"code": turn * 100 + np.arange(lanes), "ended": ended})
+        ended = np.array([turn in ends.get(env, []) for env in range(num_envs)])
+        user.collector.collect({"code": turn * 100 + np.arange(num_envs), "ended": ended})
     user.update()
     return user
 
 
 def test_sequences_within_episodes_never_run_from_one_into_the_next() -> None:
-    user = lived_through({0: [30, 41], 1: [35], 2: []}, turns=60, lanes=3)
+    user = lived_through({0: [30, 41], 1: [35], 2: []}, turns=60, num_envs=3)
     batch = user.sequences(30_000, 5, torch.Generator().manual_seed(0))
     assert (batch["code"].diff(dim=1) == 100).all()
     assert not batch["ended"][:, :-1].any(), "only the last turn of a sequence may be the last of its episode"
     starts, counts = batch["code"][:, 0].unique(return_counts=True)
     ends = {0: [30, 41], 1: [35], 2: []}
     possible = [
-        turn * 100 + lane
+        turn * 100 + env
         for turn in range(20, 56)
-        for lane in range(3)
-        if not any(turn <= end < turn + 4 for end in ends[lane])
+        for env in range(3)
+        if not any(turn <= end < turn + 4 for end in ends[env])
     ]
     assert starts.tolist() == sorted(possible)
     expected = 30_000 / len(possible)
@@ -214,7 +214,7 @@ def test_sequences_within_episodes_never_run_from_one_into_the_next() -> None:
 
 
 def test_episodes_that_are_too_short_hold_no_sequence() -> None:
-    user = lived_through({0: [2, 5, 8]}, turns=10, lanes=1)
+    user = lived_through({0: [2, 5, 8]}, turns=10, num_envs=1)
     assert user.holds_sequence(3)
     assert not user.holds_sequence(4)
     with pytest.raises(ValueError, match="no 4 turns of one episode"):

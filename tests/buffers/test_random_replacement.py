@@ -15,17 +15,17 @@ from pamiq_exp.component import collect_state, restore_state
 FIELDS = {"image": {"shape": [2, 2, 3], "dtype": "uint8"}, "turn": {"shape": [], "dtype": "int64"}}
 
 
-def buffer(capacity: int = 64, lanes: int = 2, **settings: Any) -> RandomReplacementBuffer:
-    return RandomReplacementBuffer(capacity, lanes, FIELDS, **({"seed": 0} | settings))
+def buffer(capacity: int = 64, num_envs: int = 2, **settings: Any) -> RandomReplacementBuffer:
+    return RandomReplacementBuffer(capacity, num_envs, FIELDS, **({"seed": 0} | settings))
 
 
 def offer(into: RandomReplacementBuffer, turns: int, first: int = 0) -> None:
     number = np.arange(first, first + turns)
     columns = {
         "image": np.broadcast_to(
-            (number % 256).astype(np.uint8)[:, None, None, None, None], (turns, into.lanes, 2, 2, 3)
+            (number % 256).astype(np.uint8)[:, None, None, None, None], (turns, into.num_envs, 2, 2, 3)
         ),
-        "turn": np.broadcast_to(number[:, None], (turns, into.lanes)),
+        "turn": np.broadcast_to(number[:, None], (turns, into.num_envs)),
     }
     into.append(columns, first)
 
@@ -46,7 +46,7 @@ def test_it_fills_first_and_records_stay_whole() -> None:
 
 
 def test_a_turn_stays_as_long_as_was_asked_on_average() -> None:
-    part = buffer(capacity=200, lanes=1, mean_lifetime=1000.0)
+    part = buffer(capacity=200, num_envs=1, mean_lifetime=1000.0)
     assert part.replace_probability == pytest.approx(0.2)
     offer(part, 40_000)
     ages = 40_000 - held(part).double()
@@ -56,7 +56,7 @@ def test_a_turn_stays_as_long_as_was_asked_on_average() -> None:
 def test_the_survival_length_is_when_a_whole_generation_is_gone() -> None:
     lengths = []
     for seed in range(20):
-        part = buffer(capacity=64, lanes=1, survival_length=600.0, seed=seed)
+        part = buffer(capacity=64, num_envs=1, survival_length=600.0, seed=seed)
         offer(part, 64)
         turn = 64
         while (held(part) < 64).any():
@@ -76,7 +76,7 @@ def test_a_reservoir_holds_the_whole_life_alike() -> None:
 
 
 def _reservoir(seed: int) -> RandomReplacementBuffer:
-    part = buffer(capacity=50, lanes=1, reservoir=True, seed=seed)
+    part = buffer(capacity=50, num_envs=1, reservoir=True, seed=seed)
     offer(part, 2000)
     return part
 

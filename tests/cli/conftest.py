@@ -16,13 +16,13 @@ defaults:
 experiment_name: doll
 environment:
   _target_: tests.config.parts.Room
-  lanes: 2
+  num_envs: 2
   size: 3
 interaction:
   agent:
     _target_: tests.config.parts.Doll
     action: ${spaces.action}
-    lanes: ${spaces.lanes}
+    num_envs: ${spaces.num_envs}
     seed: ${derived_seed:}
     fail_at: null
     stop_at: null

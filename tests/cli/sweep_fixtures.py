@@ -20,7 +20,7 @@ interaction:
   agent:
     _target_: tests.cli.sweep_parts.Unlucky
     action: ${spaces.action}
-    lanes: ${spaces.lanes}
+    num_envs: ${spaces.num_envs}
     luck: good
     at: 10
     remember: null

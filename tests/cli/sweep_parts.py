@@ -18,7 +18,7 @@ class Unlucky(Agent[Observation, Array]):
     """Does nothing until something happens to it, once: `remember` is a file that says that it has happened.
 
     Args:
-        action, lanes: As any agent.
+        action, num_envs: As any agent.
         luck: `fail` (an exception), `kill` (the process is killed), `hoard` (it wants more memory than there is),
             `swell` (it wants more and more, and may have little), `drown` (the kernel kills it for want of memory, and
             counts it in `remember`), or `good` (nothing happens).
@@ -30,14 +30,14 @@ class Unlucky(Agent[Observation, Array]):
     def __init__(
         self,
         action: dict[str, Any],
-        lanes: int,
+        num_envs: int,
         luck: str = "good",
         at: int = 10,
         remember: str | None = None,
         seconds: float = 0.0,
     ) -> None:
         super().__init__()
-        self._action = np.zeros((lanes, *action["shape"]), dtype=action["dtype"])
+        self._action = np.zeros((num_envs, *action["shape"]), dtype=action["dtype"])
         self._luck, self._at, self._seconds = luck, at, seconds
         self._remember = None if remember is None else Path(remember)
         self._turn = 0

@@ -168,10 +168,10 @@ def test_sizes_that_do_not_fit_are_told_with_both_keys(command: Command, small: 
         (["+buffers.replay.fields.mood={shape: [], dtype: float32}"], "mood"),
         (["+buffers.spare=${buffers.replay}"], "buffers.spare: nothing uses it"),
         (["+models.spare=${models.encoder}"], "models.spare: nothing uses it"),
-        (["trainers.policy.rollout_length=0"], "trainers.policy: "),
+        (["trainers.policy.rollout_steps=0"], "trainers.policy: "),
         (["trainers.dynamics.batch_size=-1", "models.encoder.warmup=1"], "trainers.dynamics: "),
-        (["trainers.dynamics.min_size=100000"], "trainers.dynamics: this trainer would wait for ever"),
-        (["environment.lanes=0"], "environment"),
+        (["trainers.dynamics.learning_starts=100000"], "trainers.dynamics: this trainer would wait for ever"),
+        (["environment.num_envs=0"], "environment"),
         (["launcher.device=tpu"], "launcher.device: must be one of"),
     ],
 )
@@ -204,7 +204,7 @@ def test_of_a_sweep_it_is_told_what_was_tried(command: Command, tmp_path: Path) 
     assert "2 of the configs of this sweep were tried in a dry run, every choice of each key once" in outcome.out
     outcome = command("check", *words, "launcher.record_every_steps=range(1,30)")
     assert "but for 9, which their jobs will check: launcher.record_every_steps=21, " in outcome.out
-    wrong = command("check", "-m", "experiment=minimum", "environment.lanes=1,2,3,4,5,6,0")
+    wrong = command("check", "-m", "experiment=minimum", "environment.num_envs=1,2,3,4,5,6,0")
     assert wrong.status == 1
     assert "environment" in wrong.err
 

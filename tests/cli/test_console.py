@@ -17,8 +17,8 @@ import pytest
 from rich.console import Console
 
 from pamiq_exp.cli import main
-from pamiq_exp.cli._console_socket import SOCKET_NAME, ConsoleError, _short_path, ask, serve
 from pamiq_exp.cli.console import screen
+from pamiq_exp.jobs.console_socket import SOCKET_NAME, ConsoleError, _short_path, ask, serve
 from pamiq_exp.runtime import LaunchConfig, list_checkpoints
 from tests.runtime.parts import NoisyWorld, launch_small
 

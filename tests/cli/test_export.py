@@ -52,7 +52,12 @@ def test_the_file_says_all_of_a_run(paper: Path, finished: Path) -> None:
     told = read(paper)
     manifest = json.loads((finished / "one" / "manifest.json").read_text())
     summary = json.loads((finished / "one" / "summary.json").read_text())
-    assert (told["experiment_name"], told["seeds"], told["lanes"], told["mode"]) == ("cartpole_ppo", [3], 8, "lockstep")
+    assert (told["experiment_name"], told["seeds"], told["num_envs"], told["mode"]) == (
+        "cartpole_ppo",
+        [3],
+        8,
+        "lockstep",
+    )
     assert told["budget"]["environment_steps"] == 600
     assert told["versions"]["torch"] == manifest["versions"]["torch"]
     assert told["versions"]["python"] == manifest["machine"]["python"]

@@ -16,8 +16,8 @@ from tests.config.parts import Doll
 
 
 class Vandal(Doll):
-    def __init__(self, action, lanes, seed=0, fail_at=None, stop_at=None, file=""):
-        super().__init__(action, lanes, seed)
+    def __init__(self, action, num_envs, seed=0, fail_at=None, stop_at=None, file=""):
+        super().__init__(action, num_envs, seed)
         self._file = Path(file)
 
     def step(self, observation):

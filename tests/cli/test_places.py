@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._paths import expand_home
+from pamiq_exp.jobs.paths import expand_home
 from tests.conftest import Command
 
 SMALL = ("experiment=minimum", "tracking=jsonl_only", "launcher=lockstep", "launcher.max_steps=20")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pamiq_exp.tracking import RunFolder
+from pamiq_exp.run_folder import RunFolder
 from tests.conftest import Command
 
 

@@ -99,17 +99,17 @@ def test_files_that_were_edited_since_are_told_and_left_out_of_it(  # type: igno
     command, folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "conf" / "experiment" / "doll.yaml"
-    path.write_text(path.read_text().replace("lanes: 2", "lanes: 4"))
+    path.write_text(path.read_text().replace("num_envs: 2", "num_envs: 4"))
     words = ("--config-dir", str(tmp_path / "conf"), *ALLOW, "launcher.max_steps=30")
     outcome: Outcome = command("resume", str(folder), *words)
     assert outcome.status == 0, outcome.err
     assert "edited since, and left as they were when the run began: experiment/doll.yaml" in outcome.err
-    assert yaml.safe_load((folder / "config.yaml").read_text())["environment"]["lanes"] == 2
+    assert yaml.safe_load((folder / "config.yaml").read_text())["environment"]["num_envs"] == 2
 
 
 REFUSED = {
     "environment.size=5": "the environment no longer shows and accepts what it did",
-    "environment.lanes=3": "spaces.lanes: 2 -> 3",
+    "environment.num_envs=3": "spaces.num_envs: 2 -> 3",
     "seed=7": "was 0 when the run began",
     "environment.sice=5": "there is no such key",
     "environment._target_=os.system": "a config may not name os.system",

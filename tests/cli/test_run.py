@@ -29,7 +29,7 @@ def test_a_run_leaves_a_folder_with_config_overrides_manifest_and_summary(
     assert folder.parent == tmp_path / "outputs" / "doll"
     assert str(folder) in outcome.out
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["spaces"]["lanes"] == 2
+    assert config["spaces"]["num_envs"] == 2
     assert config["launcher"]["max_steps"] == 12
     assert "hydra" not in config
     assert yaml.safe_load((folder / "overrides.yaml").read_text()) == [
@@ -90,7 +90,7 @@ def test_secrets_do_not_reach_the_terminal(
     command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MY_API_KEY", "hunter2-hunter2")
-    outcome = command(*doll, "environment.lanes=hunter2-hunter2")
+    outcome = command(*doll, "environment.num_envs=hunter2-hunter2")
     assert outcome.status != 0
     assert "hunter2" not in outcome.err
     assert not any("hunter2" in path.read_text() for path in (tmp_path / "outputs").rglob("*") if path.is_file())

@@ -25,7 +25,7 @@ defaults:
   - override /tracking: jsonl_only
 experiment_name: mine
 interaction:
-  agent: {_target_: my_package.Still, lanes: "${spaces.lanes}"}
+  agent: {_target_: my_package.Still, num_envs: "${spaces.num_envs}"}
 launcher: {max_steps: 20}
 """
 
@@ -112,9 +112,9 @@ def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path
 def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "my_package.py").write_text(
         "from pamiq_exp import Agent\n\n\nclass Still(Agent):\n"
-        "    def __init__(self, lanes):\n        super().__init__()\n        self.lanes = lanes\n\n"
+        "    def __init__(self, num_envs):\n        super().__init__()\n        self.num_envs = environments\n\n"
         "    def step(self, observation):\n        import numpy\n\n"
-        "        return numpy.zeros((self.lanes, 1), dtype=numpy.int64)\n"
+        "        return numpy.zeros((self.num_envs, 1), dtype=numpy.int64)\n"
     )
     experiment = tmp_path / "conf" / "experiment"
     experiment.mkdir(parents=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pamiq_exp.cli._sweep_folder import is_locked
+from pamiq_exp.sweeps.folder import is_locked
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.conftest import REPOSITORY, Command
 
@@ -86,7 +86,7 @@ def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_
     command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = tmp_path / "memory.events"
-    monkeypatch.setattr("pamiq_exp.cli._isolation._MEMORY_COUNTERS", (str(counter),))
+    monkeypatch.setattr("pamiq_exp.sweeps.isolation._MEMORY_COUNTERS", (str(counter),))
     once = f"interaction.agent.remember='{counter}'"
     outcome = command("-m", *unlucky, "interaction.agent.luck=drown,good", once)
     assert outcome.status == 1
@@ -223,7 +223,7 @@ def test_a_job_that_a_search_gives_up_saves_and_stops(unlucky: list[str], tmp_pa
 def test_a_launcher_that_is_not_installed_is_told_with_how_to_get_it(
     command: Command, unlucky: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pamiq_exp.cli._sweep_run._is_installed", lambda module: False)
+    monkeypatch.setattr("pamiq_exp.sweeps.sweep._is_installed", lambda module: False)
     outcome = command("-m", *unlucky, "hydra/launcher=ray", "seed=0,1")
     assert outcome.status == 2
     assert "ray needs the package ray, which is not installed" in outcome.err

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._arguments import read_request
-from pamiq_exp.cli._sweep_file import read
 from pamiq_exp.config import ConfigError, Source
+from pamiq_exp.jobs.request import read_request
+from pamiq_exp.sweeps.sweep_file import read
 from tests.conftest import REPOSITORY, Command
 
 
@@ -25,7 +25,7 @@ def test_a_grid_becomes_words(tmp_path: Path) -> None:
 experiment: minimum
 overrides: [tracking=jsonl_only]
 grid:
-  environment.lanes: [1, 2]
+  environment.num_envs: [1, 2]
   environment.id: [CartPole-v1, "a, b"]
   launcher.record_every_steps: range(10,30,10)
   interaction.agent.flag: [true, null]
@@ -38,7 +38,7 @@ budget: {max_steps: 100}
         "experiment=minimum",
         "tracking=jsonl_only",
         "launcher.max_steps=100",
-        "environment.lanes=1,2",
+        "environment.num_envs=1,2",
         "environment.id=CartPole-v1,'a, b'",
         "launcher.record_every_steps=range(10,30,10)",
         "interaction.agent.flag=true,null",

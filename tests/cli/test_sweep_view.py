@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pamiq_exp.cli._sweep_folder import Plan, SweepError, SweepFolder, is_locked, last_record, locked
-from pamiq_exp.cli._sweep_view import SweepView, Watcher, jobs_table
+from pamiq_exp.sweeps.folder import Plan, SweepError, SweepFolder, is_locked, last_record, locked
+from pamiq_exp.sweeps.view import SweepView, Watcher, jobs_table
 
 
 def write_sweep(folder: Path, jobs: int = 6) -> Path:
@@ -82,7 +82,7 @@ def shown(view: SweepView) -> str:
 
 def test_a_search_for_the_least_shows_the_least(tmp_path: Path) -> None:
     write_sweep(tmp_path)
-    view = SweepView(Plan((), (), "study", (), 6, metric="coverage", minimise=True), "study")
+    view = SweepView(Plan((), (), "study", (), 6, metric="coverage", minimize=True), "study")
     view.update(SweepFolder(tmp_path).jobs())
     best = view.best()
     assert best is not None

@@ -31,7 +31,7 @@ def test_a_delay_is_read_by_the_environment(command: Command, doll: list[str]) -
 
 
 def test_spaces_are_not_for_setting(command: Command, doll: list[str]) -> None:
-    outcome = command("check", *doll, "spaces={lanes: 7}")
+    outcome = command("check", *doll, "spaces={num_envs: 7}")
     assert outcome.status == 1
     assert "spaces: is filled in from the environment" in outcome.err
 

@@ -98,9 +98,9 @@ CALLS = {
 ALIASES = {
     "pamiq_exp.files.os.system": "_args_: ['touch {marker}']",
     "pamiq_exp.files.os.replace": "_args_: ['{marker}', '{marker}']",
-    "pamiq_exp.tracking.run_folder.sys.exit": "_args_: [0]",
-    "pamiq_exp.tracking.RunFolder": "path: '{marker}'",
-    "pamiq_exp.tracking.write_atomically": "_args_: ['{marker}', x]",
+    "pamiq_exp.run_folder.folder.sys.exit": "_args_: [0]",
+    "pamiq_exp.run_folder.RunFolder": "path: '{marker}'",
+    "pamiq_exp.files.write_atomically": "_args_: ['{marker}', x]",
     "pamiq_exp.environments.noise_world.pictures.Image.open": "_args_: [{marker}]",
     "pamiq_exp.agents.__builtins__.eval": "_args_: ['1']",
     "pamiq_exp.agents.__loader__.get_data": "_args_: [{marker}]",
@@ -265,7 +265,7 @@ SIZES = {
         "launcher.max_parameters",
     ),
     "an absurd buffer": (
-        HEADER + "buffers: {huge: {_target_: pamiq_exp.buffers.RingBuffer, capacity: 1000000000000, lanes: 1000, "
+        HEADER + "buffers: {huge: {_target_: pamiq_exp.buffers.RingBuffer, capacity: 1000000000000, num_envs: 1000, "
         "fields: {x: {shape: [1000], dtype: float32}}}}",
         "buffers.huge",
     ),

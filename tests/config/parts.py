@@ -47,17 +47,17 @@ def total(first: int, second: int = 0, /, third: int = 0) -> int:
 class Room(Environment):
     """Shows its own counter."""
 
-    def __init__(self, size: int = 3, lanes: int = 1) -> None:
+    def __init__(self, size: int = 3, num_envs: int = 1) -> None:
         self.observation_space = gymnasium.spaces.Dict({"state": gymnasium.spaces.Box(-1, 1, (size,), np.float32)})
         self.action_space = gymnasium.spaces.Discrete(2)
-        self.lanes = lanes
-        self._shown = np.zeros((lanes, size), dtype=np.float32)
+        self.num_envs = num_envs
+        self._shown = np.zeros((num_envs, size), dtype=np.float32)
 
     def observe(self) -> Observation:
         return continual({"state": self._shown})
 
     def affect(self, action: Array) -> None:
-        assert action.shape == (self.lanes, 1)
+        assert action.shape == (self.num_envs, 1)
 
 
 class Doll(Agent[Observation, Array]):
@@ -66,13 +66,13 @@ class Doll(Agent[Observation, Array]):
     def __init__(
         self,
         action: dict[str, Any],
-        lanes: int,
+        num_envs: int,
         seed: int = 0,
         fail_at: int | None = None,
         stop_at: int | None = None,
     ) -> None:
         super().__init__()
-        self._action = np.zeros((lanes, *action["shape"]), dtype=action["dtype"])
+        self._action = np.zeros((num_envs, *action["shape"]), dtype=action["dtype"])
         self.seed = seed
         self._fail_at = fail_at
         self._stop_at = stop_at

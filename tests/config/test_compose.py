@@ -87,22 +87,22 @@ def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
 
 
 def test_a_sweep_is_checked_by_each_choice_once() -> None:
-    lists = variants(["experiment=minimum", "seed=0,1,x", "launcher=realtime,lockstep", "environment.lanes=1,2"])
-    assert lists[0] == ["experiment=minimum", "seed=0", "launcher=realtime", "environment.lanes=1"]
+    lists = variants(["experiment=minimum", "seed=0,1,x", "launcher=realtime,lockstep", "environment.num_envs=1,2"])
+    assert lists[0] == ["experiment=minimum", "seed=0", "launcher=realtime", "environment.num_envs=1"]
     assert sorted(lists[1:]) == [
-        ["experiment=minimum", "seed=0", "launcher=lockstep", "environment.lanes=1"],
-        ["experiment=minimum", "seed=0", "launcher=realtime", "environment.lanes=2"],
-        ["experiment=minimum", "seed=x", "launcher=realtime", "environment.lanes=1"],
+        ["experiment=minimum", "seed=0", "launcher=lockstep", "environment.num_envs=1"],
+        ["experiment=minimum", "seed=0", "launcher=realtime", "environment.num_envs=2"],
+        ["experiment=minimum", "seed=x", "launcher=realtime", "environment.num_envs=1"],
     ]
 
 
 def test_a_huge_sweep_is_checked_in_part() -> None:
     assert len(variants(["experiment=minimum", "seed=range(1000000000)"])) == 1
-    words = ["experiment=minimum", "launcher.max_steps=range(1,50)", "environment.lanes=range(1,6)"]
+    words = ["experiment=minimum", "launcher.max_steps=range(1,50)", "environment.num_envs=range(1,6)"]
     tried = {word for words in variants(words) for word in words}
     untried = untried_choices(words)
     assert len(variants(words)) == 21
-    assert {f"environment.lanes={lanes}" for lanes in range(1, 6)} <= tried
+    assert {f"environment.num_envs={num_envs}" for num_envs in range(1, 6)} <= tried
     assert untried == [f"launcher.max_steps={steps}" for steps in range(18, 50)]
 
 

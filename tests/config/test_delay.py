@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pamiq_exp.config import build_experiment, compose_config
-from pamiq_exp.interaction import DelayedActions
+from pamiq_exp.environments import DelayedActions
 
 WORDS = (
     "experiment=curiosity_noise_world",

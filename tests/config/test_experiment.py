@@ -21,13 +21,13 @@ def tree(**changes: Any) -> DictConfig:
         "experiment_name": "small",
         "seed": 7,
         "spaces": "???",
-        "environment": {"_target_": f"{HERE}.Room", "size": 5, "lanes": 2},
+        "environment": {"_target_": f"{HERE}.Room", "size": 5, "num_envs": 2},
         "interaction": {
             "_target_": "pamiq_exp.interaction.Interaction",
             "agent": {
                 "_target_": f"{HERE}.Doll",
                 "action": "${spaces.action}",
-                "lanes": "${spaces.lanes}",
+                "num_envs": "${spaces.num_envs}",
                 "seed": "${derived_seed:}",
             },
             "environment": "${environment}",
@@ -54,7 +54,7 @@ def problems(config: DictConfig) -> str:
 def test_shapes_come_from_the_environment_which_is_built_once() -> None:
     experiment = build_experiment(tree(), ALLOW)
     assert experiment.models["net"].layer.in_features == 5
-    assert experiment.interaction.lanes == 2
+    assert experiment.interaction.num_envs == 2
     assert isinstance(experiment.interaction.environment, parts.Room)
     assert experiment.config["spaces"]["observation"]["state"]["shape"] == [5]
     assert experiment.launch_config.max_steps == 10
@@ -112,7 +112,7 @@ def test_the_composed_config_is_not_changed() -> None:
 
 
 def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
-    film = {"_target_": "pamiq_exp.interaction.VideoRecorder"}
+    film = {"_target_": "pamiq_exp.recording.VideoRecorder"}
     experiment = build_experiment(tree(tracking={"film": film}), ALLOW)
     assert set(experiment.interaction.observers) == {"counter", "film"}
     assert experiment.trackers == {}
@@ -136,7 +136,10 @@ def test_seeds_are_listed_by_address() -> None:
         ({"models": {"net": {"wdith": 3}}}, "models.net.wdith: Net takes no argument 'wdith'"),
         ({"interaction": {"environment": {"_target_": f"{HERE}.Room"}}}, "interaction.environment: must be ${environ"),
         ({"interaction": {"observers": {}}}, "interaction.observers: is filled from `metrics`"),
-        ({"environment": {"_target_": f"{HERE}.Part", "size": 1, "lanes": None}}, "environment.lanes: Part takes no"),
+        (
+            {"environment": {"_target_": f"{HERE}.Part", "size": 1, "num_envs": None}},
+            "environment.num_envs: Part takes no",
+        ),
         ({"launcher": {"mode": "fast"}}, "launcher.mode: expected one of realtime, lockstep"),
         ({"launcher": {"max_steps": -1}}, "launcher.max_steps: must be positive"),
         ({"launcher": {"device": "abacus"}}, "launcher.device: must be one of cpu"),

@@ -22,7 +22,7 @@ ODD_TEXTS = st.sampled_from(
      "..", "a.b.", "_target_", "\x07", "${now:%Y}", "${hydra:run.dir}", "${product:${shared}}", "~", "1e3", "\\${a}"]
 )  # fmt: skip
 KEYS = st.sampled_from(
-    ["_target_", "_args_", "_partial_", "_replicate_", "_value_", "model", "buffer", "lanes", "mode", "a", "b",
+    ["_target_", "_args_", "_partial_", "_replicate_", "_value_", "model", "buffer", "num_envs", "mode", "a", "b",
      "fields", "shape", "agent", "environment", "defaults", "count", "names"]
 )  # fmt: skip
 LEAVES = st.none() | st.booleans() | st.integers(-5, 10**20) | st.floats() | st.text(max_size=5) | ODD_TEXTS

@@ -29,16 +29,16 @@ def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str
 
 @pytest.mark.parametrize("value", [None, True, "many", "${shared.x}", 0])
 def test_what_is_no_number_is_left_to_others(value: object) -> None:
-    assert list(limit_problems({"environment": {"lanes": value, "threads": [value]}})) == []
+    assert list(limit_problems({"environment": {"num_envs": value, "threads": [value]}})) == []
 
 
 @pytest.mark.parametrize(
-    "words", [["environment.lanes=1000000000"], ["environment.lanes=${shared.many}", "+shared.many=1000000000"]]
+    "words", [["environment.num_envs=1000000000"], ["environment.num_envs=${shared.many}", "+shared.many=1000000000"]]
 )
 def test_absurd_numbers_are_refused_before_anything_is_built(command: Command, words: list[str]) -> None:
     outcome = command("check", "experiment=minimum", *words)
     assert outcome.status == 1
-    assert "environment.lanes: asks for 1,000,000,000 lanes; at most 100,000" in outcome.err
+    assert "environment.num_envs: asks for 1,000,000,000 environments; at most 100,000" in outcome.err
 
 
 def test_sizes_and_the_end_of_a_run_are_told(command: Command) -> None:

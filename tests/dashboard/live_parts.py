@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from pamiq_exp.agents import RandomAgent
-from pamiq_exp.cli._console_socket import ask, serve
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.interaction import FixedIntervalInteraction
+from pamiq_exp.jobs.console_socket import ask, serve
 from pamiq_exp.metrics import Coverage
 from pamiq_exp.runtime import LaunchConfig, RunHandle, launch
 from pamiq_exp.spaces import describe_spaces
@@ -25,9 +25,9 @@ class LiveWalk:
         self.folder = folder
         self.summary: dict[str, Any] = {}
         self._reachable = threading.Event()
-        world = NoiseWorld(image_size=32, lanes=2)
-        spaces = describe_spaces(world.observation_space, world.action_space, world.lanes)
-        agent = RandomAgent(spaces["action"], world.lanes, seed=0, stickiness=0.9)
+        world = NoiseWorld(image_size=32, num_envs=2)
+        spaces = describe_spaces(world.observation_space, world.action_space, world.num_envs)
+        agent = RandomAgent(spaces["action"], world.num_envs, seed=0, stickiness=0.9)
         self.interaction = FixedIntervalInteraction(agent, world, interval, {"coverage": Coverage()})
         self._thread = threading.Thread(target=self._run)
 

@@ -62,7 +62,7 @@ def test_ppo_finds_the_goal_of_a_grid_world(command: Command, tmp_path: Path) ->
 
 
 def test_the_vae_learns_to_paint_the_world_while_it_is_used(command: Command, tmp_path: Path) -> None:
-    # 6,000 turns of four lanes, 1,175 updates.
+    # 6,000 turns of four num_envs, 1,175 updates.
     summary = summary_of(command, tmp_path / "run", "experiment=vae_online", "launcher.max_steps=24000")
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"] / 2
     assert any((tmp_path / "run" / "media").glob("*reconstruction*.png"))

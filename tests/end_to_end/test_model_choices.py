@@ -21,14 +21,18 @@ CURIOUS = (
     "launcher.checkpoint.at_end=false",
     "tracking=jsonl_only",
     "metrics=none",
-    "trainers.policy.rollout_length=16",
-    "trainers.dynamics.min_size=100",
+    "trainers.policy.rollout_steps=16",
+    "trainers.dynamics.learning_starts=100",
     "trainers.dynamics.held_out.turns=32",
 )
 CARTPOLE = ("environment=gymnasium", "environment.id=CartPole-v1")
 SMALL_WORLD = ("world=clean", "environment.image_size=32")
-FEATURES_SOON = ("models.encoder.warmup=100", "trainers.encoder.min_new=100", "trainers.encoder.min_size=100")
-ENCODER_SOON = ("trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16")
+FEATURES_SOON = (
+    "models.encoder.warmup=100",
+    "trainers.encoder.train_every=100",
+    "trainers.encoder.learning_starts=100",
+)
+ENCODER_SOON = ("trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16")
 
 DYNAMICS = ("ensemble", "gru", "mixture", "mlp", "normal", "qgru", "qlstm", "sioconv", "sioconv_ps")
 SIZES = ("small", "base", "large")
@@ -76,7 +80,7 @@ def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
         "models.encoder.min_area=1",
         "models.encoder.depth=1",
         "models.encoder.warmup=5",
-        "trainers.decoder.min_size=100",
+        "trainers.decoder.learning_starts=100",
         "trainers.decoder.pictures_every=3",
         "trainers.decoder.held_out.turns=16",
         "trainers.decoder.held_out.sequence_length=8",

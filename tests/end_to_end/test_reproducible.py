@@ -14,7 +14,7 @@ WORDS = (
     "tracking=jsonl_only",
     "environment.image_size=32",
     "environment.images.size=16",
-    "trainers.policy.rollout_length=64",
+    "trainers.policy.rollout_steps=64",
     "launcher.record_every_steps=100",
 )
 

@@ -26,15 +26,15 @@ QUICK = (
     "metrics=none",
     "environment.image_size=32",
     "environment.images.size=8",
-    "trainers.policy.rollout_length=32",
+    "trainers.policy.rollout_steps=32",
     "launcher.record_every_steps=100",
 )
 SOON = {
-    "encoder": ("min_size=100", "min_new=100"),
-    "dynamics": ("min_size=100", "held_out.turns=16"),
-    "rnd": ("min_size=100",),
-    "levels": ("min_size=100",),
-    "hierarchy": ("min_size=100",),
+    "encoder": ("learning_starts=100", "train_every=100"),
+    "dynamics": ("learning_starts=100", "held_out.turns=16"),
+    "rnd": ("learning_starts=100",),
+    "levels": ("learning_starts=100",),
+    "hierarchy": ("learning_starts=100",),
 }
 
 

@@ -20,11 +20,15 @@ CURIOUS = (
     "tracking=jsonl_only",
     "metrics=none",
 )
-SOON = ("trainers.dynamics.min_size=100", "trainers.dynamics.held_out.turns=16")
-RANDOM_FEATURES = ("models.encoder.warmup=100", "trainers.encoder.min_new=100", "trainers.encoder.min_size=100")
+SOON = ("trainers.dynamics.learning_starts=100", "trainers.dynamics.held_out.turns=16")
+RANDOM_FEATURES = (
+    "models.encoder.warmup=100",
+    "trainers.encoder.train_every=100",
+    "trainers.encoder.learning_starts=100",
+)
 SMALL = ("environment.image_size=36", "environment.images.size=8")
 CARTPOLE = ("environment=gymnasium", "environment.id=CartPole-v1")
-SHORT_ROLLOUTS = ("trainers.policy.rollout_length=16",)
+SHORT_ROLLOUTS = ("trainers.policy.rollout_steps=16",)
 
 
 def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def test_a_part_is_exchanged_by_one_override_and_everything_still_learns(
 
 
 def test_another_encoder_learns_beside_the_dynamics(command: Command, tmp_path: Path) -> None:
-    soon = ("trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16", *SOON, *SHORT_ROLLOUTS)
+    soon = ("trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16", *SOON, *SHORT_ROLLOUTS)
     summary = summary_of(command, tmp_path / "run", "encoder=image_vae", *SMALL, *soon)
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
     assert "dynamics_loss_last" in summary
@@ -90,12 +94,16 @@ def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: 
     ids=" ".join,
 )
 def test_the_flagship_lives_in_any_world(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
-    soon = ("trainers.dynamics.min_size=100", "trainers.dynamics.held_out.turns=16", "trainers.encoder.min_size=100")
+    soon = (
+        "trainers.dynamics.learning_starts=100",
+        "trainers.dynamics.held_out.turns=16",
+        "trainers.encoder.learning_starts=100",
+    )
     soon += ("trainers.encoder.held_out.turns=16",)
     if "policy=dreamer" in words:
-        soon += ("trainers.outcome.min_size=100", "trainers.policy.min_size=100")
+        soon += ("trainers.outcome.learning_starts=100", "trainers.policy.learning_starts=100")
     else:
-        soon += ("trainers.policy.rollout_length=32",)
+        soon += ("trainers.policy.rollout_steps=32",)
     if "world=clean" not in words:
         soon += ("models.encoder.other.warmup=100",)
     summary = summary_of(command, tmp_path / "run", "agent=pamiq2024", *words, *soon)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._sweep_file import read
 from pamiq_exp.config import Source
+from pamiq_exp.sweeps.sweep_file import read
 from tests.cli.sweep_fixtures import states, sweep_folder
 from tests.conftest import REPOSITORY, Command
 

@@ -63,7 +63,7 @@ def try_one(suite: Suite, environment_id: str) -> None:
     from pamiq_exp.trust import trusting
 
     with trusting([suite.module] if suite.module is not None else []):
-        environment = GymnasiumEnvironment(environment_id, lanes=2, **suite.options or {})
+        environment = GymnasiumEnvironment(environment_id, num_envs=2, **suite.options or {})
     actions = RandomActions(describe_action(environment.action_space), 2, seed=0)
     environment.setup()
     try:

@@ -26,7 +26,7 @@ COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230)]
 
 
 def film(folder: Path, rate: float = 100.0, height: int = 32, width: int = 48) -> str:
-    """A video that shows three colours, ten frames each."""
+    """A video that shows three colors, ten frames each."""
     frames = np.repeat(np.array(COLOURS, np.uint8), 10, axis=0)[:, None, None]
     return str(write_media(Video("film", np.broadcast_to(frames, (30, height, width, 3)), rate), folder, 0))
 
@@ -40,21 +40,21 @@ def until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_a_video_file_plays_again_and_again_in_its_colours(tmp_path: Path) -> None:
+def test_a_video_file_plays_again_and_again_in_its_colors(tmp_path: Path) -> None:
     camera = Camera(film(tmp_path), image_size=16)
     camera.setup()
     seen: list[int] = []
 
-    def three_colours_twice() -> bool:
+    def three_colors_twice() -> bool:
         picture = camera.read()
         assert picture.shape == (16, 16, 3)
         assert picture.dtype == np.uint8
-        colour = int(np.abs(np.array(COLOURS) - picture.mean(axis=(0, 1))).sum(axis=1).argmin())
-        if not seen or seen[-1] != colour:
-            seen.append(colour)
+        color = int(np.abs(np.array(COLOURS) - picture.mean(axis=(0, 1))).sum(axis=1).argmin())
+        if not seen or seen[-1] != color:
+            seen.append(color)
         return len(seen) >= 7
 
-    assert until(three_colours_twice)
+    assert until(three_colors_twice)
     assert seen[:7] in ([0, 1, 2, 0, 1, 2, 0], [1, 2, 0, 1, 2, 0, 1], [2, 0, 1, 2, 0, 1, 2])
     camera.teardown()
 

@@ -24,8 +24,10 @@ Env = gymnasium.Env[Any, Any]
 
 
 def random_action(environment: GymnasiumEnvironment, generator: np.random.Generator) -> NDArray[Any]:
-    description = describe_spaces(environment.observation_space, environment.action_space, environment.lanes)["action"]
-    size = (environment.lanes, *description["shape"])
+    description = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)[
+        "action"
+    ]
+    size = (environment.num_envs, *description["shape"])
     if description["kind"] == "box":
         return generator.normal(size=size).astype(np.float32)
     return generator.integers(0, np.asarray(description["nvec"]), size=size)
@@ -82,10 +84,10 @@ class Counter(gymnasium.Env[Any, Any]):
     [("CartPole-v1", 120), ("Pendulum-v1", 210), ("MountainCarContinuous-v0", 40), ("FrozenLake-v1", 80)],
 )
 def test_every_lane_lives_exactly_what_plain_gymnasium_gives(environment_id: str, turns: int) -> None:
-    environment = GymnasiumEnvironment(environment_id, lanes=3, seed=5)
+    environment = GymnasiumEnvironment(environment_id, num_envs=3, seed=5)
     reference = gymnasium.make_vec(environment_id, 3, "sync")
     generator = np.random.default_rng(0)
-    # The first reset of each lane is the only thing that the adapter seeds.
+    # The first reset of each environment is the only thing that the adapter seeds.
     first = environment.observe()
     seeds = [e.environment.unwrapped.np_random_seed for e in environment._copies.copies]  # type: ignore[union-attr]
     raw, _ = reference.reset(seed=seeds)
@@ -111,18 +113,18 @@ def _native(space: spaces.Space[Any], action: NDArray[Any]) -> NDArray[Any]:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32), lanes=st.integers(1, 4))
-def test_an_ended_episode_shows_its_last_observation_and_then_the_first_of_the_next(seed: int, lanes: int) -> None:
-    environment = GymnasiumEnvironment("CartPole-v1", lanes=lanes, seed=seed)
+@given(seed=st.integers(0, 2**32), num_envs=st.integers(1, 4))
+def test_an_ended_episode_shows_its_last_observation_and_then_the_first_of_the_next(seed: int, num_envs: int) -> None:
+    environment = GymnasiumEnvironment("CartPole-v1", num_envs=num_envs, seed=seed)
     seen = live(environment, 250, seed)
     ends = 0
     for before, after in itertools.pairwise(seen):
-        for lane in np.flatnonzero(before.ended):
+        for env in np.flatnonzero(before.ended):
             ends += 1
-            assert abs(before.values["vector"][lane, 2]) > 0.2094  # fallen
-            assert np.all(np.abs(after.values["vector"][lane]) <= 0.05)  # upright
-            assert after.reward[lane] == 0.0
-            assert not after.ended[lane]
+            assert abs(before.values["vector"][env, 2]) > 0.2094  # fallen
+            assert np.all(np.abs(after.values["vector"][env]) <= 0.05)  # upright
+            assert after.reward[env] == 0.0
+            assert not after.ended[env]
     assert ends > 0
 
 
@@ -138,15 +140,15 @@ def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
 
 
 def test_the_same_seed_gives_the_same_life_and_lanes_differ() -> None:
-    lives = [live(GymnasiumEnvironment("CartPole-v1", lanes=2, seed=3), 50) for _ in range(2)]
+    lives = [live(GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=3), 50) for _ in range(2)]
     assert all(same(left, right) for left, right in zip(*lives, strict=True))
     assert not np.array_equal(lives[0][0].values["vector"][0], lives[0][0].values["vector"][1])
-    other = live(GymnasiumEnvironment("CartPole-v1", lanes=2, seed=4), 1)
+    other = live(GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=4), 1)
     assert not np.array_equal(lives[0][0].values["vector"], other[0].values["vector"])
 
 
 def test_what_was_observed_does_not_change_afterwards() -> None:
-    environment = GymnasiumEnvironment("CartPole-v1", lanes=2)
+    environment = GymnasiumEnvironment("CartPole-v1", num_envs=2)
     first = environment.observe()
     copy = first.values["vector"].copy()
     assert environment.observe() is first
@@ -165,13 +167,13 @@ def test_what_was_observed_does_not_change_afterwards() -> None:
     ],
 )
 def test_a_snapshot_restores_the_world_bit_for_bit(environment_id: str, options: dict[str, Any]) -> None:
-    environment = GymnasiumEnvironment(environment_id, lanes=2, seed=1, **options)
+    environment = GymnasiumEnvironment(environment_id, num_envs=2, seed=1, **options)
     environment.setup()
     assert not environment.restarts_on_resume
     live(environment, 17, seed=1)
     saved = collect_state(environment)
     future = live(environment, 40, seed=2)
-    resumed = GymnasiumEnvironment(environment_id, lanes=2, seed=99, **options)
+    resumed = GymnasiumEnvironment(environment_id, num_envs=2, seed=99, **options)
     resumed.setup()
     live(resumed, 3, seed=3)
     assert restore_state(resumed, saved) == ([], [])
@@ -179,14 +181,14 @@ def test_a_snapshot_restores_the_world_bit_for_bit(environment_id: str, options:
 
 
 def test_a_vector_that_cannot_take_a_snapshot_over_says_how_to_go_on() -> None:
-    saved = GymnasiumEnvironment("CartPole-v1", lanes=2).state()
-    with pytest.raises(ValueError, match="go on with vectorization=lanes"):
-        GymnasiumEnvironment("CartPole-v1", lanes=2, vectorization="native").load_state(saved)
+    saved = GymnasiumEnvironment("CartPole-v1", num_envs=2).state()
+    with pytest.raises(ValueError, match="go on with vectorization=environments"):
+        GymnasiumEnvironment("CartPole-v1", num_envs=2, vectorization="native").load_state(saved)
 
 
 def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_ones() -> None:
     def build() -> GymnasiumEnvironment:
-        return GymnasiumEnvironment(make=Counter, lanes=3, seed=1)
+        return GymnasiumEnvironment(make=Counter, num_envs=3, seed=1)
 
     environment = build()
     environment.setup()
@@ -209,10 +211,10 @@ def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_one
 
 
 def test_a_lane_that_has_just_begun_shows_a_new_beginning_on_resume() -> None:
-    environment = GymnasiumEnvironment(make=Counter, lanes=2)
+    environment = GymnasiumEnvironment(make=Counter, num_envs=2)
     live(environment, 6)  # five steps and the reset
     saved = collect_state(environment)
-    resumed = GymnasiumEnvironment(make=Counter, lanes=2)
+    resumed = GymnasiumEnvironment(make=Counter, num_envs=2)
     restore_state(resumed, saved)
     first = resumed.observe()
     assert not first.ended.any()
@@ -259,16 +261,16 @@ def test_attributes_that_share_an_array_are_not_taken_for_plain_state(shared: bo
 
 @pytest.mark.parametrize("vectorization", ["native", "async"])
 def test_vector_environments_keep_the_same_promises(vectorization: Any) -> None:
-    environment = GymnasiumEnvironment("CartPole-v1", lanes=2, seed=3, vectorization=vectorization)
+    environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=3, vectorization=vectorization)
     try:
         seen = live(environment, 60)
-        ended = [(t, lane) for t in range(59) for lane in np.flatnonzero(seen[t].ended)]
+        ended = [(t, env) for t in range(59) for env in np.flatnonzero(seen[t].ended)]
         assert ended
-        for turn, lane in ended:
-            assert abs(seen[turn].values["vector"][lane, 2]) > 0.2095
-            assert np.all(np.abs(seen[turn + 1].values["vector"][lane]) <= 0.05)
-            assert seen[turn + 1].reward[lane] == 0
-            assert not seen[turn + 1].ended[lane]
+        for turn, env in ended:
+            assert abs(seen[turn].values["vector"][env, 2]) > 0.2095
+            assert np.all(np.abs(seen[turn + 1].values["vector"][env]) <= 0.05)
+            assert seen[turn + 1].reward[env] == 0
+            assert not seen[turn + 1].ended[env]
         assert environment.restarts_on_resume is (vectorization == "native")
         if vectorization == "async":
             return
@@ -331,7 +333,7 @@ def test_actions_reach_the_environment_in_its_own_terms(
 def test_observations_become_named_images_and_vectors(space: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     space.seed(0)
     arguments = {"observation_space": space, "show": lambda count: space.sample()}
-    environment = GymnasiumEnvironment(make=Counter, lanes=2, kwargs=arguments)
+    environment = GymnasiumEnvironment(make=Counter, num_envs=2, kwargs=arguments)
     values = environment.observe().values
     assert {name: value.shape for name, value in values.items()} == {n: (2, *shape) for n, shape in shapes.items()}
     for name, value in values.items():
@@ -362,7 +364,7 @@ def test_images_shrink_to_the_mean_of_their_areas(channels: int) -> None:
 
 
 def test_a_rendered_picture_can_be_the_observation() -> None:
-    environment = GymnasiumEnvironment("CartPole-v1", lanes=2, render_as_observation=True, image_size=[40, 60])
+    environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, render_as_observation=True, image_size=[40, 60])
     environment.setup()
     first = environment.observe().values["image"]
     assert first.shape == (2, 40, 60, 3)
@@ -374,7 +376,7 @@ def test_a_rendered_picture_can_be_the_observation() -> None:
 def test_minigrid_and_atari_images_and_truth_arrive() -> None:
     pytest.importorskip("minigrid")
     truth = {"position": "agent_pos", "heading": "agent_dir"}
-    environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", lanes=2, truth=truth)
+    environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", num_envs=2, truth=truth)
     assert environment.observe().values["image"].shape == (2, 7, 7, 3)
     assert environment.observe().values["direction"].shape == (2, 4)
     forward = np.full((2, 1), 2)
@@ -393,7 +395,7 @@ def test_atari_needs_no_registration_by_the_user() -> None:
 
 
 def test_numbers_in_info_are_ground_truth() -> None:
-    environment = GymnasiumEnvironment(make=Counter, lanes=2)
+    environment = GymnasiumEnvironment(make=Counter, num_envs=2)
     live(environment, 2)
     truth = environment.ground_truth()
     assert truth.keys() == {"count", "pose"}
@@ -421,9 +423,9 @@ def test_wrappers_apply_from_the_inside_out() -> None:
         ({"id": "LunarLander-v3"}, "gymnasium\\[box2d\\]"),
         ({"id": "CartPole-v1", "kwargs": {"nonsense": 1}}, "nonsense"),
         ({"id": "os:CartPole-v1"}, "_partial_"),
-        ({"id": "CartPole-v1", "lanes": 0}, "at least 1"),
-        ({"id": "CartPole-v1", "vectorization": "parallel"}, "lanes, async, native"),
-        ({"id": "Pendulum-v1", "vectorization": "native"}, "vectorization=lanes"),
+        ({"id": "CartPole-v1", "num_envs": 0}, "at least 1"),
+        ({"id": "CartPole-v1", "vectorization": "parallel"}, "num_envs, async, native"),
+        ({"id": "Pendulum-v1", "vectorization": "native"}, "vectorization=num_envs"),
         ({"id": "CartPole-v1", "image_size": [1, 2, 3]}, "height, width"),
         ({"id": "CartPole-v1", "truth": {"x": "unwrapped.__class__"}}, "private"),
         ({}, "either id"),

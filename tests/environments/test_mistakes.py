@@ -19,13 +19,13 @@ from pamiq_exp.spaces import describe_action, describe_spaces, flatten_specs
 from tests.environments.troubled import Walk, returning
 
 
-def walk(mistake: Any = None, lanes: int = 2, **arguments: Any) -> GymnasiumEnvironment:
-    return GymnasiumEnvironment(make=Walk, lanes=lanes, kwargs={"mistake": mistake, "at": 3}, **arguments)
+def walk(mistake: Any = None, num_envs: int = 2, **arguments: Any) -> GymnasiumEnvironment:
+    return GymnasiumEnvironment(make=Walk, num_envs=num_envs, kwargs={"mistake": mistake, "at": 3}, **arguments)
 
 
 def step(environment: GymnasiumEnvironment, turns: int) -> None:
     for _ in range(turns):
-        environment.affect(np.zeros((environment.lanes, 1), np.int64))
+        environment.affect(np.zeros((environment.num_envs, 1), np.int64))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def step(environment: GymnasiumEnvironment, turns: int) -> None:
         (returning(observation=np.zeros(1, np.float32)), r"shape \(1,\), expected \(3,\)"),
     ],
 )
-@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
 def test_a_wrong_result_names_environment_copy_and_step(mistake: Any, message: str, vectorization: Any) -> None:
     environment = walk(mistake, vectorization=vectorization)
     try:
@@ -59,7 +59,7 @@ def test_a_reward_of_one_number_is_taken_in_any_form(reward: Any) -> None:
     assert environment.observe().reward.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
 def test_an_error_inside_an_environment_keeps_its_type_and_says_where(vectorization: Any) -> None:
     def crash(environment: Walk, result: list[Any]) -> Any:
         raise ZeroDivisionError("no wheels")
@@ -124,7 +124,7 @@ def test_the_reset_of_old_gym_is_refused(shown: Any) -> None:
 
 
 def test_numbers_beyond_the_declared_bounds_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    environment = GymnasiumEnvironment(make=ShowsWrong, lanes=2, kwargs={"shown": np.full(3, 5000.0, np.float32)})
+    environment = GymnasiumEnvironment(make=ShowsWrong, num_envs=2, kwargs={"shown": np.full(3, 5000.0, np.float32)})
     with caplog.at_level(logging.WARNING):
         environment.setup()
         step(environment, 3)
@@ -173,7 +173,7 @@ def test_an_info_without_numbers_is_no_truth_and_no_error(info: Any) -> None:
 
 def test_truth_that_an_environment_does_not_have_is_left_out_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     truth = {"missing": "agent_pos", "words": "spec", "ragged": "history", "number": "step_number"}
-    environment = GymnasiumEnvironment(make=Walk, lanes=2, truth=truth, kwargs={"history": [[1], [2, 3]]})
+    environment = GymnasiumEnvironment(make=Walk, num_envs=2, truth=truth, kwargs={"history": [[1], [2, 3]]})
     with caplog.at_level(logging.WARNING):
         step(environment, 2)
         for _ in range(2):
@@ -350,7 +350,7 @@ class Several(Walk):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a vector of environments.*environment\.lanes"),
+        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a vector of environments.*environment\.num_envs"),
         (Parallel, "several agents"),
         (of_module("pettingzoo.test", Walk), "several agents"),
         (of_module("dm_env.control", Walk), "dm_control"),
@@ -376,10 +376,10 @@ def test_an_environment_of_several_objectives_runs_behind_a_wrapper_that_weighs_
     assert environment.observe().reward[0] == 3.0
 
 
-@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
 def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
     environment = GymnasiumEnvironment(
-        make=Walk, lanes=3, vectorization=vectorization, numbered={"port": 5000, "index": 0}, truth={"port": "port"}
+        make=Walk, num_envs=3, vectorization=vectorization, numbered={"port": 5000, "index": 0}, truth={"port": "port"}
     )
     try:
         assert environment.ground_truth()["port"].tolist() == [5000, 5001, 5002]

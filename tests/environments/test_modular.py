@@ -10,8 +10,15 @@ import pytest
 from gymnasium import spaces
 
 from pamiq_exp.component import components
-from pamiq_exp.environments import Actuator, Sensor, SensorEnvironment
-from pamiq_exp.interaction import Array, DelayedActions, FreeRunning, record_random_transitions
+from pamiq_exp.environments import (
+    Actuator,
+    DelayedActions,
+    FreeRunning,
+    Sensor,
+    SensorEnvironment,
+    record_random_transitions,
+)
+from pamiq_exp.interaction import Array
 from pamiq_exp.spaces import describe_spaces
 
 Space = gymnasium.Space[Any]
@@ -54,7 +61,7 @@ class Motor(Actuator):
 def test_each_actuator_gets_its_part_and_each_sensor_shows_its_own() -> None:
     legs, voice = Motor(spaces.MultiDiscrete([3, 2])), Motor(spaces.Discrete(4))
     world = SensorEnvironment({"inside": Thermometer(20), "outside": Thermometer(-3)}, {"legs": legs, "voice": voice})
-    description = describe_spaces(world.observation_space, world.action_space, world.lanes)
+    description = describe_spaces(world.observation_space, world.action_space, world.num_envs)
     assert description["action"]["nvec"] == [3, 2, 4]
     seen = world.observe()
     assert {name: value.tolist() for name, value in seen.values.items()} == {"inside": [[20]], "outside": [[-3]]}
@@ -117,5 +124,5 @@ def test_what_cannot_be_joined_is_refused() -> None:
         SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})
     with pytest.raises(ValueError, match="at least one sensor"):
         SensorEnvironment({})
-    with pytest.raises(ValueError, match="lanes must be 1, not 4"):
-        SensorEnvironment({"t": Thermometer(1)}, lanes=4)
+    with pytest.raises(ValueError, match="environments must be 1, not 4"):
+        SensorEnvironment({"t": Thermometer(1)}, num_envs=4)

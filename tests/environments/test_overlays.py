@@ -25,7 +25,7 @@ GREY = 120
 
 
 class Wall(gymnasium.Env[Any, Any]):
-    """A grey wall with a number of its own in the first pixel: the sum of its actions and of random numbers."""
+    """A gray wall with a number of its own in the first pixel: the sum of its actions and of random numbers."""
 
     metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
@@ -119,8 +119,8 @@ def test_a_television_fills_its_quarter(corner: Any) -> None:
 
 
 def test_a_television_shows_the_pictures_of_a_folder_equally_often(tmp_path: Path) -> None:
-    for name, colour in (("a", (250, 0, 0)), ("b", (0, 250, 0)), ("c", (0, 0, 250))):
-        Image.new("RGB", (10, 10), colour).save(tmp_path / f"{name}.png")
+    for name, color in (("a", (250, 0, 0)), ("b", (0, 250, 0)), ("c", (0, 0, 250))):
+        Image.new("RGB", (10, 10), color).save(tmp_path / f"{name}.png")
     env = NoisyTV(Wall(), pool=3, path=str(tmp_path))
     env.reset(seed=0)
     shown = [int(env.step(0)[0][-1, -1].argmax()) for _ in range(600)]
@@ -271,7 +271,7 @@ def test_a_snapshot_holds_the_noise_where_it_holds_the_world(remote: bool) -> No
     def build(seed: int) -> GymnasiumEnvironment:
         return GymnasiumEnvironment(
             "CartPole-v1",
-            lanes=2,
+            num_envs=2,
             seed=seed,
             render_as_observation=True,
             image_size=24,

@@ -75,7 +75,7 @@ def test_actions_and_observations_pass_through_with_the_actions_under_way() -> N
 
 def test_several_lanes_of_one_clock_are_refused() -> None:
     with pytest.raises(ValueError, match="one copy only"):
-        GymnasiumEnvironment("real-time-gym-v1", lanes=2, kwargs={"config": CONFIG})
+        GymnasiumEnvironment("real-time-gym-v1", num_envs=2, kwargs={"config": CONFIG})
 
 
 def test_a_config_alone_describes_it(command: Command, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_config_alone_describes_it(command: Command, tmp_path: Path) -> None:
         """
 _target_: pamiq_exp.environments.GymnasiumEnvironment
 id: real-time-gym-v1
-lanes: 1
+num_envs: 1
 kwargs:
   config:
     interface: {_target_: tests.environments.real_time_device.Device, _partial_: true}
@@ -94,7 +94,7 @@ kwargs:
     ep_max_length: 100
 """
     )
-    words = ("experiment=minimum", "environment=device", "environment.id=real-time-gym-v1", "environment.lanes=1")
+    words = ("experiment=minimum", "environment=device", "environment.id=real-time-gym-v1", "environment.num_envs=1")
     outcome = command(
         *words, "launcher.max_steps=10", "tracking=jsonl_only", f"--config-dir={tmp_path / 'config'}", "--allow=tests"
     )

@@ -27,7 +27,7 @@ from tests.environments.troubled import Walk, WithProgram
 folder, vectorization, program = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "program"
 (folder / "programs").mkdir()
 environment = GymnasiumEnvironment(
-    make=WithProgram if program else Walk, lanes=2, vectorization=vectorization,
+    make=WithProgram if program else Walk, num_envs=2, vectorization=vectorization,
     kwargs={"folder": str(folder / "programs")} if program else {},
 )
 agent = RandomAgent(describe_action(environment.action_space), 2, seed=0)
@@ -49,7 +49,7 @@ launch(interaction, config=LaunchConfig(mode="realtime"), folder=folder / "run")
 @pytest.mark.parametrize(
     ("vectorization", "helper", "number"),
     [
-        ("lanes", "program", signal.SIGINT),
+        ("num_envs", "program", signal.SIGINT),
         ("async", "program", signal.SIGINT),
         ("async", "none", signal.SIGTERM),  # a program that an environment starts must be able to end by this one
     ],

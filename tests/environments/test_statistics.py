@@ -62,11 +62,11 @@ def layer(environment: GymnasiumEnvironment, kind: type) -> Any:
     return found
 
 
-def build(vectorization: Any = "lanes") -> GymnasiumEnvironment:
+def build(vectorization: Any = "num_envs") -> GymnasiumEnvironment:
     around = [
         wrappers.NormalizeObservation, wrappers.NormalizeReward, wrappers.RecordEpisodeStatistics, OwnWrapper,
     ]  # fmt: skip
-    environment = GymnasiumEnvironment(make=Unsaved, lanes=2, wrappers=around, vectorization=vectorization)
+    environment = GymnasiumEnvironment(make=Unsaved, num_envs=2, wrappers=around, vectorization=vectorization)
     environment.setup()
     return environment
 
@@ -124,7 +124,7 @@ def test_what_a_checkpoint_will_not_hold_is_said_at_the_start(caplog: pytest.Log
 def test_running_means_do_not_stand_in_the_way_of_a_whole_snapshot() -> None:
     def cartpole() -> GymnasiumEnvironment:
         around = [wrappers.NormalizeObservation, wrappers.RecordEpisodeStatistics]
-        environment = GymnasiumEnvironment("CartPole-v1", lanes=2, wrappers=around)
+        environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, wrappers=around)
         environment.setup()
         return environment
 

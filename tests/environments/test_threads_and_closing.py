@@ -11,28 +11,24 @@ import numpy as np
 import pytest
 
 from pamiq_exp.agents import RandomAgent
-from pamiq_exp.environments import GymnasiumEnvironment
-from pamiq_exp.interaction import (
-    Environment,
-    FreeRunning,
-    Interaction,
-    delayed,
-    record_random_transitions,
-)
+from pamiq_exp.environments import FreeRunning, GymnasiumEnvironment, delayed, record_random_transitions
+from pamiq_exp.interaction import Environment, Interaction
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.spaces import describe_action
 from tests.environments.troubled import OneThread, Walk, WithProgram, programs
 
 
 def interaction(environment: Environment) -> Interaction:
-    return Interaction(RandomAgent(describe_action(environment.action_space), environment.lanes, seed=0), environment)
+    return Interaction(
+        RandomAgent(describe_action(environment.action_space), environment.num_envs, seed=0), environment
+    )
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
 @pytest.mark.parametrize("wrap", [lambda each: each, lambda each: delayed(each, 1)], ids=["plain", "delayed"])
 def test_an_environment_that_belongs_to_a_thread_runs_in_every_loop(mode: Any, wrap: Any, tmp_path: Path) -> None:
     log: list[str] = []
-    environment = GymnasiumEnvironment(make=functools.partial(OneThread, log), lanes=2)
+    environment = GymnasiumEnvironment(make=functools.partial(OneThread, log), num_envs=2)
     summary = launch(interaction(wrap(environment)), config=LaunchConfig(mode=mode, max_steps=20), folder=tmp_path)
     assert summary["state"] == "finished"
     assert log[1:] == [threading.current_thread().name] * 2
@@ -56,10 +52,10 @@ def test_an_environment_that_belongs_to_a_thread_can_run_freely() -> None:
     assert log[1:] == ["environment"]
 
 
-@pytest.mark.parametrize("vectorization", ["lanes", "async"])
+@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
 def test_when_a_later_copy_fails_the_earlier_ones_are_closed(vectorization: Any, tmp_path: Path) -> None:
     environment = GymnasiumEnvironment(
-        make=WithProgram, lanes=4, vectorization=vectorization,
+        make=WithProgram, num_envs=4, vectorization=vectorization,
         kwargs={"folder": str(tmp_path), "fails": 3}, numbered={"index": 0},
     )  # fmt: skip
     with pytest.raises(OSError, match="the port is taken") as caught:
@@ -91,7 +87,7 @@ def test_spaces_that_no_agent_can_use_close_the_environment(tmp_path: Path) -> N
 
 
 def test_an_agent_that_cannot_be_used_closes_the_environment(tmp_path: Path) -> None:
-    environment = GymnasiumEnvironment(make=WithProgram, lanes=2, kwargs={"folder": str(tmp_path)})
+    environment = GymnasiumEnvironment(make=WithProgram, num_envs=2, kwargs={"folder": str(tmp_path)})
     acting = interaction(environment)
     acting.agent.step = lambda observation: np.zeros((7, 7))  # type: ignore[assignment,method-assign]
     with pytest.raises(IndexError):
@@ -112,7 +108,9 @@ def test_one_copy_that_cannot_be_closed_does_not_keep_the_others_open(tmp_path: 
             if self.index == 1:
                 raise RuntimeError("the window is stuck")
 
-    environment = GymnasiumEnvironment(make=Stubborn, lanes=3, kwargs={"folder": str(tmp_path)}, numbered={"index": 0})
+    environment = GymnasiumEnvironment(
+        make=Stubborn, num_envs=3, kwargs={"folder": str(tmp_path)}, numbered={"index": 0}
+    )
     environment.setup()
     with pytest.raises(RuntimeError, match="stuck") as caught:
         environment.teardown()
@@ -135,7 +133,7 @@ def test_a_process_that_dies_is_named() -> None:
 
             os._exit(3)
 
-    environment = GymnasiumEnvironment(make=Dies, lanes=2, vectorization="async")
+    environment = GymnasiumEnvironment(make=Dies, num_envs=2, vectorization="async")
     environment.setup()
     try:
         with pytest.raises(RuntimeError, match=r"Dies, copy 0: its process has ended \(exit status 3\)"):

@@ -63,8 +63,8 @@ def test_a_world_is_seen_in_pixels_and_answers_to_actions_and_seeds(
 ) -> None:
     lives = []
     for seed in (1, 1, 2):
-        world = make(lanes=2, seed=seed)
-        space = describe_spaces(world.observation_space, world.action_space, world.lanes)["action"]
+        world = make(num_envs=2, seed=seed)
+        space = describe_spaces(world.observation_space, world.action_space, world.num_envs)["action"]
         assert space["kind"] in ("discrete", "multi_discrete")
         choices = np.random.default_rng(0).integers(0, space["nvec"], (30, 2, len(space["nvec"])))
         lives.append(live(world, choices))

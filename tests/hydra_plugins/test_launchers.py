@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._sweep_folder import is_locked, jobs_at_work, last_record
+from pamiq_exp.sweeps.folder import is_locked, jobs_at_work, last_record
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.cli.test_sweep import start, wait_for
 from tests.conftest import Command

@@ -16,10 +16,10 @@ optuna = pytest.importorskip("optuna", reason="the search needs the extra [sweep
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 
-from hydra_plugins.pamiq_exp_sweeps._pruning import RUNGS, Curve  # noqa: E402
-from hydra_plugins.pamiq_exp_sweeps._search import Searcher, distribution  # noqa: E402
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf  # noqa: E402
-from pamiq_exp.cli._sweep_folder import is_locked, last_record  # noqa: E402
+from pamiq_exp.sweeps.folder import is_locked, last_record  # noqa: E402
+from pamiq_exp.sweeps.pruning import RUNGS, Curve  # noqa: E402
+from pamiq_exp.sweeps.search import Searcher, distribution  # noqa: E402
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment  # noqa: E402
 from tests.cli.test_sweep import start, wait_for  # noqa: E402
 from tests.conftest import Command  # noqa: E402

@@ -20,7 +20,7 @@ BOX: ActionSpec = {
 
 
 def test_choices_are_uniform_in_every_branch() -> None:
-    action = RandomActions(DISCRETE, lanes=30_000, seed=0).draw()
+    action = RandomActions(DISCRETE, num_envs=30_000, seed=0).draw()
     assert action.dtype == np.int64
     assert action.shape == (30_000, 2)
     for branch, choices in enumerate([3, 2]):
@@ -29,7 +29,7 @@ def test_choices_are_uniform_in_every_branch() -> None:
 
 
 def test_boxes_are_filled_between_their_bounds() -> None:
-    action = RandomActions(BOX, lanes=10_000, seed=0).draw()
+    action = RandomActions(BOX, num_envs=10_000, seed=0).draw()
     assert action.dtype == np.float32
     np.testing.assert_allclose(action.min(0)[:2], [-1, 5], atol=0.01)
     np.testing.assert_allclose(action.max(0)[:2], [1, 6], atol=0.01)
@@ -38,7 +38,7 @@ def test_boxes_are_filled_between_their_bounds() -> None:
 
 @pytest.mark.parametrize("stickiness", [0.0, 0.75])
 def test_actions_are_repeated_as_often_as_told(stickiness: float) -> None:
-    actions = RandomActions(BOX, lanes=200, seed=0, stickiness=stickiness)
+    actions = RandomActions(BOX, num_envs=200, seed=0, stickiness=stickiness)
     drawn = np.stack([actions.draw() for _ in range(100)])
     repeated = (drawn[1:] == drawn[:-1]).all(-1).mean()
     assert repeated == pytest.approx(stickiness, abs=0.02)

@@ -12,8 +12,8 @@ from pamiq_exp.interaction import Agent, Array, Environment, Observation
 class Diary(Environment):
     """Shows the number of its step, pays it as reward, and remembers every action; episodes end as asked."""
 
-    def __init__(self, lanes: int = 1, episode: int | None = None, box: bool = False) -> None:
-        self.lanes = lanes
+    def __init__(self, num_envs: int = 1, episode: int | None = None, box: bool = False) -> None:
+        self.num_envs = num_envs
         self.observation_space = gymnasium.spaces.Dict({"x": gymnasium.spaces.Box(0, 1e9, (1,), np.float32)})
         self.action_space = (
             gymnasium.spaces.Box(-1, 1, (2,), np.float32) if box else gymnasium.spaces.MultiDiscrete([50, 3])
@@ -22,9 +22,9 @@ class Diary(Environment):
         self.actions: list[Array] = []
 
     def observe(self) -> Observation:
-        ended = np.full(self.lanes, self._episode is not None and self.step % (self._episode + 1) == self._episode)
-        values = {"x": np.full((self.lanes, 1), self.step, np.float32)}
-        return Observation(values, np.full(self.lanes, self.step, np.float32), ended, np.zeros_like(ended))
+        ended = np.full(self.num_envs, self._episode is not None and self.step % (self._episode + 1) == self._episode)
+        values = {"x": np.full((self.num_envs, 1), self.step, np.float32)}
+        return Observation(values, np.full(self.num_envs, self.step, np.float32), ended, np.zeros_like(ended))
 
     def affect(self, action: Array) -> None:
         self.actions.append(action.copy())
@@ -40,15 +40,15 @@ class Diary(Environment):
 class Counter(Agent[Observation, Array]):
     """Does 1, 2, 3, ... in its first branch."""
 
-    def __init__(self, lanes: int = 1) -> None:
+    def __init__(self, num_envs: int = 1) -> None:
         super().__init__()
-        self.lanes, self.turn = lanes, 0
+        self.num_envs, self.turn = num_envs, 0
         self.seen: list[Observation] = []
 
     def step(self, observation: Observation) -> Array:
         self.seen.append(observation)
         self.turn += 1
-        return np.array([[self.turn, self.turn % 3]] * self.lanes)
+        return np.array([[self.turn, self.turn % 3]] * self.num_envs)
 
     def state(self) -> State:
         return {"turn": self.turn}

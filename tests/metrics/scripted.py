@@ -19,20 +19,20 @@ class ScriptedWorld(Environment):
         truth: Sequence[Mapping[str, Array]],
         rewards: Array | None = None,
         ended: Array | None = None,
-        lanes: int = 1,
+        num_envs: int = 1,
         image: Array | None = None,
     ) -> None:
-        self.lanes = lanes
+        self.num_envs = num_envs
         self.observation_space = gymnasium.spaces.Dict({"x": gymnasium.spaces.Box(0, 1, (1,), np.float32)})
         self.action_space = gymnasium.spaces.Discrete(2)
         self._truth, self._step = truth, 0
-        self._rewards = np.zeros((len(truth), lanes), np.float32) if rewards is None else rewards
-        self._ended = np.zeros((len(truth), lanes), np.bool_) if ended is None else ended
+        self._rewards = np.zeros((len(truth), num_envs), np.float32) if rewards is None else rewards
+        self._ended = np.zeros((len(truth), num_envs), np.bool_) if ended is None else ended
         self._image = image
 
     def observe(self) -> Observation:
         ended = self._ended[self._step]
-        values: dict[str, Array] = {"x": np.zeros((self.lanes, 1), np.float32)}
+        values: dict[str, Array] = {"x": np.zeros((self.num_envs, 1), np.float32)}
         if self._image is not None:
             values["image"] = self._image
         return Observation(values, self._rewards[self._step], ended, np.zeros_like(ended))

@@ -35,7 +35,7 @@ def test_somebody_who_spins_covers_one_cell() -> None:
 
 def test_lanes_add_up_without_counting_twice() -> None:
     script = [at((1, 1), (4, 4)), at((1, 2), (1, 1))]
-    assert watch(Coverage(), script, lanes=2).report()["coverage"] == 3 / 16
+    assert watch(Coverage(), script, num_envs=2).report()["coverage"] == 3 / 16
 
 
 def test_cells_that_cannot_be_reached_do_not_count() -> None:

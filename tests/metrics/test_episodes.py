@@ -6,20 +6,20 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.metrics import Episodes
 from tests.metrics.scripted import watch
 
-# Two lanes. Rewards of the transition that led to each observation; the one after an end is the first of the next.
+# Two environments. Rewards of the transition that led to each observation; the one after an end is the first of the next.
 REWARDS = np.array([[0, 0], [1, 5], [1, 5], [9, 5], [2, 5], [2, 5], [2, 9]], np.float32)
 ENDED = np.array([[0, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 1], [1, 0]], np.bool_)
 
 
 def test_returns_and_lengths_are_those_of_hand_counted_episodes() -> None:
-    report = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, lanes=2).report()
+    report = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2).report()
     assert report["episodes"] == 3
     assert report["return_mean"] == (2 + 25 + 6) / 3
     assert report["episode_length_mean"] == (2 + 5 + 3) / 3
 
 
 def test_only_the_newest_episodes_count() -> None:
-    report = watch(Episodes(window=1), [{}] * 7, rewards=REWARDS, ended=ENDED, lanes=2).report()
+    report = watch(Episodes(window=1), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2).report()
     assert report == {"return_mean": 6.0, "episode_length_mean": 3.0, "episodes": 3.0}
 
 
@@ -28,9 +28,9 @@ def test_a_world_without_end_reports_nothing() -> None:
 
 
 def test_episodes_go_on_after_a_restore() -> None:
-    whole = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, lanes=2)
-    first = watch(Episodes(), [{}] * 4, rewards=REWARDS, ended=ENDED, lanes=2)
+    whole = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2)
+    first = watch(Episodes(), [{}] * 4, rewards=REWARDS, ended=ENDED, num_envs=2)
     second = Episodes()
     restore_state(second, collect_state(first))
-    watch(second, [{}] * 3, rewards=REWARDS[4:], ended=ENDED[4:], lanes=2)
+    watch(second, [{}] * 3, rewards=REWARDS[4:], ended=ENDED[4:], num_envs=2)
     assert second.report() == whole.report()

@@ -8,7 +8,7 @@ import pytest
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.interaction import StepObserver
 from pamiq_exp.metrics import (
-    LongestStare,
+    LongestDwell,
     NoiseInView,
     RemotePresses,
     RewardByNoise,
@@ -20,10 +20,10 @@ from tests.metrics.scripted import ScriptedAgent, watch
 
 
 def view(*shares: float, x: float = 0.2, degrees: float = 0.0) -> dict[str, np.ndarray]:
-    """One lane for each share of noisy pixels, all at one place."""
+    """One environment for each share of noisy pixels, all at one place."""
     masks = np.zeros((len(shares), 10, 10), dtype=np.bool_)
-    for lane, share in enumerate(shares):
-        masks[lane].flat[: round(100 * share)] = True
+    for env, share in enumerate(shares):
+        masks[env].flat[: round(100 * share)] = True
     return {"noise_mask": masks, "pose": np.array([[x, 0.2, math.radians(degrees)]] * len(shares))}
 
 
@@ -32,7 +32,7 @@ def earning(*rewards: float) -> ScriptedAgent:
 
 
 def test_the_share_of_noise_by_hand() -> None:
-    metric = watch(NoiseInView(), [view(0.2, 0.6), view(0.5, 0.7)], lanes=2)
+    metric = watch(NoiseInView(), [view(0.2, 0.6), view(0.5, 0.7)], num_envs=2)
     assert metric.report() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
     assert metric.report() == {}, "a record tells of what is new"
     assert metric.summary() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
@@ -40,13 +40,13 @@ def test_the_share_of_noise_by_hand() -> None:
 
 def test_who_looks_at_noise_without_moving_stares() -> None:
     script = [view(0.1), view(0.6), view(0.9), view(0.8), view(0.3), view(0.9)]
-    assert watch(LongestStare(), script).report() == {"longest_stare": 3}
+    assert watch(LongestDwell(), script).report() == {"longest_stare": 3}
 
 
 @pytest.mark.parametrize(
     ("other", "longest"),
     [
-        (view(0.9, x=0.4), 4),  # a step within half a metre
+        (view(0.9, x=0.4), 4),  # a step within half a meter
         (view(0.9, x=0.6), 2),  # out of it
         (view(0.9, degrees=29), 4),
         (view(0.9, degrees=30), 2),
@@ -58,27 +58,27 @@ def test_a_stare_ends_when_the_body_goes_or_turns_away_or_noise_is_gone(
     other: dict[str, np.ndarray], longest: int
 ) -> None:
     script = [view(0.9), view(0.9), other, other]
-    assert watch(LongestStare(), script).report()["longest_stare"] == longest
+    assert watch(LongestDwell(), script).report()["longest_stare"] == longest
 
 
 def test_turning_is_measured_from_where_the_stare_began() -> None:
     script = [view(0.9, degrees=degrees) for degrees in (350, 10, 19, 25, 30)]
-    assert watch(LongestStare(), script).report()["longest_stare"] == 3
+    assert watch(LongestDwell(), script).report()["longest_stare"] == 3
 
 
 def test_lanes_stare_apart() -> None:
     script = [view(0.9, 0.1), view(0.1, 0.9), view(0.9, 0.9)]
-    assert watch(LongestStare(), script, lanes=2).report()["longest_stare"] == 2
+    assert watch(LongestDwell(), script, num_envs=2).report()["longest_stare"] == 2
 
 
 def test_time_in_the_noisy_room() -> None:
     script = [{"noisy_room": np.array(inside)} for inside in ([True, False], [True, True], [False, False])]
-    assert watch(TimeInNoisyRoom(), script, lanes=2).summary() == {"time_in_noisy_room": 0.5}
+    assert watch(TimeInNoisyRoom(), script, num_envs=2).summary() == {"time_in_noisy_room": 0.5}
 
 
 def test_presses_of_the_remote_are_counted_from_what_the_world_did() -> None:
     script = [{"presses": np.array(presses)} for presses in ([5, 0], [6, 0], [6, 1], [7, 1])]
-    metric = watch(RemotePresses(), script, lanes=2)
+    metric = watch(RemotePresses(), script, num_envs=2)
     assert metric.summary() == {"remote_press_rate": 0.5, "remote_presses": 3}
 
 
@@ -121,7 +121,7 @@ def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [NoiseInView, LongestStare, RewardByNoise, RewardByTenth, lambda: RewardNoiseCorrelation(window=4)],
+    [NoiseInView, LongestDwell, RewardByNoise, RewardByTenth, lambda: RewardNoiseCorrelation(window=4)],
     ids=["noise in view", "longest stare", "reward by noise", "by tenths", "correlation"],
 )
 def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:

@@ -14,7 +14,7 @@ from pamiq_exp.metrics import (
     Coverage,
     Episodes,
     FirstVisitAuroc,
-    LongestStare,
+    LongestDwell,
     NoiseInView,
     ObjectsTouched,
     RemotePresses,
@@ -25,13 +25,13 @@ from pamiq_exp.metrics import (
     TimeInNoisyRoom,
     VisitationEntropy,
 )
-from pamiq_exp.metrics.forgetting import Forgetting
-from pamiq_exp.metrics.pages import TURNS, PagedMetric, Rows
+from pamiq_exp.metrics.pages import TURNS, BufferedMetric, Rows
+from pamiq_exp.metrics.pose_sweep import Forgetting
 from tests.metrics.scripted import ScriptedAgent, ScriptedWorld
 
 LANES, LENGTH = 3, 3 * TURNS + 10
 
-MAKERS: Mapping[str, Callable[[], PagedMetric]] = {
+MAKERS: Mapping[str, Callable[[], BufferedMetric]] = {
     "actions": ActionClass,
     "chosen actions": lambda: ActionClass(branches=[0, 1, 2]),
     "coverage": Coverage,
@@ -46,12 +46,12 @@ MAKERS: Mapping[str, Callable[[], PagedMetric]] = {
     "reward by tenth": RewardByTenth,
     "reward and noise": lambda: RewardNoiseCorrelation(window=200),
     "rooms": Rooms,
-    "stare": LongestStare,
+    "stare": LongestDwell,
     "visits": VisitationEntropy,
 }
 
 
-def interaction_with(metrics: Mapping[str, PagedMetric]) -> Interaction:
+def interaction_with(metrics: Mapping[str, BufferedMetric]) -> Interaction:
     """A walk at random, in which everything happens that metrics count."""
     generator = np.random.default_rng(0)
     grid = np.ones((40, 40), dtype=np.bool_)
@@ -77,7 +77,7 @@ def interaction_with(metrics: Mapping[str, PagedMetric]) -> Interaction:
     signals = [generator.normal(size=LANES).astype(np.float32) for _ in range(LENGTH)]
     rewards = generator.normal(size=(LENGTH, LANES)).astype(np.float32)
     ended = generator.random((LENGTH, LANES)) < 0.01
-    world = ScriptedWorld(truth, rewards=rewards, ended=ended, lanes=LANES)
+    world = ScriptedWorld(truth, rewards=rewards, ended=ended, num_envs=LANES)
     return Interaction(ScriptedAgent(actions, signals), world, metrics)
 
 
@@ -102,7 +102,7 @@ def test_who_is_asked_often_counts_to_the_same_bits(name: str) -> None:
     assert seldom.summary() or name == "forgetting", "there was something to count"
 
 
-class Noted(PagedMetric):
+class Noted(BufferedMetric):
     """Keeps what it is given."""
 
     title, needs = "notes", ("value",)
@@ -124,7 +124,7 @@ class Noted(PagedMetric):
 def test_each_turn_is_counted_once_and_a_page_at_a_time() -> None:
     metric, latecomer = Noted(), Noted()
     truth = [{"value": np.array([float(turn), -1.0])} for turn in range(LENGTH)]
-    interaction = Interaction(ScriptedAgent(), ScriptedWorld(truth, lanes=2), {"metric": metric})
+    interaction = Interaction(ScriptedAgent(), ScriptedWorld(truth, num_envs=2), {"metric": metric})
     for turn in range(LENGTH):
         if turn == 10:
             interaction.observers["latecomer"] = latecomer

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.environments import NoiseWorld
-from pamiq_exp.interaction import InferencePort, StepObserver, record_at_poses
+from pamiq_exp.environments import NoiseWorld, record_at_poses
+from pamiq_exp.interaction import InferencePort, StepObserver
 from pamiq_exp.metrics import ModelError, PoseProbe
-from pamiq_exp.metrics.pose_probe import held_back_squares
+from pamiq_exp.metrics.pose_sweep import held_back_squares
 from tests.metrics.scripted import ScriptedAgent, watch
 
 PIXELS = 16 * 16 * 3
 
 
 class PixelEncoder(nn.Module):
-    """The view itself, as 16 x 16 colours: a painter can paint it without any error."""
+    """The view itself, as 16 x 16 colors: a painter can paint it without any error."""
 
     ready = True
     settled = False
@@ -67,12 +67,12 @@ def agent_with(**models: nn.Module) -> ScriptedAgent:
 
 @pytest.fixture(scope="module")
 def poses() -> dict[str, np.ndarray]:
-    world = NoiseWorld(lanes=8, image_size=32, noise={"where": "one_room", "pool": 5}, images={"size": 16})
+    world = NoiseWorld(num_envs=8, image_size=32, noise={"where": "one_room", "pool": 5}, images={"size": 16})
     return record_at_poses(world, 60, seed=3)
 
 
 def test_poses_are_spread_over_the_world_and_repeat(poses: dict[str, np.ndarray]) -> None:
-    world = NoiseWorld(lanes=8, image_size=32, noise={"where": "one_room", "pool": 5}, images={"size": 16})
+    world = NoiseWorld(num_envs=8, image_size=32, noise={"where": "one_room", "pool": 5}, images={"size": 16})
     again = record_at_poses(world, 60, seed=3)
     assert all(np.array_equal(poses[name], again[name]) for name in poses)
     assert poses["observation.image"].shape == (60, 32, 32, 3)

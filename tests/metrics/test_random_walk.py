@@ -16,13 +16,13 @@ from tests.metrics.scripted import ScriptedWorld
 MAP = "#####\n#...#\n#.>.#\n#...#\n#####"
 
 
-def world(lanes: int = 2, **arguments: Any) -> NoiseWorld:
-    return NoiseWorld(map=MAP, lanes=lanes, image_size=8, seed=3, **arguments)
+def world(num_envs: int = 2, **arguments: Any) -> NoiseWorld:
+    return NoiseWorld(map=MAP, num_envs=num_envs, image_size=8, seed=3, **arguments)
 
 
 def run(environment: Environment, turns: int, observers: dict[str, StepObserver], seed: int = 5) -> dict[str, Any]:
-    agent = RandomAgent(describe_action(environment.action_space), environment.lanes, seed)
-    config = LaunchConfig(mode="lockstep", max_steps=turns * environment.lanes)
+    agent = RandomAgent(describe_action(environment.action_space), environment.num_envs, seed)
+    config = LaunchConfig(mode="lockstep", max_steps=turns * environment.num_envs)
     return launch(Interaction(agent, environment, observers), config=config)
 
 
@@ -36,8 +36,8 @@ def test_random_walk_equals_a_run_of_a_random_agent_with_the_same_seed(noise: di
 
 
 def test_random_walk_with_inertia_goes_farther() -> None:
-    walks = {str(each): RandomWalk(NoiseWorld(lanes=4, image_size=8), f"{each}", each) for each in (0.0, 0.75)}
-    summary = run(NoiseWorld(lanes=4, image_size=8), 800, walks)
+    walks = {str(each): RandomWalk(NoiseWorld(num_envs=4, image_size=8), f"{each}", each) for each in (0.0, 0.75)}
+    summary = run(NoiseWorld(num_envs=4, image_size=8), 800, walks)
     assert summary["coverage_0.75"] > 1.2 * summary["coverage_0.0"] > 0
 
 
@@ -47,10 +47,10 @@ def test_random_walk_of_a_long_run_ends_at_its_cap_and_says_so() -> None:
     assert summary["coverage_random"] == run(world(), 20, {"walk": RandomWalk(world())})["coverage_random"]
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_random_walk_of_a_few_steps_is_as_long_as_the_run(lanes: int) -> None:
-    observers = {"coverage": Coverage(), "walk": RandomWalk(world(lanes), seed=5)}
-    summary = run(world(lanes), 10, observers)
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_random_walk_of_a_few_steps_is_as_long_as_the_run(num_envs: int) -> None:
+    observers = {"coverage": Coverage(), "walk": RandomWalk(world(num_envs), seed=5)}
+    summary = run(world(num_envs), 10, observers)
     assert summary["coverage_random"] == summary["coverage"] > 0
 
 

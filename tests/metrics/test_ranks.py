@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pamiq_exp.metrics.ranks import auroc, midranks, spearman
+from pamiq_exp.metrics.reward_scores import auroc, midranks, spearman
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: round(value, 1))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pamiq_exp.metrics.ridge import Ridge, explained
+from pamiq_exp.metrics.pose_sweep import Ridge, explained
 
 
 def test_a_linear_law_is_found() -> None:

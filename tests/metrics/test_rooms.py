@@ -13,7 +13,7 @@ def rooms(*numbers: int) -> dict[str, np.ndarray]:
 
 def test_first_entries_are_told_in_environment_steps_and_censored_at_the_end() -> None:
     script = [rooms(0, 0), rooms(0, -1), rooms(2, 0), rooms(2, 2), rooms(0, 1)]
-    metric = watch(Rooms(), script, lanes=2)
+    metric = watch(Rooms(), script, num_envs=2)
     assert metric.report() == {"rooms_visited": 3}
     assert metric.summary() == {
         "rooms_visited": 3,

@@ -11,11 +11,11 @@ from pamiq_exp.environments import NoiseWorld
 from tests.conftest import Command
 
 SHORT = ("launcher=lockstep", "launcher.max_steps=200", "tracking=jsonl_only", "environment.image_size=24")
-SOON = ("models.encoder.warmup=50", "trainers.encoder.min_new=40", "trainers.encoder.min_size=40")
+SOON = ("models.encoder.warmup=50", "trainers.encoder.train_every=40", "trainers.encoder.learning_starts=40")
 
 
 def test_no_observation_holds_the_truth() -> None:
-    world = NoiseWorld(noise={"pool": 2}, lanes=2, image_size=24)
+    world = NoiseWorld(noise={"pool": 2}, num_envs=2, image_size=24)
     truth = world.ground_truth()
     assert set(world.observation_space.spaces) == {"image"}
     for _ in range(3):

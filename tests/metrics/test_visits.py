@@ -7,7 +7,7 @@ import pytest
 
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.metrics import VisitationEntropy
-from pamiq_exp.metrics.visits import evenness
+from pamiq_exp.metrics.coverage import evenness
 from tests.metrics.scripted import watch
 
 GRID = np.zeros((6, 6), dtype=np.bool_)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.metrics.windows import BlockSums, Window
+from pamiq_exp.metrics.statistics import BlockSums, Window
 
 
 @given(turns=st.integers(1, 300), share=st.floats(0.05, 1.0), pieces=st.integers(1, 40))

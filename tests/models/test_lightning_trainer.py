@@ -14,8 +14,7 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader
 
-from pamiq_exp.environments import NoiseWorld
-from pamiq_exp.interaction import record_random_transitions
+from pamiq_exp.environments import NoiseWorld, record_random_transitions
 from pamiq_exp.models import (
     EnsembleDynamics,
     ForwardDynamics,
@@ -30,7 +29,7 @@ from pamiq_exp.models import (
     ResidualDynamics,
 )
 from pamiq_exp.models.cores import RecurrentCore, SioConv
-from pamiq_exp.models.ijepa import MaskCollator, MaskSampler
+from pamiq_exp.models.encoders.ijepa import MaskCollator, MaskSampler
 from pamiq_exp.spaces import describe_action
 
 SIOCONV = partial(SioConv, heads=2, gain=1.0)
@@ -51,7 +50,7 @@ def one_thread_and_no_chatter() -> None:
 @pytest.fixture(scope="module")
 def recorded() -> tuple[list[Record], Any]:
     """Sequences of a walk, and the action space."""
-    world = NoiseWorld(noise={"fraction": 0}, lanes=4, image_size=SIDE, seed=0)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=4, image_size=SIDE, seed=0)
     columns = record_random_transitions(world, turns=64, sequence_length=STEPS, seed=0)
     records = [{name: column[row] for name, column in columns.items()} for row in range(len(columns["action"]))]
     return records, describe_action(world.action_space)

@@ -13,10 +13,10 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from pamiq_exp import models
+from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, NonFiniteError
 from pamiq_exp.models.cores import QLstm, RecurrentCore
-from pamiq_exp.models.progress import ProgressDynamics
+from pamiq_exp.rewards.gamma_progress import ProgressDynamics
 from pamiq_exp.spaces import ActionSpec
-from pamiq_exp.trainers import GradientSettings, LightningDriver, NonFiniteError
 
 ROWS, LENGTH, SIZE, FEATURES = 6, 5, 4, 8
 ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [2], "dtype": "int64", "nvec": [3, 2]}
@@ -54,13 +54,13 @@ def dynamics(head: Callable[[int, int], models.PredictionHead] | None = None) ->
     return models.ResidualDynamics(FEATURES, ACTION, 8, 1, head)
 
 
-def outcome() -> models.OutcomeModel:
-    return models.OutcomeModel(models.OutcomeNetwork(FEATURES, ACTION, (8,)), reward="prediction_error")
+def outcome() -> models.RewardHeads:
+    return models.RewardHeads(models.RewardHeadsNetwork(FEATURES, ACTION, (8,)), reward="prediction_error")
 
 
-def dreamer() -> models.DreamerActorCritic:
+def dreamer() -> models.ImaginationActorCritic:
     network = models.ImaginationPolicy(FEATURES, ACTION, (8,))
-    return models.DreamerActorCritic(network, horizon=3, min_reward_r2=None)
+    return models.ImaginationActorCritic(network, horizon=3, min_reward_r2=None)
 
 
 MODELS: dict[str, Make] = {

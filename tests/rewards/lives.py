@@ -8,32 +8,27 @@ from functools import partial
 import numpy as np
 import torch
 
-from pamiq_exp.models import (
-    EnsembleDynamics,
-    ForwardDynamics,
-    NormalHead,
-    PenalisedNormalHead,
-    PreviousError,
-    PreviousErrorNetwork,
-    ProgressDynamics,
-    RandomNetworkDistillation,
-    ResidualDynamics,
-    ResidualLevels,
-    ResidualLevelsModel,
-)
+from pamiq_exp.models import EnsembleDynamics, ForwardDynamics, NormalHead, ResidualDynamics
 from pamiq_exp.models.dynamics import DynamicsNetwork
 from pamiq_exp.rewards import (
     AleatoricMapping,
-    DeltaMinimise,
+    DeltaMinimize,
     Disagreement,
     GammaProgress,
     GaussianEnsemble,
     LearningProgress,
     Meta,
     OpenLoopError,
+    PenalisedNormalHead,
     PredictionError,
+    PreviousError,
+    PreviousErrorNetwork,
+    ProgressDynamics,
     RandomFeatureError,
+    ResidualLevels,
+    ResidualLevelsModel,
     Reward,
+    RndModel,
     Transition,
 )
 from pamiq_exp.rewards import RandomNetworkDistillation as RandomNetworkReward
@@ -69,8 +64,8 @@ def open_loop() -> Life:
     return life_of_dynamics(OpenLoopError(horizon=3), small())
 
 
-def delta_minimise() -> Life:
-    return life_of_dynamics(DeltaMinimise(PredictionError()), small())
+def delta_minimize() -> Life:
+    return life_of_dynamics(DeltaMinimize(PredictionError()), small())
 
 
 def disagreement() -> Life:
@@ -102,7 +97,7 @@ def meta(scheme: str = "maximize") -> Life:
 
 
 def rnd() -> Life:
-    model = RandomNetworkDistillation(OBSERVATION, features=32, hidden=(64, 64), warmup=256)
+    model = RndModel(OBSERVATION, features=32, hidden=(64, 64), warmup=256)
     reward = RandomNetworkReward()
     reward.attach({"rnd": Published(model.inference_module())})
     learner = Learner(model, RATE)

@@ -33,7 +33,7 @@ class Published:
 
 
 Stream = Iterator[Tensor]
-"""Vectors of all lanes, `(lanes, numbers)`, one after another."""
+"""Vectors of all num_envs, `(num_envs, numbers)`, one after another."""
 
 
 def images(count: int, seed: int = 7) -> Tensor:
@@ -70,14 +70,14 @@ def bank_variance(bank: Tensor) -> float:
 
 
 def transition(before: Tensor, now: Tensor, action: Tensor | None = None, valid: Any = None) -> Transition:
-    lanes = len(now)
+    num_envs = len(now)
     return Transition(
         observation={FIELD: now},
         latent=before,
-        action=torch.zeros(lanes, 1, dtype=torch.int64) if action is None else action,
+        action=torch.zeros(num_envs, 1, dtype=torch.int64) if action is None else action,
         next_latent=now,
-        environment_reward=np.zeros(lanes, dtype=np.float32),
-        valid=np.ones(lanes, dtype=np.bool_) if valid is None else np.array(valid),
+        environment_reward=np.zeros(num_envs, dtype=np.float32),
+        valid=np.ones(num_envs, dtype=np.bool_) if valid is None else np.array(valid),
         previous_observation={FIELD: before},
     )
 
@@ -119,7 +119,7 @@ class Life:
     learn: Callable[[Transition], None]
 
     def live(self, stream: Stream, turns: int) -> np.ndarray:
-        """Return the raw rewards, averaged over the lanes, `(turns,)`."""
+        """Return the raw rewards, averaged over the num_envs, `(turns,)`."""
         means = []
         before = next(stream)
         for _ in range(turns):

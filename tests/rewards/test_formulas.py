@@ -15,36 +15,30 @@ from scipy.special import digamma
 from torch import Tensor, nn
 
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.models import (
-    DynamicsNetwork,
-    EnsembleDynamics,
-    GoalFeatures,
-    NormalHead,
-    PenalisedNormal,
-    PreviousErrorNetwork,
-    RandomNetworkDistillation,
-    ResidualDynamics,
-    TimeHierarchy,
-    TwoAges,
-    horizon_weights,
-)
-from pamiq_exp.models.layers import FieldsNetwork
+from pamiq_exp.models import DynamicsNetwork, EnsembleDynamics, NormalHead, ResidualDynamics, horizon_weights
+from pamiq_exp.models.nn.layers import FieldsNetwork
 from pamiq_exp.rewards import (
-    DeltaMinimise,
+    DeltaMinimize,
     Disagreement,
     EllipticalBonus,
     ExponentialStd,
     GammaProgress,
     GaussianEnsemble,
+    GoalFeatures,
     Hierarchical,
     InverseFeatureError,
     LearningProgress,
     NovelD,
     OpenLoopError,
+    PenalisedNormal,
     PredictionError,
+    PreviousErrorNetwork,
     RandomLatentExploration,
     Reward,
+    RndModel,
+    TimeHierarchy,
     Transition,
+    TwoAges,
     level_coefficients,
 )
 from tests.rewards.parts import ACTION, FIELD, Published, transition
@@ -76,8 +70,8 @@ class Drift(DynamicsNetwork):
         return latent + self.change * (1 + state), state + 1
 
 
-def vectors(steps: int, seed: int = 0, lanes: int = LANES) -> Tensor:
-    return torch.randn(steps, lanes, FEATURES, generator=torch.Generator().manual_seed(seed))
+def vectors(steps: int, seed: int = 0, num_envs: int = LANES) -> Tensor:
+    return torch.randn(steps, num_envs, FEATURES, generator=torch.Generator().manual_seed(seed))
 
 
 def judge(reward: Reward, path: Tensor, valid: Any = None) -> np.ndarray:
@@ -93,7 +87,7 @@ def judge(reward: Reward, path: Tensor, valid: Any = None) -> np.ndarray:
 def test_the_discounted_fall_of_the_error_is_the_error_minus_its_discounted_sum(
     errors: np.ndarray, gamma: float
 ) -> None:
-    falls = judge(DeltaMinimise(Given(errors)), torch.zeros(21, 1, FEATURES))[:, 0].astype(np.float64)
+    falls = judge(DeltaMinimize(Given(errors)), torch.zeros(21, 1, FEATURES))[:, 0].astype(np.float64)
     known = errors[:, 0].astype(np.float64)
     weights = gamma ** np.arange(19)
     left = weights @ falls[1:]
@@ -104,7 +98,7 @@ def test_the_discounted_fall_of_the_error_is_the_error_minus_its_discounted_sum(
 
 def test_a_fall_does_not_reach_across_the_end_of_an_episode() -> None:
     valid = [[True], [False], [True], [True]]
-    falls = judge(DeltaMinimise(Given(np.array([[1], [5], [2], [1.5]]))), torch.zeros(5, 1, FEATURES), valid)
+    falls = judge(DeltaMinimize(Given(np.array([[1], [5], [2], [1.5]]))), torch.zeros(5, 1, FEATURES), valid)
     np.testing.assert_allclose(falls[2:, 0], [0, 0.5])
 
 
@@ -246,19 +240,19 @@ def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
 
 
 def test_the_elliptical_bonus_equals_direct_inversion() -> None:
-    path = vectors(40, lanes=3)
+    path = vectors(40, num_envs=3)
     measured = judge(EllipticalBonus(ridge=0.1, window=None), path)
     covariance = np.tile(0.1 * np.eye(FEATURES), (3, 1, 1))
     for step in range(39):
         features = path[step + 1].double().numpy()
-        for lane in range(3):
-            direct = features[lane] @ np.linalg.inv(covariance[lane]) @ features[lane]
-            assert measured[step, lane] == pytest.approx(direct, rel=1e-6)
-            covariance[lane] += np.outer(features[lane], features[lane])
+        for env in range(3):
+            direct = features[env] @ np.linalg.inv(covariance[env]) @ features[env]
+            assert measured[step, env] == pytest.approx(direct, rel=1e-6)
+            covariance[env] += np.outer(features[env], features[env])
 
 
 def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() -> None:
-    path = vectors(9, lanes=2)
+    path = vectors(9, num_envs=2)
     valid = np.ones((8, 2), dtype=np.bool_)
     valid[2, 1] = False
     bonus = judge(EllipticalBonus(window=4), path, valid)
@@ -270,7 +264,7 @@ def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() ->
 
 @pytest.mark.slow
 def test_without_an_end_the_elliptical_bonus_falls_as_the_rank_over_the_age() -> None:
-    path = vectors(4001, lanes=2)
+    path = vectors(4001, num_envs=2)
     bonus = judge(EllipticalBonus(window=None), path)
     assert 4000 * bonus[-500:].mean() == pytest.approx(FEATURES * 4000 / 3750, rel=0.05)
 
@@ -278,9 +272,9 @@ def test_without_an_end_the_elliptical_bonus_falls_as_the_rank_over_the_age() ->
 def test_random_goals_have_mean_zero_and_unit_features() -> None:
     width = 16
     body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (32,), "relu")
-    reward = RandomLatentExploration(lanes=2000, seed=0, features=width, segment=1)
+    reward = RandomLatentExploration(num_envs=2000, seed=0, features=width, segment=1)
     reward.attach({"random_goals": Published(GoalFeatures(body, width))})
-    path = vectors(3, lanes=2000)
+    path = vectors(3, num_envs=2000)
     measured = judge(reward, path)
     assert measured.mean() == pytest.approx(0, abs=0.01)
     assert measured.std() == pytest.approx(1 / np.sqrt(width), rel=0.05)
@@ -289,9 +283,9 @@ def test_random_goals_have_mean_zero_and_unit_features() -> None:
 
 def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
     body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (8,), "relu")
-    reward = RandomLatentExploration(lanes=2, seed=0, features=4, segment=4)
+    reward = RandomLatentExploration(num_envs=2, seed=0, features=4, segment=4)
     reward.attach({"random_goals": Published(GoalFeatures(body, 4))})
-    cpu, path = torch.device("cpu"), vectors(9, lanes=2)
+    cpu, path = torch.device("cpu"), vectors(9, num_envs=2)
     goals, cuts = [reward.policy_inputs(2, cpu)["goal"]], []
     for step in range(8):
         judge(reward, path[step : step + 2])
@@ -305,10 +299,10 @@ def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
 
 
 def test_novelty_counts_on_first_visits_and_only_as_it_rises() -> None:
-    model = RandomNetworkDistillation({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
-    path = vectors(40, lanes=2)
+    model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
+    path = vectors(40, num_envs=2)
     model.network.warm_up({FIELD: path})
-    reward = NovelD(lanes=2, seed=0, bits=12, window=3, alpha=0.5)
+    reward = NovelD(num_envs=2, seed=0, bits=12, window=3, alpha=0.5)
     reward.attach({"rnd": Published(model.network)})
     there, back = path[0], path[1]
     walk = torch.stack([back, there, there, there, back, back, back, back, back, there])
@@ -367,9 +361,9 @@ def test_schemes_of_levels(scheme: Any, expected: list[int], total: int) -> None
 
 @given(arrays(np.float32, (30, 2), elements=st.floats(-10, 10, width=32)), st.floats(0.5, 0.99))
 def test_the_fading_deviation_equals_the_weighted_one(rewards: np.ndarray, decay: float) -> None:
-    normaliser = ExponentialStd(decay=decay, floor=1e-3, minimum=1)
+    normalizer = ExponentialStd(decay=decay, floor=1e-3, minimum=1)
     for row in rewards:
-        scaled = normaliser(row, np.ones(2, dtype=np.bool_))
+        scaled = normalizer(row, np.ones(2, dtype=np.bool_))
     weights = np.repeat(decay ** np.arange(29, -1, -1), 2)
     values = rewards.astype(np.float64).ravel()
     mean = np.average(values, weights=weights)
@@ -388,7 +382,7 @@ MODELS: dict[str, nn.Module] = {
 def make_stateful(name: str) -> Reward:
     reward: Reward = {
         "open_loop": lambda: OpenLoopError(dynamics="drift"),
-        "delta": lambda: DeltaMinimise(PredictionError(dynamics="drift")),
+        "delta": lambda: DeltaMinimize(PredictionError(dynamics="drift")),
         "progress": lambda: LearningProgress(PredictionError(dynamics="drift")),
         "ages": lambda: GammaProgress(dynamics="ages", window=3),
         "e3b": lambda: EllipticalBonus(window=5),
@@ -421,6 +415,6 @@ def test_lanes_are_judged_alone_as_they_are_together(name: str) -> None:
             judge(make_stateful(name), path[:, order], valid[:, order]), together[:, order], rtol=1e-5
         )
         return
-    for lane in range(LANES):
-        alone = judge(make_stateful(name), path[:, lane : lane + 1], valid[:, lane : lane + 1])
-        np.testing.assert_allclose(alone[:, 0], together[:, lane], rtol=1e-4, atol=1e-6)
+    for env in range(LANES):
+        alone = judge(make_stateful(name), path[:, env : env + 1], valid[:, env : env + 1])
+        np.testing.assert_allclose(alone[:, 0], together[:, env], rtol=1e-4, atol=1e-6)

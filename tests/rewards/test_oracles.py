@@ -70,7 +70,7 @@ def masked(mask: Any, before: Tensor, now: Tensor) -> np.ndarray:
 def test_errors_count_where_there_is_no_noise() -> None:
     generator = torch.Generator().manual_seed(0)
     before, now = torch.rand(2, 12, generator=generator), torch.rand(2, 12, generator=generator)
-    squares = (now - before).square().view(2, 2, 2, 3).mean(-1).numpy()  # 2 x 2 pixels of 3 colours
+    squares = (now - before).square().view(2, 2, 2, 3).mean(-1).numpy()  # 2 x 2 pixels of 3 colors
     mask = [[[False, True], [True, True]], [[False, False], [True, False]]]
     expected = [squares[0, 0, 0], (squares[1, 0].sum() + squares[1, 1, 1]) / 3]
     np.testing.assert_allclose(masked(mask, before, now), expected, rtol=1e-5)

@@ -75,10 +75,10 @@ def test_prediction_error_is_the_mean_squared_error_of_the_prediction() -> None:
     assert values.shape == (LANES,)
     assert step.latent is not None
     assert step.next_latent is not None
-    for lane in range(LANES):
-        prediction, _ = network(step.latent[lane : lane + 1], step.action[lane : lane + 1], torch.zeros(1, 0))
-        expected = np.mean((step.next_latent[lane].double().numpy() - prediction[0].double().numpy()) ** 2)
-        assert values[lane] == pytest.approx(expected, rel=1e-5)
+    for env in range(LANES):
+        prediction, _ = network(step.latent[env : env + 1], step.action[env : env + 1], torch.zeros(1, 0))
+        expected = np.mean((step.next_latent[env].double().numpy() - prediction[0].double().numpy()) ** 2)
+        assert values[env] == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
@@ -183,7 +183,7 @@ def test_a_reward_of_the_wrong_shape_is_refused() -> None:
         def compute(self, transition: Transition) -> np.ndarray:
             return np.zeros((LANES, 1), dtype=np.float32)
 
-    with pytest.raises(ValueError, match="one per lane"):
+    with pytest.raises(ValueError, match="one per environment"):
         Scalar()(transition())
 
 

@@ -25,7 +25,7 @@ LEARNED = {
     "prediction_error": lives.prediction_error,
     "random_features": lives.random_features,
     "open_loop": lives.open_loop,
-    "delta_minimise": lives.delta_minimise,
+    "delta_minimize": lives.delta_minimize,
     "disagreement": lives.disagreement,
     "gaussian_ensemble": lives.gaussian_ensemble,
     "information": lambda: lives.gaussian_ensemble("information"),
@@ -64,7 +64,7 @@ def test_in_the_dark_there_is_nothing_to_want(name: str) -> None:
         ("prediction_error", 1.0),
         ("random_features", 1.0),
         ("open_loop", 1.0),
-        ("delta_minimise", 0.0),
+        ("delta_minimize", 0.0),
         ("disagreement", 0.0),
         ("gaussian_ensemble", 0.0),
         ("information", 0.0),
@@ -83,7 +83,7 @@ def test_on_white_noise_of_variance_one(name: str, expected: float) -> None:
     slow_unless_quick(
         ("prediction_error", V),
         ("open_loop", V),
-        ("delta_minimise", 0.0),
+        ("delta_minimize", 0.0),
         ("disagreement", 0.0),
         ("gaussian_ensemble", 0.0),
         ("ama", 0.0),
@@ -96,7 +96,7 @@ def test_on_a_flicker_of_eight_pictures(name: str, expected: float) -> None:
     assert late(LEARNED[name], flicker(BANK)) == pytest.approx(expected, rel=0.06, abs=0.05 * V)
 
 
-def test_the_novelty_of_fresh_noise_falls_as_far_as_the_imitation_generalises() -> None:
+def test_the_novelty_of_fresh_noise_falls_as_far_as_the_imitation_generalizes() -> None:
     rewards = lives.rnd().live(white(), TURNS)
     rewards = rewards[~np.isnan(rewards)]
     assert 0 < rewards[-LAST:].mean() < 0.5 * rewards[:20].mean()

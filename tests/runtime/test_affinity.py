@@ -66,7 +66,7 @@ BUILT: list[Affine] = []
 @pytest.mark.parametrize("mode", MODES)
 def test_an_environment_is_built_reset_stepped_and_closed_on_the_callers_thread(mode: Any, tmp_path: Path) -> None:
     BUILT.clear()
-    environment = GymnasiumEnvironment(make=Affine, lanes=2)
+    environment = GymnasiumEnvironment(make=Affine, num_envs=2)
     agent = RandomAgent(describe_action(environment.action_space), 2, 0)
     config = LaunchConfig(mode=mode, max_steps=40)
     launch(Interaction(agent, environment), config=config, folder=tmp_path)

@@ -13,8 +13,8 @@ import torch
 from pamiq_exp.agents import RandomAgent
 from pamiq_exp.buffers import DataBuffer, RingBuffer
 from pamiq_exp.runtime import LaunchConfig, launch
+from pamiq_exp.runtime.dry_run import Rehearsal, rehearse
 from pamiq_exp.runtime.made_up import REACH, MadeUpData
-from pamiq_exp.runtime.rehearsal import Rehearsal, rehearse
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import OnPolicyTrainer, ReplayTrainer
 from tests.conftest import Command
@@ -38,8 +38,10 @@ def dry_run(agent: Any, models: Any = None, buffers: Any = None, trainers: Any =
 class World:
     """As much of an environment as made-up data need."""
 
-    def __init__(self, lanes: int, action: gymnasium.Space[Any] | None = None, **parts: gymnasium.Space[Any]) -> None:
-        self.lanes = lanes
+    def __init__(
+        self, num_envs: int, action: gymnasium.Space[Any] | None = None, **parts: gymnasium.Space[Any]
+    ) -> None:
+        self.num_envs = num_envs
         self.observation_space = gymnasium.spaces.Dict(parts)
         self.action_space = action or gymnasium.spaces.Discrete(3)
 
@@ -59,7 +61,7 @@ BOXES = [
 
 @pytest.mark.parametrize("space", BOXES, ids=str)
 def test_made_up_observations_lie_within_the_declared_bounds(space: gymnasium.spaces.Box) -> None:
-    data = MadeUpData(World(lanes=20, part=space))  # type: ignore[arg-type]
+    data = MadeUpData(World(num_envs=20, part=space))  # type: ignore[arg-type]
     shown = data.observation(ended=False).values["part"]
     assert shown.shape == (20, *space.shape)
     assert shown.dtype == space.dtype
@@ -70,7 +72,7 @@ def test_made_up_observations_lie_within_the_declared_bounds(space: gymnasium.sp
 
 
 def test_made_up_masks_forbid_nothing() -> None:
-    world = World(lanes=2, action_mask=gymnasium.spaces.Box(0, 1, (5,), np.int8))
+    world = World(num_envs=2, action_mask=gymnasium.spaces.Box(0, 1, (5,), np.int8))
     assert MadeUpData(world).observation(ended=False).values["action_mask"].all()  # type: ignore[arg-type]
 
 
@@ -245,7 +247,9 @@ def test_sizes_of_a_users_own_model_are_judged(command: Command, own: list[str])
         ["interaction.agent.offset=1e9"],
         ["+interaction.agent.unknown=3"],
         ["+models.spare={_target_: tests.runtime.own_parts.OwnModel, size: big}"],
-        ["+buffers.x={_target_: pamiq_exp.buffers.RingBuffer, capacity: 0, lanes: 1, fields: ${spaces.observation}}"],
+        [
+            "+buffers.x={_target_: pamiq_exp.buffers.RingBuffer, capacity: 0, num_envs: 1, fields: ${spaces.observation}}"
+        ],
         ["+shared.shape=${spaces.observation.image.shape}", "+buffers.x=${shared.shape}"],
     ],
     ids=str,

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import torch
 
+from pamiq_exp.run_folder import RunFolderError
 from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch, list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import Mode
-from pamiq_exp.tracking import RunFolderError, Tracker
+from pamiq_exp.tracking import Tracker
 from tests.runtime.parts import (
     CollectingAgent,
     NoisyWorld,

@@ -78,12 +78,12 @@ def test_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
 
 
 def test_integer_buffers_keep_their_type() -> None:
-    class Normalised(LightningModule):
+    class Normalized(LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.norm = nn.BatchNorm1d(3)
 
-    model = Normalised()
+    model = Normalized()
     publisher = Publisher({"norm": model})
     model.norm(torch.randn(8, 3))
     publisher.publish(["norm"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._console_socket import (
+from pamiq_exp.jobs.console_socket import (
     LONGEST_REQUEST,
     REQUESTS_PER_SECOND,
     SOCKET_NAME,

@@ -120,7 +120,7 @@ DOORS = {
     "search": [["-m", "experiment=minimum", "hydra/sweeper=search", "hydra.sweeper.metric=return_mean",
                 "hydra.sweeper.trials=1", "interaction.agent.seed=range(3)", *SMALL]],
     "asynchronous environments": [
-        ["experiment=minimum", "environment.vectorization=async", "environment.lanes=2", *SMALL]
+        ["experiment=minimum", "environment.vectorization=async", "environment.num_envs=2", *SMALL]
     ],
     "what is done with a run": [
         ["experiment=minimum", "launcher.checkpoint.every_steps=5", *SMALL, "hydra.run.dir=outputs/run"],

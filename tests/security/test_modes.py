@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from pamiq_exp.cli._arguments import read_request
-from pamiq_exp.cli._frozen import freeze_sweep
+from pamiq_exp.jobs.request import read_request
+from pamiq_exp.sweeps.frozen import freeze_sweep
 from tests.conftest import Command
 
 SMALL = ["experiment=minimum", "tracking=jsonl_only", "launcher=lockstep", "launcher.max_steps=20"]

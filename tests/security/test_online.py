@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import wandb
 
-from pamiq_exp.cli._job import is_private
-from pamiq_exp.cli._online import keep_offline
 from pamiq_exp.config import AllowList, Builder, ConfigError, Source, compose
-from pamiq_exp.interaction import DelayedActions, Environment
+from pamiq_exp.environments import DelayedActions
+from pamiq_exp.interaction import Environment
+from pamiq_exp.jobs.job import is_private
+from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.media import Picture
 from pamiq_exp.tracking import RunInfo, WandbTracker
 from tests.conftest import REPOSITORY, Command

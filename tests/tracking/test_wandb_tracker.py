@@ -25,7 +25,7 @@ _BLOCK = 32768
 
 
 def info(folder: Path, **more: Any) -> RunInfo:
-    config = {"seed": 3, "interaction": {"interval": 0.1}, "lanes": [1, 2]}
+    config = {"seed": 3, "interaction": {"interval": 0.1}, "num_envs": [1, 2]}
     return RunInfo(folder, "run7", "curiosity", seed=3, group="sweep1", tags=("a", "b"), config=config, **more)
 
 
@@ -104,7 +104,7 @@ def test_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: 
     assert set(run.tags) == {"a", "b", "c"}
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert config["interaction"] == {"interval": 0.1}
-    assert config["lanes"] == [1, 2]
+    assert config["num_envs"] == [1, 2]
     assert by_kind["exit"].exit.exit_code == 3
     final = {
         item.key: json.loads(item.value_json)

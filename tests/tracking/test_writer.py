@@ -233,8 +233,8 @@ def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
     writer = RecordWriter({"jsonl": JsonlTracker()}, tmp_path)
     writer.start(info(tmp_path))
     threads = [
-        threading.Thread(target=lambda lane=lane: [writer.put({"lane": lane, "n": n}) for n in range(300)])  # type: ignore[misc]
-        for lane in range(4)
+        threading.Thread(target=lambda env=env: [writer.put({"env": env, "n": n}) for n in range(300)])  # type: ignore[misc]
+        for env in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -242,8 +242,8 @@ def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
         thread.join()
     writer.close(0, {})
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    for lane in range(4):
-        assert [line["n"] for line in lines if line["lane"] == lane] == list(range(300))
+    for env in range(4):
+        assert [line["n"] for line in lines if line["env"] == env] == list(range(300))
 
 
 def test_secrets_in_error_messages_are_masked(

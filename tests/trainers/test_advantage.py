@@ -16,13 +16,13 @@ rates = st.floats(0.0, 1.0)
 class Rollout:
     """Random rewards and values (float64), and episodes that end as next-step autoreset ends them."""
 
-    def __init__(self, seed: int, steps: int, lanes: int, end_rate: float) -> None:
+    def __init__(self, seed: int, steps: int, num_envs: int, end_rate: float) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.reward = torch.randn(steps, lanes, generator=generator, dtype=torch.float64)
-        self.value = torch.randn(steps + 1, lanes, generator=generator, dtype=torch.float64)
-        ends = torch.rand(steps, lanes, generator=generator) < end_rate
-        kinds = torch.rand(steps, lanes, generator=generator) < 0.5
-        self.ended = torch.rand(steps, lanes, generator=generator) < end_rate
+        self.reward = torch.randn(steps, num_envs, generator=generator, dtype=torch.float64)
+        self.value = torch.randn(steps + 1, num_envs, generator=generator, dtype=torch.float64)
+        ends = torch.rand(steps, num_envs, generator=generator) < end_rate
+        kinds = torch.rand(steps, num_envs, generator=generator) < 0.5
+        self.ended = torch.rand(steps, num_envs, generator=generator) < end_rate
         for t in range(steps):
             ends[t] &= ~self.ended[t]  # the transition into a new episode ends nothing
             if t + 1 < steps:
@@ -36,17 +36,17 @@ class Rollout:
 
     def by_definition(self, gamma: float, gae_lambda: float) -> Tensor:
         """A_t = sum over l of (gamma lambda)^l delta_{t+l}, up to the end of the episode."""
-        steps, lanes = self.reward.shape
+        steps, num_envs = self.reward.shape
         result = torch.zeros_like(self.reward)
-        for lane in range(lanes):
+        for env in range(num_envs):
             for t in range(steps):
-                if self.ended[t, lane]:
+                if self.ended[t, env]:
                     continue
                 for later in range(t, steps):
-                    beyond = 0.0 if self.terminated[later, lane] else float(self.value[later + 1, lane])
-                    delta = float(self.reward[later, lane]) + gamma * beyond - float(self.value[later, lane])
-                    result[t, lane] += (gamma * gae_lambda) ** (later - t) * delta
-                    if self.terminated[later, lane] or self.truncated[later, lane]:
+                    beyond = 0.0 if self.terminated[later, env] else float(self.value[later + 1, env])
+                    delta = float(self.reward[later, env]) + gamma * beyond - float(self.value[later, env])
+                    result[t, env] += (gamma * gae_lambda) ** (later - t) * delta
+                    if self.terminated[later, env] or self.truncated[later, env]:
                         break
         return result
 
@@ -74,19 +74,19 @@ def test_lambda_0_is_the_error_of_one_step(rollout: Rollout, gamma: float) -> No
 @given(rollouts, rates)
 def test_lambda_1_is_the_discounted_return_less_the_value(rollout: Rollout, gamma: float) -> None:
     actual = rollout.advantages(gamma, 1.0)
-    steps, lanes = rollout.reward.shape
-    for lane in range(lanes):
-        total = float(rollout.value[steps, lane])
+    steps, num_envs = rollout.reward.shape
+    for env in range(num_envs):
+        total = float(rollout.value[steps, env])
         for t in reversed(range(steps)):
-            if rollout.ended[t, lane]:
-                total = float(rollout.value[t, lane])  # only the step before looks at it: as a bootstrap
+            if rollout.ended[t, env]:
+                total = float(rollout.value[t, env])  # only the step before looks at it: as a bootstrap
                 continue
-            if rollout.terminated[t, lane]:
+            if rollout.terminated[t, env]:
                 total = 0.0
-            elif rollout.truncated[t, lane]:
-                total = float(rollout.value[t + 1, lane])
-            total = float(rollout.reward[t, lane]) + gamma * total
-            assert float(actual.target[t, lane]) == pytest.approx(total, abs=1e-9)
+            elif rollout.truncated[t, env]:
+                total = float(rollout.value[t + 1, env])
+            total = float(rollout.reward[t, env]) + gamma * total
+            assert float(actual.target[t, env]) == pytest.approx(total, abs=1e-9)
 
 
 @given(rollouts, rates, rates)
@@ -94,8 +94,8 @@ def test_lanes_do_not_touch_each_other(rollout: Rollout, gamma: float, gae_lambd
     together = rollout.advantages(gamma, gae_lambda).advantage
     fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)
     apart = [
-        generalized_advantages(*(field[:, lane : lane + 1] for field in fields), gamma, gae_lambda).advantage
-        for lane in range(together.shape[1])
+        generalized_advantages(*(field[:, env : env + 1] for field in fields), gamma, gae_lambda).advantage
+        for env in range(together.shape[1])
     ]
     assert torch.equal(torch.cat(apart, dim=1), together)
 
@@ -112,7 +112,7 @@ def test_a_constant_reward_that_the_value_foretold_is_no_advantage(
 
 
 def test_what_follows_a_final_observation_does_not_leak_into_the_episode_before() -> None:
-    rollout = Rollout(seed=0, steps=6, lanes=1, end_rate=0.0)
+    rollout = Rollout(seed=0, steps=6, num_envs=1, end_rate=0.0)
     rollout.truncated[2], rollout.ended[3] = True, True
     before = rollout.advantages(0.9, 0.9).advantage[:3].clone()
     rollout.reward[3:] += 100
@@ -124,7 +124,7 @@ def test_what_follows_a_final_observation_does_not_leak_into_the_episode_before(
 
 @pytest.mark.parametrize("field", ["value", "terminated", "truncated", "ended"])
 def test_shapes_that_would_broadcast_are_refused(field: str) -> None:
-    rollout = Rollout(seed=0, steps=4, lanes=3, end_rate=0.0)
+    rollout = Rollout(seed=0, steps=4, num_envs=3, end_rate=0.0)
     setattr(rollout, field, getattr(rollout, field)[:, :1])
     with pytest.raises(ValueError, match=field):
         rollout.advantages(0.9, 0.9)

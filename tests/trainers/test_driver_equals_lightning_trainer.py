@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, Dataset
 
-from pamiq_exp.trainers import GradientSettings, LightningDriver
+from pamiq_exp.lightning_loop import GradientSettings, LightningDriver
 from tests.trainers.modules import SIZE, Batch, Regression, make_batches
 
 EPOCHS, BATCHES = 3, 7

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from pamiq_exp.trainers import GradientSettings, LightningDriver, TrainingPlan
+from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, TrainingPlan
 from tests.trainers.modules import SIZE, Batch, Regression, make_batches
 
 EPOCHS, BATCHES = 2, 4

@@ -53,14 +53,14 @@ class Learner(LightningModule):
 
 
 class Part:
-    """A trainer with a world around it: the first number of an observation is the turn, the second the lane."""
+    """A trainer with a world around it: the first number of an observation is the turn, the second the environment."""
 
     def __init__(
         self, fields: Any = EPISODIC, capacity: int = 4 * LENGTH, version: Any = None, **settings: Any
     ) -> None:
         self.module = Learner()
         self.user = DataUser(RolloutBuffer(capacity, LANES, fields))
-        self.trainer = OnPolicyTrainer("policy", "rollout", **({"rollout_length": LENGTH} | settings))
+        self.trainer = OnPolicyTrainer("policy", "rollout", **({"rollout_steps": LENGTH} | settings))
         context = TrainingContext({"policy": self.module}, {"rollout": self.user}, cpu(), version=version)
         self.trainer.attach(context)
         self.rows: list[dict[str, np.ndarray[Any, Any]]] = []
@@ -124,17 +124,17 @@ def test_every_epoch_deals_each_record_once_with_its_own_advantage_and_weight() 
         assert len(part.module.minibatches) == 6
         for epoch in (part.module.minibatches[:3], part.module.minibatches[3:]):
             together = {name: torch.cat([minibatch[name] for minibatch in epoch]) for name in epoch[0]}
-            turn, lane = (together["observation.vector"][:, column].long() for column in (0, 1))
-            assert sorted(zip(turn.tolist(), lane.tolist(), strict=True)) == [
+            turn, env = (together["observation.vector"][:, column].long() for column in (0, 1))
+            assert sorted(zip(turn.tolist(), env.tolist(), strict=True)) == [
                 (t, n) for t in range(start, start + LENGTH) for n in range(LANES)
             ]
             row = turn - start
             assert torch.equal(together["action"].squeeze(-1), turn)
             for name in ("log_prob", "value"):
-                assert torch.equal(together[name], part.column(name, start, LENGTH)[row, lane])
-            assert torch.equal(together["advantage"], advantage[row, lane])
-            assert torch.equal(together["return"], expected.target[row, lane])
-            assert torch.equal(together["weight"], (~part.column("ended", start, LENGTH)[row, lane]).float())
+                assert torch.equal(together[name], part.column(name, start, LENGTH)[row, env])
+            assert torch.equal(together["advantage"], advantage[row, env])
+            assert torch.equal(together["return"], expected.target[row, env])
+            assert torch.equal(together["weight"], (~part.column("ended", start, LENGTH)[row, env]).float())
             assert together.keys() == {
                 *["action", "log_prob", "value", "advantage", "return", "weight", "ended", "observation.vector"]
             }
@@ -258,7 +258,7 @@ def test_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rollout_length": 7, "sequence_length": 2}, "multiple"),
+        ({"rollout_steps": 7, "sequence_length": 2}, "multiple"),
         ({"minibatches": 0}, "at least 1"),
         ({"advantage_normalization": "batch"}, "'batch'"),
         ({"capacity": LENGTH}, "capacity of at least 12"),

@@ -46,7 +46,7 @@ class Part:
 
 
 def test_a_round_is_due_when_enough_new_steps_have_come_and_asking_does_not_use_them_up() -> None:
-    part = Part(min_new=6, min_size=10, batches_per_round=2)
+    part = Part(train_every=6, learning_starts=10, gradient_steps=2)
     part.live(4)
     assert not part.trainer.ready(), "8 of 10 steps"
     part.live(1)
@@ -65,7 +65,7 @@ def test_a_round_is_due_when_enough_new_steps_have_come_and_asking_does_not_use_
 
 
 def test_data_that_comes_during_a_round_counts_for_the_next() -> None:
-    part = Part(min_new=4, batches_per_round=3)
+    part = Part(train_every=4, gradient_steps=3)
     part.live(2)
     for _ in part.trainer.round():
         part.live(1)
@@ -73,7 +73,7 @@ def test_data_that_comes_during_a_round_counts_for_the_next() -> None:
 
 
 def test_min_new_0_trains_without_a_pause_and_max_rounds_ends_it() -> None:
-    part = Part(min_new=0, max_rounds=2)
+    part = Part(train_every=0, max_rounds=2)
     assert not part.trainer.ready(), "an empty buffer"
     part.live(1)
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_a_round_is_an_epoch_of_the_module() -> None:
             optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
             return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)]
 
-    part = Part(Epochs(), min_new=0, batches_per_round=3, gradient_clip=0.1)
+    part = Part(Epochs(), train_every=0, gradient_steps=3, max_grad_norm=0.1)
     part.live(5)
     rounds = [list(part.trainer.round()) for _ in range(2)]
     for number, figures in enumerate(rounds):
@@ -144,7 +144,7 @@ def loss_on(module: Any, batch: Mapping[str, NDArray[Any]]) -> float:
 def test_held_out_loss_is_measured_before_the_first_batch_at_times_and_at_the_end() -> None:
     module, batch = Regression(), held_out()
     before = loss_on(module, batch)
-    part = Part(module, min_new=0, batches_per_round=2, held_out=batch, held_out_every=2)
+    part = Part(module, train_every=0, gradient_steps=2, held_out=batch, held_out_every=2)
     part.live(20)
     rounds = [(list(part.trainer.round()), loss_on(module, batch)) for _ in range(3)]
     assert rounds[0][0][0]["held_out_loss"] == pytest.approx(before)
@@ -166,7 +166,7 @@ def test_measuring_held_out_data_does_not_change_the_training() -> None:
 
 
 def test_without_held_out_data_the_summary_gives_the_training_losses() -> None:
-    part = Part(min_new=0, batches_per_round=2)
+    part = Part(train_every=0, gradient_steps=2)
     assert part.trainer.summary() == {}
     part.live(8)
     means = [np.mean([row["loss"] for row in part.trainer.round()]) for _ in range(3)]
@@ -182,7 +182,7 @@ class Draws(Regression):
 
 
 def test_pictures_come_every_so_many_rounds_and_are_given_once() -> None:
-    part = Part(Draws(), min_new=0, pictures_every=2)
+    part = Part(Draws(), train_every=0, pictures_every=2)
     part.live(3)
     randomness = torch.get_rng_state()
     list(part.trainer.round())
@@ -198,7 +198,7 @@ def test_pictures_come_every_so_many_rounds_and_are_given_once() -> None:
 
 
 def test_pictures_of_a_model_that_draws_none_are_refused_with_a_remedy() -> None:
-    part = Part(min_new=0, pictures_every=1)
+    part = Part(train_every=0, pictures_every=1)
     part.live(1)
     with pytest.raises(TypeError, match=r"pictures\(batch\)"):
         list(part.trainer.round())
@@ -216,7 +216,7 @@ def test_a_module_gets_the_other_models_if_it_asks() -> None:
 
 
 def test_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
-    settings = {"min_new": 4, "batches_per_round": 2, "held_out": held_out(), "held_out_every": 2}
+    settings = {"train_every": 4, "gradient_steps": 2, "held_out": held_out(), "held_out_every": 2}
     first = Part(**settings)
     first.live(6)
     list(first.trainer.round())
@@ -250,7 +250,7 @@ def test_a_trainer_that_is_not_attached_says_so() -> None:
         ReplayTrainer("model", "data", 4).ready()
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batches_per_round": 0}, {"sequence_length": 0}])
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"gradient_steps": 0}, {"sequence_length": 0}])
 def test_sizes_below_1_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ReplayTrainer("model", "data", **({"batch_size": 4} | settings))

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pamiq_exp.buffers import DataUser, RingBuffer
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.trainers import GradientSettings, LightningDriver, NonFiniteError, ReplayTrainer, TrainingContext
+from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, NonFiniteError
+from pamiq_exp.trainers import ReplayTrainer, TrainingContext
 from tests.trainers.modules import SIZE, Batch, Regression, cpu, make_batches
 
 FIELDS = {"x": {"shape": [SIZE], "dtype": "float32"}, "y": {"shape": [], "dtype": "float32"}}
@@ -23,7 +24,7 @@ class Part:
     """A trainer whose data are not finite while `broken`."""
 
     def __init__(self, on_nonfinite: Any = "skip") -> None:
-        self.trainer = ReplayTrainer("model", "data", 4, min_new=1, batches_per_round=10)
+        self.trainer = ReplayTrainer("model", "data", 4, train_every=1, gradient_steps=10)
         self.user = DataUser(RingBuffer(1, 2, FIELDS))
         context = TrainingContext({"model": Regression()}, {"data": self.user}, cpu(), on_nonfinite)
         self.trainer.attach(context)

@@ -312,8 +312,8 @@ class _Resolver:
         holder = parent(missing)
         beside = _raw(self.tree, holder) if holder else self.tree
         names = [str(each) for each in beside] if isinstance(beside, Mapping) else []
-        remedy = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
-        return Problem(key, f"${{{address}}} leads nowhere: there is no {missing}", remedy)
+        hint = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
+        return Problem(key, f"${{{address}}} leads nowhere: there is no {missing}", hint)
 
     def _call(self, key: str, name: str, arguments: tuple[Any, ...]) -> Any:
         if name == _HYDRA:
@@ -338,8 +338,8 @@ class _Resolver:
         try:
             return RESOLVERS[name](*given)
         except PermissionError as error:
-            remedy = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
-            self._tell(Problem(key, str(error), remedy))
+            hint = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
+            self._tell(Problem(key, str(error), hint))
             raise _CannotTell from None
 
     def _argument(self, value: Any) -> Any:

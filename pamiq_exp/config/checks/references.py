@@ -35,8 +35,8 @@ def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             there = [str(each) for each, part in declared.items() if part is not None] if declared else []
             if isinstance(wanted, str) and "${" not in wanted and wanted != "???" and wanted not in there:
                 key = join(join("trainers", name), argument)
-                remedy = nearest(wanted, there, listing="there are") or f"declare it below {group}"
-                yield Problem(key, f"there is no {argument} '{wanted}'", remedy)
+                hint = nearest(wanted, there, listing="there are") or f"declare it below {group}"
+                yield Problem(key, f"there is no {argument} '{wanted}'", hint)
 
 
 def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = frozenset()) -> Iterator[Problem]:

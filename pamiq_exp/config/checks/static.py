@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pamiq_exp.config.allow_list import AllowList
 from pamiq_exp.config.build import Builder
+from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.dataclasses import problem_of, read_dataclass
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT
 from pamiq_exp.config.checks.limits import limit_problems
 from pamiq_exp.config.checks.references import name_problems, unread_keys
 from pamiq_exp.config.checks.untrusted_values import problem_of_value, reason_against, value_problems
 from pamiq_exp.config.keys import join, leaves, target_nodes
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
-from pamiq_exp.config.schema import problem_of, read_dataclass
 from pamiq_exp.config.targets import node_problems
 from pamiq_exp.formatting import MASK
 
@@ -144,9 +144,9 @@ def _root_problems(written: Mapping[str, Any], tree: Mapping[str, Any]) -> Itera
         yield Problem("seed", f"expected a whole number, not {seed!r}")
     name = tree.get("experiment_name")
     if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
-        remedy = f"it names a folder: {LONGEST_NAME} letters, digits, -_.+ and spaces at most, not beginning with a dot"
+        hint = f"it names a folder: {LONGEST_NAME} letters, digits, -_.+ and spaces at most, not beginning with a dot"
         shown = name if not isinstance(name, str) or len(name) < LONGEST_NAME else f"{name[:40]}..."
-        yield Problem("experiment_name", f"expected a name, not {shown!r}", "" if name == "???" else remedy)
+        yield Problem("experiment_name", f"expected a name, not {shown!r}", "" if name == "???" else hint)
     if "launcher" not in tree:
         yield Problem("launcher", "is not set", "choose one: launcher=realtime")
     for name in ("environment", "interaction"):
@@ -156,8 +156,8 @@ def _root_problems(written: Mapping[str, Any], tree: Mapping[str, Any]) -> Itera
     interaction = written.get("interaction")
     if isinstance(interaction, Mapping):
         if interaction.get("environment", ENVIRONMENT) != ENVIRONMENT:
-            remedy = "describe the environment in the node `environment`; wrappers too"
-            yield Problem("interaction.environment", f"must be {ENVIRONMENT}", remedy)
+            hint = "describe the environment in the node `environment`; wrappers too"
+            yield Problem("interaction.environment", f"must be {ENVIRONMENT}", hint)
         if "observers" in interaction:
             yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
 
@@ -169,8 +169,8 @@ def _part_problems(parts: object, name: str) -> Iterator[Problem]:
     for part, node in parts.items():
         if node is None or isinstance(node, str) or (isinstance(node, Mapping) and "_target_" in node):
             continue
-        remedy = f"this config has no such part, only values for it; parts there are: {_with_target(parts)}"
-        yield Problem(join(name, part), "has no _target_", remedy)
+        hint = f"this config has no such part, only values for it; parts there are: {_with_target(parts)}"
+        yield Problem(join(name, part), "has no _target_", hint)
 
 
 def _with_target(parts: Mapping[str, object]) -> str:

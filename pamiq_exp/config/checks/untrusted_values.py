@@ -45,8 +45,8 @@ def problem_of_value(resolved: Resolved, key: str, reason: str | None) -> Proble
     origin = _written_by(resolved, key) if reason else None
     if origin is None or origin.is_ours:
         return None
-    remedy = f"if you want that, type it yourself: {key}=... (or say once that its folder is yours: {TRUST_FLAG} DIR)"
-    return Problem(key, f"a config file may not {reason}", remedy, origin)
+    hint = f"if you want that, type it yourself: {key}=... (or say once that its folder is yours: {TRUST_FLAG} DIR)"
+    return Problem(key, f"a config file may not {reason}", hint, origin)
 
 
 def reason_against(name: str, value: object) -> str | None:

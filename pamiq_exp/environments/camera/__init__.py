@@ -2,4 +2,6 @@
 
 from pamiq_exp.environments.camera.sensor import Camera
 
-__all__ = ["Camera"]
+__all__ = [
+    "Camera",
+]

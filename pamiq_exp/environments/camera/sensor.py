@@ -17,7 +17,7 @@ from pamiq_exp.interaction import Array
 class Camera(Sensor):
     """Shows the newest frame of a camera: OBS's virtual one, a webcam, a video file, a stream.
 
-    Frames are cut to a centred square, or whatever shape is asked for, and resized. The camera is read on a thread
+    Frames are cut to a centered square, or whatever shape is asked for, and resized. The camera is read on a thread
     of its own, and let go while the run pauses. It reports `repeated_frames`, which were read twice, and
     `skipped_frames`, which never were.
 

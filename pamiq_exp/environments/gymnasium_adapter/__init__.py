@@ -2,4 +2,6 @@
 
 from pamiq_exp.environments.gymnasium_adapter.adapter import GymnasiumEnvironment
 
-__all__ = ["GymnasiumEnvironment"]
+__all__ = [
+    "GymnasiumEnvironment",
+]

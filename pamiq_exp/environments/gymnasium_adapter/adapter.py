@@ -40,8 +40,8 @@ from pamiq_exp.seeding import derive_seed
 
 _log = logging.getLogger(__name__)
 
-Vectorization = Literal["lanes", "async", "native"]
-_VECTORIZATIONS = ("lanes", "async", "native")
+Vectorization = Literal["num_envs", "async", "native"]
+_VECTORIZATIONS = ("num_envs", "async", "native")
 _SYMBOLS = 40
 """Largest number of a picture that is suspected to hold symbols, such as MiniGrid's, in place of brightness."""
 
@@ -64,7 +64,7 @@ class GymnasiumEnvironment(Environment):
     Args:
         id: Gymnasium's id, such as `CartPole-v1`, `MiniGrid-Empty-5x5-v0` or `ALE/Pong-v5`; with the package that
             registers it before a colon, `highway_env:highway-v0`, if that is trusted (`--allow highway_env`).
-        lanes: Number of copies.
+        num_envs: Number of copies.
         seed: Seeds the first reset of each copy; later episodes go on with the environment's own generator.
         kwargs: Arguments of `gymnasium.make`.
         make: In place of an id: what makes one environment, such as your own class.
@@ -77,7 +77,7 @@ class GymnasiumEnvironment(Environment):
             does not have is left out.
         snapshot: Say true if all state of your own environment lies in plain attributes (numbers, arrays,
             lists, generators): then a checkpoint holds it bit for bit. Say false to save none.
-        vectorization: `lanes` steps environments one after another; `async` gives each a process; `native`
+        vectorization: `num_envs` steps environments one after another; `async` gives each a process; `native`
             uses the vector form that some environments have.
         channels: Where images have their channels, `last` or `first`; null reads it off their shape.
         numbered: Arguments that differ from copy to copy, and what copy 0 gets: `{port: 5000}` gives copy 3 the port
@@ -90,7 +90,7 @@ class GymnasiumEnvironment(Environment):
     def __init__(
         self,
         id: str | None = None,  # noqa: A002 - the name that Gymnasium's users know
-        lanes: int = 1,
+        num_envs: int = 1,
         seed: int = 0,
         kwargs: Mapping[str, Any] | None = None,
         make: Callable[..., Env] | None = None,
@@ -100,7 +100,7 @@ class GymnasiumEnvironment(Environment):
         render_as_observation: bool = False,
         truth: Mapping[str, str] | None = None,
         snapshot: bool | None = None,
-        vectorization: Vectorization = "lanes",
+        vectorization: Vectorization = "num_envs",
         channels: Channels | None = None,
         numbered: Mapping[str, int] | None = None,
     ) -> None:
@@ -109,14 +109,14 @@ class GymnasiumEnvironment(Environment):
                 "give either id (a Gymnasium id) or make (what makes an environment), not both and not neither: to use "
                 "make, set environment.id=null"
             )
-        if lanes < 1:
-            raise ValueError(f"lanes must be at least 1, not {lanes}")
+        if num_envs < 1:
+            raise ValueError(f"environments must be at least 1, not {num_envs}")
         if vectorization not in _VECTORIZATIONS:
             raise ValueError(f"vectorization must be one of {', '.join(_VECTORIZATIONS)}, not '{vectorization}'")
         if vectorization == "native" and (make or wrappers or overlays or numbered):
             raise ValueError(
                 "vectorization=native makes all copies at once, by an id, without wrappers, overlays and numbered "
-                "arguments: use lanes"
+                "arguments: use environments"
             )
         self._truth = dict(truth or {})
         for path in self._truth.values():
@@ -125,7 +125,7 @@ class GymnasiumEnvironment(Environment):
         arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
         if both := sorted((numbered or {}).keys() & arguments.keys()):
             raise ValueError(f"numbered: '{both[0]}' stands in kwargs as well, leave it out there")
-        self.lanes = lanes
+        self.num_envs = num_envs
         self.name = str(id) if id is not None else _name_of(make)
         self._seed = seed
         self._snapshot = snapshot
@@ -145,7 +145,7 @@ class GymnasiumEnvironment(Environment):
         self.observation_space = gymnasium.spaces.Dict({name: part.space for name, part in self._parts.items()})
         self.action_space = self._actions.space
         self._turns = 0
-        self._fresh = np.ones(lanes, dtype=np.bool_)
+        self._fresh = np.ones(num_envs, dtype=np.bool_)
         self._waiting: list[Any] | None = None
         self._current: Observation | None = None
 
@@ -160,7 +160,7 @@ class GymnasiumEnvironment(Environment):
         only = LocalCopies(self._maker, 1)
         try:
             environment = only.copies[0].environment
-            self.own_interval = _own_interval(only.copies[0], self.lanes)
+            self.own_interval = _own_interval(only.copies[0], self.num_envs)
             reading = self._read(environment.observation_space, environment.action_space, only)
             self._maker = dataclasses.replace(self._maker, space=environment.observation_space)
             return reading
@@ -176,7 +176,7 @@ class GymnasiumEnvironment(Environment):
 
     def _make_vector(self) -> VectorEnv:
         assert self._found is not None
-        return make_native_vector(self._found, self.lanes, **self._maker.arguments)
+        return make_native_vector(self._found, self.num_envs, **self._maker.arguments)
 
     def _made(self) -> Copies:
         """Return the environments; make them on the first call, which has to come from the thread that uses them."""
@@ -184,9 +184,9 @@ class GymnasiumEnvironment(Environment):
             if self._vectorization == "native":
                 self._copies = VectorCopies(self._make_vector())
             elif self._vectorization == "async":
-                self._copies = ProcessCopies(self._maker, self.lanes, self.name)
+                self._copies = ProcessCopies(self._maker, self.num_envs, self.name)
             else:
-                self._copies = LocalCopies(self._maker, self.lanes)
+                self._copies = LocalCopies(self._maker, self.num_envs)
         return self._copies
 
     def notes(self) -> list[str]:
@@ -218,7 +218,7 @@ class GymnasiumEnvironment(Environment):
 
     def observe(self) -> Observation:
         if self._current is None:
-            self._fresh = np.ones(self.lanes, dtype=np.bool_)
+            self._fresh = np.ones(self.num_envs, dtype=np.bool_)
             self._current = self._observation(unrewarded(self._begin()))
         return self._current
 
@@ -255,7 +255,7 @@ class GymnasiumEnvironment(Environment):
 
     def _seeds(self, stream: str = "") -> list[int]:
         # Some emulators take seeds of 31 bits only.
-        return [derive_seed(self._seed, f"{stream}lane {index}") % 2**31 for index in range(self.lanes)]
+        return [derive_seed(self._seed, f"{stream}environment {index}") % 2**31 for index in range(self.num_envs)]
 
     def _begin(self, stream: str = "") -> list[Any]:
         """Start new episodes everywhere, seeded by the root seed and `stream`."""
@@ -265,7 +265,7 @@ class GymnasiumEnvironment(Environment):
         raws = self._pictures(self._made()) if self._render else outcome.observations
         values: dict[str, Array] = {}
         for name, part in self._parts.items():
-            values[name] = np.empty((self.lanes, *part.space.shape), dtype=part.space.dtype)
+            values[name] = np.empty((self.num_envs, *part.space.shape), dtype=part.space.dtype)
             for index, raw in enumerate(raws):
                 row = part.read(raw)
                 if row.shape != part.space.shape:
@@ -382,5 +382,5 @@ def _own_interval(copy: Copy, count: int) -> float | None:
     if not home.startswith("rtgym"):
         return None
     if count > 1:
-        raise ValueError("an environment that keeps its own time can have one copy only: set lanes to 1")
+        raise ValueError("an environment that keeps its own time can have one copy only: set environments to 1")
     return float(seconds)

@@ -95,7 +95,7 @@ class Copies(ABC):
         if snapshots:
             raise ValueError(
                 "this checkpoint holds the state of each environment, which a vector of environments cannot take over: "
-                "go on with vectorization=lanes, as it was saved"
+                "go on with vectorization=num_envs, as it was saved"
             )
 
 

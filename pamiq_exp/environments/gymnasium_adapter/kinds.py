@@ -13,7 +13,7 @@ def require_environment(made: Any) -> None:
     kind = type(made).__name__
     if isinstance(made, gymnasium.vector.VectorEnv):
         raise ValueError(
-            f"{kind} is a vector of environments: make a single one, and set environment.lanes to their number"
+            f"{kind} is a vector of environments: make a single one, and set environment.num_envs to their number"
         )
     if _is_from(made, "pettingzoo") or hasattr(made, "possible_agents") or hasattr(made, "agent_iter"):
         raise ValueError(

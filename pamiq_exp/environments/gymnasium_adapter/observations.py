@@ -26,7 +26,7 @@ _COLORS = 4
 
 @dataclass(frozen=True)
 class Part:
-    """One named part of an observation: what it looks like, and how it is read from the raw one of one lane."""
+    """One named part of an observation: what it looks like, and how it is read from the raw one of one environment."""
 
     space: spaces.Box
     read: Reader

@@ -88,14 +88,14 @@ def make_native_vector(found: Found, count: int, **arguments: Any) -> gymnasium.
     except (ImportError, TypeError, gymnasium.error.Error, gymnasium.error.DependencyNotInstalled) as error:
         raise ValueError(
             f"the environment '{found.id}' cannot be made as one vector: {error}. "
-            "Use vectorization=lanes, which works for every environment"
+            "Use vectorization=num_envs, which works for every environment"
         ) from error
     if vector.metadata.get("autoreset_mode") is not gymnasium.vector.AutoresetMode.NEXT_STEP:
         mode = vector.metadata.get("autoreset_mode")
         vector.close()
         raise ValueError(
             f"the vector environment '{found.id}' resets its copies in the mode {mode}, which loses the last "
-            "observation of an episode. Use vectorization=lanes"
+            "observation of an episode. Use vectorization=environments"
         )
     return vector
 

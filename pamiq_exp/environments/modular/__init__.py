@@ -3,4 +3,8 @@
 from pamiq_exp.environments.modular.environment import SensorEnvironment
 from pamiq_exp.environments.modular.parts import Actuator, Sensor
 
-__all__ = ["Actuator", "Sensor", "SensorEnvironment"]
+__all__ = [
+    "Actuator",
+    "Sensor",
+    "SensorEnvironment",
+]

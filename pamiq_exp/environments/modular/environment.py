@@ -16,7 +16,7 @@ class SensorEnvironment(Environment):
     """A world that goes on by itself, met through named sensors and named actuators.
 
     Observations go by the names of the sensors. Actions are those of all actuators in their order, joined to one:
-    either all of them choose (Discrete, MultiDiscrete), or all take numbers (Box). Such a world has one lane, no
+    either all of them choose (Discrete, MultiDiscrete), or all take numbers (Box). Such a world has one environment, no
     rewards and no end, and cannot be saved: a resumed run meets it as it is then.
 
     An observation is as old as the oldest reading in it. What sensors report is recorded as `time/<sensor>_<figure>`.
@@ -24,7 +24,7 @@ class SensorEnvironment(Environment):
     Args:
         sensors: At least one, by name.
         actuators: By name; with none there is one action, which does nothing.
-        lanes: For configs that say how many copies of a world they want: there is one of this.
+        num_envs: For configs that say how many copies of a world they want: there is one of this.
 
     Raises:
         ValueError: There is no sensor, the actuators' spaces cannot be joined, or more than one copy is wanted.
@@ -33,11 +33,11 @@ class SensorEnvironment(Environment):
     live = True
 
     def __init__(
-        self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None, lanes: int = 1
+        self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None, num_envs: int = 1
     ) -> None:
-        if lanes != 1:
-            raise ValueError(f"there is only one body in a real world: lanes must be 1, not {lanes}")
-        self.lanes = lanes
+        if num_envs != 1:
+            raise ValueError(f"there is only one body in a real world: environments must be 1, not {num_envs}")
+        self.num_envs = num_envs
         if not sensors:
             raise ValueError("an environment needs at least one sensor")
         self.sensors = dict(sensors)

@@ -5,4 +5,11 @@ from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOption
 from pamiq_exp.environments.noise_world.truth import GroundTruth
 from pamiq_exp.environments.noise_world.world import NoiseWorld
 
-__all__ = ["ActionSet", "GroundTruth", "ImageOptions", "NoiseOptions", "NoiseWorld", "Panel"]
+__all__ = [
+    "ActionSet",
+    "GroundTruth",
+    "ImageOptions",
+    "NoiseOptions",
+    "NoiseWorld",
+    "Panel",
+]

@@ -76,13 +76,13 @@ class ActionSet:
         space = self.space
         return np.array([space.n]) if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
 
-    def check(self, action: NDArray[np.int64], lanes: int) -> None:
-        """Raise ValueError unless `action` is `(lanes, branches)` and each of its numbers is a choice."""
+    def check(self, action: NDArray[np.int64], num_envs: int) -> None:
+        """Raise ValueError unless `action` is `(num_envs, branches)` and each of its numbers is a choice."""
         choices = self.choices
-        if action.shape == (lanes, choices.size) and are_choices(action, choices):
+        if action.shape == (num_envs, choices.size) and are_choices(action, choices):
             return
         raise ValueError(
-            f"an action must have the shape {(lanes, choices.size)}, with less than {choices.tolist()} in its "
+            f"an action must have the shape {(num_envs, choices.size)}, with less than {choices.tolist()} in its "
             f"branches, but this one is {action.tolist()}"
         )
 
@@ -111,7 +111,7 @@ class ActionSet:
         return meanings
 
     def commands(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turn `(lanes, branches)` actions into `(lanes, 6)` commands."""
+        """Turn `(num_envs, branches)` actions into `(num_envs, 6)` commands."""
         commands = np.empty((action.shape[0], 6), dtype=np.int64)
         obey(action, self.meanings, commands)
         return commands
@@ -119,19 +119,19 @@ class ActionSet:
 
 @compiled
 def are_choices(actions: NDArray[np.int64], choices: NDArray[np.int64]) -> bool:
-    """Return whether all numbers of actions, `(lanes, branches)`, are choices of their branches."""
-    for lane in range(actions.shape[0]):
+    """Return whether all numbers of actions, `(num_envs, branches)`, are choices of their branches."""
+    for env in range(actions.shape[0]):
         for branch in range(actions.shape[1]):
-            if not 0 <= actions[lane, branch] < choices[branch]:
+            if not 0 <= actions[env, branch] < choices[branch]:
                 return False
     return True
 
 
 @compiled
 def obey(actions: NDArray[np.int64], meanings: NDArray[np.int64], commands: NDArray[np.int64]) -> None:
-    """Write the commands, `(lanes, 6)`, that actions, `(lanes, branches)`, stand for."""
-    for lane in range(actions.shape[0]):
-        commands[lane] = 0
+    """Write the commands, `(num_envs, 6)`, that actions, `(num_envs, branches)`, stand for."""
+    for env in range(actions.shape[0]):
+        commands[env] = 0
         for branch in range(actions.shape[1]):
             for column in range(commands.shape[1]):
-                commands[lane, column] += meanings[branch, actions[lane, branch], column]
+                commands[env, column] += meanings[branch, actions[env, branch], column]

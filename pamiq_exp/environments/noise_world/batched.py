@@ -1,6 +1,6 @@
-"""The raycaster as operations on whole batches: thousands of lanes at once on an accelerator.
+"""The raycaster as operations on whole batches: thousands of environments at once on an accelerator.
 
-The same steps as in `rendering`, in the same order and precision, on `(lanes, width, height)` tensors. What is
+The same steps as in `rendering`, in the same order and precision, on `(num_envs, width, height)` tensors. What is
 decided there by branches is decided here by masks.
 """
 
@@ -24,7 +24,7 @@ WORD = 0xFFFFFFFF
 
 @dataclass
 class Pixels:
-    """What each pixel shows, `(lanes, width, height)`."""
+    """What each pixel shows, `(num_envs, width, height)`."""
 
     tile: Tensor
     texel: Tensor
@@ -59,9 +59,9 @@ class TorchRenderer(Renderer):
     def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
         if setting not in self._packed:
             self._packed[setting] = pack(setting)
-        lanes, none = setting.lanes, empty_views(0, 1, measured=False)
-        live(self._packed[setting], 0, len(lanes.bodies), moves, none.frame, none.tile, none.depth, none.flags)
-        frame, pixels = self._paint(setting.scene, setting.camera, lanes.poses, lanes.things, lanes.bases)
+        num_envs, none = setting.num_envs, empty_views(0, 1, measured=False)
+        live(self._packed[setting], 0, len(num_envs.bodies), moves, none.frame, none.tile, none.depth, none.flags)
+        frame, pixels = self._paint(setting.scene, setting.camera, num_envs.poses, num_envs.things, num_envs.bases)
         flags = self._tensors["flags"][pixels.tile]
         shown = pixels.tile.to(torch.int32), pixels.depth.to(torch.float32), flags
         tile, depth, flag = (part if measured else part[:0] for part in shown)
@@ -78,14 +78,14 @@ class TorchRenderer(Renderer):
         picture: NDArray[np.uint8] = self._paint(scene, camera, poses, things, bases)[0].cpu().numpy()
         return picture
 
-    def _paint(self, scene: Scene, camera: Camera, *lanes: NDArray[Any]) -> tuple[Tensor, Pixels]:
+    def _paint(self, scene: Scene, camera: Camera, *num_envs: NDArray[Any]) -> tuple[Tensor, Pixels]:
         if scene is not self._scene:
             self._scene, self._tensors = scene, self._load(scene, camera)
-        return self.render_tensors(*(self._tensor(part) for part in lanes))
+        return self.render_tensors(*(self._tensor(part) for part in num_envs))
 
     @torch.no_grad()
     def render_tensors(self, poses: Tensor, things: Tensor, bases: Tensor) -> tuple[Tensor, Pixels]:
-        """Render without leaving the device: pictures, `(lanes, height, width, 3)` uint8, and what they show."""
+        """Render without leaving the device: pictures, `(num_envs, height, width, 3)` uint8, and what they show."""
         scene = self._scene
         assert scene is not None
         x, y, cosine, sine, eye = (part[:, None] for part in poses.unbind(1))
@@ -104,7 +104,7 @@ class TorchRenderer(Renderer):
             self._thing(scene, index, things[:, index], poses, ray, wall[0], pixels)
         if scene.screen[1] >= 0:
             self._screen(scene, pixels)
-        return self._colours(bases, pixels), pixels
+        return self._colors(bases, pixels), pixels
 
     def _load(self, scene: Scene, camera: Camera) -> dict[str, Tensor]:
         arrays: dict[str, NDArray[Any]] = {
@@ -131,7 +131,7 @@ class TorchRenderer(Renderer):
         return tensor.to(torch.int64) if tensor.dtype == torch.int32 else tensor
 
     def _cast(self, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return distance, wall face and place along the wall for each column, `(lanes, width)`."""
+        """Return distance, wall face and place along the wall for each column, `(num_envs, width)`."""
         face = self._tensors["face"]
         rows, columns = face.shape[:2]
         far = torch.full_like(dx, 1e30)
@@ -255,12 +255,12 @@ class TorchRenderer(Renderer):
         where = ((across >= 0)[:, None] & (down >= 0)).expand(pixels.tile.shape)
         pixels.put(where, torch.full_like(texel, tile), texel, torch.full_like(texel, 256), None)
 
-    def _colours(self, bases: Tensor, pixels: Pixels) -> Tensor:
+    def _colors(self, bases: Tensor, pixels: Pixels) -> Tensor:
         base = torch.gather(bases, 1, pixels.tile.flatten(1)).view(pixels.tile.shape)
         texels = self._tensors["texels"]
         picture = texels[(base + pixels.texel).clamp(0, len(texels) - 1)]
-        colour = torch.where(base >= 0, picture, _mix((base & WORD) ^ pixels.texel))
-        channels = torch.stack([(colour >> shift) & 255 for shift in (0, 8, 16)], dim=-1)
+        color = torch.where(base >= 0, picture, _mix((base & WORD) ^ pixels.texel))
+        channels = torch.stack([(color >> shift) & 255 for shift in (0, 8, 16)], dim=-1)
         return ((channels * pixels.shade[..., None]) >> 8).to(torch.uint8).transpose(1, 2).contiguous()
 
 

@@ -18,29 +18,29 @@ def starting_bodies(
     world_map: WorldMap,
     reachable: NDArray[np.bool_],
     cell: float,
-    lanes: int,
+    num_envs: int,
     seed: int,
     episode: int,
 ) -> NDArray[np.float64]:
-    """Return bodies at rest, `(lanes, BODY_SIZE)`.
+    """Return bodies at rest, `(num_envs, BODY_SIZE)`.
 
     Args:
         start: `map` (as drawn), `random` (anywhere reachable, another place in each episode), or x, y and
             heading in degrees.
         world_map, reachable, cell: The map, and which cells of that side can be reached.
-        lanes, seed, episode: How many bodies, and what a random start depends on.
+        num_envs, seed, episode: How many bodies, and what a random start depends on.
 
     Raises ValueError for a place in a wall or outside of the map.
     """
-    bodies = np.zeros((lanes, moving.BODY_SIZE))
+    bodies = np.zeros((num_envs, moving.BODY_SIZE))
     if isinstance(start, str):
         one_of(start, ("map", "random"), "environment.start")
         bodies[:, :3] = world_map.start
         if start == "random":
             generator = numpy_generator(seed, f"start/{episode}" if episode else "start")
-            cells = np.argwhere(reachable)[generator.integers(0, reachable.sum(), lanes)]
+            cells = np.argwhere(reachable)[generator.integers(0, reachable.sum(), num_envs)]
             bodies[:, [moving.Y, moving.X]] = (cells + 0.5) * cell
-            bodies[:, moving.HEADING] = generator.integers(0, 24, lanes) * 15.0
+            bodies[:, moving.HEADING] = generator.integers(0, 24, num_envs) * 15.0
         return bodies
     if len(start) != 3:
         raise ValueError(f"environment.start must be 'map', 'random' or [x, y, heading], not {start!r}")
@@ -52,7 +52,7 @@ def starting_bodies(
     return bodies
 
 
-def lane_keys(seed: int, name: str, lanes: int) -> NDArray[np.uint32]:
-    """Return 64 bits for each lane from which it draws what is random in it, `(lanes, 2)`."""
-    seeds = [derive_seed(seed, f"{name}/{lane}") for lane in range(lanes)]
+def env_keys(seed: int, name: str, num_envs: int) -> NDArray[np.uint32]:
+    """Return 64 bits for each environment from which it draws what is random in it, `(num_envs, 2)`."""
+    seeds = [derive_seed(seed, f"{name}/{env}") for env in range(num_envs)]
     return np.array([(value & 0xFFFFFFFF, value >> 32) for value in seeds], dtype=np.uint32)

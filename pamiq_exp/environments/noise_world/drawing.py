@@ -99,7 +99,7 @@ def mix(value: np.uint32) -> np.uint32:
 
 @inlined
 def draw(unit: int, tick: int, low: np.uint32, high: np.uint32) -> np.uint32:
-    """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of a lane's seed."""
+    """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of a environment's seed."""
     turn = np.uint32(high + np.uint32(tick) * TICK)
     return mix(np.uint32(mix(np.uint32(np.uint32(unit) ^ low)) + turn))
 
@@ -112,7 +112,7 @@ def below(bits: np.uint32, count: int) -> int:
 
 @inlined
 def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, pool: int) -> int:
-    """Draw so that no image comes twice in a row: odd ticks are free, even ones avoid both neighbours."""
+    """Draw so that no image comes twice in a row: odd ticks are free, even ones avoid both neighbors."""
     bits = draw(unit, tick, low, high)
     if tick % 2 == 1 or pool < 3:
         return below(bits, pool)
@@ -132,15 +132,15 @@ def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, 
 def draw_independently(
     bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source, bits: NDArray[np.uint32]
 ) -> None:
-    """Do what `draw_images` does for the usual rule: one loop that compilers vectorise, one that spreads the result."""
+    """Do what `draw_images` does for the usual rule: one loop that compilers vectorize, one that spreads the result."""
     units, first, tiles = source.units, source.first, source.tiles
     stride, pool = np.uint32(source.stride), np.uint64(source.pool)
-    for lane in range(bases.shape[0]):
-        low, high, tick = keys[lane, 0], keys[lane, 1], ticks[lane, 0]
+    for env in range(bases.shape[0]):
+        low, high, tick = keys[env, 0], keys[env, 1], ticks[env, 0]
         for index in range(np.uint64(bits.size)):
             image = np.uint32((np.uint64(draw(units[index], tick, low, high)) * pool) >> np.uint64(32))
             bits[index] = np.uint32((np.uint32(first[index]) + image) * stride)
-        own = bases[lane]
+        own = bases[env]
         for index in range(np.uint64(bits.size)):
             own[np.uint64(tiles[index])] = np.int32(bits[index])
 
@@ -150,10 +150,10 @@ def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Sour
     """Choose what each tile of a source shows.
 
     Args:
-        bases: `(lanes, tiles)`: where each tile's image begins in the texels; a negative number is the key
+        bases: `(num_envs, tiles)`: where each tile's image begins in the texels; a negative number is the key
             of random pixels instead.
-        ticks: `(lanes, 1)`, or `(lanes, units)` where each unit has a time of its own.
-        keys: `(lanes, 2)`: the seed of each lane.
+        ticks: `(num_envs, 1)`, or `(num_envs, units)` where each unit has a time of its own.
+        keys: `(num_envs, 2)`: the seed of each environment.
     """
     stride, pool = np.int32(source.stride), np.uint64(source.pool)
     own_time = ticks.shape[1] > 1
@@ -161,33 +161,33 @@ def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Sour
     if source.rule == IID and not own_time:
         draw_independently(bases, ticks, keys, source, bits)
         return
-    for lane in range(bases.shape[0]):
-        low, high = keys[lane, 0], keys[lane, 1]
-        tick = ticks[lane, 0] if source.rule != CYCLE else 0
+    for env in range(bases.shape[0]):
+        low, high = keys[env, 0], keys[env, 1]
+        tick = ticks[env, 0] if source.rule != CYCLE else 0
         for index in range(bits.size):
             bits[index] = draw(source.units[index], tick, low, high)
         for index in range(bits.size):
             unit = source.units[index]
             if own_time:
-                tick = ticks[lane, unit]
+                tick = ticks[env, unit]
                 bits[index] = draw(unit, tick if source.rule != CYCLE else 0, low, high)
             image = np.int32((np.uint64(bits[index]) * pool) >> np.uint64(32))
             if source.rule == CYCLE:
-                image = np.int32((image + ticks[lane, unit if own_time else 0]) % source.pool)
+                image = np.int32((image + ticks[env, unit if own_time else 0]) % source.pool)
             elif source.rule == WITHOUT_REPEATS:
                 image = np.int32(draw_without_repeats(unit, tick, low, high, source.pool))
             base = (source.first[index] + image) * stride
             if source.rule == PIXELS:
                 base = np.int32(bits[index] | np.uint32(0x80000000))
-            bases[lane, np.uint64(source.tiles[index])] = base
+            bases[env, np.uint64(source.tiles[index])] = base
 
 
 @compiled
 def mark_seen(tiles: Ints, unit: Ints, seen: NDArray[np.bool_]) -> None:
-    """Mark the units that some pixel shows. `tiles` is `(lanes, width, height)`, `seen` is `(lanes, units)`."""
-    for lane in range(tiles.shape[0]):
+    """Mark the units that some pixel shows. `tiles` is `(num_envs, width, height)`, `seen` is `(num_envs, units)`."""
+    for env in range(tiles.shape[0]):
         for column in range(tiles.shape[1]):
             for row in range(tiles.shape[2]):
-                index = unit[tiles[lane, column, row]]
+                index = unit[tiles[env, column, row]]
                 if index >= 0:
-                    seen[lane, index] = True
+                    seen[env, index] = True

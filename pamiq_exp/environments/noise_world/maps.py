@@ -1,4 +1,4 @@
-"""Maps drawn as text, one character for each square metre.
+"""Maps drawn as text, one character for each square meter.
 
     #  wall                 .  floor of a room        ,  floor of a corridor
     +  doorway              =  gate: a wall that opens later
@@ -30,12 +30,12 @@ STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 @dataclass(frozen=True)
 class WorldMap:
-    """A map in metres: x is the column, y the row, both from the north-west corner.
+    """A map in meters: x is the column, y the row, both from the north-west corner.
 
     Attributes:
         solid: Where walls stand, closed gates included, `(rows, columns)`.
         gates: Walls that open later, `(rows, columns)`.
-        rooms: Number of the room of each square metre, -1 outside rooms, `(rows, columns)` int32.
+        rooms: Number of the room of each square meter, -1 outside rooms, `(rows, columns)` int32.
         start: x, y and heading (degrees clockwise from east).
         objects: Kind, x and y of each object.
     """
@@ -136,9 +136,9 @@ def distances_from(free: NDArray[np.bool_], row: int, column: int) -> NDArray[np
 def reachable_cells(
     solid: NDArray[np.bool_], start: tuple[float, float], radius: float, cell: float
 ) -> NDArray[np.bool_]:
-    """Return which square cells of `cell` metres a body can reach: `(rows / cell, columns / cell)`.
+    """Return which square cells of `cell` meters a body can reach: `(rows / cell, columns / cell)`.
 
-    A cell counts if a body of that radius can stand at its centre and walk there from `start`.
+    A cell counts if a body of that radius can stand at its center and walk there from `start`.
     """
     fine = round(1.0 / cell)
     rows, columns = solid.shape[0] * fine, solid.shape[1] * fine

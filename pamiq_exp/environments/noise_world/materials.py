@@ -16,7 +16,7 @@ GREY = np.array((0.5, 0.5, 0.5))
 
 
 def hsv(hue: float, saturation: float, value: float) -> NDArray[np.float64]:
-    """Return red, green and blue of a colour; all numbers from 0 to 1 (hues repeat)."""
+    """Return red, green and blue of a color; all numbers from 0 to 1 (hues repeat)."""
     offsets = (hue * 6.0 + np.array((5.0, 3.0, 1.0))) % 6.0
     return value - value * saturation * np.clip(np.minimum(offsets, 4.0 - offsets), 0.0, 1.0)
 
@@ -94,10 +94,10 @@ WALL_PATTERNS: tuple[Callable[[int], NDArray[np.float64]], ...] = (bricks, panel
 FLOOR_PATTERNS: tuple[Callable[[int], NDArray[np.float64]], ...] = (planks, checks, plaster, diamonds)
 
 
-def surface(pattern: NDArray[np.float64], colour: NDArray[np.float64], roughness: float, seed: int) -> Picture:
-    """Return a picture of a pattern in one colour, with some grain."""
+def surface(pattern: NDArray[np.float64], color: NDArray[np.float64], roughness: float, seed: int) -> Picture:
+    """Return a picture of a pattern in one color, with some grain."""
     brightness = pattern + roughness * grain(pattern.shape[0], numpy_generator(seed, "grain"))
-    return np.clip(brightness[..., None] * colour, 0.0, 1.0)
+    return np.clip(brightness[..., None] * color, 0.0, 1.0)
 
 
 def clouds(size: int, seed: int) -> Picture:
@@ -108,7 +108,7 @@ def clouds(size: int, seed: int) -> Picture:
 
 
 def room_surfaces(room: int, size: int, seed: int) -> list[Picture]:
-    """Return wall, floor and ceiling of a room; -1 is what lies outside rooms. Neighbours differ in colour."""
+    """Return wall, floor and ceiling of a room; -1 is what lies outside rooms. Neighbours differ in color."""
     if room < 0:
         wood = surface(planks(size), hsv(0.08, 0.45, 0.55), 0.3, seed)
         return [
@@ -118,12 +118,12 @@ def room_surfaces(room: int, size: int, seed: int) -> list[Picture]:
         ]
     hue = (0.02 + room * 0.381966) % 1.0
     wall = surface(WALL_PATTERNS[room % len(WALL_PATTERNS)](size), hsv(hue, 0.5, 0.85), 0.25, seed + room)
-    floor_colour = hsv(hue + 0.45, 0.22, 0.62) if room % 2 else hsv(0.08, 0.42, 0.6)
-    floor = surface(FLOOR_PATTERNS[room % len(FLOOR_PATTERNS)](size), floor_colour, 0.3, seed + room + 1)
+    floor_color = hsv(hue + 0.45, 0.22, 0.62) if room % 2 else hsv(0.08, 0.42, 0.6)
+    floor = surface(FLOOR_PATTERNS[room % len(FLOOR_PATTERNS)](size), floor_color, 0.3, seed + room + 1)
     ceiling = surface(panels(size), hsv(hue, 0.07, 0.88), 0.08, seed + room + 2)
     return [wall, floor, ceiling]
 
 
 def plain_surfaces(size: int) -> list[Picture]:
-    """Return wall, floor and ceiling in one colour."""
-    return [np.zeros((size, size, 3)) + colour for colour in (hsv(0.09, 0.1, 0.78), hsv(0.09, 0.1, 0.6), GREY * 1.6)]
+    """Return wall, floor and ceiling in one color."""
+    return [np.zeros((size, size, 3)) + color for color in (hsv(0.09, 0.1, 0.78), hsv(0.09, 0.1, 0.6), GREY * 1.6)]

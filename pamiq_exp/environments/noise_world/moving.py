@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Motion(NamedTuple):
-    """How bodies move: metres, degrees and seconds.
+    """How bodies move: meters, degrees and seconds.
 
     `lag` is the share of the old speed that is left after one step (0: speeds follow commands at once).
     """
@@ -29,7 +29,7 @@ class Motion(NamedTuple):
 
 
 X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, BODY_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
-"""Columns of a body: place (metres), heading (degrees), height above the floor, and four speeds."""
+"""Columns of a body: place (meters), heading (degrees), height above the floor, and four speeds."""
 
 
 @inlined
@@ -52,7 +52,7 @@ def sine(degrees: float) -> float:
 
 @inlined
 def clear_of_walls(solid: NDArray[np.bool_], x: float, y: float, radius: float) -> tuple[float, float]:
-    """Push a disc, whose centre is not in a wall and whose radius is at most 0.5, out of the walls around it."""
+    """Push a disc, whose center is not in a wall and whose radius is at most 0.5, out of the walls around it."""
     column, row = np.int64(x), np.int64(y)
     if solid[row, column - 1]:
         x = max(x, column + radius)
@@ -87,12 +87,12 @@ def move(solid: NDArray[np.bool_], bodies: Floats, commands: NDArray[np.int64], 
     """Let every body live through one time step.
 
     Args:
-        bodies: `(lanes, BODY_SIZE)`, changed in place.
-        commands: `(lanes, 5)`: forward, right and clockwise as -1, 0 or 1; jump and run as 0 or 1.
+        bodies: `(num_envs, BODY_SIZE)`, changed in place.
+        commands: `(num_envs, 5)`: forward, right and clockwise as -1, 0 or 1; jump and run as 0 or 1.
     """
     step = motion.time_step
-    for lane in range(bodies.shape[0]):
-        body, command = bodies[lane], commands[lane]
+    for env in range(bodies.shape[0]):
+        body, command = bodies[env], commands[env]
         pace = motion.speed * (motion.run_factor if command[4] != 0 else 1.0)
         for index, wanted in ((FORWARD, command[0] * pace), (STRAFE, command[1] * pace)):
             body[index] = wanted + (body[index] - wanted) * motion.lag
@@ -112,28 +112,28 @@ def move(solid: NDArray[np.bool_], bodies: Floats, commands: NDArray[np.int64], 
 
 @compiled
 def poses_of(bodies: Floats, eye_height: float) -> Floats:
-    """Return x, y (metres), heading (radians) and eye height of each body, `(lanes, 4)`."""
+    """Return x, y (meters), heading (radians) and eye height of each body, `(num_envs, 4)`."""
     poses = np.empty((bodies.shape[0], 4))
-    for lane in range(bodies.shape[0]):
-        poses[lane, 0], poses[lane, 1] = bodies[lane, X], bodies[lane, Y]
-        poses[lane, 2] = bodies[lane, HEADING] * (np.pi / 180.0)
-        poses[lane, 3] = eye_height + bodies[lane, HEIGHT]
+    for env in range(bodies.shape[0]):
+        poses[env, 0], poses[env, 1] = bodies[env, X], bodies[env, Y]
+        poses[env, 2] = bodies[env, HEADING] * (np.pi / 180.0)
+        poses[env, 3] = eye_height + bodies[env, HEIGHT]
     return poses
 
 
 @compiled
 def rooms_of(bodies: Floats, rooms: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the number of the room that each body is in, `(lanes,)`, from those of all cells, `(rows, columns)`."""
+    """Return the number of the room that each body is in, `(num_envs,)`, from those of all cells, `(rows, columns)`."""
     numbers = np.empty(bodies.shape[0], np.int32)
-    for lane in range(bodies.shape[0]):
-        numbers[lane] = rooms[np.int64(bodies[lane, Y]), np.int64(bodies[lane, X])]
+    for env in range(bodies.shape[0]):
+        numbers[env] = rooms[np.int64(bodies[env, Y]), np.int64(bodies[env, X])]
     return numbers
 
 
 @compiled
 def look(bodies: Floats, eye_height: float, poses: Floats) -> None:
-    """Put the camera of each body where its eye is: `poses` is `(lanes, 5)`, see `cast_all`."""
-    for lane in range(bodies.shape[0]):
-        poses[lane, 0], poses[lane, 1] = bodies[lane, X], bodies[lane, Y]
-        poses[lane, 2], poses[lane, 3] = sine(bodies[lane, HEADING] + 90.0), sine(bodies[lane, HEADING])
-        poses[lane, 4] = eye_height + bodies[lane, HEIGHT]
+    """Put the camera of each body where its eye is: `poses` is `(num_envs, 5)`, see `cast_all`."""
+    for env in range(bodies.shape[0]):
+        poses[env, 0], poses[env, 1] = bodies[env, X], bodies[env, Y]
+        poses[env, 2], poses[env, 3] = sine(bodies[env, HEADING] + 90.0), sine(bodies[env, HEADING])
+        poses[env, 4] = eye_height + bodies[env, HEIGHT]

@@ -61,15 +61,15 @@ MOST_BLOCKS = 64
 
 @dataclass(frozen=True)
 class Panel:
-    """A noisy rectangle on a wall of one room; it covers whole square metres.
+    """A noisy rectangle on a wall of one room; it covers whole square meters.
 
     Attributes:
         wall: `north`, `east`, `south` or `west`.
-        centre: Place of its middle along the wall, from the middle of the wall, in metres: positive is to
+        center: Place of its middle along the wall, from the middle of the wall, in meters: positive is to
             the right of somebody who looks at it.
-        width, height: Size in metres; `bottom` is how high it hangs.
-        kind: `image` (a picture of the pool) or `blocks` (random colours).
-        blocks: Colours per side of a `blocks` panel, at most 64.
+        width, height: Size in meters; `bottom` is how high it hangs.
+        kind: `image` (a picture of the pool) or `blocks` (random colors).
+        blocks: Colors per side of a `blocks` panel, at most 64.
         rate_hz: Changes a second; None takes that of the noise.
         room: Number of the room.
     """
@@ -77,7 +77,7 @@ class Panel:
     wall: str
     width: float
     height: float
-    centre: float = 0.0
+    center: float = 0.0
     bottom: float = 0.0
     kind: str = "image"
     blocks: int = 27
@@ -105,10 +105,10 @@ class NoiseOptions:
             the noisy tiles of a smaller fraction are noisy in a larger one too.
         rate_hz: Changes for each second of world time.
         mode: `iid` (a new image), `pixel` (new random pixels), `cycle` (the images of the pool in a fixed
-            order: looks the same, can be learnt) or `static` (never changes).
+            order: looks the same, can be learned) or `static` (never changes).
         pool: Number of images.
         replace: Whether the same image may come twice in a row, as in the original world.
-        layout: `tile` (one image for each square metre) or `surface` (one stretched over each wall and floor).
+        layout: `tile` (one image for each square meter) or `surface` (one stretched over each wall and floor).
         sync: Who shares one draw: `per_tile`, `per_surface` or `global`.
         own_pools: Whether each surface draws from a part of the pool of its own.
         where: `everywhere`, `one_room` (the room nearest to the start that is not the first), `far_room`
@@ -190,14 +190,14 @@ def check_world(
     image_size: int,
     field_of_view: float,
     dt: float,
-    lanes: int,
+    num_envs: int,
     lag: float,
     sticky: float,
 ) -> None:
     """Raise ValueError for a value that no world can have."""
     one_of(materials, ("rooms", "plain"), "environment.materials")
     if wall_height != int(wall_height) or wall_height < 1:
-        raise ValueError(f"environment.wall_height must be a whole number of metres, not {wall_height!r}")
+        raise ValueError(f"environment.wall_height must be a whole number of meters, not {wall_height!r}")
     if not 0 < eye_height < wall_height - JUMP_HEIGHT:
         raise ValueError(
             f"environment.eye_height must be above 0 and below {wall_height - JUMP_HEIGHT:g} (a jump must stay "
@@ -212,5 +212,5 @@ def check_world(
     if not dt > 0:
         raise ValueError(f"environment.dt must be a positive number of seconds, not {dt!r}")
     at_least(image_size, 8, "environment.image_size")
-    at_least(lanes, 1, "environment.lanes")
+    at_least(num_envs, 1, "environment.num_envs")
     at_least(lag, 0, "environment.lag")

@@ -25,7 +25,7 @@ MOST_PIXELS = 64_000_000
 def load_folder(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
     """Return `count` pictures of a folder as `(count, size, size, 3)` uint8.
 
-    Files are taken in the order of their names, cut to a centred square and resized; if there are fewer
+    Files are taken in the order of their names, cut to a centered square and resized; if there are fewer
     than `count`, they are repeated. Files that are no readable pictures are skipped, with a warning that
     names them. Raises ValueError for a folder that does not exist or holds no readable picture.
     """

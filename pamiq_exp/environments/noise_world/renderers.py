@@ -23,11 +23,11 @@ Ints = NDArray[np.int32]
 
 
 class Renderer(ABC):
-    """Lets many lanes live and renders what they see."""
+    """Lets many environments live and renders what they see."""
 
     @abstractmethod
     def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
-        """Let all lanes live through one turn (see `turns.live`) and return what they see, in fresh arrays.
+        """Let all environments live through one turn (see `turns.live`) and return what they see, in fresh arrays.
 
         Tile, depth and flags of each pixel come with it if `measured`.
         """
@@ -92,7 +92,7 @@ class NumbaRenderer(Renderer):
     """The compiled raycaster.
 
     Args:
-        threads: How many threads share the lanes.
+        threads: How many threads share the environments.
     """
 
     def __init__(self, threads: int) -> None:
@@ -101,7 +101,7 @@ class NumbaRenderer(Renderer):
         self._shares: dict[Setting, list[tuple[Setting, int, int]]] = {}
 
     def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
-        views = empty_views(len(setting.lanes.bodies), setting.camera.slope.size, measured=measured)
+        views = empty_views(len(setting.num_envs.bodies), setting.camera.slope.size, measured=measured)
         own, *others = self._shares.get(setting) or self._share(setting)
         for worker, share in zip(self._workers, others, strict=True):
             worker.begin(partial(live, *share, moves, views.frame, views.tile, views.depth, views.flags))
@@ -113,8 +113,8 @@ class NumbaRenderer(Renderer):
         return views
 
     def _share(self, setting: Setting) -> list[tuple[Setting, int, int]]:
-        lanes = len(setting.lanes.bodies)
-        ends = np.linspace(0, lanes, min(self._threads, lanes) + 1).astype(int).tolist()
+        num_envs = len(setting.num_envs.bodies)
+        ends = np.linspace(0, num_envs, min(self._threads, num_envs) + 1).astype(int).tolist()
         self._shares[setting] = [(pack(setting), first, last) for first, last in pairwise(ends)]
         self._workers += [Worker() for _ in range(len(ends) - 2 - len(self._workers))]
         return self._shares[setting]
@@ -132,7 +132,7 @@ class NumbaRenderer(Renderer):
 
 
 class MotionOnly(Renderer):
-    """Lets lanes move and renders nothing."""
+    """Lets environments move and renders nothing."""
 
     def __init__(self) -> None:
         self._packed: dict[Setting, Setting] = {}
@@ -141,7 +141,7 @@ class MotionOnly(Renderer):
         if setting not in self._packed:
             self._packed[setting] = pack(setting)
         if moves:
-            act(self._packed[setting], 0, len(setting.lanes.bodies))
+            act(self._packed[setting], 0, len(setting.num_envs.bodies))
         return empty_views(0, 1, measured=False)
 
     def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:

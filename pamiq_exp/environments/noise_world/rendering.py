@@ -3,9 +3,9 @@
 Everything here is plain arithmetic on arrays. Only operations that IEEE 754 defines exactly are used
 (no library sine, no fast-math), so that equal states give equal frames on every machine.
 
-Conventions: x grows to the east (columns of the map), y to the south (rows), both in metres; headings
-grow clockwise seen from above; walls are one metre squares; directions are 0 east, 1 south, 2 west, 3 north.
-A tile is one square metre of floor, ceiling or wall; its image is found at `bases[tile]` in `texels`.
+Conventions: x grows to the east (columns of the map), y to the south (rows), both in meters; headings
+grow clockwise seen from above; walls are one meter squares; directions are 0 east, 1 south, 2 west, 3 north.
+A tile is one square meter of floor, ceiling or wall; its image is found at `bases[tile]` in `texels`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNPREDICTABLE, FLICKERS, STRETCHED = 1, 2, 4
 more than this tile."""
 
 DARKNESS = 0.03
-"""Loss of brightness with each metre: what is d metres away is shown with brightness 1 / (1 + DARKNESS d)."""
+"""Loss of brightness with each meter: what is d meters away is shown with brightness 1 / (1 + DARKNESS d)."""
 
 
 class Scene(NamedTuple):
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
         mapping: Factor and offset of both texture coordinates for each stretched tile, `(tiles, 4)`.
         stretched: Whether there is any stretched tile.
         flags: UNPREDICTABLE, FLICKERS and STRETCHED bits of each tile, `(tiles,)` uint8.
-        texels: Colours as 0xBBGGRR; for each image all its levels of detail, finest first.
+        texels: Colors as 0xBBGGRR; for each image all its levels of detail, finest first.
         level_start: First texel of each level inside an image.
         level_distance: Distance beyond which a wall is drawn with the next coarser level.
         bits: Each image is `2 ** bits` texels wide at its finest level.
@@ -89,14 +89,14 @@ class Camera(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What the columns of one lane's view show, filled step by step.
+    """What the columns of one environment's view show, filled step by step.
 
     Attributes:
-        ray: Direction of each column's ray, `(width, 2)`, scaled to one metre along the view axis.
-        wall: Distance of the wall that it hits, and the place along that wall, `(width, 2)`, metres.
+        ray: Direction of each column's ray, `(width, 2)`, scaled to one meter along the view axis.
+        wall: Distance of the wall that it hits, and the place along that wall, `(width, 2)`, meters.
         face: Which wall face, `(width,)`.
         rows: First row of the wall and first row below it, `(width, 2)`.
-        distance: Distance of floor or ceiling in each row, `(height,)`, metres along the view axis.
+        distance: Distance of floor or ceiling in each row, `(height,)`, meters along the view axis.
         tile, texel, shade: Tile, place in the tile's image, brightness of each pixel, `(width, height)`.
     """
 
@@ -114,8 +114,8 @@ class Views(NamedTuple):
     """What is rendered.
 
     Attributes:
-        frame: Pictures, `(lanes, height, width, 3)`.
-        tile: Number of the tile that each pixel shows, `(lanes, width, height)`: columns are traced whole.
+        frame: Pictures, `(num_envs, height, width, 3)`.
+        tile: Number of the tile that each pixel shows, `(num_envs, width, height)`: columns are traced whole.
             Empty if only the pictures are wanted, and so are the other two.
         depth: Metres along the view axis.
         flags: Flags of the tile.
@@ -131,7 +131,7 @@ class Views(NamedTuple):
 def cast(face: Ints, x: float, y: float, dx: float, dy: float) -> tuple[float, int, float]:
     """Follow a ray to the first wall (Amanatides and Woo, 1987).
 
-    Returns the distance in units of the ray, the wall face and the place along it in metres, which
+    Returns the distance in units of the ray, the wall face and the place along it in meters, which
     grows to the right as seen from in front.
     """
     column, row = np.int64(x), np.int64(y)
@@ -187,7 +187,7 @@ def cast_all(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -> No
 def trace_planes(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -> None:
     """Fill all pixels with floor and ceiling, as if there were no walls.
 
-    One loop without branches for each output: compilers vectorise those.
+    One loop without branches for each output: compilers vectorize those.
     """
     x, y = pose[0], pose[1]
     distance, levels, starts, bits = columns.distance, camera.level, camera.level_start, camera.level_bits
@@ -209,7 +209,7 @@ def trace_planes(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -
 
 @compiled
 def trace_sky(scene: Scene, pose: Floats, columns: Columns) -> None:
-    """Fill the pixels above the walls with clouds, one image each 16 metres."""
+    """Fill the pixels above the walls with clouds, one image each 16 meters."""
     x, y = pose[0], pose[1]
     distance, tiles, texels, shades = columns.distance, columns.tile, columns.texel, columns.shade
     bits, mask = np.int32(scene.bits), np.int32((1 << scene.bits) - 1)
@@ -323,18 +323,18 @@ def rows_above(slope: Floats, eye: float, distance: float, height: float) -> int
 
 
 @compiled
-def colour_pixels(scene: Scene, bases: Ints, columns: Columns, frame: NDArray[np.uint8]) -> None:
-    """Look up the colour of each pixel and write it, darkened, into `frame`, `(height * width * 3,)`."""
-    tiles, texels, shades, colours = columns.tile, columns.texel, columns.shade, scene.texels
+def color_pixels(scene: Scene, bases: Ints, columns: Columns, frame: NDArray[np.uint8]) -> None:
+    """Look up the color of each pixel and write it, darkened, into `frame`, `(height * width * 3,)`."""
+    tiles, texels, shades, colors = columns.tile, columns.texel, columns.shade, scene.texels
     red_blue, green = np.uint32(0xFF00FF), np.uint32(0x00FF00)
     width = np.uint64(tiles.shape[0])
     for column in range(width):
         place = column * np.uint64(3)
         for row in range(np.uint64(tiles.shape[1])):
             base, texel = bases[np.uint64(tiles[column, row])], texels[column, row]
-            colour = colours[np.uint64(base + texel)] if base >= 0 else mix(np.uint32(base) ^ np.uint32(texel))
-            outer = (colour & red_blue) * shades[column, row]
-            inner = (colour & green) * shades[column, row]
+            color = colors[np.uint64(base + texel)] if base >= 0 else mix(np.uint32(base) ^ np.uint32(texel))
+            outer = (color & red_blue) * shades[column, row]
+            inner = (color & green) * shades[column, row]
             frame[place] = np.uint8(outer >> np.uint32(8))
             frame[place + np.uint64(1)] = np.uint8(inner >> np.uint32(16))
             frame[place + np.uint64(2)] = np.uint8(outer >> np.uint32(24))
@@ -365,30 +365,30 @@ def read_flags(scene: Scene, columns: Columns, flags: NDArray[np.uint8]) -> None
 def render(
     scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints, first: int, last: int, views: Views
 ) -> None:
-    """Render the lanes from `first` to `last - 1`. `things` is the state of all things of all lanes."""
+    """Render the environments from `first` to `last - 1`. `things` is the state of all things of all environments."""
     height, width = camera.slope.size, camera.column.size
     ray, wall, face = np.empty((width, 2)), np.empty((width, 2)), np.empty(width, np.int32)
     rows, distance = np.empty((width, 2), np.int32), np.empty(height)
     tile, texel = np.empty((width, height), np.int32), np.empty((width, height), np.int32)
     shade = np.empty((width, height), np.uint32)
     measured, depth = views.tile.shape[0] > 0, np.empty((0, 0), np.float32)
-    for lane in range(first, last):
+    for env in range(first, last):
         if measured:
-            tile, depth = views.tile[lane], views.depth[lane]
+            tile, depth = views.tile[env], views.depth[env]
         columns = Columns(ray, wall, face, rows, distance, tile, texel, shade)
-        cast_all(scene, camera, poses[lane], columns)
-        trace_planes(scene, camera, poses[lane], columns)
+        cast_all(scene, camera, poses[env], columns)
+        trace_planes(scene, camera, poses[env], columns)
         if scene.sky_tile >= 0:
-            trace_sky(scene, poses[lane], columns)
-        trace_walls(scene, camera, poses[lane], columns)
+            trace_sky(scene, poses[env], columns)
+        trace_walls(scene, camera, poses[env], columns)
         if scene.stretched:
-            stretch(scene, camera, poses[lane], columns)
+            stretch(scene, camera, poses[env], columns)
         if measured:
             measure_depth(columns, depth)
         if things.shape[1] > 0:
-            trace_things(scene, camera, poses[lane], things[lane], columns, depth)
+            trace_things(scene, camera, poses[env], things[env], columns, depth)
         if scene.screen[1] >= 0:
             trace_screen(scene, columns)
-        colour_pixels(scene, bases[lane], columns, views.frame[lane].reshape(-1))
+        color_pixels(scene, bases[env], columns, views.frame[env].reshape(-1))
         if measured:
-            read_flags(scene, columns, views.flags[lane])
+            read_flags(scene, columns, views.flags[env])

@@ -142,7 +142,7 @@ def build_stage(
 ) -> Stage:
     """Put everything together.
 
-    `pixel_angle` is the width of a pixel at one metre, in metres; `time_step` the seconds of one step.
+    `pixel_angle` is the width of a pixel at one meter, in meters; `time_step` the seconds of one step.
     """
     size, screen = images.size, surfaces.tiles
     needs_pool = noise.mode != "pixel" and (

@@ -1,6 +1,6 @@
 """Floors, walls and ceilings of a map: their tiles, what covers them and which of them are noisy.
 
-A tile is one square metre. Tiles are numbered: floors (one for each cell of the map, row by row), then
+A tile is one square meter. Tiles are numbered: floors (one for each cell of the map, row by row), then
 ceilings in the same order, then walls (faces in order, each from the floor up), then the sky.
 """
 
@@ -23,7 +23,7 @@ assert set(DIRECTION_OF_WALL) == set(WALLS)
 
 @dataclass(frozen=True)
 class Face:
-    """One metre of wall, seen from the free cell in front of it."""
+    """One meter of wall, seen from the free cell in front of it."""
 
     row: int
     column: int
@@ -32,7 +32,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Texture coordinates of a surface: where its image begins and how many metres it covers."""
+    """Texture coordinates of a surface: where its image begins and how many meters it covers."""
 
     left: float
     top: float
@@ -95,7 +95,7 @@ class Surfaces:
 
 
 def along_wall(face: Face, shape: tuple[int, ...]) -> int:
-    """Return where a face begins along its wall, in metres that grow to the right of who looks at it."""
+    """Return where a face begins along its wall, in meters that grow to the right of who looks at it."""
     rows, columns = shape
     return (face.row, columns - 1 - face.column, rows - 1 - face.row, face.column)[face.direction]
 
@@ -153,9 +153,9 @@ class NoisyTiles:
         tiles: Which, `(n,)`.
         units: Tiles with the same number show the same draw, `(n,)`.
         part: Which part of the pool each draws from, `(n,)`, out of `parts`.
-        mapping: Factor and offset of both texture coordinates in images a metre, `(n, 4)`, if images are
+        mapping: Factor and offset of both texture coordinates in images a meter, `(n, 4)`, if images are
             `stretched` over several tiles; zeros if each tile shows one image.
-        blocks: Colours per side of a panel of blocks, else 0.
+        blocks: Colors per side of a panel of blocks, else 0.
         rate_hz: Changes a second.
     """
 
@@ -256,7 +256,7 @@ def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> Noisy
     if not walls:
         raise ValueError(f"noise.where: there is no {panel.wall} wall in room {panel.room}")
     along = {index: along_wall(surfaces.faces[index], shape) for index in walls}
-    middle = (min(along.values()) + max(along.values()) + 1) / 2 + panel.centre
+    middle = (min(along.values()) + max(along.values()) + 1) / 2 + panel.center
     width, height = round(panel.width), min(round(panel.height), surfaces.wall_height - round(panel.bottom))
     left, bottom = round(middle - width / 2), round(panel.bottom)
     tiles = [

@@ -26,7 +26,7 @@ AT_X, AT_Y, IS_ON, TOUCHED, THING_SIZE = 0, 1, 2, 3, 4
 
 
 class Things(NamedTuple):
-    """What never changes about the things, each `(things,)`: kind, half width and height in metres."""
+    """What never changes about the things, each `(things,)`: kind, half width and height in meters."""
 
     kind: NDArray[np.int32]
     radius: Floats
@@ -43,9 +43,9 @@ def make_things(world_map: WorldMap) -> Things:
     )
 
 
-def starting_places(world_map: WorldMap, lanes: int) -> Floats:
-    """Return the state of all things at the beginning, `(lanes, things, THING_SIZE)`."""
-    state = np.zeros((lanes, len(world_map.objects), THING_SIZE))
+def starting_places(world_map: WorldMap, num_envs: int) -> Floats:
+    """Return the state of all things at the beginning, `(num_envs, things, THING_SIZE)`."""
+    state = np.zeros((num_envs, len(world_map.objects), THING_SIZE))
     for index, (_, x, y) in enumerate(world_map.objects):
         state[:, index, :2] = x, y
     return state
@@ -94,13 +94,13 @@ def looks(size: int) -> NDArray[np.uint8]:
 @compiled
 def meet(solid: NDArray[np.bool_], bodies: Floats, state: Floats, things: Things, body_radius: float) -> None:
     """Let bodies push boxes and switch lamps. Whatever does not give way keeps the body out."""
-    for lane in range(bodies.shape[0]):
+    for env in range(bodies.shape[0]):
         for index in range(things.kind.size):
             kind = things.kind[index]
             if kind == BALL:
                 continue
-            thing = state[lane, index]
-            away_x, away_y = bodies[lane, X] - thing[AT_X], bodies[lane, Y] - thing[AT_Y]
+            thing = state[env, index]
+            away_x, away_y = bodies[env, X] - thing[AT_X], bodies[env, Y] - thing[AT_Y]
             distance = np.sqrt(away_x * away_x + away_y * away_y)
             apart = body_radius + things.radius[index]
             if distance >= apart or distance == 0.0:
@@ -114,13 +114,13 @@ def meet(solid: NDArray[np.bool_], bodies: Floats, state: Floats, things: Things
                 x, y = thing[AT_X] - away_x * push, thing[AT_Y] - away_y * push
                 if not solid[np.int64(y), np.int64(x)]:
                     thing[AT_X], thing[AT_Y] = clear_of_walls(solid, x, y, things.radius[index])
-                away_x, away_y = bodies[lane, X] - thing[AT_X], bodies[lane, Y] - thing[AT_Y]
+                away_x, away_y = bodies[env, X] - thing[AT_X], bodies[env, Y] - thing[AT_Y]
                 distance = np.sqrt(away_x * away_x + away_y * away_y)
             if 0.0 < distance < apart:
                 back = apart / distance - 1.0
-                x, y = bodies[lane, X] + away_x * back, bodies[lane, Y] + away_y * back
+                x, y = bodies[env, X] + away_x * back, bodies[env, Y] + away_y * back
                 if not solid[np.int64(y), np.int64(x)]:
-                    bodies[lane, X], bodies[lane, Y] = clear_of_walls(solid, x, y, body_radius)
+                    bodies[env, X], bodies[env, Y] = clear_of_walls(solid, x, y, body_radius)
 
 
 @compiled
@@ -130,10 +130,10 @@ def show(state: Floats, things: Things, plain: NDArray[np.int32], stride: int, b
     Args:
         plain: What each tile shows at the beginning, `(tiles,)`: the last tiles are those of the things.
         stride: Size of one picture.
-        bases: What each tile shows now, `(lanes, tiles)`, changed in place.
+        bases: What each tile shows now, `(num_envs, tiles)`, changed in place.
     """
     first = plain.size - things.kind.size
-    for lane in range(state.shape[0]):
+    for env in range(state.shape[0]):
         for index in range(things.kind.size):
-            lit = things.kind[index] == LAMP and state[lane, index, IS_ON] > 0.0
-            bases[lane, first + index] = plain[first + index] + (stride if lit else 0)
+            lit = things.kind[index] == LAMP and state[env, index, IS_ON] > 0.0
+            bases[env, first + index] = plain[first + index] + (stride if lit else 0)

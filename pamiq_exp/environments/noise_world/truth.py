@@ -45,11 +45,11 @@ class GroundTruth(Mapping[str, Array]):
 
 @compiled
 def share_of_noise(flags: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the share of each view, `(lanes, width, height)` flags, that nothing could foretell, `(lanes,)`."""
+    """Return the share of each view, `(num_envs, width, height)` flags, that nothing could foretell, `(num_envs,)`."""
     shares = np.zeros(flags.shape[0])
-    for lane in range(flags.shape[0]):
+    for env in range(flags.shape[0]):
         count = np.int64(0)
-        for flag in flags[lane].reshape(-1):
+        for flag in flags[env].reshape(-1):
             count += np.int64(flag & UNPREDICTABLE)
-        shares[lane] = count / (flags.shape[1] * flags.shape[2])
+        shares[env] = count / (flags.shape[1] * flags.shape[2])
     return shares

@@ -1,6 +1,6 @@
 """One turn of the world as one compiled call: bodies move, noise is drawn, views are rendered.
 
-All of it happens lane by lane, so that threads can share the lanes and nothing is left to do for one of them
+All of it happens environment by environment, so that threads can share the environments and nothing is left to do for one of them
 alone. What a call needs lies in sixty arrays; they are packed once and handed over as one reference, as handing
 them over one by one takes as long as rendering half a picture.
 """
@@ -27,17 +27,17 @@ Ints = NDArray[np.int32]
 Numbers = NDArray[np.int64]
 
 
-class Lanes(NamedTuple):
-    """What changes while the world runs, a row for each lane.
+class EnvCopies(NamedTuple):
+    """What changes while the world runs, a row for each environment.
 
     Attributes:
-        actions: What was done last, `(lanes, branches)`; `commands` is what that means, `(lanes, 6)`.
-        bodies: `(lanes, BODY_SIZE)`; `poses` is where their eyes are, `(lanes, 5)`, see `moving.look`.
-        things: State of all things, `(lanes, things, THING_SIZE)`.
-        bases: Where the image of each tile begins in the texels, `(lanes, tiles)`.
-        ticks: Time of each source of noise, `(sources, lanes, 1)`.
-        glimpses: Time of each unit, `(lanes, units)`, where each has its own; else one column.
-        keys: Seed of the noise, `(lanes, 2)`.
+        actions: What was done last, `(num_envs, branches)`; `commands` is what that means, `(num_envs, 6)`.
+        bodies: `(num_envs, BODY_SIZE)`; `poses` is where their eyes are, `(num_envs, 5)`, see `moving.look`.
+        things: State of all things, `(num_envs, things, THING_SIZE)`.
+        bases: Where the image of each tile begins in the texels, `(num_envs, tiles)`.
+        ticks: Time of each source of noise, `(sources, num_envs, 1)`.
+        glimpses: Time of each unit, `(num_envs, units)`, where each has its own; else one column.
+        keys: Seed of the noise, `(num_envs, 2)`.
     """
 
     actions: Numbers
@@ -56,7 +56,7 @@ class Setting:
     """All that a turn needs.
 
     Attributes:
-        lanes: What changes.
+        num_envs: What changes.
         scene, camera, motion: How the world looks, is looked at and is moved in.
         solid: Where walls are, `(rows, columns)`.
         meanings: What each choice of each branch adds to a command, `(branches, choices, 6)`.
@@ -65,7 +65,7 @@ class Setting:
         eye_height: Metres above the feet.
     """
 
-    lanes: Lanes
+    num_envs: EnvCopies
     scene: Scene
     camera: Camera
     motion: Motion
@@ -91,7 +91,7 @@ structref.define_proxy(Packed, PackedType, [field.name for field in fields(Setti
 
 @compiled
 def pack_parts(
-    lanes: Lanes,
+    num_envs: EnvCopies,
     scene: Scene,
     camera: Camera,
     motion: Motion,
@@ -103,7 +103,7 @@ def pack_parts(
     eye_height: float,
 ) -> Packed:
     """Make the reference: compiled, so that it is compiled once and not anew in each process."""
-    return Packed(lanes, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
+    return Packed(num_envs, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
 
 
 def pack(setting: Setting) -> Setting:
@@ -114,11 +114,11 @@ def pack(setting: Setting) -> Setting:
     return cast("Setting", pack_parts(*(getattr(setting, field.name) for field in fields(setting))))
 
 
-def empty_views(lanes: int, size: int, *, measured: bool) -> Views:
+def empty_views(num_envs: int, size: int, *, measured: bool) -> Views:
     """Return arrays to render into, those for measurements only if they are wanted."""
-    shape = (lanes if measured else 0, size, size)
+    shape = (num_envs if measured else 0, size, size)
     return Views(
-        np.empty((lanes, size, size, 3), np.uint8),
+        np.empty((num_envs, size, size, 3), np.uint8),
         np.empty(shape, np.int32),
         np.empty(shape, np.float32),
         np.empty(shape, np.uint8),
@@ -127,12 +127,12 @@ def empty_views(lanes: int, size: int, *, measured: bool) -> Views:
 
 @compiled
 def act(world: Setting, first: int, last: int) -> None:
-    """Let the lanes from `first` to `last - 1` of a packed setting obey and move; nothing is drawn."""
-    lanes = world.lanes
-    bodies, commands = lanes.bodies[first:last], lanes.commands[first:last]
-    obey(lanes.actions[first:last], world.meanings, commands)
+    """Let the environments from `first` to `last - 1` of a packed setting obey and move; nothing is drawn."""
+    num_envs = world.num_envs
+    bodies, commands = num_envs.bodies[first:last], num_envs.commands[first:last]
+    obey(num_envs.actions[first:last], world.meanings, commands)
     move(world.solid, bodies, commands, world.motion)
-    meet(world.solid, bodies, lanes.things[first:last], world.scene.things, world.motion.radius)
+    meet(world.solid, bodies, num_envs.things[first:last], world.scene.things, world.motion.radius)
 
 
 @compiled
@@ -146,24 +146,24 @@ def live(
     depth: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Let the lanes from `first` to `last - 1` of a packed setting live through one turn, and render what they see.
+    """Let the environments from `first` to `last - 1` of a packed setting live through one turn, and render what they see.
 
     Without `moves` only what follows from their state is worked out anew. `frame`, `tile`, `depth` and `flags`
-    are those of `Views`, for all lanes; without lanes nothing is rendered.
+    are those of `Views`, for all environments; without environments nothing is rendered.
     """
-    lanes, scene, sources = world.lanes, world.scene, world.sources
-    bodies, things, bases = lanes.bodies[first:last], lanes.things[first:last], lanes.bases[first:last]
-    keys = lanes.keys[first:last]
+    num_envs, scene, sources = world.num_envs, world.scene, world.sources
+    bodies, things, bases = num_envs.bodies[first:last], num_envs.things[first:last], num_envs.bases[first:last]
+    keys = num_envs.keys[first:last]
     if moves:
         act(world, first, last)
-    look(bodies, world.eye_height, lanes.poses[first:last])
+    look(bodies, world.eye_height, num_envs.poses[first:last])
     show(things, scene.things, world.plain, world.stride, bases)
     for index in range(sources.rule.size):
         source = one_source(sources, index)
-        if lanes.glimpses.shape[1] > 1:
-            draw_images(bases, lanes.glimpses[first:last], keys, source)
+        if num_envs.glimpses.shape[1] > 1:
+            draw_images(bases, num_envs.glimpses[first:last], keys, source)
         else:
-            draw_images(bases, lanes.ticks[index, first:last], keys, source)
+            draw_images(bases, num_envs.ticks[index, first:last], keys, source)
     if frame.shape[0] > 0:
         views = Views(frame, tile, depth, flags)
-        render(scene, world.camera, lanes.poses, lanes.things, lanes.bases, first, last, views)
+        render(scene, world.camera, num_envs.poses, num_envs.things, num_envs.bases, first, last, views)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import State
 from pamiq_exp.environments.noise_world import drawing, moving, rendering, things
 from pamiq_exp.environments.noise_world.actions import REMOTE, ActionSet
-from pamiq_exp.environments.noise_world.bodies import lane_keys, starting_bodies
+from pamiq_exp.environments.noise_world.bodies import env_keys, starting_bodies
 from pamiq_exp.environments.noise_world.maps import load_map, reachable_cells
 from pamiq_exp.environments.noise_world.options import (
     ImageOptions,
@@ -28,14 +28,14 @@ from pamiq_exp.environments.noise_world.renderers import MotionOnly, make_render
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth, share_of_noise
-from pamiq_exp.environments.noise_world.turns import Lanes, Setting
+from pamiq_exp.environments.noise_world.turns import EnvCopies, Setting
 from pamiq_exp.interaction import Array, Environment, Observation, continual
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 CELL = 0.25
-"""Side of the square cells in which coverage is counted, in metres."""
+"""Side of the square cells in which coverage is counted, in meters."""
 
 JUMP_SPEED, GRAVITY, RUN_FACTOR = 2.5, 9.81, 2.0
 STICKY = 0
@@ -43,19 +43,19 @@ STICKY = 0
 
 
 class NoiseWorld(Environment):
-    """Rooms seen through one's own eyes, `lanes` copies of them side by side.
+    """Rooms seen through one's own eyes, `num_envs` copies of them side by side.
 
     The world is continual (no reward, no end, unless asked) and moves on only in `affect`, by `dt` seconds. It observes
-    `image`, `(lanes, image_size, image_size, 3)` uint8. What every number of an action means is told by
-    `ActionSet`. All lanes share the map; bodies and noise of each lane are its own.
+    `image`, `(num_envs, image_size, image_size, 3)` uint8. What every number of an action means is told by
+    `ActionSet`. All environments share the map; bodies and noise of each environment are its own.
 
     Args:
         map: Name of a map (`rooms9`, `room`, `corridor`), path of a text file, or the drawing itself.
         noise: See `NoiseOptions`.
         images: See `ImageOptions`.
-        materials: Look of what is not noisy: `rooms` (another one in each room) or `plain` (one colour).
+        materials: Look of what is not noisy: `rooms` (another one in each room) or `plain` (one color).
         open_sky: Clouds instead of a ceiling.
-        wall_height: Whole metres.
+        wall_height: Whole meters.
         start: `map` (as drawn), `random` (anywhere, by seed), or x, y and heading in degrees.
         actions: `branches`, `masked` or `discrete`, see `ActionSet`.
         sticky: Probability that the last action is repeated instead of the new one.
@@ -67,10 +67,10 @@ class NoiseWorld(Environment):
         episode_steps: Steps after which an episode is over (truncated) and bodies and things start anew, for
             users who need episodes; None lets the world go on for ever. Time goes on in any case.
         dt: Seconds of world time for each step.
-        renderer: `numba` (compiled, for processors) or `torch` (batched, for thousands of lanes on a GPU).
-        threads: Threads of the compiled renderer, each for some of the lanes.
+        renderer: `numba` (compiled, for processors) or `torch` (batched, for thousands of num_envs on a GPU).
+        threads: Threads of the compiled renderer, each for some of the environments.
         device: Where the batched renderer computes.
-        lanes, seed: How many copies, and what makes them random.
+        num_envs, seed: How many copies, and what makes them random.
 
     Raises ValueError for values that are not possible, with the nearest one that is.
     """
@@ -101,17 +101,19 @@ class NoiseWorld(Environment):
         renderer: str = "numba",
         threads: int = 1,
         device: str = "cpu",
-        lanes: int = 1,
+        num_envs: int = 1,
         seed: int = 0,
     ) -> None:
-        check_world(materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, lanes, lag, sticky)
+        check_world(
+            materials, wall_height, eye_height, body_radius, image_size, field_of_view, dt, num_envs, lag, sticky
+        )
         at_least(threads, 1, "environment.threads")
         if episode_steps is not None:
             at_least(episode_steps, 1, "environment.episode_steps")
         self._renderer = make_renderer(renderer, threads, device)
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
-        self.lanes, self.dt, self.image_size, self.sticky = lanes, dt, image_size, sticky
+        self.num_envs, self.dt, self.image_size, self.sticky = num_envs, dt, image_size, sticky
         self.private = image_options.source == "folder"
         self.map = load_map(map)
         self.surfaces = Surfaces(self.map, wall_height)
@@ -128,17 +130,17 @@ class NoiseWorld(Environment):
         remaining = round(math.exp(-dt / lag), 12) if lag > 0 else 0.0
         speeds = float(speed), float(turn_speed), RUN_FACTOR, JUMP_SPEED
         motion = moving.Motion(float(dt), *speeds, GRAVITY, remaining, float(body_radius))
-        self._sticky_keys = lane_keys(seed, "sticky", lanes)
+        self._sticky_keys = env_keys(seed, "sticky", num_envs)
         solid = self.map.solid if gates_open_at is None else self.map.solid & ~self.map.gates
         self.reachable = reachable_cells(solid, self.map.start[:2], body_radius, CELL)
         self._step = 0
         self.episode_steps = episode_steps
         self._start, self._seed = start, seed
         self._tracks = things.ball_tracks(self.map)
-        self._presses = np.zeros(lanes, dtype=np.int64)
-        self._lanes = self._make_lanes(seed)
+        self._presses = np.zeros(num_envs, dtype=np.int64)
+        self._num_envs = self._make_envs(seed)
         sources = drawing.join_sources([source.source for source in self._stage.sources])
-        parts = self._lanes, self._stage.closed, self._camera, motion, self.map.solid, self.actions.meanings
+        parts = self._num_envs, self._stage.closed, self._camera, motion, self.map.solid, self.actions.meanings
         self._closed = Setting(*parts, sources, self._stage.bases, self._stage.stride, float(eye_height))
         self._opened = replace(self._closed, scene=self._stage.opened, solid=self.map.solid & ~self.map.gates)
         self._views: rendering.Views | None = None
@@ -146,23 +148,23 @@ class NoiseWorld(Environment):
         self._noisy_rooms = self._find_noisy_rooms()
         self._truths = self._make_truths()
 
-    def _make_lanes(self, seed: int) -> Lanes:
+    def _make_envs(self, seed: int) -> EnvCopies:
         units = self.surfaces.tiles + 1 if self.noise.control == "gaze" else 1
-        return Lanes(
-            actions=np.zeros((self.lanes, self.actions.choices.size), dtype=np.int64),
-            commands=np.zeros((self.lanes, 6), dtype=np.int64),
+        return EnvCopies(
+            actions=np.zeros((self.num_envs, self.actions.choices.size), dtype=np.int64),
+            commands=np.zeros((self.num_envs, 6), dtype=np.int64),
             bodies=self._starting_bodies(),
-            poses=np.empty((self.lanes, 5)),
-            things=things.starting_places(self.map, self.lanes),
-            bases=np.tile(self._stage.bases, (self.lanes, 1)),
-            ticks=np.zeros((len(self._stage.sources), self.lanes, 1), dtype=np.int32),
-            glimpses=np.zeros((self.lanes, units), dtype=np.int32),
-            keys=lane_keys(seed, "noise", self.lanes),
+            poses=np.empty((self.num_envs, 5)),
+            things=things.starting_places(self.map, self.num_envs),
+            bases=np.tile(self._stage.bases, (self.num_envs, 1)),
+            ticks=np.zeros((len(self._stage.sources), self.num_envs, 1), dtype=np.int32),
+            glimpses=np.zeros((self.num_envs, units), dtype=np.int32),
+            keys=env_keys(seed, "noise", self.num_envs),
         )
 
     def _starting_bodies(self) -> Floats:
         episode = self._step // (self.episode_steps + 1) if self.episode_steps is not None else 0
-        return starting_bodies(self._start, self.map, self.reachable, CELL, self.lanes, self._seed, episode)
+        return starting_bodies(self._start, self.map, self.reachable, CELL, self.num_envs, self._seed, episode)
 
     def _build_stage(self, images: ImageOptions, plain: bool, open_sky: bool, ceiling: float, seed: int) -> Stage:
         stage = build_stage(
@@ -201,19 +203,19 @@ class NoiseWorld(Environment):
 
     def observe(self) -> Observation:
         seen = continual({"image": self._look().frame})
-        return replace(seen, truncated=np.ones(self.lanes, dtype=np.bool_)) if self._is_over else seen
+        return replace(seen, truncated=np.ones(self.num_envs, dtype=np.bool_)) if self._is_over else seen
 
     def affect(self, action: Array) -> None:
         action = np.asarray(action, dtype=np.int64)
-        self.actions.check(action, self.lanes)
+        self.actions.check(action, self.num_envs)
         if self._is_over:
             self._begin_episode()
             return
         if self.noise.control == "gaze":
             self._count_glimpses()
-        self._lanes.actions[:] = self._stick(action)
+        self._num_envs.actions[:] = self._stick(action)
         if self._has_remote:
-            self._presses += self.actions.commands(self._lanes.actions)[:, REMOTE]
+            self._presses += self.actions.commands(self._num_envs.actions)[:, REMOTE]
         setting = self._setting
         self._step += 1
         self._views = self._turn(setting, moves=True)
@@ -224,21 +226,21 @@ class NoiseWorld(Environment):
     def _begin_episode(self) -> None:
         self._step += 1
         self._rest(self._starting_bodies())
-        self._lanes.commands[:] = 0
-        self._lanes.things[:] = things.starting_places(self.map, self.lanes)
+        self._num_envs.commands[:] = 0
+        self._num_envs.things[:] = things.starting_places(self.map, self.num_envs)
 
     def _rest(self, bodies: Floats) -> None:
         """Put all bodies somewhere, at rest. What they see there is worked out when somebody asks for it."""
-        self._lanes.bodies[:] = bodies
-        self._lanes.actions[:] = 0
+        self._num_envs.bodies[:] = bodies
+        self._num_envs.actions[:] = 0
         self._views = None
 
     def place(self, poses: Array) -> bool:
         """See the base class. Raises ValueError for a pose that lies in a wall."""
-        if poses.shape[0] != self.lanes or poses.shape[1] < 3:
-            raise ValueError(f"place: poses must be ({self.lanes}, 3), not {poses.shape}")
+        if poses.shape[0] != self.num_envs or poses.shape[1] < 3:
+            raise ValueError(f"place: poses must be ({self.num_envs}, 3), not {poses.shape}")
         self._check_free(poses, "place")
-        bodies = np.zeros((self.lanes, moving.BODY_SIZE))
+        bodies = np.zeros((self.num_envs, moving.BODY_SIZE))
         bodies[:, [moving.X, moving.Y]] = poses[:, :2]
         bodies[:, moving.HEADING] = np.degrees(poses[:, 2]) % 360.0
         self._rest(bodies)
@@ -261,23 +263,23 @@ class NoiseWorld(Environment):
         if not self.sticky or self._step == 0:
             return action
         bits = np.array([int(drawing.draw(STICKY, self._step, low, high)) for low, high in self._sticky_keys])
-        return np.where((bits < self.sticky * 2.0**32)[:, None], self._lanes.actions, action)
+        return np.where((bits < self.sticky * 2.0**32)[:, None], self._num_envs.actions, action)
 
     def _count_glimpses(self) -> None:
         for source in self._stage.sources:
             if source.ticks(self._step + 1) > source.ticks(self._step):
                 unit = np.full(self.surfaces.tiles + 1, -1, dtype=np.int32)
                 unit[source.source.tiles] = source.source.units
-                seen = np.zeros(self._lanes.glimpses.shape, dtype=np.bool_)
+                seen = np.zeros(self._num_envs.glimpses.shape, dtype=np.bool_)
                 drawing.mark_seen(self._look(measured=True).tile, unit, seen)
-                np.add(self._lanes.glimpses, seen, out=self._lanes.glimpses)
+                np.add(self._num_envs.glimpses, seen, out=self._num_envs.glimpses)
 
     def _turn(self, setting: Setting, *, moves: bool) -> rendering.Views:
-        """Let the lanes live, and render what they see; what only metrics want to know, if they did last time."""
+        """Let the environments live, and render what they see; what only metrics want to know, if they did last time."""
         for index, source in enumerate(self._stage.sources):
-            self._lanes.ticks[index, :, 0] = self._presses if self._has_remote else source.ticks(self._step)
+            self._num_envs.ticks[index, :, 0] = self._presses if self._has_remote else source.ticks(self._step)
         if self._tracks.size:
-            things.roll(self._lanes.things, self._tracks, self._step * self.dt)
+            things.roll(self._num_envs.things, self._tracks, self._step * self.dt)
         return self._renderer.turn(setting, moves=moves, measured=self._watched)
 
     def _look(self, *, measured: bool = False) -> rendering.Views:
@@ -290,8 +292,8 @@ class NoiseWorld(Environment):
         """Return views from other places, `(n, image_size, image_size, 3)` uint8; changes nothing.
 
         Args:
-            poses: x, y (metres), heading (radians) and, if there are four columns, eye height, `(n, 3 or 4)`.
-            noise: `now` (what lane 0 sees now) or `clean` (the same without noise, the twin of a noisy view).
+            poses: x, y (meters), heading (radians) and, if there are four columns, eye height, `(n, 3 or 4)`.
+            noise: `now` (what environment 0 sees now) or `clean` (the same without noise, the twin of a noisy view).
 
         Raises ValueError for a pose that lies in a wall.
         """
@@ -300,8 +302,8 @@ class NoiseWorld(Environment):
         height = poses[:, 3] if poses.shape[1] > 3 else np.full(len(poses), self.eye_height)
         cameras = np.stack([poses[:, 0], poses[:, 1], np.cos(poses[:, 2]), np.sin(poses[:, 2]), height], axis=1)
         self._look()
-        lanes, first = self._lanes, np.zeros(len(poses), dtype=np.int64)
-        return self._paint(cameras, lanes.things[first], lanes.bases[first], clean=noise == "clean")
+        num_envs, first = self._num_envs, np.zeros(len(poses), dtype=np.int64)
+        return self._paint(cameras, num_envs.things[first], num_envs.bases[first], clean=noise == "clean")
 
     def _paint(self, cameras: Floats, state: Floats, bases: Ints, *, clean: bool) -> NDArray[np.uint8]:
         scene = self._setting.scene
@@ -314,18 +316,18 @@ class NoiseWorld(Environment):
     def ground_truth(self) -> GroundTruth:
         """Return the truth of this moment, worked out when it is looked up.
 
-        pose: x, y (metres), heading (radians clockwise from east), eye height, `(lanes, 4)` float64.
-        room: Number of the room, -1 outside rooms, `(lanes,)` int32; `room_count`: how many there are, `()`.
-        noisy_room: Whether that room holds something unpredictable, `(lanes,)` bool.
+        pose: x, y (meters), heading (radians clockwise from east), eye height, `(num_envs, 4)` float64.
+        room: Number of the room, -1 outside rooms, `(num_envs,)` int32; `room_count`: how many there are, `()`.
+        noisy_room: Whether that room holds something unpredictable, `(num_envs,)` bool.
         reachable: Which 0.25 m cells a body can reach, `(rows, columns)` bool; the same at all times.
-        command: What the last step did: forward, right, clockwise as -1, 0, 1, jump, run, remote, `(lanes, 6)`.
-        presses: Presses of the remote so far, `(lanes,)`; only where there is one.
-        noise_mask: Pixels that show something unpredictable, `(lanes, height, width)` bool.
-        noise_share: The share of those pixels, `(lanes,)` float64.
+        command: What the last step did: forward, right, clockwise as -1, 0, 1, jump, run, remote, `(num_envs, 6)`.
+        presses: Presses of the remote so far, `(num_envs,)`; only where there is one.
+        noise_mask: Pixels that show something unpredictable, `(num_envs, height, width)` bool.
+        noise_share: The share of those pixels, `(num_envs,)` float64.
         flicker_mask: Pixels that show something that changes by itself.
-        clean_image: The same views without noise, `(lanes, height, width, 3)` uint8.
-        things: x, y and whether it is on, of each thing in the rooms, `(lanes, things, 3)`.
-        touched: Whether the body pushes or bumps into each thing, `(lanes, things)` bool.
+        clean_image: The same views without noise, `(num_envs, height, width, 3)` uint8.
+        things: x, y and whether it is on, of each thing in the rooms, `(num_envs, things, 3)`.
+        touched: Whether the body pushes or bumps into each thing, `(num_envs, things)` bool.
         depth: Metres along the view axis, float32. tile: Number of the tile that the pixel shows, int32.
         step: Steps since the world began, `()` int64.
         """
@@ -334,18 +336,18 @@ class NoiseWorld(Environment):
 
     def _make_truths(self) -> Mapping[str, Callable[[], Array]]:
         truths: dict[str, Callable[[], Array]] = {
-            "pose": lambda: moving.poses_of(self._lanes.bodies, float(self.eye_height)),
+            "pose": lambda: moving.poses_of(self._num_envs.bodies, float(self.eye_height)),
             "room": self._room,
             "room_count": lambda: np.array(self.map.room_count),
             "noisy_room": lambda: self._noisy_rooms[self._room()],
             "reachable": lambda: self.reachable,
-            "command": self._lanes.commands.copy,
+            "command": self._num_envs.commands.copy,
             "noise_mask": lambda: (self._flags() & rendering.UNPREDICTABLE).view(np.bool_),
             "noise_share": lambda: share_of_noise(self._look(measured=True).flags),
             "flicker_mask": lambda: self._flags() & rendering.FLICKERS != 0,
             "clean_image": self._clean_image,
-            "things": lambda: self._lanes.things[:, :, : things.TOUCHED].copy(),
-            "touched": lambda: self._lanes.things[:, :, things.TOUCHED] > 0.0,
+            "things": lambda: self._num_envs.things[:, :, : things.TOUCHED].copy(),
+            "touched": lambda: self._num_envs.things[:, :, things.TOUCHED] > 0.0,
             "depth": lambda: self._look(measured=True).depth.transpose(0, 2, 1),
             "tile": lambda: self._look(measured=True).tile.transpose(0, 2, 1),
             "step": lambda: np.array(self._step),
@@ -364,21 +366,21 @@ class NoiseWorld(Environment):
         return np.append(np.isin(np.arange(self.map.room_count), rooms), False)
 
     def _room(self) -> Ints:
-        return moving.rooms_of(self._lanes.bodies, self.map.rooms)
+        return moving.rooms_of(self._num_envs.bodies, self.map.rooms)
 
     def _clean_image(self) -> NDArray[np.uint8]:
         self._look()
-        return self._paint(self._lanes.poses, self._lanes.things, self._lanes.bases, clean=True)
+        return self._paint(self._num_envs.poses, self._num_envs.things, self._num_envs.bases, clean=True)
 
     def _kept(self) -> dict[str, Array]:
-        lanes = self._lanes
+        num_envs = self._num_envs
         return {
-            "bodies": lanes.bodies,
-            "things": lanes.things,
+            "bodies": num_envs.bodies,
+            "things": num_envs.things,
             "presses": self._presses,
-            "glimpses": lanes.glimpses,
-            "last_action": lanes.actions,
-            "commands": lanes.commands,
+            "glimpses": num_envs.glimpses,
+            "last_action": num_envs.actions,
+            "commands": num_envs.commands,
         }
 
     def state(self) -> State:

@@ -5,4 +5,9 @@ from pamiq_exp.environments.overlays.overlay import PixelOverlay
 from pamiq_exp.environments.overlays.random_boxes import RandomBoxes
 from pamiq_exp.environments.overlays.view_noise import ViewNoise
 
-__all__ = ["NoisyTV", "PixelOverlay", "RandomBoxes", "ViewNoise"]
+__all__ = [
+    "NoisyTV",
+    "PixelOverlay",
+    "RandomBoxes",
+    "ViewNoise",
+]

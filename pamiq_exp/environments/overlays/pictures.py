@@ -27,7 +27,7 @@ class PictureSet:
         return len(self._pictures)
 
     def resized(self, index: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-        """Return a picture as `(height, width, channels)`: nearest pixels, and grey unless channels are 3 or 4."""
+        """Return a picture as `(height, width, channels)`: nearest pixels, and gray unless channels are 3 or 4."""
         picture: NDArray[np.uint8] = self._pictures[index]
         rows = np.arange(height) * picture.shape[0] // height
         columns = np.arange(width) * picture.shape[1] // width
@@ -36,8 +36,8 @@ class PictureSet:
             return picture
         if channels == 4:
             return np.concatenate([picture, np.full_like(picture[..., :1], 255)], axis=-1)
-        grey = picture.mean(axis=-1, keepdims=True).astype(np.uint8)
-        return np.repeat(grey, channels, axis=-1)
+        gray = picture.mean(axis=-1, keepdims=True).astype(np.uint8)
+        return np.repeat(gray, channels, axis=-1)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ class RandomBoxes(PixelOverlay):
         boxes: Mean number of boxes.
         spread: Their number is uniform from `boxes - spread` to `boxes + spread`.
         size: Pixels a side.
-        sigma: Standard deviation of what is added to each channel of each pixel, in grey levels of 0 to 255.
+        sigma: Standard deviation of what is added to each channel of each pixel, in gray levels of 0 to 255.
         key: Name of the picture, see `PixelOverlay`.
     """
 

@@ -20,7 +20,7 @@ class ViewNoise(PixelOverlay):
         env: The environment, see `PixelOverlay`.
         kind: `gaussian`: added to each channel; `uniform`: takes the place of the view; `dark`: black pixels become
             `max(0, N(0, sigma))`, as in Bai et al. 2021.
-        sigma: Standard deviation in grey levels of 0 to 255; 80 is usual for `dark`.
+        sigma: Standard deviation in gray levels of 0 to 255; 80 is usual for `dark`.
         probability: How often a moment is noisy at all.
         key: Name of the picture, see `PixelOverlay`.
     """

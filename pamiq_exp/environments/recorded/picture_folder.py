@@ -23,17 +23,17 @@ Order = Literal["shuffled", "sorted", "random"]
 class PictureFolder(Environment):
     """Shows pictures, a new one each turn, for learning from pictures without a body.
 
-    It observes `image`, `(lanes, image_size, image_size, 3)` uint8: pictures are cut to a centred square, resized
+    It observes `image`, `(num_envs, image_size, image_size, 3)` uint8: pictures are cut to a centered square, resized
     and kept in memory. What is done has no effect; nothing ever ends. Files that are no readable pictures are
     skipped, with a warning that names them.
 
     Args:
         path: The folder, and the folders in it.
         image_size: Pixels a side.
-        order: `shuffled`: all of them in a new order each time; `sorted`: by name, again and again, lanes beginning
+        order: `shuffled`: all of them in a new order each time; `sorted`: by name, again and again, environments beginning
             at different places; `random`: any of them each time.
         most: At most so many pictures are read.
-        lanes: Pictures seen at once.
+        num_envs: Pictures seen at once.
         seed: Of the order.
 
     Raises:
@@ -43,29 +43,29 @@ class PictureFolder(Environment):
     private = True
 
     def __init__(
-        self, path: str, image_size: int = 64, order: Order = "shuffled", most: int = 10_000, lanes: int = 1,
+        self, path: str, image_size: int = 64, order: Order = "shuffled", most: int = 10_000, num_envs: int = 1,
         seed: int = 0,
     ) -> None:  # fmt: skip
         if order not in ("shuffled", "sorted", "random"):
             raise ValueError(f"the order of pictures is shuffled, sorted or random, not {order!r}")
-        if min(image_size, most, lanes) < 1:
-            raise ValueError("image_size, most and lanes of a folder of pictures must be at least 1")
+        if min(image_size, most, num_envs) < 1:
+            raise ValueError("image_size, most and environments of a folder of pictures must be at least 1")
         self._pictures = _load(Path(path), image_size, most)
-        self._order, self.lanes = order, lanes
+        self._order, self.num_envs = order, num_envs
         self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)})
         self.action_space = spaces.Discrete(1)
-        self._generators = [numpy_generator(seed, f"lane {lane}") for lane in range(lanes)]
-        self._coming = [self._deal(lane) for lane in range(lanes)]
+        self._generators = [numpy_generator(seed, f"environment {env}") for env in range(num_envs)]
+        self._coming = [self._deal(env) for env in range(num_envs)]
         self._place = 0
 
-    def _deal(self, lane: int) -> Array:
-        """Return which pictures this lane sees next, in their order."""
+    def _deal(self, env: int) -> Array:
+        """Return which pictures this environment sees next, in their order."""
         count = len(self._pictures)
         if self._order == "shuffled":
-            return self._generators[lane].permutation(count)
+            return self._generators[env].permutation(count)
         if self._order == "random":
-            return self._generators[lane].integers(count, size=count)
-        return (np.arange(count) + lane * count // self.lanes) % count
+            return self._generators[env].integers(count, size=count)
+        return (np.arange(count) + env * count // self.num_envs) % count
 
     def observe(self) -> Observation:
         """See `Environment`."""
@@ -75,7 +75,7 @@ class PictureFolder(Environment):
         """Show the next pictures, whatever the action."""
         self._place += 1
         if self._place == len(self._pictures):
-            self._coming, self._place = [self._deal(lane) for lane in range(self.lanes)], 0
+            self._coming, self._place = [self._deal(env) for env in range(self.num_envs)], 0
 
     def state(self) -> State:
         """Which pictures are coming; the generators are saved by the walker."""
@@ -83,7 +83,7 @@ class PictureFolder(Environment):
 
     def load_state(self, state: State) -> None:
         """See `Component`."""
-        if state["coming"].shape != (self.lanes, len(self._pictures)):
+        if state["coming"].shape != (self.num_envs, len(self._pictures)):
             raise ValueError("the folder of pictures holds more or fewer pictures than when the run was saved")
         self._coming, self._place = list(state["coming"]), int(state["place"])
 

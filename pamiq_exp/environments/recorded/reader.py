@@ -67,7 +67,7 @@ class VideoReader:
 
 
 def fitted(frame: Frame, size: int) -> Frame:
-    """Cut a frame to a centred square and resize it to `(size, size, 3)`: area means when it shrinks."""
+    """Cut a frame to a centered square and resize it to `(size, size, 3)`: area means when it shrinks."""
     side = min(frame.shape[:2])
     top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
     square = frame[top : top + side, left : left + side]

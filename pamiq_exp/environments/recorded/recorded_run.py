@@ -11,14 +11,14 @@ from gymnasium import spaces
 from pamiq_exp.component import State
 from pamiq_exp.environments.recorded.reader import VideoReader
 from pamiq_exp.interaction import Array, Environment, Observation
-from pamiq_exp.interaction.recordings import read_recording
+from pamiq_exp.recording.reader import read_recording
 from pamiq_exp.spaces import ActionSpec, ArraySpec
 
 
 class RecordedRun(Environment):
-    """Plays back what `RunRecorder` recorded of a run: the same observations, rewards and ends, in the same lanes.
+    """Plays back what `RunRecorder` recorded of a run: the same observations, rewards and ends, in the same environments.
 
-    What is done has no effect: let `RecordedAgent` do what was done then, so that observations and actions belong
+    What is done has no effect: let `PlaybackAgent` do what was done then, so that observations and actions belong
     together. After the last turn, and where the recording has a gap, the episode is truncated; then it goes on with
     the next stretch, at the end with the first.
 
@@ -34,7 +34,7 @@ class RecordedRun(Environment):
 
     def __init__(self, path: str, name: str = "recording") -> None:
         self._life = read_recording(path, name)
-        self.lanes = self._life.lanes
+        self.num_envs = self._life.num_envs
         self.observation_space = spaces.Dict({part: _box(spec) for part, spec in self._life.observation.items()})
         self.action_space = _action_space(self._life.action)
         self._readers: dict[str, VideoReader] = {}
@@ -101,12 +101,12 @@ class RecordedRun(Environment):
             self._readers[name] = VideoReader(path)
         frame = self._readers[name].frame(self._turn)
         height, width, channels = spec["shape"]
-        if frame is None or frame.shape[0] < self.lanes * height or frame.shape[1] < width:
+        if frame is None or frame.shape[0] < self.num_envs * height or frame.shape[1] < width:
             raise ValueError(
                 f"{path} does not hold what its recording says: frame {self._turn} is missing or too small"
             )
         # Codecs want even sizes: what was added at the edges is cut off.
-        return frame[: self.lanes * height, :width, :channels].reshape(self.lanes, height, width, channels).copy()
+        return frame[: self.num_envs * height, :width, :channels].reshape(self.num_envs, height, width, channels).copy()
 
 
 def _box(spec: ArraySpec) -> spaces.Box:

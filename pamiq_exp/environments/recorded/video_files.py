@@ -17,16 +17,16 @@ ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".o
 class VideoFiles(Environment):
     """Shows videos, a frame a turn, for learning from what was seen without a body.
 
-    Each video is an episode: its last frame is truncated, and the next one begins with the next turn. Lanes begin
+    Each video is an episode: its last frame is truncated, and the next one begins with the next turn. EnvCopies begin
     with different videos, or at different places of a single one. What is done has no effect.
 
-    It observes `image`, `(lanes, image_size, image_size, 3)` uint8: frames are cut to a centred square and resized.
+    It observes `image`, `(num_envs, image_size, image_size, 3)` uint8: frames are cut to a centered square and resized.
 
     Args:
         path: A video, or a folder of videos, which are shown in the order of their names.
         image_size: Pixels a side.
         stride: Show every so manieth frame.
-        lanes: Number of videos seen at once.
+        num_envs: Number of videos seen at once.
 
     Raises:
         ValueError: There are no videos, or one cannot be read.
@@ -34,20 +34,22 @@ class VideoFiles(Environment):
 
     private = True
 
-    def __init__(self, path: str, image_size: int = 64, stride: int = 1, lanes: int = 1) -> None:
-        if min(image_size, stride, lanes) < 1:
-            raise ValueError("image_size, stride and lanes of a video world must be at least 1")
+    def __init__(self, path: str, image_size: int = 64, stride: int = 1, num_envs: int = 1) -> None:
+        if min(image_size, stride, num_envs) < 1:
+            raise ValueError("image_size, stride and environments of a video world must be at least 1")
         self._files = _videos(Path(path))
         self._size, self._stride = image_size, stride
-        self.lanes = lanes
+        self.num_envs = num_envs
         self.observation_space = spaces.Dict({"image": spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)})
         self.action_space = spaces.Discrete(1)
-        self._players = [self._player(lane) for lane in range(lanes)]
+        self._players = [self._player(env) for env in range(num_envs)]
 
-    def _player(self, lane: int) -> _Player:
-        player = _Player(self._files, lane % len(self._files), self._size, self._stride)
-        rounds = -(-self.lanes // len(self._files))  # so many lanes share a video: each begins in another part of it
-        part = lane // len(self._files)
+    def _player(self, env: int) -> _Player:
+        player = _Player(self._files, env % len(self._files), self._size, self._stride)
+        rounds = -(
+            -self.num_envs // len(self._files)
+        )  # so many environments share a video: each begins in another part of it
+        part = env // len(self._files)
         if part:
             player.seek(player.file, player.length() * part // rounds // self._stride * self._stride)
         return player
@@ -55,9 +57,9 @@ class VideoFiles(Environment):
     def observe(self) -> Observation:
         """See `Environment`."""
         images = np.stack([player.image for player in self._players])
-        never = np.zeros(self.lanes, dtype=np.bool_)
+        never = np.zeros(self.num_envs, dtype=np.bool_)
         last = np.array([player.last for player in self._players])
-        return Observation({"image": images}, np.zeros(self.lanes, dtype=np.float32), never, last)
+        return Observation({"image": images}, np.zeros(self.num_envs, dtype=np.float32), never, last)
 
     def affect(self, action: Array) -> None:
         """Show the next frame, whatever the action."""
@@ -70,7 +72,7 @@ class VideoFiles(Environment):
             player.close()
 
     def state(self) -> State:
-        """Which frame of which video each lane shows."""
+        """Which frame of which video each environment shows."""
         return {"places": [[player.file, player.number] for player in self._players]}
 
     def load_state(self, state: State) -> None:
@@ -80,7 +82,7 @@ class VideoFiles(Environment):
 
 
 class _Player:
-    """One lane: a frame, and the one after it, which tells whether this is the last."""
+    """One environment: a frame, and the one after it, which tells whether this is the last."""
 
     def __init__(self, files: list[Path], file: int, size: int, stride: int) -> None:
         self._files, self._size, self._stride = files, size, stride

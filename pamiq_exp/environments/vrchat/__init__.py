@@ -2,4 +2,6 @@
 
 from pamiq_exp.environments.vrchat.body import VRChatBody
 
-__all__ = ["VRChatBody"]
+__all__ = [
+    "VRChatBody",
+]

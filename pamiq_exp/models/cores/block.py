@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 
@@ -102,7 +102,7 @@ class RootMeanSquareNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., width)` -> the same shape and type."""
-        numbers = wide(x)
+        numbers = to_float32(x)
         return (numbers * (numbers.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * self.weight).to(x.dtype)
 
 

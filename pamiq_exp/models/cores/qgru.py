@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pamiq_exp.models.cores.block import LinearRecurrence
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
@@ -39,8 +39,8 @@ class QGru(LinearRecurrence):
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        rate, value = wide(self.input(x)).chunk(2, -1)
-        rate = wide(self.fastest_rate) * rate.sigmoid()
+        rate, value = to_float32(self.input(x)).chunk(2, -1)
+        rate = to_float32(self.fastest_rate) * rate.sigmoid()
         return 1 - rate, rate * value.tanh()
 
     def read(self, x: Tensor, state: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pamiq_exp.models.cores.block import LinearRecurrence
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
@@ -36,7 +36,7 @@ class QLstm(LinearRecurrence):
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        forget, value, gate = wide(self.input(x)).chunk(3, -1)
+        forget, value, gate = to_float32(self.input(x)).chunk(3, -1)
         return forget.sigmoid(), value.tanh() * gate.sigmoid()
 
     def read(self, x: Tensor, state: Tensor) -> Tensor:

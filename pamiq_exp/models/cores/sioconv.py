@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pamiq_exp.models.cores.block import LinearRecurrence
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 _EPSILON = 1e-5
@@ -54,9 +54,9 @@ class SioConv(LinearRecurrence):
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        value, gate = wide(self.input(x)).chunk(2, -1)
-        time_step = nn.functional.softplus(wide(self.time_step(x)))
-        decay = (-wide(self.log_rate).exp() * time_step).exp()
+        value, gate = to_float32(self.input(x)).chunk(2, -1)
+        time_step = nn.functional.softplus(to_float32(self.time_step(x)))
+        decay = (-to_float32(self.log_rate).exp() * time_step).exp()
         return decay, value * nn.functional.silu(gate)
 
     def read(self, x: Tensor, state: Tensor) -> Tensor:

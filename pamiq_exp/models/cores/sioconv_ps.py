@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pamiq_exp.models.cores.block import LinearRecurrence
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.scan import CHUNK, ScanMethod
 
 
@@ -33,7 +33,7 @@ class SioConvPS(LinearRecurrence):
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        value, rate = wide(self.input(x)).chunk(2, -1)
+        value, rate = to_float32(self.input(x)).chunk(2, -1)
         return (-rate).sigmoid(), rate.sigmoid() * value.sigmoid()
 
     def read(self, x: Tensor, state: Tensor) -> Tensor:

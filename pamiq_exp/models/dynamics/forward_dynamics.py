@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.models.dynamics.horizon import HorizonDecay, horizon_weights
+from pamiq_exp.models.dynamics.latent_model import NetworkModel
 from pamiq_exp.models.dynamics.network import DynamicsNetwork
-from pamiq_exp.models.inputs import Batch
-from pamiq_exp.models.latent_model import NetworkModel
+from pamiq_exp.models.nn.inputs import Batch
 
 
 class ForwardDynamics(NetworkModel[DynamicsNetwork]):

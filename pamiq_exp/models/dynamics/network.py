@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.distributions import ActionEmbedding, ActionEncoding
 from pamiq_exp.models.dynamics.predictions import FixedNormal, FixedNormalHead, HeadFactory, Prediction
-from pamiq_exp.models.token_mixing import LerpStackedFeatures
+from pamiq_exp.models.nn.action_distributions import ActionEmbedding, ActionEncoding
+from pamiq_exp.models.nn.token_mixing import LerpStackedFeatures
 from pamiq_exp.spaces import ActionSpec
 
 

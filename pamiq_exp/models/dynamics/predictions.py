@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from pamiq_exp.models.precision import wide
+from pamiq_exp.models.nn.precision import to_float32
 
 FIXED_STD = 1 / math.sqrt(2 * math.pi)
 """The standard deviation with which -log p is exactly pi times the squared error."""
@@ -70,7 +70,7 @@ class FixedNormal(Prediction):
 
     def log_prob(self, target: Tensor) -> Tensor:
         """See the base class."""
-        return -math.pi * (wide(target) - wide(self._mean)).square().sum(-1)
+        return -math.pi * (to_float32(target) - to_float32(self._mean)).square().sum(-1)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """See the base class."""
@@ -78,7 +78,7 @@ class FixedNormal(Prediction):
 
     def loss(self, target: Tensor) -> Tensor:
         """The mean squared error: the negative log-likelihood without its factor pi, which changes nothing."""
-        return (wide(target) - wide(self._mean)).square().mean(-1)
+        return (to_float32(target) - to_float32(self._mean)).square().mean(-1)
 
 
 class Normal(Prediction):
@@ -228,7 +228,7 @@ class NormalHead(PredictionHead):
 
     def law(self, parameters: Tensor, offset: Tensor | None = None) -> Normal:
         """See the base class."""
-        mean, log_variance = wide(parameters).chunk(2, -1)
+        mean, log_variance = to_float32(parameters).chunk(2, -1)
         return Normal(_moved(mean, offset), _bounded(log_variance), self.emphasis)
 
 
@@ -251,7 +251,7 @@ class MixtureHead(PredictionHead):
         """See the base class."""
         several = self.components * self.features
         logits, means, log_variances = torch.tensor_split(
-            wide(parameters), (self.components, self.components + several), -1
+            to_float32(parameters), (self.components, self.components + several), -1
         )
         shape = (*parameters.shape[:-1], self.components, self.features)
         means = _moved(means.reshape(shape), None if offset is None else offset.unsqueeze(-2))
@@ -259,7 +259,7 @@ class MixtureHead(PredictionHead):
 
 
 def _normal_log_probs(target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    error = (wide(target) - mean).square() * (-log_variance).exp()
+    error = (to_float32(target) - mean).square() * (-log_variance).exp()
     return -0.5 * (error + log_variance + math.log(2 * math.pi))
 
 

@@ -22,7 +22,7 @@ class Hit:
 def ray(
     pose: tuple[float, float, float, float], size: int, row: int, column: int, field_of_view: float
 ) -> NDArray[np.float64]:
-    """Return the direction of a pixel's ray, one metre along the view axis, z upwards."""
+    """Return the direction of a pixel's ray, one meter along the view axis, z upwards."""
     tangent = math.tan(math.radians(field_of_view) / 2)
     right = ((column + 0.5) / size * 2 - 1) * tangent
     up = -((row + 0.5) / size * 2 - 1) * tangent

@@ -11,16 +11,16 @@ from pamiq_exp.environments.noise_world.maps import distances_from, load_map, pa
 def test_the_presets_are_what_the_lineage_and_the_design_say() -> None:
     assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms25", "rooms9"]
     room, rooms9 = load_map("room"), load_map("rooms9")
-    assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 metres from the middle"
+    assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 meters from the middle"
     assert room.start == (15.5, 15.5, 0.0)
     assert rooms9.room_count == 9
-    assert ((~rooms9.solid) & (rooms9.rooms < 0)).sum() == 12, "doors of one metre"
+    assert ((~rooms9.solid) & (rooms9.rooms < 0)).sum() == 12, "doors of one meter"
 
 
 def test_rooms25_is_a_square_of_rooms_with_a_door_in_each_shared_wall() -> None:
     rooms25 = load_map("rooms25")
     assert rooms25.room_count == 25
-    assert ((~rooms25.solid) & (rooms25.rooms < 0)).sum() == 40, "doors of one metre"
+    assert ((~rooms25.solid) & (rooms25.rooms < 0)).sum() == 40, "doors of one meter"
     assert rooms25.start == (20.5, 20.5, 0.0), "in the middle"
 
 
@@ -65,7 +65,7 @@ def test_a_body_reaches_what_is_its_radius_away_from_walls() -> None:
     world_map = parse_map("#####\n#>..#\n#####", "it")
     cells = reachable_cells(world_map.solid, (1.5, 1.5), 0.25, 0.25)
     assert cells.shape == (12, 20)
-    assert cells.sum() == 10 * 2, "three metres by one, less a quarter of a metre on each side"
+    assert cells.sum() == 10 * 2, "three meters by one, less a quarter of a meter on each side"
 
 
 def test_what_lies_behind_a_wall_is_not_reachable() -> None:

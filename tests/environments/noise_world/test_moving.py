@@ -103,7 +103,7 @@ def test_walls_stop_bodies_and_let_them_slide() -> None:
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), radius=st.sampled_from([0.1, 0.25, 0.4, 0.5]))
 def test_no_body_ever_enters_a_wall(seed: int, radius: float) -> None:
-    world = NoiseWorld(noise={"fraction": 0}, lanes=4, image_size=8, body_radius=radius, start="random", seed=seed)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=4, image_size=8, body_radius=radius, start="random", seed=seed)
     generator = np.random.default_rng(seed)
     solid = np.argwhere(world.map.solid)
     for _ in range(60):
@@ -113,7 +113,7 @@ def test_no_body_ever_enters_a_wall(seed: int, radius: float) -> None:
             assert np.sqrt((away**2).sum(axis=1)).min() >= radius - 1e-6
 
 
-def test_bodies_pass_doors_of_one_metre() -> None:
+def test_bodies_pass_doors_of_one_meter() -> None:
     world = NoiseWorld(noise={"fraction": 0}, image_size=8)
     rooms = set()
     for _ in range(40):
@@ -133,7 +133,7 @@ def test_the_sine_is_exact_at_quarter_turns() -> None:
 
 def test_sticky_actions_repeat_the_last_one() -> None:
     """A command that is never given again goes on with the probability of sticking: a geometric run."""
-    world = hall(sticky=0.5, lanes=200, start=[2.0, 10.5, 0.0], speed=1.0)
+    world = hall(sticky=0.5, num_envs=200, start=[2.0, 10.5, 0.0], speed=1.0)
     world.affect(np.tile([1, 0, 0, 0, 0], (200, 1)))
     for _ in range(12):
         world.affect(np.zeros((200, 5), dtype=np.int64))
@@ -143,7 +143,7 @@ def test_sticky_actions_repeat_the_last_one() -> None:
 
 
 def test_random_starts_differ_between_lanes_and_seeds() -> None:
-    poses = [hall(start="random", lanes=6, seed=seed).ground_truth()["pose"] for seed in (0, 0, 1)]
+    poses = [hall(start="random", num_envs=6, seed=seed).ground_truth()["pose"] for seed in (0, 0, 1)]
     assert np.array_equal(poses[0], poses[1])
     assert not np.array_equal(poses[0], poses[2])
     assert len(np.unique(poses[0][:, 0])) > 3

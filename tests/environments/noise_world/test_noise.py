@@ -21,9 +21,9 @@ def frames(world: NoiseWorld, steps: int, action: np.ndarray = STILL) -> np.ndar
 
 
 def bases(world: NoiseWorld) -> np.ndarray:
-    """Where the image of each tile begins, `(lanes, tiles)`."""
+    """Where the image of each tile begins, `(num_envs, tiles)`."""
     world.observe()
-    return world._lanes.bases
+    return world._num_envs.bases
 
 
 def drawn(world: NoiseWorld, steps: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def drawn(world: NoiseWorld, steps: int) -> np.ndarray:
     shown = []
     for _ in range(steps):
         shown.append(bases(world)[0, source.tiles] // source.stride)
-        world.affect(np.zeros((world.lanes, len(world.action_space.nvec)), dtype=np.int64))
+        world.affect(np.zeros((world.num_envs, len(world.action_space.nvec)), dtype=np.int64))
     return np.stack(shown)
 
 
@@ -42,7 +42,7 @@ def test_iid_noise_draws_every_image_equally_often_and_independently() -> None:
     expected = images.size / 8
     assert ((counts - expected) ** 2 / expected).sum() < 25, "chi-square with 7 degrees of freedom, p < 0.001"
     assert (images[1:] == images[:-1]).mean() == pytest.approx(1 / 8, abs=0.01), "repeats in time"
-    assert (images[:, 1:] == images[:, :-1]).mean() == pytest.approx(1 / 8, abs=0.01), "neighbours"
+    assert (images[:, 1:] == images[:, :-1]).mean() == pytest.approx(1 / 8, abs=0.01), "neighbors"
 
 
 @pytest.mark.parametrize("pool", [3, 4, 10])
@@ -105,8 +105,8 @@ def test_what_a_tile_shows_is_a_function_of_seed_tile_and_tick_alone() -> None:
 
 
 def test_lanes_and_seeds_see_different_noise() -> None:
-    world = NoiseWorld(noise={"pool": 50}, lanes=2)
-    other = NoiseWorld(noise={"pool": 50}, lanes=1, seed=1)
+    world = NoiseWorld(noise={"pool": 50}, num_envs=2)
+    other = NoiseWorld(noise={"pool": 50}, num_envs=1, seed=1)
     assert (bases(world)[0] != bases(world)[1]).mean() > 0.5
     assert (bases(world)[0] != bases(other)[0]).mean() > 0.3
 
@@ -147,7 +147,7 @@ def test_noise_can_stay_in_the_corridor() -> None:
 
 PANELS = [
     {"wall": "north", "width": 9.36, "height": 6},
-    {"wall": "south", "width": 6, "height": 6, "centre": -10.4, "kind": "blocks", "rate_hz": 30.3},
+    {"wall": "south", "width": 6, "height": 6, "center": -10.4, "kind": "blocks", "rate_hz": 30.3},
 ]
 
 
@@ -244,7 +244,7 @@ def test_the_noise_mask_is_exact(noise: dict[str, object]) -> None:
     differs = np.zeros(mask.shape, dtype=np.bool_)
     reference = world.observe().values["image"][0]
     for seed in range(20):
-        keys = world._lanes.keys
+        keys = world._num_envs.keys
         if noise.get("mode") not in ("cycle",) and noise.get("rate_hz") != 0:
             keys[:] = np.random.default_rng(seed).integers(0, 2**32, keys.shape)
             world.load_state(world.state())

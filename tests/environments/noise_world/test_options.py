@@ -30,7 +30,7 @@ from pamiq_exp.environments import NoiseWorld
         ({"start": [1, 2]}, "environment.start"),
         ({"body_radius": 0.6}, "at most 0.5"),
         ({"eye_height": 2.9}, "under the ceiling"),
-        ({"lanes": 0}, "at least 1"),
+        ({"num_envs": 0}, "at least 1"),
         ({"dt": 0}, "positive number of seconds"),
         ({"sticky": 2}, "probability"),
         ({"materials": "gold"}, "choose from rooms, plain"),

@@ -22,7 +22,7 @@ def walk(world: NoiseWorld, steps: int) -> list[tuple[np.ndarray, dict[str, np.n
     generator = np.random.default_rng(0)
     seen = []
     for _ in range(steps):
-        world.affect(generator.integers(0, 2, (world.lanes, 5)))
+        world.affect(generator.integers(0, 2, (world.num_envs, 5)))
         truth = world.ground_truth()
         seen.append((world.observe().values["image"], {name: truth[name] for name in ("tile", "depth", "noise_mask")}))
     return seen
@@ -31,7 +31,7 @@ def walk(world: NoiseWorld, steps: int) -> list[tuple[np.ndarray, dict[str, np.n
 @pytest.mark.parametrize("keys", SCENES, ids=range(len(SCENES)))
 def test_the_batched_renderer_paints_the_same_views(keys: dict[str, Any]) -> None:
     compiled, batched = (
-        walk(NoiseWorld(**keys, lanes=6, start="random", seed=2, renderer=name), 4) for name in ("numba", "torch")
+        walk(NoiseWorld(**keys, num_envs=6, start="random", seed=2, renderer=name), 4) for name in ("numba", "torch")
     )
     for (ours, truth), (theirs, other) in zip(compiled, batched, strict=True):
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
@@ -41,7 +41,7 @@ def test_the_batched_renderer_paints_the_same_views(keys: dict[str, Any]) -> Non
 
 
 def test_threads_paint_the_same_views() -> None:
-    worlds = [NoiseWorld(noise={"pool": 5}, lanes=5, start="random", threads=threads) for threads in (1, 2, 3)]
+    worlds = [NoiseWorld(noise={"pool": 5}, num_envs=5, start="random", threads=threads) for threads in (1, 2, 3)]
     views = [world.observe().values["image"] for world in worlds]
     assert np.array_equal(views[0], views[1])
     assert np.array_equal(views[0], views[2])

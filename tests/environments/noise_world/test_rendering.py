@@ -26,7 +26,7 @@ SMALL = """
 
 def forward(world: NoiseWorld, steps: int = 1, turn: int = 0) -> None:
     for _ in range(steps):
-        world.affect(np.tile([1, 0, turn, 0, 0], (world.lanes, 1)))
+        world.affect(np.tile([1, 0, turn, 0, 0], (world.num_envs, 1)))
 
 
 @settings(max_examples=15)
@@ -79,7 +79,7 @@ def test_a_picture_lies_upright_and_unmirrored_on_the_wall(tmp_path) -> None:
 PROGRAM = """
 import hashlib, numpy as np
 from pamiq_exp.environments import NoiseWorld
-world = NoiseWorld(noise={"pool": 8, "fraction": 0.7}, lanes=2, seed=3, lag=0.2)
+world = NoiseWorld(noise={"pool": 8, "fraction": 0.7}, num_envs=2, seed=3, lag=0.2)
 digest = hashlib.sha256()
 for step in range(40):
     world.affect(np.array([[1, step % 3, step // 9 % 3, 1, 0], [1, 0, 1, 0, 1]]))
@@ -126,7 +126,7 @@ def test_observing_changes_nothing() -> None:
 
 
 def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
-    world = NoiseWorld(noise={"fraction": 0}, lanes=8, start="random", body_radius=0.25)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=8, start="random", body_radius=0.25)
     generator = np.random.default_rng(0)
     nearest = math.inf
     for _ in range(60):
@@ -141,7 +141,7 @@ def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
 
 @pytest.mark.parametrize("size", [40, 64, 84, 144])
 def test_pictures_come_in_the_size_asked_for(size: int) -> None:
-    world = NoiseWorld(noise={"pool": 2}, image_size=size, lanes=2)
+    world = NoiseWorld(noise={"pool": 2}, image_size=size, num_envs=2)
     observation = world.observe()
     assert observation.values["image"].shape == (2, size, size, 3)
     assert world.observation_space["image"].contains(observation.values["image"][0])
@@ -174,6 +174,6 @@ def test_the_truth_of_a_past_moment_is_refused() -> None:
 
 
 def test_nothing_of_the_truth_is_in_an_observation() -> None:
-    world = NoiseWorld(noise={"pool": 2}, lanes=2)
+    world = NoiseWorld(noise={"pool": 2}, num_envs=2)
     assert set(world.observe().values) == set(world.observation_space.spaces) == {"image"}
     assert not set(world.ground_truth()) & set(world.observation_space.spaces)

@@ -12,7 +12,7 @@ STILL = np.zeros((1, 5), dtype=np.int64)
 
 
 def test_an_episode_ends_after_its_steps_and_the_next_one_starts_anew() -> None:
-    world = NoiseWorld(map="playroom", noise={"fraction": 0}, image_size=8, episode_steps=3, lanes=2)
+    world = NoiseWorld(map="playroom", noise={"fraction": 0}, image_size=8, episode_steps=3, num_envs=2)
     walk = np.array([[1, 0, 0, 0, 0]] * 2)
     start, ended, places = world.ground_truth()["pose"].copy(), [], []
     for _ in range(9):
@@ -61,7 +61,7 @@ def test_impossible_lengths_of_episodes_are_refused(steps: int) -> None:
 
 
 def test_bodies_are_placed_where_they_are_wanted() -> None:
-    world = NoiseWorld(noise={"fraction": 0}, image_size=24, lanes=2)
+    world = NoiseWorld(noise={"fraction": 0}, image_size=24, num_envs=2)
     poses = np.array([[4.5, 4.5, 0.3], [12.5, 9.8, 5.0]])
     assert world.place(poses)
     assert world.ground_truth()["pose"][:, :3] == pytest.approx(poses)
@@ -97,9 +97,9 @@ def test_the_remote_is_counted_only_where_there_is_one() -> None:
 
 def test_the_clean_view_is_the_view_without_noise() -> None:
     world = NoiseWorld(
-        noise={"fraction": 0.5, "pool": 5, "overlay": "quadrant"}, lanes=3, start="random", image_size=32
+        noise={"fraction": 0.5, "pool": 5, "overlay": "quadrant"}, num_envs=3, start="random", image_size=32
     )
-    clean = NoiseWorld(noise={"fraction": 0}, lanes=3, start="random", image_size=32)
+    clean = NoiseWorld(noise={"fraction": 0}, num_envs=3, start="random", image_size=32)
     world.affect(np.repeat(STILL, 3, 0))
     clean.affect(np.repeat(STILL, 3, 0))
     truth = world.ground_truth()

@@ -23,17 +23,17 @@ def wander(world: NoiseWorld, steps: int, seed: int) -> list[np.ndarray]:
     seen = []
     for _ in range(steps):
         seen.append(world.observe().values["image"])
-        world.affect(generator.integers(0, world.action_space.nvec, (world.lanes, len(world.action_space.nvec))))
+        world.affect(generator.integers(0, world.action_space.nvec, (world.num_envs, len(world.action_space.nvec))))
     return seen
 
 
 @pytest.mark.parametrize("keys", VARIANTS, ids=lambda keys: ",".join(keys) or "default")
 def test_a_restored_world_goes_on_bit_for_bit(keys: dict[str, object]) -> None:
-    world = NoiseWorld(**keys, lanes=2, image_size=24, seed=7)  # type: ignore[arg-type]
+    world = NoiseWorld(**keys, num_envs=2, image_size=24, seed=7)  # type: ignore[arg-type]
     wander(world, 9, seed=0)
     saved = collect_state(world)
     expected = wander(world, 6, seed=1)
-    other = NoiseWorld(**keys, lanes=2, image_size=24, seed=7)  # type: ignore[arg-type]
+    other = NoiseWorld(**keys, num_envs=2, image_size=24, seed=7)  # type: ignore[arg-type]
     assert restore_state(other, saved) == ([], [])
     assert all(np.array_equal(a, b) for a, b in zip(expected, wander(other, 6, seed=1), strict=True))
 
@@ -49,7 +49,7 @@ def test_the_world_moves_on_only_when_acted_upon() -> None:
 
 
 def test_the_world_never_ends_and_never_pays() -> None:
-    observation = NoiseWorld(noise={"pool": 2}, lanes=3).observe()
+    observation = NoiseWorld(noise={"pool": 2}, num_envs=3).observe()
     assert not observation.ended.any()
     assert not observation.reward.any()
 
@@ -72,11 +72,11 @@ def test_gates_open_in_time() -> None:
 
 
 def test_spaces_are_described_for_configs() -> None:
-    world = NoiseWorld(noise={"pool": 2}, lanes=3, image_size=40)
-    spaces = describe_spaces(world.observation_space, world.action_space, world.lanes)
+    world = NoiseWorld(noise={"pool": 2}, num_envs=3, image_size=40)
+    spaces = describe_spaces(world.observation_space, world.action_space, world.num_envs)
     assert spaces["observation"]["image"]["shape"] == [40, 40, 3]
     assert spaces["action"]["nvec"] == [3, 3, 3, 2, 2]
-    assert spaces["lanes"] == 3
+    assert spaces["num_envs"] == 3
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_spaces_are_described_for_configs() -> None:
 )
 def test_impossible_actions_are_refused(action: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="shape"):
-        NoiseWorld(noise={"fraction": 0}, lanes=2).affect(np.array(action))
+        NoiseWorld(noise={"fraction": 0}, num_envs=2).affect(np.array(action))
 
 
 def test_lanes_live_apart() -> None:
-    world = NoiseWorld(noise={"fraction": 0}, lanes=2)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=2)
     world.affect(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]))
     pose = world.ground_truth()["pose"]
     assert pose[0, 0] > pose[1, 0]

@@ -36,7 +36,7 @@ def test_a_named_world_says_in_its_first_line_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_named_world_can_be_lived_in(name: str) -> None:
-    world = build(name, lanes=2, image_size=32)
+    world = build(name, num_envs=2, image_size=32)
     generator = np.random.default_rng(0)
     for _ in range(5):
         assert world.observe().values["image"].shape == (2, 32, 32, 3)
@@ -46,7 +46,7 @@ def test_a_named_world_can_be_lived_in(name: str) -> None:
 
 def noisy_share(name: str) -> float:
     """Share of the view that is noise, over views from everywhere."""
-    world = build(name, lanes=40, start="random")
+    world = build(name, num_envs=40, start="random")
     return float(world.ground_truth()["noise_mask"].mean())
 
 
@@ -61,7 +61,7 @@ def test_worlds_are_as_noisy_as_their_names_say() -> None:
 
 
 def test_the_shift_opens_a_new_wing() -> None:
-    world = build("shift", gates_open_at=0.2, lanes=1)
+    world = build("shift", gates_open_at=0.2, num_envs=1)
     closed = world.render_at(np.array([[23.0, 12.5, 0.0]]))
     for _ in range(3):
         world.affect(np.array([[0, 0, 0, 0, 0]]))

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("av", reason="recordings need PyAV: pip install 'pamiq_exp[video]'")
 
-from pamiq_exp.agents import RandomAgent, RecordedAgent
+from pamiq_exp.agents import PlaybackAgent, RandomAgent
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import GymnasiumEnvironment, NoiseWorld, RecordedRun
-from pamiq_exp.interaction import Environment, Interaction, Observation, RunRecorder, StepObserver, Turn
+from pamiq_exp.interaction import Environment, Interaction, Observation, StepObserver, Turn
+from pamiq_exp.recording import RunRecorder
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.spaces import describe_spaces
 from tests.conftest import Command
@@ -37,10 +38,10 @@ class Witness(StepObserver):
 
 def record(world: Environment, folder: Path, turns: int, **keys: Any) -> Witness:
     witness = Witness()
-    action = describe_spaces(world.observation_space, world.action_space, world.lanes)["action"]
-    agent = RandomAgent(action, world.lanes, seed=3, stickiness=0.5)
+    action = describe_spaces(world.observation_space, world.action_space, world.num_envs)["action"]
+    agent = RandomAgent(action, world.num_envs, seed=3, stickiness=0.5)
     interaction = Interaction(agent, world, {"witness": witness, "recorder": RunRecorder(**keys)})
-    launch(interaction, config=LaunchConfig(mode="lockstep", max_steps=turns * world.lanes), folder=folder)
+    launch(interaction, config=LaunchConfig(mode="lockstep", max_steps=turns * world.num_envs), folder=folder)
     return witness
 
 
@@ -54,14 +55,14 @@ def play(world: RecordedRun, turns: int) -> list[Observation]:
 
 @pytest.mark.parametrize("lossless", [False, True])
 def test_a_noise_world_plays_back_with_exactly_its_actions(tmp_path: Path, lossless: bool) -> None:
-    witness = record(NoiseWorld(lanes=2, noise={"fraction": 0.5}), tmp_path, 45, length=20, lossless=lossless)
+    witness = record(NoiseWorld(num_envs=2, noise={"fraction": 0.5}), tmp_path, 45, length=20, lossless=lossless)
     world = RecordedRun(str(tmp_path))
-    original = NoiseWorld(lanes=2)
-    assert describe_spaces(world.observation_space, world.action_space, world.lanes) == describe_spaces(
-        original.observation_space, original.action_space, original.lanes
+    original = NoiseWorld(num_envs=2)
+    assert describe_spaces(world.observation_space, world.action_space, world.num_envs) == describe_spaces(
+        original.observation_space, original.action_space, original.num_envs
     )
-    assert (world.lanes, world.turns) == (2, 45), "the last stretch is shorter, and there"
-    agent = RecordedAgent(str(tmp_path))
+    assert (world.num_envs, world.turns) == (2, 45), "the last stretch is shorter, and there"
+    agent = PlaybackAgent(str(tmp_path))
     again = Witness()
     interaction = Interaction(agent, world, {"witness": again})
     for _ in range(45):
@@ -73,7 +74,7 @@ def test_a_noise_world_plays_back_with_exactly_its_actions(tmp_path: Path, lossl
     else:
         errors = np.abs(played.astype(int) - lived)
         assert errors.mean() < 4
-        assert errors.mean(axis=(2, 3, 4)).max() < 8, "each frame is its own, not that of a neighbour"
+        assert errors.mean(axis=(2, 3, 4)).max() < 8, "each frame is its own, not that of a neighbor"
     assert not any(seen.ended.any() for seen in again.seen[:-1])
     assert again.seen[-1].truncated.all(), "here the recording ends"
     assert np.array_equal(world.observe().values["image"], again.seen[0].values["image"]), "and begins again"
@@ -81,7 +82,7 @@ def test_a_noise_world_plays_back_with_exactly_its_actions(tmp_path: Path, lossl
 
 
 def test_rewards_ends_and_numbers_play_back_exactly(tmp_path: Path) -> None:
-    witness = record(GymnasiumEnvironment("CartPole-v1", lanes=3, seed=1), tmp_path, 60, length=25)
+    witness = record(GymnasiumEnvironment("CartPole-v1", num_envs=3, seed=1), tmp_path, 60, length=25)
     assert list((tmp_path / "recordings").glob("*.mp4")) == []
     played = play(RecordedRun(str(tmp_path)), 60)
     assert any(seen.terminated.any() for seen in played)
@@ -92,7 +93,7 @@ def test_rewards_ends_and_numbers_play_back_exactly(tmp_path: Path) -> None:
 
 
 class Symbols(gymnasium.Env[Any, Any]):
-    """Small images that are no pictures, and a grey picture of odd size."""
+    """Small images that are no pictures, and a gray picture of odd size."""
 
     observation_space = spaces.Dict(
         {"symbols": spaces.Box(0, 255, (7, 7, 3), np.uint8), "eye": spaces.Box(0, 255, (33, 17), np.uint8)}
@@ -114,7 +115,7 @@ class Symbols(gymnasium.Env[Any, Any]):
 
 
 def test_symbols_are_kept_exactly_and_odd_pictures_keep_their_size(tmp_path: Path) -> None:
-    witness = record(GymnasiumEnvironment(make=Symbols, lanes=2), tmp_path, 12, length=5)
+    witness = record(GymnasiumEnvironment(make=Symbols, num_envs=2), tmp_path, 12, length=5)
     played = play(RecordedRun(str(tmp_path)), 12)
     for lived, again in zip(witness.seen, played, strict=True):
         assert np.array_equal(lived.values["symbols"], again.values["symbols"])
@@ -149,14 +150,14 @@ def test_what_was_lived_through_twice_is_played_once(tmp_path: Path) -> None:
 
 def test_playback_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     record(NoiseWorld(noise={"fraction": 0.5}), tmp_path, 12, length=5, lossless=True)
-    world, agent = RecordedRun(str(tmp_path)), RecordedAgent(str(tmp_path))
+    world, agent = RecordedRun(str(tmp_path)), PlaybackAgent(str(tmp_path))
     interaction = Interaction(agent, world)
     for _ in range(7):
         interaction.step()
     saved = collect_state(interaction)
     expected = Witness()
     resumed_witness = Witness()
-    resumed = Interaction(RecordedAgent(str(tmp_path)), RecordedRun(str(tmp_path)))
+    resumed = Interaction(PlaybackAgent(str(tmp_path)), RecordedRun(str(tmp_path)))
     assert restore_state(resumed, saved) == ([], [])
     for each, witness in ((interaction, expected), (resumed, resumed_witness)):
         each.observers["witness"] = witness
@@ -184,8 +185,8 @@ def test_a_recorder_that_is_resumed_goes_on_without_a_gap() -> None:
 
 
 def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Command, tmp_path: Path) -> None:
-    lived, learnt = tmp_path / "lived", tmp_path / "learnt"
-    quick = ("launcher=lockstep", "launcher.max_steps=300", "metrics=none", "environment.lanes=2")
+    lived, learned = tmp_path / "lived", tmp_path / "learned"
+    quick = ("launcher=lockstep", "launcher.max_steps=300", "metrics=none", "environment.num_envs=2")
     outcome = command(
         "experiment=curiosity_noise_world", "agent=random", "tracking=recording", "tracking.wandb=null",
         "tracking.terminal=null", "tracking.recording.length=60", "tracking.video.length=20",
@@ -196,11 +197,11 @@ def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Comma
     assert len(list((lived / "media").glob("view_*.mp4"))) == 1
     outcome = command(
         "experiment=vae_video", "environment=recorded_run", f"environment.path={lived}", "agent=recorded_vae",
-        "trainers.encoder.min_size=100", "trainers.encoder.held_out.turns=16", "tracking=jsonl_only",
-        f"hydra.run.dir={learnt}", "launcher.max_steps=300",
+        "trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16", "tracking=jsonl_only",
+        f"hydra.run.dir={learned}", "launcher.max_steps=300",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
-    summary = json.loads((learnt / "summary.json").read_text())
+    summary = json.loads((learned / "summary.json").read_text())
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
 
 

@@ -34,14 +34,14 @@ def videos(tmp_path: Path) -> str:
 
 
 def shades(world: Environment, turns: int) -> list[list[int]]:
-    """The shade that each lane shows, negative for the last of an episode."""
+    """The shade that each environment shows, negative for the last of an episode."""
     seen = []
     for _ in range(turns):
         observation = world.observe()
         means = np.rint(observation.values["image"].mean(axis=(1, 2, 3)) / 10).astype(int) * 10
         seen.append(np.where(observation.truncated, -means, means).tolist())
         assert not observation.terminated.any()
-        world.affect(np.zeros((world.lanes, 1), dtype=np.int64))
+        world.affect(np.zeros((world.num_envs, 1), dtype=np.int64))
     return seen
 
 
@@ -53,7 +53,7 @@ def test_videos_are_shown_one_after_the_other_each_an_episode(videos: str) -> No
 
 
 def test_lanes_begin_with_different_videos_and_then_at_different_places(videos: str) -> None:
-    world = VideoFiles(videos, image_size=16, lanes=4)
+    world = VideoFiles(videos, image_size=16, num_envs=4)
     assert shades(world, 2) == [[10, 200, 50, 220], [30, 220, 70, -240]]
 
 
@@ -67,18 +67,18 @@ def test_one_video_is_a_world_of_its_own(videos: str) -> None:
 
 
 def test_a_video_world_goes_on_where_it_was_saved(videos: str) -> None:
-    world = VideoFiles(videos, image_size=16, lanes=2)
+    world = VideoFiles(videos, image_size=16, num_envs=2)
     shades(world, 3)
     saved = collect_state(world)
     future = shades(world, 9)
-    resumed = VideoFiles(videos, image_size=16, lanes=2)
+    resumed = VideoFiles(videos, image_size=16, num_envs=2)
     assert restore_state(resumed, saved) == ([], [])
     assert shades(resumed, 9) == future
 
 
 def test_frames_are_cut_in_the_middle(tmp_path: Path) -> None:
     columns = np.broadcast_to(np.arange(0, 240, 3, dtype=np.uint8)[None, None, :, None], (2, 40, 80, 3))
-    write_media(Video("wide", columns, 10.0), tmp_path, 0)
+    write_media(Video("to_float32", columns, 10.0), tmp_path, 0)
     image = VideoFiles(str(tmp_path), image_size=20).observe().values["image"][0].astype(int)
     assert abs(image[:, 0].mean() - 61) < 6
     assert abs(image[:, -1].mean() - 178) < 6
@@ -110,18 +110,18 @@ def numbers(world: PictureFolder, turns: int) -> list[list[int]]:
     seen = []
     for _ in range(turns):
         seen.append((world.observe().values["image"][:, 0, 0, 0] // 40).tolist())
-        world.affect(np.zeros((world.lanes, 1), dtype=np.int64))
+        world.affect(np.zeros((world.num_envs, 1), dtype=np.int64))
     return seen
 
 
 def test_every_picture_is_shown_once_before_any_comes_again(pictures: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        world = PictureFolder(pictures, image_size=8, seed=1, lanes=2)
+        world = PictureFolder(pictures, image_size=8, seed=1, num_envs=2)
     assert "broken.jpg" in caplog.text
     assert world.observe().values["image"].shape == (2, 8, 8, 3)
     seen = np.array(numbers(world, 18))
-    for lane in range(2):
-        rounds = [seen[start : start + 6, lane].tolist() for start in (0, 6, 12)]
+    for env in range(2):
+        rounds = [seen[start : start + 6, env].tolist() for start in (0, 6, 12)]
         assert all(sorted(each) == [0, 1, 2, 3, 4, 5] for each in rounds)
         assert rounds[0] != rounds[1]
     assert seen[:, 0].tolist() != seen[:, 1].tolist()
@@ -129,7 +129,10 @@ def test_every_picture_is_shown_once_before_any_comes_again(pictures: str, caplo
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
-    [({"order": "sorted", "lanes": 2}, [[0, 3], [1, 4], [2, 5], [3, 0]]), ({"order": "sorted", "most": 2}, [[0], [1]])],
+    [
+        ({"order": "sorted", "num_envs": 2}, [[0, 3], [1, 4], [2, 5], [3, 0]]),
+        ({"order": "sorted", "most": 2}, [[0], [1]]),
+    ],
 )
 def test_pictures_can_come_in_their_order(pictures: str, keys: dict[str, Any], expected: list[list[int]]) -> None:
     assert numbers(PictureFolder(pictures, image_size=8, **keys), len(expected)) == expected

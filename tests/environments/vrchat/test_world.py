@@ -111,8 +111,8 @@ def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
     start = vrchat.pose.copy()
     outcome = command(
         "experiment=vrchat_curiosity", *words(vrchat), "launcher.max_steps=60", "interaction.interval=0.05",
-        "models.encoder.warmup=20", "trainers.encoder.min_new=20", "trainers.encoder.min_size=20",
-        "trainers.encoder.batch_size=16", "trainers.policy.rollout_length=16", "launcher.record_every_steps=20",
+        "models.encoder.warmup=20", "trainers.encoder.train_every=20", "trainers.encoder.learning_starts=20",
+        "trainers.encoder.batch_size=16", "trainers.policy.rollout_steps=16", "launcher.record_every_steps=20",
         "metrics=none", f"hydra.run.dir={tmp_path / 'run'}",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err

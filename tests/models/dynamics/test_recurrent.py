@@ -113,7 +113,7 @@ def test_a_core_comes_close_to_the_best_predictor_of_a_linear_system(name: str) 
     torch.manual_seed(0)
     system, generator = LinearSystem(), torch.Generator().manual_seed(0)
     action = {"kind": "box", "shape": [1], "dtype": "float32", "low": [-9.0], "high": [9.0]}
-    # These two read their memory normalised or squashed, so that they learn late how large things are.
+    # These two read their memory normalized or squashed, so that they learn late how large things are.
     updates = 1500 if name in ("sioconv", "qlstm") else 800
     dynamics = ForwardDynamics(RecurrentDynamics(1, action, CORES[name](32, 2)), burn_in=16)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(dynamics.parameters(), lr=5e-3, weight_decay=0.0)

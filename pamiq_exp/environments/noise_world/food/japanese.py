@@ -55,13 +55,13 @@ def sushi(canvas: Canvas) -> None:
     shift = canvas.count(0, 5)
     for index in range(6):
         x, y = -0.56 + 0.56 * (index % 3), -0.36 + 0.72 * (index // 3)
-        colour = toppings[(index + shift) % 6]
+        color = toppings[(index + shift) % 6]
         rice = ellipse(x, y + 0.06, 0.23, 0.29)
         canvas.shadow(rice)
         canvas.fill(rice, RICE, rough=0.12, bulge=0.08)
         fish = box(x, y - 0.03, 0.21, 0.27, 0.13, 0.01)
-        canvas.fill(fish, colour, rough=0.05, bulge=0.1, light=0.2)
-        if colour == EGG_YELLOW:
+        canvas.fill(fish, color, rough=0.05, bulge=0.1, light=0.2)
+        if color == EGG_YELLOW:
             canvas.fill(box(x, y - 0.02, 0.22, 0.05, 0.01), NORI)
         else:
             for step in (-0.14, -0.02, 0.1):
@@ -200,15 +200,15 @@ def dango(canvas: Canvas) -> None:
     dish = box(0, 0, 0.88, 0.7, 0.25)
     canvas.shadow(dish)
     canvas.fill(dish, canvas.tint(0.58, 0.45, 0.45, 0.06), light=0.2)
-    colours = [(0.96, 0.66, 0.72), (0.97, 0.95, 0.88), (0.62, 0.78, 0.45)]
+    colors = [(0.96, 0.66, 0.72), (0.97, 0.95, 0.88), (0.62, 0.78, 0.45)]
     for y in (-0.38, 0.02, 0.42):
         stick = line([(-0.8, y + 0.03), (0.8, y - 0.03)], 0.022)
         canvas.shadow(stick, 0.3, 0.03)
         canvas.fill(stick, (0.85, 0.7, 0.45))
-        for index, colour in enumerate(colours):
+        for index, color in enumerate(colors):
             x = -0.28 + index * 0.37
             canvas.shadow(disc(x, y, 0.185), 0.3, 0.03)
-            canvas.fill(disc(x, y, 0.185), colour, rough=0.03, bulge=0.14, light=0.25)
+            canvas.fill(disc(x, y, 0.185), color, rough=0.03, bulge=0.14, light=0.25)
             canvas.shine(x - 0.06, y - 0.08, 0.045, 0.6)
 
 
@@ -218,12 +218,12 @@ def sashimi(canvas: Canvas) -> None:
     canvas.fill(dish, (0.16, 0.17, 0.2), rough=0.1, light=0.1)
     for x, y in canvas.spots(26, 0.0, -0.4, 0.7, 0.16, 0.07):
         canvas.fill(line([(x - 0.14, y), (x + 0.14, y + canvas.between(-0.08, 0.08))], 0.016), (0.95, 0.96, 0.94))
-    for row, colour in enumerate(((0.97, 0.52, 0.3), (0.78, 0.13, 0.18))):
+    for row, color in enumerate(((0.97, 0.52, 0.3), (0.78, 0.13, 0.18))):
         for index in range(5):
             x, y = -0.56 + index * 0.25, -0.16 + row * 0.5
             slice_ = box(x, y, 0.11, 0.22, 0.06, 0.06)
             canvas.shadow(slice_, 0.4, 0.03)
-            canvas.fill(slice_, colour, bulge=0.06, light=0.2, rough=0.04)
+            canvas.fill(slice_, color, bulge=0.06, light=0.2, rough=0.04)
             for step in (-0.1, 0.0, 0.1):
                 canvas.fill(
                     line([(x - 0.1, y + step), (x + 0.08, y + step + 0.05)], 0.01) & slice_, (1, 0.85, 0.8), alpha=0.7

@@ -17,7 +17,7 @@ from pamiq_exp.environments.noise_world.materials import grain, hsv
 from pamiq_exp.environments.noise_world.moving import sine
 
 Grid = NDArray[np.float64]
-Colour = tuple[float, float, float] | NDArray[np.float64]
+Color = tuple[float, float, float] | NDArray[np.float64]
 
 
 def direction(turns: float) -> tuple[float, float]:
@@ -136,11 +136,11 @@ class Canvas:
 
     Args:
         size: Pixels a side.
-        background: Colour to begin with.
+        background: Color to begin with.
         generator: What makes this picture differ from others.
     """
 
-    def __init__(self, size: int, background: Colour, generator: np.random.Generator) -> None:
+    def __init__(self, size: int, background: Color, generator: np.random.Generator) -> None:
         self.generator = generator
         zoom = self.between(0.92, 1.12)
         place = ((np.arange(size) + 0.5) * 2.0 / size - 1.0) * zoom
@@ -155,8 +155,8 @@ class Canvas:
     def count(self, low: int, high: int) -> int:
         return int(self.generator.integers(low, high + 1))
 
-    def tint(self, hue: float, saturation: float, value: float, vary: float = 0.02) -> Colour:
-        """Return a colour near the one given, by hue, saturation and value."""
+    def tint(self, hue: float, saturation: float, value: float, vary: float = 0.02) -> Color:
+        """Return a color near the one given, by hue, saturation and value."""
         return hsv(
             hue + self.between(-vary, vary) * 0.5,
             min(max(saturation + self.between(-vary, vary) * 2.0, 0.0), 1.0),
@@ -188,7 +188,7 @@ class Canvas:
     def fill(
         self,
         shape: Shape,
-        colour: Colour,
+        color: Color,
         *,
         alpha: float = 1.0,
         rough: float = 0.08,
@@ -200,7 +200,7 @@ class Canvas:
 
         Args:
             shape: Where.
-            colour: Red, green and blue from 0 to 1.
+            color: Red, green and blue from 0 to 1.
             alpha: Opacity.
             rough: Strength of the grain.
             bulge: Width of a darker rim that makes the shape look round; 0 is flat.
@@ -223,7 +223,7 @@ class Canvas:
             brightness = brightness + light * (
                 ((left + right) * 0.5 - x) / (right - left) + ((top + bottom) * 0.5 - y) / (bottom - top)
             )
-        painted = np.clip(brightness[..., None] * np.asarray(colour), 0.0, 1.0)
+        painted = np.clip(brightness[..., None] * np.asarray(color), 0.0, 1.0)
         area = self.pixels[rows, columns]
         area += cover[..., None] * (painted - area)
 

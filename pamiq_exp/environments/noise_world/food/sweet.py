@@ -23,7 +23,7 @@ def strawberry(canvas: Canvas, x: float, y: float, size: float) -> None:
 
 
 def cake(canvas: Canvas) -> None:
-    plate(canvas, colour=(0.9, 0.92, 0.95))
+    plate(canvas, color=(0.9, 0.92, 0.95))
     side = polygon([(-0.66, -0.1), (0.62, -0.1), (0.62, 0.46), (-0.66, 0.46)])
     canvas.shadow(side, 0.45, 0.08)
     canvas.fill(side, (0.97, 0.85, 0.55), rough=0.2)
@@ -112,7 +112,7 @@ def watermelon(canvas: Canvas) -> None:
 
 
 def cookies(canvas: Canvas) -> None:
-    plate(canvas, colour=canvas.tint(0.58, 0.25, 0.85, 0.1))
+    plate(canvas, color=canvas.tint(0.58, 0.25, 0.85, 0.1))
     for x, y in ((-0.3, -0.24), (0.32, -0.2), (0.0, 0.3)):
         canvas.shadow(disc(x, y, 0.37), 0.4)
         canvas.fill(disc(x, y, 0.37), canvas.tint(0.085, 0.6, 0.8, 0.03), rough=0.25, bulge=0.12)
@@ -150,8 +150,8 @@ def fruit_parfait(canvas: Canvas) -> None:
         ((0.98, 0.78, 0.3), 0.34),
         ((0.6, 0.35, 0.15), 0.54),
     )
-    for colour, y in layers:
-        canvas.fill(box(0, y + 0.1, 0.6, 0.11, 0.02) & glass, colour, rough=0.1)
+    for color, y in layers:
+        canvas.fill(box(0, y + 0.1, 0.6, 0.11, 0.02) & glass, color, rough=0.1)
     canvas.fill(ring(glass, 0.015), (0.95, 0.98, 1.0), alpha=0.7)
     for x, y, size in ((-0.26, -0.36, 0.24), (0.24, -0.38, 0.24), (0.0, -0.5, 0.28)):
         canvas.fill(disc(x, y, size), CREAM, rough=0.04, bulge=0.14, light=0.1)

@@ -123,7 +123,7 @@ def spaghetti(canvas: Canvas) -> None:
 
 
 def steak(canvas: Canvas) -> None:
-    plate(canvas, colour=(0.24, 0.24, 0.26))
+    plate(canvas, color=(0.24, 0.24, 0.26))
     meat = ellipse(-0.12, -0.1, 0.56, 0.42, 0.08) | ellipse(0.12, 0.1, 0.4, 0.34, 0.05)
     canvas.shadow(meat, 0.5)
     canvas.fill(meat, (0.85, 0.68, 0.5), rough=0.1, bulge=0.05)
@@ -224,6 +224,6 @@ def sandwich(canvas: Canvas) -> None:
         canvas.shadow(crust, 0.5, 0.07)
         canvas.fill(crust, (0.72, 0.45, 0.2))
         canvas.fill(crust.grown(-0.05), (0.97, 0.92, 0.78), rough=0.12)
-        for index, (colour, _) in enumerate(layers):
+        for index, (color, _) in enumerate(layers):
             stripe = box(x, y + 0.4 + index * 0.065, 0.58, 0.045, 0.03)
-            canvas.fill(stripe, colour, rough=0.12, bulge=0.03)
+            canvas.fill(stripe, color, rough=0.12, bulge=0.03)

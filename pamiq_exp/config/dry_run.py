@@ -1,0 +1,303 @@
+"""What only building shows: every constructor is called and the parts are tried on each other, before anything runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pamiq_exp.config.build import Builder, Postponed
+from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.static import PARTS
+from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.experiment import Begun, begin, parts_of, seeded
+from pamiq_exp.config.failure import Failure, failing_layer
+from pamiq_exp.config.keys import join, leaves, parent
+from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
+from pamiq_exp.config.unread import UnreadKeys
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pamiq_exp.runtime.dry_run import Fault, Rehearsal
+
+logger = logging.getLogger(__name__)
+
+SKIP_FLAG = "--no-dry-run"
+"""What a user types to leave the dry run out."""
+
+GROUPS = {"model": "models", "buffer": "buffers"}
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run of a config has found.
+
+    Attributes:
+        problems: What is wrong for certain.
+        warnings: What may be wrong, or due to made-up data: the run may do without it.
+        measured: What it has measured, if it came to that.
+        tree: The config as it was built.
+    """
+
+    problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+    measured: Rehearsal | None = None
+    tree: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rehearsal(composed: Composed, allow: AllowList) -> DryRun:
+    """Build the parts of a config, try them on each other, and throw them away (see `runtime.rehearsal`).
+
+    Call it when nothing else is wrong with the config. The environment is closed in every case.
+    """
+    builder = Builder(allow, unread=UnreadKeys(composed.tree) if composed.is_put_together else None)
+    try:
+        begun = begin(composed, builder)
+    except ConfigError as error:
+        return DryRun(error.problems)
+    trial = _Trial(builder, begun)
+    try:
+        with _one_thread():
+            measured = trial.run()
+    except ConfigError as error:
+        return DryRun(error.problems)
+    finally:
+        _close(begun.environment)
+    return DryRun(trial.problems, trial.warnings, measured, begun.tree)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch use one thread: for four turns and a batch, waking others costs more than they do."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _close(environment: Any) -> None:
+    from pamiq_exp.component import tear_down
+
+    try:
+        tear_down(environment)
+    except Exception:
+        logger.warning("the environment of the dry run could not be closed", exc_info=True)
+
+
+class _Trial:
+    """One config whose environment has been built.
+
+    Args:
+        builder: Builds its parts.
+        begun: The environment, and the config without anything left to fill in.
+    """
+
+    def __init__(self, builder: Builder, begun: Begun) -> None:
+        self.builder = builder
+        self.hurried = Builder(builder.allow, rehearsing=True, unread=builder.unread)
+        self.environment = begun.environment
+        self.tree = begun.tree
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def run(self) -> Rehearsal | None:
+        given = ("environment", "observers")
+        self.problems += self.builder.problems(self.tree["interaction"], "interaction", given)
+        for group in PARTS:
+            self.problems += self.builder.problems(self.tree.get(group), group)
+        models = None if self.problems else self._build_models()
+        if models is None:
+            return None
+        others = {name: self._build_group(name) for name in PARTS if name != "models"}
+        buffers, trainers = others["buffers"], others["trainers"]
+        interaction = self._build("interaction", self.tree["interaction"])
+        if self.problems:
+            return None
+        self.problems += _beyond_memory(buffers)
+        from pamiq_exp.runtime.dry_run import rehearse
+
+        steps = self.tree.get("launcher", {}).get("max_steps")
+        result = rehearse(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], steps)
+        for fault in result.faults:
+            self._explain(fault, models)
+        self._note_unused(result)
+        if (unread := self.builder.unread) is not None:
+            unread.leave_out("interaction.delay")  # went into the environment already: see `begin`
+            self.problems += unread.problems()
+        return result
+
+    def _note_unused(self, result: Rehearsal) -> None:
+        """Report the parts that nothing has asked for; classes of the user's own may do so later."""
+        found = self.problems if result.only_shipped else self.warnings
+        message = "nothing uses it" if result.only_shipped else "nothing has used it in the dry run"
+        for group, names, use in (
+            ("models", result.unused_models, "name it where it is to be used or trained"),
+            ("buffers", result.unused_buffers, "have a trainer read it"),
+        ):
+            for name in names:
+                found.append(Problem(join(group, name), message, f"leave it out ({join(group, name)}=null), or {use}"))
+
+    def _build_group(self, group: str) -> dict[str, Any]:
+        built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
+        found = {name: part for name, part in built.items() if part is not None}
+        from pamiq_exp.runtime.dry_run import KINDS
+
+        kind = KINDS.get(group, object)
+        self.problems += [
+            Problem(join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class")
+            for name, part in found.items()
+            if not isinstance(part, kind)
+        ]
+        return found
+
+    def _build(self, key: str, node: object) -> Any:
+        given = {"environment": self.environment, "observers": {}} if key == "interaction" else {}
+        builder = self.hurried if key.startswith(("trainers.", "metrics.")) else self.builder
+        try:
+            with seeded(self.tree["seed"], key), _quick_initialization():
+                return builder.build(node, key, given)
+        except Postponed:
+            if builder.unread is not None:
+                builder.unread.leave_out(key)
+            return None
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+
+    def _build_models(self) -> dict[str, Any] | None:
+        """Build the models, or report that they take more than is allowed."""
+        from pamiq_exp.config.allocation import MOST_TENSORS, ROOM, TooLarge, at_most
+
+        most = self.tree["launcher"].get("max_parameters")
+        for limit in (most, None if most is None else max(most, ROOM)):  # what takes room may be no parameter
+            try:
+                with at_most(limit):
+                    return self._build_group("models")
+            except TooLarge as error:
+                if error.tensors:
+                    message = f"the models make more than {MOST_TENSORS:,} tensors"
+                    self.problems.append(Problem("models", message, "make them smaller: fewer layers, or copies"))
+                    return None
+                counts = self._count_parameters()
+                if sum(counts.values()) > most:
+                    self.problems.append(_too_many(counts, most))
+                    return None
+        message = f"the models make more than {max(most, ROOM):,} numbers that are no parameters"
+        self.problems.append(Problem("models", message, "make them smaller, or raise launcher.max_parameters"))
+        return None
+
+    def _count_parameters(self) -> dict[str, int]:
+        """Count parameters where they take no memory."""
+        import torch
+
+        counts: dict[str, int] = {}
+        for name, node in parts_of(self.tree, "models").items():
+            # What is wrong with it shows when it is built for good.
+            with suppress(Exception), seeded(0, ""), _quick_initialization(), torch.device("meta"):
+                model = self.builder.build(node, join("models", name))
+                counts[name] = sum(each.numel() for each in model.parameters())
+        return counts
+
+    def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> None:
+        """Turn what a part raised in the dry run into problems of the keys that are to blame, or into a warning."""
+        written = [each for each in fault.perhaps if self._key_of(fault.part, each[1]) != fault.part]
+        for kind, name in (*fault.missing, *written):
+            there = parts_of(self.tree, GROUPS[kind])
+            hint = nearest(name, there, listing="there are") or f"declare it below {GROUPS[kind]}"
+            self.problems.append(Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", hint))
+        if fault.missing:
+            return
+        failure = failing_layer(fault.error, models) if isinstance(fault.error, RuntimeError) else None
+        if failure is not None and (failure.takes is not None or not fault.uncertain):
+            self.problems.append(self._sizes(fault, failure))
+        else:
+            (self.warnings if fault.uncertain else self.problems).append(self._plain(fault))
+
+    def _plain(self, fault: Fault) -> Problem:
+        words = words_of(fault.error).strip() or type(fault.error).__name__
+        kind = "" if isinstance(fault.error, (ValueError, KeyError)) else f"{type(fault.error).__name__}: "
+        if not fault.uncertain:
+            return Problem(fault.part, f"{kind}{words}", "(in the dry run)")
+        hint = f"(in the dry run, whose data are made up within the declared bounds; {SKIP_FLAG} leaves it out)"
+        return Problem(fault.part, f"{type(fault.error).__name__}: {words}", hint)
+
+    def _key_of(self, part: str, value: str) -> str:
+        """The key in the node of a part, or in the models it attaches, that holds a name."""
+        nodes = [part, "interaction.agent", "models"] if part.startswith("trainers.") else [part]
+        for address in nodes:
+            node = self.tree
+            for name in address.split("."):
+                node = node.get(name, {}) if isinstance(node, Mapping) else {}
+            found = [key for key, leaf in leaves(node, address) if leaf == value and not key.endswith("_target_")]
+            if found:
+                return found[0]
+        return part
+
+    def _sizes(self, fault: Fault, failure: Failure) -> Problem:
+        """Explain what a layer raised: which one it was, and which two sizes do not agree."""
+        sizes = {key: value for key, value in leaves(self.tree.get("models"), "models") if type(value) is int}
+        own = {key: size for key, size in sizes.items() if key.startswith(f"models.{failure.model}.")}
+        for key, size in own.items():
+            for other, fitting in _others(sizes, failure.model, key):
+                if failure.would_fit(key, size, other, fitting):
+                    message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
+                    return Problem(key, message, f"write {key}: ${{{other}}}")
+        return Problem(f"models.{failure.model}", f"{failure.told} (in the dry run of {fault.part})")
+
+
+def _too_many(counts: Mapping[str, int], most: int) -> Problem:
+    largest = max(counts, key=lambda name: counts[name])
+    total = sum(counts.values())
+    message = f"has {counts[largest]:,} parameters, all models {total:,}; launcher.max_parameters is {most:,}"
+    return Problem(join("models", largest), message, "make it smaller, or raise the limit")
+
+
+@contextmanager
+def _quick_initialization() -> Iterator[None]:
+    """Leave orthogonal matrices out: making them takes half of the time, and no value matters here."""
+    from torch import nn
+
+    orthogonal = nn.init.orthogonal_
+    nn.init.orthogonal_ = lambda tensor, *_, **__: tensor
+    try:
+        yield
+    finally:
+        nn.init.orthogonal_ = orthogonal
+
+
+def _others(sizes: Mapping[str, int], model: str, key: str) -> list[tuple[str, int]]:
+    """Sizes of other models, those of the same name first."""
+    last = key.rpartition(".")[2]
+    found = [(each, size) for each, size in sizes.items() if not each.startswith(f"models.{model}.")]
+    return sorted(found, key=lambda pair: (pair[0].rpartition(".")[2] != last, pair[0].count(".")))
+
+
+def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the buffer that is largest if all together would not fit into this machine."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return
+    sizes = {name: buffer.nbytes for name, buffer in buffers.items()}
+    if sum(sizes.values()) > machine:
+        largest = max(sizes, key=lambda name: sizes[name])
+        message = f"takes {in_bytes(sizes[largest])} when it is full; this machine has {in_bytes(machine)} of memory"
+        yield Problem(join("buffers", largest), message, "give it a smaller capacity")
+
+
+def in_bytes(count: int) -> str:
+    """Say a number of bytes in words."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"

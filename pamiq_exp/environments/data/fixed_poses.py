@@ -1,0 +1,74 @@
+"""Transitions at poses that stay the same for the whole run, to measure models on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pamiq_exp.component import set_up, tear_down
+from pamiq_exp.interaction.environment import Array, Environment
+from pamiq_exp.interaction.random_actions import RandomActions
+from pamiq_exp.seeding import numpy_generator
+from pamiq_exp.spaces import describe_action
+
+TRUTH = {"noise_mask": "noise_mask", "clean_image": "clean_observation.image", "room": "room"}
+"""What is kept of the truth at the first moment, and under which name."""
+
+
+def record_at_poses(environment: Environment, poses: int, seed: int, cell: float = 0.25) -> dict[str, Array]:
+    """Put bodies at random places and let each take one random step.
+
+    Places are drawn evenly from the reachable cells, headings from all directions.
+
+    Args:
+        environment: An instance that no agent uses; it is set up and torn down here.
+        poses: How many.
+        seed: Of poses and actions.
+        cell: Side of the cells of the truth's `reachable`, in meters.
+
+    Returns:
+        `observation.*`, `action`, `next_observation.*`, `pose` (x, y, heading) and, where the world tells
+        them, `noise_mask`, `next_noise_mask`, `clean_observation.image` (the same view without noise) and
+        `room`, each `(poses, *shape)`. An empty mapping if bodies cannot be placed in this world.
+    """
+    if poses < 1:
+        raise ValueError(f"there must be at least 1 pose, not {poses}")
+    generator = numpy_generator(seed, "poses")
+    actions = RandomActions(describe_action(environment.action_space), environment.num_envs, seed)
+    set_up(environment)
+    try:
+        reachable = environment.ground_truth().get("reachable")
+        if reachable is None:
+            return {}
+        cells = np.argwhere(reachable)
+        places = (cells[generator.integers(0, len(cells), poses)][:, ::-1] + 0.5) * cell
+        wanted = np.column_stack([places, generator.uniform(0.0, 2.0 * math.pi, poses)])
+        return _record(environment, wanted, actions)
+    finally:
+        tear_down(environment)
+
+
+def _record(environment: Environment, poses: Array, actions: RandomActions) -> dict[str, Array]:
+    columns: dict[str, list[Array]] = {"pose": []}
+    for first in range(0, len(poses), environment.num_envs):
+        some = poses[first : first + environment.num_envs]
+        padded = np.concatenate([some, np.repeat(some[-1:], environment.num_envs - len(some), axis=0)])
+        if not environment.place(padded):
+            return {}
+        row = _transition(environment, actions.draw()) | {"pose": padded}
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value[: len(some)])
+    return {name: np.concatenate(column) for name, column in columns.items()}
+
+
+def _transition(environment: Environment, action: Array) -> dict[str, Array]:
+    row = {f"observation.{name}": value for name, value in environment.observe().values.items()}
+    truth = environment.ground_truth()
+    row |= {kept: truth[name].copy() for name, kept in TRUTH.items() if name in truth}
+    environment.affect(action)
+    row |= {f"next_observation.{name}": value for name, value in environment.observe().values.items()}
+    truth = environment.ground_truth()
+    if "noise_mask" in truth:
+        row["next_noise_mask"] = truth["noise_mask"].copy()
+    return row | {"action": action}

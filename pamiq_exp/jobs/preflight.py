@@ -1,0 +1,141 @@
+"""Everything that can be found wrong before a run folder exists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.config import (
+    AllowList,
+    Composed,
+    ConfigError,
+    Problem,
+    Source,
+    Validated,
+    compose,
+    config_folder,
+    group_choices,
+    untried_choices,
+    validate,
+    validate_names,
+    variants,
+)
+from pamiq_exp.jobs.online import keep_offline
+from pamiq_exp.jobs.request import Request, find_trusted_packages, say
+
+SHOWN_CHOICES = 5
+
+
+def preflight(request: Request) -> list[Validated]:
+    """Validate every config that this command line asks for, and that there is a place for its results.
+
+    Mistakes that show in names alone are told before torch is imported.
+
+    Raises:
+        ConfigError: With all problems of the first config that has any.
+    """
+    lists = variants(request.overrides, request.source) if request.flags.multirun else [request.overrides]
+    configs = [compose(overrides, request.source) for overrides in lists]
+    for config in configs:
+        require_choice(config, request)
+    if request.flags.multirun:
+        for words in group_choices(request.overrides, request.source):
+            compose(words, request.source)  # may not set up Hydra: see `Loader`
+    found = refuse(configs, request.allow, dry_run=request.dry_run)
+    tried = request.flags.multirun and request.dry_run
+    if untried := untried_choices(request.overrides, request.source) if tried else []:
+        say(told_untried(untried, len(configs)))
+    keep_offline(configs, request.online)
+    require_folder(configs[0], multirun=bool(request.flags.multirun))
+    return found
+
+
+def refuse(configs: Sequence[Composed], allow: AllowList, *, dry_run: bool = True) -> list[Validated]:
+    """Raise ConfigError with all problems of the first config that has any; print the warnings of the dry run.
+
+    Those that show without importing anything come first, for all configs; the dry run comes last, of each config
+    once if some differ in their seeds alone.
+
+    Args:
+        configs: Composed.
+        allow: What they may name.
+        dry_run: Whether to try the parts on each other.
+    """
+    for config in configs:
+        validate_names(config, allow)
+    find_trusted_packages(allow)
+    kinds: set[str] = set()
+    found: list[Validated] = []
+    for config in configs:
+        kind = repr(config.tree | {"seed": 0})
+        found.append(validate(config, allow, dry_run=dry_run and kind not in kinds))
+        kinds.add(kind)
+    if warnings := list(dict.fromkeys(str(warning) for each in found for warning in each.warnings)):
+        say(told_warnings(warnings))
+    return found
+
+
+def told_untried(choices: Sequence[str], tried: int) -> str:
+    """Say which choices of a sweep were left to its jobs to check."""
+    kinds = f"{tried} of the configs of this sweep were tried in a dry run, every choice of each key once"
+    if not choices:
+        return kinds
+    shown = ", ".join(choices[:SHOWN_CHOICES]) + (", ..." if len(choices) > SHOWN_CHOICES else "")
+    return f"{kinds} but for {len(choices)}, which their jobs will check: {shown}"
+
+
+def told_warnings(warnings: Sequence[str]) -> str:
+    """Say what the dry run has found that may be due to its made-up data."""
+    lines = [line for warning in warnings for line in warning.splitlines()]
+    return "\n".join(["the dry run warns, which stops nothing:", *(f"  {line}" for line in lines)])
+
+
+def compose_what_can_be(overrides: Sequence[str], source: Source) -> tuple[Composed | None, list[Problem]]:
+    """Compose a config without the overrides that name nothing, and return what is wrong with those."""
+    problems: list[Problem] = []
+    while True:
+        try:
+            return compose(overrides, source), problems
+        except ConfigError as error:
+            problems += error.problems
+            typed = {each.origin.text for each in error.problems if each.origin is not None and each.origin.typed}
+            rest = [word for word in overrides if word not in typed]
+            if len(rest) == len(overrides):
+                return None, problems
+            overrides = rest
+
+
+def require_choice(composed: Composed, request: Request) -> None:
+    """Refuse a command line that says nothing yet, with the experiments there are. Raises ConfigError."""
+    chosen = OmegaConf.select(composed.config, "hydra.runtime.choices.experiment")
+    if chosen is not None or "environment" in composed.tree:
+        return
+    folders = [config_folder(), *([Path(request.source.folder)] if request.source.folder else [])]
+    names = sorted(path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml"))
+    raise ConfigError(Problem("experiment", "nothing is chosen yet", f"experiment=NAME, one of: {', '.join(names)}"))
+
+
+def require_folder(composed: Composed, *, multirun: bool) -> None:
+    """Refuse a config whose results could not be written. Raises ConfigError."""
+    problem = folder_problem(composed.config, "hydra.sweep.dir" if multirun else "hydra.run.dir")
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def folder_problem(config: DictConfig, key: str) -> Problem | None:
+    """Return why the folder above the run folder, which `key` names, cannot be written, if it cannot."""
+    try:
+        folder = Path(str(OmegaConf.select(config, key))).parent
+    except OmegaConfBaseException as error:
+        return Problem(key, str(error).splitlines()[0])
+    try:
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there):  # nothing is made before something runs
+            return None
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror or error}"
+        return Problem("paths.outputs", message, "choose another folder: paths.outputs=FOLDER")

@@ -1,0 +1,14 @@
+"""TODO first line."""
+
+from pamiq_exp.lightning_loop.driver import LightningDriver, TrainingPlan
+from pamiq_exp.lightning_loop.evaluation import Evaluation
+from pamiq_exp.lightning_loop.gradients import GradientSettings
+from pamiq_exp.lightning_loop.nonfinite import NonFiniteError
+
+__all__ = [
+    "Evaluation",
+    "GradientSettings",
+    "LightningDriver",
+    "NonFiniteError",
+    "TrainingPlan",
+]

@@ -1,0 +1,481 @@
+"""Drives one LightningModule through Lightning Fabric, exactly as `lightning.Trainer` would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision, Precision
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pamiq_exp.component import Component, State
+from pamiq_exp.lightning_loop.evaluation import Evaluation, evaluate
+from pamiq_exp.lightning_loop.gradients import GradientSettings, clip_gradients, gradients_of
+from pamiq_exp.lightning_loop.held_state import HeldTensors
+from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, Hooks, takes_index
+from pamiq_exp.lightning_loop.log_recorder import LogRecorder
+from pamiq_exp.lightning_loop.module_services import (
+    TrainerPort,
+    attach,
+    detach,
+    hand_out_optimizers,
+    is_driven,
+    route_logs,
+)
+from pamiq_exp.lightning_loop.nonfinite import BufferWatch, NonFiniteError, all_finite, norm_of, not_finite_fields
+from pamiq_exp.lightning_loop.optimizers import (
+    configured_optimizers,
+    hyper_parameters,
+    load_optimizers,
+    optimizer_states,
+    step_schedulers,
+)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long training will be, as far as its trainer knows.
+
+    Attributes:
+        batches: In an epoch.
+        epochs: In a run of the configured length; None for a run without an end.
+    """
+
+    batches: int
+    epochs: int | None = None
+
+
+class LightningDriver(Component):
+    """Trains one module batch by batch, with all the hooks and services that it has under `lightning.Trainer`.
+
+    The parameters stay the same objects, and optimizers and schedulers are made once. An epoch is
+    whatever the caller puts between `begin_epoch` and `end_epoch`.
+
+    Args:
+        name: Name of the model, for errors.
+        module: What is trained. It is attached to this driver until `teardown`.
+        fabric: Device and precision.
+        gradients: How gradients are gathered, checked and clipped.
+        plan: How long training will be, for schedules that depend on it.
+
+    Raises:
+        ValueError: If the module is in training elsewhere, or cannot be trained with these settings.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: LightningModule,
+        fabric: Fabric,
+        gradients: GradientSettings | None = None,
+        plan: TrainingPlan | None = None,
+    ) -> None:
+        self.name = name
+        self.address = f"model {name!r} ({type(module).__name__})"
+        """The model, for messages."""
+        self.module = module
+        self.fabric = fabric
+        self.plan = plan
+        self.gradients = gradients or GradientSettings()
+        self.gradients.require_suits(name, module)
+        if is_driven(module):
+            raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
+        self.optimizers: list[Optimizer] = []
+        self._configured: list[list[dict[str, Any]]] = []
+        self.schedulers: list[LRSchedulerConfig] = []
+        self.batches = 0
+        """Batches trained in this run."""
+        self.optimizer_steps = 0
+        """Steps made by optimizers: the module's `global_step`."""
+        self.epochs = 0
+        """Epochs ended: the module's `current_epoch`."""
+        self.skipped_steps = 0
+        """Batches lost because something was not finite."""
+        self.skipped: str | None = None
+        """Why the newest batch was lost; None if it was not."""
+        self.loss: float | None = None
+        """Loss of the newest optimizer step, under automatic optimization."""
+        self.gradient_norm: float | None = None
+        """Norm over all gradients of the newest optimizer step, before clipping; None without clipping by norm."""
+        self.epoch_done = False
+        """Whether the module asked, in `on_train_batch_start`, to leave out the rest of this epoch."""
+        self.should_stop = False
+        """Whether the module or a callback asked, by `trainer.should_stop`, for the end of its training."""
+        self.is_last_batch = False
+        """Whether the batch under way is known to be the last of its epoch."""
+        self.validating = False
+        """Whether the module is being measured."""
+        self.logged = LogRecorder()
+        self.port = TrainerPort(self)
+        self.hooks = Hooks(module, self.logged)
+        self._precision: Precision = fabric.strategy.precision
+        self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
+        self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
+        self._on_host = fabric.device.type == "cpu" and type(self._precision) is Precision
+        self._batch_index = 0
+        self._epoch_schedulers_due = False
+        self._started = False
+        self._in_backward = False
+        self._batch: Any = None
+        self._loss: Tensor | None = None
+        self._outputs: dict[str, Any] = {}
+        self._gives_index = takes_index(module.training_step)
+        self._attach()
+        self._automatic = module.automatic_optimization
+        self._has_backward_hooks = bool(BACKWARD_HOOKS & self.hooks.names)
+        self._stays_as_it_is = self._on_host and not TRANSFER_HOOKS & self.hooks.names
+        self._statistics = BufferWatch(module)
+        self._held: HeldTensors | None = None
+        if self.gradients.on_nonfinite == "skip":
+            # A module that steps its optimizers itself may have made a step before the one that failed.
+            by_hand = (
+                [] if self._automatic else [p for o in self.optimizers for g in o.param_groups for p in g["params"]]
+            )
+            self._held = HeldTensors(module, by_hand)
+
+    def begin_epoch(self) -> None:
+        """Start an epoch."""
+        if not self._started:
+            self._started = True
+            self.hooks.call("on_train_start")
+        self._batch_index = 0
+        self.epoch_done = False
+        self.hooks.call("on_train_epoch_start")
+        self._statistics.refresh()
+
+    def train_batch(self, batch: Any, last: bool = False) -> dict[str, float]:
+        """Train on one batch and return what the module logged for this step.
+
+        With `on_nonfinite="skip"`, a batch whose loss, gradient or statistics are not finite is lost: the module's
+        tensors and torchmetrics are those from before it (from before the first batch whose gradients were gathered
+        with it), nothing is logged of it, schedulers stay where they are, and `skipped` tells why.
+
+        Args:
+            batch: Whatever `training_step` takes.
+            last: Whether this is known to be the last batch of the epoch: gathered gradients are then
+                applied whatever their number.
+
+        Raises:
+            NonFiniteError: With `on_nonfinite="stop"`, for a loss, gradient or statistic that is not finite.
+        """
+        with nullcontext() if torch.is_grad_enabled() else torch.enable_grad():
+            return self._train_batch(self.transferred(batch), last)
+
+    def end_epoch(self) -> dict[str, float]:
+        """End the epoch and return what it adds up to under the names logged with `on_epoch`."""
+        if self._epoch_schedulers_due:
+            self._step_schedulers("epoch", self.epochs + 1, plateau=False)
+        self.logged.epoch_is_over = True
+        self.hooks.call("on_train_epoch_end")
+        figures = self.logged.end_epoch()
+        self._step_schedulers("epoch", self.epochs + 1, plateau=True)
+        self._epoch_schedulers_due = False
+        self.epochs += 1
+        return figures
+
+    def evaluate(self, *batches: Any) -> Evaluation:
+        """Measure the module's loss on batches, the mean over rows: of `validation_step`, else of `training_step`.
+
+        The module is in evaluation mode meanwhile and has no gradients. With a `validation_step` all hooks of a
+        validation epoch are called, in Lightning's order. Parameters, buffers, the torchmetrics that training logs and
+        the global random generators are as before afterwards; without a `validation_step` so is everything else that
+        the module holds. The random numbers used are the same ones every time.
+
+        Raises:
+            TypeError: If the step returns no loss, or if there is only a `training_step` that also steps optimizers.
+        """
+        return evaluate(self, batches)
+
+    def record_in(self, recorder: LogRecorder) -> None:
+        """Let what the module logs reach this recorder."""
+        self.hooks.recorder = recorder
+        route_logs(self.module, recorder)
+
+    def step_by_hand(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        """A step that the module makes: through `self.optimizers()`."""
+        result = self.step_optimizer(optimizer, closure)
+        if not self._automatic and self.skipped is None:
+            self.optimizer_steps += 1
+        return result
+
+    def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        """Run the closure (which computes gradients) and step the optimizer, with the hooks in between."""
+        strategy = self.fabric.strategy
+        if self._scaler is None:
+            return strategy.optimizer_step(optimizer, closure=partial(self._prepared, optimizer, closure))
+        result = closure()
+        if result is not None or not self._automatic:
+            self._precision.unscale_gradients(optimizer)
+            self._prepared(optimizer, _nothing)
+            strategy.optimizer_step(optimizer)
+        return result
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute gradients, through the module's own `backward` if it has one."""
+        if self._in_backward or not self._has_backward_hooks:
+            self.fabric.strategy.backward(loss, None, *args, **kwargs)
+            return
+        self._in_backward = True
+        try:
+            self.hooks.call("on_before_backward", loss)
+            if "backward" in self.hooks:
+                self.hooks.call("backward", loss, *args, **kwargs)
+            else:
+                self.fabric.strategy.backward(loss, None, *args, **kwargs)
+            self.hooks.call("on_after_backward")
+        finally:
+            self._in_backward = False
+
+    def teardown(self) -> None:
+        """Let the module go."""
+        if vars(self.module)["_trainer"] is not self.port:
+            return
+        if self._started:
+            self.hooks.call("on_train_end")
+        self.hooks.call("on_fit_end")
+        self.hooks.call("teardown", "fit")
+        detach(self)
+
+    def state(self) -> State:
+        """Counters, optimizers, schedulers, the gradient scale, and what callbacks and `on_save_checkpoint` add."""
+        saves = "on_save_checkpoint" in self.hooks
+        weights = self.module.state_dict() if saves else {}
+        checkpoint: dict[str, Any] = {"state_dict": weights} if saves else {}
+        self.hooks.call("on_save_checkpoint", checkpoint)
+        # The module's own tensors are saved by the launcher.
+        added = {key: value for key, value in checkpoint.items() if key != "state_dict" or value is not weights}
+        return {
+            "batches": self.batches,
+            "optimizer_steps": self.optimizer_steps,
+            "epochs": self.epochs,
+            "skipped_steps": self.skipped_steps,
+            "should_stop": self.should_stop,
+            "configured": self._configured,
+            **optimizer_states(self.optimizers, self.schedulers),
+            "precision": self._precision.state_dict(),
+            "callbacks": {callback.state_key: callback.state_dict() for callback in self.hooks.callbacks},
+            "module": added,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Restore what `state` returned. The module's own tensors are restored by the launcher."""
+        self.batches = state["batches"]
+        self.optimizer_steps = state["optimizer_steps"]
+        self.epochs = state["epochs"]
+        self.skipped_steps = state["skipped_steps"]
+        self.should_stop = state["should_stop"]
+        # Before the optimizers, as Lightning does: the hook may add the groups that were added during the run.
+        self.hooks.call("on_load_checkpoint", {"state_dict": self.module.state_dict(), **state["module"]})
+        for callback in self.hooks.callbacks:
+            if callback.state_key in state["callbacks"]:
+                callback.load_state_dict(state["callbacks"][callback.state_key])
+        load_optimizers(self.address, self.optimizers, self.schedulers, state, self._configured)
+        self._precision.load_state_dict(state["precision"])
+
+    def _attach(self) -> None:
+        hooks = self.hooks
+        attach(self)
+        try:
+            hooks.add_callbacks(self.module.configure_callbacks(), self.port)
+            hooks.call("prepare_data")
+            hooks.call("setup", "fit")
+            hooks.call("configure_model")
+            self.fabric.setup_module(self.module)
+            attach(self)  # again, for Fabric has attached itself
+            self.optimizers, self.schedulers = configured_optimizers(self.module)
+            self._configured = hyper_parameters(self.optimizers)
+            hand_out_optimizers(self)
+            hooks.call("on_fit_start")
+        except BaseException:
+            detach(self)
+            raise
+
+    def _train_batch(self, batch: Any, last: bool) -> dict[str, float]:
+        index = self._batch_index
+        stepping = last or (index + 1) % self.gradients.accumulate_batches == 0
+        self.is_last_batch = last
+        self.skipped = None
+        if self._held is not None and index % self.gradients.accumulate_batches == 0:
+            self._held.take()
+            self.logged.mark()
+        self.logged.begin_batch(batch)
+        self._outputs = {}
+        self._batch = batch
+        if self.hooks.call("on_train_batch_start", batch, index) == -1:
+            self.epoch_done = stepping = last = True
+        elif self._automatic:
+            self._optimize(batch, index, stepping)
+        else:
+            self._outputs = _outputs(self._training_step(batch, index))
+        self._check_statistics()
+        if stepping and self.skipped is None:
+            self.optimizer_steps += self._automatic and not self.epoch_done
+            self._step_schedulers("step", index + 1, plateau=False)
+        self._epoch_schedulers_due = not last
+        if last:
+            self._step_schedulers("epoch", self.epochs + 1, plateau=False)
+        if self.epoch_done:
+            return {}
+        self.hooks.call("on_train_batch_end", self._outputs, batch, index)
+        self._check_statistics()
+        figures = self._end_batch(stepping or not self._automatic)
+        if stepping and self.skipped is None:
+            self._step_schedulers("step", index + 1, plateau=True)
+        self._batch_index += 1
+        self.batches += 1
+        return figures
+
+    def _end_batch(self, stepped: bool) -> dict[str, float]:
+        """Return what was logged for this step; undo a lost batch."""
+        self._batch = None
+        if self.skipped is None:
+            return self.logged.end_batch(stepped)
+        assert self._held is not None
+        self.skipped_steps += 1
+        self.loss = self.gradient_norm = None
+        self._held.put_back()
+        self.logged.roll_back()
+        return {}
+
+    def _optimize(self, batch: Any, index: int, stepping: bool) -> None:
+        optimizer = self.optimizers[0]
+        closure = partial(self._closure, optimizer, batch, index)
+        if not stepping:
+            closure()
+            return
+        if "optimizer_step" in self.hooks:
+            self.hooks.call("optimizer_step", self.epochs, index, self.module.optimizers(), closure)
+        else:
+            self.step_optimizer(optimizer, closure)
+
+    def _closure(self, optimizer: Optimizer, batch: Any, index: int) -> Tensor | None:
+        outputs = _outputs(self._training_step(batch, index))
+        loss = outputs.get("loss")
+        if outputs and loss is None:
+            raise ValueError(f"{type(self.module).__name__}.training_step returned a dict without 'loss'")
+        if index % self.gradients.accumulate_batches == 0:
+            self.hooks.call("on_before_zero_grad", optimizer)
+            if "optimizer_zero_grad" in self.hooks:
+                self.hooks.call("optimizer_zero_grad", self.epochs, index, optimizer)
+            else:
+                optimizer.zero_grad()
+        self._loss = None
+        if loss is not None:
+            if self.gradients.accumulate_batches > 1:
+                loss = loss / self.gradients.accumulate_batches
+            self.backward(loss)
+            self._loss = outputs["loss"] = loss.detach()
+        self._outputs = outputs
+        return self._loss
+
+    def _training_step(self, batch: Any, index: int) -> Any:
+        previous, self.logged.hook = self.logged.hook, "training_step"
+        try:
+            with self._autocast():
+                return self.module.training_step(batch, *((index,) if self._gives_index else ()))
+        except Exception as error:
+            # Distributions and indices often refuse what is not finite before there is a loss.
+            if not isinstance(error, ArithmeticError) and not not_finite_fields(batch):
+                raise
+            self._lose(f"{type(error).__name__} in training_step: {error}", error)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            return None
+        finally:
+            self.logged.hook = previous
+
+    def _prepared(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        """Everything between having gradients and applying them. Optimizers call this as their closure."""
+        result = closure()
+        self.hooks.call("on_before_optimizer_step", optimizer)
+        gradients = gradients_of(optimizer)
+        if not gradients:
+            return result
+        clips = self._automatic and self.gradients.clip is not None
+        norm = norm_of(gradients) if clips and self.gradients.clip_algorithm == "norm" else None
+        self.gradient_norm = None if norm is None else norm.item()
+        self.loss = None if self._loss is None else self._loss.item() * self.gradients.accumulate_batches
+        problem = self._problem(gradients)
+        if problem is not None:
+            self._leave_out(optimizer, problem)
+        elif "configure_gradient_clipping" in self.hooks and self._automatic:
+            self._clip_by_hook(optimizer)
+        elif clips:
+            clip_gradients(optimizer, self.gradients, norm)
+        return result
+
+    def _clip_by_hook(self, optimizer: Optimizer) -> None:
+        clip = self.gradients.clip
+        algorithm = None if clip is None else self.gradients.clip_algorithm
+        self.hooks.call(
+            "configure_gradient_clipping", optimizer, gradient_clip_val=clip, gradient_clip_algorithm=algorithm
+        )
+
+    def _problem(self, gradients: list[Tensor]) -> str | None:
+        """Say what is not finite, if anything is."""
+        if self.loss is not None and not math.isfinite(self.loss):
+            return f"the loss is {self.loss}"
+        if self._scaler is not None:
+            return None  # overflowing gradients are part of the game then: the scaler skips and adapts
+        finite = all_finite(gradients) if self.gradient_norm is None else math.isfinite(self.gradient_norm)
+        if not finite:
+            return "the gradient holds NaN or infinity"
+        statistic = self._statistics.not_finite()
+        return None if statistic is None else f"the statistic {statistic} is not finite"
+
+    def _check_statistics(self) -> None:
+        """Look at what the batch has made of the module's buffers."""
+        statistic = self._statistics.not_finite()
+        if statistic is not None and self.skipped is None:
+            self._lose(f"the statistic {statistic} is not finite")
+
+    def _leave_out(self, optimizer: Optimizer, problem: str) -> None:
+        self._lose(problem)
+        # Optimizers pass over parameters without a gradient: their state stays as it is, too.
+        optimizer.zero_grad(set_to_none=True)
+
+    def _lose(self, problem: str, cause: Exception | None = None) -> None:
+        if self.gradients.on_nonfinite == "stop":
+            raise NonFiniteError(self.name, self.batches, problem, self._batch) from cause
+        self.skipped = problem
+
+    def _step_schedulers(self, interval: str, count: int, plateau: bool) -> None:
+        if self._automatic and self.schedulers:
+            step = self.module.lr_scheduler_step
+            step_schedulers(self.schedulers, step, interval, count, plateau, self.logged.values)
+
+    def transferred(self, batch: Any) -> Any:
+        """The batch on the device and in the precision of the module, through the module's own hooks."""
+        if self._stays_as_it_is:
+            return batch
+        if not isinstance(self._precision, MixedPrecision):
+            batch = self._precision.convert_input(batch)
+        if "on_before_batch_transfer" in self.hooks:
+            batch = self.hooks.call("on_before_batch_transfer", batch, 0)
+        if "transfer_batch_to_device" in self.hooks:
+            batch = self.hooks.call("transfer_batch_to_device", batch, self.fabric.device, 0)
+        else:
+            batch = self.fabric.to_device(batch)
+        if "on_after_batch_transfer" in self.hooks:
+            batch = self.hooks.call("on_after_batch_transfer", batch, 0)
+        return batch
+
+
+def _outputs(returned: Any) -> dict[str, Any]:
+    """What a step returned, in the form in which hooks and the optimizer's closure want it."""
+    if isinstance(returned, Tensor):
+        return {"loss": returned}
+    return {} if returned is None else dict(returned)
+
+
+def _nothing() -> None:
+    return None

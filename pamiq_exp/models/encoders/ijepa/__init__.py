@@ -1,0 +1,19 @@
+"""I-JEPA: features from predicting hidden parts of an image in feature space."""
+
+from pamiq_exp.models.encoders.ijepa.collapse import Collapse, measure_collapse
+from pamiq_exp.models.encoders.ijepa.ijepa import IJepa, TokenEncoder
+from pamiq_exp.models.encoders.ijepa.masks import MaskCollator, Masks, MaskSampler
+from pamiq_exp.models.encoders.ijepa.transformer import Transformer, TransformerBlock, position_codes
+
+__all__ = [
+    "Collapse",
+    "IJepa",
+    "MaskCollator",
+    "MaskSampler",
+    "Masks",
+    "TokenEncoder",
+    "Transformer",
+    "TransformerBlock",
+    "measure_collapse",
+    "position_codes",
+]

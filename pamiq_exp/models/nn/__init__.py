@@ -1,0 +1,3 @@
+"""TODO first line."""
+
+__all__: list[str] = []

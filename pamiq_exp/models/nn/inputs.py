@@ -1,0 +1,137 @@
+"""What networks read and say: fields of a batch and actions, scaled by their declared bounds in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.spaces import ActionSpec, ArraySpec, are_bounds, flatten_specs
+
+Batch: TypeAlias = Mapping[str, Tensor]
+"""Named tensors with common leading axes: num_envs, batch, or batch and time. Names are those of buffer fields."""
+
+
+def observation_fields(observation: Mapping[str, object]) -> dict[str, ArraySpec]:
+    """Return the buffer fields of an observation: `{"image": spec}` becomes `{"observation.image": spec}`."""
+    return flatten_specs({"observation": observation})
+
+
+def is_image(spec: ArraySpec) -> bool:
+    """Whether a field is an image: three axes, `(height, width, channels)`."""
+    return len(spec["shape"]) == 3
+
+
+def scale(value: Tensor, spec: ArraySpec) -> Tensor:
+    """Turn stored numbers into what networks read: torch's default floats, in the scale of the declared bounds.
+
+    Images become 0 to 1; other numbers 0 to 1, or -1 to 1 where their bounds lie on both sides of 0. Numbers without
+    bounds, with one only, or with huge ones stay as they are. Bytes whose bounds are not declared are 0 to 255.
+
+    Args:
+        value: `(..., *shape)`.
+        spec: Of the field.
+    """
+    number = torch.get_default_dtype()
+    signed = not is_image(spec)
+    if "lows" in spec and "highs" in spec:
+        pairs = [_origin_and_size(*pair, signed) for pair in zip(spec["lows"], spec["highs"], strict=True)]
+        origin, size = torch.tensor(pairs, dtype=number, device=value.device).T
+        each: Tensor = (value.to(number) - origin) / size
+        return each
+    missing = (0.0, 255.0) if value.dtype == torch.uint8 else (-math.inf, math.inf)
+    start, extent = _origin_and_size(spec.get("low", missing[0]), spec.get("high", missing[1]), signed)
+    scaled = value.to(number)
+    if start:
+        scaled = scaled - start
+    return scaled if extent == 1 else scaled * (1 / extent)
+
+
+def _origin_and_size(low: float, high: float, signed: bool) -> tuple[float, float]:
+    """What is taken away from a number between these bounds, and what the rest is divided by."""
+    if not are_bounds(low, high):
+        return 0.0, 1.0
+    if signed and low < 0 < high:
+        return (low + high) / 2, (high - low) / 2
+    return low, high - low
+
+
+class ActionScale(nn.Module):
+    """Between the numbers of a Box action and those that networks deal in: -1 to 1 over the declared bounds.
+
+    Numbers without bounds, with one only, or with huge ones are the same in both. Discrete actions have no scale.
+
+    Args:
+        action: The action space.
+    """
+
+    middle: Tensor
+    reach: Tensor
+
+    def __init__(self, action: ActionSpec) -> None:
+        super().__init__()
+        bounds = zip(action.get("low", ()), action.get("high", ()), strict=True)
+        pairs = [((low + high) / 2, (high - low) / 2) if are_bounds(low, high) else (0.0, 1.0) for low, high in bounds]
+        size = math.prod(action["shape"])
+        if len(pairs) != size:  # described without bounds
+            pairs = [(0.0, 1.0)] * size
+        middle, reach = torch.tensor(pairs, dtype=torch.get_default_dtype()).T
+        self.register_buffer("middle", middle.clone(), persistent=False)
+        self.register_buffer("reach", reach.clone(), persistent=False)
+
+    def read(self, action: Tensor) -> Tensor:
+        """What networks read of actions, `(..., numbers)`."""
+        return (action.to(self.reach.dtype) - self.middle) / self.reach
+
+    def act(self, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log deviation of actions from those that a network gives, each `(..., numbers)`."""
+        mean, log_std = to_float32(mean), to_float32(log_std)
+        return mean * self.reach.to(mean.dtype) + self.middle.to(mean.dtype), log_std + self.reach.to(
+            log_std.dtype
+        ).log()
+
+
+def leading_shape(batch: Batch, fields: Mapping[str, ArraySpec]) -> torch.Size:
+    """Return the leading axes that the fields of a batch share.
+
+    Raises KeyError for a missing field and ValueError for one of another shape, with what was expected.
+    """
+    leading: torch.Size | None = None
+    for name, spec in fields.items():
+        if name not in batch:
+            raise KeyError(f"the batch lacks the field '{name}'; it holds: {', '.join(sorted(batch)) or 'nothing'}")
+        axes = len(spec["shape"])
+        shape = batch[name].shape
+        if list(shape[len(shape) - axes :]) != spec["shape"] or len(shape) < axes:
+            raise ValueError(f"the field '{name}' has the shape {tuple(shape)}, expected (..., {spec['shape']})")
+        if leading is not None and shape[: len(shape) - axes] != leading:
+            raise ValueError(
+                f"the field '{name}' has the leading axes {tuple(shape[: len(shape) - axes])}, the fields "
+                f"before it {tuple(leading)}"
+            )
+        leading = shape[: len(shape) - axes]
+    if leading is None:
+        raise ValueError("a network needs at least one input field")
+    return leading
+
+
+def choose_image(fields: Mapping[str, ArraySpec], name: str | None, asked_by: str) -> tuple[str, tuple[int, int, int]]:
+    """Return the field of the image `name`, or of the only one, and its `(height, width, channels)`.
+
+    Raises:
+        ValueError: There is no such image, or there are several and none is named.
+    """
+    images = [field for field, spec in fields.items() if is_image(spec)]
+    field = f"observation.{name}" if name is not None else images[0] if len(images) == 1 else None
+    if field not in images:
+        shown = ", ".join(image.removeprefix("observation.") for image in images) or "none"
+        raise ValueError(
+            f"{asked_by} encodes one image, but the images of this environment are: {shown}. "
+            "Name one with image=..., or choose an encoder for vectors (encoder=random_features)"
+        )
+    height, width, depth = fields[field]["shape"]
+    return field, (height, width, depth)

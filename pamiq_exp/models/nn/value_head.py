@@ -1,0 +1,66 @@
+"""What a situation is worth: the last layers of critics."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.models.nn.running_moments import RunningMoments
+
+SMALLEST_STD = 1e-4
+"""Returns that hardly differ are not blown up beyond this."""
+
+
+class ValueHead(nn.Module):
+    """The expected return, learned in the scale of the returns seen so far.
+
+    With `normalize` the layer learns (return - mean) / std, and its output is scaled back, so that a learning
+    rate suits returns of any size. When mean and std move on, the layer is moved the other way: what it says
+    stays the same. Source: van Hasselt et al. 2016, Learning values across many orders of magnitude,
+    proposition 1.
+
+    Args:
+        width: Number of features.
+        normalize: Learn in the scale of returns; otherwise returns are learned as they are.
+        horizon: Returns after which mean and std forget older ones.
+    """
+
+    def __init__(self, width: int, normalize: bool = True, horizon: float = 100_000.0) -> None:
+        super().__init__()
+        self.normalize = bool(normalize)
+        self.linear = nn.Linear(width, 1)
+        self.returns = RunningMoments(horizon=horizon)
+        nn.init.orthogonal_(self.linear.weight, gain=1.0)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(..., width)` -> `(...)`, in at least single precision."""
+        value = to_float32(self.linear(features).squeeze(-1))
+        if not self.normalize:
+            return value
+        return value * self.scale.to(value.dtype) + self.returns.mean.to(value.dtype)
+
+    @property
+    def return_std(self) -> Tensor:
+        """Standard deviation of the returns seen so far, a scalar; 1 before there are any."""
+        return self.returns.std.clamp(min=SMALLEST_STD)
+
+    @property
+    def scale(self) -> Tensor:
+        """What errors of the value are measured in, a scalar: the standard deviation of returns, or 1."""
+        return self.return_std if self.normalize else torch.ones_like(self.returns.std)
+
+    @torch.no_grad()
+    def observe(self, returns: Tensor) -> None:
+        """Take in returns, `(n,)`. Values of all inputs stay what they are, except at the first call."""
+        if not returns.numel():
+            return
+        begins = bool(self.returns.count == 0)
+        mean, scale = self.returns.mean.clone(), self.scale.clone()
+        self.returns.update(returns)
+        if begins or not self.normalize:
+            return
+        weight, bias, shrink = self.linear.weight, self.linear.bias, scale / self.scale
+        weight.mul_(shrink.to(weight.dtype))
+        bias.copy_(bias * shrink + (mean - self.returns.mean) / self.scale)

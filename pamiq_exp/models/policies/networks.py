@@ -1,0 +1,175 @@
+"""What shall I do, and what is it worth?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pamiq_exp.models.cores import RecurrentCore
+from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, orthogonal
+from pamiq_exp.models.nn.value_head import ValueHead
+from pamiq_exp.spaces import ActionSpec, flatten_specs
+
+STATE_FIELD = "policy_state"
+"""The field of a record that holds the memory of a recurrent policy before the observation."""
+
+
+class PolicyNetwork(nn.Module, ABC):
+    """A policy with a value estimate.
+
+    Attributes:
+        policy: From features to a distribution over actions.
+        value: From features to a value.
+    """
+
+    value: ValueHead
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """Return the distribution over actions and the value, `(...)`, for fields with leading axes `(...)`."""
+
+
+class PolicyValueNetwork(PolicyNetwork):
+    """A feed-forward policy with a value estimate, for any inputs and any actions.
+
+    Args:
+        inputs: The fields it reads, named as in buffers: `{"observation": ${spaces.observation}}`, or
+            `{"latent": {"shape": [128]}}` to act on the encoder's features.
+        action: The action space.
+        channels: Widths of the convolutional layers, if an input is an image.
+        hidden: Widths of the linear layers.
+        activation: What follows each layer.
+        separate: Let policy and value each have their own layers.
+        normalize_value: Learn values in the scale of the returns seen so far; see `ValueHead`.
+        patch: Side of the squares that an image is first cut into, 1 for none; see `ConvolutionalStack`.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, object],
+        action: ActionSpec,
+        channels: Sequence[int] = (16, 32, 32),
+        hidden: Sequence[int] = (256,),
+        activation: ActivationName = "relu",
+        separate: bool = False,
+        normalize_value: bool = True,
+        patch: int = 1,
+    ) -> None:
+        super().__init__()
+        fields = flatten_specs(inputs)
+        self.body = FieldsNetwork(fields, channels, hidden, activation, patch=patch)
+        self.value_body = FieldsNetwork(fields, channels, hidden, activation, patch=patch) if separate else None
+        self.policy = make_action_head(self.body.width, action)
+        self.value = ValueHead(self.body.width, normalize_value)
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """See the base class; any leading axes."""
+        features = self.body(batch)
+        value_features = features if self.value_body is None else self.value_body(batch)
+        return self.policy(features), self.value(value_features)
+
+
+class PolicyStep(NamedTuple):
+    """What a recurrent policy says of one moment.
+
+    Attributes:
+        distribution: Over the actions of each environment.
+        value: `(num_envs,)`.
+        state: The memory that the next moment begins with, `(num_envs, depth, state_width)`.
+    """
+
+    distribution: ActionDistribution
+    value: Tensor
+    state: Tensor
+
+
+class RecurrentPolicyValue(PolicyNetwork):
+    """A policy and a value that remember, each environment for itself, what was seen since its episode began.
+
+    Acting takes one `step` after another. Training runs over whole sequences of records: the memory begins as
+    the one that the policy had there (the field `policy_state` of the first record), and is cleared after a
+    record that was the last of its episode (`ended`).
+
+    Args:
+        inputs: The fields it reads; see `PolicyValueNetwork`.
+        action: The action space.
+        core: What remembers. Its dropout must be 0: it would draw other probabilities than those that acted.
+        channels: Widths of the convolutional layers, if an input is an image.
+        hidden: Widths of the linear layers before the core.
+        activation: What follows each of them.
+        normalize_value: Learn values in the scale of the returns seen so far; see `ValueHead`.
+
+    Raises:
+        ValueError: For a core with dropout.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, object],
+        action: ActionSpec,
+        core: RecurrentCore,
+        channels: Sequence[int] = (16, 32, 32),
+        hidden: Sequence[int] = (),
+        activation: ActivationName = "relu",
+        normalize_value: bool = True,
+    ) -> None:
+        super().__init__()
+        if any(isinstance(part, nn.Dropout) and part.p > 0 for part in core.modules()):
+            raise ValueError(
+                "the core of a policy must have dropout: 0, or the ratios of PPO would be of other policies"
+            )
+        self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
+        self.inlet = orthogonal(nn.Linear(self.body.width, core.width))
+        self.core = core
+        self.outlet = nn.LayerNorm(core.width)
+        self.policy = make_action_head(core.width, action)
+        self.value = ValueHead(core.width, normalize_value)
+
+    def initial_state(self, num_envs: int, device: torch.device | str | None = None) -> Tensor:
+        """The memory at the start of an episode, `(num_envs, depth, state_width)`."""
+        return self.core.initial_state((num_envs,), device)
+
+    def step(self, fields: Batch, state: Tensor) -> PolicyStep:
+        """Judge one moment of all num_envs: fields `(num_envs, *shape)`, memory `(num_envs, depth, state_width)`."""
+        output, state = self.core.step(self._embed(fields), state)
+        return PolicyStep(*self._heads(output), state)
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """See the base class; leading axes `(sequences, time)`.
+
+        The batch also holds `policy_state (sequences, time, depth, state_width)`, of which the first of each
+        sequence is used, and, unless the world never ends, `ended (sequences, time)`.
+
+        Raises:
+            KeyError: For a batch without `policy_state`.
+            ValueError: For single records instead of sequences.
+        """
+        if STATE_FIELD not in batch:
+            raise KeyError(
+                f"a recurrent policy trains from the memory it had: let the buffer have the field '{STATE_FIELD}', "
+                f"(depth, state width); this batch holds: {', '.join(sorted(batch))}"
+            )
+        embedded = self._embed(batch)
+        if embedded.ndim != 3:
+            raise ValueError(
+                "a recurrent policy trains on sequences, (batch, time): set sequence_length of its trainer"
+            )
+        reset = None
+        if "ended" in batch:
+            reset = torch.nn.functional.pad(batch["ended"][:, :-1], (1, 0))
+        output, _ = self.core.scan(embedded, batch[STATE_FIELD][:, 0].to(self.core.state_dtype), reset)
+        return self._heads(output)
+
+    def _embed(self, fields: Batch) -> Tensor:
+        embedded: Tensor = self.inlet(self.body(fields).to(self.inlet.weight.dtype))
+        return embedded
+
+    def _heads(self, output: Tensor) -> tuple[ActionDistribution, Tensor]:
+        features = self.outlet(output)
+        return self.policy(features), self.value(features)

@@ -1,0 +1,194 @@
+"""Proximal policy optimization as a LightningModule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from pamiq_exp.models.nn.action_distributions import ActionDistribution
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.policies.networks import PolicyNetwork
+
+Decay: TypeAlias = Literal["none", "linear"]
+"""How a learning rate changes over a run."""
+
+_MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weight")
+
+
+@dataclass(frozen=True)
+class SurrogateLoss:
+    """The clipped policy loss of one minibatch and what it tells; all scalars."""
+
+    loss: Tensor
+    approximate_kl: Tensor
+    clip_fraction: Tensor
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `values` under `weight`, both of one shape; 0 where nothing has weight.
+
+    Raises ValueError for unequal shapes: `(batch, 1)` against `(batch,)` would broadcast silently.
+    """
+    if values.shape != weight.shape:
+        raise ValueError(f"values {tuple(values.shape)} and weights {tuple(weight.shape)} must have the same shape")
+    return (values * weight).sum() / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, weight: Tensor, clip: float) -> SurrogateLoss:
+    """The clipped surrogate objective, negated; all arguments of one shape.
+
+    Sources: Schulman et al. 2017, Proximal policy optimization, equation 7; for the estimate of the
+    Kullback-Leibler divergence, mean(ratio - 1 - log ratio), Schulman 2020, Approximating KL divergence.
+    """
+    ratio = log_ratio.exp()
+    objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    with torch.no_grad():
+        approximate_kl = weighted_mean(ratio - 1 - log_ratio, weight)
+        clip_fraction = weighted_mean(((ratio - 1).abs() > clip).to(ratio.dtype), weight)
+    return SurrogateLoss(-weighted_mean(objective, weight), approximate_kl, clip_fraction)
+
+
+class ActorCritic(LightningModule):
+    """A policy and its value, trained by PPO on the minibatches of an `OnPolicyTrainer`.
+
+    A minibatch holds the inputs of the network, `action (..., branches)`, and `log_prob`, `value`,
+    `advantage`, `return`, `weight`, each `(...)`, where the leading axes are `(batch,)`, or
+    `(batch, sequence)` for a network that remembers; weight 0 takes a record out of every mean.
+
+    Args:
+        network: Policy and value.
+        clip: How far the probability ratio may move before its gradient ends.
+        value_coefficient: Weight of the value loss, whose errors are in the scale of the network's value: in
+            standard deviations of returns, unless it learns returns as they are.
+        entropy_coefficient: Weight of the entropy bonus (joint entropy, in nats).
+        value_clip: How far a value may move from the recorded one before its gradient ends, in standard
+            deviations of the returns seen so far; None for no limit.
+        ratio: Clip the ratio of the joint action, or of each branch by itself (then the batch must hold
+            `branch_log_prob (..., branches)`, and losses are means over branches).
+        learning_rate: Of Adam.
+        decay: `linear` lets the learning rate fall to 0 over the optimizer steps of the whole run; `none` keeps it.
+    """
+
+    def __init__(
+        self,
+        network: PolicyNetwork,
+        clip: float = 0.2,
+        value_coefficient: float = 0.5,
+        entropy_coefficient: float = 0.01,
+        value_clip: float | None = None,
+        ratio: Literal["joint", "branch"] = "joint",
+        learning_rate: float = 3e-4,
+        decay: Decay = "none",
+    ) -> None:
+        super().__init__()
+        if decay not in get_args(Decay):
+            raise ValueError(f"decay must be one of {', '.join(get_args(Decay))}, not {decay!r}")
+        if ratio not in ("joint", "branch"):
+            raise ValueError(f"ratio must be 'joint' or 'branch', not {ratio!r}")
+        self.network = network
+        self.clip = float(clip)
+        self.value_coefficient = float(value_coefficient)
+        self.entropy_coefficient = float(entropy_coefficient)
+        self.value_clip = None if value_clip is None else float(value_clip)
+        self.ratio = ratio
+        self.learning_rate = float(learning_rate)
+        self.decay = decay
+
+    def inference_module(self) -> PolicyNetwork:
+        """Inference needs the network alone."""
+        return self.network
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """See `PolicyNetwork.forward`."""
+        output: tuple[ActionDistribution, Tensor] = self.network(batch)
+        return output
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Policy loss + value loss - entropy bonus on one minibatch."""
+        _require_fields(batch)
+        weight = batch["weight"]
+        self.network.value.observe(batch["return"][weight > 0])
+        distribution, value = self.network(batch)
+        policy = self._policy_loss(distribution, batch)
+        value_loss = self._value_loss(value, batch)
+        branch_entropy = distribution.branch_entropy()
+        entropy = weighted_mean(branch_entropy.sum(-1), weight)
+        bonus = entropy / branch_entropy.shape[-1] if self.ratio == "branch" else entropy
+        loss = policy.loss + self.value_coefficient * value_loss - self.entropy_coefficient * bonus
+        self.log_dict(
+            {
+                "loss": loss,
+                "policy_loss": policy.loss,
+                "value_loss": value_loss,
+                "entropy": entropy,
+                "approx_kl": policy.approximate_kl,
+                "clip_fraction": policy.clip_fraction,
+                "explained_variance": explained_variance(batch["value"], batch["return"], weight),
+                "return_std": self.network.value.return_std,
+            }
+        )
+        if branch_entropy.shape[-1] > 1:
+            means = [weighted_mean(each, weight) for each in branch_entropy.detach().unbind(-1)]
+            self.log_dict({f"entropy_{branch}": mean for branch, mean in enumerate(means)})
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Adam with epsilon 1e-5, and the linear schedule if there is one.
+
+        Raises ValueError for a linear schedule in a run without an end.
+        """
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
+        if self.decay == "none":
+            return optimizer
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ValueError(
+                "decay: linear lets the learning rate fall over the whole run, but this run has no end: set "
+                "launcher.max_steps, or decay: none"
+            )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / max(1, steps)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _policy_loss(self, distribution: ActionDistribution, batch: Batch) -> SurrogateLoss:
+        advantage, weight = batch["advantage"], batch["weight"]
+        if self.ratio == "joint":
+            log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
+            return clipped_surrogate(log_ratio, advantage, weight, self.clip)
+        if "branch_log_prob" not in batch:
+            raise KeyError("ratio: branch needs the field 'branch_log_prob', (branches), in the rollout buffer")
+        log_ratio = distribution.branch_log_prob(batch["action"]) - batch["branch_log_prob"]
+        advantage, weight = (value.unsqueeze(-1).expand_as(log_ratio) for value in (advantage, weight))
+        return clipped_surrogate(log_ratio, advantage, weight, self.clip)
+
+    def _value_loss(self, value: Tensor, batch: Batch) -> Tensor:
+        head, target, recorded = self.network.value, batch["return"], batch["value"]
+        error = (value - target).square()
+        if self.value_clip is not None:
+            limit = (self.value_clip * head.return_std).to(value.dtype)
+            limited = recorded + torch.clamp(value - recorded, -limit, limit)
+            error = torch.maximum(error, (limited - target).square())
+        return 0.5 * weighted_mean(error, batch["weight"]) / head.scale.square().to(value.dtype)
+
+
+def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Share of the variance of `target` that `value` explains: 1 - Var(target - value) / Var(target)."""
+    residual = target - value
+    unexplained = weighted_mean((residual - weighted_mean(residual, weight)).square(), weight)
+    variance = weighted_mean((target - weighted_mean(target, weight)).square(), weight)
+    return 1 - unexplained / variance.clamp(min=1e-12)
+
+
+def _require_fields(batch: Batch) -> None:
+    """All fields of single numbers must have equal shapes: one of `(batch, 1)` would silently make a square loss."""
+    for name in _MINIBATCH_FIELDS:
+        if name not in batch:
+            raise KeyError(f"PPO needs the field '{name}' in each minibatch; it holds: {', '.join(sorted(batch))}")
+    expected = batch["action"].shape[:-1]
+    for name in _MINIBATCH_FIELDS[1:]:
+        if batch[name].shape != expected:
+            raise ValueError(f"the field '{name}' has the shape {tuple(batch[name].shape)}, expected {tuple(expected)}")

@@ -1,0 +1,21 @@
+"""TODO first line."""
+
+from pamiq_exp.run_folder.folder import RunFolder, read_manifest, user_path
+from pamiq_exp.run_folder.folder_lock import Owner, RunFolderError, owner_of
+from pamiq_exp.run_folder.manifest import machine, package_versions, source_hash
+from pamiq_exp.run_folder.secrets import mask_secrets, mask_text, mask_yaml
+
+__all__ = [
+    "Owner",
+    "RunFolder",
+    "RunFolderError",
+    "machine",
+    "mask_secrets",
+    "mask_text",
+    "mask_yaml",
+    "owner_of",
+    "package_versions",
+    "read_manifest",
+    "source_hash",
+    "user_path",
+]

@@ -1,0 +1,130 @@
+"""Ends trials early, by what their runs record while they go on."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from optuna.trial import Trial
+
+from pamiq_exp.files import write_atomically
+from pamiq_exp.sweeps.folder import PRUNE, run_limits
+
+RUNGS = 20
+"""At how many evenly spaced points of a run it is compared with others."""
+
+_LOOK_SECONDS = 0.5
+
+
+class Pruning:
+    """Looks at the records of some trials until the context ends, and ends those that are not worth going on.
+
+    The value of a trial at a point is the mean over those of its runs that have begun, once all of these have come so
+    far. How far a run has come is told by its steps or its seconds, whichever limits it.
+
+    Args:
+        trials: Each with the numbers of its jobs.
+        folder: The sweep's folder.
+        figure: What they are compared by; None watches nothing.
+    """
+
+    def __init__(self, trials: Sequence[tuple[Trial, Sequence[int]]], folder: Path, figure: str | None) -> None:
+        self._watched = [
+            (trial, [Curve(folder / str(number), figure or "") for number in jobs]) for trial, jobs in trials
+        ]
+        self._figure = figure
+        self._reported = [0] * len(self._watched)
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Pruning:
+        if self._figure is not None:
+            self._thread = threading.Thread(target=self._watch, name="pruning", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            if kind is None:
+                self.look()  # the last points, for those who are compared with this trial later
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Report new points, and end trials that the pruner gives up."""
+        for index, (trial, curves) in enumerate(self._watched):
+            for curve in curves:
+                curve.read()
+            begun = [curve for curve in curves if curve.values]
+            reached = min((len(curve.values) for curve in begun), default=0)
+            for rung in range(self._reported[index], reached):
+                value = math.fsum(curve.values[rung] for curve in begun) / len(begun)
+                if not math.isfinite(value):
+                    continue
+                trial.report(value, rung + 1)
+                if rung + 1 < RUNGS and trial.should_prune():
+                    self._end(curves, f"pruned after {100 * (rung + 1) // RUNGS} %: {self._figure} {value:.4g}")
+            self._reported[index] = max(reached, self._reported[index])
+
+    @staticmethod
+    def _end(curves: Sequence[Curve], reason: str) -> None:
+        for curve in curves:
+            curve.folder.mkdir(exist_ok=True)
+            if not (curve.folder / PRUNE).exists():
+                write_atomically(curve.folder / PRUNE, json.dumps({"reason": reason}) + "\n")
+
+
+class Curve:
+    """The course of one figure of a run that goes on, at evenly spaced points.
+
+    Args:
+        folder: The run folder.
+        figure: Name of the figure in `metrics.jsonl`.
+
+    Attributes:
+        values: The figure at each point that the run has come to.
+    """
+
+    def __init__(self, folder: Path, figure: str) -> None:
+        self.folder = folder
+        self.values: list[float] = []
+        self._figure = figure
+        self._offset = 0
+        self._limits: tuple[float | None, float | None] | None = None
+
+    def read(self) -> None:
+        """Read what was recorded since the last look."""
+        try:
+            with open(self.folder / "metrics.jsonl", "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        if self._limits is None and whole:
+            self._limits = run_limits(self.folder)
+        for line in whole.splitlines():
+            record = json.loads(line)
+            if self._figure in record:
+                self._take(float(record[self._figure]), self._fraction(record))
+
+    def _take(self, value: float, fraction: float) -> None:
+        while len(self.values) < RUNGS and fraction >= (len(self.values) + 1) / RUNGS - 1e-9:
+            self.values.append(value)
+
+    def _fraction(self, record: dict[str, float]) -> float:
+        most_steps, most_seconds = self._limits or (None, None)
+        shares = [record["environment_step"] / most_steps] if most_steps else []
+        shares += [record["wall_seconds"] / most_seconds] if most_seconds else []
+        return max(shares, default=0.0)

@@ -1,0 +1,272 @@
+"""A sweep, from its command line to its exit status."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pamiq_exp.cli.run import RESUME_FLAG, process_name
+from pamiq_exp.config import ConfigError, Problem, Source
+from pamiq_exp.config.compose import sweep_jobs
+from pamiq_exp.config.hydra_loader import is_hydras
+from pamiq_exp.jobs.preflight import preflight
+from pamiq_exp.jobs.request import Request
+from pamiq_exp.jobs.signals import STOPS
+from pamiq_exp.run_folder import mask_secrets
+from pamiq_exp.streams import output_is_incidental
+from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work
+from pamiq_exp.sweeps.frozen import freeze_sweep
+from pamiq_exp.sweeps.isolation import run_isolated
+from pamiq_exp.sweeps.view import SweepView, Watcher
+from pamiq_exp.sweeps.worker import Order, Place
+
+STOPPED_BY_SIGNAL = 128
+"""Exit statuses from here on mean that somebody stopped the sweep."""
+
+_BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+_SEARCH = "hydra_plugins.pamiq_exp_sweeps.search_sweeper.SearchSweeper"
+_NEEDED = {
+    ("hydra/launcher", "joblib"): "hydra_plugins.hydra_joblib_launcher",
+    ("hydra/launcher", "ray"): "ray",
+    ("hydra/launcher", "submitit_local"): "hydra_plugins.hydra_submitit_launcher",
+    ("hydra/launcher", "submitit_slurm"): "hydra_plugins.hydra_submitit_launcher",
+    ("hydra/sweeper", "search"): "optuna",
+}
+_SAVE_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
+
+
+def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydra: Callable[[Request], int]) -> int:
+    """Run a sweep, or what is missing of it, and return its exit status: 0 if every job ended well, else 1.
+
+    Args:
+        request: The command line.
+        typed: Its words as they were typed: the same words are the same sweep.
+        resume: Go on with the newest sweep of the same command, if there is one.
+        hand_to_hydra: Lets Hydra run the jobs of a request.
+
+    Raises:
+        ConfigError: The sweep cannot be begun as asked.
+    """
+    output_is_incidental()
+    _require_packages(request)
+    config = preflight(request)[0].composed.config
+    plan = _plan(request, config, tuple(mask_secrets(list(typed))))
+    folder = (_find(config, request, plan) if resume else None) or _begin(config, request, plan)
+    print(f"sweep {folder}", file=sys.stderr)
+    with Watcher(folder) as view, _jobs_save_first(folder) as signals:
+        try:
+            status = hand_to_hydra(freeze_sweep(request, folder))
+            while status < STOPPED_BY_SIGNAL and jobs_at_work(folder):  # by another process that shares the work
+                time.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            status = STOPPED_BY_SIGNAL + signal.SIGINT
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
+        status = STOPPED_BY_SIGNAL + signals[0] if signals else status  # Ray takes some for errors of its own
+    return _tell_end(view, folder, status)
+
+
+def run_job_of_sweep(
+    settings: DictConfig,
+    trusted: Sequence[str],
+    source: Source,
+    place: tuple[Path, list[str]],
+    process: str,
+    dry_run: bool,
+) -> int:
+    """Run the job that Hydra has composed, in a process of its own. Called wherever the launcher likes.
+
+    Args:
+        settings: Hydra's own node of the job.
+        trusted: Packages that the config may name.
+        source: Where its config comes from.
+        place: The folder that the user stood in, and where modules were found there.
+        process: Name of the process that runs the sweep.
+        dry_run: Whether to try the parts on each other first.
+    """
+    sweep = Path(str(settings.sweep.dir))
+    order = Order(
+        words=[*settings.overrides.task, *(word for word in settings.overrides.hydra if "hydra.searchpath=" in word)],
+        source=source,
+        folder=str(settings.runtime.output_dir),
+        overrides=list(settings.overrides.task),
+        trusted=list(trusted),
+        sweep=str(sweep),
+        stop=str(_stop_file(sweep, process)),
+        command=Plan.read(sweep).command,
+        place=Place(str(place[0]), place[1]),
+        dry_run=dry_run,
+    )
+    return run_isolated(order)
+
+
+def _stop_file(sweep: Path, process: str) -> Path:
+    """What a process that runs a sweep writes once its jobs, wherever they are, have to save and stop."""
+    return sweep / f"stop.{process}"
+
+
+def _require_packages(request: Request) -> None:
+    """Tell early what a launcher or sweeper needs that is not installed. Raises ConfigError."""
+    for word in request.overrides:
+        key, _, name = word.partition("=")
+        module = _NEEDED.get((key, name))
+        if module is not None and not _is_installed(module):
+            hint = "pip install 'pamiq_exp[sweep]'"
+            raise ConfigError(Problem(key, f"{name} needs the package {module}, which is not installed", hint))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
+    sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
+    if sweeper.get("_target_") == _SEARCH and not sweeper.metric:
+        hint = "name a figure of summary.json: hydra.sweeper.metric=return_mean"
+        raise ConfigError(Problem("hydra.sweeper.metric", "is not set: what is searched for?", hint))
+    jobs: list[list[str]] = []
+    if sweeper.get("_target_") == _BASIC:
+        params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+        jobs = sweep_jobs([*params, *(word for word in request.overrides if not is_hydras(word))], request.source)
+    trials = int(sweeper.get("trials") or 0) * max(1, len(sweeper.get("seeds") or ()))
+    at_once = int(launcher.get("n_jobs") or 1)
+    return Plan(
+        words=words,
+        command=tuple(mask_secrets(list(sys.orig_argv))),
+        experiment_name=_name(config),
+        jobs=tuple(tuple(mask_secrets(job)) for job in jobs),
+        expected=len(jobs) or trials,
+        at_once=at_once if at_once > 0 else os.cpu_count() or 1,
+        metric=sweeper.get("metric"),
+        minimize=sweeper.get("direction") == "minimize",
+    )
+
+
+def _name(config: DictConfig) -> str:
+    return str(config.experiment_name)
+
+
+def _typed_folder(config: DictConfig, request: Request) -> Path | None:
+    """The folder that the user named, if any."""
+    if not any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in request.overrides):
+        return None
+    return Path(str(OmegaConf.select(config, "hydra.sweep.dir"))).absolute()
+
+
+def _place(config: DictConfig, plan: Plan) -> Path:
+    """The folder above the sweeps of this name."""
+    try:
+        return Path(str(config.paths.outputs), "sweeps", plan.experiment_name).absolute()
+    except OmegaConfBaseException as error:
+        raise ConfigError(Problem("paths.outputs", str(error).splitlines()[0])) from error
+
+
+def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
+    """Make the folder of a new sweep; two that begin in the same moment get two folders."""
+    folder = _typed_folder(config, request)
+    if folder is None:
+        while True:
+            folder = _place(config, plan) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700)
+                break
+            except FileExistsError:
+                continue
+    elif not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    hint = f"go on with it ({RESUME_FLAG}), or choose another folder"
+    if (folder / "manifest.json").exists():
+        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
+    if not plan.write(folder):
+        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", hint))
+    return folder
+
+
+def _find(config: DictConfig, request: Request, plan: Plan) -> Path | None:
+    """Return the newest sweep of the same words; None if there is none. Raises ConfigError if another one is there."""
+    typed = _typed_folder(config, request)
+    place = _place(config, plan)
+    folders = [typed] if typed is not None else sorted(path.parent for path in place.glob(f"*/{PLAN}"))
+    for folder in reversed(folders):
+        try:
+            if Plan.read(folder).words == plan.words:
+                return folder
+        except SweepError as error:
+            if typed is not None and (folder / PLAN).exists():
+                raise ConfigError(Problem(RESUME_FLAG, str(error))) from error
+    if typed is not None and (typed / PLAN).exists():
+        hint = "to go on with it the words must be the same as before; or choose another folder"
+        raise ConfigError(Problem(RESUME_FLAG, f"{typed} holds a sweep of other words", hint))
+    print(f"there is no sweep of this command in {typed or place} yet: it begins", file=sys.stderr)
+    return None
+
+
+def _wait_until_saved(folder: Path, stop: Path) -> None:
+    """Wait for jobs that were told to stop, in whichever process they run."""
+    deadline = time.monotonic() + _SAVE_SECONDS
+    while time.monotonic() < deadline and jobs_at_work(folder, begun_by=stop.name):
+        time.sleep(_LOOK_SECONDS)
+
+
+def _tell_end(view: SweepView, folder: Path, status: int) -> int:
+    bad = [job for job in view.jobs if job.state not in ENDED_WELL]
+    missing = view.total - len(view.jobs)
+    for job in bad[:20]:
+        if job.reason:
+            print(f"job {job.number} {job.state}: {job.reason}", file=sys.stderr)
+    print(f"{view.line()}\nresults in {folder}")
+    if bad or missing or status:
+        print(f"to do what is missing: {shlex.join(view.plan.command)} {RESUME_FLAG}", file=sys.stderr)
+    else:
+        print(f"python -m pamiq_exp report {folder} -o DIR makes a report of them")
+    return status or int(bool(bad or missing))
+
+
+@contextmanager
+def _jobs_save_first(folder: Path) -> Iterator[list[int]]:
+    """Let the signals of `STOPS` end this process once its jobs have saved, and the second one at once.
+
+    Launchers kill what still runs as soon as they are interrupted, so they learn of it afterwards. Yields the signals
+    that have come.
+    """
+    signals: list[int] = []
+    stop = _stop_file(folder, process_name())
+    stop.unlink(missing_ok=True)  # of a process of the same name, long ago
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        if len(signals) == 1:
+            stop.touch()
+            _wait_until_saved(folder, stop)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED_BY_SIGNAL + number)
+
+    handled = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in handled}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,266 @@
+"""How a sweep is shown on a terminal: jobs done, running and failed, time left, the best so far."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeGuard
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pamiq_exp.sweeps.folder import ENDED_WELL, STATES, JobState, JobView, Plan, SweepFolder
+from pamiq_exp.tracking.progress import clock, plain_text
+
+_LABEL, _ACCENT = "grey62", "bright_cyan"
+_SIGNS: Mapping[JobState, tuple[str, str]] = {
+    "waiting": ("·", _LABEL),
+    "running": ("▶", _ACCENT),
+    "finished": ("✓", "green"),
+    "pruned": ("✂", "green"),
+    "stopped": ("■", "yellow"),
+    "failed": ("✗", "red"),
+    "lost": ("✗", "red"),
+}
+_MOST_ROWS = 8
+_LOOK_SECONDS = 1.0
+_WIDTH = 100
+_LONG_KEYS, _LONG_NUMBER = 40, 9
+
+
+class SweepView:
+    """What is known of a sweep now, and how it is drawn.
+
+    Args:
+        plan: What was planned.
+        name: What to call the sweep.
+    """
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        self.plan = plan
+        self.name = name
+        self.jobs: Sequence[JobView] = ()
+        self._started = time.monotonic()
+        self._done_before: float | None = None
+
+    def update(self, jobs: Sequence[JobView]) -> None:
+        """Take a new look at the jobs."""
+        self.jobs = jobs
+        if self._done_before is None:
+            self._done_before = self._done()
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are or will be."""
+        return max(self.plan.expected, len(self.jobs))
+
+    def counts(self) -> Counter[JobState]:
+        """How many jobs are in each state; those that have no folder yet are waiting."""
+        counts = Counter(job.state for job in self.jobs)
+        counts["waiting"] += self.total - len(self.jobs)
+        return counts
+
+    def seconds_left(self) -> float | None:
+        """Estimate how long the rest takes, from what was done since this view began; None if nothing was."""
+        if self._done_before is None:
+            return None
+        done = self._done()
+        gained = done - self._done_before
+        if gained <= 0:
+            return None
+        return (time.monotonic() - self._started) / gained * max(0.0, self.total - done)
+
+    def best(self) -> tuple[JobView, str, float] | None:
+        """Return the job with the best final figure so far, and that figure."""
+        metric = self.plan.metric or _favorite(self.jobs)
+        if metric is None:
+            return None
+        values = [(job, float(value)) for job in self.jobs if _is_number(value := job.summary.get(metric))]
+        if not values:
+            return None
+        job, value = (min if self.plan.minimize else max)(values, key=lambda pair: pair[1])
+        return job, metric, value
+
+    def line(self) -> str:
+        """The state of the sweep in one line."""
+        counts = self.counts()
+        parts = [f"{self._ended()} of {self.total} jobs done"]
+        parts += [f"{counts[state]} {state}" for state in STATES if counts[state] and state not in ("finished",)]
+        left, best = self.seconds_left(), self.best()
+        parts += [f"{clock(left)} left"] if left is not None and self._ended() < self.total else []
+        parts += [f"best {best[1]} {best[2]:.4g} (job {best[0].number})"] if best else []
+        return ", ".join(parts)
+
+    def panel(self) -> RenderableType:
+        """The state of the sweep as a panel."""
+        rows: list[RenderableType] = [self._bar(), Text(), self._states()]
+        best = self.best()
+        if best is not None:
+            job, metric, value = best
+            rows.append(
+                Text.assemble(
+                    (f"{'best':<9}", "bold"), (f"{metric} ", _LABEL), (f"{value:.4g}", "bold"),
+                    (f"   job {job.number}  {self.difference(job)}", _LABEL), overflow="ellipsis", no_wrap=True,
+                )
+            )  # fmt: skip
+        rows += self._list("running", [job for job in self.jobs if job.state == "running"])
+        rows += self._list("failed", [job for job in self.jobs if job.state in ("failed", "lost")][::-1])
+        title = Text.assemble(("sweep ", _LABEL), (plain_text(self.name), f"bold {_ACCENT}"))
+        return Panel(Group(*rows), title=title, title_align="left", border_style="grey39", padding=(1, 2), width=_WIDTH)
+
+    def difference(self, job: JobView) -> str:
+        """In what a job differs from the others; of long keys the last word."""
+        common = set.intersection(*(set(each.overrides) for each in self.jobs)) if len(self.jobs) > 1 else set()
+        pairs = [word.partition("=")[::2] for word in job.overrides if word not in common]
+        ends = [key.rpartition(".")[2] for key, _ in pairs]
+        long = sum(len(key) for key, _ in pairs) > _LONG_KEYS
+        names = [end if long and ends.count(end) == 1 else key for end, (key, _) in zip(ends, pairs, strict=True)]
+        return plain_text(" ".join(f"{name}={_rounded(value)}" for name, (_, value) in zip(names, pairs, strict=True)))
+
+    def _ended(self) -> int:
+        return sum(job.state in ENDED_WELL for job in self.jobs)
+
+    def _done(self) -> float:
+        return sum(1.0 if job.over else job.fraction for job in self.jobs)
+
+    def _bar(self) -> RenderableType:
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        grid.add_column(ratio=1)
+        for _ in range(3):
+            grid.add_column(no_wrap=True, justify="right")
+        left = self.seconds_left()
+        told = "" if left is None or self._ended() >= self.total else f"{clock(left)} left"
+        grid.add_row(
+            ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT),
+            Text(f"{self._ended()} / {self.total} jobs", style="bold"),
+            Text(clock(time.monotonic() - self._started)),
+            Text(told, style=_LABEL),
+        )
+        return grid
+
+    def _states(self) -> Text:
+        counts = self.counts()
+        row = Text(f"{'jobs':<9}", style="bold")
+        for state in STATES:
+            if counts[state]:
+                sign, color = _SIGNS[state]
+                row.append(f"{sign} {counts[state]} {state}    ", f"not bold {color}")
+        return row
+
+    def _list(self, heading: str, jobs: Sequence[JobView]) -> list[RenderableType]:
+        rows: list[RenderableType] = [Text()] if jobs else []
+        for index, job in enumerate(jobs[:_MOST_ROWS]):
+            row = Text(f"{heading if index == 0 else '':<9}", style="bold", overflow="ellipsis", no_wrap=True)
+            row.append(f"{job.number:>4}  ", f"not bold {_LABEL}")
+            if job.state == "running":
+                row.append(f"{100 * job.fraction:3.0f} %  ", "bold")
+            if job.reason:
+                row.append(f"{plain_text(job.reason)}  ", "not bold red")
+            row.append(self.difference(job), "not bold")
+            rows.append(row)
+        if len(jobs) > _MOST_ROWS:
+            rows.append(Text(f"{'':<15}and {len(jobs) - _MOST_ROWS} more", style=_LABEL))
+        return rows
+
+
+class Watcher:
+    """Looks at a sweep from a thread of its own and shows it, until the context ends.
+
+    On a terminal there is a panel; elsewhere a line for every job that ends.
+
+    Args:
+        folder: The sweep's folder.
+        console: Where it is shown.
+    """
+
+    def __init__(self, folder: Path, console: Console | None = None) -> None:
+        self._folder = SweepFolder(folder)
+        self._console = console or Console(highlight=False, stderr=True)
+        self.view = SweepView(self._folder.plan, folder.parent.name)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sweep-view", daemon=True)
+        self._live: Live | None = None
+        self._told: dict[int, JobState] = {}
+
+    def __enter__(self) -> SweepView:
+        self.view.update(self._folder.jobs())
+        self._told = {job.number: job.state for job in self.view.jobs}
+        if self._console.is_terminal and not self._console.is_jupyter:
+            self._live = Live(self.view.panel(), console=self._console, auto_refresh=False, transient=True)
+            self._live.start(refresh=True)
+            self._console.show_cursor(True)  # a process that is killed could not show it again
+        self._thread.start()
+        return self.view
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+        if self._live is not None:
+            self._live.stop()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        self.view.update(self._folder.jobs())
+        if self._live is not None:
+            self._live.update(self.view.panel(), refresh=True)
+            return
+        for job in self.view.jobs:
+            if job.over and self._told.get(job.number) != job.state:
+                reason = f": {plain_text(job.reason)}" if job.reason and job.state != "finished" else ""
+                words = f"job {job.number} {job.state}{reason} ({self.view.difference(job)}); {self.view.line()}"
+                self._console.print(Text(words), soft_wrap=True)
+            self._told[job.number] = job.state
+
+
+def jobs_table(view: SweepView, most: int | None = None) -> Table:
+    """Return one row a job, those that want attention first if not all are shown."""
+    jobs = list(view.jobs)
+    if most is not None and len(jobs) > most:
+        order: Sequence[JobState] = ("failed", "lost", "stopped", "running", "waiting", "pruned", "finished")
+        jobs = sorted(jobs, key=lambda job: order.index(job.state))[:most]
+    best = view.best()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=_LABEL)
+    reasons = [plain_text(job.reason) if job.state != "finished" else "" for job in jobs]
+    columns = ["job", "state", "done", *([best[1]] if best else []), "what", *(["why"] if any(reasons) else [])]
+    for name in columns:
+        table.add_column(name, justify="right" if name in ("job", "done") else "left", overflow="fold")
+    for job, reason in zip(jobs, reasons, strict=True):
+        sign, color = _SIGNS[job.state]
+        value = job.summary.get(best[1]) if best else None
+        cells = [Text(str(job.number)), Text(f"{sign} {job.state}", style=color), Text(f"{100 * job.fraction:.0f} %")]
+        cells += [Text(f"{float(value):.4g}" if _is_number(value) else "")] if best else []
+        table.add_row(*cells, Text(view.difference(job)), *([Text(reason, style=color)] if any(reasons) else []))
+    return table
+
+
+def _favorite(jobs: Sequence[JobView]) -> str | None:
+    names = {name for job in jobs for name in job.summary}
+    if not names:
+        return None
+    from pamiq_exp.analysis.results import FAVOURITES
+
+    return next((name for name in FAVOURITES if name in names), None)
+
+
+def _rounded(value: str) -> str:
+    """Return a setting with no more digits than tell it from others: a search draws numbers with seventeen."""
+    with suppress(ValueError):
+        return f"{float(value):.4g}" if len(value) > _LONG_NUMBER else value
+    return value
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

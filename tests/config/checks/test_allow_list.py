@@ -1,0 +1,152 @@
+"""Which names a config may use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import lightning.pytorch.loggers
+import pytest
+import torch
+
+import pamiq_exp.buffers
+import pamiq_exp.models
+import pamiq_exp.runtime
+import pamiq_exp.tracking
+from pamiq_exp.config import AllowList
+
+DEFAULT = AllowList()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pamiq_exp.agents.RandomAgent",
+        "pamiq_exp.models.encoders.encoder.Anything",
+        "torch.nn.Linear",
+        "torch.optim.AdamW",
+        "lightning.pytorch.loggers.CSVLogger",
+    ],
+)
+def test_names_of_parts_pass(name: str) -> None:
+    assert DEFAULT.permits_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "torch.load",
+        "torch.hub.load",
+        "torch.nnx.Linear",
+        "pamiq_exp.cli.main",
+        "pamiq_exp.config.build.Builder",
+        "pamiq_exp.runtime.launch",
+        "pamiq_expert.agents.Agent",
+        "pamiq_exp.agents..RandomAgent",
+        "pamiq_exp.agents.RandomAgent()",
+        "",
+    ],
+)
+def test_other_names_are_refused_before_any_import(name: str) -> None:
+    assert not DEFAULT.permits_name(name)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        torch.nn.Linear,
+        torch.optim.AdamW,
+        torch.optim.lr_scheduler.CosineAnnealingLR,
+        lightning.pytorch.loggers.CSVLogger,
+        gymnasium.wrappers.GrayscaleObservation,
+        pamiq_exp.buffers.RingBuffer,
+    ],
+)
+def test_parts_pass_by_what_they_are(found: object) -> None:
+    assert DEFAULT.permits_object(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        torch.load,
+        torch.nn.functional.relu,
+        torch.nn.modules.module.torch.load,  # type: ignore[attr-defined]
+        torch.nn.Parameter,
+        gymnasium.make,
+        gymnasium.wrappers.RecordVideo,
+        torch.optim,
+        Path.write_text,
+        Path,
+        pamiq_exp.runtime.launch,
+        pamiq_exp.files.os.replace,  # type: ignore[attr-defined]
+        3,
+    ],
+)
+def test_an_alias_leads_nowhere(found: Any) -> None:
+    assert not DEFAULT.permits_object(found)
+
+
+def test_a_helper_function_of_a_room_is_no_part() -> None:
+    assert not DEFAULT.permits_object(pamiq_exp.run_folder.manifest.machine)
+
+
+def test_the_user_allows_a_package_and_all_below_it_but_no_neighbour() -> None:
+    allow = AllowList(("my_package",))
+    assert allow.permits_name("my_package.worlds.Maze")
+    assert not allow.permits_name("my_package_too.worlds.Maze")
+
+
+def test_prefixes_come_from_flags_and_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAMIQ_EXP_ALLOW", "one, two.sub")
+    assert AllowList.of_user(["three.*"]).trusted == ("three", "one", "two.sub")
+
+
+@pytest.mark.parametrize("prefix", ["*", "a b", "os.system('x')", "."])
+def test_what_is_no_name_cannot_be_allowed(prefix: str) -> None:
+    with pytest.raises(ValueError, match="cannot allow"):
+        AllowList((prefix,))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["torch", "torch.nn", "torch.nn.functional", "torch.nn.utils", "torch.utils", "torch.utils.data", "torch.optim",
+     "torch.serialization", "torch.hub", "torch.jit", "numpy", "lightning", "lightning.pytorch",
+     "lightning.pytorch.loggers", "lightning.fabric", "gymnasium", "gymnasium.wrappers", "hydra.utils", "os", "shutil",
+     "subprocess", "builtins", "pathlib", "importlib"],
+)  # fmt: skip
+def test_of_all_names_of_a_module_only_parts_pass(module: str) -> None:
+    found = import_module(module)
+    passing = {
+        name
+        for name in dir(found)
+        if DEFAULT.permits_name(f"{module}.{name}") and DEFAULT.permits_object(getattr(found, name, None))
+    }
+    parts = {
+        name
+        for name in passing
+        if issubclass(getattr(found, name), (torch.nn.Module, torch.optim.Optimizer, gymnasium.Wrapper))
+        or issubclass(getattr(found, name), torch.optim.lr_scheduler.LRScheduler)
+    }
+    assert passing - parts <= {"CSVLogger", "TensorBoardLogger"}
+    assert bool(passing) == (module in ("torch.nn", "torch.optim", "lightning.pytorch.loggers", "gymnasium.wrappers"))
+
+
+@pytest.mark.parametrize("name", pamiq_exp.tracking.__all__)
+def test_of_the_tracking_room_only_trackers_pass(name: str) -> None:
+    found = getattr(pamiq_exp.tracking, name)
+    is_tracker = isinstance(found, type) and issubclass(found, pamiq_exp.tracking.Tracker)
+    assert DEFAULT.permits_object(found) == is_tracker
+
+
+def test_an_installed_package_announces_itself_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("any", "their_package.parts", "pamiq_exp.targets")
+    monkeypatch.setattr(
+        "pamiq_exp.config.checks.allow_list.entry_points", lambda group: [point] if "targets" in group else []
+    )
+    assert AllowList.of_user().permits_name("their_package.parts.World")
+    assert not AllowList.of_user().permits_name("their_package.other.World")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.environments import DelayedActions, delayed
+from pamiq_exp.interaction import FixedIntervalInteraction, Interaction
+from pamiq_exp.runtime import LaunchConfig, launch
+from tests.interaction.worlds import Counter, Diary
+
+
+def done(world: Diary, env: int = 0) -> list[int]:
+    """What was done in a environment, step by step: the number of the agent's turn, 0 before any."""
+    return [int(action[env, 0]) for action in world.actions]
+
+
+def live(turns: int, world: Diary, **delay: object) -> Interaction:
+    interaction = Interaction(Counter(world.num_envs), world, delay=delay)
+    for _ in range(turns):
+        interaction.step()
+    return interaction
+
+
+@pytest.mark.parametrize(
+    ("steps", "substeps", "expected"),
+    [
+        (0, 1, [1, 2, 3, 4]),
+        (1, 1, [0, 1, 2, 3]),
+        (2, 1, [0, 0, 1, 2]),
+        (0.5, 2, [0, 1, 1, 2, 2, 3, 3, 4]),
+        (1.5, 2, [0, 0, 0, 1, 1, 2, 2, 3]),
+        (0.25, 4, [0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4]),
+        (0, 2, [1, 1, 2, 2, 3, 3, 4, 4]),
+    ],
+)
+def test_an_action_takes_effect_so_many_turns_later(steps: float, substeps: int, expected: list[int]) -> None:
+    world = Diary()
+    live(4, world, steps=steps, substeps=substeps)
+    assert done(world) == expected
+
+
+def test_nothing_is_wrapped_where_nothing_is_delayed() -> None:
+    world = Diary()
+    assert delayed(world) is world
+    assert Interaction(Counter(), world).environment is world
+    once = delayed(world, 1)
+    assert Interaction(Counter(), once, delay={"steps": 1}).environment is once
+
+
+@given(seed=st.integers(0, 1000), high=st.integers(1, 5))
+def test_varying_delays_let_the_newest_action_that_has_arrived_hold(seed: int, high: int) -> None:
+    world = Diary(num_envs=3)
+    live(60, world, steps=[0, high], seed=seed)
+    for env in range(3):
+        history = done(world, env)
+        assert all(later >= earlier for earlier, later in pairwise(history)), "never back"
+        ages = [turn + 1 - action for turn, action in enumerate(history) if action]
+        assert max(ages) <= high
+        if high > 2:
+            assert len(set(ages)) > 1, "delays vary"
+
+
+def test_lanes_and_seeds_draw_delays_of_their_own() -> None:
+    histories = []
+    for seed in (0, 0, 1):
+        world = Diary(num_envs=2)
+        live(60, world, steps=[0, 3], seed=seed)
+        histories.append((done(world, 0), done(world, 1)))
+    assert histories[0] == histories[1]
+    assert histories[0] != histories[2]
+    assert histories[0][0] != histories[0][1]
+
+
+def test_the_reward_of_a_turn_is_that_of_all_its_steps() -> None:
+    world = Diary()
+    interaction = live(4, world, substeps=3)
+    rewards = [float(seen.reward[0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
+    assert rewards == [0, 1 + 2 + 3, 4 + 5 + 6, 7 + 8 + 9]
+
+
+def test_the_last_and_the_first_observation_of_an_episode_are_seen() -> None:
+    world = Diary(episode=4)
+    interaction = live(8, world, substeps=3)
+    steps = [int(seen.values["x"][0, 0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
+    assert steps == [0, 3, 4, 5, 8, 9, 10, 13]
+    assert sum(float(seen.reward[0]) for seen in interaction.agent.seen) == sum(range(14))  # type: ignore[attr-defined]
+
+
+def test_an_episode_begins_with_nothing_under_way() -> None:
+    world = Diary(episode=3)
+    live(9, world, steps=2, observe_action=True)
+    # turn 4 answers the end of an episode: nothing of the old one reaches the new one
+    assert done(world) == [0, 0, 1, 0, 0, 0, 5, 0, 0]
+
+
+def test_the_first_action_can_be_chosen() -> None:
+    world = Diary()
+    live(3, world, steps=1, first_action=[7, 2])
+    assert done(world) == [7, 1, 2]
+    with pytest.raises(ValueError, match="must hold 2 numbers"):
+        delayed(world, 1, first_action=[7])
+
+
+def test_the_previous_actions_are_shown_newest_first() -> None:
+    world = Diary()
+    interaction = live(4, world, steps=2, observe_action=True)
+    shown = [seen.values["previous_action"][0] for seen in interaction.agent.seen]  # type: ignore[attr-defined]
+    assert interaction.environment.observation_space["previous_action"].shape == (2 * 53,)
+    assert not shown[0].any()
+    assert np.flatnonzero(shown[1]).tolist() == [1, 50 + 1]
+    assert np.flatnonzero(shown[3]).tolist() == [3, 50 + 0, 53 + 2, 53 + 50 + 2]
+    assert all(interaction.environment.observation_space["previous_action"].contains(part) for part in shown)
+
+
+def test_the_previous_action_of_a_box_is_shown_as_it_is() -> None:
+    environment = DelayedActions(Diary(box=True), 1, observe_action=True)
+    environment.observe()
+    environment.affect(np.array([[0.25, -0.5]], np.float32))
+    assert environment.observe().values["previous_action"].tolist() == [[0.25, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "substeps", "message"),
+    [
+        (-1, 1, "number from 0 on"),
+        (0.5, 1, "delay.substeps=n"),
+        ([2, 1], 1, "lowest, highest"),
+        ([0, 1, 2], 1, "lowest, highest"),
+        (1, 0, "at least 1"),
+        (float("inf"), 1, "number from 0 on"),
+    ],
+)
+def test_impossible_delays_are_refused(steps: float | Sequence[float], substeps: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        delayed(Diary(), steps, substeps)
+
+
+@pytest.mark.parametrize("keys", [{"steps": 2}, {"steps": [0, 4], "seed": 5}, {"steps": [0.5, 1.5], "substeps": 2}])
+def test_what_is_under_way_survives_a_checkpoint(keys: dict[str, object]) -> None:
+    keys |= {"observe_action": True}
+    whole, before, after = Diary(num_envs=2), Diary(num_envs=2), Diary(num_envs=2)
+    live(12, whole, **keys)
+    first = live(7, before, **keys)
+    second = Interaction(Counter(2), after, delay=keys)
+    assert restore_state(second, collect_state(first)) == ([], [])
+    for _ in range(5):
+        second.step()
+    assert [done(before, env) + done(after, env) for env in (0, 1)] == [done(whole, env) for env in (0, 1)]
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
+def test_in_simulated_time_the_age_is_what_the_delay_makes_it(mode: str) -> None:
+    interaction = FixedIntervalInteraction(Counter(), Diary(), 0.1, delay={"steps": 1.5, "substeps": 2})
+    summary = launch(interaction, config=LaunchConfig(mode=mode, max_steps=10))  # type: ignore[arg-type]
+    assert summary["observation_age_seconds"] == pytest.approx(0.15)
+
+
+def test_in_real_time_the_age_is_measured() -> None:
+    interaction = FixedIntervalInteraction(Counter(), Diary(), 0.1, delay={"steps": 2})
+    config = LaunchConfig(mode="realtime", max_steps=30, time_scale=10)
+    summary = launch(interaction, config=config)
+    assert summary["observation_age_milliseconds_p50"] == pytest.approx(20, rel=0.2)
+    assert 0.1 < summary["observation_age_seconds"] < 1, "in seconds of the world, which runs ten times as fast"  # type: ignore[operator]
+
+
+def test_without_a_delay_the_age_is_the_time_to_think() -> None:
+    summary = launch(Interaction(Counter(), Diary()), config=LaunchConfig(mode="realtime", max_steps=200))
+    assert 0 < summary["observation_age_milliseconds_p50"] < 5  # type: ignore[operator]
+    assert (
+        launch(Interaction(Counter(), Diary()), config=LaunchConfig(mode="lockstep", max_steps=9))[
+            "observation_age_seconds"
+        ]
+        == 0
+    )

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.environments import FreeRunning, delayed
+from pamiq_exp.interaction import Array, FixedIntervalInteraction, Interaction, Observation
+from pamiq_exp.runtime import LaunchConfig, launch
+from tests.interaction.worlds import Counter, Diary
+
+STILL = np.zeros((1, 2), dtype=np.int64)
+
+
+class Gated(Diary):
+    """A world whose every step waits for the test to allow it, and says when it is done."""
+
+    def __init__(self, episode: int | None = None) -> None:
+        super().__init__(episode=episode)
+        self.allowed, self.taken = threading.Semaphore(0), threading.Semaphore(0)
+
+    def affect(self, action: Array) -> None:
+        self.allowed.acquire()
+        super().affect(action)
+
+    def observe(self) -> Observation:
+        if self.step:
+            self.taken.release()
+        return super().observe()
+
+    def run(self, steps: int) -> None:
+        """Let the world take some steps, until the last frame is there to be seen."""
+        self.allowed.release(steps)
+        for _ in range(steps):
+            assert self.taken.acquire(timeout=10)
+
+
+def step_of(seen: Observation) -> int:
+    return int(seen.values["x"][0, 0])
+
+
+def newest(world: FreeRunning, step: int) -> Observation:
+    """Wait until a frame has been handed over, then see it."""
+    deadline = time.monotonic() + 10
+    while world._running.frame is None or step_of(world._running.frame.observation) < step:
+        assert time.monotonic() < deadline
+    return world.observe()
+
+
+def test_the_newest_frame_wins_and_what_was_missed_is_counted() -> None:
+    inner = Gated()
+    world = FreeRunning(inner, 1e-4)
+    assert step_of(world.observe()) == 0
+    world.affect(STILL)
+    inner.run(3)
+    seen = newest(world, 3)
+    assert step_of(seen) == 3
+    assert float(seen.reward[0]) == 1 + 2 + 3, "what skipped frames paid is not lost"
+    assert (world.skipped_frames, world.repeated_frames) == (2, 0)
+    again = world.observe()
+    assert step_of(again) == 3
+    assert float(again.reward[0]) == 0, "nothing is paid twice"
+    assert (world.skipped_frames, world.repeated_frames) == (2, 1)
+    assert world.report() == {"time/skipped_frames": 2, "time/repeated_frames": 1}
+    inner.allowed.release(100)
+    world.teardown()
+
+
+def test_the_end_of_an_episode_waits_to_be_seen() -> None:
+    inner = Gated(episode=2)
+    world = FreeRunning(inner, 1e-4)
+    world.observe()
+    world.affect(STILL)
+    inner.run(2)
+    inner.allowed.release(100)
+    seen = newest(world, 2)
+    assert step_of(seen) == 2
+    assert seen.terminated.all()
+    newest(world, 3)
+    world.teardown()
+
+
+def test_the_world_stands_still_while_it_is_saved_and_during_pauses() -> None:
+    inner = Diary()
+    world = FreeRunning(inner, 1e-4)
+    world.observe()
+    world.affect(STILL)
+    newest(world, 3)
+    saved = collect_state(world)
+    assert saved[""]["environment"][""]["step"] == inner.step
+    other = FreeRunning(Diary(), 1e-4)
+    restore_state(other, saved)
+    assert step_of(other.observe()) == inner.step
+    world.affect(STILL)
+    newest(world, inner.step + 2)
+    world.on_pause()
+    stands = inner.step
+    assert step_of(world.observe()) == stands == inner.step
+    world.teardown()
+
+
+def test_an_error_of_the_world_reaches_the_agent() -> None:
+    class Broken(Diary):
+        def affect(self, action: Array) -> None:
+            raise RuntimeError("the camera is gone")
+
+    world = FreeRunning(Broken(), 1e-4)
+    world.observe()
+    world.affect(STILL)
+    deadline = time.monotonic() + 10
+    while world._running.error is None:
+        assert time.monotonic() < deadline
+    with pytest.raises(RuntimeError, match="the camera is gone"):
+        world.observe()
+    world.teardown()
+
+
+def test_a_run_tells_how_many_frames_it_skipped_and_how_old_they_were() -> None:
+    world = FreeRunning(Diary(), 0.002)
+    interaction = FixedIntervalInteraction(Counter(), world, 0.01)
+    summary = launch(interaction, config=LaunchConfig(mode="realtime", max_steps=30))
+    assert summary["skipped_frames"] > 60  # type: ignore[operator]
+    assert 0 < summary["observation_age_milliseconds_p50"] < 10  # type: ignore[operator]
+
+
+def test_a_slow_world_is_seen_more_than_once() -> None:
+    world = FreeRunning(Diary(), 0.02)
+    summary = launch(FixedIntervalInteraction(Counter(), world, 0.002), config=LaunchConfig(max_steps=60))
+    assert summary["repeated_frames"] > 30  # type: ignore[operator]
+
+
+def test_what_runs_by_itself_cannot_be_cut_into_substeps() -> None:
+    with pytest.raises(ValueError, match="runs by itself"):
+        delayed(FreeRunning(Diary(), 0.1), 0.5, substeps=2)
+
+
+def test_a_world_with_a_clock_of_its_own_is_not_paced_twice() -> None:
+    world = Diary()
+    world.own_interval = 0.05
+    with pytest.raises(ValueError, match=r"0\.05 s a turn.*interaction=unpaced"):
+        FixedIntervalInteraction(Counter(), world, 0.1)
+    assert Interaction(Counter(), world).interval is None
+
+
+class Threads(Diary):
+    """Notes on which threads it was used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: dict[str, str] = {}
+
+    def _note(self, call: str) -> None:
+        self.threads[call] = threading.current_thread().name
+
+    def setup(self) -> None:
+        self._note("setup")
+
+    def observe(self) -> Observation:
+        self._note("observe")
+        return super().observe()
+
+    def affect(self, action: Array) -> None:
+        self._note("affect")
+        super().affect(action)
+
+    def state(self) -> dict[str, Any]:
+        self._note("state")
+        return super().state()
+
+    def teardown(self) -> None:
+        self._note("teardown")
+
+
+def test_the_environment_is_set_up_stepped_saved_and_torn_down_on_its_own_thread(tmp_path: Path) -> None:
+    inner = Threads()
+    launch(
+        FixedIntervalInteraction(Counter(), FreeRunning(inner, 0.002), 0.01),
+        config=LaunchConfig(mode="realtime", max_steps=3),
+        folder=tmp_path,
+    )
+    assert inner.threads == dict.fromkeys(("setup", "observe", "affect", "state", "teardown"), "environment")

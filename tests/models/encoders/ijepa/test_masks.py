@@ -1,0 +1,106 @@
+"""What is hidden and what is to be predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from torch.utils.data import DataLoader
+
+from pamiq_exp.models.encoders.ijepa import MaskCollator, MaskSampler
+from pamiq_exp.seeding import derive_seed
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(
+    seed=st.integers(0, 2**62),
+    side=st.integers(2, 14),
+    rectangles=st.integers(1, 6),
+    area=st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)).map(sorted),
+    min_area=st.integers(1, 12),
+    min_visible=st.integers(1, 20),
+)
+def test_what_is_to_be_predicted_is_hidden_and_enough_stays_visible(
+    seed: int, side: int, rectangles: int, area: list[float], min_area: int, min_visible: int
+) -> None:
+    assume(min_area + min_visible <= side**2)
+    sampler = MaskSampler(side, rectangles, area, min_area=min_area, min_visible=min_visible)
+    hidden, target = sampler(7, generator(seed))
+    assert hidden.shape == target.shape == (7, side**2)
+    assert not (target & ~hidden).any()
+    assert ((~hidden).sum(-1) >= min_visible).all()
+    everything = MaskSampler(side, rectangles, area, min_area=min_area, min_visible=min_visible, targets="all")
+    hidden, target = everything(7, generator(seed))
+    assert torch.equal(hidden, target)
+
+
+@pytest.mark.parametrize(
+    ("side", "area", "min_area", "min_visible", "hidden_share", "target_share"),
+    [(8, (0.1, 0.25), 4, 4, 0.50, 0.18), (12, (0.025, 0.125), 10, 10, 0.31, 0.09)],
+)
+def test_shares_are_those_that_the_settings_are_known_for(
+    side: int, area: tuple[float, float], min_area: int, min_visible: int, hidden_share: float, target_share: float
+) -> None:
+    hidden, target = MaskSampler(side, 4, area, min_area=min_area, min_visible=min_visible)(20_000, generator())
+    assert hidden.float().mean().item() == pytest.approx(hidden_share, abs=0.015)
+    assert target.float().mean().item() == pytest.approx(target_share, abs=0.01)
+
+
+def test_a_target_is_a_rectangle_of_at_least_the_least_area() -> None:
+    _, target = MaskSampler(8, area=(0.02, 0.1), min_area=5)(500, generator())
+    for mask in target.view(-1, 8, 8):
+        rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+        assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        assert mask.sum() == len(rows) * len(columns) >= 5
+
+
+def test_rectangles_lie_everywhere() -> None:
+    _, target = MaskSampler(8)(20_000, generator())
+    often = target.float().mean(0).view(8, 8)
+    torch.testing.assert_close(often, often.flip(0), atol=0.02, rtol=0)
+    torch.testing.assert_close(often, often.flip(1), atol=0.02, rtol=0)
+    assert often.min() > 0.02
+
+
+def test_one_seed_gives_one_series_of_masks() -> None:
+    """Also a seed of 63 bits, such as components get."""
+    seed = derive_seed(0, "models.encoder")
+    sampler = MaskSampler(8)
+    first, second, other = sampler(9, generator(seed)), sampler(9, generator(seed)), sampler(9, generator(seed + 1))
+    assert all(map(torch.equal, first, second))
+    assert not torch.equal(first.hidden, other.hidden)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rectangles": 0}, "rectangles"),
+        ({"area": (0.3, 0.2)}, "area"),
+        ({"min_area": 40, "min_visible": 30}, "hide at least 40"),
+        ({"min_visible": 0}, "show at least 0"),
+    ],
+)
+def test_impossible_settings_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MaskSampler(8, **given)
+
+
+def test_a_loader_brings_masks_along() -> None:
+    sampler = MaskSampler(8)
+    frames = [{"observation.image": np.full((4, 4, 3), index, np.uint8)} for index in range(6)]
+    loader: Any = DataLoader(frames, batch_size=3, collate_fn=MaskCollator(sampler, seed=5))  # type: ignore[arg-type]
+    batches = list(loader)
+    expected = generator(5)
+    for index, batch in enumerate(batches):
+        assert batch["observation.image"].shape == (3, 4, 4, 3)
+        assert batch["observation.image"][0, 0, 0, 0] == 3 * index
+        masks = sampler(3, expected)
+        assert torch.equal(batch["mask.hidden"], masks.hidden)
+        assert torch.equal(batch["mask.target"], masks.target)

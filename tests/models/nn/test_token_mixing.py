@@ -1,0 +1,125 @@
+"""Layers between tokens and vectors."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pamiq_exp.models.nn.token_mixing import (
+    AttentionPool,
+    GridPool,
+    LerpStackedFeatures,
+    LerpStackedHidden,
+    MeanPool,
+    StackedLinear,
+    ToStackedFeatures,
+)
+
+SLOTS, INPUTS, OUTPUTS = 5, 3, 4
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
+def test_leading_axes_are_kept(leading: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    tokens, vector = drawn(2, 3, SLOTS, INPUTS), drawn(2, 3, INPUTS)
+    index = (0,) * (2 - len(leading))
+    for layer, given, shape in (
+        (LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS), tokens, (OUTPUTS,)),
+        (LerpStackedHidden(SLOTS, INPUTS, OUTPUTS), tokens, (OUTPUTS,)),
+        (ToStackedFeatures(INPUTS, SLOTS, OUTPUTS), vector, (SLOTS, OUTPUTS)),
+        (ToStackedFeatures(INPUTS, SLOTS, OUTPUTS, rank=2), vector, (SLOTS, OUTPUTS)),
+        (MeanPool(), tokens, (INPUTS,)),
+        (AttentionPool(INPUTS), tokens, (INPUTS,)),
+    ):
+        whole = layer.double()(given)
+        assert whole.shape == (2, 3, *shape)
+        torch.testing.assert_close(layer(given[index]), whole[index])
+
+
+def test_equal_weights_give_the_mean_of_the_linear_layers() -> None:
+    torch.manual_seed(0)
+    layer = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).double()
+    torch.nn.init.zeros_(layer.logits.weight)
+    tokens = drawn(2, SLOTS, INPUTS)
+    weight, bias = layer.layers.weight, layer.layers.bias
+    expected = sum(tokens[:, slot] @ weight[slot] + bias[slot] for slot in range(SLOTS)) / SLOTS
+    torch.testing.assert_close(layer(tokens), expected)
+
+
+def test_slots_with_their_parameters_may_change_places() -> None:
+    torch.manual_seed(0)
+    layer, other = (LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).double() for _ in range(2))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    with torch.no_grad():
+        other.layers.weight.copy_(layer.layers.weight[order])
+        other.layers.bias.copy_(layer.layers.bias[order])
+        moved = layer.logits.weight.view(SLOTS, SLOTS, INPUTS)[order][:, order]
+        other.logits.weight.copy_(moved.reshape(SLOTS, -1))
+        other.logits.bias.copy_(layer.logits.bias[order])
+    tokens = drawn(2, SLOTS, INPUTS)
+    torch.testing.assert_close(other(tokens[:, order]), layer(tokens))
+
+
+def test_every_slot_learns() -> None:
+    torch.manual_seed(0)
+    layer = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS)
+    layer(torch.randn(2, SLOTS, INPUTS)).square().sum().backward()
+    assert layer.layers.weight.grad is not None
+    assert layer.layers.weight.grad.flatten(1).any(1).all()
+
+
+def test_a_single_slot_is_read_by_its_layer_alone() -> None:
+    layer = LerpStackedFeatures(1, INPUTS, OUTPUTS).double()
+    tokens = drawn(2, 1, INPUTS)
+    torch.testing.assert_close(layer(tokens), tokens[:, 0] @ layer.layers.weight[0] + layer.layers.bias[0])
+
+
+def test_each_slot_is_initialised_by_its_own_widths() -> None:
+    """An initializer that sees three axes takes the number of slots for a width."""
+    torch.manual_seed(0)
+    weight = StackedLinear(64, 300, 100).weight
+    bound = math.sqrt(6 / 400)
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)
+
+
+def test_memories_are_normalised_before_they_are_mixed() -> None:
+    torch.manual_seed(0)
+    layer, state = LerpStackedHidden(SLOTS, INPUTS, OUTPUTS).double(), drawn(2, SLOTS, INPUTS)
+    torch.testing.assert_close(layer(1000 * state + 5), layer(state), atol=1e-3, rtol=1e-3)
+
+
+def test_a_map_is_averaged_over_squares() -> None:
+    tokens = drawn(2, 36, INPUTS)
+    pooled = GridPool(6, 2)(tokens)
+    grid = tokens.view(2, 6, 6, INPUTS)
+    expected = [grid[:, y : y + 3, x : x + 3].mean((1, 2)) for y in (0, 3) for x in (0, 3)]
+    torch.testing.assert_close(pooled, torch.stack(expected, 1))
+    assert GridPool(6, 6)(tokens) is tokens
+    with pytest.raises(ValueError, match="6x6 tokens cannot be averaged to 4x4"):
+        GridPool(6, 4)
+
+
+def test_attention_begins_as_the_mean_and_learns_what_to_look_at() -> None:
+    torch.manual_seed(0)
+    pool, tokens = AttentionPool(INPUTS).double(), drawn(2, SLOTS, INPUTS)
+    torch.testing.assert_close(pool(tokens), MeanPool()(tokens))
+    with torch.no_grad():
+        pool.query.copy_(1e4 * tokens[0, 3])
+    best = (tokens @ tokens[0, 3]).argmax(-1)
+    torch.testing.assert_close(pool(tokens), tokens[torch.arange(2), best])
+
+
+@pytest.mark.parametrize(
+    "layer", [LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS), ToStackedFeatures(INPUTS, SLOTS, OUTPUTS, rank=2)]
+)
+def test_half_precision_stays_half_precision(layer: torch.nn.Module) -> None:
+    given = torch.randn(2, SLOTS, INPUTS) if isinstance(layer, LerpStackedFeatures) else torch.randn(2, INPUTS)
+    assert layer.bfloat16()(given.bfloat16()).dtype == torch.bfloat16

@@ -1,0 +1,317 @@
+"""Behavior that is learned in imagination, in worlds whose best behavior is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from pamiq_exp.models import (
+    DynamicsNetwork,
+    ForwardDynamics,
+    ImaginationActorCritic,
+    ImaginationPolicy,
+    PlainFeatures,
+    RecurrentDynamics,
+    RewardHeads,
+    RewardHeadsNetwork,
+)
+from pamiq_exp.models.cores import QLstm, RecurrentCore
+from pamiq_exp.models.world_models.imagination_policy import ReturnRange
+from pamiq_exp.models.world_models.world_model import WorldModel
+from pamiq_exp.spaces import ActionSpec
+
+PLACES = 5
+TWO: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [2]}
+LINE = {"vector": {"shape": [PLACES], "dtype": "float32"}}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+class Corridor(DynamicsNetwork):
+    """Five places in a row, one-hot; action 1 goes right, action 0 left. Known exactly."""
+
+    def __init__(self) -> None:
+        super().__init__(PLACES)
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        place = (latent.argmax(-1) + 2 * action[:, 0] - 1).clamp(0, PLACES - 1)
+        return torch.nn.functional.one_hot(place, PLACES).float() + 0 * self.unused, state
+
+
+class Known(RewardHeadsNetwork):
+    """A small reward at the left end, a large one for reaching the right end, after which all is over."""
+
+    def forward(self, latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+        arrived = following[..., -1] > 0.5
+        reward = 0.1 * following[..., 0] + 2.0 * arrived
+        return reward, (~arrived).float()
+
+
+def encoder() -> PlainFeatures:
+    module = PlainFeatures(LINE, warmup=2)
+    module.training_step({"observation.vector": torch.randn(8, PLACES)}, 0)
+    return module
+
+
+def world(
+    network: DynamicsNetwork | None = None, outcome: RewardHeadsNetwork | None = None
+) -> dict[str, LightningModule]:
+    return {
+        "encoder": encoder(),
+        "dynamics": ForwardDynamics(network or Corridor()),
+        "outcome": RewardHeads(outcome or Known(PLACES, TWO)),
+    }
+
+
+def dreamer(models: dict[str, LightningModule], **settings: Any) -> ImaginationActorCritic:
+    module = ImaginationActorCritic(
+        ImaginationPolicy(PLACES, TWO, hidden=(32,)), **({"min_reward_r2": None, "learning_rate": 3e-3} | settings)
+    )
+    module.attach_models(models)
+    return module
+
+
+def lived(count: int = 16, length: int = 4) -> dict[str, Tensor]:
+    place = torch.randint(0, PLACES - 1, (count, length))
+    return {
+        "latent": torch.nn.functional.one_hot(place, PLACES).float(),
+        "action": torch.randint(0, 2, (count, length, 1)),
+        "ended": torch.zeros(count, length, dtype=torch.bool),
+        "terminated": torch.zeros(count, length, dtype=torch.bool),
+        "reward": torch.zeros(count, length),
+    }
+
+
+def train(module: ImaginationActorCritic, batches: int) -> None:
+    optimizer = module.configure_optimizers()
+    for index in range(batches):
+        batch = lived()
+        loss = module.training_step(batch, index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        module.on_train_batch_end(None, batch, index)
+
+
+def test_the_best_way_and_its_worth_are_found_without_living_through_anything() -> None:
+    module = dreamer(world(), gamma=0.9, horizon=8, slow_rate=0.1)
+    train(module, 250)
+    places = torch.eye(PLACES)[:-1]
+    probabilities = module.network.act(places).log_probs.exp()[:, 0, 1]
+    assert (probabilities > 0.9).all(), probabilities
+    distance = torch.arange(PLACES - 1, 0, -1)
+    torch.testing.assert_close(module.network.critic(places), 2.0 * 0.9 ** (distance - 1.0), atol=0.25, rtol=0)
+
+
+def test_an_impatient_dreamer_stays_where_a_little_is_paid_at_once() -> None:
+    module = dreamer(world(), gamma=0.2, horizon=8)
+    train(module, 250)
+    probabilities = module.network.act(torch.eye(PLACES)[:2]).log_probs.exp()[:, 0, 1]
+    assert (probabilities < 0.1).all(), probabilities
+
+
+def test_nothing_but_policy_and_critic_learns() -> None:
+    models = world()
+    module = dreamer(models)
+    module.training_step(lived(), 0).backward()
+    others = [value for model in models.values() for value in model.parameters()]
+    assert all(value.grad is None for value in [*others, *module.slow_critic.parameters()])
+    assert all(value.grad is not None for value in module.network.parameters())
+    trained = {id(value) for group in module.configure_optimizers().param_groups for value in group["params"]}
+    assert trained == {id(value) for value in module.network.parameters()}
+    names = {name.split(".")[0] for name in module.state_dict()}
+    assert names == {"network", "slow_critic", "range"}, "the world is trained and saved elsewhere"
+
+
+def test_what_comes_after_an_end_counts_for_nothing() -> None:
+    module = dreamer(world())
+    batch = lived(3, 2)
+    batch["ended"][1, 1] = True
+    dream, weight = module.imagine(batch)
+    assert weight.shape == dream.reward.shape == (15, 6)
+    assert weight[:, 3].sum() == 0, "imagination does not begin at the last observation of an episode"
+    for start in (0, 1, 2, 4, 5):
+        over = torch.nonzero(dream.continuation[:, start] == 0).flatten()
+        last = int(over[0]) if len(over) else 14
+        assert (weight[: last + 1, start] == 1).all()
+        assert (weight[last + 1 :, start] == 0).all()
+
+
+def test_the_slow_critic_follows_as_the_closed_form_says() -> None:
+    module = dreamer(world(), slow_rate=0.1)
+    with torch.no_grad():
+        for value in module.network.critic.parameters():
+            value.fill_(1.0)
+        for value in module.slow_critic.parameters():
+            value.zero_()
+    for _ in range(7):
+        module.on_train_batch_end(None, {}, 0)
+    for value in module.slow_critic.parameters():
+        torch.testing.assert_close(value, torch.full_like(value, 1 - 0.9**7))
+
+
+def test_no_policy_is_learned_from_rewards_that_are_not_foretold() -> None:
+    models = world()
+    module = dreamer(models, min_reward_r2=0.1)
+    outcome = models["outcome"]
+    assert isinstance(outcome, RewardHeads)
+    target = torch.randn(200)
+    assert not module.trainable
+    outcome.reward_figures.update(torch.zeros(200), target, torch.ones(200))
+    assert not module.trainable
+    for _ in range(100):
+        outcome.reward_figures.update(target + 0.1 * torch.randn(200), target, torch.ones(200))
+    assert float(outcome.reward_r2) > 0.5
+    assert module.trainable
+
+
+def test_a_run_without_a_trained_reward_is_refused() -> None:
+    models = world()
+    del models["outcome"]
+    with pytest.raises(ValueError, match="needs the RewardHeads 'outcome'"):
+        dreamer(models)
+
+
+def test_advantages_are_never_blown_up() -> None:
+    spread = ReturnRange(rate=0.5)
+    assert float(spread.update(torch.linspace(0, 1e-3, 101))) == 1.0
+    spread = ReturnRange(rate=0.5)
+    assert float(spread.update(torch.linspace(0, 100, 101))) == pytest.approx(90)
+    assert float(spread.update(torch.linspace(0, 10, 101))) == pytest.approx(0.5 * 90 + 0.5 * 9)
+
+
+def test_imagination_begins_with_the_memory_that_was_there() -> None:
+    network = RecurrentDynamics(PLACES, TWO, RecurrentCore(QLstm, 8, depth=2))
+    models = world(network)
+    look = WorldModel()
+    look.attach(models)
+    batch = lived(3, 6)
+    batch["ended"][1, 2] = True
+    view = look.look(batch, burn_in=2)
+    assert view.latent.shape == (3, 4, PLACES)
+    for row in range(3):
+        state = network.initial_state(1)
+        for t in range(6):
+            if t >= 2:
+                torch.testing.assert_close(view.state[row, t - 2], state[0], atol=1e-5, rtol=1e-5)
+            following, state = network(batch["latent"][row, t][None], batch["action"][row, t][None], state)
+            if t >= 2:
+                torch.testing.assert_close(view.following[row, t - 2], following[0], atol=1e-5, rtol=1e-5)
+            if batch["ended"][row, t]:
+                state = network.initial_state(1)
+    assert view.weight[1].tolist() == [0, 1, 1, 1]
+
+
+def walked(count: int = 64, length: int = 3) -> dict[str, Tensor]:
+    """A random walk in the corridor, with what `Known` says of it."""
+    batch, known = lived(count, length), Known(PLACES, TWO)
+    latent = batch["latent"][:, 0]
+    for t in range(length):
+        batch["latent"][:, t] = latent
+        latent, _ = Corridor()(latent, batch["action"][:, t], torch.zeros(count, 0))
+        latent = latent.detach()
+        reward, going_on = known(batch["latent"][:, t], batch["action"][:, t], latent)
+        batch["reward"][:, t], batch["terminated"][:, t] = reward, going_on == 0
+        batch["ended"][:, t] |= batch["latent"][:, t, -1] == 1
+    return batch
+
+
+def test_rewards_and_ends_are_learned_and_measured() -> None:
+    models = world(outcome=RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
+    module = models["outcome"]
+    assert isinstance(module, RewardHeads)
+    module.attach_models(models)
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-2)
+    for index in range(200):
+        loss = module.training_step(walked(), index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(module.reward_r2) > 0.8
+    start = torch.eye(PLACES)[[3, 3, 1]]
+    action = torch.tensor([[1], [0], [0]])
+    reward, going_on = module.network(start, action, Corridor()(start, action, torch.zeros(3, 0))[0])
+    torch.testing.assert_close(reward, torch.tensor([2.0, 0.0, 0.1]), atol=0.1, rtol=0)
+    torch.testing.assert_close(going_on, torch.tensor([0.0, 1.0, 1.0]), atol=0.05, rtol=0)
+
+
+class Mistaken(Corridor):
+    """Does not know what comes of going right."""
+
+    def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        following, state = super().forward(latent, action, state)
+        return torch.where(action == 1, torch.full_like(following, 0.2), following), state
+
+
+def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_the_record() -> None:
+    models = world(Mistaken(), RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
+    module = RewardHeads(RewardHeadsNetwork(PLACES, TWO, hidden=(32,)), reward="prediction_error")
+    module.attach_models(models)
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-2)
+
+    def paid_nothing() -> dict[str, Tensor]:
+        return walked() | {"reward": torch.full((64, 3), torch.nan)}
+
+    for index in range(100):
+        loss = module.training_step(paid_nothing(), index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(module.reward_r2) > 0.8
+    scale, new = module.error_moments.std, paid_nothing()
+    with torch.no_grad():
+        assert float(module.validation_step(new, 0)) < 0.1
+    assert module.error_moments.std == scale, "measuring changes nothing"
+    start, action = torch.eye(PLACES)[[1, 1]], torch.tensor([[0], [1]])
+    reward, _ = module.network(start, action, Mistaken()(start, action, torch.zeros(2, 0))[0])
+    wrong = (torch.eye(PLACES)[2] - 0.2).square().mean() / scale
+    torch.testing.assert_close(reward.double(), torch.stack([0 * wrong, wrong]).double(), atol=0.2, rtol=0)
+
+
+def test_a_reward_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="reward must be one of recorded, prediction_error"):
+        RewardHeads(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
+
+
+def test_a_reward_that_never_changes_counts_as_foretold_when_it_is_met() -> None:
+    models = world()
+    outcome = models["outcome"]
+    assert isinstance(outcome, RewardHeads)
+    assert float(outcome.reward_r2) == 0
+    outcome.reward_figures.update(torch.full((9,), 1.02), torch.ones(9), torch.ones(9))
+    assert float(outcome.reward_r2) > 0.9
+
+
+def test_it_runs_in_bfloat16() -> None:
+    models = world(outcome=RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
+    for model in models.values():
+        model.to(torch.bfloat16)
+    module = dreamer(models).to(torch.bfloat16)
+    batch = {name: value.bfloat16() if value.is_floating_point() else value for name, value in lived().items()}
+    outcome = models["outcome"]
+    assert isinstance(outcome, RewardHeads)
+    outcome.attach_models(models)
+    for model in (outcome, module):
+        loss = model.training_step(batch, 0)
+        loss.backward()
+        assert torch.isfinite(loss)
+
+
+def test_a_compiled_loss_is_the_same() -> None:
+    module = dreamer(world())
+    dream, weight = module.imagine(lived())
+
+    def critic_loss(latent: Tensor, target: Tensor) -> Tensor:
+        return (module.network.critic.loss(latent, target) * weight).mean()
+
+    compiled = torch.compile(critic_loss, backend="aot_eager")
+    target = 3 * torch.randn_like(dream.reward)
+    torch.testing.assert_close(compiled(dream.latent[:-1], target), critic_loss(dream.latent[:-1], target))

@@ -1,0 +1,132 @@
+"""No secret is ever written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamiq_exp.run_folder import mask_secrets, mask_text, mask_yaml
+from pamiq_exp.run_folder.secrets import MASK
+
+MARKER = "marker-4711-secret"
+ENVIRONMENT = {"WANDB_API_KEY": MARKER, "MY_TOKEN": "tok-12345678", "HOME": "/home/someone", "SHORT_KEY": "1"}
+
+trees = st.recursive(
+    st.one_of(st.just(MARKER), st.text(max_size=5), st.integers(), st.none(), st.just(f"https://{MARKER}@host")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=10,
+)
+
+
+@given(trees)
+def test_a_secret_of_the_environment_is_masked_wherever_it_stands(tree: object) -> None:
+    assert MARKER not in json.dumps(mask_secrets(tree, ENVIRONMENT))
+
+
+@pytest.mark.parametrize(
+    "key", ["api_key", "apikey", "WANDB_API_KEY", "auth_token", "token", "db.password", "client_secret", "HF_TOKEN"]
+)
+def test_values_under_secret_names_are_masked(key: str) -> None:
+    assert mask_secrets({"a": [{key: "anything"}]}, {}) == {"a": [{key: MASK}]}
+    typed = [f"tracking.x.{key}=anything", f"+{key}=a=b"]
+    assert mask_secrets(typed, {}) == [f"tracking.x.{key}={MASK}", f"+{key}={MASK}"]
+
+
+def test_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -> None:
+    config = {
+        "observation_key": "image",
+        "token_dim": 64,
+        "keyboard": "qwerty",
+        "monkey": "yes",
+        "tokenizer": "patches",
+        "api_key": None,
+        "steps": [1, 2.5, True, None],
+        "home": "/home/someone",
+        "num_envs": "1",
+    }
+    assert mask_secrets(config, ENVIRONMENT) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pad_token", "<pad>"),
+        ("eos_token", "</s>"),
+        ("mask_token", "mask"),
+        ("token", "[MASK]"),
+        ("PAD_TOKEN", "<|pad|>"),
+        ("private_key", "."),
+        ("api_key", "${oc.env:WANDB_API_KEY}"),
+        ("api_key", "/etc"),
+    ],
+)
+def test_words_of_the_field_references_and_paths_are_no_secrets(key: str, value: str) -> None:
+    assert mask_secrets({key: value}, {}) == {key: value}
+    assert mask_secrets([f"model.{key}={value}"], {}) == [f"model.{key}={value}"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("SSH_KEY_DIR", "/tmp", "/tmp/outputs/run"),
+        ("SSH_KEY_DIR", "/tmp/not/there", "/tmp/not/there/run"),
+        ("TOKENIZERS_PARALLELISM", "false", "false"),
+        ("KEYBOARD_LAYOUT", "japanese-kana", "japanese-kana"),
+        ("DB_PASSWORD", "test", "test"),
+        ("MAX_TOKENS", "4096", "4096"),
+        ("MODEL_KEY", "resnet", "resnet"),
+    ],
+)
+def test_paths_and_short_plain_words_of_the_environment_are_no_secrets(variable: str, value: str, text: str) -> None:
+    assert mask_secrets({"x": text}, {variable: value}) == {"x": text}
+    assert mask_text(f"in {text}", {variable: value}) == f"in {text}"
+
+
+@pytest.mark.parametrize(
+    "variable", ["OPENAI_API_KEY", "HF_TOKEN", "GITHUB_TOKEN_2", "aws_secret", "DB_PASSWORD", "APIKEYS"]
+)
+@pytest.mark.parametrize("value", ["hunter2", "/hunter2+base64/4711", "sk-abcdefgh", "correcthorsebattery"])
+def test_what_looks_like_a_credential_is_masked(variable: str, value: str) -> None:
+    assert mask_secrets({"x": value}, {variable: value}) == {"x": MASK}
+
+
+def test_masking_leaves_the_original_alone() -> None:
+    config = {"a": {"token": "abc"}}
+    mask_secrets(config, {})
+    assert config == {"a": {"token": "abc"}}
+
+
+def test_texts_are_masked_in_part() -> None:
+    text = mask_text(f"login with {MARKER} failed for tok-12345678", ENVIRONMENT)
+    assert text == f"login with {MASK} failed for {MASK}"
+
+
+CONFIG_FILE = f"""\
+# @package _global_
+# About {MARKER}
+models:
+  one: {{api_key: abcdefgh, token_dim: 64}}
+  two: {{password: "quoted one", url: https://{MARKER}@host}}
+words: [my_token=abcd1234, seed=1]
+value: ${{interpolated}}
+"""
+
+
+def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
+    import yaml
+
+    masked = mask_yaml(CONFIG_FILE, ENVIRONMENT)
+    assert not [secret for secret in (MARKER, "abcdefgh", "quoted one", "abcd1234") if secret in masked]
+    assert masked.startswith("# @package _global_\n")
+    tree = yaml.safe_load(masked)
+    assert tree["models"]["one"] == {"api_key": MASK, "token_dim": 64}
+    assert tree["value"] == "${interpolated}"
+    assert mask_yaml("a: 1  # nothing to hide\n", ENVIRONMENT) == "a: 1  # nothing to hide\n"
+
+
+@pytest.mark.parametrize("text", ["a: [", "token: x\nother: box\n"])
+def test_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
+    assert mask_yaml(text, ENVIRONMENT).startswith("# this file was not kept")

@@ -1,0 +1,81 @@
+"""Copies of config files that nobody edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.config import ConfigError, Source, compose_config, config_folder
+from pamiq_exp.sweeps import freeze, freeze_override
+from pamiq_exp.sweeps.copied_configs import config_files
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A user's config folder with one experiment, and with things that are no configs."""
+    folder = tmp_path / "own"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [/experiment/minimum]\nseed: 1\n")
+    (folder / "outputs" / "run").mkdir(parents=True)
+    (folder / "outputs" / "run" / "config.yaml").write_text("a: 1\n")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "hidden.yaml").write_text("a: 1\n")
+    (folder / "notes.txt").write_text("no config")
+    return folder
+
+
+def test_what_is_edited_later_does_not_reach_the_copies(own: Path, tmp_path: Path) -> None:
+    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    (own / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [/experiment/minimum]\nseed: 2\n")
+    assert compose_config(["experiment=mine"], Source(folder=str(own))).seed == 2
+    assert compose_config(["experiment=mine"], frozen).seed == 1
+
+
+def test_a_sweep_that_goes_on_keeps_its_copies(own: Path, tmp_path: Path) -> None:
+    freeze(Source(folder=str(own)), tmp_path / "sweep")
+    (own / "experiment" / "mine.yaml").unlink()
+    again = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    assert compose_config(["experiment=mine"], again).seed == 1
+
+
+def test_the_shipped_configs_are_copied_whole(tmp_path: Path) -> None:
+    frozen = freeze(Source(), tmp_path / "sweep")
+    assert frozen.main is not None
+    assert frozen.folder is None
+    copies = {path.relative_to(frozen.main): path.read_text() for path in Path(frozen.main).rglob("*.yaml")}
+    assert copies == {path.relative_to(config_folder()): path.read_text() for path in config_folder().rglob("*.yaml")}
+
+
+def test_nothing_but_configs_is_copied(own: Path, tmp_path: Path) -> None:
+    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    assert frozen.folder is not None
+    copied = [path.relative_to(frozen.folder) for path in Path(frozen.folder).rglob("*") if path.is_file()]
+    assert copied == [Path("experiment/mine.yaml")]
+
+
+def test_what_only_the_user_may_read_stays_so(own: Path, tmp_path: Path) -> None:
+    (own / "experiment" / "mine.yaml").chmod(0o600)
+    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    assert (Path(str(frozen.folder)) / "experiment" / "mine.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_leads_into_itself_has_an_end(own: Path) -> None:
+    (own / "loop").symlink_to(own)
+    assert [path.name for path in config_files(own)] == ["mine.yaml"]
+
+
+def test_folders_of_the_search_path_are_copied_too(own: Path, tmp_path: Path) -> None:
+    word = freeze_override(f'hydra.searchpath=["file://{own}", pkg://some_package.conf]', tmp_path / "sweep")
+    copy = tmp_path / "sweep" / "conf" / "searchpath_0"
+    assert (copy / "experiment" / "mine.yaml").is_file()
+    assert str(copy) in word
+    assert "pkg://some_package.conf" in word
+    assert str(own) not in word
+    assert freeze_override("seed=1", tmp_path) == "seed=1"
+
+
+def test_a_folder_that_cannot_be_written_is_told(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "sweep").write_text("a file in the way")
+    with pytest.raises(ConfigError, match="choose another folder"):
+        freeze(Source(folder=str(own)), tmp_path / "sweep")
