@@ -12,6 +12,7 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
 
 from typing import TYPE_CHECKING
 
+from pamiq_exp._version import __version__
 from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pamiq_exp.interaction import Agent, Environment, FixedIntervalInteraction, Interaction
     from pamiq_exp.runtime import InferenceModel, LaunchConfig, launch
     from pamiq_exp.trainers import Trainer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Agent",
