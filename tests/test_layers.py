@@ -12,9 +12,21 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pamiq_exp"
 
 FOUNDATION = {
-    "_version", "baselines", "compiling", "component", "current_folder", "files", "formatting", "lazy", "media", "scan", "seeding",
-    "spaces", "streams", "trust",
-}  # fmt: skip
+    "_version",
+    "baselines",
+    "compiling",
+    "component",
+    "current_folder",
+    "files",
+    "formatting",
+    "lazy",
+    "media",
+    "scan",
+    "seeding",
+    "spaces",
+    "streams",
+    "trust",
+}
 """Modules and packages that every package may import."""
 
 ALLOWED = {

@@ -201,7 +201,8 @@ class LearningAgent(Agent[Observation, Array]):
         return AgentInput(fields, latent if encoder.ready else None, port.version, sound), previous_latent
 
     def _finite(self, observation: Observation) -> tuple[dict[str, Array], NDArray[np.bool_]]:
-        """Return the observation with 0 for what is not finite, and the environments in which everything was, `(num_envs,)`."""
+        """Return the observation with 0 for what is not finite, and the environments in which everything was,
+        `(num_envs,)`."""
         values = dict(observation.values)
         sound = np.ones(len(observation.reward), dtype=np.bool_)
         for name, value in values.items():

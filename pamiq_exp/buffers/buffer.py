@@ -252,7 +252,8 @@ class RingBuffer(DataBuffer):
         return self._select(index.flatten(), (batch_size, length))
 
     def _whole(self, length: int) -> torch.Tensor:
-        """Whether `length` turns of one episode begin there, `(size - length + 1, num_envs)`, counted from the oldest."""
+        """Whether `length` turns of one episode begin there, `(size - length + 1, num_envs)`, counted from the
+        oldest."""
         ended = self._columns["ended"][self._positions(0, self._size)]
         # The last turn of a sequence may be the last of its episode, none before it.
         before = torch.zeros(self._size + 1, self.num_envs, dtype=torch.int64)

@@ -28,7 +28,8 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         self._models: Mapping[str, InferencePort] = {}
         self._collectors: Mapping[str, CollectorPort] = {}
         self.signals: dict[str, NDArray[Any]] = {}
-        """Per-environment figures of the last step, for observers: `reward` is that of the transition just seen, `rewarded`
+        """Per-environment figures of the last step, for observers: `reward` is that of the transition just seen,
+        `rewarded`
         says where it means something (not after the end of an episode, nor while models are not ready)."""
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:

@@ -175,7 +175,8 @@ class VisitedCells(Component):
         self._can_be_new &= ~self._visited
 
     def enter(self, pose: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Note where bodies are, `(turns, num_envs, 2 or more)`; return who is the first in a cell, `(turns, num_envs)`."""
+        """Note where bodies are, `(turns, num_envs, 2 or more)`; return who is the first in a cell, `(turns,
+        num_envs)`."""
         if self._visited is None:
             raise RuntimeError("call begin first")
         if not self.reachable:

@@ -68,7 +68,8 @@ def intrinsic_reward(turn: Turn) -> NDArray[np.float32]:
 
 
 def is_rewarded(turn: Turn) -> NDArray[np.bool_]:
-    """Return in which environments the intrinsic reward means something, `(num_envs,)`; nowhere if the agent shows none."""
+    """Return in which environments the intrinsic reward means something, `(num_envs,)`; nowhere if the agent shows
+    none."""
     signals = turn.agent.signals
     if "reward" not in signals:
         return np.zeros(len(turn.observation.reward), dtype=np.bool_)

@@ -23,8 +23,8 @@ class RunRecorder(StepObserver):
 
     Each stretch becomes `recordings/NAME_STEP.jsonl` of the run folder: a header, then one line a turn with the action
     taken, the observations that are no pictures, and reward, terminated and truncated as `Observation` has them.
-    Pictures lie beside it, `NAME_STEP_observation.KEY.mp4`, environments one below the other. A thread of the trackers encodes
-    and writes it all. `RecordedRun` plays it back.
+    Pictures lie beside it, `NAME_STEP_observation.KEY.mp4`, environments one below the other. A thread of the
+    trackers encodes and writes it all. `RecordedRun` plays it back.
 
     Args:
         every_steps: Environment steps (of all environments together) from the start of one stretch to the next; None

@@ -15,7 +15,8 @@ from pamiq_exp.rewards.transition import Transition
 
 
 class CountOracle(Reward):
-    """r = 1 / sqrt(N(c)), where N counts the visits of all environments to the true cell c of o_{t+1}, this one included.
+    """r = 1 / sqrt(N(c)), where N counts the visits of all environments to the true cell c of o_{t+1}, this one
+    included.
 
     An oracle: it reads the world's ground truth (`pose`: x, y, heading first), which no other reward may. No
     image reaches it, so no noise does.

@@ -105,8 +105,8 @@ class DiscountedStd(Normalizer):
 class ExponentialStd(Normalizer):
     """Divides by the standard deviation of the rewards themselves, in which old ones fade.
 
-    With m_n the mean of r^n over all environments and turns, weighted by decay^age, rewards are divided by sqrt(m_2 - m_1^2).
-    The mean is not subtracted. Until `minimum` values are known the reward is 0.
+    With m_n the mean of r^n over all environments and turns, weighted by decay^age, rewards are divided by sqrt(m_2 -
+    m_1^2). The mean is not subtracted. Until `minimum` values are known the reward is 0.
 
     Args:
         decay: Weight of a turn relative to the one after it.

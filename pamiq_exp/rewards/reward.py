@@ -124,7 +124,8 @@ class Reward(Component, ABC):
         return {}
 
     def fields(self) -> dict[str, NDArray[Any]]:
-        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(num_envs, *shape)`.
+        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(num_envs,
+        *shape)`.
 
         Empty while there is nothing to say; buffers with these fields then get nothing.
         """

@@ -6,7 +6,7 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.metrics import Episodes
 from tests.metrics.scripted import watch
 
-# Two environments. Rewards of the transition that led to each observation; the one after an end is the first of the next.
+# Two environments. Rewards of the transition that led to each observation; after an end, the first of the next.
 REWARDS = np.array([[0, 0], [1, 5], [1, 5], [9, 5], [2, 5], [2, 5], [2, 9]], np.float32)
 ENDED = np.array([[0, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 1], [1, 0]], np.bool_)
 

@@ -248,7 +248,8 @@ def test_sizes_of_a_users_own_model_are_judged(command: Command, own: list[str])
         ["+interaction.agent.unknown=3"],
         ["+models.spare={_target_: tests.runtime.own_parts.OwnModel, size: big}"],
         [
-            "+buffers.x={_target_: pamiq_exp.buffers.RingBuffer, capacity: 0, num_envs: 1, fields: ${spaces.observation}}"
+            "+buffers.x={_target_: pamiq_exp.buffers.RingBuffer, capacity: 0, num_envs: 1, "
+            "fields: ${spaces.observation}}"
         ],
         ["+shared.shape=${spaces.observation.image.shape}", "+buffers.x=${shared.shape}"],
     ],

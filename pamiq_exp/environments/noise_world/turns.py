@@ -1,8 +1,8 @@
 """One turn of the world as one compiled call: bodies move, noise is drawn, views are rendered.
 
-All of it happens environment by environment, so that threads can share the environments and nothing is left to do for one of them
-alone. What a call needs lies in sixty arrays; they are packed once and handed over as one reference, as handing
-them over one by one takes as long as rendering half a picture.
+All of it happens environment by environment, so that threads can share the environments and nothing is left to do for
+one of them alone. What a call needs lies in sixty arrays; they are packed once and handed over as one reference, as
+handing them over one by one takes as long as rendering half a picture.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def live(
     depth: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Let the environments from `first` to `last - 1` of a packed setting live through one turn, and render what they see.
+    """Let the environments from `first` to `last - 1` of a packed setting live through one turn, and render what they
+    see.
 
     Without `moves` only what follows from their state is worked out anew. `frame`, `tile`, `depth` and `flags`
     are those of `Views`, for all environments; without environments nothing is rendered.

@@ -275,7 +275,8 @@ class NoiseWorld(Environment):
                 np.add(self._num_envs.glimpses, seen, out=self._num_envs.glimpses)
 
     def _turn(self, setting: Setting, *, moves: bool) -> rendering.Views:
-        """Let the environments live, and render what they see; what only metrics want to know, if they did last time."""
+        """Let the environments live, and render what they see; what only metrics want to know, if they did last
+        time."""
         for index, source in enumerate(self._stage.sources):
             self._num_envs.ticks[index, :, 0] = self._presses if self._has_remote else source.ticks(self._step)
         if self._tracks.size:

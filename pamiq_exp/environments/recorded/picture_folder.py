@@ -30,7 +30,8 @@ class PictureFolder(Environment):
     Args:
         path: The folder, and the folders in it.
         image_size: Pixels a side.
-        order: `shuffled`: all of them in a new order each time; `sorted`: by name, again and again, environments beginning
+        order: `shuffled`: all of them in a new order each time; `sorted`: by name, again and again, environments
+        beginning
             at different places; `random`: any of them each time.
         most: At most so many pictures are read.
         num_envs: Pictures seen at once.

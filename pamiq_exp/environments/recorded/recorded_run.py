@@ -16,7 +16,8 @@ from pamiq_exp.spaces import ActionSpec, ArraySpec
 
 
 class RecordedRun(Environment):
-    """Plays back what `RunRecorder` recorded of a run: the same observations, rewards and ends, in the same environments.
+    """Plays back what `RunRecorder` recorded of a run: the same observations, rewards and ends, in the same
+    environments.
 
     What is done has no effect: let `PlaybackAgent` do what was done then, so that observations and actions belong
     together. After the last turn, and where the recording has a gap, the episode is truncated; then it goes on with
