@@ -75,7 +75,7 @@ def describe_array(space: gymnasium.Space) -> ArraySpec:  # type: ignore[type-ar
         low=float(np.min(space.low)),
         high=float(np.max(space.high)),
     )
-    if len(space.shape) == 1 and (np.ptp(space.low) != 0 or np.ptp(space.high) != 0):
+    if len(space.shape) == 1 and ((space.low != np.min(space.low)).any() or (space.high != np.max(space.high)).any()):
         spec["lows"] = [float(bound) for bound in space.low]
         spec["highs"] = [float(bound) for bound in space.high]
     return spec

@@ -277,14 +277,25 @@ class Ridge:
         spread = inputs.std(axis=0)
         self._scale = np.where(spread > 1e-9, 1.0 / np.where(spread > 1e-9, spread, 1.0), 0.0)
         scaled = (inputs - self._mean) * self._scale
-        gram = product(scaled.T, scaled) / len(inputs) + penalty * np.eye(inputs.shape[1])
-        moment = product(scaled.T, targets - self._offset) / len(inputs)
-        self._weights: Numbers = torch.linalg.solve(torch.from_numpy(gram), torch.from_numpy(moment)).numpy()
+        rows, features = scaled.shape
+        self._weights: Numbers
+        if features <= rows:
+            gram = product(scaled.T, scaled) / rows + penalty * np.eye(features)
+            self._weights = _solve(gram, product(scaled.T, targets - self._offset) / rows)
+        else:
+            # The same weights (Woodbury) from the products of rows: of pixels, those of features would take gigabytes.
+            kernel = product(scaled, scaled.T) / rows + penalty * np.eye(rows)
+            self._weights = product(scaled.T, _solve(kernel, targets - self._offset)) / rows
 
     def __call__(self, inputs: Numbers) -> Numbers:
         """Return what is predicted for `(m, features)`: `(m, outputs)`."""
         predicted: Numbers = product((inputs - self._mean) * self._scale, self._weights) + self._offset
         return predicted
+
+
+def _solve(matrix: Numbers, right: Numbers) -> Numbers:
+    solution: Numbers = torch.linalg.solve(torch.from_numpy(matrix), torch.from_numpy(right)).numpy()
+    return solution
 
 
 def explained(targets: Numbers, predicted: Numbers) -> float:

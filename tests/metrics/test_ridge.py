@@ -30,3 +30,21 @@ def test_the_mean_explains_nothing() -> None:
     targets = np.array([[1.0, 4.0], [3.0, 4.0]])
     assert explained(targets, np.full((2, 2), 2.0)) == 0.0
     assert explained(targets, targets) == 1.0
+
+
+def test_more_features_than_rows_give_the_weights_of_the_normal_equations() -> None:
+    generator = np.random.default_rng(1)
+    inputs, targets, others = (generator.normal(size=shape) for shape in ((20, 50), (20, 2), (5, 50)))
+    mean, spread = inputs.mean(0), inputs.std(0)
+    scaled = (inputs - mean) / spread
+    weights = np.linalg.solve(scaled.T @ scaled / 20 + 0.1 * np.eye(50), scaled.T @ (targets - targets.mean(0)) / 20)
+    expected = (others - mean) / spread @ weights + targets.mean(0)
+    np.testing.assert_allclose(Ridge(inputs, targets, penalty=0.1)(others), expected, rtol=1e-9)
+
+
+def test_as_many_features_as_pixels_take_no_matrix_of_pixels() -> None:
+    """Products of all pairs of features would take 80 GB."""
+    generator = np.random.default_rng(2)
+    inputs = generator.normal(size=(30, 100_000))
+    fitted = Ridge(inputs, inputs[:, :2], penalty=1e-6)
+    np.testing.assert_allclose(fitted(inputs), inputs[:, :2], atol=1e-3)
