@@ -1,4 +1,4 @@
-"""Paint the pictures of docs/worlds.md: `python -m docs.world_pictures`."""
+"""Paint the pictures of docs/reference/worlds.md: `python -m docs.world_pictures`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests that docs/promises.md and docs/security.md name exist."""
+"""The tests that docs/reference/promises.md and docs/reference/security.md name exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-PAGES = {name: (REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("promises", "security")}
+PAGES = {name: (REPOSITORY / "docs" / "reference" / f"{name}.md").read_text() for name in ("promises", "security")}
 REQUIREMENTS = [
     *(f"{letter}{number}" for letter, count in {"V": 8, "L": 8, "S": 6, "C": 7, "W": 7}.items()
       for number in range(1, count + 1)),

@@ -47,7 +47,7 @@ class SeenRanges:
             logger.warning(
                 "'%s' is declared from %g to %g, and lay between %g and %g in the first %d turns: networks read it in "
                 "the scale of the declared bounds, where it hardly varies. Let the environment declare true bounds, "
-                "or wrap it (docs/gymnasium.md)",
+                "or wrap it (docs/guides/environments.md)",
                 name.removeprefix("observation."),
                 *declared,
                 low,

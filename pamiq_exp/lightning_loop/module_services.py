@@ -70,7 +70,7 @@ class TrainerPort:
         found = getattr(self._driver.fabric, name, None)
         if found is not None:
             return found
-        hint = _HINTS.get(name, "docs/training.md tells what there is")
+        hint = _HINTS.get(name, "docs/guides/training.md tells what there is")
         raise AttributeError(
             f"{self._driver.address} uses self.trainer.{name}, which does not exist when the launcher trains a module: "
             f"{hint}"

@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_memory()  # as in every run: see docs/performance.md, "The trainer loop"
+    keep_memory()  # as in every run: see docs/notes/performance.md, "The trainer loop"
     print(markdown([*scan_rows("cpu", options.repeats)]))
     print()
     print(core_table(options.repeats))

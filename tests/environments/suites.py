@@ -1,7 +1,7 @@
 """Third-party suites of environments, tried through the adapter: `python -m tests.environments.suites [FOLDER]`.
 
 With a FOLDER, each suite is installed into a virtual environment there, which sees what is installed here, and tried in
-it. Without one, the suites that are installed here are tried. Prints the table of docs/gymnasium.md.
+it. Without one, the suites that are installed here are tried. Prints the table of docs/guides/environments.md.
 """
 
 from __future__ import annotations
