@@ -66,7 +66,7 @@ class LaunchConfig:
             set for the run and restored afterwards. None leaves Python's own 0.005, which makes the world
             wait up to that long, once for each operation of a step, while training holds the interpreter.
         training_nice: Niceness added to the training thread on Linux (realtime, pipelined): the more, the less of
-            a crowded machine it gets. It does not make the world faster (see docs/notes/performance.md): a training thread
+            a crowded machine it gets. It does not make the world faster (docs/notes/performance.md): a training thread
             that waits for a core may hold the interpreter lock meanwhile.
         threads: Torch threads of each thread.
         separate_streams: On a GPU give each thread a CUDA stream of its own, the agent's with the higher

@@ -22,8 +22,8 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_ijepa_tells_more_of_the_pose_than_random_features_and_a_vae_of_its_size_and_does_not_collapse() -> None:
-    """Half of the tiles are noisy, there is room for 64 numbers, and 1000 updates are all: docs/reference/models.md tells where
-    it is otherwise. Means over three seeds."""
+    """Half of the tiles are noisy, there is room for 64 numbers, and 1000 updates are all: docs/notes/learning.md says
+    where it is otherwise. Means over three seeds."""
     told: dict[str, float] = {}
     scale = Scale()
     for seed in (1, 2, 3):
