@@ -112,7 +112,7 @@ def test_a_run_with_an_account_sends_nothing_to_where_the_folder_says(
 
 DOORS = {
     "check": [["check", "experiment=curiosity_noise_world"]],
-    "run of a compiled world": [["experiment=curiosity_noise_world", "world=tiny", *SMALL]],
+    "run of a compiled world": [["experiment=curiosity_noise_world", "world=clean", *SMALL]],
     "basic": [["-m", "experiment=minimum", "seed=0,1", *SMALL]],
     "joblib": [["-m", "experiment=minimum", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL]],
     "submitit": [["-m", "experiment=minimum", "seed=0", "hydra/launcher=submitit_local", *SMALL]],
@@ -120,7 +120,7 @@ DOORS = {
     "search": [["-m", "experiment=minimum", "hydra/sweeper=search", "hydra.sweeper.metric=return_mean",
                 "hydra.sweeper.trials=1", "interaction.agent.seed=range(3)", *SMALL]],
     "asynchronous environments": [
-        ["experiment=minimum", "environment.vectorization=async", "environment.num_envs=2", *SMALL]
+        ["experiment=minimum", "+environment.vectorization=async", "environment.num_envs=2", *SMALL]
     ],
     "what is done with a run": [
         ["experiment=minimum", "launcher.checkpoint.every_steps=5", *SMALL, "hydra.run.dir=outputs/run"],

@@ -52,6 +52,14 @@ SETTINGS = {
 }
 """Files from which some library takes settings when they lie in the current folder."""
 
+PROGRAM = """\
+import sys
+from pamiq_exp.__main__ import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+"""What an installer makes of the entry point."""
+
 WATCH = """
 import os, sys
 _folder, _log = os.environ["WATCHED_FOLDER"], os.environ["WATCH_LOG"]
@@ -98,7 +106,7 @@ class TrapFolder:
             folder.mkdir()
         self._log.touch()
         (self._watch / "sitecustomize.py").write_text(WATCH)
-        (place / "program").write_text("import sys\nfrom pamiq_exp.__main__ import main\nsys.exit(main())\n")
+        (place / "program").write_text(PROGRAM)
         self._program = place / "program"
         payload = f"open({str(self._marker)!r}, 'a').write(__name__ + '\\n')\n"
         for name in {*sys.stdlib_module_names, *DEPENDENCIES, "__future__"} - {"antigravity", "this"}:
