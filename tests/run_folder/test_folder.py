@@ -237,7 +237,7 @@ def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path: Path, monkeypa
 
 def test_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
-        "import sys; from pamiq_exp.tracking import RunFolder;"
+        "import sys; from pamiq_exp.run_folder import RunFolder;"
         f"RunFolder({str(tmp_path)!r}).start(experiment_name='e', seed=0);"
         "print([name for name in ('torch', 'lightning', 'wandb', 'av', 'PIL') if name in sys.modules])"
     )
