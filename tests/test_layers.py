@@ -52,7 +52,6 @@ ALLOWED = {
 }
 
 TO_MOVE = {
-    ("pamiq_exp.interaction.interaction", "environments"),
     ("pamiq_exp.jobs.requeue", "cli"),
     ("pamiq_exp.jobs.request", "sweeps"),
     ("pamiq_exp.run_folder.folder", "tracking"),
@@ -65,7 +64,6 @@ TO_MOVE = {
 
 CIRCLES_TO_OPEN = {
     "pamiq_exp.config.dry_run",
-    "pamiq_exp.environments.noise_world.batched",
     "pamiq_exp.jobs.request",
     "pamiq_exp.lightning_loop.driver",
     "pamiq_exp.cli.run",

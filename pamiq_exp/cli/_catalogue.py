@@ -17,7 +17,18 @@ from pamiq_exp.files import read_text
 from pamiq_exp.formatting import one_line
 
 PACKAGE = Path(__file__).resolve().parent.parent
-ROOMS = ("agents", "buffers", "environments", "interaction", "metrics", "models", "rewards", "tracking", "trainers")
+ROOMS = (
+    "agents",
+    "buffers",
+    "environments",
+    "interaction",
+    "metrics",
+    "models",
+    "recording",
+    "rewards",
+    "tracking",
+    "trainers",
+)
 """Folders of this package whose public classes are parts of experiments."""
 
 _NO_OPTIONS = {"base"}

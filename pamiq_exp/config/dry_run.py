@@ -13,6 +13,7 @@ from pamiq_exp.config.build import Builder, Postponed
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.static import PARTS
 from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.delay import without_delay
 from pamiq_exp.config.experiment import Begun, begin, parts_of, seeded
 from pamiq_exp.config.failure import Failure, failing_layer
 from pamiq_exp.config.keys import join, leaves, parent
@@ -110,7 +111,7 @@ class _Trial:
 
     def run(self) -> Rehearsal | None:
         given = ("environment", "observers")
-        self.problems += self.builder.problems(self.tree["interaction"], "interaction", given)
+        self.problems += self.builder.problems(without_delay(self.tree["interaction"]), "interaction", given)
         for group in PARTS:
             self.problems += self.builder.problems(self.tree.get(group), group)
         models = None if self.problems else self._build_models()
@@ -118,7 +119,7 @@ class _Trial:
             return None
         others = {name: self._build_group(name) for name in PARTS if name != "models"}
         buffers, trainers = others["buffers"], others["trainers"]
-        interaction = self._build("interaction", self.tree["interaction"])
+        interaction = self._build("interaction", without_delay(self.tree["interaction"]))
         if self.problems:
             return None
         self.problems += _beyond_memory(buffers)

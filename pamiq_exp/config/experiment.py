@@ -17,7 +17,7 @@ from pamiq_exp.config.checks.limits import limit_problems
 from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
 from pamiq_exp.config.checks.untrusted_values import value_problems
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.delay import with_delay
+from pamiq_exp.config.delay import with_delay, without_delay
 from pamiq_exp.config.keys import join, leaves
 from pamiq_exp.config.problems import ConfigError, Problem
 
@@ -91,7 +91,7 @@ def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launc
         name=tree["experiment_name"],
         seed=tree["seed"],
         config=tree,
-        interaction=builder.build(tree["interaction"], "interaction", given),
+        interaction=builder.build(without_delay(tree["interaction"]), "interaction", given),
         models=models,
         buffers=buffers,
         trainers=trainers,

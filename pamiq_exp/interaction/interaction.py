@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pamiq_exp.component import Component
-from pamiq_exp.environments.wrappers.delay import DelayedActions, delayed
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.interaction.observer import StepObserver, Turn
@@ -31,8 +30,6 @@ class Interaction(Component):
         environment: Where.
         observers: What watches each turn, by name: metrics and recorders. They see what the agent must
             not (the world's ground truth), and the agent never sees them.
-        delay: Arguments of `DelayedActions`, by which actions take effect late. An environment that is delayed
-            already stays as it is.
     """
 
     interval: float | None = None
@@ -47,11 +44,8 @@ class Interaction(Component):
         agent: Agent[Any, Any],
         environment: Environment,
         observers: Mapping[str, StepObserver] | None = None,
-        delay: Mapping[str, Any] | None = None,
     ) -> None:
         self.agent = agent
-        if delay and not isinstance(environment, DelayedActions):
-            environment = delayed(environment, **delay)
         self.environment = environment
         self.observers: dict[str, StepObserver] = dict(observers or {})
         self._shared: dict[str, Any] = {}
@@ -139,9 +133,8 @@ class FixedIntervalInteraction(Interaction):
         environment: Environment,
         interval: float,
         observers: Mapping[str, StepObserver] | None = None,
-        delay: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(agent, environment, observers, delay)
+        super().__init__(agent, environment, observers)
         if not interval > 0:
             raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
         if environment.own_interval is not None:

@@ -1,8 +1,10 @@
-"""`interaction.delay`: whoever builds an environment from a config gets the delayed one."""
+"""`interaction.delay`: every environment that is built from a config is the delayed one."""
 
 from __future__ import annotations
 
-from pamiq_exp.config import build_experiment, compose_config
+import pytest
+
+from pamiq_exp.config import ConfigError, build_experiment, compose_config
 from pamiq_exp.environments import DelayedActions
 
 WORDS = (
@@ -29,3 +31,16 @@ def test_the_agent_and_its_models_meet_the_delayed_environment() -> None:
     assert not isinstance(plain.interaction.environment, DelayedActions)
     assert list(plain.config["spaces"]["observation"]) == ["image"]
     assert plain.config["environment"]["seed"] == experiment.config["environment"]["seed"], "the same world"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("+interaction.delay.step=1", r"interaction\.delay\.step: .*\n.*did you mean steps"),
+        ("interaction.delay.substeps=many", r"interaction\.delay\.substeps: expected"),
+        ("interaction.delay=1", r"interaction\.delay: expected a mapping, not 1"),
+    ],
+)
+def test_wrong_arguments_of_a_delay_are_reported_at_their_keys(word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_experiment(compose_config([*WORDS, *FEW, word]))

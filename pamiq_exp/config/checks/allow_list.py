@@ -27,6 +27,7 @@ ROOMS = (
     "interaction",
     "metrics",
     "models",
+    "recording",
     "rewards",
     "tracking",
     "trainers",

@@ -13,6 +13,7 @@ from pamiq_exp.config.checks.interpolations import ENVIRONMENT
 from pamiq_exp.config.checks.limits import limit_problems
 from pamiq_exp.config.checks.references import name_problems, unread_keys
 from pamiq_exp.config.checks.untrusted_values import problem_of_value, reason_against, value_problems
+from pamiq_exp.config.delay import delay_node, without_delay
 from pamiq_exp.config.keys import join, leaves, target_nodes
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 from pamiq_exp.config.targets import node_problems
@@ -99,9 +100,9 @@ def part_problems(composed: Composed, allow: AllowList) -> list[Problem]:
     tree = composed.resolved.tree
     builder = Builder(allow)
     problems: list[Problem] = []
-    for name in ("environment", "interaction", *PARTS):
-        given = ("environment", "observers") if name == "interaction" else ()
-        problems += builder.problems(tree.get(name), name, given)
+    for name in ("environment", *PARTS):
+        problems += builder.problems(tree.get(name), name)
+    problems += _interaction_problems(builder, tree.get("interaction"))
     for key, node in target_nodes(tree):
         positional = node.get("_args_")
         if problems or not isinstance(positional, list):
@@ -112,6 +113,17 @@ def part_problems(composed: Composed, allow: AllowList) -> list[Problem]:
             problems += [problem] if problem is not None else []
     unknown = any(key.startswith("launcher") for key in composed.resolved.waiting)
     return problems if unknown else problems + _device_problems(tree)
+
+
+def _interaction_problems(builder: Builder, node: object) -> Iterator[Problem]:
+    if not isinstance(node, Mapping):
+        return
+    yield from builder.problems(without_delay(node), "interaction", ("environment", "observers"))
+    delay = node.get("delay")
+    if delay is None or isinstance(delay, Mapping):
+        yield from builder.problems(delay_node(delay), "interaction.delay", ("environment",))
+    else:
+        yield Problem("interaction.delay", f"expected a mapping, not {delay!r}", "interaction.delay.steps=1")
 
 
 def _launcher_problems(tree: Mapping[str, Any]) -> list[Problem]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pamiq_exp.environments.noise_world.renderers import Renderer
+from pamiq_exp.environments.noise_world.renderer import Renderer
 from pamiq_exp.environments.noise_world.rendering import DARKNESS, STRETCHED, Camera, Scene, Views
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, BALL, BOX
 from pamiq_exp.environments.noise_world.turns import Setting, empty_views, live, pack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -13,37 +12,11 @@ from numpy.typing import NDArray
 
 from pamiq_exp.environments.noise_world import rendering
 from pamiq_exp.environments.noise_world.options import one_of
+from pamiq_exp.environments.noise_world.renderer import Floats, Ints, Renderer
 from pamiq_exp.environments.noise_world.rendering import Camera, Scene, Views
 from pamiq_exp.environments.noise_world.turns import Setting, act, empty_views, live, pack
 
 RENDERERS = ("numba", "torch")
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-
-
-class Renderer(ABC):
-    """Lets many environments live and renders what they see."""
-
-    @abstractmethod
-    def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
-        """Let all environments live through one turn (see `turns.live`) and return what they see, in fresh arrays.
-
-        Tile, depth and flags of each pixel come with it if `measured`.
-        """
-
-    @abstractmethod
-    def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:
-        """Return pictures of any places, `(n, height, width, 3)`.
-
-        Args:
-            poses: x, y, cosine and sine of the heading, eye height, `(n, 5)`.
-            things: State of all things, `(n, things, THING_SIZE)`.
-            bases: Where the image of each tile begins in the texels, `(n, tiles)`.
-        """
-
-    def close(self) -> None:
-        """Give back threads."""
 
 
 class Worker:

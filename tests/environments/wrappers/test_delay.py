@@ -21,7 +21,7 @@ def done(world: Diary, env: int = 0) -> list[int]:
 
 
 def live(turns: int, world: Diary, **delay: object) -> Interaction:
-    interaction = Interaction(Counter(world.num_envs), world, delay=delay)
+    interaction = Interaction(Counter(world.num_envs), delayed(world, **delay))  # type: ignore[arg-type]
     for _ in range(turns):
         interaction.step()
     return interaction
@@ -48,9 +48,6 @@ def test_an_action_takes_effect_so_many_turns_later(steps: float, substeps: int,
 def test_nothing_is_wrapped_where_nothing_is_delayed() -> None:
     world = Diary()
     assert delayed(world) is world
-    assert Interaction(Counter(), world).environment is world
-    once = delayed(world, 1)
-    assert Interaction(Counter(), once, delay={"steps": 1}).environment is once
 
 
 @given(seed=st.integers(0, 1000), high=st.integers(1, 5))
@@ -147,7 +144,7 @@ def test_what_is_under_way_survives_a_checkpoint(keys: dict[str, object]) -> Non
     whole, before, after = Diary(num_envs=2), Diary(num_envs=2), Diary(num_envs=2)
     live(12, whole, **keys)
     first = live(7, before, **keys)
-    second = Interaction(Counter(2), after, delay=keys)
+    second = Interaction(Counter(2), delayed(after, **keys))  # type: ignore[arg-type]
     assert restore_state(second, collect_state(first)) == ([], [])
     for _ in range(5):
         second.step()
@@ -156,13 +153,13 @@ def test_what_is_under_way_survives_a_checkpoint(keys: dict[str, object]) -> Non
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
 def test_in_simulated_time_the_age_is_what_the_delay_makes_it(mode: str) -> None:
-    interaction = FixedIntervalInteraction(Counter(), Diary(), 0.1, delay={"steps": 1.5, "substeps": 2})
+    interaction = FixedIntervalInteraction(Counter(), delayed(Diary(), 1.5, substeps=2), 0.1)
     summary = launch(interaction, config=LaunchConfig(mode=mode, max_steps=10))  # type: ignore[arg-type]
     assert summary["observation_age_seconds"] == pytest.approx(0.15)
 
 
 def test_in_real_time_the_age_is_measured() -> None:
-    interaction = FixedIntervalInteraction(Counter(), Diary(), 0.1, delay={"steps": 2})
+    interaction = FixedIntervalInteraction(Counter(), delayed(Diary(), 2), 0.1)
     config = LaunchConfig(mode="realtime", max_steps=30, time_scale=10)
     summary = launch(interaction, config=config)
     assert summary["observation_age_milliseconds_p50"] == pytest.approx(20, rel=0.2)
