@@ -44,6 +44,7 @@ def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_a_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: str) -> None:
     summary = run(command, tmp_path / "run", f"dynamics={name}", *CARTPOLE, *FEATURES_SOON)
@@ -57,19 +58,21 @@ def test_a_dynamics_is_trained_to_foresee_several_steps(command: Command, tmp_pa
     assert "dynamics/loss_3_ahead" in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_an_encoder_of_what_was_done_learns_in_the_agent(command: Command, tmp_path: Path) -> None:
     summary = run(command, tmp_path / "run", "encoder=icm", *CARTPOLE, *ENCODER_SOON)
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
     assert "dynamics_loss_last" in summary
 
 
+@pytest.mark.slow
 def test_an_encoder_of_what_was_done_reads_images(command: Command, tmp_path: Path) -> None:
     summary = run(command, tmp_path / "run", "encoder=icm", *SMALL_WORLD, *ENCODER_SOON)
     assert summary["encoder_loss_last"] != summary["encoder_loss_first"]
     assert "encoder/action_accuracy" in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("dynamics", ["mlp", "sioconv"])
+@pytest.mark.parametrize("dynamics", ["mlp", pytest.param("sioconv", marks=pytest.mark.slow)])
 def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
     command: Command, tmp_path: Path, dynamics: str
 ) -> None:

@@ -61,6 +61,7 @@ def run(command: Command, folder: Path, *words: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name: str) -> None:
     folder = run(command, tmp_path / "run", f"reward={name}", *soon(name), "launcher.max_steps=400")

@@ -1,4 +1,7 @@
-"""Each part of the curious agent, and the world around it, is one override away from another."""
+"""Each part of the curious agent, and the world around it, is one override away from another, and still learns.
+
+That choices run together at all is shown for all pairs of them by `test_combinations`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Command
+
+pytestmark = pytest.mark.slow
 
 CURIOUS = (
     "experiment=curiosity_noise_world",

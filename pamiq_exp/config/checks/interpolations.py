@@ -34,6 +34,12 @@ ENVIRONMENT = "${environment}"
 FILLED_IN_LATER = "spaces"
 """What is not there yet: it comes from the environment."""
 
+_READS_OTHERS = {
+    "models.encoder.": "another encoder (encoder=random_features reads anything)",
+    "models.dynamics.": "another dynamics (dynamics=mlp reads anything)",
+}
+"""What to choose where the environment does not show what a part reads."""
+
 _HYDRA = "hydra"
 _INSTEAD = (
     "a run knows nothing of Hydra, so that it can be resumed and reproduced: write a key of the config itself, such as "
@@ -312,6 +318,10 @@ class _Resolver:
         holder = parent(missing)
         beside = _raw(self.tree, holder) if holder else self.tree
         names = [str(each) for each in beside] if isinstance(beside, Mapping) else []
+        if holder == f"{FILLED_IN_LATER}.observation":
+            message = f"this environment shows no '{missing.rpartition('.')[2]}', only: {', '.join(names)}"
+            instead = next((each for above, each in _READS_OTHERS.items() if key.startswith(above)), "another part")
+            return Problem(key, message, f"choose another environment, or {instead}")
         hint = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
         return Problem(key, f"${{{address}}} leads nowhere: there is no {missing}", hint)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.choices import choice_problems
 from pamiq_exp.config.checks.dataclasses import problem_of, read_dataclass
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT
 from pamiq_exp.config.checks.limits import limit_problems
@@ -65,8 +66,8 @@ def static_problems(composed: Composed, allow: AllowList) -> list[Problem]:
         if isinstance(value, str) and MASK in value
     ]
     problems += unsafe_problems(composed, allow)
-    problems += resolved.problems
-    problems += name_problems(tree)
+    # Where choices do not go together, names that lead nowhere follow from that.
+    problems += choice_problems(composed.hydra) or [*resolved.problems, *name_problems(tree)]
     problems += limit_problems(tree)
     problems += unread_keys(resolved, composed.hydra, composed.origins.anchored if composed.files else frozenset())
     if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in problems))):

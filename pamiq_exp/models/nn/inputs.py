@@ -130,8 +130,9 @@ def choose_image(fields: Mapping[str, ArraySpec], name: str | None, asked_by: st
     if field not in images:
         shown = ", ".join(image.removeprefix("observation.") for image in images) or "none"
         raise ValueError(
-            f"{asked_by} encodes one image, but the images of this environment are: {shown}. "
-            "Name one with image=..., or choose an encoder for vectors (encoder=random_features)"
+            f"{asked_by} needs one image, but the images of this environment are: {shown}. "
+            "Name one with image=..., or choose another environment, another encoder (encoder=random_features) or "
+            "another decoder (decoder=null)"
         )
     height, width, depth = fields[field]["shape"]
     return field, (height, width, depth)

@@ -1,0 +1,119 @@
+"""Choices that do not go together, and what to choose instead: known by their names, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from pamiq_exp.config.files import config_folder
+from pamiq_exp.config.problems import Problem
+
+SIZES = ("_small", "_base", "_large")
+NOTHING = "none"
+"""What a group counts as that is left out, or that no choice brings along."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Some options of a group need an option of another group.
+
+    Attributes:
+        group: The group that needs something.
+        options: Its options that do; empty for all but `none`.
+        other: The group that it needs something of.
+        why: What for: "it predicts latent vectors".
+        suggestion: An option of the other group that is right.
+        right: All options that are right; empty for all but `none`.
+    """
+
+    group: str
+    options: tuple[str, ...]
+    other: str
+    why: str
+    suggestion: str
+    right: tuple[str, ...] = ()
+
+    def refuses(self, option: str, other: str) -> bool:
+        """Whether an option of the group does not go with one of the other group. Sizes do not matter."""
+        concerned = option in self.options if self.options else option != NOTHING
+        return concerned and (other not in self.right if self.right else other == NOTHING)
+
+
+DREAMERS = ("dreamer", "dreamer_cartpole", "dreamer_curious")
+LATENT_POLICIES = ("ppo_latent", "ppo_recurrent_latent", *DREAMERS)
+FUTURES = (
+    "gru", "mixture", "mlp", "mlp_cartpole", "normal", "penalised", "qgru", "qlstm", "sioconv", "sioconv_ps",
+)  # fmt: skip
+SEQUENCES = ("replay", "replay_long")
+FORWARD_REWARDS = (
+    "curious_and_extrinsic", "delta_minimise", "gamma_progress", "icm", "learning_progress", "open_loop_error",
+    "prediction_error", "random_features",
+)  # fmt: skip
+REPLAYED = "it learns from a replay buffer"
+IN_SEQUENCE = "it learns from turns that follow each other"
+LATENT = "it reads the encoder's latent vectors"
+
+RULES = (
+    Rule("policy", LATENT_POLICIES, "encoder", LATENT, "random_features"),
+    Rule("policy", DREAMERS, "dynamics", "it imagines with the forward dynamics, one future at a time", "mlp", FUTURES),
+    Rule("policy", DREAMERS, "buffers", IN_SEQUENCE, "replay", SEQUENCES),
+    Rule("dynamics", (), "encoder", LATENT, "random_features"),
+    Rule("dynamics", ("pixels",), "encoder", "it predicts pictures", "pixels", ("pixels",)),
+    Rule("dynamics", (), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
+    Rule("decoder", (), "encoder", LATENT, "random_features"),
+    Rule("decoder", (), "buffers", REPLAYED, "replay"),
+    Rule("encoder", ("icm",), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
+    Rule(
+        "encoder", ("ijepa", "ijepa_tiny", "image_vae", "plain_features", "random_features"),
+        "buffers", REPLAYED, "replay",
+    ),
+    Rule("reward", FORWARD_REWARDS, "dynamics", "it is made of the errors of the forward dynamics", "mlp"),
+    Rule(
+        "reward", ("disagreement", "gaussian_ensemble"), "dynamics", "it is how several models differ", "ensemble",
+        ("ensemble",),
+    ),
+    Rule("reward", ("ama",), "dynamics", "it subtracts the noise that is predicted", "penalised", ("penalised",)),
+    Rule("reward", ("mask_oracle",), "encoder", "it compares pictures", "pixels", ("pixels",)),
+    Rule("reward", ("mask_oracle",), "dynamics", "it compares pictures", "pixels", ("pixels",)),
+    Rule("reward", ("icm", "e3b"), "encoder", "its features are those of inverse dynamics", "icm", ("icm",)),
+    Rule("reward", ("random_features",), "encoder", "its features are random", "random_features", ("random_features",)),
+    Rule("reward", ("reconstruction_error",), "encoder", "it is a VAE's", "image_vae", ("image_vae",)),
+    Rule("reward", ("hash_count", "noveld", "levels", "hierarchical", "meta"), "encoder", LATENT, "random_features"),
+    Rule("reward", ("levels", "hierarchical", "meta"), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
+    Rule("reward", ("rnd", "noveld", "rle", "learning_progress"), "buffers", REPLAYED, "replay"),
+    Rule(
+        "reward", ("rle",), "policy", "its features are the layers of a policy that reads observations", "ppo",
+        ("ppo", "ppo_lineage", "ppo_cartpole", "ppo_minigrid"),
+    ),
+)  # fmt: skip
+
+
+def choice_problems(hydra: object) -> list[Problem]:
+    """Return the choices that do not go together, from Hydra's own node; options of the user's own are not judged."""
+    runtime = hydra.get("runtime") if isinstance(hydra, Mapping) else None
+    chosen = runtime.get("choices") if isinstance(runtime, Mapping) else None
+    if not isinstance(chosen, Mapping):
+        return []
+    return list(_problems({str(group): str(option) for group, option in chosen.items() if option is not None}))
+
+
+def _problems(choices: Mapping[str, str]) -> Iterator[Problem]:
+    for rule in RULES:
+        option, other = choices.get(rule.group, NOTHING), choices.get(rule.other, NOTHING)
+        if not (_is_shipped(rule.group, option) and _is_shipped(rule.other, other)):
+            continue
+        if rule.refuses(family(option), family(other)):
+            has = f"{rule.other}={other}" if rule.other in choices else f"a config without {rule.other}"
+            message = f"{rule.group}={option} does not go with {has}: {rule.why}"
+            yield Problem(rule.group, message, f"choose {rule.other}={rule.suggestion}, or another {rule.group}")
+
+
+def family(option: str) -> str:
+    """Return the name of an option without its size."""
+    return next((option.removesuffix(size) for size in SIZES if option.endswith(size)), option)
+
+
+@cache
+def _is_shipped(group: str, option: str) -> bool:
+    return option == NOTHING or (config_folder() / group / f"{option}.yaml").is_file()

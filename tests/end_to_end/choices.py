@@ -1,0 +1,165 @@
+"""The groups of the shipped configs, what has a place beside what, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pamiq_exp.config.checks.choices import NOTHING, RULES, family
+from tests.conftest import REPOSITORY
+from tests.end_to_end.combinations import Model, Refusal, Row
+
+SIZES = ("_small", "_base", "_large")
+
+
+def options_of(group: str, *left_out: str) -> list[str]:
+    """The options of a group, without its sizes for other machines."""
+    names = sorted(path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml"))
+    return [name for name in names if not name.endswith(SIZES) and name not in left_out]
+
+
+PENDULUM = "gymnasium id=Pendulum-v1"
+GRID = "gymnasium id=MiniGrid-Empty-5x5-v0 render_as_observation=true image_size=32"
+CARTPOLE = "cartpole"
+PICTURES = "pictures"
+GYMNASIUM = [CARTPOLE, PENDULUM, GRID]
+LEARNING = ["curiosity", "pamiq2023", "pamiq2024", "ppo"]
+"""Agents with a place for all parts that learn."""
+
+RECURRENT_DYNAMICS = [name for name in options_of("dynamics") if name in options_of("core")]
+NORMALIZED = options_of("reward", "extrinsic", "reconstruction_error", "curious_and_extrinsic", "levels")
+
+OPTIONS = {
+    "reward": options_of("reward"),
+    "dynamics": [name for name in options_of("dynamics") if name not in RECURRENT_DYNAMICS[1:]],
+    "encoder": options_of("encoder"),
+    "policy": options_of("policy", "ppo_cartpole", "ppo_minigrid", "dreamer_cartpole", "dreamer_curious"),
+    "agent": [*LEARNING, "random"],
+    "environment": ["noise_world", *GYMNASIUM, PICTURES],
+    "world": options_of("world"),
+    "overlay": options_of("overlay"),
+    "core": options_of("core"),
+    "decoder": ["null", "latent_decoder"],
+    "normalizer": options_of("normalizer"),
+    "buffers": options_of("buffers"),
+    "metrics": options_of("metrics"),
+    "launcher": options_of("launcher"),
+    "interaction": options_of("interaction"),
+    "tracking": options_of("tracking"),
+}
+PLACES = {
+    "world": {"environment": ["noise_world"]},
+    "overlay": {"environment": GYMNASIUM},
+    **{group: {"agent": LEARNING} for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward")},
+    "normalizer": {"reward": NORMALIZED},
+    "core": {"policy": ["ppo_recurrent", "ppo_recurrent_latent"]},
+}
+
+
+def refused_by_rules() -> Iterator[Refusal]:
+    """The pairs that the rules refuse, with what is to be chosen instead."""
+    for rule in RULES:
+        for option, other in product(OPTIONS[rule.group], OPTIONS[rule.other]):
+            if rule.refuses(_plain(option), _plain(other)):
+                words = f"choose {rule.other}={rule.suggestion}, or another {rule.group}"
+                yield Refusal((rule.group, option), (rule.other, other), words)
+
+
+def _plain(option: str) -> str:
+    return NOTHING if option == "null" else family(option)
+
+
+WITHOUT_PICTURE = [CARTPOLE, PENDULUM]
+READS_PICTURES = [("encoder", name) for name in ("image_vae", "ijepa", "pixels")]
+READS_PICTURES += [("decoder", "latent_decoder"), ("dynamics", "pixels")]
+REFUSALS: Sequence[Refusal] = (
+    *refused_by_rules(),
+    *(
+        Refusal(("overlay", overlay), ("environment", world), "render_as_observation=true")
+        for overlay in OPTIONS["overlay"] for world in WITHOUT_PICTURE if overlay != "none"
+    ),
+    *(
+        Refusal(choice, ("environment", world), f"another {choice[0]}")
+        for choice in READS_PICTURES for world in WITHOUT_PICTURE
+    ),
+    *(
+        Refusal(("reward", oracle), ("environment", world), "environment=noise_world")
+        for oracle, worlds in {"count_oracle": [*GYMNASIUM, PICTURES], "mask_oracle": [GRID, PICTURES]}.items()
+        for world in worlds
+    ),
+    *(Refusal(("reward", "mask_oracle"), ("environment", world), "another environment") for world in WITHOUT_PICTURE),
+    *(
+        Refusal(("encoder", "plain_features"), ("environment", world), "another encoder")
+        for world in ("noise_world", GRID, PICTURES)
+    ),
+)  # fmt: skip
+
+APART = [("reward", "world"), ("reward", "overlay")]
+"""What is seen reaches rewards as pictures of the same shape, whatever is in them: once with each group is enough."""
+
+MODEL = Model(OPTIONS, PLACES, REFUSALS, APART)
+
+EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
+STUDIED = {"curiosity_study"}
+"""Experiments that choose an arm, which brings the agent."""
+
+
+REPLAYED_REWARDS = ("hierarchical", "levels", "meta", "noveld", "rle", "rnd")
+
+
+def _is_replayed(row: Row) -> bool:
+    """Whether anything learns from the replay buffer."""
+    idle = {"encoder": ("none", "pixels"), "dynamics": ("none",), "decoder": ("null",)}
+    learns = any(row.get(group, options[0]) not in options for group, options in idle.items())
+    return learns or row.get("policy") == "dreamer" or row.get("reward") in REPLAYED_REWARDS
+
+
+def words_of(row: Row, experiment: str) -> list[str]:
+    """The command line of a row."""
+    words = [f"experiment={experiment}"]
+    for group, option in row.items():
+        name, _, rest = option.partition(" ")
+        if group == "core":
+            words.append(f"core@models.policy.network.core={name}")
+            words += [f"core@models.dynamics.network.core={name}"] if row.get("dynamics") in RECURRENT_DYNAMICS else []
+        elif (group, option) != ("decoder", "null"):
+            words += [f"{group}={name}", *(f"environment.{each}" for each in rest.split())]
+    if "buffers" in row and not _is_replayed(row):
+        words.append("buffers.replay=null")  # as the message says that refuses a buffer which nothing reads
+    return words
+
+
+SOON = {"learning_starts": 24, "train_every": 24, "rollout_steps": 16, "epochs": 1, "batch_size": 4}
+SMALL = {
+    "environment": {"image_size": 32, "num_envs": 2, "images": {"size": 8}},
+    "trainers": {
+        "*": {**SOON, "gradient_steps": 1, "held_out": {"turns": 32}},
+        "policy": {"sequence_length": 4},  # of which a rollout is a multiple
+    },
+    "models": {"*": {"warmup": 10, "other": {"warmup": 10}}},
+    "metrics": {"*": {"poses": {"poses": 8}, "max_steps": 96}},
+    "buffers": {"*": {"capacity": 256}},
+}
+"""Settings with which everything begins to learn within a few turns, where a config has the key with a number."""
+
+
+def quick_words(config: DictConfig) -> Iterator[str]:
+    """The words that make a run of a config short."""
+    yield from ("launcher.max_steps=96", "launcher.record_every_steps=32", "launcher.time_scale=1000")
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    words = (word for group, settings in SMALL.items() for word in _words(group, plain.get(group), settings))
+    yield from dict.fromkeys(re.sub(r"^(\w+\.level)_\d", r"\1", word) for word in words)  # copies are set at once
+
+
+def _words(key: str, node: object, settings: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in settings.items() if isinstance(node, dict) else ():
+        for each in node if name == "*" else [name]:
+            if isinstance(value, dict):
+                yield from _words(f"{key}.{each}", node.get(each), value)
+            elif type(node.get(each)) is int:
+                yield f"{key}.{each}={value}"
