@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from pamiq_exp.config import AllowList, ConfigError, build_experiment, compose, compose_config, examine, validate
+from pamiq_exp.config.checks.choices import RULES
 from pamiq_exp.runtime import Summary, launch
+from tests.conftest import REPOSITORY
 from tests.end_to_end.choices import EXPERIMENTS, MODEL, PICTURES, STUDIED, quick_words, words_of
 from tests.end_to_end.combinations import Model, Refusal, Row, covering_slice
 
@@ -158,3 +160,11 @@ def test_covering_array_of_binary_factors_is_small() -> None:
     assert 6 <= len(rows) <= 12
     counts = Counter(pair for row in rows for pair in combinations(sorted(row.items()), 2))
     assert len(counts) == 45 * 4
+
+
+def test_rules_name_groups_and_options_that_exist() -> None:
+    for rule in RULES:
+        options = {rule.group: rule.options, rule.other: (rule.suggestion, *rule.right)}
+        for group, names in options.items():
+            for name in names:
+                assert (REPOSITORY / "conf" / group / f"{name}.yaml").is_file(), f"{group}={name}"

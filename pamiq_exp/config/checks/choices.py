@@ -47,7 +47,7 @@ FUTURES = (
 )  # fmt: skip
 SEQUENCES = ("replay", "replay_long")
 FORWARD_REWARDS = (
-    "curious_and_extrinsic", "delta_minimise", "gamma_progress", "icm", "learning_progress", "open_loop_error",
+    "curious_and_extrinsic", "delta_minimize", "gamma_progress", "icm", "learning_progress", "open_loop_error",
     "prediction_error", "random_features",
 )  # fmt: skip
 REPLAYED = "it learns from a replay buffer"
