@@ -49,7 +49,10 @@ EXACTLY: Mapping[str, str] = {
 }
 """Single classes of other packages, and what they are. Loggers that talk to servers are not among them."""
 
-REQUIRED_BASE: Mapping[str, str] = {"tracking": "pamiq_exp.tracking.tracker.Tracker"}
+REQUIRED_BASE: Mapping[str, str] = {
+    "recording": "pamiq_exp.interaction.observer.StepObserver",
+    "tracking": "pamiq_exp.tracking.tracker.Tracker",
+}
 """Rooms of ours that also hold what writes files, and the base class that parts of experiments have there."""
 
 WRITES_FILES = ("gymnasium.wrappers.rendering",)
