@@ -29,8 +29,6 @@ def main(words: Sequence[str]) -> int:
     except DashboardError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 

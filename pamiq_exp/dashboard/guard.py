@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -15,6 +16,8 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 HEADERS = {
     # The front end compiles its templates in the browser, hence 'unsafe-eval'; nothing is fetched from elsewhere.
@@ -64,7 +67,24 @@ class Guard:
         elif scope["type"] == "http" and any(name == "token" for name, _ in query):
             await self._keep_token(scope, query, send)
         else:
-            await self._application(scope, receive, _with_headers(send))
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through. What fails because the client has vanished meanwhile is no fault of ours."""
+        vanished = False
+
+        async def listen() -> Message:
+            nonlocal vanished
+            message = await receive()
+            vanished = vanished or message["type"].endswith(".disconnect")
+            return message
+
+        try:
+            await self._application(scope, listen, _with_headers(send))
+        except Exception as error:
+            if not vanished:
+                raise
+            logger.debug("a client vanished: %s", error)
 
     def _refusal(self, scope: Scope, headers: dict[str, str], query: list[tuple[str, str]]) -> str | None:
         host = headers.get("host", "")

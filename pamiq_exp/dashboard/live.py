@@ -7,6 +7,7 @@ import io
 import stat
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ Ask: TypeAlias = Callable[[Path, str, float], Any]
 CONTROLS = ("pause", "resume", "save", "stop")
 STATUS_SECONDS, PICTURE_SECONDS = 0.5, 0.1
 """How old an answer may be that is given to several viewers."""
+
+MOST_PIXELS = 4_000_000
+"""Bytes of a picture, unpacked."""
 
 _PATIENCE, _COMMAND_PATIENCE = 2.0, 60.0
 
@@ -123,10 +127,12 @@ def _decoded(plain: object) -> LivePicture | None:
 
     try:
         name, height, width = str(plain["name"]), int(plain["height"]), int(plain["width"])  # type: ignore[index]
-        pixels = np.frombuffer(base64.b64decode(plain["pixels"]), dtype=np.uint8)  # type: ignore[index]
+        packed = base64.b64decode(plain["pixels"])  # type: ignore[index]
+        unpacked = zlib.decompressobj().decompress(packed, MOST_PIXELS)
+        pixels = np.frombuffer(unpacked, dtype=np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(pixels.reshape(height, width, 3)).save(buffer, format="PNG", compress_level=1)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, zlib.error):
         return None
     address = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return LivePicture(name, height, width, address)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pamiq_exp.analysis.runs import natural
+from pamiq_exp.dashboard.provenance import origin_of, origins_of
 from pamiq_exp.files import BrokenFileError, open_file, read_bytes, read_json, read_yaml
 
 Scalar: TypeAlias = str | float | int | bool | None
@@ -209,17 +210,15 @@ class Setting:
 def read_settings(folder: Path, problems: list[str]) -> list[Setting]:
     """Return the config of a run as one flat list."""
     config = read_mapping(folder, "config.yaml", problems)
-    kept = read_mapping(folder, "origins.json", problems)
-    overrides = read_tree(folder, "overrides.yaml", problems)
-    words = [str(word) for word in overrides] if isinstance(overrides, list) else []
-    typed = {word.partition("=")[0].lstrip("+~"): f"typed: {word}" for word in words}
+    origins = origins_of(read_mapping(folder, "composition.yaml", problems))
+    if not origins:
+        origins = origins_of({"overrides": read_tree(folder, "overrides.yaml", problems)})
     found: list[Setting] = []
     for key, value in _leaves(config):
         if len(found) == MOST_SETTINGS:
             problems.append(f"config.yaml: the first {MOST_SETTINGS:,} values are shown")
             break
-        origin = kept.get(key)
-        found.append(Setting(key, _shown(value), str(origin) if isinstance(origin, str) else typed.get(key, "")))
+        found.append(Setting(key, _shown(value), origin_of(key, origins)))
     return found
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 FIRST_PORT, PORTS_TRIED = 8080, 100
+_NICE = 5
+"""Runs on the same machine come first."""
 MOST_REPORTS = 20
 _SHARED = "style.css"
 
@@ -72,6 +74,7 @@ def serve(settings: Settings, sources: Sources, say: Callable[[str], None]) -> N
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     if settings.browser:
         threading.Timer(1.0, webbrowser.open, (address,)).start()
+    os.nice(_NICE)
     server.run(sockets=[listener])
 
 
@@ -123,6 +126,7 @@ def make_server(settings: Settings, sources: Sources, token: str, port: int) -> 
         dark=None,
         language="en-US",
         tailwind=False,  # its compiler in the browser would double the time to the first paint
+        gzip_middleware_factory=None,  # on one machine, packing costs more time than it saves
         binding_refresh_interval=None,
         reconnect_timeout=5.0,
         show_welcome_message=False,

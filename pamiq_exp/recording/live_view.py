@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
+import zlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,9 @@ MOST_ENVIRONMENTS, MOST_PICTURES = 4, 8
 """Environments of which each camera is shown, and pictures in all."""
 
 MAP_SIDE, CELL_METERS = 256, 0.25
+FRESH_SECONDS, REST_SECONDS = 0.1, 0.002
+"""How long a reader waits for the next turn, and then for its end: between turns there is room for other work."""
+
 TRAIL_LENGTH = 100_000
 """Poses that wait to be drawn at most; older ones are forgotten."""
 
@@ -37,8 +42,8 @@ class _Moment:
 class LiveView:
     """Keeps a reference to what the newest turn showed, and draws it when asked.
 
-    `take` runs on the agent's thread and does not copy, draw or wait. `read` runs on the thread of whoever asks.
-    The way on the map begins with the first turn taken.
+    `take` runs on the agent's thread and does not copy, draw or wait. `read` runs on the thread of whoever asks, and
+    does its work between two turns, where it delays none. The way on the map begins with the first turn taken.
     """
 
     def __init__(self) -> None:
@@ -47,6 +52,7 @@ class LiveView:
         self._reachable: NDArray[np.bool_] | None = None
         self._map: MapPicture | None = None
         self._reading = threading.Lock()
+        self._fresh = threading.Event()
 
     def take(self, turn: Turn) -> None:
         """Keep what a turn shows."""
@@ -58,19 +64,23 @@ class LiveView:
         else:
             poses = None
         self._newest = _Moment(dict(turn.observation.values), poses)
+        if not self._fresh.is_set():
+            self._fresh.set()
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the newest pictures as plain data: `name`, `height`, `width` and `pixels` (RGB, base64).
+        """Return the newest pictures as plain data: `name`, `height`, `width` and `pixels` (RGB, zlib, base64).
 
         Empty before the first turn and for an environment that shows no picture and has no map.
         """
-        moment = self._newest
-        if moment is None:
-            return []
-        pictures = [_plain(name, frame) for name, frame in _pictures(moment.values)]
         with self._reading:
-            pictures += self._drawn_map(moment)
-        return pictures
+            self._fresh.clear()
+            if self._fresh.wait(FRESH_SECONDS):
+                time.sleep(REST_SECONDS)
+            moment = self._newest
+            if moment is None:
+                return []
+            pictures = [_plain(name, frame) for name, frame in _pictures(moment.values)]
+            return pictures + self._drawn_map(moment)
 
     def _drawn_map(self, moment: _Moment) -> list[dict[str, Any]]:
         if moment.poses is None or self._reachable is None:
@@ -98,4 +108,5 @@ def _plain(name: str, frame: Frame) -> dict[str, Any]:
     step = -(-max(frame.shape[:2]) // LARGEST_SIDE)
     shown = np.ascontiguousarray(frame[::step, ::step])
     height, width = shown.shape[:2]
-    return {"name": name, "height": height, "width": width, "pixels": base64.b64encode(shown.data).decode()}
+    packed = zlib.compress(shown.data, 1)  # other threads go on meanwhile, and little is left to encode
+    return {"name": name, "height": height, "width": width, "pixels": base64.b64encode(packed).decode()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 import threading
@@ -42,7 +41,7 @@ class DashboardTracker(Tracker):
         words += [] if self.browser else ["--no-browser"]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            preexec_fn=_lower_priority, start_new_session=True,
+            start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None
         threading.Thread(target=_tell_address, args=(self._process.stdout,), name="dashboard", daemon=True).start()
@@ -66,7 +65,3 @@ def _tell_address(lines: IO[str]) -> None:
     for number, line in enumerate(lines):
         if number == 0:
             print(f"dashboard: {line.strip()}", file=sys.stderr)
-
-
-def _lower_priority() -> None:
-    os.nice(10)

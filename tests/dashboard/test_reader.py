@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pamiq_exp.dashboard import reader
 from pamiq_exp.dashboard.reader import RunList, find_places
@@ -93,11 +93,18 @@ def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
 
 def test_the_config_says_what_chose_each_value(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", overrides=["launcher.max_steps=100"], config={"models": {"width": 8}})
-    (run / "origins.json").write_text(json.dumps({"models.width": "conf/size/small.yaml:3"}))
+    kept = {"name": "config", "overrides": ["launcher.max_steps=100"], "files": {"size/small": SMALL}}
+    (run / "composition.yaml").write_text(yaml.safe_dump(kept))
     chosen = {each.key: each.chosen_by for each in reader.read_settings(run, [])}
-    assert chosen["models.width"] == "conf/size/small.yaml:3"
+    assert chosen["models.width"] == "size/small.yaml:3"
     assert chosen["launcher.max_steps"] == "typed: launcher.max_steps=100"
     assert chosen["experiment_name"] == ""
+
+
+SMALL = """# @package _global_
+models:
+  width: 8
+"""
 
 
 def test_the_log_is_read_from_its_end_with_its_warnings(tmp_path: Path) -> None:

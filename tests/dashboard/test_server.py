@@ -67,7 +67,14 @@ def test_a_port_that_is_none_is_told(port: str, capsys: pytest.CaptureFixture[st
     assert "--port" in capsys.readouterr().err
 
 
-def test_an_interrupt_ends_the_page_at_once(tmp_path: Path) -> None:
+def vanish(served: Site, path: str) -> None:
+    """Ask for something and go before the answer comes."""
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{served.port}", f"Cookie: {served.cookie}", "", ""]
+        connection.sendall("\r\n".join(lines).encode())
+
+
+def test_clients_that_vanish_are_no_errors_and_an_interrupt_ends_the_page_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pamiq_exp", "dashboard", str(tmp_path), "--no-browser", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     served = Site(tmp_path, process.stdout.readline().strip(), process)  # type: ignore[union-attr]
@@ -77,9 +84,14 @@ def test_an_interrupt_ends_the_page_at_once(tmp_path: Path) -> None:
             break
         except ConnectionError:
             continue
+    script = re.search(r"/_nicegui/[^\"']*\.js", served.get("/").text)
+    assert script is not None
+    for path in (script[0], "/", "/run") * 10:
+        vanish(served, path)
+    assert served.get("/").status == 200
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir()), "looking at a folder writes nothing into it"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+import zlib
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ def turn(values: dict[str, Any], truth: dict[str, Any] | None = None) -> Turn:
 
 
 def pixels(picture: dict[str, Any]) -> np.ndarray:
-    flat = np.frombuffer(base64.b64decode(picture["pixels"]), dtype=np.uint8)
+    flat = np.frombuffer(zlib.decompress(base64.b64decode(picture["pixels"])), dtype=np.uint8)
     return flat.reshape(picture["height"], picture["width"], 3)
 
 
@@ -75,6 +77,17 @@ def test_the_map_shows_every_pose_since_the_first_look() -> None:
     before = pixels(shown)
     view.take(turn(NUMBERS, truth | {"pose": np.array([[1.5, 1.75, 0.0, 1.0]])}))
     assert (pixels(view.read()[0]) != before).any()
+
+
+def test_a_reader_waits_for_the_next_turn_and_not_longer_than_a_moment() -> None:
+    view = LiveView()
+    view.take(turn(NUMBERS | {"eye": np.zeros((1, 2, 2, 3), dtype=np.uint8)}))
+    assert pixels(view.read()[0]).max() == 0, "without a next turn, such as in a pause, the newest is shown"
+    later = threading.Timer(0.01, view.take, (turn({"eye": np.ones((1, 2, 2, 3), dtype=np.uint8)}),))
+    later.start()
+    while not pixels(view.read()[0]).max():
+        pass
+    later.join()
 
 
 def test_a_watcher_sees_turns_without_being_an_observer() -> None:

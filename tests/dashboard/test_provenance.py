@@ -1,0 +1,71 @@
+"""What chose each value, read from what a run kept, agrees with what Hydra's own list of files gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pamiq_exp.config import compose_config, origin_of, origins, plain_tree, record_composition
+from pamiq_exp.config.keys import leaves
+from pamiq_exp.dashboard import provenance
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=curiosity_noise_world", "seed=3"],
+        [
+            "experiment=curiosity_noise_world",
+            "reward=rnd",
+            "dynamics=gru_small",
+            "models.dynamics.network.token_width=64",
+        ],
+        ["experiment=minimum", "environment.id=CartPole-v1", "launcher=lockstep"],
+    ],
+)
+def test_every_value_of_a_shipped_config_has_the_same_origin(words: list[str]) -> None:
+    config = compose_config(words)
+    composition = record_composition(words).to_plain()
+    table, kept = origins(config), provenance.origins_of(composition)
+    wrong = {}
+    for key, _ in leaves(plain_tree(config)):
+        expected = origin_of(key, table)
+        found = provenance.origin_of(key, kept)
+        if expected is not None and not _same(str(expected), found):
+            wrong[key] = str(expected), found
+    assert not wrong
+
+
+def _same(expected: str, found: str) -> bool:
+    if expected.startswith("command line"):
+        return found == f"typed:{expected.partition(':')[2]}"
+    return bool(found) and expected.endswith(found)
+
+
+@pytest.mark.parametrize(
+    "composition",
+    [
+        {},
+        {"files": 3},
+        {"files": {"a": 3}},
+        {"files": {"a": "["}, "overrides": 3},
+        {"files": {"a": "- 1"}},
+        {"files": {"../../x": "a: &a [*a]"}, "overrides": [None, {"a": 1}]},
+        {"files": {"a": "defaults: [{a: 1, b: 2}, [3]]"}},
+        {"files": {"a": "defaults: [{x@y: [1]}]"}},
+        {"files": {"a": "? [1, 2]\n: {[3]: 4}"}},
+    ],
+)
+def test_nonsense_has_no_origin_and_does_no_harm(composition: dict[str, Any]) -> None:
+    provenance.origins_of(composition)
+
+
+def test_later_files_replace_values_and_merge_mappings() -> None:
+    files = {"config": "a:\n  b: 1\n  c: 1\n", "g/x": "b:\n  d: 2\n", "h": "# @package a\nc: 3\n"}
+    table = provenance.origins_of({"files": files, "overrides": ["a.b=7"]})
+    assert table["a.b"] == "typed: a.b=7"
+    assert table["a.c"] == "h.yaml:2"
+    assert table["g.b.d"] == "g/x.yaml:2"
+    assert provenance.origin_of("g.b.d[3].e", table) == "g/x.yaml:2"
+    assert provenance.origin_of("z", table) == ""
