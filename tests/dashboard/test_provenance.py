@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pamiq_exp.config import compose_config, origin_of, origins, plain_tree, record_composition
+from pamiq_exp.config import compose, origin_of, record_composition
 from pamiq_exp.config.keys import leaves
 from pamiq_exp.dashboard import provenance
 
@@ -21,15 +21,14 @@ from pamiq_exp.dashboard import provenance
             "dynamics=gru_small",
             "models.dynamics.network.token_width=64",
         ],
-        ["experiment=minimum", "environment.id=CartPole-v1", "launcher=lockstep"],
+        ["experiment=minimum", "environment.id=CartPole-v1"],
     ],
 )
 def test_every_value_of_a_shipped_config_has_the_same_origin(words: list[str]) -> None:
-    config = compose_config(words)
-    composition = record_composition(words).to_plain()
-    table, kept = origins(config), provenance.origins_of(composition)
+    composed = compose(words)
+    table, kept = composed.origins, provenance.origins_of(record_composition(composed).to_plain())
     wrong = {}
-    for key, _ in leaves(plain_tree(config)):
+    for key, _ in leaves(composed.tree):
         expected = origin_of(key, table)
         found = provenance.origin_of(key, kept)
         if expected is not None and not _same(str(expected), found):
@@ -59,6 +58,15 @@ def _same(expected: str, found: str) -> bool:
 )
 def test_nonsense_has_no_origin_and_does_no_harm(composition: dict[str, Any]) -> None:
     provenance.origins_of(composition)
+
+
+def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:
+    files = {
+        "config": "launcher:\n  steps: 1\n",
+        "launcher/lockstep": "# @package _global_\nlauncher:\n  mode: lockstep\n",
+    }
+    table = provenance.origins_of({"files": files, "overrides": ["launcher=lockstep"]})
+    assert table["launcher.mode"] == "launcher/lockstep.yaml:3"
 
 
 def test_later_files_replace_values_and_merge_mappings() -> None:
