@@ -35,7 +35,7 @@ ALLOWED = {
     "sweeps": {"jobs", "config", "run_folder"},
     "jobs": {"config", "runtime", "tracking", "run_folder"},
     "config": {"runtime"},
-    "runtime": {"interaction", "buffers", "trainers", "lightning_loop", "tracking", "run_folder"},
+    "runtime": {"interaction", "buffers", "trainers", "lightning_loop", "recording", "tracking", "run_folder"},
     "trainers": {"buffers", "lightning_loop"},
     "lightning_loop": set(),
     "agents": {"interaction", "recording", "buffers", "rewards", "models"},
@@ -54,8 +54,6 @@ ALLOWED = {
 TO_MOVE = {
     ("pamiq_exp.jobs.requeue", "cli"),
     ("pamiq_exp.jobs.request", "sweeps"),
-    ("pamiq_exp.run_folder.folder", "tracking"),
-    ("pamiq_exp.runtime.handle", "recording"),
     ("pamiq_exp.sweeps.sweep", "cli"),
     ("pamiq_exp.sweeps.view", "tracking"),
     ("pamiq_exp.sweeps.view", "analysis"),

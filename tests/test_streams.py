@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pamiq_exp.run_folder.records import Record
 from pamiq_exp.tracking import RecordWriter, RunInfo, TerminalTracker, Tracker
-from pamiq_exp.tracking.tracker import Record
 
 RUN = ("experiment=minimum", "launcher=lockstep", "launcher.max_steps=20", "tracking=terminal", "hydra.run.dir=run")
 

@@ -12,6 +12,7 @@ from pamiq_exp.analysis.comparison import show
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
 from pamiq_exp.files import read_bytes
+from pamiq_exp.run_folder import file_names
 
 _MOST_DIFF_BYTES = 40_000_000
 
@@ -92,7 +93,7 @@ def _code(run: Run) -> dict[str, str]:
 def _changed_files(run: Run) -> dict[str, str]:
     """The files that `code.diff` changes, each with a mark that tells whether two runs changed it alike."""
     try:
-        text = read_bytes(run.folder / "code.diff", most=_MOST_DIFF_BYTES).decode(errors="replace")
+        text = read_bytes(run.folder / file_names.CODE_DIFF, most=_MOST_DIFF_BYTES).decode(errors="replace")
     except OSError:
         return {}
     facts = {}

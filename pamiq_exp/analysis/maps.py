@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.files import open_file, parse_json
+from pamiq_exp.run_folder import file_names
 
 _NAME = "visited"
 _MOST_HEADER = 5_000_000
@@ -26,7 +27,11 @@ def read_visited(run: Path) -> NDArray[np.bool_] | None:
     A checkpoint tells if a metric such as `Coverage` keeps a map of cells, under the name `visited`.
     """
     try:
-        checkpoints = sorted(path for path in (run / "checkpoints").iterdir() if path.name.startswith("step_"))
+        checkpoints = sorted(
+            path
+            for path in (run / file_names.CHECKPOINTS).iterdir()
+            if path.name.startswith(file_names.CHECKPOINT_PREFIX)
+        )
         files = sorted(checkpoints[-1].glob("*.safetensors")) if checkpoints else []
     except OSError:
         return None

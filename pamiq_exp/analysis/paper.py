@@ -19,6 +19,7 @@ from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
 from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.files import dump_yaml, read_yaml
 from pamiq_exp.formatting import MASK
+from pamiq_exp.run_folder import file_names
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
@@ -133,7 +134,7 @@ def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plai
 
 def _shared_config(run: Run) -> Plain:
     try:
-        tree = read_yaml(run.folder / "config.yaml")
+        tree = read_yaml(run.folder / file_names.CONFIG)
     except OSError as error:
         raise ReportError(f"{run.folder} has no config.yaml that can be read: {error}") from error
     if not isinstance(tree, dict) or "experiment_name" not in tree:

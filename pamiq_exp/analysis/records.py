@@ -12,12 +12,10 @@ import orjson
 from numpy.typing import NDArray
 
 from pamiq_exp.files import parse_json, read_bytes
+from pamiq_exp.run_folder.records import PLOT_AXES
 
 FloatArray = NDArray[np.float64]
 Record: TypeAlias = dict[str, object]
-
-AXES = ("environment_step", "wall_seconds", "run_seconds", "training_step", "model_version")
-"""What a figure can be drawn over."""
 
 RECORDS_READ = 1000
 """How many records of one kind are read by default."""
@@ -152,7 +150,7 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
     if len(kinds) == 1:
         names = next(iter(kinds))
         columns = {name: [record[name] for record in records] for name in names}
-        axes = {axis: _numbers(columns[axis]) for axis in AXES if axis in columns}
+        axes = {axis: _numbers(columns[axis]) for axis in PLOT_AXES if axis in columns}
         figures = [name for name in names if "/" in name]
         if not figures:
             return {}
@@ -166,7 +164,7 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
 
 
 def _sparse(name: str, records: Sequence[Record]) -> Series:
-    axes = {axis: _numbers([record.get(axis) for record in records]) for axis in AXES if axis in records[0]}
+    axes = {axis: _numbers([record.get(axis) for record in records]) for axis in PLOT_AXES if axis in records[0]}
     return _reduce(axes, [name], _numbers([record[name] for record in records])[None])[name]
 
 

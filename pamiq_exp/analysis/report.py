@@ -15,7 +15,7 @@ from pamiq_exp.analysis import facts, figures, html, maps
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.figures import Plot
 from pamiq_exp.analysis.paper import paper_of, to_yaml
-from pamiq_exp.analysis.records import AXES, Series
+from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.results import (
     Scores,
     choose_baseline,
@@ -29,6 +29,7 @@ from pamiq_exp.analysis.runs import ReportError, Run, natural, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
 from pamiq_exp.files import make_own_folder, write_atomically
+from pamiq_exp.run_folder.records import PLOT_AXES
 
 _MOST_CURVES = 10
 _SECTIONS = (
@@ -206,8 +207,8 @@ def _curves_wanted(runs: Sequence[Run], metric: str | None, options: Options) ->
         if name not in names:
             raise ReportError(f"no run recorded '{name}'; there are: {', '.join(sorted(names)) or 'none'}")
     for axis in options.axes:
-        if axis not in AXES:
-            raise ReportError(f"there is no axis '{axis}'; use one of {', '.join(AXES)}")
+        if axis not in PLOT_AXES:
+            raise ReportError(f"there is no axis '{axis}'; use one of {', '.join(PLOT_AXES)}")
     own = [name for name in names if metric is not None and metric in (name, name.partition("/")[2])]
     plain = [name for name in names if "/time/" not in name and name not in own and varies(runs, name)]
     chosen = list(options.curves) or [*own, *sorted(plain, key=lambda name: not name.startswith("interaction/"))]

@@ -17,10 +17,11 @@ import numpy as np
 
 from pamiq_exp.analysis.records import RECORDS_READ, Records, read_records
 from pamiq_exp.files import BrokenFileError, open_file, read_json, read_yaml
+from pamiq_exp.run_folder import file_names
 
 Scalar: TypeAlias = str | float | int | bool | None
 
-_MARKS = ("manifest.json", "overrides.yaml")
+_MARKS = (file_names.MANIFEST, file_names.OVERRIDES)
 _MANY_BYTES = 30_000_000
 _KINDS: Mapping[str, type] = {
     "experiment_name": str, "state": str, "reason": str, "versions": dict, "machine": dict, "threads": dict,
@@ -110,7 +111,7 @@ class Run:
 
     def _silence(self) -> str:
         try:
-            seconds = max(0.0, time.time() - (self.folder / "metrics.jsonl").stat().st_mtime)
+            seconds = max(0.0, time.time() - (self.folder / file_names.METRICS).stat().st_mtime)
         except OSError:
             return "no record yet"
         unit, size = next(
@@ -161,10 +162,10 @@ def read_runs(
 def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
     """Read one run folder. What is missing or broken in it is told in `problems` and does not raise."""
     problems: list[str] = []
-    manifest = _of_known_kinds(_mapping(_load(folder / "manifest.json", problems)), problems)
-    config = _mapping(_load(folder / "config.yaml", problems))
-    overrides = _load(folder / "overrides.yaml", problems)
-    summary = _mapping(_load(folder / "summary.json", problems))
+    manifest = _of_known_kinds(_mapping(_load(folder / file_names.MANIFEST, problems)), problems)
+    config = _mapping(_load(folder / file_names.CONFIG, problems))
+    overrides = _load(folder / file_names.OVERRIDES, problems)
+    summary = _mapping(_load(folder / file_names.SUMMARY, problems))
     read = _records(folder, records, problems)
     if read.unreadable:
         problems.append(f"metrics.jsonl: {read.unreadable} lines are no records")
@@ -212,16 +213,16 @@ def _usable_processors() -> int:
 
 def _size(folder: Path) -> int:
     try:
-        return (folder / "metrics.jsonl").stat().st_size
+        return (folder / file_names.METRICS).stat().st_size
     except OSError:
         return 0
 
 
 def _records(folder: Path, most: int | None, problems: list[str]) -> Records:
     try:
-        return read_records(folder / "metrics.jsonl", most)
+        return read_records(folder / file_names.METRICS, most)
     except OSError as error:
-        problems.append(_words(folder / "metrics.jsonl", error))
+        problems.append(_words(folder / file_names.METRICS, error))
         return Records({}, 0, 0)
 
 
@@ -277,7 +278,7 @@ def _flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
 
 def _media(folder: Path) -> list[Path]:
     try:
-        return [path for path in (folder / "media").iterdir() if _is_picture(path, folder)]
+        return [path for path in (folder / file_names.MEDIA).iterdir() if _is_picture(path, folder)]
     except OSError:
         return []
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pamiq_exp.files import read_text
 from pamiq_exp.formatting import one_line
+from pamiq_exp.run_folder import file_names
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = (
@@ -125,7 +126,7 @@ def _text(path: Path) -> str:
 def _yaml_files(folder: Path) -> Iterator[Path]:
     for name, below, files in os.walk(folder):
         below[:] = sorted(each for each in below if not each.startswith(".") and each != "outputs")
-        if "manifest.json" in files:
+        if file_names.MANIFEST in files:
             below.clear()
             continue
         yield from (Path(name) / file for file in sorted(files) if file.endswith(".yaml"))

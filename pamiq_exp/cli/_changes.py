@@ -9,6 +9,7 @@ from typing import Any
 from pamiq_exp.config import Composition, Source, config_folder
 from pamiq_exp.config.keys import leaves
 from pamiq_exp.files import parse_yaml, read_json, read_text
+from pamiq_exp.run_folder import file_names
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
 _MOST = 40
@@ -45,7 +46,7 @@ def changes_of_versions(folder: Path) -> list[str]:
     from pamiq_exp.run_folder import package_versions, source_hash
 
     try:
-        manifest = _mapping(read_json(folder / "manifest.json"))
+        manifest = _mapping(read_json(folder / file_names.MANIFEST))
     except OSError:
         return []
     before, now = _mapping(manifest.get("versions")), package_versions()

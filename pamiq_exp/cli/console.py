@@ -19,21 +19,13 @@ from rich.text import Text
 from pamiq_exp.formatting import one_line, printable
 from pamiq_exp.jobs.console_socket import COMMANDS, ConsoleError, ask
 from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.run_folder.records import AXES
 
 TYPED = tuple(command for command in COMMANDS if command != "view")
 """Commands whose answer can be read on a terminal."""
 
 USAGE = f"python -m pamiq_exp console RUN [{'|'.join(TYPED)}]"
 _KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
-_AXES = (
-    "source",
-    "environment_step",
-    "wall_seconds",
-    "run_seconds",
-    "model_version",
-    "training_step",
-    "observation_age_seconds",
-)
 
 
 def main(words: Sequence[str]) -> int:
@@ -90,7 +82,7 @@ def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> Render
     for source, record in result["records"].items():
         rows = Table.grid(padding=(0, 2))
         for name, value in record.items():
-            if name not in _AXES:
+            if name not in AXES:
                 rows.add_row(Text(name.removeprefix(f"{source}/"), style="dim"), _number(value))
         panels.append(Panel(rows, title=Text(f"{source}, step {record['environment_step']:,}")))
     keys = Text("p pause   r resume   s save   x stop   q leave", style="bold")

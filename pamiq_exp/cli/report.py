@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
-from pamiq_exp.analysis.records import AXES, RECORDS_READ
+from pamiq_exp.analysis.records import RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
 from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.run_folder.records import PLOT_AXES
 
 
 def main(words: Sequence[str]) -> int:
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--task", nargs="+", default=(), metavar="KEY", help="what tells tasks apart, such as world")
     add("--baseline", metavar="ARM", help="the arm that others are compared with")
     add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
-    add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(AXES)}")
+    add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(PLOT_AXES)}")
     add("--normalize", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
     add("--resamples", type=_positive, default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
     add("--seed", type=_count, default=0, help="seeds the bootstrap (0)")

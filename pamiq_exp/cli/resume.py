@@ -23,7 +23,7 @@ from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.preflight import refuse
 from pamiq_exp.jobs.request import Request, read_request, say, tell
-from pamiq_exp.run_folder import mask_secrets
+from pamiq_exp.run_folder import file_names, mask_secrets
 from pamiq_exp.sweeps.frozen import quoted
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
@@ -106,10 +106,10 @@ class _Again:
 
 
 def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
-    kept = Composition.read(folder / "composition.yaml")
-    file, composition = "composition.yaml", kept
+    kept = Composition.read(folder / file_names.COMPOSITION)
+    file, composition = file_names.COMPOSITION, kept
     if composition is None:
-        file, plain = "config.yaml", plain_file(folder / "config.yaml")
+        file, plain = file_names.CONFIG, plain_file(folder / file_names.CONFIG)
         for key in ("shared", "spaces"):  # resolved: their values stand where they are read
             plain.pop(key, None)
         composition = Composition("config", (), {"config": OmegaConf.to_yaml(OmegaConf.create(plain))})
@@ -169,7 +169,7 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
     """
     from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
 
-    checkpoints = list_checkpoints(folder / "checkpoints")
+    checkpoints = list_checkpoints(folder / file_names.CHECKPOINTS)
     if not checkpoints:
         hint = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"
         raise ConfigError(Problem("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
@@ -190,7 +190,7 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
 
 def overrides_of(folder: Path) -> list[str]:
     """Return what was typed for the run in `folder`, secrets masked."""
-    path = folder / "overrides.yaml"
+    path = folder / file_names.OVERRIDES
     try:
         typed = read_yaml(path)
     except FileNotFoundError:

@@ -10,8 +10,9 @@ from typing import Any
 from nicegui import run, ui
 
 from pamiq_exp.dashboard import shell
-from pamiq_exp.dashboard.curves import AXES, Curve, FloatArray, smoothed
+from pamiq_exp.dashboard.curves import Curve, FloatArray, smoothed
 from pamiq_exp.dashboard.watched import WatchedRun
+from pamiq_exp.run_folder.records import PLOT_AXES
 
 COLORS = ("#1f87cc", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c7a00", "#7f7f7f")
 """After Okabe and Ito (2008): told apart with every kind of color vision, on white and on black."""
@@ -40,7 +41,7 @@ class View:
     """
 
     chosen: list[str] = field(default_factory=list)
-    axis: str = AXES[0]
+    axis: str = PLOT_AXES[0]
     smoothing: float = 0.0
     log: bool = False
     found: str = ""
@@ -97,7 +98,7 @@ class ChartGrid:
             self._list_choices()
 
         with shell.element("div", "d-row"):
-            select = ui.select(list(AXES), value=view.axis, label="against", on_change=axis)
+            select = ui.select(list(PLOT_AXES), value=view.axis, label="against", on_change=axis)
             select.props("dense outlined options-dense").style("min-width: 170px")
             ui.label("smoothing").classes("d-dim")
             slider = ui.slider(min=0.0, max=0.99, step=0.01, value=0.0, on_change=smoothing)

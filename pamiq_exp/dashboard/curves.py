@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from pamiq_exp.dashboard.reader import RECORDS, reason_of
 from pamiq_exp.files import open_file
 
-AXES = ("environment_step", "wall_seconds", "run_seconds", "training_step", "model_version")
-"""What a metric can be drawn against."""
-
 MOST_RECORDS = 1000
 """Records of one kind (same source, same metrics) that are kept: between half of this and all of it."""
 

@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeAlias
 from pamiq_exp.analysis.runs import natural
 from pamiq_exp.dashboard.provenance import origin_of, origins_of
 from pamiq_exp.files import BrokenFileError, open_file, read_bytes, read_json, read_yaml
+from pamiq_exp.run_folder import file_names
 
 Scalar: TypeAlias = str | float | int | bool | None
 Kind = Literal["run", "sweep"]
 
-PLAN, RECORDS, SOCKET = "sweep.json", "metrics.jsonl", "console.sock"
+PLAN, RECORDS, SOCKET = "sweep.json", file_names.METRICS, "console.sock"
 MEDIA_TYPES: Mapping[str, str] = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
     ".mp4": "video/mp4", ".webm": "video/webm",
@@ -31,7 +32,7 @@ MEDIA_TYPES: Mapping[str, str] = {
 MOST_FOLDERS, DEEPEST = 50_000, 16
 MOST_TREE_BYTES, MOST_MEDIA_BYTES, MOST_LOG_BYTES = 4_000_000, 500_000_000, 200_000
 MOST_SETTINGS, MOST_MEDIA_SHOWN = 20_000, 500
-_MARKS = ("manifest.json", "overrides.yaml")
+_MARKS = (file_names.MANIFEST, file_names.OVERRIDES)
 _TAIL = 400_000
 _WARNING = re.compile(r" (WARNING|ERROR|CRITICAL) ")
 
@@ -134,7 +135,7 @@ class RunList:
 
     def line(self, place: Place) -> RunLine:
         """Return the line of one run."""
-        stamp = tuple(_modified(place.folder / name) for name in ("manifest.json", "summary.json", RECORDS))
+        stamp = tuple(_modified(place.folder / name) for name in (file_names.MANIFEST, file_names.SUMMARY, RECORDS))
         known = self._known.get(place.key)
         if known is None or known[0] != stamp:
             known = self._known[place.key] = stamp, _read_line(place)
@@ -143,9 +144,9 @@ class RunList:
 
 def _read_line(place: Place) -> RunLine:
     problems: list[str] = []
-    manifest = read_mapping(place.folder, "manifest.json", problems)
-    summary = read_mapping(place.folder, "summary.json", problems)
-    overrides = read_tree(place.folder, "overrides.yaml", problems)
+    manifest = read_mapping(place.folder, file_names.MANIFEST, problems)
+    summary = read_mapping(place.folder, file_names.SUMMARY, problems)
+    overrides = read_tree(place.folder, file_names.OVERRIDES, problems)
     seed = manifest.get("seed")
     metrics = {str(name): value for name, value in summary.items() if _is_number(value)}
     steps = metrics.get("steps")
@@ -209,10 +210,10 @@ class Setting:
 
 def read_settings(folder: Path, problems: list[str]) -> list[Setting]:
     """Return the config of a run as one flat list."""
-    config = read_mapping(folder, "config.yaml", problems)
-    origins = origins_of(read_mapping(folder, "composition.yaml", problems))
+    config = read_mapping(folder, file_names.CONFIG, problems)
+    origins = origins_of(read_mapping(folder, file_names.COMPOSITION, problems))
     if not origins:
-        origins = origins_of({"overrides": read_tree(folder, "overrides.yaml", problems)})
+        origins = origins_of({"overrides": read_tree(folder, file_names.OVERRIDES, problems)})
     found: list[Setting] = []
     for key, value in _leaves(config):
         if len(found) == MOST_SETTINGS:
@@ -225,7 +226,7 @@ def read_settings(folder: Path, problems: list[str]) -> list[Setting]:
 def read_log(folder: Path) -> tuple[list[str], list[str], str]:
     """Return the last lines of `log.txt`, the warnings and errors among them, and why it could not be read."""
     try:
-        with open_file(folder / "log.txt", within=folder, most=2**62) as file:
+        with open_file(folder / file_names.LOG, within=folder, most=2**62) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - MOST_LOG_BYTES))
             text = file.read(MOST_LOG_BYTES).decode(errors="replace")
@@ -249,8 +250,8 @@ class StoredFile:
 def list_checkpoints(folder: Path) -> list[StoredFile]:
     """Return the checkpoints of a run, newest first, each with the size of all its files."""
     found: list[StoredFile] = []
-    for entry in _entries(folder / "checkpoints"):
-        if entry.is_dir(follow_symlinks=False) and entry.name.startswith("step_"):
+    for entry in _entries(folder / file_names.CHECKPOINTS):
+        if entry.is_dir(follow_symlinks=False) and entry.name.startswith(file_names.CHECKPOINT_PREFIX):
             files = [each.stat(follow_symlinks=False) for each in _entries(Path(entry.path))]
             size, written = sum(file.st_size for file in files), entry.stat(follow_symlinks=False).st_mtime
             found.append(StoredFile(entry.name, size, written))
@@ -260,7 +261,7 @@ def list_checkpoints(folder: Path) -> list[StoredFile]:
 def list_media(folder: Path) -> list[StoredFile]:
     """Return the pictures and videos of a run, newest first."""
     found: list[StoredFile] = []
-    for entry in _entries(folder / "media"):
+    for entry in _entries(folder / file_names.MEDIA):
         if Path(entry.name).suffix.lower() in MEDIA_TYPES and entry.is_file(follow_symlinks=False):
             status = entry.stat(follow_symlinks=False)
             found.append(StoredFile(entry.name, status.st_size, status.st_mtime))
@@ -269,10 +270,14 @@ def list_media(folder: Path) -> list[StoredFile]:
 
 def read_media(folder: Path, name: str) -> bytes | None:
     """Return a picture or video of a run; None for any other name, and for what is no regular file of `media/`."""
-    if Path(name).name != name or Path(name).suffix.lower() not in MEDIA_TYPES or (folder / "media").is_symlink():
+    if (
+        Path(name).name != name
+        or Path(name).suffix.lower() not in MEDIA_TYPES
+        or (folder / file_names.MEDIA).is_symlink()
+    ):
         return None
     try:
-        return read_bytes(folder / "media" / name, within=folder / "media", most=MOST_MEDIA_BYTES)
+        return read_bytes(folder / file_names.MEDIA / name, within=folder / file_names.MEDIA, most=MOST_MEDIA_BYTES)
     except OSError:
         return None
 

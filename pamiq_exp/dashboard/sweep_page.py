@@ -12,9 +12,10 @@ from nicegui import run, ui
 from pamiq_exp.analysis import curve_interval
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.charts import COLORS, DASHES, band, first_choice, legend, line, mark_of, options
-from pamiq_exp.dashboard.curves import AXES, Curve, on_grid
+from pamiq_exp.dashboard.curves import Curve, on_grid
 from pamiq_exp.dashboard.reader import Place
 from pamiq_exp.dashboard.watched import SweepJob, Watched, WatchedRun
+from pamiq_exp.run_folder.records import PLOT_AXES
 
 UPDATE_SECONDS = 3.0
 MOST_ARMS = len(COLORS) * len(DASHES)
@@ -53,7 +54,7 @@ class SweepPage:
         self._place, self._look, self._watched = place, look, watched
         self._jobs: list[SweepJob] = []
         self._metric = ""
-        self._axis = AXES[0]
+        self._axis = PLOT_AXES[0]
         self._drawn: tuple[object, ...] = ()
 
     def build(self) -> None:
@@ -72,7 +73,7 @@ class SweepPage:
                     .props("dense outlined options-dense")
                     .style("min-width: 240px")
                 )
-                ui.select(list(AXES), value=self._axis, label="against", on_change=self._choose_axis).props(
+                ui.select(list(PLOT_AXES), value=self._axis, label="against", on_change=self._choose_axis).props(
                     "dense outlined options-dense"
                 ).style("min-width: 170px")
                 self._note = ui.label("no curves yet").classes("d-dim")

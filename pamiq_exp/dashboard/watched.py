@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pamiq_exp.dashboard.curves import MetricsFile
 from pamiq_exp.dashboard.live import Ask, LiveRun
 from pamiq_exp.dashboard.reader import Place, RunList, last_write, read_mapping
-from pamiq_exp.run_folder import owner_of
+from pamiq_exp.run_folder import file_names, owner_of
 
 LOOK_SECONDS = 0.5
 """How often the files of a run are looked at, however many look."""
@@ -170,7 +170,7 @@ class WatchedRun:
 
     def _unbegun(self) -> tuple[str, str]:
         """The state of a run that has written no manifest."""
-        if time.time() - _changed(self.folder / "config.yaml") < STARTING_SECONDS:
+        if time.time() - _changed(self.folder / file_names.CONFIG) < STARTING_SECONDS:
             return "starting", "its parts are being built"
         return "unknown", "it has no manifest: it ended before it began, or is no whole run folder"
 
@@ -185,7 +185,7 @@ class WatchedRun:
         return min(1.0, max(shares)), max(0.0, min(left)) if left else None
 
     def _read_trees(self) -> None:
-        names = ("manifest.json", "summary.json", "config.yaml")
+        names = (file_names.MANIFEST, file_names.SUMMARY, file_names.CONFIG)
         stamp = tuple(_changed(self.folder / name) for name in names)
         if stamp != self._stamp:
             problems: list[str] = []

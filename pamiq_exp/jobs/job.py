@@ -26,6 +26,7 @@ from pamiq_exp.config import (
 )
 from pamiq_exp.jobs.request import say, tell
 from pamiq_exp.jobs.signals import Interrupted, status_of
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.streams import output_is_incidental
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _run_in(folder: RunFolder, job: Job) -> int:
 def _choose_start(folder: RunFolder) -> Path | None:
     """Return the newest checkpoint that is whole; without one, put aside what an earlier attempt left."""
     checkpoint = newest_whole(folder.path)
-    if checkpoint is None and (folder.path / "manifest.json").exists():
+    if checkpoint is None and (folder.path / file_names.MANIFEST).exists():
         say(
             f"there is no checkpoint to go on from: the run begins anew, the earlier attempt is in {folder.put_aside()}"
         )
@@ -119,7 +120,7 @@ def newest_whole(folder: Path) -> Path | None:
     """Return the newest checkpoint of a run that can be read, and say which one that is."""
     from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
 
-    for checkpoint in reversed(list_checkpoints(folder / "checkpoints")):
+    for checkpoint in reversed(list_checkpoints(folder / file_names.CHECKPOINTS)):
         try:
             read_checkpoint(checkpoint)
         except CheckpointError as error:
@@ -136,7 +137,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
     from pamiq_exp.runtime import launch
     from pamiq_exp.tracking import RunInfo
 
-    before = plain_file(folder.path / "config.yaml").get("spaces") if job.resume_from is not None else None
+    before = plain_file(folder.path / file_names.CONFIG).get("spaces") if job.resume_from is not None else None
     composed = job.validated.composed
     folder.write_config(composed.tree, job.overrides)  # what is left of a run whose parts cannot even be built
     folder.write_composition(record_composition(composed).to_plain())

@@ -11,7 +11,7 @@ from pathlib import Path
 from pamiq_exp.config import ConfigError, Problem
 from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.jobs.request import Request, say
-from pamiq_exp.run_folder import RunFolder, RunFolderError, mask_secrets
+from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, mask_secrets
 
 
 def go_on(folder: Path | None, request: Request) -> int | None:
@@ -27,7 +27,7 @@ def go_on(folder: Path | None, request: Request) -> int | None:
     if folder is None:
         hint = "name the folder of the run (hydra.run.dir=FOLDER), or use: python -m pamiq_exp resume RUN"
         raise ConfigError(Problem("--resume", "which run? Its folder is named after the time it begins", hint))
-    if not (folder / "manifest.json").exists():
+    if not (folder / file_names.MANIFEST).exists():
         return None
     from pamiq_exp.cli.resume import overrides_of, resume_run
     from pamiq_exp.jobs.job import newest_whole

@@ -1,4 +1,4 @@
-"""TODO first line."""
+"""Training of LightningModules without `lightning.Trainer`, to the same bits."""
 
 from pamiq_exp.lightning_loop.driver import LightningDriver, TrainingPlan
 from pamiq_exp.lightning_loop.evaluation import Evaluation

@@ -1,4 +1,4 @@
-"""TODO first line."""
+"""The files of a run: folder, manifest, lock, records, and the masking of secrets."""
 
 from pamiq_exp.run_folder.folder import RunFolder, read_manifest, user_path
 from pamiq_exp.run_folder.folder_lock import Owner, RunFolderError, owner_of

@@ -17,8 +17,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-import pamiq_exp
+from pamiq_exp._version import __version__
 from pamiq_exp.files import dump_yaml, find_links, read_json, write_atomically
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.run_folder.append_file import REMOVAL_SECONDS, AppendFile
 from pamiq_exp.run_folder.code_state import code_state
 from pamiq_exp.run_folder.folder_lock import LOCK, FolderLock, RunFolderError
@@ -30,19 +31,24 @@ from pamiq_exp.run_folder.manifest import (
     package_versions,
     source_hash,
 )
+from pamiq_exp.run_folder.records import Value
 from pamiq_exp.run_folder.secrets import mask_secrets, mask_text, mask_yaml
-from pamiq_exp.tracking.tracker import Value
 
 RunState = Literal["running", "finished", "stopped", "failed"]
 
-TELLS_OF_THE_RUN = (
-    "config.yaml", "overrides.yaml", "composition.yaml", "manifest.json", "summary.json", "code.diff"
-)  # fmt: skip
+DESCRIPTION_FILES = (
+    file_names.CONFIG,
+    file_names.OVERRIDES,
+    file_names.COMPOSITION,
+    file_names.MANIFEST,
+    file_names.SUMMARY,
+    file_names.CODE_DIFF,
+)
 """The files that are written anew when a run goes on."""
 
-_APPENDED = ("log.txt", "metrics.jsonl", "output.txt")
+_APPENDED = (file_names.LOG, file_names.METRICS, file_names.OUTPUT)
 _MOST_MANIFEST_BYTES = 20_000_000
-_NOT_PUT_ASIDE = ("earlier", LOCK, "job.lock", "output.txt")
+_NOT_PUT_ASIDE = (file_names.EARLIER, LOCK, "job.lock", file_names.OUTPUT)
 """What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
 
 _LONGEST_REASON = 4000
@@ -69,8 +75,8 @@ class RunFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = user_path(path).absolute()
-        self.media = self.path / "media"
-        self.checkpoints = self.path / "checkpoints"
+        self.media = self.path / file_names.MEDIA
+        self.checkpoints = self.path / file_names.CHECKPOINTS
         self.failed_writes = 0
         """How often the folder was found moved or removed."""
         self._manifest: dict[str, Any] = {}
@@ -107,7 +113,7 @@ class RunFolder:
 
     def require_unused(self) -> None:
         """Refuse a folder that holds a run: records of two never mix. Raises RunFolderError."""
-        if (self.path / "manifest.json").exists():
+        if (self.path / file_names.MANIFEST).exists():
             raise RunFolderError(
                 f"{self.path} holds a run already: go on with it (python -m pamiq_exp resume RUN; the same command "
                 "with --resume; resume_from=... of launch), or choose another folder"
@@ -115,7 +121,7 @@ class RunFolder:
 
     def put_aside(self) -> Path:
         """Move what an earlier attempt left into `earlier/N`, and return that folder."""
-        earlier = self.path / "earlier"
+        earlier = self.path / file_names.EARLIER
         earlier.mkdir(exist_ok=True)
         target = earlier / str(len(os.listdir(earlier)))
         target.mkdir()
@@ -167,18 +173,18 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
         """Write `config.yaml` (resolved) and `overrides.yaml` (what the user typed)."""
-        self._write("config.yaml", _yaml(mask_secrets(config)))
-        self._write("overrides.yaml", _yaml(mask_secrets(list(overrides))))
+        self._write(file_names.CONFIG, _yaml(mask_secrets(config)))
+        self._write(file_names.OVERRIDES, _yaml(mask_secrets(list(overrides))))
 
     def write_composition(self, composition: Mapping[str, Any]) -> None:
         """Write `composition.yaml`: what was typed and the files that it was put together with, `files` by name."""
         files = {name: mask_yaml(text) for name, text in composition.get("files", {}).items()}
-        self._write("composition.yaml", _yaml(mask_secrets(dict(composition)) | {"files": files}))
+        self._write(file_names.COMPOSITION, _yaml(mask_secrets(dict(composition)) | {"files": files}))
 
     @contextmanager
     def put_back_if(self, *refusals: type[BaseException]) -> Iterator[None]:
         """Put back the files that tell of the run if one of these is raised: what was refused has not happened."""
-        before = {name: _bytes(self.path / name) for name in TELLS_OF_THE_RUN}
+        before = {name: _bytes(self.path / name) for name in DESCRIPTION_FILES}
         try:
             yield
         except refusals:
@@ -219,11 +225,11 @@ class RunFolder:
             resumed_from: The checkpoint that the run goes on from: its start state.
         """
         code, diff = code_state(code_folder or Path.cwd())
-        package = Path(pamiq_exp.__file__).parent
+        package = Path(__file__).parents[1]
         if not code and code_folder is None:
             code, diff = code_state(package)
         if diff:
-            self._write("code.diff", mask_text(diff))
+            self._write(file_names.CODE_DIFF, mask_text(diff))
         self._manifest = mask_secrets({
             "schema": 1,
             "experiment_name": experiment_name,
@@ -242,7 +248,7 @@ class RunFolder:
             "environment": environment(),
             "threads": dict(threads or {}),
             **(details or {}),
-            "versions": {"pamiq_exp": pamiq_exp.__version__, **package_versions()},
+            "versions": {"pamiq_exp": __version__, **package_versions()},
             "sessions": self._earlier_sessions(),
         })  # fmt: skip
         self._write_manifest()
@@ -258,7 +264,7 @@ class RunFolder:
         (self.path / _RESERVE).unlink(missing_ok=True)  # on a full disk this makes room for what follows
         self.hold()
         if summary is not None:
-            self._write("summary.json", _json(mask_secrets(dict(summary))))
+            self._write(file_names.SUMMARY, _json(mask_secrets(dict(summary))))
         masked = None if reason is None else _shortened(mask_text(reason))
         reached = {name: summary[name] for name in _END_STATE if name in summary} if summary is not None else {}
         self._manifest = (self._manifest or self.read_manifest()) | {
@@ -274,7 +280,7 @@ class RunFolder:
         return read_manifest(self.path)
 
     def _write_manifest(self) -> None:
-        self._write("manifest.json", _json(self._manifest))
+        self._write(file_names.MANIFEST, _json(self._manifest))
 
     def _earlier_sessions(self) -> list[dict[str, Any]]:
         before = self.read_manifest()
@@ -290,7 +296,7 @@ class RunFolder:
 
         Lines pass through a queue and are written by a thread of their own: logging waits for no disk.
         """
-        file = _LogFile(self.path / "log.txt", self.hold)
+        file = _LogFile(self.path / file_names.LOG, self.hold)
         file.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
         queue: SimpleQueue[Any] = SimpleQueue()
         handler = _LogQueue(queue)
@@ -363,7 +369,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         RunFolderError: It cannot be read, or the folder holds a link through which a run would write elsewhere.
     """
     refuse_links(folder)
-    path = folder / "manifest.json"
+    path = folder / file_names.MANIFEST
     try:
         manifest = read_json(path, most=_MOST_MANIFEST_BYTES)
     except FileNotFoundError:

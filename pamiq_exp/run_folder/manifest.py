@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.files import read_json
+from pamiq_exp.run_folder import file_names
 
 ENVIRONMENT_VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
@@ -66,7 +67,7 @@ def source_hash(folder: Path) -> str:
 
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return name and checksums of the newest checkpoint below `folder`: what state a run is in, to the bit."""
-    for path in sorted(folder.glob("step_*/manifest.json"), reverse=True):
+    for path in sorted(folder.glob(f"{file_names.CHECKPOINT_PREFIX}*/{file_names.MANIFEST}"), reverse=True):
         return checkpoint_identity(path.parent)
     return None
 
@@ -74,7 +75,7 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
 def checkpoint_identity(checkpoint: Path) -> dict[str, Any] | None:
     """Return name and checksums of a checkpoint; None if it cannot be read."""
     try:
-        manifest: Any = read_json(checkpoint / "manifest.json")
+        manifest: Any = read_json(checkpoint / file_names.MANIFEST)
         files = manifest["files"]
         return {"checkpoint": checkpoint.name, "sha256": {name: entry["sha256"] for name, entry in files.items()}}
     except (OSError, AttributeError, LookupError, TypeError):

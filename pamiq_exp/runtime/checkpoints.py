@@ -23,10 +23,11 @@ from safetensors import SafetensorError
 
 from pamiq_exp.component import State
 from pamiq_exp.files import open_file, read_bytes, read_json
+from pamiq_exp.run_folder import file_names
 
 SCHEMA_VERSION = 1
-_PREFIX = "step_"
-_MANIFEST = "manifest.json"
+_PREFIX = file_names.CHECKPOINT_PREFIX
+_MANIFEST = file_names.MANIFEST
 _STATE = "state.json"
 _WRITE_BYTES = 1 << 22
 

@@ -18,6 +18,7 @@ from pamiq_exp.config.compose import parse_overrides
 from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.run_folder import file_names
 
 FOLDER = "conf"
 """Where the copies lie below the sweep's folder."""
@@ -84,7 +85,7 @@ def config_files(folder: Path) -> Iterator[Path]:
     for name, folders, files in os.walk(folder, followlinks=True):
         here = Path(name)
         resolved = here.resolve()
-        if resolved in seen or "manifest.json" in files or "pyvenv.cfg" in files:
+        if resolved in seen or file_names.MANIFEST in files or "pyvenv.cfg" in files:
             folders.clear()
             continue
         seen.add(resolved)

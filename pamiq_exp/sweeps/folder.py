@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pamiq_exp import files
 from pamiq_exp.files import write_atomically
+from pamiq_exp.run_folder import file_names
 
 PLAN, LOCK, PRUNE = "sweep.json", "job.lock", "prune.json"
 """What was planned; held as long as a process works on a job, and names the sweep's process that has begun it; written
@@ -167,7 +168,7 @@ class SweepFolder:
 
     def _look(self, number: int) -> JobView:
         folder = self.path / str(number)
-        stamp = tuple(_modified(folder / name) for name in ("manifest.json", "summary.json", PRUNE))
+        stamp = tuple(_modified(folder / name) for name in (file_names.MANIFEST, file_names.SUMMARY, PRUNE))
         before = self._known.get(number)
         if before is not None and before[0] == stamp and before[1].state in ENDED_WELL:
             return before[1]
@@ -177,10 +178,10 @@ class SweepFolder:
 
     def _read(self, number: int, folder: Path) -> JobView:
         planned = self.plan.jobs[number] if number < len(self.plan.jobs) else read_overrides(folder)
-        if not (folder / "manifest.json").exists():
+        if not (folder / file_names.MANIFEST).exists():
             begun: JobState = "running" if is_locked(folder) else "pruned" if (folder / PRUNE).exists() else "waiting"
             return JobView(number, planned, begun)
-        manifest, summary = read_json(folder / "manifest.json"), read_json(folder / "summary.json")
+        manifest, summary = read_json(folder / file_names.MANIFEST), read_json(folder / file_names.SUMMARY)
         state, reason = job_state(folder, manifest)
         fraction = 1.0 if state in ENDED_WELL else self._fraction(number, folder)
         return JobView(number, planned, state, reason, fraction, summary if state != "running" else {})
@@ -189,7 +190,7 @@ class SweepFolder:
         if number not in self._limits:
             self._limits[number] = run_limits(folder)
         most_steps, most_seconds = self._limits[number]
-        record = last_record(folder / "metrics.jsonl")
+        record = last_record(folder / file_names.METRICS)
         shares = [0.0]
         if most_steps:
             shares.append(_positive(record.get("environment_step")) / most_steps)
@@ -285,7 +286,7 @@ def last_record(path: Path, most: int = 16_384) -> dict[str, Any]:
 def read_overrides(folder: Path) -> tuple[str, ...]:
     """Return the overrides of the run in `folder`, as far as they were written."""
     with suppress(OSError):
-        words = files.read_yaml(folder / "overrides.yaml")
+        words = files.read_yaml(folder / file_names.OVERRIDES)
         return tuple(map(str, words)) if isinstance(words, list) else ()
     return ()
 
@@ -293,7 +294,7 @@ def read_overrides(folder: Path) -> tuple[str, ...]:
 def run_limits(folder: Path) -> tuple[float | None, float | None]:
     """Return after how many steps and seconds the run in `folder` ends."""
     with suppress(OSError):
-        tree = files.read_yaml(folder / "config.yaml", most=_MOST_PLAN_BYTES)
+        tree = files.read_yaml(folder / file_names.CONFIG, most=_MOST_PLAN_BYTES)
         launcher = tree.get("launcher") if isinstance(tree, dict) else None
         if isinstance(launcher, dict):
             return _positive(launcher.get("max_steps")) or None, _positive(launcher.get("max_seconds")) or None

@@ -23,6 +23,7 @@ from pamiq_exp.current_folder import workers_forget_it
 from pamiq_exp.files import make_own_folder, open_file
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.signals import STOPS
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
 from pamiq_exp.sweeps.worker import OUTPUT, Order, work
 
@@ -56,7 +57,7 @@ def run_isolated(order: Order) -> int:
     with locked(folder / LOCK) as lock:
         if lock is None:
             return SKIPPED
-        before = read_json(folder / "manifest.json")
+        before = read_json(folder / file_names.MANIFEST)
         if (folder / PRUNE).exists() or before.get("state") in ENDED_WELL:
             return SKIPPED
         os.ftruncate(lock, os.pwrite(lock, Path(order.stop).name.encode(), 0))
@@ -193,7 +194,7 @@ def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> 
 
 def _told(folder: Path, before: Mapping[str, object]) -> bool:
     """Whether the job itself has written how it ended."""
-    ended = read_json(folder / "manifest.json").get("ended")
+    ended = read_json(folder / file_names.MANIFEST).get("ended")
     return ended is not None and ended != before.get("ended")
 
 

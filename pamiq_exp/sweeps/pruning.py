@@ -12,6 +12,7 @@ from types import TracebackType
 from optuna.trial import Trial
 
 from pamiq_exp.files import write_atomically
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import PRUNE, run_limits
 
 RUNGS = 20
@@ -105,7 +106,7 @@ class Curve:
     def read(self) -> None:
         """Read what was recorded since the last look."""
         try:
-            with open(self.folder / "metrics.jsonl", "rb") as file:
+            with open(self.folder / file_names.METRICS, "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:

@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import job_state, read_json
 from pamiq_exp.sweeps.isolation import note_end
 
@@ -72,7 +73,7 @@ def _outcome(reference: Any, folder: Path) -> JobReturn:
     try:
         result: JobReturn = ray.get(reference)
     except ray.exceptions.RayError as error:
-        state, _ = job_state(folder, read_json(folder / "manifest.json"))
+        state, _ = job_state(folder, read_json(folder / file_names.MANIFEST))
         if state in ("waiting", "lost"):
             note_end(folder, "failed", f"lost by Ray: {str(error).strip().splitlines()[0]}")
         result = JobReturn(status=JobStatus.COMPLETED)

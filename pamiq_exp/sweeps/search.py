@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf
 from pamiq_exp.files import write_atomically
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import PRUNE, is_locked, job_state, locked, read_json
 from pamiq_exp.sweeps.pruning import RUNGS, Pruning
 
@@ -242,7 +243,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 def final_figure(folder: Path, metric: str) -> float:
     """Return a final figure of the run in `folder`; NaN if it has none."""
-    value = read_json(folder / "summary.json").get(metric)
+    value = read_json(folder / file_names.SUMMARY).get(metric)
     try:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError):
@@ -271,12 +272,12 @@ def _came_to_nothing(trial: FrozenTrial) -> bool:
 
 
 def _ended_badly(folder: Path) -> bool:
-    state, _ = job_state(folder, read_json(folder / "manifest.json"))
+    state, _ = job_state(folder, read_json(folder / file_names.MANIFEST))
     return state in ("failed", "lost", "stopped")
 
 
 def _problem(folder: Path, value: float) -> str:
-    state, reason = job_state(folder, read_json(folder / "manifest.json"))
+    state, reason = job_state(folder, read_json(folder / file_names.MANIFEST))
     if state != "finished":
         return f"job {folder.name} {state}: {reason}"
     return "" if math.isfinite(value) else f"job {folder.name} has no finite value"

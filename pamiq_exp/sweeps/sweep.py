@@ -25,7 +25,7 @@ from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import Request
 from pamiq_exp.jobs.signals import STOPS
-from pamiq_exp.run_folder import mask_secrets
+from pamiq_exp.run_folder import file_names, mask_secrets
 from pamiq_exp.streams import output_is_incidental
 from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work
 from pamiq_exp.sweeps.frozen import freeze_sweep
@@ -195,7 +195,7 @@ def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
     hint = f"go on with it ({RESUME_FLAG}), or choose another folder"
-    if (folder / "manifest.json").exists():
+    if (folder / file_names.MANIFEST).exists():
         raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
     if not plan.write(folder):
         raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", hint))

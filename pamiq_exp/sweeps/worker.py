@@ -16,9 +16,10 @@ from pamiq_exp.config import AllowList, ConfigError, Source, compose, validate
 from pamiq_exp.files import open_own
 from pamiq_exp.jobs.request import find_trusted_packages, tell
 from pamiq_exp.jobs.signals import STOPS, interruptible, status_of
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.streams import Streams
 
-OUTPUT = "output.txt"
+OUTPUT = file_names.OUTPUT
 """What a job prints."""
 
 

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Mapping
 from typing import IO
 
-from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
+from pamiq_exp.run_folder.records import Record, Value
+from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 _FINISH_SECONDS = 5.0
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pamiq_exp.files import write_atomically
+from pamiq_exp.run_folder import file_names
 from pamiq_exp.run_folder.append_file import AppendFile
-from pamiq_exp.tracking.tracker import AXES, Record, RunInfo, Tracker, Value
+from pamiq_exp.run_folder.records import AXES, Record, Value
+from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +43,10 @@ class JsonlTracker(Tracker):
         self._pending = bytearray()
         self._file: AppendFile | None = None
         self._flushed_at = 0.0
-        self._path = Path("metrics.jsonl")
+        self._path = Path(file_names.METRICS)
 
     def start(self, run: RunInfo) -> None:
-        self._path = run.folder / "metrics.jsonl"
+        self._path = run.folder / file_names.METRICS
         if self._path.exists():
             _mend(self._path, run.resumed_step)
         self._file = AppendFile(self._path, self._hold)

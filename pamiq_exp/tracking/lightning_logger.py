@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.media import Media, Picture
-from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
+from pamiq_exp.run_folder.records import Record, Value
+from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pamiq_exp.baselines import coverage_sentence
-from pamiq_exp.tracking.tracker import Record, RunInfo, Value
+from pamiq_exp.run_folder.records import Record, Value
+from pamiq_exp.tracking.tracker import RunInfo
 
 _LABEL = "grey62"
 _ACCENT = "bright_cyan"

@@ -6,24 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pamiq_exp.media import Media
-
-Value: TypeAlias = float | int | str
-Record: TypeAlias = Mapping[str, Value]
-"""One flat row: the axes below, then figures named `<source>/<name>`."""
-
-AXES = (
-    "source",
-    "environment_step",
-    "wall_seconds",
-    "run_seconds",
-    "model_version",
-    "training_step",
-    "observation_age_seconds",
-)
-"""The axes that every record carries, in the order in which they are written."""
+from pamiq_exp.run_folder.records import Record, Value
 
 
 @dataclass(frozen=True)

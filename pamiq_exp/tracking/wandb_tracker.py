@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from pamiq_exp.current_folder import elsewhere
 from pamiq_exp.files import make_own_folder, read_text, write_atomically
 from pamiq_exp.media import Media, Picture
-from pamiq_exp.tracking.tracker import Record, RunInfo, Tracker, Value
+from pamiq_exp.run_folder.records import Record, Value
+from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 if TYPE_CHECKING:
     import wandb

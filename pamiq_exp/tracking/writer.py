@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pamiq_exp.media import Media, Recording
+from pamiq_exp.run_folder.records import Value
 from pamiq_exp.run_folder.secrets import mask_text
 from pamiq_exp.tracking.media_files import write_media
 from pamiq_exp.tracking.queue_thread import Lane
-from pamiq_exp.tracking.tracker import RunInfo, Tracker, Value
+from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 _log = logging.getLogger(__name__)
 
