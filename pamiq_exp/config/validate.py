@@ -62,10 +62,11 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
         allow: What it may name.
         dry_run: Whether to try the parts on each other.
     """
-    problems = static_problems(composed, allow)
+    unsafe = unsafe_problems(composed, allow)
+    problems = static_problems(composed, allow, unsafe)
     warnings: list[Problem] = []
     result = Validated(composed, allow)
-    if not unsafe_problems(composed, allow):
+    if not unsafe:
         told = {(each.key, each.message) for each in problems}
         problems += [each for each in part_problems(composed, allow) if (each.key, each.message) not in told]
         if not problems and dry_run:

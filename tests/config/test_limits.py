@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pamiq_exp.config import ConfigError, Source, compose
 from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_problems
+from pamiq_exp.config.lines import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
 from tests.conftest import Command
 
 
@@ -47,3 +52,34 @@ def test_sizes_and_the_end_of_a_run_are_told(command: Command) -> None:
     assert "at most 1,000,000,000" in outcome.out
     assert "threads     1 for acting and 1 for training" in outcome.out
     assert "ends        after 5,000 steps or after 60 seconds" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("most", "text"),
+    [
+        ("characters in one text", lambda extra: "a: ${b}" + "x" * (LONGEST_EXPRESSION - 4 + extra)),
+        ("characters in one text", lambda extra: _lines(MOST_EXPRESSIONS // 100, 100) + "\nz: ${b}" * extra),
+        ("in one another", lambda extra: "a: " + "${" * (MOST_NESTED + extra) + "b" + "}" * (MOST_NESTED + extra)),
+    ],
+)
+def test_texts_with_interpolations_have_limits(tmp_path: Path, most: str, text: Callable[[int], str]) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_text(text(0))
+    assert read_nodes(path) is not None
+    path.write_text(text(1))
+    with pytest.raises(ConfigError, match=most):
+        read_nodes(path)
+
+
+def _lines(count: int, length: int) -> str:
+    return "\n".join(f"k{index}: ${{b}}" + "x" * (length - 4) for index in range(count))
+
+
+@pytest.mark.parametrize(("files", "refused"), [(8, False), (11, True)])
+def test_files_that_choose_one_another_are_counted(tmp_path: Path, files: int, refused: bool) -> None:
+    (tmp_path / "experiment").mkdir()
+    for index in range(files):
+        chosen = f"defaults: [f{index + 1}@a, f{index + 1}@b]" if index < files - 1 else "x: 1"
+        (tmp_path / "experiment" / f"f{index}.yaml").write_text(chosen)
+    with pytest.raises(ConfigError, match="choose one another") if refused else nullcontext():
+        compose(["experiment=f0"], Source(folder=str(tmp_path)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.build import Builder
@@ -43,8 +43,14 @@ TOP_LEVEL = (
 """All top-level keys. `shared` is free for values that several parts interpolate."""
 
 
-def static_problems(composed: Composed, allow: AllowList) -> list[Problem]:
-    """Return what is wrong with a config as far as that shows without importing any of its parts."""
+def static_problems(composed: Composed, allow: AllowList, unsafe: Sequence[Problem] | None = None) -> list[Problem]:
+    """Return what is wrong with a config as far as that shows without importing any of its parts.
+
+    Args:
+        composed: The config.
+        allow: What it may name.
+        unsafe: What `unsafe_problems` has found, if it was asked already.
+    """
     written, resolved = composed.tree, composed.resolved
     tree = resolved.tree
     problems = [_misplaced(key, composed) for key in map(str, written) if key not in TOP_LEVEL]
@@ -65,11 +71,12 @@ def static_problems(composed: Composed, allow: AllowList) -> list[Problem]:
         for key, value in leaves(written)
         if isinstance(value, str) and MASK in value
     ]
-    problems += unsafe_problems(composed, allow)
+    problems += unsafe_problems(composed, allow) if unsafe is None else unsafe
     # Where choices do not go together, names that lead nowhere follow from that.
     problems += choice_problems(composed.hydra) or [*resolved.problems, *name_problems(tree)]
     problems += limit_problems(tree)
-    problems += unread_keys(resolved, composed.hydra, composed.origins.anchored if composed.files else frozenset())
+    only_shipped = all(file.origin.kind == "shipped" for file in composed.files)  # which need not be read again
+    problems += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
     if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in problems))):
         problems += _launcher_problems(tree)
     return problems

@@ -33,8 +33,10 @@ def value_problems(resolved: Resolved) -> Iterator[Problem]:
     """Yield the values of files that lead out of the current folder or to another machine.
 
     Args:
-        resolved: A config that is filled in, with who wrote what.
+        resolved: A config that is filled in, with who wrote what; without that all of it is the user's own.
     """
+    if not resolved.origins:
+        return
     for key, reason in (*_places(resolved.tree, ""), *_sending(resolved.tree)):
         if (problem := problem_of_value(resolved, key, reason)) is not None:
             yield problem

@@ -1,0 +1,184 @@
+"""Who wrote a value decides what it may name, at every door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pamiq_exp.config import AllowList, Composition, ConfigError, Source, compose, compose_again, examine
+from tests.conftest import Command
+
+HEADER = "# @package _global_\ndefaults: [minimum, _self_]\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """A config folder from somewhere, and a user without trusted folders."""
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "sweep").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    return Source(folder="conf")
+
+
+def write(name: str, text: str) -> None:
+    Path("conf", f"{name}.yaml").write_text(text)
+
+
+def told(source: Source, *words: str) -> str:
+    found = examine(compose(words, source), AllowList(), dry_run=False)
+    return "\n".join(map(str, found.problems))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("shared: {w: {_target_: pamiq_exp.tracking.WandbTracker, mode: online, upload_media: true}}\n"
+         "tracking: {wandb: '${shared.w}'}", "tracking.wandb.mode"),
+        ("paths: {outputs: '${oc.select:nokey,/elsewhere}'}", "paths.outputs"),
+        ("shared: {w: evil.example}\nenvironment: {kwargs: {host: '${shared.w}'}}", "environment.kwargs.host"),
+        ("environment: {kwargs: {source: 'async:http://127.0.0.2:8077/x'}}", "environment.kwargs.source"),
+        ("environment: {_target_: pamiq_exp.environments.PictureFolder, _args_: [/etc]}", "environment._args_[0]"),
+        ("shared: {list: [x, /etc]}\nenvironment: {kwargs: {list: '${shared.list}'}}", "environment.kwargs.list[1]"),
+        ("environment: {kwargs: {text: \"a line\\n/../x\"}}", "environment.kwargs.text"),
+    ],
+)  # fmt: skip
+def test_a_file_s_value_is_judged_as_it_is_filled_in(own: Source, text: str, key: str) -> None:
+    write("experiment/evil", f"{HEADER}{text}\n")
+    assert f"{key}: a config file may not" in told(own, "experiment=evil")
+
+
+def test_words_of_a_sweep_file_are_not_typed(own: Source, command: Command) -> None:
+    write("sweep/evil", "experiment: minimum\noverrides: [paths.outputs=/elsewhere]\nseeds: 2\n")
+    outcome = command("-m", "sweep=evil", "--config-dir", "conf")
+    assert outcome.status == 2
+    assert "paths.outputs: a config file may not name a place outside" in outcome.err
+    assert "conf/sweep/evil.yaml" in outcome.err
+    write("sweep/evil", "experiment: minimum\ngrid: {+environment.kwargs.path: [/etc, here]}\n")
+    outcome = command("check", "-m", "sweep=evil", "--config-dir", "conf")
+    assert "may not name a place outside" in outcome.err
+    assert not Path("outputs").exists()
+
+
+def test_what_the_user_types_wins_over_a_sweep_file(own: Source, command: Command, tmp_path: Path) -> None:
+    write("sweep/mine", "experiment: minimum\noverrides: [paths.outputs=/elsewhere]\nseeds: 2\n")
+    words = ["-m", "sweep=mine", "--config-dir", "conf", f"paths.outputs={tmp_path / 'mine'}"]
+    assert command("check", *words).status == 0
+
+
+def test_words_of_a_run_folder_are_not_typed(own: Source) -> None:
+    files = {file.place: file.content() for file in compose(["experiment=minimum"]).files}
+    kept = Composition("config", ("experiment=minimum", "paths.outputs=/elsewhere"), files)
+    again = compose_again(kept, ["seed=3"], file="RUN/composition.yaml")
+    problems = "\n".join(map(str, examine(again, AllowList(), dry_run=False).problems))
+    assert "paths.outputs: a config file may not name a place outside" in problems
+    assert "RUN/composition.yaml" in problems
+    typed = compose_again(kept, ["paths.outputs=/elsewhere"], file="RUN/composition.yaml")
+    assert examine(typed, AllowList(), dry_run=False).problems == []
+
+
+@pytest.mark.parametrize("group", ["hydra/sweeper", "hydra/launcher", "hydra/job_logging", "hydra/env"])
+def test_a_config_folder_does_not_replace_hydra_s_own_choices(own: Source, group: str) -> None:
+    choice = {"hydra/sweeper": "basic", "hydra/launcher": "basic", "hydra/job_logging": "none"}.get(group, "default")
+    for name in (choice, "mine"):
+        Path("conf", group).mkdir(parents=True, exist_ok=True)
+        Path("conf", group, f"{name}.yaml").write_text(f"# @package {group.replace('/', '.')}\nevil: 1\n")
+    with pytest.raises(ConfigError, match="may not be set by a config file"):
+        compose(["experiment=minimum", f"{group}=mine"], own)
+    write("experiment/evil", f"# @package _global_\ndefaults: [minimum, override /{group}: mine, _self_]\n")
+    if group == "hydra/job_logging":  # the shipped config has overridden it already, which wins
+        assert "evil" not in compose(["experiment=evil"], own).config.hydra.job_logging
+        return
+    with pytest.raises(ConfigError, match="hydra"):
+        compose(["experiment=evil"], own)
+
+
+def test_every_experiment_of_a_sweep_is_looked_at_before_any_job_runs(own: Source, command: Command) -> None:
+    names = [f"e{index}" for index in range(23)]
+    for name in names:
+        write(f"experiment/{name}", HEADER)
+    write("experiment/e22", f"{HEADER}hydra: {{job: {{env_set: {{EVIL: '1'}}}}}}\n")
+    for words in (["-m"], ["check", "-m"]):
+        outcome = command(*words, f"experiment={','.join(names)}", "--config-dir", "conf", "--no-dry-run")
+        assert outcome.status in (1, 2)
+        assert "hydra.job.env_set.EVIL: may not be set by a config file" in outcome.err
+    assert not Path("outputs").exists()
+
+
+def test_play_looks_at_places_too(own: Source, command: Command) -> None:
+    write("experiment/evil", f"{HEADER}environment: {{kwargs: {{path: /abs/pictures}}}}\n")
+    outcome = command("play", "--config-dir", "conf", "experiment=evil")
+    assert outcome.status == 2
+    assert "environment.kwargs.path: a config file may not name a place outside" in outcome.err
+
+
+def test_files_that_choose_one_another_without_end_are_refused(own: Source) -> None:
+    for index in range(30):
+        below = f"defaults: [f{index + 1}@a, f{index + 1}@b]\n" if index < 29 else "x: 1\n"
+        write(f"experiment/f{index}", below)
+    with pytest.raises(ConfigError, match="choose one another more than"):
+        compose(["experiment=f0"], own)
+
+
+def test_a_choice_does_not_lead_out_of_the_config_folder(own: Source, tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("x: 1\n")
+    write("experiment/evil", "# @package _global_\ndefaults: [minimum, /experiment/../../secret, _self_]\n")
+    with pytest.raises(ConfigError, match="leads out of the config folder"):
+        compose(["experiment=evil"], own)
+
+
+def test_a_sweep_file_asks_for_no_more_processes_than_are_given(own: Source, command: Command) -> None:
+    write("sweep/evil", "experiment: minimum\nseeds: 2\nlauncher: {name: joblib, jobs: 100000}\n")
+    outcome = command("-m", "sweep=evil", "--config-dir", "conf")
+    assert outcome.status == 2
+    assert "asks for 100,000 processes" in outcome.err
+
+
+def test_a_model_of_very_many_layers_is_refused_by_check(own: Source, command: Command) -> None:
+    layer = "{_target_: torch.nn.TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
+    model = f"{{_target_: torch.nn.TransformerEncoder, encoder_layer: {layer}, num_layers: 100000}}"
+    write("experiment/evil", f"{HEADER}models: {{huge: {model}}}\n")
+    outcome = command("check", "--config-dir", "conf", "experiment=evil")
+    assert outcome.status == 1
+    assert "tensors" in outcome.err or "launcher.max_parameters" in outcome.err
+
+
+def test_what_an_anchor_names_is_read_where_its_alias_stands(own: Source) -> None:
+    target = "pamiq_exp.environments.GymnasiumEnvironment"
+    text = f"shared: {{base: &base {{lanes: 2}}}}\nenvironment:\n  <<: *base\n  _target_: {target}\n"
+    write("experiment/mine", f"{HEADER}{text}")
+    assert told(own, "experiment=mine") == ""
+
+
+def test_a_file_that_does_not_say_where_its_keys_belong_is_told_so(own: Source) -> None:
+    write("experiment/mine", "defaults: [minimum, _self_]\nexperiment_name: mine\n")
+    assert "begin the file with the line: # @package _global_" in told(own, "experiment=mine")
+    write("experiment/mine", f"\ufeff{HEADER}experiment_name: mine\n")
+    assert told(own, "experiment=mine") == ""
+
+
+def test_a_typed_search_path_and_a_config_folder_are_both_searched(own: Source, tmp_path: Path) -> None:
+    other = tmp_path / 'ot"her, one'
+    (other / "experiment").mkdir(parents=True)
+    (other / "experiment" / "there.yaml").write_text(HEADER)
+    write("experiment/here", HEADER)
+    path = str(other).replace('"', '\\"')
+    for name in ("here", "there"):
+        assert compose([f"experiment={name}", f'hydra.searchpath=["file://{path}"]'], own).tree["seed"] == 0
+
+
+def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
+    from pamiq_exp.analysis.paper import to_yaml
+    from pamiq_exp.config import plain_file
+    from pamiq_exp.tracking import RunFolder
+
+    odd = {"a": "12e5", "b": "1_000", "c": "0x1f", "d": "1.5", "e": "yes", "f": "null", "g": "1e-3", "h": ".5e3"}
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(odd, [])
+    assert (
+        plain_file(tmp_path / "run" / "config.yaml") == odd == yaml.safe_load((folder.path / "config.yaml").read_text())
+    )
+    (tmp_path / "paper.yaml").write_text(to_yaml({"config": odd}, "paper.yaml"))
+    assert plain_file(tmp_path / "paper.yaml") == {"config": odd}
