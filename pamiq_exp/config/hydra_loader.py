@@ -326,6 +326,6 @@ def run_many(words: Sequence[str], source: Source, task: TaskFunction) -> None:
     hydra = Hydra(task_name="pamiq_exp", config_loader=Loader(source))
     GlobalHydra.instance().initialize(hydra)
     try:
-        hydra.multirun(config_name=source.name, task_function=task, overrides=list(words))
+        hydra.multirun(config_name=source.name, task_function=task, overrides=[*words, "hydra.mode=MULTIRUN"])
     finally:
         GlobalHydra.instance().clear()

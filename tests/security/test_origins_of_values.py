@@ -172,7 +172,7 @@ def test_a_typed_search_path_and_a_config_folder_are_both_searched(own: Source, 
 def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
     from pamiq_exp.analysis.paper import to_yaml
     from pamiq_exp.config import plain_file
-    from pamiq_exp.tracking import RunFolder
+    from pamiq_exp.run_folder import RunFolder
 
     odd = {"a": "12e5", "b": "1_000", "c": "0x1f", "d": "1.5", "e": "yes", "f": "null", "g": "1e-3", "h": ".5e3"}
     folder = RunFolder(tmp_path / "run")
