@@ -28,7 +28,7 @@ MOST_SECONDS = 10 * 366 * 24 * 3600
 """Ten years."""
 
 BY_NAME: Mapping[str, tuple[int, str]] = {
-    "num_envs": (MOST_LANES, "num_envs"),
+    "num_envs": (MOST_LANES, "environments"),
     "n_jobs": (MOST_THREADS, "processes"),
     "num_workers": (MOST_THREADS, "processes"),
     "image_size": (MOST_PIXELS, "pixels a side"),
