@@ -43,7 +43,7 @@ class Rule:
 DREAMERS = ("dreamer", "dreamer_cartpole", "dreamer_curious")
 LATENT_POLICIES = ("ppo_latent", "ppo_recurrent_latent", *DREAMERS)
 FUTURES = (
-    "gru", "mixture", "mlp", "mlp_cartpole", "normal", "penalised", "qgru", "qlstm", "sioconv", "sioconv_ps",
+    "gru", "mixture", "mlp", "mlp_cartpole", "normal", "penalized", "qgru", "qlstm", "sioconv", "sioconv_ps",
 )  # fmt: skip
 SEQUENCES = ("replay", "replay_long")
 FORWARD_REWARDS = (
@@ -73,7 +73,7 @@ RULES = (
         "reward", ("disagreement", "gaussian_ensemble"), "dynamics", "it is how several models differ", "ensemble",
         ("ensemble",),
     ),
-    Rule("reward", ("ama",), "dynamics", "it subtracts the noise that is predicted", "penalised", ("penalised",)),
+    Rule("reward", ("ama",), "dynamics", "it subtracts the noise that is predicted", "penalized", ("penalized",)),
     Rule("reward", ("mask_oracle",), "encoder", "it compares pictures", "pixels", ("pixels",)),
     Rule("reward", ("mask_oracle",), "dynamics", "it compares pictures", "pixels", ("pixels",)),
     Rule("reward", ("icm", "e3b"), "encoder", "its features are those of inverse dynamics", "icm", ("icm",)),
