@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numba
 import pytest
 
+from pamiq_exp import compiling
 from pamiq_exp.compiling import compiled, inlined
 
 
@@ -16,3 +19,20 @@ def test_where_nothing_can_be_kept_a_function_is_compiled_all_the_same(compile_i
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(names["double"])
     assert compile_it(names["double"])(21) == 42
+
+
+def test_machine_code_is_kept_for_the_very_sources_it_was_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = tmp_path / "scan"
+    scan.mkdir()
+    (source := scan / "kernels.py").write_text("one = 1\n")
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
+    compiling._cache_folder.cache_clear()
+    first = compiling._cache_folder()
+    os.utime(source, ns=(1, 1))
+    compiling._cache_folder.cache_clear()
+    second = compiling._cache_folder()
+    compiling._cache_folder.cache_clear()
+    assert first != second
+    assert [str(path) for path in (tmp_path / "__pycache__").iterdir()] == [second], "earlier code is removed"
