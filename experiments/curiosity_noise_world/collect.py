@@ -22,7 +22,7 @@ from pamiq_exp.analysis import Run, find_runs, read_runs
 
 FIGURES = (
     "coverage_auc", "coverage", "rooms_visited", "noise_share", "noise_heavy_share", "time_in_noisy_room",
-    "remote_presses", "remote_press_rate", "longest_stare", "first_visit_auroc", "reward_noise_correlation",
+    "remote_presses", "remote_press_rate", "longest_dwell", "first_visit_auroc", "reward_noise_correlation",
     "reward_noise_heavy", "reward_noise_free", "visit_entropy", "visit_entropy_recent",
     "heading_entropy", "reward_mean", "wall_seconds",
     *(f"reward_noise_tenth_{tenth}" for tenth in range(10)),

@@ -1,8 +1,10 @@
-"""What a run measures about itself: observers of its turns that never take part."""
+"""Metrics of a run: observers of its turns, which do not act on it."""
 
 from pamiq_exp.metrics.action_class import ActionClass
+from pamiq_exp.metrics.buffered import BufferedMetric, TruthMetric
 from pamiq_exp.metrics.coverage import Coverage, Rooms, VisitationEntropy
 from pamiq_exp.metrics.episodes import Episodes
+from pamiq_exp.metrics.model_error import ModelError
 from pamiq_exp.metrics.noise import (
     LongestDwell,
     NoiseInView,
@@ -13,8 +15,7 @@ from pamiq_exp.metrics.noise import (
     TimeInNoisyRoom,
 )
 from pamiq_exp.metrics.objects import ObjectsTouched
-from pamiq_exp.metrics.pages import BufferedMetric, TruthMetric
-from pamiq_exp.metrics.pose_sweep import ModelError, PoseProbe
+from pamiq_exp.metrics.pose_sweep import PoseProbe
 from pamiq_exp.metrics.random_walks import RandomWalk
 from pamiq_exp.metrics.reward_scores import FirstVisitAuroc
 

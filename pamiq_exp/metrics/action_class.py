@@ -1,4 +1,4 @@
-"""What kind of movement a policy has settled on."""
+"""Class of movement of a policy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
-from pamiq_exp.metrics.pages import BufferedMetric, Rows
-from pamiq_exp.metrics.statistics import BlockSums, Tally
+from pamiq_exp.metrics.buffered import MeansMetric, Rows
+from pamiq_exp.metrics.statistics import BlockSums
 
 CLASSES = {
     (False, False, False): 1,
@@ -26,24 +26,24 @@ CLASSES = {
 4 only turning, 5 no turning, 6 no strafing, 7 no forward and back, 8 all three."""
 
 USED = 0.1
-"""Share of the steps from which on an axis counts as used."""
+"""An axis counts as used from this share of the steps on."""
 
 MOVED = 1e-3
-"""Metres from which on a body has moved in a step."""
+"""Meters from which on a step counts as movement."""
 
 
-class ActionClass(BufferedMetric):
-    """Which of the lineage's eight classes of behavior the newest part of a run belongs to, see `CLASSES`.
+class ActionClass(MeansMetric):
+    """Class of behavior of the newest part of a run, one of eight, see `CLASSES`.
 
-    Works where the ground truth has `command` (what each body did in the last step: forward, to the right,
-    clockwise, each -1, 0 or 1, first, `(num_envs, 3 or more)`), or with `branches` in any world whose actions
-    have such branches, 0 meaning stop.
+    Works where the ground truth has `command` (of the last step: forward, to the right, clockwise, each -1, 0 or 1,
+    first, `(num_envs, 3 or more)`), or with `branches` in any environment whose actions have such branches, 0 being
+    stop.
 
-    Reports `action_class` and, where the truth has `pose`, `blocked_share`: of the steps with a command to
-    go somewhere, the share that led nowhere.
+    Reports `action_class` and, where the truth has `pose`, `blocked_share`: the share of the steps with a command to
+    walk that did not change the position.
 
     Args:
-        recent: Share of the run that counts.
+        recent: Share of the run that counts, the newest.
         branches: Branches of the action for forward/back, strafing and turning, in place of the truth.
     """
 
@@ -59,8 +59,7 @@ class ActionClass(BufferedMetric):
         self._recent = recent
         self._branches = None if branches is None else list(branches)
         self._used = BlockSums(4)
-        self._tally = Tally()
-        self._place: NDArray[np.float64] = np.zeros((0, 2))
+        self._position: NDArray[np.float64] = np.zeros((0, 2))
         self._begun = False
 
     def begin(self, turn: Turn) -> None:
@@ -73,7 +72,7 @@ class ActionClass(BufferedMetric):
         if self._branches is not None:
             self._count(rows["action"][..., self._branches])
             return
-        first = 0 if self._begun else 1  # the first truth tells of no step
+        first = 0 if self._begun else 1  # no step led to the first turn
         self._count(rows["command"][first:])
         if "pose" in rows:
             self._compare(rows["pose"][..., :2], rows["command"][first:, :, :2])
@@ -84,17 +83,17 @@ class ActionClass(BufferedMetric):
         used = np.count_nonzero(actions[..., :3], axis=1)
         self._used.add_all(np.column_stack([used, np.full(turns, num_envs)]))
 
-    def _compare(self, places: NDArray[np.float64], sent: NDArray[np.integer]) -> None:
-        known = np.concatenate([self._place[None], places]) if self._begun else places
+    def _compare(self, positions: NDArray[np.float64], sent: NDArray[np.integer]) -> None:
+        known = np.concatenate([self._position[None], positions]) if self._begun else positions
         stayed = np.abs(np.diff(known, axis=0)).max(axis=-1) < MOVED
-        self._tally.add("blocked_share", stayed[sent.any(axis=-1)])
-        self._place = places[-1].copy()
+        self.means.add("blocked_share", stayed[sent.any(axis=-1)])
+        self._position = positions[-1].copy()
 
-    def figures(self) -> dict[str, float]:
-        return self._action_class() | self._tally.take()
+    def metrics(self) -> dict[str, float]:
+        return self._action_class() | super().metrics()
 
-    def final_figures(self) -> dict[str, float]:
-        return self._action_class() | self._tally.means()
+    def final_metrics(self) -> dict[str, float]:
+        return self._action_class() | super().final_metrics()
 
     def _action_class(self) -> dict[str, float]:
         if not self._used.turns:
@@ -103,9 +102,9 @@ class ActionClass(BufferedMetric):
         forward, strafe, turning = (count >= USED * steps for count in axes)
         return {"action_class": float(CLASSES[forward, strafe, turning])}
 
-    def counted(self) -> State:
-        return {"places": self._place, "begun": self._begun} if self._begun else {}
+    def counted_state(self) -> State:
+        return {"positions": self._position, "begun": self._begun} if self._begun else {}
 
     def load_state(self, state: State) -> None:
-        self._place = np.array(state["places"], dtype=np.float64).reshape(-1, 2)
+        self._position = np.array(state["positions"], dtype=np.float64).reshape(-1, 2)
         self._begun = bool(np.asarray(state["begun"]))

@@ -1,4 +1,4 @@
-"""What episodes brought."""
+"""Return and length of episodes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.metrics.pages import BufferedMetric, Rows
+from pamiq_exp.metrics.buffered import BufferedMetric, Rows
 
 
 class Episodes(BufferedMetric):
-    """Mean return and length of the newest episodes; reports nothing as long as none has ended.
+    """Mean return and length of the newest episodes; reports nothing until one has ended.
 
-    The return is the plain sum of an episode's rewards; its length is the number of its actions. Reports
+    The return is the undiscounted sum of an episode's rewards; its length is the number of its actions. Reports
     `return_mean`, `episode_length_mean` and `episodes` (how many have ended in all).
 
     Args:
@@ -42,9 +42,9 @@ class Episodes(BufferedMetric):
             self._begins = np.ones(rewards.shape[1], dtype=np.bool_)
         done = 0
         while done < len(rewards):
-            done += self._live_on(rewards[done:], ended[done:])
+            done += self._count_part(rewards[done:], ended[done:])
 
-    def _live_on(self, rewards: NDArray[np.float32], ended: NDArray[np.bool_]) -> int:
+    def _count_part(self, rewards: NDArray[np.float32], ended: NDArray[np.bool_]) -> int:
         """Count turns up to the first one in which an episode ends or begins; return how many those were."""
         ends = np.flatnonzero(ended.any(axis=1))
         before_next = int(ends[0]) + 1 if ends.size else len(ended)
@@ -59,7 +59,7 @@ class Episodes(BufferedMetric):
             self._episodes += 1
         return turns
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         if not self._returns:
             return {}
         return {
@@ -68,7 +68,7 @@ class Episodes(BufferedMetric):
             "episodes": float(self._episodes),
         }
 
-    def counted(self) -> State:
+    def counted_state(self) -> State:
         return {
             "returns": np.array(self._returns),
             "lengths": np.array(self._lengths),

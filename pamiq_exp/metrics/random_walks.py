@@ -1,4 +1,4 @@
-"""What a random walk of the same length visits: the baseline of coverage."""
+"""Coverage of random walks, the baseline of coverage."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pamiq_exp.interaction import Environment, RandomActions, StepObserver, Turn
 from pamiq_exp.metrics.coverage import CoverageCurve
 from pamiq_exp.spaces import describe_action
 
-PAGE = 256
-"""Turns that are counted together."""
+BLOCK = 256
+"""Turns that are counted at once."""
 
 
 class RandomWalk(StepObserver):
@@ -82,7 +82,7 @@ class RandomWalk(StepObserver):
         poses = []
         for turn in range(1, turns + 1):
             poses.append(np.array(self._environment.ground_truth()["pose"]))
-            if len(poses) == PAGE or turn == turns:
+            if len(poses) == BLOCK or turn == turns:
                 curve.add(np.stack(poses))
                 poses.clear()
             self._environment.affect(self._actions.draw())

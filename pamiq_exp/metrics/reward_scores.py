@@ -1,4 +1,4 @@
-"""TODO first line."""
+"""Scores of the intrinsic reward against something else, in windows of time: rank correlation and AUROC."""
 
 from __future__ import annotations
 
@@ -9,17 +9,45 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics.buffered import BufferedMetric, Rows
 from pamiq_exp.metrics.coverage import VisitedCells
-from pamiq_exp.metrics.pages import BufferedMetric, Rows
 from pamiq_exp.metrics.statistics import Window
+
+Numbers = NDArray[np.float64]
+
+
+def midranks(values: Numbers) -> Numbers:
+    """Return the ranks from 1; equal values get the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Numbers = (np.cumsum(counts) - (counts - 1) / 2.0)[place]
+    return ranks
+
+
+def auroc(score: Numbers, label: NDArray[np.bool_]) -> float | None:
+    """Return the area under the ROC curve: the probability that a positive scores above a negative, ties one half.
+
+    U / (n1 n0) with the statistic U of Mann and Whitney (1947); None if either class is empty.
+    """
+    ones = int(np.count_nonzero(label))
+    zeros = len(label) - ones
+    if not ones or not zeros:
+        return None
+    above = midranks(score)[label].sum() - ones * (ones + 1) / 2.0
+    return float(above / (ones * zeros))
+
+
+def spearman(first: Numbers, second: Numbers) -> float | None:
+    """Return the rank correlation (Spearman 1904); None if either is constant."""
+    if len(first) < 2 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
+        return None
+    return float(np.corrcoef(midranks(first), midranks(second))[0, 1])
 
 
 class WindowedScore(BufferedMetric):
-    """Base class of metrics that work out one score from the rewards and something else of many steps.
+    """Base class of metrics that compute a score from the rewards of many steps and another column.
 
-    Rewards drift while an agent learns, so scores are worked out in one window of time after the other: a
-    record holds the score of the newest full window, the summary the mean over all windows (of what there
-    is, if not even one is full).
+    Rewards drift while an agent learns, so each window of steps has a score of its own: a record holds the score of
+    the newest full window, the summary the mean over all windows, or the score of the steps so far if none is full.
 
     Args:
         window: Environment steps in a window, about a tenth of a run.
@@ -36,11 +64,11 @@ class WindowedScore(BufferedMetric):
 
     @abstractmethod
     def other(self, rows: Rows) -> NDArray[np.generic]:
-        """Return what rewards are compared with, `(turns, num_envs)`; called once for all turns."""
+        """Return what rewards are compared with, `(turns, num_envs)`; called once for each turn, in order."""
 
     @abstractmethod
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-        """Return the score of a window; None if it says nothing."""
+        """Return the score of a window; None where it is undefined."""
 
     def count(self, rows: Rows) -> None:
         other, reward, counts = self.other(rows), rows["reward"], rows["rewarded"]
@@ -57,17 +85,17 @@ class WindowedScore(BufferedMetric):
             self._sum += self._newest
             self._windows += 1
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {} if self._newest is None else {self.name: self._newest}
 
-    def final_figures(self) -> dict[str, float]:
+    def final_metrics(self) -> dict[str, float]:
         if self._windows:
             return {self.name: self._sum / self._windows}
         rest = self._window.rest()
         score = self.score(*rest.T) if len(rest) else None
         return {} if score is None else {self.name: score}
 
-    def counted(self) -> State:
+    def counted_state(self) -> State:
         if not self._windows:
             return {}
         return {"newest": self._newest, "sum": self._sum, "windows": self._windows}
@@ -78,66 +106,35 @@ class WindowedScore(BufferedMetric):
         self._sum, self._windows = float(np.asarray(state["sum"])), int(np.asarray(state["windows"]))
 
 
-Numbers = NDArray[np.float64]
-
-
-def midranks(values: Numbers) -> Numbers:
-    """Return the ranks from 1, equal values sharing the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Numbers = (np.cumsum(counts) - (counts - 1) / 2.0)[place]
-    return ranks
-
-
-def auroc(score: Numbers, label: NDArray[np.bool_]) -> float | None:
-    """Return the probability that a labeled case scores higher than another one, ties counting one half.
-
-    It is U / (n1 n0) with the statistic U of Mann and Whitney (1947); None if either kind is missing.
-    """
-    ones = int(np.count_nonzero(label))
-    zeros = len(label) - ones
-    if not ones or not zeros:
-        return None
-    above = midranks(score)[label].sum() - ones * (ones + 1) / 2.0
-    return float(above / (ones * zeros))
-
-
-def spearman(first: Numbers, second: Numbers) -> float | None:
-    """Return the rank correlation (Spearman 1904); None if either does not vary."""
-    if len(first) < 2 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
-        return None
-    return float(np.corrcoef(midranks(first), midranks(second))[0, 1])
-
-
 class FirstVisitAuroc(WindowedScore):
-    """Probability that a step into a cell that nobody had visited earns more than another step.
+    """AUROC of the intrinsic reward as a detector of first visits to cells.
 
-    1 means that new places always earn more, 0.5 that the reward does not know them. Each window with at
-    least `least` first visits gives one score.
+    It is the probability that a step into an unvisited cell has a higher reward than another step: 1 if it always has,
+    0.5 at chance. Each window with at least `min_visits` first visits gives one score.
 
     Works where the ground truth has `pose` and `reachable`, see `Coverage`, and the agent shows its
     rewards. Reports `first_visit_auroc`, see `WindowedScore`.
 
     Args:
         window: Environment steps in a window.
-        least: First visits that a window must hold.
+        min_visits: Fewest first visits in a window with a score.
         cell: Side of the cells of `reachable`, in meters.
     """
 
     title, needs, name = "first visits", ("pose", "reachable"), "first_visit_auroc"
     columns = ("pose", "reward", "rewarded")
 
-    def __init__(self, window: int = 4000, least: int = 20, cell: float = 0.25) -> None:
+    def __init__(self, window: int = 4000, min_visits: int = 20, cell: float = 0.25) -> None:
         super().__init__(window)
-        self._least = least
+        self._min_visits = min_visits
         self._cells = VisitedCells(cell)
 
     def begin(self, turn: Turn) -> None:
         self._cells.begin(turn.ground_truth["reachable"])
 
     def other(self, rows: Rows) -> NDArray[np.generic]:
-        """Whether each environment is the first in its cell."""
+        """Return whether each pose is the first in its cell."""
         return self._cells.enter(rows["pose"])
 
     def score(self, reward: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-        """See the base class."""
-        return auroc(reward, other > 0) if np.count_nonzero(other) >= self._least else None
+        return auroc(reward, other > 0) if np.count_nonzero(other) >= self._min_visits else None

@@ -1,4 +1,4 @@
-"""TODO first line."""
+"""Running statistics of metrics: means, sums over blocks of a run, windows of rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pamiq_exp.component import Component, State
 Totals = dict[str, tuple[float, int]]
 
 
-class Tally(Component):
-    """Means of named figures, since they were last taken and over the whole run."""
+class RunningMeans(Component):
+    """Means of metrics by name: since they were last taken, and over the whole run."""
 
     def __init__(self) -> None:
         self._recent: Totals = {}
         self._all: Totals = {}
 
     def add(self, name: str, values: NDArray[np.generic]) -> None:
-        """Count values of any shape, one by one in their order; none is fine."""
+        """Add values of any shape, in their order; an empty array adds nothing."""
         if not values.size:
             return
         for totals in (self._recent, self._all):
@@ -31,14 +31,14 @@ class Tally(Component):
     def take(self) -> dict[str, float]:
         """Return the means since the last call."""
         recent, self._recent = self._recent, {}
-        return _means(recent)
+        return _averages(recent)
 
     def means(self) -> dict[str, float]:
         """Return the means of the whole run."""
-        return _means(self._all)
+        return _averages(self._all)
 
     def total(self, name: str) -> float:
-        """Return the sum of a figure over the whole run."""
+        """Return the sum of a metric's values over the whole run."""
         return self._all.get(name, (0.0, 0))[0]
 
     def state(self) -> State:
@@ -50,12 +50,12 @@ class Tally(Component):
 
 
 def running_sums(before: float, values: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return the sums after each value, `(n,)`: added one by one, so that it is all the same how many come at once."""
+    """Return the running sums `(n,)`, added value by value: the same bits for any division into calls."""
     sums: NDArray[np.float64] = np.cumsum(np.append(before, values.reshape(-1)), dtype=np.float64)[1:]
     return sums
 
 
-def _means(totals: Totals) -> dict[str, float]:
+def _averages(totals: Totals) -> dict[str, float]:
     return {name: total / count for name, (total, count) in totals.items()}
 
 
@@ -64,14 +64,14 @@ def _loaded(saved: dict[str, list[float]]) -> Totals:
 
 
 class BlockSums(Component):
-    """Sums over a run of any length that also know the newest share of it.
+    """Sums over a whole run of any length, and over its newest share.
 
-    Time is cut into blocks of equal length; when there are as many as are kept, neighbors are joined. The
-    newest share is therefore exact to one block: at most two of `blocks` parts of the run.
+    The run is cut into blocks of equal length; when `blocks` are full, neighbors are joined. The newest share is exact
+    to one block: at most 2 / `blocks` of the run.
 
     Args:
-        size: Numbers that are summed.
-        blocks: Blocks that are kept, even.
+        size: Number of sums.
+        blocks: Number of blocks, even.
     """
 
     def __init__(self, size: int, blocks: int = 40) -> None:
@@ -82,7 +82,7 @@ class BlockSums(Component):
 
     @property
     def size(self) -> int:
-        """Numbers that are summed."""
+        """Number of sums."""
         return self._sums.shape[1]
 
     @property
@@ -90,19 +90,19 @@ class BlockSums(Component):
         """Turns so far."""
         return (self._used - 1) * self._length + self._filled
 
-    def add(self, places: NDArray[np.integer]) -> None:
-        """Add one in each turn to the numbers at these places, `(turns, n)`: some may repeat, negative are none."""
-        for turns, sums in self._parts(len(places)):
-            here = places[turns].reshape(-1)
-            np.add.at(sums, here[here >= 0], 1)
+    def add(self, indices: NDArray[np.integer]) -> None:
+        """Add 1 to the sums at these indices, `(turns, n)`; indices may repeat, and negative ones are skipped."""
+        for turns, sums in self._parts(len(indices)):
+            kept = indices[turns].reshape(-1)
+            np.add.at(sums, kept[kept >= 0], 1)
 
     def add_all(self, amounts: NDArray[np.integer]) -> None:
-        """Add to all numbers in each turn, `(turns, size)`."""
+        """Add amounts to all sums, `(turns, size)`."""
         for turns, sums in self._parts(len(amounts)):
             sums += amounts[turns].sum(axis=0, dtype=np.int32)
 
     def _parts(self, turns: int) -> Iterator[tuple[slice, NDArray[np.int32]]]:
-        """Cut turns where blocks end; yield each part, and the sums that it belongs to."""
+        """Cut turns where blocks end; yield each part with the sums of its block."""
         done = 0
         while done < turns:
             part = min(self._length - self._filled, turns - done)
@@ -151,11 +151,11 @@ class BlockSums(Component):
 
 
 class Window(Component):
-    """Collects rows of numbers and hands them over when there are enough.
+    """Collects rows of numbers into windows of a fixed size.
 
     Args:
         size: Rows in a window, at most.
-        columns: Numbers in a row.
+        columns: Number of columns.
     """
 
     def __init__(self, size: int, columns: int) -> None:
@@ -165,11 +165,11 @@ class Window(Component):
         self._count = 0
 
     def holds(self, rows: int) -> bool:
-        """Whether that many more rows fit in."""
+        """Return whether that many more rows fit in."""
         return self._count + rows <= len(self._rows)
 
     def add(self, *columns: NDArray[np.generic]) -> NDArray[np.float64] | None:
-        """Add rows, given as columns `(n,)`; return the window before them, `(rows, columns)`, if it is full now."""
+        """Add rows, given as columns `(n,)`. If they do not fit, start a new window and return the full one."""
         count = len(columns[0])
         full = None
         if not self.holds(count):

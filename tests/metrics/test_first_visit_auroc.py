@@ -14,22 +14,22 @@ def score(rewards: list[float], columns: list[int], **keys: int) -> dict[str, fl
 
 
 def test_a_reward_that_knows_new_places_scores_one() -> None:
-    assert score([9, 8, 1, 2, 7, 1], [1, 2, 1, 2, 3, 3], window=6, least=3) == {"first_visit_auroc": 1.0}
+    assert score([9, 8, 1, 2, 7, 1], [1, 2, 1, 2, 3, 3], window=6, min_visits=3) == {"first_visit_auroc": 1.0}
 
 
 def test_a_reward_that_knows_nothing_scores_one_half() -> None:
-    assert score([1, 1, 1, 1], [1, 2, 1, 2], window=4, least=2) == {"first_visit_auroc": 0.5}
+    assert score([1, 1, 1, 1], [1, 2, 1, 2], window=4, min_visits=2) == {"first_visit_auroc": 0.5}
 
 
 def test_by_hand() -> None:
     # first visits earn 4 and 1, returns 3 and 2: two of four pairs are in order
-    assert score([4, 3, 1, 2], [1, 1, 2, 2], window=4, least=2) == {"first_visit_auroc": 0.5}
-    assert score([4, 3, 2.5, 2], [1, 1, 2, 2], window=4, least=2) == {"first_visit_auroc": 0.75}
+    assert score([4, 3, 1, 2], [1, 1, 2, 2], window=4, min_visits=2) == {"first_visit_auroc": 0.5}
+    assert score([4, 3, 2.5, 2], [1, 1, 2, 2], window=4, min_visits=2) == {"first_visit_auroc": 0.75}
 
 
 def test_too_few_first_visits_say_nothing() -> None:
-    assert score([4, 3, 1, 2], [1, 1, 2, 2], window=4, least=3) == {}
+    assert score([4, 3, 1, 2], [1, 1, 2, 2], window=4, min_visits=3) == {}
 
 
 def test_what_was_visited_in_an_earlier_window_is_not_new() -> None:
-    assert score([5, 1, 5, 1], [1, 2, 1, 2], window=2, least=1) == {}
+    assert score([5, 1, 5, 1], [1, 2, 1, 2], window=2, min_visits=1) == {}

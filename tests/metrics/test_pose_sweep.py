@@ -14,7 +14,7 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import NoiseWorld, record_at_poses
 from pamiq_exp.interaction import InferencePort, StepObserver
 from pamiq_exp.metrics import ModelError, PoseProbe
-from pamiq_exp.metrics.pose_sweep import held_back_squares
+from pamiq_exp.metrics.pose_sweep import held_out_squares
 from tests.metrics.scripted import ScriptedAgent, watch
 
 PIXELS = 16 * 16 * 3
@@ -102,7 +102,7 @@ def test_the_error_of_a_constant_by_hand(poses: dict[str, np.ndarray]) -> None:
     noisy = (poses["noise_mask"] | poses["next_noise_mask"]).reshape(60, 16, 2, 16, 2).any(axis=(2, 4))
     # A painter fitted to half of the poses paints what that half shows best; on the other half we repeat its work.
     latent = torch.from_numpy(small.reshape(60, -1)).numpy()
-    assert report["model_error_clean"] > report["painting_error_clean"]
+    assert report["model_error_clean"] > report["reconstruction_error_clean"]
     scaled, mean, spread = latent[::2], latent[::2].mean(0), latent[::2].std(0)
     fit = np.linalg.lstsq((scaled - mean) / spread, scaled - mean, rcond=None)[0]
     painted = ((0.5 - mean) / spread) @ fit + mean
@@ -146,7 +146,7 @@ def test_nothing_is_read_off_a_latent_that_knows_nothing(poses: dict[str, np.nda
 
 
 def test_a_fifth_of_the_squares_is_held_back(poses: dict[str, np.ndarray]) -> None:
-    held_back = held_back_squares(poses["pose"], seed=0)
+    held_back = held_out_squares(poses["pose"], seed=0)
     squares = np.floor(poses["pose"][:, :2])
     inside = {tuple(square) for square in squares[held_back]}
     outside = {tuple(square) for square in squares[~held_back]}

@@ -40,7 +40,7 @@ def test_the_share_of_noise_by_hand() -> None:
 
 def test_who_looks_at_noise_without_moving_stares() -> None:
     script = [view(0.1), view(0.6), view(0.9), view(0.8), view(0.3), view(0.9)]
-    assert watch(LongestDwell(), script).report() == {"longest_stare": 3}
+    assert watch(LongestDwell(), script).report() == {"longest_dwell": 3}
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_a_stare_ends_when_the_body_goes_or_turns_away_or_noise_is_gone(
     other: dict[str, np.ndarray], longest: int
 ) -> None:
     script = [view(0.9), view(0.9), other, other]
-    assert watch(LongestDwell(), script).report()["longest_stare"] == longest
+    assert watch(LongestDwell(), script).report()["longest_dwell"] == longest
 
 
 def test_turning_is_measured_from_where_the_stare_began() -> None:
     script = [view(0.9, degrees=degrees) for degrees in (350, 10, 19, 25, 30)]
-    assert watch(LongestDwell(), script).report()["longest_stare"] == 3
+    assert watch(LongestDwell(), script).report()["longest_dwell"] == 3
 
 
 def test_lanes_stare_apart() -> None:
     script = [view(0.9, 0.1), view(0.1, 0.9), view(0.9, 0.9)]
-    assert watch(LongestDwell(), script, num_envs=2).report()["longest_stare"] == 2
+    assert watch(LongestDwell(), script, num_envs=2).report()["longest_dwell"] == 2
 
 
 def test_time_in_the_noisy_room() -> None:

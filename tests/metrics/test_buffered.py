@@ -25,8 +25,8 @@ from pamiq_exp.metrics import (
     TimeInNoisyRoom,
     VisitationEntropy,
 )
-from pamiq_exp.metrics.pages import TURNS, BufferedMetric, Rows
-from pamiq_exp.metrics.pose_sweep import Forgetting
+from pamiq_exp.metrics.buffered import TURNS, BufferedMetric, Rows
+from pamiq_exp.metrics.model_error import Forgetting
 from tests.metrics.scripted import ScriptedAgent, ScriptedWorld
 
 LANES, LENGTH = 3, 3 * TURNS + 10
@@ -36,7 +36,7 @@ MAKERS: Mapping[str, Callable[[], BufferedMetric]] = {
     "chosen actions": lambda: ActionClass(branches=[0, 1, 2]),
     "coverage": Coverage,
     "episodes": Episodes,
-    "first visit": lambda: FirstVisitAuroc(window=200, least=2),
+    "first visit": lambda: FirstVisitAuroc(window=200, min_visits=2),
     "forgetting": Forgetting,
     "noise": NoiseInView,
     "noisy room": TimeInNoisyRoom,
@@ -117,7 +117,7 @@ class Noted(BufferedMetric):
         self.values.extend(rows["value"])
         self.times += 1
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {}
 
 

@@ -1,8 +1,8 @@
-"""Noting what happens in each turn once for all metrics, and counting many turns in one go.
+"""Base classes of metrics: the columns that they read are buffered once for all, and counted in blocks of turns.
 
 A metric that counts in each turn pays for a dozen small operations on arrays, whose caches the models have emptied
-meanwhile. So what metrics need of a turn is copied to a page of `TURNS` turns, and whole pages are counted. Counts
-do not depend on where a page ends: sums go on one by one, and whoever asks sees all turns up to now.
+meanwhile. So the columns of each turn are copied to a block of `TURNS` turns, and whole blocks are counted. Results
+do not depend on where a block ends: sums are continued value by value, and a report counts all turns so far.
 """
 
 from __future__ import annotations
@@ -17,38 +17,42 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Array, StepObserver, Turn
+from pamiq_exp.metrics.statistics import RunningMeans
 
 logger = logging.getLogger(__name__)
 
 NOISE_HEAVY, NOISE_FREE = 0.5, 0.05
-"""A view is heavy with noise if more than this share of its pixels is, and free of it if less than that one."""
+"""A view counts as heavy with noise above the first share of noisy pixels, and as free of noise below the second."""
 
 
 class TruthMetric(StepObserver, ABC):
     """Base class of metrics that read the world's ground truth.
 
-    In an environment whose truth lacks one of the names in `needs` a metric says so once in the log, and
-    reports nothing.
+    In an environment whose truth lacks one of the names in `needs` a metric logs that once and reports nothing.
+
+    Attributes:
+        title: What it measures, for the log.
+        needs: Names of the truth that it reads.
     """
 
     title: str
     needs: tuple[str, ...]
 
     def __init__(self) -> None:
-        self._sees: bool | None = None
+        self._has_truth: bool | None = None
 
     def on_step(self, turn: Turn) -> None:
-        if self._sees is None:
+        if self._has_truth is None:
             missing = [name for name in self.needs if name not in turn.ground_truth]
-            self._sees = not missing
+            self._has_truth = not missing
             if missing:
-                logger.info("no %s: this environment does not tell %s", self.title, " and ".join(missing))
-        if self._sees:
+                logger.info("no %s: the ground truth of this environment has no %s", self.title, " and ".join(missing))
+        if self._has_truth:
             self.watch(turn)
 
     @abstractmethod
     def watch(self, turn: Turn) -> None:
-        """Watch one turn of a world that tells all that is needed."""
+        """Observe one turn whose ground truth has all of `needs`."""
 
 
 def noise_share(turn: Turn) -> NDArray[np.float64]:
@@ -68,8 +72,7 @@ def intrinsic_reward(turn: Turn) -> NDArray[np.float32]:
 
 
 def is_rewarded(turn: Turn) -> NDArray[np.bool_]:
-    """Return in which environments the intrinsic reward means something, `(num_envs,)`; nowhere if the agent shows
-    none."""
+    """Return where the intrinsic reward is valid, `(num_envs,)`; nowhere if the agent shows none."""
     signals = turn.agent.signals
     if "reward" not in signals:
         return np.zeros(len(turn.observation.reward), dtype=np.bool_)
@@ -78,10 +81,10 @@ def is_rewarded(turn: Turn) -> NDArray[np.bool_]:
 
 
 TURNS = 64
-"""Turns on a page."""
+"""Turns in a block."""
 
 Rows: TypeAlias = Mapping[str, NDArray[Any]]
-"""What was noted of some turns, one after the other: each `(turns, num_envs, ...)`."""
+"""Columns of successive turns, by name, each `(turns, num_envs, ...)`."""
 
 READERS: Mapping[str, Callable[[Turn], Array]] = {
     "noise_share": noise_share,
@@ -91,11 +94,11 @@ READERS: Mapping[str, Callable[[Turn], Array]] = {
     "extrinsic_reward": lambda turn: turn.observation.reward,
     "ended": lambda turn: turn.observation.ended,
 }
-"""How columns are read that are not part of the world's truth, or not under that name."""
+"""Columns that are read from elsewhere than the ground truth."""
 
 
-class TurnBuffer:
-    """What was noted of up to `TURNS` turns."""
+class TurnBlock:
+    """The columns of up to `TURNS` turns."""
 
     def __init__(self, columns: Rows | None = None) -> None:
         self.turns = 0
@@ -103,12 +106,12 @@ class TurnBuffer:
             name: np.empty_like(column) for name, column in (columns or {}).items()
         }
 
-    def following(self) -> TurnBuffer:
-        """Return an empty page with the same columns."""
-        return TurnBuffer(self._columns)
+    def next_block(self) -> TurnBlock:
+        """Return an empty block with the same columns."""
+        return TurnBlock(self._columns)
 
-    def want(self, names: tuple[str, ...], turn: Turn) -> None:
-        """Note these columns too, beginning with the newest turn."""
+    def add_columns(self, names: tuple[str, ...], turn: Turn) -> None:
+        """Store these columns too, from the newest turn on."""
         for name in names:
             if name not in self._columns:
                 value = np.asarray(read(name, turn))
@@ -116,7 +119,7 @@ class TurnBuffer:
                 self._columns[name][self.turns - 1] = value
 
     def add(self, turn: Turn) -> None:
-        """Note another turn."""
+        """Store another turn."""
         changed: dict[str, NDArray[Any]] = {}
         for name, column in self._columns.items():
             value = read(name, turn)
@@ -138,25 +141,25 @@ def read(name: str, turn: Turn) -> Array:
     return turn.ground_truth[name] if reader is None else reader(turn)
 
 
-class TurnBuffers:
-    """The newest page of an interaction, which all its metrics share."""
+class TurnBuffer:
+    """The newest block of turns of an interaction, shared by all its metrics."""
 
     def __init__(self) -> None:
-        self._page = TurnBuffer()
+        self._block = TurnBlock()
         self._turn: Turn | None = None
 
-    def note(self, turn: Turn) -> TurnBuffer:
-        """Note a turn, unless it has been noted, and return the page that it is on."""
+    def add(self, turn: Turn) -> TurnBlock:
+        """Store a turn, unless it is stored already, and return its block."""
         if turn is not self._turn:
             self._turn = turn
-            if self._page.turns == TURNS:
-                self._page = self._page.following()
-            self._page.add(turn)
-        return self._page
+            if self._block.turns == TURNS:
+                self._block = self._block.next_block()
+            self._block.add(turn)
+        return self._block
 
 
 class BufferedMetric(TruthMetric):
-    """Base class of metrics that count a page of turns at a time.
+    """Base class of metrics that count a block of turns at a time.
 
     Attributes:
         columns: What they read: names of the truth, or of `READERS`.
@@ -166,55 +169,69 @@ class BufferedMetric(TruthMetric):
 
     def __init__(self) -> None:
         super().__init__()
-        self._page: TurnBuffer | None = None
+        self._block: TurnBlock | None = None
         self._counted = 0
 
     def watch(self, turn: Turn) -> None:
-        notebook = turn.shared.get("notebook")
-        if notebook is None:
-            notebook = turn.shared.setdefault("notebook", TurnBuffers())
-        page = notebook.note(turn)
-        if page is not self._page:
+        buffer = turn.shared.get("turn_buffer")
+        if buffer is None:
+            buffer = turn.shared["turn_buffer"] = TurnBuffer()
+        block = buffer.add(turn)
+        if block is not self._block:
             self._catch_up()
-            if self._page is None:
+            if self._block is None:
                 self.begin(turn)
-            page.want(self.columns, turn)
-            self._page, self._counted = page, page.turns - 1
+            block.add_columns(self.columns, turn)
+            self._block, self._counted = block, block.turns - 1
 
     def _catch_up(self) -> None:
-        page = self._page
-        if page is not None and self._counted < page.turns:
-            rows = page.rows(self.columns, self._counted)
-            self._counted = page.turns
+        block = self._block
+        if block is not None and self._counted < block.turns:
+            rows = block.rows(self.columns, self._counted)
+            self._counted = block.turns
             self.count(rows)
 
     def begin(self, turn: Turn) -> None:
-        """Look at the first turn, before it is counted: at what never changes, and what there is to read."""
+        """Read from the first turn, before it is counted, what never changes."""
 
     @abstractmethod
     def count(self, rows: Rows) -> None:
-        """Count some turns, in which `columns` were noted."""
+        """Count some turns by their `columns`."""
 
     @abstractmethod
-    def figures(self) -> dict[str, float]:
-        """Return figures for the records, of all that was counted; see `StepObserver.report`."""
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of a record, of all turns counted so far; see `StepObserver.report`."""
 
-    def final_figures(self) -> dict[str, float]:
-        """Return figures for the summary; by default those of the records."""
-        return self.figures()
+    def final_metrics(self) -> dict[str, float]:
+        """Return the metrics of the summary; by default those of a record."""
+        return self.metrics()
 
-    def counted(self) -> State:
+    def counted_state(self) -> State:
         """Return the state of all that was counted, for `load_state`."""
         return {}
 
     def report(self) -> dict[str, float]:
         self._catch_up()
-        return self.figures()
+        return self.metrics()
 
     def summary(self) -> dict[str, float]:
         self._catch_up()
-        return self.final_figures()
+        return self.final_metrics()
 
     def state(self) -> State:
         self._catch_up()
-        return self.counted()
+        return self.counted_state()
+
+
+class MeansMetric(BufferedMetric):
+    """Base class of metrics that are means: in a record since the last one, in the summary over the whole run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.means = RunningMeans()
+
+    def metrics(self) -> dict[str, float]:
+        return self.means.take()
+
+    def final_metrics(self) -> dict[str, float]:
+        return self.means.means()
