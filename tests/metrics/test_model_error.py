@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pamiq_exp.metrics.model_error import Forgetting
 
 from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.metrics.model_error import Forgetting
 
 
 def test_forgetting_by_hand() -> None:
