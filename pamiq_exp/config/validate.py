@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.checks.allow_list import AllowList
-from pamiq_exp.config.checks.static import part_problems, static_problems, unsafe_problems
+from pamiq_exp.config.checks.static import launcher_warnings, part_problems, static_problems, unsafe_problems
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.dry_run import rehearsal
 from pamiq_exp.config.problems import ConfigError, Problem
@@ -73,5 +73,7 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
             found = rehearsal(composed, allow)
             problems, warnings = found.problems, found.warnings
             result.tree, result.measured = found.tree, found.measured
+        if not problems:
+            warnings = [*launcher_warnings(composed), *warnings]
     result.problems, result.warnings = composed.located(problems), composed.located(warnings)
     return result

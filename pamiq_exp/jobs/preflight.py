@@ -91,7 +91,7 @@ def told_untried(choices: Sequence[str], tried: int) -> str:
 def told_warnings(warnings: Sequence[str]) -> str:
     """Say what the dry run has found that may be due to its made-up data."""
     lines = [line for warning in warnings for line in warning.splitlines()]
-    return "\n".join(["the dry run warns, which stops nothing:", *(f"  {line}" for line in lines)])
+    return "\n".join(["warnings, which stop nothing:", *(f"  {line}" for line in lines)])
 
 
 def compose_what_can_be(overrides: Sequence[str], source: Source) -> tuple[Composed | None, list[Problem]]:

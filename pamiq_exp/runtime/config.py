@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Literal, get_args
 
@@ -78,7 +79,7 @@ class LaunchConfig:
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
         watchdog_seconds: When a thread gives no sign of life for this long, the terminal says which and where, and
             the stacks of all threads are logged. None switches it off.
-        max_parameters: A config whose models have more parameters together is refused before they are
+        max_parameters: Models that have more parameters together are refused; those of a config before they are
             allocated. None switches it off.
     """
 
@@ -111,6 +112,22 @@ class LaunchConfig:
             else f"training_nice must lie between 0 and 19, not {self.training_nice}",
         )
 
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yield the settings that were changed and do nothing in this mode, each with the modes in which it does."""
+        defaults = {each.name: each.default for each in fields(self)}
+        for name, modes in ONLY_IN.items():
+            if self.mode not in modes and getattr(self, name) != defaults[name]:
+                yield name, " or ".join(modes)
+
+
+ONLY_IN: Mapping[str, tuple[Mode, ...]] = {
+    "time_scale": ("realtime",),
+    "overrun": ("realtime",),
+    "overlap_turns": ("pipelined",),
+    "training_nice": ("realtime", "pipelined"),
+    "separate_streams": ("realtime",),
+}
+"""Settings that do nothing in some modes, as there is no deadline or no second thread that they could be about."""
 
 _POSITIVE = (
     "max_steps",

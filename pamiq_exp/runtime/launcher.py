@@ -129,6 +129,7 @@ class _Run:
         trackers: Mapping[str, Tracker],
         control: RunControl,
     ) -> None:
+        _require_parameters(models, config.max_parameters)
         fabric = make_fabric(config.device, config.precision)
         for model in models.values():
             model.to(fabric.device)
@@ -326,6 +327,16 @@ def _set_up(part: Component, address: str) -> None:
     except Exception as error:
         error.add_note(f"(while {address} was set up)")
         raise
+
+
+def _require_parameters(models: Mapping[str, LightningModule], most: int | None) -> None:
+    counts = {name: sum(each.numel() for each in model.parameters()) for name, model in models.items()}
+    if most is not None and sum(counts.values()) > most:
+        largest = max(counts, key=lambda name: counts[name])
+        raise ValueError(
+            f"the model '{largest}' has {counts[largest]:,} parameters, all models {sum(counts.values()):,}; "
+            f"max_parameters is {most:,}: make it smaller, or raise the limit"
+        )
 
 
 def _print_warning(message: str) -> None:

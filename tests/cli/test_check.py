@@ -267,3 +267,12 @@ def test_a_check_costs_little_beside_importing_torch(tmp_path: Path, repository:
     status, imports, check = map(float, out.splitlines()[-1].split())
     assert status == 0
     assert check < max(1.0, 0.45 * imports)
+
+
+def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, small: list[str]) -> None:
+    outcome = command("check", *small, "launcher=lockstep", "launcher.overrun=skip")
+    assert outcome.status == 0, outcome.err
+    assert "launcher.overrun: has no effect in mode lockstep" in outcome.out
+    assert "leave it out, or choose realtime" in outcome.out
+    shipped = command("check", "--no-dry-run", "experiment=curiosity_noise_world", "launcher=lockstep")
+    assert shipped.out == "no problems found; nothing was tried in a dry run\n", "the experiment set it, not the user"

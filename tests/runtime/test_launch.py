@@ -388,3 +388,25 @@ def test_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: P
     steps = {json.loads(line)["environment_step"] for line in (tmp_path / "run" / "metrics.jsonl").open()}
     assert {5, 10, 15, 20} <= steps
     assert list_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
+def test_settings_without_effect_are_known(mode: Any) -> None:
+    changed = LaunchConfig(
+        mode=mode, time_scale=2.0, overrun="skip", overlap_turns=3, training_nice=5, separate_streams=False
+    )
+    names = {name for name, _ in changed.without_effect()}
+    assert (
+        names
+        == {
+            "lockstep": {"time_scale", "overrun", "overlap_turns", "training_nice", "separate_streams"},
+            "pipelined": {"time_scale", "overrun", "separate_streams"},
+            "realtime": {"overlap_turns"},
+        }[mode]
+    )
+    assert list(LaunchConfig(mode=mode).without_effect()) == []
+
+
+def test_a_launch_refuses_more_parameters_than_it_may_have() -> None:
+    with pytest.raises(ValueError, match=r"'linear' has 12 parameters, all models 12; max_parameters is 5"):
+        launch_small(LaunchConfig(mode="lockstep", max_steps=1, max_parameters=5))

@@ -16,6 +16,7 @@ from pamiq_exp.config.checks.references import name_problems, unread_keys
 from pamiq_exp.config.checks.untrusted_values import problem_of_value, reason_against, value_problems
 from pamiq_exp.config.delay import delay_node, without_delay
 from pamiq_exp.config.keys import join, leaves, target_nodes
+from pamiq_exp.config.origins import origin_of
 from pamiq_exp.config.problems import ConfigError, Problem, nearest
 from pamiq_exp.config.targets import node_problems
 from pamiq_exp.formatting import MASK
@@ -132,6 +133,22 @@ def _interaction_problems(builder: Builder, node: object) -> Iterator[Problem]:
         yield from builder.problems(delay_node(delay), "interaction.delay", ("environment",))
     else:
         yield Problem("interaction.delay", f"expected a mapping, not {delay!r}", "interaction.delay.steps=1")
+
+
+def launcher_warnings(composed: Composed) -> list[Problem]:
+    """Return the settings of the launcher that a user has changed and that do nothing in the mode of the run."""
+    from pamiq_exp.runtime.config import LaunchConfig
+
+    launcher = composed.resolved.tree["launcher"]
+    warnings = []
+    for name, modes in read_dataclass(LaunchConfig, launcher, "launcher").without_effect():
+        origin = origin_of(f"launcher.{name}", composed.origins) if composed.files else None
+        chosen = origin is not None and origin.typed and not origin.text.lstrip("+").startswith(f"launcher.{name}=")
+        # What a shipped experiment sets is for the mode it chooses; who types another mode has not set it.
+        if not chosen and (origin is None or origin.kind != "shipped"):
+            message = f"has no effect in mode {launcher['mode']}"
+            warnings.append(Problem(f"launcher.{name}", message, f"leave it out, or choose {modes}", origin))
+    return warnings
 
 
 def _launcher_problems(tree: Mapping[str, Any]) -> list[Problem]:
