@@ -23,7 +23,7 @@ from tests.dashboard.conftest import browser_path, end_site, start_site
 from tests.dashboard.live_parts import LiveWalk
 from tests.dashboard.test_browser import FLAGS
 
-STRETCHES, SECONDS, SETTLE = 12, 6.0, 2.0
+STRETCHES, SECONDS, SETTLE = 8, 5.0, 2.0
 
 
 def timed(step: Callable[[], None], durations: list[float]) -> Callable[[], None]:

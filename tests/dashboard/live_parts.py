@@ -33,7 +33,7 @@ class LiveWalk:
 
     def __enter__(self) -> LiveWalk:
         self._thread.start()
-        assert self._reachable.wait(60.0)
+        assert self._reachable.wait(200.0), "the walk did not start"
         return self
 
     def __exit__(
