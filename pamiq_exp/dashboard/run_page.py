@@ -20,22 +20,18 @@ from pamiq_exp.dashboard.reader import (
     read_settings,
 )
 from pamiq_exp.dashboard.watched import Status, WatchedRun
+from pamiq_exp.run_folder.statistics import STATISTICS
 
 UPDATE_SECONDS, PICTURE_SECONDS = 1.0, 0.12
 ALIVE = ("running", "paused", "pausing", "stopping")
 _MOST_LOG_LINES, _MOST_SETTINGS = 1000, 200
 
 _MACHINE = (
-    ("turn, p50", "step_milliseconds_p50", "ms"), ("turn, p99", "step_milliseconds_p99", "ms"),
-    ("deadline misses", "deadline_misses", ""), ("observation age, newest", "observation_age_seconds", "s"),
-    ("observation age, p99", "observation_age_milliseconds_p99", "ms"),
-    ("dropped steps", "dropped", ""), ("records waiting", "records_waiting", ""), ("steps waiting", "pending", ""),
-    ("publications", "model_version", ""), ("age of the models", "model_age_seconds", "s"),
-    ("failed writes", "failed_writes", ""), ("steps a second", "steps_per_second", ""),
-    ("training steps", "training_steps", ""), ("training steps a second", "training_steps_per_second", ""),
-    ("memory of the process", "memory_bytes", "bytes"), ("load of the machine", "load", ""),
+    "step_milliseconds_p50", "step_milliseconds_p99", "deadline_misses", "observation_age_seconds",
+    "observation_age_milliseconds_p99", "dropped", "records_waiting", "pending", "model_version", "model_age_seconds",
+    "failed_writes", "steps_per_second", "training_steps", "training_steps_per_second", "memory_bytes", "load",
 )  # fmt: skip
-"""What is shown of the machine: label, name in the status or summary, unit."""
+"""The statistics that are shown."""
 
 _MACHINE_RECORDS = {
     "observation_age_milliseconds_p99": "interaction/time/observation_age_milliseconds_p99",
@@ -199,13 +195,14 @@ def machine_facts(status: Status, watched: WatchedRun) -> list[tuple[str, str]]:
     source: Mapping[str, Any] = status.live or watched.summary
     latest = watched.metrics.latest()
     found = []
-    for label, name, unit in _MACHINE:
+    for name in _MACHINE:
         value = source.get(name)
         if value is None and name in _MACHINE_RECORDS:
             value = latest.get(_MACHINE_RECORDS[name])
         if isinstance(value, int | float):
+            unit = STATISTICS[name].unit
             shown = shell.size(value) if unit == "bytes" else shell.number(value, unit)
-            found.append((label, shown))
+            found.append((STATISTICS[name].label, shown))
     machine = watched.manifest.get("machine")
     if isinstance(machine, dict):
         found += [(name, str(machine[key])) for name, key in (("processor", "cpu"), ("usable cores", "cpus_usable"),

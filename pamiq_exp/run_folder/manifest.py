@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.files import read_json
+from pamiq_exp.machine import physical_memory
 from pamiq_exp.run_folder import file_names
 
 ENVIRONMENT_VARIABLES = (
@@ -45,7 +46,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
         "cpus_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": physical_memory(),
         "gpus": _gpus(),
         "torch": _torch(),
     }
@@ -90,13 +91,6 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _gpus() -> list[str]:

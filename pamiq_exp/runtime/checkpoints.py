@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from pamiq_exp.component import State
-from pamiq_exp.files import open_file, read_bytes, read_json
+from pamiq_exp.files import open_file, read_bytes, read_json, sync_folder
 from pamiq_exp.run_folder import file_names
 
 SCHEMA_VERSION = 1
@@ -74,10 +74,10 @@ def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep:
         manifest = {"schema_version": SCHEMA_VERSION, "step": step, "groups": sorted(groups), "files": files}
         manifest["sha256"] = manifest_checksum(manifest)
         _write_bytes(unfinished / _MANIFEST, json.dumps(manifest, indent=2).encode())
-        _sync_folder(unfinished)
+        sync_folder(unfinished)
         _retire(target)
         unfinished.rename(target)
-        _sync_folder(folder)
+        sync_folder(folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -248,14 +248,6 @@ def _write_pieces(path: Path, head: list[bytes], arrays: list[NDArray[np.uint8]]
                     part = part[file.write(part) :]
         os.fsync(file.fileno())
     return {"size": size, "sha256": digest.hexdigest()}
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _retire(path: Path) -> None:

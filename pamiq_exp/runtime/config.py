@@ -77,7 +77,7 @@ class LaunchConfig:
         overlap_turns: Turns from the start of a training round to its publication (pipelined).
         record_every_steps: Environment steps between two records of the interaction.
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
-        watchdog_seconds: When a thread gives no sign of life for this long, the terminal says which and where, and
+        watchdog_seconds: When a thread gives no heartbeat for this long, the terminal shows which and where, and
             the stacks of all threads are logged. None switches it off.
         max_parameters: Models that have more parameters together are refused; those of a config before they are
             allocated. None switches it off.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 _NOTICE_SECONDS = 1.0
-"""How often a parked thread looks for the end by itself: a signal handler may take no lock, and so notifies nobody."""
+"""How often a parked thread looks for the end by itself: a signal handler may take no lock, and so cannot notify it."""
 
 StopState = Literal["finished", "stopped", "failed"]
 
@@ -25,33 +25,40 @@ class ThreadFailure:
 
 
 class Worker:
-    """One thread's place in the run: where it parks during a pause and takes errands.
+    """One thread's place in the run: where it parks during a pause and takes tasks.
 
     The thread calls `safe_point` wherever its state is whole: between turns, between batches.
 
     Attributes:
         parks: Whether a pause waits for it; one that works for another worker is only watched.
         thread: Identity of the thread, once it has begun.
-        interrupted: Whether it was interrupted because it did not end.
+        forced_to_end: Whether the watchdog interrupted it because it did not end.
     """
 
-    def __init__(self, name: str, control: RunControl, parks: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        control: RunControl,
+        on_pause: Callable[[], None] | None = None,
+        on_resume: Callable[[], None] | None = None,
+        parks: bool = True,
+    ) -> None:
         self.name = name
         self.parks = parks
         self.thread: int | None = None
-        self.interrupted = False
-        self.last_sign_of_life = time.monotonic()
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
+        self.forced_to_end = False
+        self.last_heartbeat = time.monotonic()
+        self.on_pause = on_pause
+        self.on_resume = on_resume
         self._control = control
-        self._errands: deque[Callable[[], None]] = deque()
+        self._tasks: deque[Callable[[], None]] = deque()
         self.parked = False
         self.waiting = False
-        """Idle by intention (no data, next turn not due): the watchdog looks away."""
+        """Idle by intention (no data, next turn not due): the watchdog ignores it."""
 
     def begin(self) -> None:
         """Called by the thread itself before its first safe point."""
-        self.alive()
+        self.heartbeat()
         self.thread = threading.get_ident()
 
     @property
@@ -60,33 +67,33 @@ class Worker:
         return self.thread == threading.get_ident()
 
     def safe_point(self) -> bool:
-        """Do errands, stay here while the run is paused; return whether to go on."""
-        self.alive()
-        if self._errands or self._control.pause_requested:
+        """Do tasks, stay here while the run is paused; return whether to go on."""
+        self.heartbeat()
+        if self._tasks or self._control.pause_requested:
             self._control.park(self)
         return not self._control.stopping
 
-    def alive(self) -> None:
-        """Give a sign of life where the state is not whole."""
-        self.last_sign_of_life = time.monotonic()
+    def heartbeat(self) -> None:
+        """Report that the thread works, where its state is not whole."""
+        self.last_heartbeat = time.monotonic()
 
-    def disturbed(self) -> bool:
-        """Whether a safe point would do more than return: an errand, a pause, the end."""
-        return bool(self._errands) or self._control.pause_requested or self._control.stopping
+    def interrupted(self) -> bool:
+        """Whether a safe point would do more than return: a task, a pause, the end."""
+        return bool(self._tasks) or self._control.pause_requested or self._control.stopping
 
-    def run_errands(self) -> None:
+    def run_tasks(self) -> None:
         """Do what other threads asked for. Only the worker's own thread calls this."""
-        while self._errands:
-            self._errands.popleft()()
+        while self._tasks:
+            self._tasks.popleft()()
 
     @property
-    def has_errands(self) -> bool:
+    def has_tasks(self) -> bool:
         """Whether something was asked for."""
-        return bool(self._errands)
+        return bool(self._tasks)
 
-    def ask(self, errand: Callable[[], None]) -> None:
-        """Let the worker's thread run `errand` at its next safe point, also while it is parked."""
-        self._errands.append(errand)
+    def ask(self, task: Callable[[], None]) -> None:
+        """Let the worker's thread run `task` at its next safe point, also while it is parked."""
+        self._tasks.append(task)
         self._control.notify()
 
     @contextmanager
@@ -96,7 +103,7 @@ class Worker:
         try:
             yield
         finally:
-            self.alive()
+            self.heartbeat()
             self.waiting = False
 
 
@@ -118,11 +125,20 @@ class RunControl:
         self.training_waits = False
         """Training found nothing to do: the inference loop sets `wake_training` after its next turn."""
         self.wake_training = threading.Event()
-        """Set when training may have something to do: new data, an errand, the end."""
+        """Set when training may have something to do: new data, a task, the end."""
 
-    def add_worker(self, name: str, parks: bool = True) -> Worker:
-        """Register a thread that is watched and, if it `parks`, stands still during pauses."""
-        worker = Worker(name, self, parks)
+    def add_worker(
+        self,
+        name: str,
+        on_pause: Callable[[], None] | None = None,
+        on_resume: Callable[[], None] | None = None,
+        parks: bool = True,
+    ) -> Worker:
+        """Register a thread that is watched and, if it `parks`, stands still during pauses.
+
+        `on_pause` and `on_resume` are called on that thread when it parks and when it goes on.
+        """
+        worker = Worker(name, self, on_pause, on_resume, parks)
         with self._condition:
             self._workers.append(worker)
         return worker
@@ -140,7 +156,7 @@ class RunControl:
         return list(self._workers)
 
     def stop(self, state: StopState, reason: str) -> None:
-        """End the run; the first call decides how it is called. Failures overrule everything."""
+        """End the run; the first call decides the state of the run. Failures overrule everything."""
         with self._condition:
             if not self.stopping or state == "failed":
                 self.stop_state = state
@@ -150,7 +166,7 @@ class RunControl:
         self.wake_training.set()
 
     def fail(self, thread: str, error: BaseException) -> None:
-        """End the run because of an exception. The first failure is the one that is told."""
+        """End the run because of an exception. The first failure is the one that is reported."""
         with self._condition:
             if self.failure is None:
                 self.failure = ThreadFailure(thread, error)
@@ -169,7 +185,7 @@ class RunControl:
 
     @property
     def exit_code(self) -> int:
-        """What the process should end with, as a shell would say it."""
+        """What the process should end with, by the conventions of a shell."""
         if self.failure is not None:
             return 1
         if self.stop_state == "stopped" and self.stop_reason in signal.Signals.__members__:
@@ -198,7 +214,7 @@ class RunControl:
             self._condition.notify_all()
 
     def notify(self) -> None:
-        """Wake whoever waits: something has changed."""
+        """Wake all threads that wait: something has changed."""
         with self._condition:
             self._condition.notify_all()
         self.wake_training.set()
@@ -210,28 +226,28 @@ class RunControl:
                 self._condition.wait(timeout)
 
     def park(self, worker: Worker) -> None:
-        """Called by a worker at a safe point: do its errands and stay while the run is paused."""
-        worker.run_errands()
+        """Called by a worker at a safe point: do its tasks and stay while the run is paused."""
+        worker.run_tasks()
         if not self.pause_requested:
             return
         if worker.on_pause is not None:
             worker.on_pause()
-        while self._parked_until_disturbed(worker):
-            worker.run_errands()
+        while self._parked_until_interrupted(worker):
+            worker.run_tasks()
         if worker.on_resume is not None:
             worker.on_resume()
 
-    def _parked_until_disturbed(self, worker: Worker) -> bool:
-        """Wait parked; return True for an errand (still paused), False when the pause is over."""
+    def _parked_until_interrupted(self, worker: Worker) -> bool:
+        """Wait parked; return True for a task (still paused), False when the pause is over."""
         with self._condition:
             worker.parked = True
             self._condition.notify_all()
-            while not (worker.has_errands or not self.pause_requested or self.stopping):
+            while not (worker.has_tasks or not self.pause_requested or self.stopping):
                 self._condition.wait(_NOTICE_SECONDS)
             if self.pause_requested and not self.stopping:
                 return True
             worker.parked = False
-            worker.last_sign_of_life = time.monotonic()
+            worker.last_heartbeat = time.monotonic()
             return False
 
     def _all_parked(self) -> bool:

@@ -1,9 +1,8 @@
-"""A live run, for those who watch and steer it from outside."""
+"""A live run, to be watched and steered from outside."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,35 +29,16 @@ class RunHandle:
         self._engine = engine
         self._control = control
         self._saver = saver
-        self._before: tuple[float, int, int] | None = None
         self._view = LiveView()
         self._viewed_at = 0.0
 
     def status(self) -> Status:
         """Return how the run is: its state, counters, and rates since the last call."""
-        engine = self._engine
-        steps_rate, training_rate = self._rates()
+        last = self._saver.last
         return {
             "state": self._state(),
-            "steps": engine.steps,
-            "steps_per_second": steps_rate,
-            "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
-            "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
-            "observation_age_seconds": engine.records.observation_age,
-            "deadline_misses": engine.deadline_misses,
-            "training_steps": engine.training_steps,
-            "training_steps_per_second": training_rate,
-            "dropped": engine.dropped,
-            "pending": engine.pending,
-            "records_waiting": engine.records.waiting,
-            "model_version": engine.publisher.version,
-            "model_age_seconds": engine.publisher.age,
-            "run_seconds": engine.clock.run_seconds,
-            "wall_seconds": engine.clock.wall_seconds,
-            "failed_writes": engine.records.failed,
-            "memory_bytes": _memory_bytes(),
-            "load": os.getloadavg()[0],
-            "last_checkpoint": self._saver.last.name if self._saver.last is not None else None,
+            **self._engine.statistics.status(),
+            "last_checkpoint": last.name if last is not None else None,
         }
 
     def last_records(self) -> dict[str, Mapping[str, float | int | str]]:
@@ -106,19 +86,3 @@ class RunHandle:
         if self._control.pause_requested:
             return "paused" if self._control.paused else "pausing"
         return "running"
-
-    def _rates(self) -> tuple[float, float]:
-        now = (time.perf_counter(), self._engine.steps, self._engine.training_steps)
-        before, self._before = self._before or now, now
-        seconds = now[0] - before[0]
-        if seconds <= 0.0:
-            return 0.0, 0.0
-        return (now[1] - before[1]) / seconds, (now[2] - before[2]) / seconds
-
-
-def _memory_bytes() -> int | None:
-    """The memory that this process holds; None where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None

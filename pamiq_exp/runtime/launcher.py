@@ -1,27 +1,19 @@
-"""`launch`: from parts to a run."""
+"""`launch` runs an experiment, from its parts to its summary."""
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
-import random
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
-import numpy as np
-import torch
 from lightning import LightningModule
 
 from pamiq_exp.buffers import DataBuffer, DataUser, tell_sizes
-from pamiq_exp.component import Component, components, tear_down
+from pamiq_exp.component import Component, State, components, tear_down
 from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import read_checkpoint
@@ -32,13 +24,22 @@ from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.lockstep import run_lockstep
-from pamiq_exp.runtime.memory import keep_memory
+from pamiq_exp.runtime.memory import tune_malloc
 from pamiq_exp.runtime.pipelined import PipelinedLoop
+from pamiq_exp.runtime.process_settings import (
+    frozen_heap,
+    seed_global_generators,
+    stop_on_signals,
+    switch_interval,
+)
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
 from pamiq_exp.runtime.records import RecordStream
+from pamiq_exp.runtime.run_state import load_state
 from pamiq_exp.runtime.saving import Saver
-from pamiq_exp.runtime.watchdog import PATIENCE, Watchdog
+from pamiq_exp.runtime.scheduling import torch_threads
+from pamiq_exp.runtime.statistics import RunStatistics
+from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, Watchdog
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
@@ -77,7 +78,7 @@ def launch(
         folder: Where everything that the run did is kept; `~` stands for the user's home. None keeps nothing but the
             returned summary.
         trackers: Where else records go, by name. `metrics.jsonl` is always written to the folder.
-        run_info: What the trackers are told of the run; made up from the other arguments by default.
+        run_info: What trackers get to know of the run; made from the other arguments by default.
         resume_from: A checkpoint folder to go on from.
         resume_partial: Let parts that are not in the checkpoint start anew instead of refusing.
         watch: Given a handle on the live run, returns what is entered for as long as it lasts: a console.
@@ -97,13 +98,13 @@ def launch(
             if resume_from is None and not run_folder.started:
                 run_folder.require_unused()
             stack.enter_context(run_folder.logging())
-        keep_memory()
-        stack.enter_context(_switch_interval(config.switch_interval))
-        stack.enter_context(_torch_threads(config.threads.training))
-        _seed_global_generators(derive_seed(seed, "training"))
+        tune_malloc()
+        stack.enter_context(switch_interval(config.switch_interval))
+        stack.enter_context(torch_threads(config.threads.training))
+        seed_global_generators(derive_seed(seed, "training"))
         info = run_info or _describe(run_folder, experiment_name, seed, config)
         control = RunControl()
-        stack.enter_context(_signals(control))
+        stack.enter_context(stop_on_signals(control))
         with _manifest(run_folder, info, config):
             try:
                 parts = interaction, models or {}, buffers or {}, trainers or {}
@@ -150,14 +151,16 @@ class _Run:
             trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
         publisher = Publisher(models)
-        records = RecordStream(self.writer, self.clock, publisher)
-        interaction.agent.attach(publisher.ports(), {name: user.collector for name, user in users.items()})
+        statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder)
+        records = RecordStream(self.writer, statistics)
+        interaction.agent.attach(publisher.inference_models(), {name: user.collector for name, user in users.items()})
         interaction.skip_nonfinite = config.on_nonfinite == "skip"
         # Where nothing shows what is logged, warnings go to the terminal by themselves.
         shown = folder is None or any(isinstance(tracker, TerminalTracker) for tracker in trackers.values())
         self._report = None if shown else _print_warning
         self.engine = Engine(
-            interaction, models, users, trainers, config, self.clock, self.control, publisher, records, fabric.device
+            interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
+            fabric.device,
         )  # fmt: skip
         self.saver = Saver(self.engine, None) if folder is None else Saver(self.engine, folder.checkpoints, folder.hold)
 
@@ -174,52 +177,54 @@ class _Run:
         try:
             for address, part in parts.items():
                 _set_up(part, address)
+            pending_round = None
             if resume_from is not None:
-                for difference in self.engine.load(read_checkpoint(resume_from), resume_partial):
+                differences, pending_round = load_state(self.engine, read_checkpoint(resume_from), resume_partial)
+                for difference in differences:
                     logger.warning("resumed without a part: %s", difference)
-                info = replace(info, resumed_step=self.engine.steps)
+                info = replace(info, resumed_step=self.engine.statistics.steps)
                 self.engine.stop_if_done()
             self.saver.start()
             if self.writer is not None:
                 self.writer.start(info)
             handle = RunHandle(self.engine, self.control, self.saver)
             console = watch(handle) if watch is not None else nullcontext()
-            with console, _frozen_heap(), self._watchdog().watching():
+            with console, frozen_heap(), self._watchdog().watching():
                 self.clock.start()
-                self._run()
+                self._loop(pending_round)
         except BaseException as error:
             self.control.fail("main", error)
         finally:
             self.clock.pause()
         return self._finish(info, list(parts.values()))
 
-    def _run(self) -> None:
+    def _loop(self, pending_round: State | None) -> None:
         ended = True
         if isinstance(self.clock, WallClock):
             ended = run_realtime(self.engine, self.saver)
         elif self.config.mode == "lockstep":
             run_lockstep(self.engine, self.clock, self.saver)
         else:
-            PipelinedLoop(self.engine, self.clock, self.saver).run()
+            PipelinedLoop(self.engine, self.clock, self.saver, pending_round).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
 
     def _watchdog(self) -> Watchdog:
-        patience = PATIENCE if self.config.mode == "realtime" else None
-        return Watchdog(self.control, self.config.watchdog_seconds, self._report, patience)
+        stop_timeout = STOP_TIMEOUT if self.config.mode == "realtime" else None
+        return Watchdog(self.control, self.config.watchdog_seconds, self._report, stop_timeout)
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
-        figures = self._figures()
+        metrics = self._metrics()
         for part in reversed(parts):
             self._attempt(part.teardown)
-        for observer in self.engine.interaction.observers.values():  # what recorders had begun, they have ended now
+        for observer in self.engine.interaction.observers.values():  # recorders have ended what they had begun
             self._attempt(partial(_show, self.engine.records, observer))
-        summary = self._summary(info, figures)
+        summary = self._summary(info, metrics)
         if self.writer is not None:
             self.writer.close(self.control.exit_code, summary)
             if self.writer.error is not None:
                 self.control.fail("tracking", self.writer.error)
-            summary = self._summary(info, figures)
+            summary = self._summary(info, metrics)
         if self.folder is not None:
             self.folder.finish(self.control.stop_state, self.control.stop_reason, summary)
         failure = self.control.failure
@@ -236,55 +241,27 @@ class _Run:
             logger.exception("while the run ended")
             self.control.fail("main", error)
 
-    def _figures(self) -> Summary:
+    def _metrics(self) -> Summary:
         """What the experiment measured, under plain names; nothing after a failure, whose parts may be half done."""
-        figures: Summary = {}
+        metrics: Summary = {}
         if self.control.failure is None:
             interaction = self.engine.interaction
             measures = [interaction.agent.summary, interaction.environment.summary]
             measures += [observer.summary for observer in interaction.observers.values()]
             measures += [trainer.summary for trainer in self.engine.trainers.values()]
             for measure in measures:
-                self._attempt(partial(_update, figures, measure))
-        return figures
+                self._attempt(partial(_update, metrics, measure))
+        return metrics
 
-    @property
-    def _failed_writes(self) -> int:
-        """Writes that did not succeed, and how often the run folder was found moved or removed."""
-        of_trackers = self.writer.failed_writes if self.writer is not None else 0
-        return of_trackers + (self.folder.failed_writes if self.folder is not None else 0)
-
-    def _summary(self, info: RunInfo, figures: Summary) -> Summary:
-        engine, control = self.engine, self.control
-        wall_seconds = self.clock.wall_seconds
-        summary: Summary = {
+    def _summary(self, info: RunInfo, metrics: Summary) -> Summary:
+        return {
             "experiment_name": info.experiment_name,
             "seed": info.seed,
-            "state": control.stop_state,
-            "reason": control.stop_reason,
-            "steps": engine.steps,
-            "turns": engine.turns,
-            "wall_seconds": wall_seconds,
-            "steps_per_second": engine.steps / wall_seconds if wall_seconds > 0 else 0.0,
-            "training_steps": engine.training_steps,
-            "deadline_misses": engine.deadline_misses,
-            "dropped": engine.dropped,
-            "skipped_actions": engine.interaction.skipped_actions,
-            "model_version": engine.publisher.version,
-            "step_milliseconds_p50": 1e3 * engine.durations.quantile(0.5),
-            "step_milliseconds_p99": 1e3 * engine.durations.quantile(0.99),
-            "step_milliseconds_p999": 1e3 * engine.durations.quantile(0.999),
-            "step_milliseconds_max": 1e3 * engine.durations.maximum,
-            "lateness_milliseconds_p99": 1e3 * engine.lateness.quantile(0.99),
-            "lateness_milliseconds_max": 1e3 * engine.lateness.maximum,
-            "observation_age_seconds": engine.records.observation_age,
-            "observation_age_milliseconds_p50": 1e3 * engine.observation_ages.quantile(0.5),
-            "observation_age_milliseconds_p99": 1e3 * engine.observation_ages.quantile(0.99),
-            "skipped_turns": engine.skipped_turns,
-            "failed_saves": self.saver.failed,
-            "failed_writes": self._failed_writes,
+            "state": self.control.stop_state,
+            "reason": self.control.stop_reason,
+            **self.engine.statistics.summary(),
+            **metrics,
         }
-        return summary | figures
 
 
 def _describe(folder: RunFolder | None, experiment_name: str, seed: int, config: LaunchConfig) -> RunInfo:
@@ -343,89 +320,9 @@ def _print_warning(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
-def _update(figures: Summary, measure: Callable[[], dict[str, float]]) -> None:
-    figures.update(measure())
+def _update(metrics: Summary, measure: Callable[[], dict[str, float]]) -> None:
+    metrics.update(measure())
 
 
 def _show(records: RecordStream, observer: StepObserver) -> None:
     records.show(observer.media())
-
-
-def _seed_global_generators(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-@contextmanager
-def _switch_interval(seconds: float | None) -> Iterator[None]:
-    before = sys.getswitchinterval()
-    if seconds is not None:
-        sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """Keep what exists now out of garbage collections.
-
-    Torch and Lightning leave some hundred thousand objects behind that live for ever. Going through them
-    takes the collector a tenth of a second, on whichever thread happens to trigger it.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-
-
-@contextmanager
-def _signals(control: RunControl) -> Iterator[None]:
-    """SIGTERM, SIGHUP, SIGUSR1 and the first Ctrl-C save and stop; the second Ctrl-C stops at once.
-
-    From the first part that is set up to the last file that is written: a signal never leaves a run without its end.
-    Signals that the process ignores, as SIGHUP under `nohup`, stay ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    asked = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        # The second signal may come while the first one is still being told. Once the loop is over, what is left is
-        # to write how the run ended, and the first one does not prevent that.
-        if number == signal.SIGINT and (asked or (control.stopping and control.workers)):
-            raise KeyboardInterrupt("interrupted twice")
-        asked = True
-        name = signal.Signals(number).name
-        # Neither print nor the logger: the handler may have interrupted either of them.
-        with suppress(OSError):  # a terminal that is gone takes nothing, and SIGHUP is how that is learned
-            os.write(2, f"\n{name}: the run saves and stops; press Ctrl-C again to stop at once\n".encode())
-        control.stop_from_signal(name)
-
-    handled = [number for number in _STOPS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    before = {number: signal.signal(number, handle) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

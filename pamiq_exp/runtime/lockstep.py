@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
 from pamiq_exp.runtime.clock import VirtualClock
-from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
-from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
+from pamiq_exp.runtime.scheduling import torch_threads
+from pamiq_exp.runtime.worker import run_worker
 
 
 def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
@@ -16,33 +14,20 @@ def run_lockstep(engine: Engine, clock: VirtualClock, saver: Saver) -> None:
 
     Failures are left in the control.
     """
-    worker = engine.control.add_worker("lockstep")
-    worker.on_pause, worker.on_resume = engine.pause, engine.resume
-    worker.begin()
-    torch.set_num_threads(engine.config.threads.inference)
-    saver.inference = saver.training = worker
-    try:
+    worker = engine.control.add_worker("lockstep", engine.pause, engine.resume)
+    threads = engine.config.threads
+
+    def loop() -> None:
         while worker.safe_point():
-            with torch.no_grad():
-                engine.turn()
+            engine.turn()
             clock.advance(engine.interaction.interval or 0.0)
-            _train(engine, worker)
+            engine.fetch_data()
+            for name, trainer in engine.trainers.items():
+                if trainer.ready():
+                    with torch_threads(threads.training):
+                        metrics = engine.train(name, worker.heartbeat)
+                    engine.publish({name: metrics})
             saver.save_if_due()
-    except BaseException as error:
-        engine.control.fail("lockstep", error)
-    finally:
-        engine.control.remove_worker(worker)
-        saver.inference = saver.training = None
 
-
-def _train(engine: Engine, worker: Worker) -> None:
-    engine.fetch_data()
-    for name, trainer in engine.trainers.items():
-        if trainer.ready():
-            torch.set_num_threads(engine.config.threads.training)
-            figures = Means()
-            for batch_figures in engine.round(name):
-                figures.add(batch_figures)
-                worker.alive()
-            torch.set_num_threads(engine.config.threads.inference)
-            engine.publish_rounds({name: figures.result()})
+    with saver.serving(worker, worker):
+        run_worker(engine.control, worker, loop, threads.inference)

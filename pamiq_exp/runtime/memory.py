@@ -15,7 +15,7 @@ _KEPT = 512 * 2**20
 """Unused bytes above which memory is given back."""
 
 
-def keep_memory() -> None:
+def tune_malloc() -> None:
     """Keep freed memory for the next batch instead of giving it back. For the whole process, for good; glibc only.
 
     A training step takes and frees the same megabytes again and again. By its defaults glibc gives them back to the

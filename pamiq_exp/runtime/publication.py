@@ -1,8 +1,8 @@
 """How trained parameters become the ones that inference uses.
 
-Each model has two replicas. One belongs to the current snapshot and is read by the agent; the training
+Each model has two inference copies. One belongs to the current snapshot and is read by the agent; the training
 thread copies changed parameters into the other one and then moves a single reference, the snapshot. A
-step pins the snapshot it began with, so all models it uses are of one version; a replica that a step
+step pins the snapshot it began with, so all models it uses are of one version; an inference copy that a step
 still has pinned is never written. It is always the training thread that waits for the step, never the
 other way round, and the agent's side takes no lock.
 """
@@ -34,7 +34,7 @@ def inference_part(model: LightningModule) -> nn.Module:
 
 
 class Snapshot:
-    """One publication: a version and the replica of each model that belongs to it."""
+    """One publication: a version and the inference copy of each model that belongs to it."""
 
     __slots__ = ("modules", "published_at", "version", "written")
 
@@ -46,32 +46,32 @@ class Snapshot:
         self.published_at = time.perf_counter()
 
 
-class _Twin:
-    """A training module with its two replicas and the lists that a copy needs."""
+class _PublishedModel:
+    """A training module with its two inference copies and the lists that a copy needs."""
 
     def __init__(self, name: str, model: LightningModule) -> None:
         self.source = inference_part(model)
-        self.replicas = [copy_for_inference(name, self.source) for _ in range(2)]
+        self.copies = [copy_for_inference(name, self.source) for _ in range(2)]
         self.active = 0
-        self._copies = [self._prepare(replica) for replica in self.replicas]
+        self._copy_lists = [self._prepare(each) for each in self.copies]
 
-    def copy_to_idle(self) -> nn.Module:
-        """Copy parameters and buffers into the idle replica, make it the active one and return it."""
-        idle = 1 - self.active
-        for sources, targets in self._copies[idle]:
+    def update_inactive_copy(self) -> nn.Module:
+        """Copy parameters and buffers into the inactive inference copy, make it the active one and return it."""
+        inactive = 1 - self.active
+        for sources, targets in self._copy_lists[inactive]:
             torch._foreach_copy_(targets, [owner[name] for owner, name in sources])
-        self.active = idle
-        return self.replicas[idle]
+        self.active = inactive
+        return self.copies[inactive]
 
-    def _prepare(self, replica: nn.Module) -> list[tuple[list[tuple[dict[str, Any], str]], list[torch.Tensor]]]:
-        """Pair each tensor of the replica with the place where the source keeps its own.
+    def _prepare(self, inference_copy: nn.Module) -> list[tuple[list[tuple[dict[str, Any], str]], list[torch.Tensor]]]:
+        """Pair each tensor of the inference copy with the place where the source keeps its own.
 
         Buffers may be rebound during training (`self.mean = ...`), so the place is remembered and not the
         tensor. Tensors are grouped by dtype and device: mixed lists take torch's slow path.
         """
         groups: dict[tuple[torch.dtype, torch.device], tuple[list[tuple[dict[str, Any], str]], list[torch.Tensor]]]
         groups = {}
-        for source, target in zip(self.source.modules(), replica.modules(), strict=True):
+        for source, target in zip(self.source.modules(), inference_copy.modules(), strict=True):
             for sources, targets in ((source._parameters, target._parameters), (source._buffers, target._buffers)):
                 for name, tensor in targets.items():
                     if tensor is not None:
@@ -85,7 +85,7 @@ def copy_for_inference(name: str, source: nn.Module) -> nn.Module:
     """Copy a model, in evaluation mode and without gradients.
 
     Raises:
-        TypeError: It holds something that cannot be copied; the message names it and says what to do.
+        TypeError: It holds something that cannot be copied; the message names it and what to do.
     """
     try:
         return copy.deepcopy(source).eval().requires_grad_(False)
@@ -118,15 +118,15 @@ def _attribute(source: nn.Module, address: str) -> object:
 
 
 class Publisher:
-    """Owns the replicas of all models. `begin_step` and `end_step` belong to the inference thread,
+    """Owns the inference copies of all models. `begin_step` and `end_step` belong to the inference thread,
     `publish` to the training thread.
     """
 
     def __init__(self, models: Mapping[str, LightningModule], version: int = 0) -> None:
         devices = {tensor.device for model in models.values() for tensor in model.parameters()}
         self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
-        self._twins = {name: _Twin(name, model) for name, model in models.items()}
-        self._current = Snapshot(version, {name: twin.replicas[0] for name, twin in self._twins.items()})
+        self._published = {name: _PublishedModel(name, model) for name, model in models.items()}
+        self._current = Snapshot(version, {name: model.copies[0] for name, model in self._published.items()})
         self._pinned: Snapshot | None = None
         self._wanted = False
         self._released = Event()
@@ -146,9 +146,9 @@ class Publisher:
         """The snapshot of the step under way, else the newest one."""
         return self._pinned or self._current
 
-    def ports(self) -> dict[str, InferenceModel]:
-        """The agent's ends, by name."""
-        return {name: InferenceModel(self, name) for name in self._twins}
+    def inference_models(self) -> dict[str, InferenceModel]:
+        """The models as the agent uses them, by name."""
+        return {name: InferenceModel(self, name) for name in self._published}
 
     def begin_step(self) -> None:
         """Pin the newest snapshot. Never waits."""
@@ -176,11 +176,11 @@ class Publisher:
         All of them appear at once, as one version, which is returned. Waits if a step that began before
         the last publication is still under way.
         """
-        self._await_idle_replicas()
+        self._await_inactive_copies()
         if self._order is not None:
             self._order.before_write()
         with torch.no_grad():
-            changed = {name: self._twins[name].copy_to_idle() for name in names}
+            changed = {name: self._published[name].update_inactive_copy() for name in names}
         written = self._order.written() if self._order is not None else None
         previous = self._current
         self._current = Snapshot(previous.version + 1, previous.modules | changed, written)
@@ -192,14 +192,14 @@ class Publisher:
 
     def restore(self, version: int, published: State | None = None) -> None:
         """Go on as `version`, before the first step: with `published` parameters, or the trained ones."""
-        self.publish(self._twins)
+        self.publish(self._published)
         self._current = Snapshot(version, self._current.modules, self._current.written)
         for name, module in self._current.modules.items():
             if published is not None and name in published:
                 module.load_state_dict(published[name])
 
-    def _await_idle_replicas(self) -> None:
-        """The idle replicas belong to earlier snapshots than the current one: wait until none is pinned."""
+    def _await_inactive_copies(self) -> None:
+        """The inactive inference copies belong to earlier snapshots than the current one: wait until none is pinned."""
         while (pinned := self._pinned) is not None and pinned is not self._current:
             self._released.clear()
             self._wanted = True
@@ -209,7 +209,7 @@ class Publisher:
 
 
 class InferenceModel:
-    """A model as the agent uses it: the published replica, in evaluation mode and without gradients."""
+    """A model as the agent uses it: the published inference copy, in evaluation mode and without gradients."""
 
     def __init__(self, publisher: Publisher, name: str) -> None:
         self._publisher = publisher
@@ -217,7 +217,7 @@ class InferenceModel:
 
     @property
     def module(self) -> nn.Module:
-        """The replica that belongs to the step under way. Do not keep it for the next one."""
+        """The inference copy that belongs to the step under way. Do not keep it for the next one."""
         return self._publisher.snapshot.modules[self._name]
 
     @property
@@ -226,6 +226,6 @@ class InferenceModel:
         return self._publisher.snapshot.version
 
     def __call__(self, *args: Any) -> Any:
-        """Run the replica's `forward`, without gradients."""
+        """Run the inference copy's `forward`, without gradients."""
         with torch.no_grad():
             return self._publisher.snapshot.modules[self._name](*args)

@@ -16,59 +16,72 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.pacing import Pacer
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
-from pamiq_exp.runtime.scheduling import lower_priority, reduced_timer_slack
+from pamiq_exp.runtime.scheduling import reduced_timer_slack
 from pamiq_exp.runtime.streams import own_stream
-from pamiq_exp.runtime.watchdog import PATIENCE, stacks
+from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, stacks
+from pamiq_exp.runtime.worker import run_worker
 
 logger = logging.getLogger(__name__)
 
 _TRAINING_PAUSE = 0.002
 """Seconds between two looks at the buffers when new data did not suffice: a trainer that waits for much
-data from a fast world should not cost a core."""
+data from a fast environment should not cost a core."""
+
+
+def run_realtime(engine: Engine, saver: Saver) -> bool:
+    """Take turns on the calling thread, with training and saving on others. Failures are left in the control.
+
+    Returns whether all threads have ended; if not, what they own must not be touched.
+    """
+    inference = InferenceLoop(engine, saver)
+    training = TrainingLoop(engine) if engine.trainers else None
+    threads = [threading.Thread(target=_save_when_due, args=(engine, saver), name="saving", daemon=True)]
+    if training is not None:
+        threads.append(threading.Thread(target=training.run, name="training", daemon=True))
+    with saver.serving(inference.worker, training.worker if training else None):
+        for thread in threads:
+            thread.start()
+        try:
+            ended = inference.run()
+        finally:
+            engine.control.notify()
+            all_ended = _join(threads)
+    return ended and all_ended
 
 
 class InferenceLoop:
     """Takes turns, at a fixed rate or as fast as they come."""
 
     def __init__(self, engine: Engine, saver: Saver) -> None:
-        self.worker = engine.control.add_worker("inference")
+        self.worker = engine.control.add_worker("inference", engine.pause, self._resume)
         self._engine = engine
-        self._control = engine.control
         self._saver = saver
-        interval = engine.interaction.interval
-        self._pacer = None if interval is None else Pacer(interval / engine.config.time_scale, engine.config.overrun)
-        if self._pacer is not None:
-            engine.lateness = self._pacer.lateness
-        self.worker.on_pause, self.worker.on_resume = engine.pause, self._resume
+        config, interval = engine.config, engine.interaction.interval
+        self._pacer = None
+        if interval is not None:
+            self._pacer = Pacer(interval / config.time_scale, config.overrun, engine.statistics.lateness)
 
     def run(self) -> bool:
         """Take turns until the run ends, on the calling thread; return whether it came to its end by itself."""
-        self.worker.begin()
+        return run_worker(self._engine.control, self.worker, self._loop, self._engine.config.threads.inference)
+
+    def _loop(self) -> None:
         engine = self._engine
-        torch.set_num_threads(engine.config.threads.inference)
         stream = own_stream(engine.device, first=True, separate=engine.config.separate_streams)
-        try:
-            with torch.no_grad(), reduced_timer_slack(), stream:
-                self._take_turns()
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and self.worker.interrupted:
-                return False  # by the watchdog, because it did not end
-            self._control.fail("inference", error)
-        finally:
-            self._control.remove_worker(self.worker)
-        return True
+        with torch.no_grad(), reduced_timer_slack(), stream:
+            self._take_turns()
 
     def _take_turns(self) -> None:
-        engine, control, worker, pacer = self._engine, self._control, self.worker, self._pacer
+        engine, control, worker, pacer = self._engine, self._engine.control, self.worker, self._pacer
         if pacer is not None:
             pacer.realign()
         while worker.safe_point():
-            if pacer is not None and not pacer.wait(worker.disturbed):
+            if pacer is not None and not pacer.wait(worker.interrupted):
                 continue
             engine.turn()
             if pacer is not None and not pacer.turn_taken():
-                engine.deadline_misses += 1
-                engine.skipped_turns = pacer.skipped
+                engine.statistics.deadline_misses += 1
+                engine.statistics.skipped_turns = pacer.skipped
             if control.training_waits:
                 control.training_waits = False
                 control.wake_training.set()
@@ -87,80 +100,54 @@ class TrainingLoop:
     def __init__(self, engine: Engine) -> None:
         self.worker = engine.control.add_worker("training")
         self._engine = engine
-        self._control = engine.control
 
     def run(self) -> None:
-        """Body of the training thread."""
-        self.worker.begin()
+        """Train until the run ends, on the training thread."""
+        config = self._engine.config
+        run_worker(self._engine.control, self.worker, self._loop, config.threads.training, config.training_nice)
+
+    def _loop(self) -> None:
         engine = self._engine
-        torch.set_num_threads(engine.config.threads.training)
-        lower_priority(engine.config.training_nice)
-        try:
-            with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
-                while self.worker.safe_point():
-                    if not self._train_all():
-                        self._await_data()
-        except BaseException as error:
-            self._control.fail("training", error)
-        finally:
-            self._control.remove_worker(self.worker)
+        with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
+            while self.worker.safe_point():
+                if not self._train_all():
+                    self._wait_for_data()
 
     def _train_all(self) -> bool:
+        """Let each trainer that is ready run a round; return whether any did."""
+        engine = self._engine
         trained = False
-        for name, trainer in self._engine.trainers.items():
-            self._engine.fetch_data()
+        for name, trainer in engine.trainers.items():
+            engine.fetch_data()
             if trainer.ready():
                 trained = True
-                if not self._round(name):
+                if not self._train(name):
                     return True
         return trained
 
-    def _round(self, name: str) -> bool:
-        """Run one round; return False if the run stopped in the middle of it."""
-        figures = Means()
-        batches = self._engine.round(name)
-        for batch_figures in batches:
-            figures.add(batch_figures)
+    def _train(self, name: str) -> bool:
+        """Run one round and publish it; return False if the run stopped in the middle of it."""
+        means = Means()
+        for metrics in self._engine.round(name):
+            means.add(metrics)
             if not self.worker.safe_point():
                 return False
-        self._engine.publish_rounds({name: figures.result()})
+        self._engine.publish({name: means.result()})
         return True
 
-    def _await_data(self) -> None:
-        control = self._control
+    def _wait_for_data(self) -> None:
+        control = self._engine.control
         control.wake_training.clear()
         control.training_waits = True
-        if control.stopping or self.worker.disturbed():
+        if control.stopping or self.worker.interrupted():
             return
         with self.worker.idle():
             control.wake_training.wait()
             time.sleep(_TRAINING_PAUSE)
 
 
-def run_realtime(engine: Engine, saver: Saver) -> bool:
-    """Take turns on the calling thread, with training and saving on others. Failures are left in the control.
-
-    Returns whether all threads have ended; if not, what they own must not be touched.
-    """
-    inference = InferenceLoop(engine, saver)
-    training = TrainingLoop(engine) if engine.trainers else None
-    saver.inference, saver.training = inference.worker, training.worker if training else None
-    threads = [threading.Thread(target=_save_when_due, args=(engine, saver), name="saving", daemon=True)]
-    if training is not None:
-        threads.append(threading.Thread(target=training.run, name="training", daemon=True))
-    for thread in threads:
-        thread.start()
-    try:
-        ended = inference.run()
-    finally:
-        engine.control.notify()
-        ended_too = _join(threads)
-        saver.inference = saver.training = None
-    return ended and ended_too
-
-
 def _save_when_due(engine: Engine, saver: Saver) -> None:
-    """Body of the saving thread."""
+    """Save when it is time, on the saving thread."""
     try:
         while not engine.control.stopping:
             engine.control.wait(min(1.0, saver.seconds_until_due))
@@ -170,11 +157,11 @@ def _save_when_due(engine: Engine, saver: Saver) -> None:
 
 
 def _join(threads: list[threading.Thread]) -> bool:
-    """Wait for the threads to end. After a while say which one hangs, with its stack, and go on."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait for the threads to end. After a while log which one hangs, with its stack, and go on."""
+    deadline = time.monotonic() + STOP_TIMEOUT
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    stuck = [thread.name for thread in threads if thread.is_alive()]
-    if stuck:
-        logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(stuck), PATIENCE, stacks())
-    return not stuck
+    hanging = [thread.name for thread in threads if thread.is_alive()]
+    if hanging:
+        logger.error("the threads %s did not end within %.0f s:\n%s", ", ".join(hanging), STOP_TIMEOUT, stacks())
+    return not hanging

@@ -1,4 +1,4 @@
-"""When a run is saved, and by whom."""
+"""Saving a run while it goes on."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pamiq_exp.component import State
+from pamiq_exp.every import Every
 from pamiq_exp.runtime.checkpoints import remove_leftovers, write_checkpoint
+from pamiq_exp.runtime.config import CheckpointConfig
 from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.run_state import inference_state, training_state
 
 logger = logging.getLogger(__name__)
 
 
 class Saver:
-    """Saves a run without stopping its world.
+    """Saves a run without stopping its environment.
 
     Each thread copies what it owns at its own next safe point, which takes the inference thread well under
     a turn and happens between two batches of the training thread; checksums and the disk come afterwards,
@@ -30,54 +34,67 @@ class Saver:
         hold: Called before each save: sees that the run folder is still there, or raises OSError.
 
     Attributes:
-        inference: The worker that owns agent and environment; None before and after it runs.
-        training: The worker that owns models, buffers and trainers; the same one where one thread does all.
-        saved: Checkpoints written by this process.
-        failed: Saves that did not succeed (disk full, folder read-only).
+        last: The newest checkpoint that this process wrote.
     """
 
     def __init__(self, engine: Engine, folder: Path | None, hold: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._hold = hold
         self._folder = folder
-        self._config = engine.config.checkpoint
-        self.inference: Worker | None = None
-        self.training: Worker | None = None
-        self.saved = 0
-        self.failed = 0
+        self._config = engine.config.checkpoint if folder is not None else CheckpointConfig()
         self.last: Path | None = None
+        self._inference: Worker | None = None
+        self._training: Worker | None = None
+        self._pending_round: Callable[[], State | None] = lambda: None
         self._saved_step: int | None = None
-        self._next_step = math.inf
-        self._next_time = math.inf
+        self._by_steps = Every(self._config.every_steps)
+        self._counting_since = math.inf
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to count: once the run stands where it goes on from."""
-        self._next_step = self._step_after(self._engine.steps)
-        self._next_time = self._time_after()
+        """Begin to count: once the run is where it starts, or goes on, from."""
+        self._count_anew()
         if self._folder is not None:
             remove_leftovers(self._folder)
+
+    @contextmanager
+    def serving(
+        self, inference: Worker, training: Worker | None, pending_round: Callable[[], State | None] = lambda: None
+    ) -> Iterator[None]:
+        """Let these workers copy their parts of the state, as long as they run; before and afterwards the caller does.
+
+        Args:
+            inference: The worker that owns agent and environment.
+            training: The worker that owns models, buffers and trainers; the same one where one thread does all.
+            pending_round: Waits for a round under way and returns what is still to be published of it. It is called
+                for later saves as well.
+        """
+        self._inference, self._training, self._pending_round = inference, training, pending_round
+        try:
+            yield
+        finally:
+            self._inference = self._training = None
 
     @property
     def due_by_steps(self) -> bool:
         """Whether enough steps were taken since the last save."""
-        return self._engine.steps >= self._next_step
+        return self._by_steps.due(self._engine.statistics.steps)
 
     @property
     def seconds_until_due(self) -> float:
         """Seconds until the next save by time; infinite without one."""
-        return max(0.0, self._next_time - time.monotonic())
+        every = self._config.every_seconds
+        return math.inf if every is None else max(0.0, self._counting_since + every - time.monotonic())
 
     def save_if_due(self) -> None:
-        """Save if it is time. A save that fails is told and counted, and the run goes on."""
+        """Save if it is time. A save that fails is logged and counted, and the run goes on."""
         if self.due_by_steps or self.seconds_until_due == 0.0:
-            self._next_step = self._step_after(self._engine.steps)
-            self._next_time = self._time_after()
+            self._count_anew()
             self.save()
 
     def save_at_end(self) -> None:
         """Save after the last turn, unless the last save holds it already."""
-        if self._config.at_end and self._saved_step != self._engine.steps:
+        if self._config.at_end and self._saved_step != self._engine.statistics.steps:
             self.save()
 
     def save(self) -> Path | None:
@@ -97,11 +114,10 @@ class Saver:
             self._hold()
             path = write_checkpoint(folder, step, groups, self._config.keep)
         except OSError as error:
-            self.failed += 1
+            self._engine.statistics.failed_saves += 1
             good = f"the last good checkpoint is {self.last}" if self.last else "there is no checkpoint yet"
             logger.error("could not save at step %d: %s. The run goes on; %s.", step, error, good)
             return None
-        self.saved += 1
         self.last = path
         self._saved_step = step
         logger.info("saved %s", path)
@@ -109,13 +125,15 @@ class Saver:
 
     def _snapshot(self) -> dict[str, State] | None:
         """Let each thread copy its part; None if the run ended before they could."""
-        engine = self._engine
-        if self.inference is self.training:
+        if self._inference is self._training:
             # One thread, one moment: no turn may pass between the two halves.
-            return self._ask(self.inference, lambda: engine.inference_state() | engine.training_state())
-        first = self._ask(self.inference, engine.inference_state)
-        second = self._ask(self.training, engine.training_state)
+            return self._ask(self._inference, lambda: inference_state(self._engine) | self._training_state())
+        first = self._ask(self._inference, lambda: inference_state(self._engine))
+        second = self._ask(self._training, self._training_state)
         return None if first is None or second is None else first | second
+
+    def _training_state(self) -> dict[str, State]:
+        return training_state(self._engine, self._pending_round())
 
     def _ask(self, worker: Worker | None, copy: Callable[[], dict[str, State]]) -> dict[str, State] | None:
         if worker is None or worker.is_current:
@@ -123,22 +141,18 @@ class Saver:
         results: list[dict[str, State]] = []
         done = threading.Event()
 
-        def errand() -> None:
+        def task() -> None:
             try:
                 results.append(copy())
             finally:
                 done.set()
 
-        worker.ask(errand)
+        worker.ask(task)
         while not done.wait(0.1):
             if worker not in self._engine.control.workers:
                 break
         return results[0] if results else None
 
-    def _step_after(self, steps: int) -> float:
-        every = self._config.every_steps
-        return math.inf if every is None or self._folder is None else (steps // every + 1) * every
-
-    def _time_after(self) -> float:
-        every = self._config.every_seconds
-        return math.inf if every is None or self._folder is None else time.monotonic() + every
+    def _count_anew(self) -> None:
+        self._by_steps.done(self._engine.statistics.steps)
+        self._counting_since = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the operating system is told about the threads of a run. Elsewhere than on Linux, nothing."""
+"""Priority, timers and torch threads of the threads of a run. Priority and timers: Linux only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import torch
 
 _PR_SET_TIMERSLACK = 29
 _PR_GET_TIMERSLACK = 30
@@ -38,3 +40,14 @@ def reduced_timer_slack() -> Iterator[None]:
         yield
     finally:
         prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(max(before, 1)), 0, 0, 0)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads inside one operation of the calling thread, as long as this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

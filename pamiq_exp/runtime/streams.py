@@ -1,6 +1,6 @@
-"""CUDA streams: the agent's kernels go first, and nobody waits for the whole device.
+"""CUDA streams: the agent's kernels go first, and no thread waits for the whole device.
 
-On a GPU a thread's work is only queued when Python has gone on, so moving a reference does not say that the
+On a GPU a thread's work is only queued when Python has gone on, so moving a reference does not mean that the
 copy behind it is done. Events do: the step waits, on the device, for the copy of the snapshot that it uses,
 and the next copy waits, on the device, for the last step that read what it overwrites.
 """
@@ -14,7 +14,7 @@ import torch
 
 
 class StreamOrder:
-    """Orders reads and writes of replicas between the streams of the two threads.
+    """Orders reads and writes of inference copies between the streams of the two threads.
 
     `before_read` and `after_read` belong to the inference thread, the others to the training thread.
     """

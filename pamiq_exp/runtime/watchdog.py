@@ -1,4 +1,4 @@
-"""Notices threads that hang, in every loop, and shows where."""
+"""Reports threads that hang, in every loop, and where they hang."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pamiq_exp.runtime.control import RunControl, Worker
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 10.0
+STOP_TIMEOUT = 10.0
 """Seconds that a thread may take to reach a safe point at the end of a realtime run."""
 
 _LONGEST_LOOK = 1.0
@@ -33,16 +33,16 @@ def stacks() -> str:
 
 
 class Watchdog:
-    """Warns when a worker gives no sign of life for too long, once for each time.
+    """Warns when a worker gives no heartbeat for too long, once for each time.
 
-    The warning says where the thread is, in one line for the terminal; the stacks of all threads go to the log.
+    The warning is one line that names the place; the stacks of all threads go to the log.
 
     Args:
         control: Whose workers to watch.
         seconds: How long is too long; None never warns.
-        report: Is given each warning, where no tracker shows what is logged.
-        patience: Seconds after which a thread that was to end is interrupted, if Python can do that: it is the main
-            thread. None waits for it.
+        report: Called with each warning, for runs in which no tracker shows what is logged.
+        stop_timeout: Seconds after which a thread that was to end is interrupted. Python can interrupt the main thread
+            only. None waits for it.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Watchdog:
         control: RunControl,
         seconds: float | None,
         report: Callable[[str], None] | None = None,
-        patience: float | None = None,
+        stop_timeout: float | None = None,
     ) -> None:
         self._control = control
         self._seconds = seconds
         self._report = report
-        self._patience = patience
+        self._stop_timeout = stop_timeout
         self._warned: dict[str, float] = {}
         self._stopping_since: float | None = None
         self._over = threading.Event()
@@ -74,7 +74,7 @@ class Watchdog:
     def look(self) -> None:
         """Look at all workers now."""
         for worker in self._control.workers:
-            silent_since = worker.last_sign_of_life
+            silent_since = worker.last_heartbeat
             silent = time.monotonic() - silent_since
             if worker.waiting or worker.parked:
                 continue
@@ -91,7 +91,7 @@ class Watchdog:
     def _warn(self, worker: Worker, silent: float) -> None:
         place = _place_of(worker)
         message = (
-            f"the {worker.name} thread has given no sign of life for {silent:.1f} s (launcher.watchdog_seconds)"
+            f"the {worker.name} thread has given no heartbeat for {silent:.1f} s (launcher.watchdog_seconds)"
             f"{f'; it is in {place}' if place else ''}; log.txt has the stacks of all threads"
         )
         _log_with_stacks(logging.WARNING, message)
@@ -100,19 +100,19 @@ class Watchdog:
 
     def _end_hanging(self, worker: Worker, silent: float) -> None:
         """Interrupt the main thread if it was to end and hangs: nothing else could end the run."""
-        if self._patience is None or not self._control.stopping:
+        if self._stop_timeout is None or not self._control.stopping:
             return
         now = time.monotonic()
         self._stopping_since = self._stopping_since or now
         main = threading.main_thread().ident
-        if min(now - self._stopping_since, silent) < self._patience or main is None or worker.thread != main:
+        if min(now - self._stopping_since, silent) < self._stop_timeout or main is None or worker.thread != main:
             return
-        message = f"the {worker.name} thread did not end within {self._patience:.0f} s and is interrupted"
-        if not worker.interrupted:
+        message = f"the {worker.name} thread did not end within {self._stop_timeout:.0f} s and is interrupted"
+        if not worker.forced_to_end:
             _log_with_stacks(logging.ERROR, message)
             if self._report is not None:
                 self._report(message)
-        worker.interrupted = True
+        worker.forced_to_end = True
         signal.pthread_kill(main, signal.SIGINT)  # again at each look: the second one ends what the first does not
 
 

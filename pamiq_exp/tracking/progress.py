@@ -1,4 +1,4 @@
-"""How the figures of a run are drawn on a terminal."""
+"""How the metrics of a run are drawn on a terminal."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.run_folder.records import Record, Value
+from pamiq_exp.run_folder.statistics import STATISTICS
 from pamiq_exp.tracking.tracker import RunInfo
 
 _LABEL = "grey62"
@@ -29,8 +30,8 @@ _STATES = {"finished": ("✓", "green"), "stopped": ("■", "yellow"), "failed":
 
 
 @dataclass(frozen=True)
-class _Figure:
-    """How a figure is shown: records name it `<source>/.../<name>`, the summary plainly `<name>`."""
+class _Shown:
+    """How a metric is shown: records name it `<source>/.../<name>`, the summary plainly `<name>`."""
 
     name: str
     label: str
@@ -54,42 +55,48 @@ def _milliseconds(value: float) -> str:
     return f"{value:.2f} ms"
 
 
+def _statistic(name: str, show: Callable[[float], str]) -> _Shown:
+    """A statistic of the run itself, under the label that it has everywhere."""
+    statistic = STATISTICS[name]
+    return _Shown(name, statistic.label, show, statistic.alarming)
+
+
 _WORLD = (
-    _Figure("coverage", "coverage", _percent),
-    _Figure("reward", "reward", _number),
-    _Figure("return_mean", "return", _number),
-    _Figure("episodes", "episodes", _number),
+    _Shown("coverage", "coverage", _percent),
+    _Shown("reward", "reward", _number),
+    _Shown("return_mean", "return", _number),
+    _Shown("episodes", "episodes", _number),
 )
 _MACHINE = (
-    _Figure("step_milliseconds_p99", "step p99", _milliseconds),
-    _Figure("deadline_misses", "deadline misses", _number, alarming=True),
-    _Figure("dropped", "drops", _number, alarming=True),
-    _Figure("queue_depth", "queue", _number),
-    _Figure("failed_writes", "failed writes", _number, alarming=True),
+    _statistic("step_milliseconds_p99", _milliseconds),
+    _statistic("deadline_misses", _number),
+    _statistic("dropped", _number),
+    _statistic("records_waiting", _number),
+    _statistic("failed_writes", _number),
 )
 _SUMMARY = (
-    _Figure("steps", "steps", _number),
-    _Figure("wall_seconds", "time", lambda value: clock(value)),
-    _Figure("steps_per_second", "steps per second", _number),
-    _Figure("training_steps", "training steps", _number),
-    _Figure("model_version", "model version", _number),
-    _Figure("deadline_misses", "deadline misses", _number, alarming=True),
-    _Figure("dropped", "drops", _number, alarming=True),
-    _Figure("failed_writes", "failed writes", _number, alarming=True),
-    _Figure("coverage", "coverage", _percent),
-    _Figure("coverage_auc", "coverage, mean over the run", _percent),
-    _Figure("reward_mean", "reward", _number),
-    _Figure("return_mean", "return, last 100 episodes", _number),
-    _Figure("episodes", "episodes", _number),
+    _statistic("steps", _number),
+    _statistic("wall_seconds", lambda value: clock(value)),
+    _statistic("steps_per_second", _number),
+    _statistic("training_steps", _number),
+    _statistic("model_version", _number),
+    _statistic("deadline_misses", _number),
+    _statistic("dropped", _number),
+    _statistic("failed_writes", _number),
+    _Shown("coverage", "coverage", _percent),
+    _Shown("coverage_auc", "coverage, mean over the run", _percent),
+    _Shown("reward_mean", "reward", _number),
+    _Shown("return_mean", "return, last 100 episodes", _number),
+    _Shown("episodes", "episodes", _number),
 )
 
 
 class Progress:
-    """The latest figures of a run, and how they are drawn."""
+    """The latest metrics of a run, and how they are drawn."""
 
     def __init__(self, run: RunInfo) -> None:
         self.run = run
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         self.losses: dict[str, deque[float]] = {}
         self._first_losses: dict[str, float] = {}
         self._first: tuple[float, float] | None = None
@@ -99,33 +106,33 @@ class Progress:
         for name, value in record.items():
             if isinstance(value, str):
                 continue
-            self.figures[name] = value
+            self.metrics[name] = value
             if name.rpartition("/")[2].endswith("loss"):
                 self.losses.setdefault(name, deque(maxlen=_HISTORY)).append(value)
                 self._first_losses.setdefault(name, value)
-        if self._first is None and "wall_seconds" in self.figures:
-            self._first = (self.figures["wall_seconds"], self.step)
+        if self._first is None and "wall_seconds" in self.metrics:
+            self._first = (self.metrics["wall_seconds"], self.step)
 
     @property
     def step(self) -> float:
-        return self.figures.get("environment_step", 0.0)
+        return self.metrics.get("environment_step", 0.0)
 
     def find(self, name: str) -> float | None:
-        """Return the figure `<source>/.../name`, the interaction's own first."""
-        found = [value for key, value in self.figures.items() if key == name or key.endswith(f"/{name}")]
-        return self.figures.get(f"interaction/{name}", found[0] if found else None)
+        """Return the metric `<source>/.../name`, the interaction's own first."""
+        found = [value for key, value in self.metrics.items() if key == name or key.endswith(f"/{name}")]
+        return self.metrics.get(f"interaction/{name}", found[0] if found else None)
 
     @property
     def elapsed(self) -> float:
         """Wall seconds that the run has lasted, earlier sessions included."""
         before = self._first[0] if self._first else 0.0
-        return max(time.monotonic() - self._started, self.figures.get("wall_seconds", 0.0), before)
+        return max(time.monotonic() - self._started, self.metrics.get("wall_seconds", 0.0), before)
 
     @property
     def steps_per_second(self) -> float:
         if self._first is None:
             return 0.0
-        seconds = self.figures["wall_seconds"] - self._first[0]
+        seconds = self.metrics["wall_seconds"] - self._first[0]
         if seconds > 0:
             return (self.step - self._first[1]) / seconds
         return self.step / self._first[0] if self._first[0] > 0 else 0.0
@@ -153,10 +160,10 @@ class Progress:
         """The progress in one line."""
         goal = f"/{self.run.max_steps:,}" if self.run.max_steps else ""
         parts = [clock(self.elapsed), f"step {int(self.step):,}{goal}", f"{self.steps_per_second:,.0f}/s"]
-        parts += [f"{figure.label} {text}" for figure, text, _ in self._shown(_WORLD)]
+        parts += [f"{metric.label} {text}" for metric, text, _ in self._values(_WORLD)]
         parts += [f"{_loss_label(name)} {_number(values[-1])}" for name, values in self.losses.items()]
-        parts.append(f"version {int(self.figures.get('model_version', 0))}")
-        parts += [f"{figure.label} {text}" for figure, text, wrong in self._shown(_MACHINE) if wrong]
+        parts.append(f"version {int(self.metrics.get('model_version', 0))}")
+        parts += [f"{metric.label} {text}" for metric, text, wrong in self._values(_MACHINE) if wrong]
         return "  ".join(plain_text(part) for part in parts)
 
     def panel(self) -> RenderableType:
@@ -166,10 +173,10 @@ class Progress:
         if run.mode:
             title.append(f"  {plain_text(run.mode)}", _LABEL)
         rows: list[RenderableType] = [self._bar(), Text()]
-        rows.append(self._table("world", [(figure.label, text, wrong) for figure, text, wrong in self._shown(_WORLD)]))
+        rows.append(self._table("world", [(metric.label, text, wrong) for metric, text, wrong in self._values(_WORLD)]))
         rows += self._learning()
         machine = [("steps/s", f"{self.steps_per_second:,.1f}", False)]
-        machine += [(figure.label, text, wrong) for figure, text, wrong in self._shown(_MACHINE)]
+        machine += [(metric.label, text, wrong) for metric, text, wrong in self._values(_MACHINE)]
         rows.append(self._table("machine", machine))
         return Panel(Group(*rows), title=title, title_align="left", border_style="grey39", padding=(1, 2), width=96)
 
@@ -192,11 +199,11 @@ class Progress:
         return grid
 
     def _learning(self) -> list[RenderableType]:
-        figures = [
-            ("model version", f"{int(self.figures.get('model_version', 0)):,}", False),
-            ("training steps", f"{int(self.figures.get('training_step', 0)):,}", False),
+        metrics = [
+            ("model version", f"{int(self.metrics.get('model_version', 0)):,}", False),
+            ("training steps", f"{int(self.metrics.get('training_step', 0)):,}", False),
         ]
-        rows: list[RenderableType] = [self._table("learning", figures)]
+        rows: list[RenderableType] = [self._table("learning", metrics)]
         for name, values in list(self.losses.items())[:6]:
             row = Text(" " * 11)
             row.append(f"{plain_text(_loss_label(name)):<18.18} ", _LABEL)
@@ -206,32 +213,32 @@ class Progress:
             rows.append(row)
         return rows
 
-    def _shown(self, figures: tuple[_Figure, ...]) -> list[tuple[_Figure, str, bool]]:
-        values = [(figure, self.find(figure.name)) for figure in figures]
+    def _values(self, metrics: tuple[_Shown, ...]) -> list[tuple[_Shown, str, bool]]:
+        values = [(metric, self.find(metric.name)) for metric in metrics]
         return [
-            (figure, figure.show(value), figure.alarming and value > 0) for figure, value in values if value is not None
+            (metric, metric.show(value), metric.alarming and value > 0) for metric, value in values if value is not None
         ]
 
-    def _table(self, heading: str, figures: list[tuple[str, str, bool]]) -> RenderableType:
+    def _table(self, heading: str, metrics: list[tuple[str, str, bool]]) -> RenderableType:
         row = Text(f"{heading:<9}  ", style="bold")
-        for label, text, wrong in figures:
+        for label, text, wrong in metrics:
             row.append(f"{label} ", f"not bold {_LABEL}")
             row.append(f"{text}    ", "bold red" if wrong else "bold")
         return row
 
 
 def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) -> RenderableType:
-    """The final figures of a run as a panel."""
+    """The final metrics of a run as a panel."""
     state = str(summary.get("state", "finished" if exit_code == 0 else "failed"))
     sign, color = _STATES.get(state, ("•", "white"))
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(style=_LABEL, no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
-    for figure in _SUMMARY:
-        value = summary.get(figure.name)
+    for metric in _SUMMARY:
+        value = summary.get(metric.name)
         if isinstance(value, (int, float)):
-            style = "bold red" if figure.alarming and value > 0 else "bold"
-            grid.add_row(figure.label, Text(figure.show(value), style=style))
+            style = "bold red" if metric.alarming and value > 0 else "bold"
+            grid.add_row(metric.label, Text(metric.show(value), style=style))
     for name in summary:
         first, last = summary[name], summary.get(name.removesuffix("_first") + "_last")
         if name.endswith("_loss_first") and isinstance(first, (int, float)) and isinstance(last, (int, float)):
@@ -249,7 +256,7 @@ def summary_panel(run: RunInfo, exit_code: int, summary: Mapping[str, Value]) ->
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Draw the course of a figure with block characters: the mean of each of `width` equal parts."""
+    """Draw the course of a metric with block characters: the mean of each of `width` equal parts."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ""
@@ -268,10 +275,10 @@ def clock(seconds: float) -> str:
 
 
 def _loss_label(name: str) -> str:
-    source, _, figure = name.rpartition("/")
+    source, _, metric = name.rpartition("/")
     # `policy/policy_loss` must not read like `policy/loss`, nor be a stammer: it is the policy's part of the loss.
-    part = figure.removeprefix(f"{source}_")
-    words = f"{source} {figure}" if part == figure else f"{source} own {part}"
+    part = metric.removeprefix(f"{source}_")
+    words = f"{source} {metric}" if part == metric else f"{source} own {part}"
     return words.replace("_", " ").replace("/", " ").strip()
 
 

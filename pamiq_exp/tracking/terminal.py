@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class TerminalTracker(Tracker):
-    """Shows progress while the run goes on and the final figures when it is over.
+    """Shows progress while the run goes on and the final metrics when it is over.
 
     On a terminal a panel is redrawn in place. Elsewhere (a file, a pipe, a sweep) it is one line every
     `line_seconds`. Warnings that are logged meanwhile are shown above it. If it cannot be shown (nobody reads the pipe,
@@ -73,7 +73,7 @@ class TerminalTracker(Tracker):
         if self._live:
             panel = self._progress.panel()
             self._show(lambda live: live.update(panel, refresh=True), self._live)
-        elif self._progress.figures:
+        elif self._progress.metrics:
             self._print(Text(self._progress.line()))
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:

@@ -101,7 +101,7 @@ def publication_rows() -> Iterator[Row]:
 def _seen_by_the_step(count: int, width: int) -> Row:
     """What a publication adds to the step that uses its result: pin, look up, let go."""
     publisher = Publisher({"model": Layers(count, width)})
-    port = publisher.ports()["model"]
+    port = publisher.inference_models()["model"]
 
     def step() -> None:
         publisher.begin_step()

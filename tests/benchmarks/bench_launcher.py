@@ -21,7 +21,7 @@ import torch
 
 from pamiq_exp.interaction import FixedIntervalInteraction, Interaction
 from pamiq_exp.runtime import LaunchConfig, Summary, launch
-from pamiq_exp.runtime.memory import keep_memory
+from pamiq_exp.runtime.memory import tune_malloc
 from tests.benchmarks.launcher_parts import (
     ContinuousTrainer,
     NoOpAgent,
@@ -142,7 +142,7 @@ def training_alone_as_it_comes(seconds: float) -> float:
 def throughput_rows(seconds: float, repeats: int) -> Iterator[Row]:
     """What the world costs training."""
     beside, alone, naive, share = [], [], [], []
-    keep_memory()
+    tune_malloc()
     for _ in range(repeats):
         naive.append(training_alone_as_it_comes(seconds))
         alone.append(training_alone(seconds))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.models.cores import Gru, QGru, QLstm, RecurrentCore, SioConv, SioConvPS
-from pamiq_exp.runtime.memory import keep_memory
+from pamiq_exp.runtime.memory import tune_malloc
 from pamiq_exp.scan import linear_scan, scan_step
 from tests.benchmarks.table import Row, markdown, median_seconds
 
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_memory()  # as in every run: see docs/notes/performance.md, "The trainer loop"
+    tune_malloc()  # as in every run: see docs/notes/performance.md, "The trainer loop"
     print(markdown([*scan_rows("cpu", options.repeats)]))
     print()
     print(core_table(options.repeats))

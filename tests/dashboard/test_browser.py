@@ -115,7 +115,7 @@ def test_the_machine_is_shown_with_units(context: Any, live: Site) -> None:
         r"turn, p99\s*[\d.]+ ms",
         r"memory of the process\s*[\d.]+ [MG]B",
         r"deadline misses\s*\d",
-        r"publications",
+        r"model version",
     ):
         wait_for_text(page, pattern)
 

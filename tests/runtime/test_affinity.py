@@ -85,7 +85,7 @@ def test_a_hanging_world_is_reported_in_every_loop(
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "no sign of life" in record.getMessage():
+            if "no heartbeat" in record.getMessage():
                 reported.set()
 
     def hang_until_reported(step: int) -> None:
@@ -100,8 +100,8 @@ def test_a_hanging_world_is_reported_in_every_loop(
     finally:
         logging.getLogger("pamiq_exp").removeHandler(listener)
     shown = capfd.readouterr().err
-    assert f"the {'inference' if mode == 'realtime' else mode} thread has given no sign of life" in shown
-    assert len([line for line in shown.splitlines() if "no sign of life" in line]) == 1
+    assert f"the {'inference' if mode == 'realtime' else mode} thread has given no heartbeat" in shown
+    assert len([line for line in shown.splitlines() if "no heartbeat" in line]) == 1
     assert "hang_until_reported" in (tmp_path / "log.txt").read_text()
 
 
@@ -112,7 +112,7 @@ def test_a_hanging_round_is_reported_as_trainings_in_pipelined(
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "no sign of life" in record.getMessage():
+            if "no heartbeat" in record.getMessage():
                 reported.set()
 
     listener = Listener()
@@ -123,7 +123,7 @@ def test_a_hanging_round_is_reported_as_trainings_in_pipelined(
         launch_small(config, trainer=trainer, folder=tmp_path, interval=0.001)
     finally:
         logging.getLogger("pamiq_exp").removeHandler(listener)
-    assert "the training thread has given no sign of life" in capfd.readouterr().err
+    assert "the training thread has given no heartbeat" in capfd.readouterr().err
 
 
 HANGING = """
@@ -131,7 +131,7 @@ import sys, threading
 from pathlib import Path
 from pamiq_exp.runtime import LaunchConfig, launcher
 from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small
-launcher.PATIENCE = 0.5
+launcher.STOP_TIMEOUT = 0.5
 never = threading.Event()
 def hang(step):
     if step == 30:

@@ -48,7 +48,7 @@ def test_no_step_runs_while_the_run_reports_paused_however_fast_it_changes() -> 
         assert not stepper.is_alive()
 
 
-def test_an_errand_is_done_at_a_safe_point_also_during_a_pause() -> None:
+def test_a_task_is_done_at_a_safe_point_also_during_a_pause() -> None:
     control = RunControl()
     stepper = Stepper(control)
     stepper.start()
@@ -58,11 +58,11 @@ def test_an_errand_is_done_at_a_safe_point_also_during_a_pause() -> None:
         done = threading.Event()
         during: list[tuple[str, bool]] = []
 
-        def errand(done: threading.Event = done, during: list[tuple[str, bool]] = during) -> None:
+        def task(done: threading.Event = done, during: list[tuple[str, bool]] = during) -> None:
             during.append((threading.current_thread().name, stepper.stepping))
             done.set()
 
-        stepper.worker.ask(errand)
+        stepper.worker.ask(task)
         assert done.wait(5.0)
         assert during == [(stepper.name, False)]
     assert control.paused
@@ -98,18 +98,18 @@ def test_signals_give_the_exit_codes_of_a_shell() -> None:
         assert control.exit_code == code
 
 
-def test_a_hanging_worker_is_told_once_with_all_stacks(caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_hanging_worker_is_reported_once_with_all_stacks(caplog) -> None:  # type: ignore[no-untyped-def]
     control = RunControl()
     worker = control.add_worker("hanging")
     watchdog = Watchdog(control, seconds=1.0)
     watchdog.look()
     assert caplog.text == ""
-    worker.last_sign_of_life -= 2.0
+    worker.last_heartbeat -= 2.0
     watchdog.look()
     watchdog.look()
-    assert caplog.text.count("the hanging thread has given no sign of life") == 1
-    assert "test_a_hanging_worker_is_told_once" in caplog.text
+    assert caplog.text.count("the hanging thread has given no heartbeat") == 1
+    assert "test_a_hanging_worker_is_reported_once" in caplog.text
     with worker.idle():
-        worker.last_sign_of_life -= 100.0
+        worker.last_heartbeat -= 100.0
         watchdog.look()
-    assert caplog.text.count("no sign of life") == 1
+    assert caplog.text.count("no heartbeat") == 1

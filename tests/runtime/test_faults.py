@@ -207,7 +207,7 @@ def test_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) 
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "no sign of life" in record.getMessage():
+            if "no heartbeat" in record.getMessage():
                 logged.set()
 
     def hang_until_logged(step: int) -> None:
@@ -221,7 +221,7 @@ def test_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) 
         launch_small(config, world=NoisyWorld(hook=hang_until_logged), interval=0.001)
     finally:
         logging.getLogger("pamiq_exp").removeHandler(listener)
-    assert "the inference thread has given no sign of life" in caplog.text
+    assert "the inference thread has given no heartbeat" in caplog.text
     assert "hang_until_logged" in caplog.text
 
 

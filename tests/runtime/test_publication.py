@@ -37,7 +37,7 @@ class Encoder(LightningModule):
 
 def test_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
     model = linear_model().train()
-    port = Publisher({"linear": model}).ports()["linear"]
+    port = Publisher({"linear": model}).inference_models()["linear"]
     x = torch.ones(1, 3)
     assert not port.module.training
     assert torch.equal(port(x), port(x))
@@ -46,7 +46,7 @@ def test_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
 
 
 def test_outputs_can_be_fed_to_autograd_later() -> None:
-    port = Publisher({"linear": linear_model()}).ports()["linear"]
+    port = Publisher({"linear": linear_model()}).inference_models()["linear"]
     weight = torch.ones(3, requires_grad=True)
     (port(torch.ones(1, 3)) * weight).sum().backward()
     assert weight.grad is not None
@@ -55,7 +55,7 @@ def test_outputs_can_be_fed_to_autograd_later() -> None:
 def test_parameters_and_rebound_buffers_appear_only_when_published() -> None:
     model = linear_model()
     publisher = Publisher({"linear": model})
-    port = publisher.ports()["linear"]
+    port = publisher.inference_models()["linear"]
     identities = [id(parameter) for parameter in model.parameters()]
     before = port(torch.ones(1, 3))
     with torch.no_grad():
@@ -87,14 +87,14 @@ def test_integer_buffers_keep_their_type() -> None:
     publisher = Publisher({"norm": model})
     model.norm(torch.randn(8, 3))
     publisher.publish(["norm"])
-    counter = publisher.ports()["norm"].module.norm.num_batches_tracked
+    counter = publisher.inference_models()["norm"].module.norm.num_batches_tracked
     assert counter.dtype == torch.int64
     assert counter.item() == 1
 
 
 def test_only_the_part_for_inference_is_replicated() -> None:
     model = Encoder()
-    port = Publisher({"encoder": model}).ports()["encoder"]
+    port = Publisher({"encoder": model}).inference_models()["encoder"]
     assert isinstance(port.module, nn.Linear)
     assert torch.equal(port(torch.ones(2)), model.target(torch.ones(2)))
 
@@ -111,7 +111,7 @@ def test_an_inference_part_that_is_no_module_is_refused() -> None:
 def test_a_step_keeps_the_version_it_began_with() -> None:
     models = {"a": linear_model(), "b": linear_model()}
     publisher = Publisher(models)
-    ports = publisher.ports()
+    ports = publisher.inference_models()
     publisher.begin_step()
     first = ports["a"].module
     publisher.publish(["a", "b"])
@@ -139,7 +139,7 @@ def test_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
 def test_a_step_never_sees_a_torn_or_mixed_publication() -> None:
     models = {"a": Constant(), "b": Constant()}
     publisher = Publisher(models)
-    ports = publisher.ports()
+    ports = publisher.inference_models()
     done = threading.Event()
 
     def train() -> None:
@@ -171,7 +171,7 @@ def test_a_resumed_run_goes_on_with_its_version() -> None:
     with torch.no_grad():
         model.layer.bias.fill_(2.0)
     publisher.restore(17)
-    port = publisher.ports()["linear"]
+    port = publisher.inference_models()["linear"]
     assert port.version == 17
     assert torch.equal(port.module.layer.bias, model.layer.bias)
     assert publisher.publish(["linear"]) == 18

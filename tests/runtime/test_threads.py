@@ -58,7 +58,7 @@ def test_a_run_stops_in_the_middle_of_a_long_round() -> None:
 def test_a_thread_that_does_not_end_is_named_with_its_stack(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(realtime, "PATIENCE", 0.3)
+    monkeypatch.setattr(realtime, "STOP_TIMEOUT", 0.3)
     stuck, release = threading.Event(), threading.Event()
 
     class StuckTrainer(CountingTrainer):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
+from pamiq_exp.runtime.durations import Durations
 from pamiq_exp.runtime.pacing import Pacer
-from pamiq_exp.runtime.timing import Durations
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_virtual_time_moves_only_when_told() -> None:
 
 
 def test_turns_of_uneven_length_do_not_drift(perf_counter: list[float]) -> None:
-    pacer = Pacer(0.01, "catch_up")
+    pacer = Pacer(0.01, "catch_up", Durations())
     starts = []
     for turn in range(1000):
         assert pacer.wait(lambda: False)
@@ -83,7 +83,8 @@ def test_turns_of_uneven_length_do_not_drift(perf_counter: list[float]) -> None:
 def test_a_late_turn_is_counted_and_made_up_for_or_skipped(
     perf_counter: list[float], overrun: str, next_starts: list[float], skipped: int
 ) -> None:
-    pacer = Pacer(0.01, overrun)  # type: ignore[arg-type]
+    lateness = Durations()
+    pacer = Pacer(0.01, overrun, lateness)  # type: ignore[arg-type]
     pacer.wait(lambda: False)
     perf_counter[0] += 0.035
     assert not pacer.turn_taken()
@@ -94,13 +95,13 @@ def test_a_late_turn_is_counted_and_made_up_for_or_skipped(
         perf_counter[0] += 0.001
         pacer.turn_taken()
     assert starts == pytest.approx(next_starts)
-    assert pacer.lateness.count == len(next_starts) + 1
-    assert pacer.lateness.maximum == pytest.approx(0.025 if overrun == "catch_up" else 0.0, abs=1e-9)
+    assert lateness.count == len(next_starts) + 1
+    assert lateness.maximum == pytest.approx(0.025 if overrun == "catch_up" else 0.0, abs=1e-9)
     assert pacer.skipped == skipped
 
 
 def test_a_hopeless_lag_is_skipped_even_when_catching_up(perf_counter: list[float]) -> None:
-    pacer = Pacer(0.01, "catch_up")
+    pacer = Pacer(0.01, "catch_up", Durations())
     perf_counter[0] += 1.005
     assert not pacer.turn_taken()
     assert pacer.skipped == 100
@@ -109,7 +110,7 @@ def test_a_hopeless_lag_is_skipped_even_when_catching_up(perf_counter: list[floa
 
 
 def test_waiting_ends_early_when_something_else_is_to_be_done(perf_counter: list[float]) -> None:
-    pacer = Pacer(1000.0, "skip")
+    pacer = Pacer(1000.0, "skip", Durations())
     pacer.wait(lambda: False)
     pacer.turn_taken()
     assert not pacer.wait(lambda: perf_counter[0] > 100.2)

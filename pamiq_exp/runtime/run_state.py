@@ -1,0 +1,154 @@
+"""What a checkpoint holds of a run: taken from its engine, and put back into one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pamiq_exp.component import State, collect_state, restore_state
+from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
+from pamiq_exp.runtime.engine import Engine
+
+
+class Restored(NamedTuple):
+    """What loading a checkpoint gave.
+
+    Attributes:
+        differences: What did not fit, one sentence each.
+        pending_round: A round that was done but not yet published when the run was saved, see `training_state`.
+    """
+
+    differences: list[str]
+    pending_round: State | None
+
+
+def inference_state(engine: Engine) -> dict[str, State]:
+    """Copy what the inference thread owns. Call it on that thread, between turns."""
+    statistics = engine.statistics
+    return {
+        "interaction": copy_state(collect_state(engine.interaction)),
+        "runtime": {
+            "steps": statistics.steps,
+            "turns": statistics.turns,
+            "deadline_misses": statistics.deadline_misses,
+            "next_record": engine.next_record.next,
+            "run_seconds": engine.clock.run_seconds,
+            "wall_seconds": engine.clock.wall_seconds,
+        },
+    }
+
+
+def training_state(engine: Engine, pending_round: State | None) -> dict[str, State]:
+    """Copy what the training thread owns. Call it on that thread, between batches.
+
+    Args:
+        engine: What to copy from.
+        pending_round: What is still to be published of a round that has ended; None without one.
+    """
+    engine.fetch_data()
+    # One walk for both: trainers refer to buffers, whose content must be saved once, under its own name.
+    states = collect_state(_training_components(engine))
+    return {
+        "models": {name: copy_state(model.state_dict()) for name, model in engine.models.items()},
+        "buffers": copy_state(_below(states, "buffers")),
+        "trainers": copy_state(_below(states, "trainers")),
+        "generators": _global_generators(),
+        "publication": {
+            "version": engine.publisher.version,
+            "training_steps": engine.published_training_steps,
+            "pending": pending_round,
+            "published": engine.publisher.state() if pending_round is not None else None,
+        },
+    }
+
+
+def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = False) -> Restored:
+    """Restore a checkpoint into an engine whose parts have just been set up.
+
+    Args:
+        engine: What to restore.
+        groups: What `inference_state` and `training_state` returned.
+        partial: Let parts that are not in the checkpoint start anew.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit, and `partial` does not allow it.
+    """
+    differences = _load_models(engine, groups["models"])
+    training = {**groups["buffers"], **groups["trainers"]}
+    differences += _load_components(_training_components(engine), training, "training")
+    differences += _load_components(engine.interaction, groups["interaction"], "interaction")
+    if differences and not partial:
+        raise CheckpointError(
+            "the checkpoint does not fit this config:\n  "
+            + "\n  ".join(differences)
+            + "\nresume with the config of the run, or with resume.partial=true to start these parts anew"
+        )
+    runtime, statistics = groups["runtime"], engine.statistics
+    statistics.steps, statistics.turns = runtime["steps"], runtime["turns"]
+    statistics.deadline_misses = runtime["deadline_misses"]
+    engine.next_record.next = runtime["next_record"]
+    engine.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
+    publication = groups["publication"]
+    engine.publisher.restore(publication["version"], publication["published"])
+    engine.published_training_steps = publication["training_steps"]
+    _restore_global_generators(groups["generators"])
+    pending = publication["pending"]
+    fits = pending is not None and set(pending["names"]) <= engine.trainers.keys()
+    return Restored(differences, pending if fits else None)
+
+
+def _training_components(engine: Engine) -> dict[str, Mapping[str, Any]]:
+    return {"buffers": engine.users, "trainers": engine.trainers}
+
+
+def _load_components(root: object, states: Mapping[str, State], title: str) -> list[str]:
+    try:
+        unclaimed, missing = restore_state(root, states)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        notes = " ".join(getattr(error, "__notes__", []))
+        raise CheckpointError(
+            f"the checkpoint does not fit this config: {type(error).__name__}: {error} {notes}\n"
+            "resume with the config of the run"
+        ) from error
+    differences = [f"{title} part {address} is only in the checkpoint" for address in unclaimed]
+    return differences + [f"{title} part {address} is not in the checkpoint" for address in missing]
+
+
+def _load_models(engine: Engine, states: State) -> list[str]:
+    differences = [f"model {name} is only in the checkpoint" for name in states.keys() - engine.models.keys()]
+    for name, model in engine.models.items():
+        if name not in states:
+            differences.append(f"model {name} is not in the checkpoint")
+            continue
+        try:
+            model.load_state_dict(states[name])
+        except RuntimeError as error:
+            raise CheckpointError(f"model {name} has other parameters than the checkpoint: {error}") from error
+    return differences
+
+
+def _below(states: Mapping[str, State], prefix: str) -> dict[str, State]:
+    return {address: state for address, state in states.items() if address.startswith(f"{prefix}.")}
+
+
+def _global_generators() -> State:
+    """User modules draw from the global generators while they train; the inference path never does."""
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, np.asarray(keys).copy(), position, has_gauss, cached],
+        "python": [version, list(internal), gauss_next],
+    }
+
+
+def _restore_global_generators(state: State) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys, position, has_gauss, cached))
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
