@@ -30,7 +30,7 @@ class AgentInput:
             `(num_envs, *shape)`, on the device of the models.
         latent: The latent vector, if it means something yet.
         version: The publication it was seen with.
-        sound: EnvCopies whose observation was finite, `(num_envs,)`. In the others models see 0 for what is not.
+        sound: Environments whose observation was finite, `(num_envs,)`. In the others models see 0 for what is not.
     """
 
     fields: dict[str, Tensor]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
     from pamiq_exp.environments.play import NoDisplayError, Play
     from pamiq_exp.environments.recorded import PictureFolder, RecordedRun, VideoFiles
-    from pamiq_exp.environments.vrchat import VRChatBody
+    from pamiq_exp.environments.vrchat import VRChatAvatar
     from pamiq_exp.environments.wrappers.delay import DelayedActions, delayed
     from pamiq_exp.environments.wrappers.free_running import FreeRunning
 
@@ -36,7 +36,7 @@ __all__ = [
     "RecordedRun",
     "Sensor",
     "SensorEnvironment",
-    "VRChatBody",
+    "VRChatAvatar",
     "VideoFiles",
     "ViewNoise",
     "delayed",
@@ -62,7 +62,7 @@ __getattr__ = lazy_names(
         "RecordedRun": "recorded",
         "Sensor": "modular",
         "SensorEnvironment": "modular",
-        "VRChatBody": "vrchat",
+        "VRChatAvatar": "vrchat",
         "VideoFiles": "recorded",
         "ViewNoise": "overlays",
         "delayed": "wrappers.delay",

@@ -38,7 +38,7 @@ class Observation:
 
     @property
     def ended(self) -> NDArray[np.bool_]:
-        """EnvCopies whose episode ends with this observation, `(num_envs,)`."""
+        """Environments whose episode ends with this observation, `(num_envs,)`."""
         return self.terminated | self.truncated
 
 

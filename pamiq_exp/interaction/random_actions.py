@@ -19,7 +19,7 @@ class RandomActions(Component):
         action: The action space.
         num_envs: Actions in one draw.
         seed: Of its own generator.
-        stickiness: Probability that a environment repeats its last action instead: long walks instead of trembling.
+        stickiness: Probability that an environment repeats its last action instead: long walks instead of trembling.
     """
 
     def __init__(self, action: ActionSpec, num_envs: int, seed: int, stickiness: float = 0.0) -> None:

@@ -23,7 +23,7 @@ class GammaProgress(Reward):
     """r = L(theta_old; x) - L(theta; x): how much less wrong the model is than its slow copy, on the same transition.
 
     The noise of the two losses is common to both and cancels to first order. Their difference is averaged over
-    the last `window` transitions of a environment. Negative values mean forgetting.
+    the last `window` transitions of an environment. Negative values mean forgetting.
 
     Source: Kim et al. 2020, Active world model learning with progress curiosity, equation 6.
 

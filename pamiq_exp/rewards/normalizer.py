@@ -21,7 +21,7 @@ class Normalizer(Component, ABC):
     def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
         """Return scaled rewards, `(num_envs,)`.
 
-        EnvCopies that are not valid, and rewards that are not finite, count for nothing; the latter come back as such.
+        Invalid environments and rewards that are not finite do not count; the latter are returned unchanged.
         """
 
 

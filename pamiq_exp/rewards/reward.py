@@ -132,7 +132,7 @@ class Reward(Component, ABC):
         return {}
 
     def cuts(self) -> NDArray[np.bool_] | None:
-        """EnvCopies in which what is wanted changes with o_{t+1}, `(num_envs,)`: returns must not look beyond it."""
+        """Environments in which what is wanted changes with o_{t+1}, `(num_envs,)`: returns must not look beyond it."""
         return None
 
     def report(self) -> dict[str, float]:

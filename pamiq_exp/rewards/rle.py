@@ -82,7 +82,7 @@ class RandomLatentExploration(Reward):
         return {"goal": torch.from_numpy(self._goals.copy()).to(device)}
 
     def cuts(self) -> NDArray[np.bool_]:
-        """EnvCopies whose goal has just changed."""
+        """Environments whose goal has just changed."""
         return self._changed
 
     def state(self) -> State:

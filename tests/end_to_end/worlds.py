@@ -55,7 +55,7 @@ def world_of(experiment: str, folder: Path) -> Iterator[list[str]]:
         with VRChatStandIn() as vrchat:
             yield [
                 f"environment.sensors.image.source={vrchat.url}",
-                f"environment.actuators.body.port={vrchat.ear.port}",
+                f"environment.actuators.avatar.port={vrchat.ear.port}",
             ]
     elif experiment == "vae_video":
         from pamiq_exp.media import Video

@@ -42,7 +42,7 @@ def step(environment: GymnasiumEnvironment, turns: int) -> None:
         (returning(observation=np.zeros(1, np.float32)), r"shape \(1,\), expected \(3,\)"),
     ],
 )
-@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_a_wrong_result_names_environment_copy_and_step(mistake: Any, message: str, vectorization: Any) -> None:
     environment = walk(mistake, vectorization=vectorization)
     try:
@@ -59,7 +59,7 @@ def test_a_reward_of_one_number_is_taken_in_any_form(reward: Any) -> None:
     assert environment.observe().reward.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_an_error_inside_an_environment_keeps_its_type_and_says_where(vectorization: Any) -> None:
     def crash(environment: Walk, result: list[Any]) -> Any:
         raise ZeroDivisionError("no wheels")
@@ -269,7 +269,7 @@ def test_what_is_left_out_of_an_observation_is_said(space: Any, note: str) -> No
     assert list(environment.observation_space.spaces) == ["seen"]
     (said,) = environment.notes()
     assert note.removeprefix("empty .* ") in said
-    with pytest.raises(ValueError, match="holds nothing that an agent can read"):
+    with pytest.raises(ValueError, match="has no part that agents can read"):
         declares(spaces.Dict({"empty": space}))
 
 
@@ -376,7 +376,7 @@ def test_an_environment_of_several_objectives_runs_behind_a_wrapper_that_weighs_
     assert environment.observe().reward[0] == 3.0
 
 
-@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
     environment = GymnasiumEnvironment(
         make=Walk, num_envs=3, vectorization=vectorization, numbered={"port": 5000, "index": 0}, truth={"port": "port"}
@@ -388,7 +388,7 @@ def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
 
 
 def test_a_numbered_argument_stands_in_one_place() -> None:
-    with pytest.raises(ValueError, match="numbered: 'port' stands in kwargs as well"):
+    with pytest.raises(ValueError, match="numbered: 'port' is in kwargs as well"):
         GymnasiumEnvironment(make=Walk, numbered={"port": 1}, kwargs={"port": 2})
 
 

@@ -49,7 +49,7 @@ launch(interaction, config=LaunchConfig(mode="realtime"), folder=folder / "run")
 @pytest.mark.parametrize(
     ("vectorization", "helper", "number"),
     [
-        ("num_envs", "program", signal.SIGINT),
+        ("sync", "program", signal.SIGINT),
         ("async", "program", signal.SIGINT),
         ("async", "none", signal.SIGTERM),  # a program that an environment starts must be able to end by this one
     ],

@@ -62,7 +62,7 @@ def layer(environment: GymnasiumEnvironment, kind: type) -> Any:
     return found
 
 
-def build(vectorization: Any = "num_envs") -> GymnasiumEnvironment:
+def build(vectorization: Any = "sync") -> GymnasiumEnvironment:
     around = [
         wrappers.NormalizeObservation, wrappers.NormalizeReward, wrappers.RecordEpisodeStatistics, OwnWrapper,
     ]  # fmt: skip

@@ -52,7 +52,7 @@ def test_an_environment_that_belongs_to_a_thread_can_run_freely() -> None:
     assert log[1:] == ["environment"]
 
 
-@pytest.mark.parametrize("vectorization", ["num_envs", "async"])
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_when_a_later_copy_fails_the_earlier_ones_are_closed(vectorization: Any, tmp_path: Path) -> None:
     environment = GymnasiumEnvironment(
         make=WithProgram, num_envs=4, vectorization=vectorization,

@@ -103,11 +103,11 @@ def test_no_config_says_where_w_and_b_lies(command: Command, user: Source, tmp_p
 
 def test_a_file_may_not_name_another_machine_for_an_avatar(command: Command, user: Source, tmp_path: Path) -> None:
     text = "# @package _global_\ndefaults: [vrchat_curiosity, _self_]\n"
-    text += "environment: {actuators: {body: {host: evil.example}}}"
+    text += "environment: {actuators: {avatar: {host: evil.example}}}"
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
     outcome = command("check", "experiment=foreign", "--config-dir", "conf")
     assert outcome.status == 1
-    assert "environment.actuators.body.host: a config file may not name an address on the network" in outcome.err
+    assert "environment.actuators.avatar.host: a config file may not name an address on the network" in outcome.err
 
 
 def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(
@@ -241,7 +241,7 @@ WORLDS: dict[str, tuple[dict[str, Any], bool]] = {
     "pictures": ({"_target_": f"{ROOM}.PictureFolder", "path": "HERE"}, True),
     "a camera": (
         {"_target_": f"{ROOM}.SensorEnvironment", "sensors": {"image": {"_target_": f"{ROOM}.Camera"}},
-         "actuators": {"body": {"_target_": f"{ROOM}.VRChatBody"}}},
+         "actuators": {"avatar": {"_target_": f"{ROOM}.VRChatAvatar"}}},
         True,
     ),
     "Gymnasium": ({"_target_": f"{ROOM}.GymnasiumEnvironment", "id": "CartPole-v1"}, False),

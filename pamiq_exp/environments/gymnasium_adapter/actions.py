@@ -1,4 +1,4 @@
-"""From what agents do to the action spaces of Gymnasium."""
+"""Conversion of actions to the action spaces of Gymnasium."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LARGEST_WHOLE = 2**24
 
 @dataclass(frozen=True)
 class ActionMap:
-    """How an action space is described to agents, and how their actions are turned into its own.
+    """The action space that agents see, and the conversion of their actions to the environment's own.
 
     Attributes:
         space: Discrete, MultiDiscrete or one-dimensional Box, starting at 0.
-        native: Turns the action of one environment, `(branches,)` int64 or `(n,)` float32, into one of the space.
-        notes: What a user should know about it.
+        native: Converts the action of one environment, `(branches,)` int64 or `(n,)` float32.
+        notes: Messages for the user about the conversion.
     """
 
     space: Space
@@ -60,7 +60,7 @@ def action_map(space: Space) -> ActionMap:
     try:
         describe_action(space)
     except UnsupportedSpaceError as error:
-        raise ValueError(f"{error}. A wrapper of yours can turn it into one of these: environment.wrappers") from error
+        raise ValueError(f"{error}. A wrapper can convert it: environment.wrappers") from error
     raise AssertionError("describe_action refuses every other space")
 
 
@@ -68,9 +68,9 @@ def _box_map(space: spaces.Box) -> ActionMap:
     low, high = np.ravel(space.low).astype(np.float64), np.ravel(space.high).astype(np.float64)
     shape, dtype = space.shape, np.dtype(space.dtype)
     if low.size == 0:
-        raise ValueError(f"the action space {space} is empty: there is nothing that an agent could do")
+        raise ValueError(f"the action space {space} is empty: it has no actions")
     if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
-        raise ValueError(f"the action space {space} has bounds that no action can keep: low above high, or NaN")
+        raise ValueError(f"the action space {space} has invalid bounds: low above high, or NaN")
     if dtype.kind in "iu" and max(-low.min(), high.max()) > LARGEST_WHOLE:
         raise ValueError(
             f"the action space {space} holds whole numbers from {low.min():g} to {high.max():g}; agents act in "

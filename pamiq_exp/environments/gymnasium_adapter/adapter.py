@@ -1,4 +1,4 @@
-"""The adapter itself."""
+"""Gymnasium environments as environments of this package."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ from pamiq_exp.seeding import derive_seed
 
 _log = logging.getLogger(__name__)
 
-Vectorization = Literal["num_envs", "async", "native"]
-_VECTORIZATIONS = ("num_envs", "async", "native")
+Vectorization = Literal["sync", "async", "native"]
+_VECTORIZATIONS = ("sync", "async", "native")
 _SYMBOLS = 40
 """Largest number of a picture that is suspected to hold symbols, such as MiniGrid's, in place of brightness."""
 
 
 class GymnasiumEnvironment(Environment):
-    """Any Gymnasium environment, in as many copies as are wanted.
+    """Any Gymnasium environment, in `num_envs` copies.
 
     Observations become named arrays: `image` (uint8, height x width x channels) or `vector` (float32), and
     the parts of a Dict by their keys, with the bounds that the environment declares. Rewards, ends and time limits
-    are passed on as `Observation` defines them; an episode's last observation is always shown.
+    follow `Observation`; an episode's last observation is always observed.
 
     To learn its spaces, one environment is made and closed at once. Those that are acted in are made by `setup`, on
     the thread that calls it, and are reset, stepped and closed there (with `vectorization=async` in processes).
 
-    A checkpoint holds Gymnasium's own environments whose state is plain data (classic control, toy text)
-    bit for bit. Of others it holds what they showed last, and what their wrappers keep: running means, statistics of
-    episodes. After a resume that observation is marked as truncated, and new episodes begin, seeded by the number of
-    the turn (`restarts_on_resume`).
+    A checkpoint holds Gymnasium's own environments whose state is plain data (classic control, toy text) bit for bit.
+    Of others it holds the last observation and the state of their wrappers, such as running means. After a resume that
+    observation is marked as truncated, and new episodes begin, seeded by the number of the turn
+    (`restarts_on_resume`).
 
     Args:
         id: Gymnasium's id, such as `CartPole-v1`, `MiniGrid-Empty-5x5-v0` or `ALE/Pong-v5`; with the package that
@@ -67,21 +67,21 @@ class GymnasiumEnvironment(Environment):
         num_envs: Number of copies.
         seed: Seeds the first reset of each copy; later episodes go on with the environment's own generator.
         kwargs: Arguments of `gymnasium.make`.
-        make: In place of an id: what makes one environment, such as your own class.
+        make: In place of an id: a function or class that makes one environment.
         wrappers: Applied to each environment, the first one innermost.
-        overlays: Further wrappers, around all others: noise over what is seen (the config group `overlay`).
+        overlays: Further wrappers, around all others: noise over observations (the config group `overlay`).
         image_size: Resize images to this size: one number, or `[height, width]`.
-        render_as_observation: Show the agent what `render` draws (`rgb_array`) in place of the observation.
+        render_as_observation: Observe what `render` draws (`rgb_array`) in place of the environment's observation.
         truth: Ground truth for metrics: names, and dotted paths of attributes of the innermost environment
             (`{position: agent_pos}`). Numbers in `info` are ground truth without being named. What an environment
             does not have is left out.
         snapshot: Say true if all state of your own environment lies in plain attributes (numbers, arrays,
             lists, generators): then a checkpoint holds it bit for bit. Say false to save none.
-        vectorization: `num_envs` steps environments one after another; `async` gives each a process; `native`
+        vectorization: `sync` steps environments one after another; `async` gives each a process; `native`
             uses the vector form that some environments have.
         channels: Where images have their channels, `last` or `first`; null reads it off their shape.
-        numbered: Arguments that differ from copy to copy, and what copy 0 gets: `{port: 5000}` gives copy 3 the port
-            5003.
+        numbered: Arguments that differ between copies, and their value for copy 0: `{port: 5000}` gives copy 3 the
+            port 5003.
 
     Raises:
         ValueError: The environment is unknown, cannot be made, or has spaces that agents cannot use.
@@ -100,31 +100,31 @@ class GymnasiumEnvironment(Environment):
         render_as_observation: bool = False,
         truth: Mapping[str, str] | None = None,
         snapshot: bool | None = None,
-        vectorization: Vectorization = "num_envs",
+        vectorization: Vectorization = "sync",
         channels: Channels | None = None,
         numbered: Mapping[str, int] | None = None,
     ) -> None:
         if (id is None) == (make is None):
             raise ValueError(
-                "give either id (a Gymnasium id) or make (what makes an environment), not both and not neither: to use "
-                "make, set environment.id=null"
+                "give either id (a Gymnasium id) or make (a function or class), and not both: to use make, set "
+                "environment.id=null"
             )
         if num_envs < 1:
-            raise ValueError(f"environments must be at least 1, not {num_envs}")
+            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
         if vectorization not in _VECTORIZATIONS:
             raise ValueError(f"vectorization must be one of {', '.join(_VECTORIZATIONS)}, not '{vectorization}'")
         if vectorization == "native" and (make or wrappers or overlays or numbered):
             raise ValueError(
                 "vectorization=native makes all copies at once, by an id, without wrappers, overlays and numbered "
-                "arguments: use environments"
+                "arguments: use vectorization=sync"
             )
         self._truth = dict(truth or {})
         for path in self._truth.values():
             if any(name.startswith("_") for name in path.split(".")):
-                raise ValueError(f"truth: '{path}' names something private")
+                raise ValueError(f"truth: '{path}' names a private attribute")
         arguments = dict(kwargs or {}) | ({"render_mode": "rgb_array"} if render_as_observation else {})
         if both := sorted((numbered or {}).keys() & arguments.keys()):
-            raise ValueError(f"numbered: '{both[0]}' stands in kwargs as well, leave it out there")
+            raise ValueError(f"numbered: '{both[0]}' is in kwargs as well: remove it there")
         self.num_envs = num_envs
         self.name = str(id) if id is not None else _name_of(make)
         self._seed = seed
@@ -206,9 +206,7 @@ class GymnasiumEnvironment(Environment):
             _log.info("%s: a resumed run starts new episodes (%s)", self.name, self._why_not)
             lost = sorted({name for _, names in self._made().statistics() for name in names})
             if lost:
-                message = (
-                    "%s: a checkpoint does not hold %s, which is more than plain data: a resumed run begins it anew"
-                )
+                message = "%s: a checkpoint does not hold %s, which is not plain data: a resumed run starts without it"
                 _log.warning(message, self.name, ", ".join(lost))
 
     def teardown(self) -> None:
@@ -240,12 +238,12 @@ class GymnasiumEnvironment(Environment):
             try:
                 values = np.stack([np.asarray(value) for value in self._made().attribute(path)])
             except (AttributeError, ValueError) as error:
-                self._warn_once(name, f"truth.{name} is left out, {path} cannot be read: {error}")
+                self._warn_once(name, f"truth.{name} is left out: {path} cannot be read: {error}")
                 continue
             if values.dtype.kind in "biuf":
                 truth[name] = values
             else:
-                self._warn_once(name, f"truth.{name} is left out, {path} is no number")
+                self._warn_once(name, f"truth.{name} is left out: {path} is not a number")
         return truth
 
     def _warn_once(self, key: str, message: str) -> None:
@@ -291,8 +289,8 @@ class GymnasiumEnvironment(Environment):
             elif array.dtype == np.uint8 and high.max() == 255 and 0 < array.max() <= _SYMBOLS:
                 self._warn_once(
                     "dark",
-                    f"the picture {name} reaches {array.max()}, declared up to 255: if its numbers are symbols and no "
-                    "brightness, models see next to nothing; a wrapper can declare the true bounds",
+                    f"the picture {name} reaches {array.max()}, declared up to 255: if its numbers are symbols and not "
+                    "brightness, models see almost no contrast; a wrapper can declare the true bounds",
                 )
 
     def _pictures(self, copies: Copies) -> list[NDArray[np.uint8]]:
@@ -382,5 +380,5 @@ def _own_interval(copy: Copy, count: int) -> float | None:
     if not home.startswith("rtgym"):
         return None
     if count > 1:
-        raise ValueError("an environment that keeps its own time can have one copy only: set environments to 1")
+        raise ValueError("an environment that keeps its own time can have only one copy: set environment.num_envs=1")
     return float(seconds)

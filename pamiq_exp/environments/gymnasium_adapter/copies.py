@@ -24,7 +24,7 @@ Calls: TypeAlias = "Mapping[int, tuple[str, tuple[Any, ...]]]"
 
 @dataclass
 class Outcome:
-    """What all copies show after a step: raw observations, one a copy, and `(num_envs,)` arrays."""
+    """The result of a step of all copies: a raw observation for each copy, and `(num_envs,)` arrays."""
 
     observations: list[Any]
     reward: NDArray[np.float32]
@@ -53,7 +53,7 @@ class Copies(ABC):
     """Several copies of one environment that are stepped together."""
 
     resets_alone: bool = True
-    """Whether a copy can start a new episode whenever that is wanted, without the others."""
+    """Whether a copy can start a new episode at any step, without the others."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -83,24 +83,24 @@ class Copies(ABC):
         raise AttributeError(f"'{path}' cannot be read: vectorization=native gives no access to single environments")
 
     def snapshots(self, any_class: bool) -> list[Snapshot]:
-        """Return the state of each copy. Raises NotPlainError if there may be more than can be taken."""
-        raise NotPlainError("a vector of environments keeps its state to itself")
+        """Return the state of each copy. Raises NotPlainError if some of it may not be plain data."""
+        raise NotPlainError("the state of a vector environment cannot be read")
 
     def statistics(self) -> list[tuple[Snapshot, list[str]]]:
-        """Return for each copy what its wrappers hold, and the names of what cannot be taken."""
+        """Return for each copy what its wrappers hold, and the names of attributes that cannot be saved."""
         return []
 
     def restore(self, snapshots: Sequence[Snapshot]) -> None:
         """Give each copy its state back. Raises ValueError for copies that cannot take it."""
         if snapshots:
             raise ValueError(
-                "this checkpoint holds the state of each environment, which a vector of environments cannot take over: "
-                "go on with vectorization=num_envs, as it was saved"
+                "this checkpoint holds the state of each environment, which a vector environment cannot restore: "
+                "go on with vectorization=sync, as it was saved"
             )
 
 
 class SeparateCopies(Copies):
-    """Environments of their own, each of which is called by itself."""
+    """Separate environments, each called by itself."""
 
     @abstractmethod
     def call(self, calls: Calls) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One environment among several: what it gives back is checked, and errors name it."""
+"""One environment of several: its results are checked, and its errors name it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Env: TypeAlias = "gymnasium.Env[Any, Any]"
 MakeCopy: TypeAlias = "Callable[[int], Copy]"
 
 HELD_BACK = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
-"""Signals that go to all processes of a terminal or a batch job, and by which this run saves and stops."""
+"""Signals to all processes of a terminal or batch job, on which this run saves and stops."""
 
 
 class BadEnvironmentError(ValueError):
-    """An environment does not keep to Gymnasium's interface; the message says which, where, and what is expected."""
+    """An environment violates Gymnasium's interface; the message names it, the call, and what was expected."""
 
 
 class Step(NamedTuple):
-    """What one environment gives back after a step."""
+    """The result of a step of one environment."""
 
     observation: Any
     reward: float
@@ -143,7 +143,7 @@ class Copy:
             raise self._bad(
                 f"the reward has the shape {array.shape}, expected one number. An environment with several "
                 "objectives needs a wrapper that weighs them, such as mo_gymnasium.wrappers.LinearReward in "
-                "environment.wrappers; one with several agents has to be made one of a single agent"
+                "environment.wrappers; with several agents, wrap it into an environment of one agent"
             )
         raise self._bad(f"the reward is {_shown(reward)}, expected one number")
 

@@ -1,4 +1,4 @@
-"""What kind of thing `make` made, for those that no single agent can act in as they are."""
+"""Errors for objects that are not a Gymnasium environment of one agent with one reward."""
 
 from __future__ import annotations
 

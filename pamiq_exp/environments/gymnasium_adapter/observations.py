@@ -1,4 +1,4 @@
-"""From the observation spaces of Gymnasium to named arrays."""
+"""Conversion of the observation spaces of Gymnasium to named arrays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLORS = 4
 
 @dataclass(frozen=True)
 class Part:
-    """One named part of an observation: what it looks like, and how it is read from the raw one of one environment."""
+    """One named part of an observation: its space, and the function that reads it from a raw observation."""
 
     space: spaces.Box
     read: Reader
@@ -38,7 +38,7 @@ class Reading:
 
     Attributes:
         parts: Named parts.
-        notes: What a user should know: how images are understood, and what is left out.
+        notes: Messages for the user: how images are read, and what is left out.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Reading:
 
 
 def observation_parts(space: Space, image_size: ImageSize = None, channels: Channels | None = None) -> Reading:
-    """Return the parts that an observation of `space` is turned into, by name, and what there is to say about them.
+    """Return the named parts of observations of `space`, and notes about them.
 
     uint8 arrays of two or more dimensions are images, `(height, width, channels)` uint8 under the name
     `image`, stacked frames becoming channels. All else becomes a float32 `vector`, as
@@ -60,7 +60,7 @@ def observation_parts(space: Space, image_size: ImageSize = None, channels: Chan
         channels: Where images have their channels; None reads it off their shape.
 
     Raises:
-        ValueError: Nothing is left that has numbers, or it is not clear where an image has its channels.
+        ValueError: No part has numbers, or the channel axis of an image is not clear.
     """
     reading = Reading()
     if isinstance(space, spaces.Dict):
@@ -73,7 +73,7 @@ def observation_parts(space: Space, image_size: ImageSize = None, channels: Chan
         if part is not None:
             reading.parts["image" if part.space.dtype == np.uint8 else "vector"] = part
     if not reading.parts:
-        raise ValueError(f"the observation space {space} holds nothing that an agent can read (numbers or images)")
+        raise ValueError(f"the observation space {space} has no part that agents can read (numbers or images)")
     return reading
 
 
@@ -85,7 +85,7 @@ def picture_part(shape: tuple[int, ...], image_size: ImageSize = None) -> Part:
 def mismatch(space: Space, value: Any, where: str = "it") -> str | None:
     """Return in words how a raw observation differs in structure, shape or type from what `space` declares.
 
-    None if it does not, or if the space is of a kind that cannot be judged. Bounds are not looked at.
+    None if it does not, or for spaces of other kinds. Bounds are not compared.
     """
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
         return _mismatch_inside(space, value, where)

@@ -1,4 +1,4 @@
-"""Finding environments by their Gymnasium id."""
+"""Lookup of environments by their Gymnasium id."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pamiq_exp.trust import module_of, trusted_packages
 
 @dataclass(frozen=True)
 class _Package:
-    """A package that registers environments: how their ids begin, which module does it, how it is installed."""
+    """A package that registers environments: the prefix of their ids, its module, how to install it."""
 
     prefix: str
     module: str
     install: str
     only_prefix: bool = True
-    """Whether all of its ids begin so."""
+    """Whether all of its ids have that prefix."""
 
     @property
     def is_installed(self) -> bool:
@@ -50,7 +50,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Found:
-    """A registered environment: its id, and the module of the user's that registers it on import, if it was one."""
+    """A registered environment: its id, and the user's module that registers it on import, if any."""
 
     id: str
     module: str | None = None
@@ -65,7 +65,7 @@ def make(found: Found, **arguments: Any) -> gymnasium.Env[Any, Any]:
     _register(found)
     arguments.setdefault("disable_env_checker", True)
     if found.id.startswith("Vizdoom"):
-        arguments.setdefault("vizdoom_path", _doom_in_a_folder_of_its_own())
+        arguments.setdefault("vizdoom_path", _doom_in_a_temporary_folder())
     try:
         return gymnasium.make(found.id, **arguments)
     except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
@@ -75,7 +75,7 @@ def make(found: Found, **arguments: Any) -> gymnasium.Env[Any, Any]:
 
 
 def make_native_vector(found: Found, count: int, **arguments: Any) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make an environment that steps all its copies at once, by code of its own.
+    """Make an environment that steps all its copies at once, with its own vector implementation.
 
     Raises:
         ValueError: There is no such environment, or it does not reset its copies at the next step.
@@ -88,14 +88,14 @@ def make_native_vector(found: Found, count: int, **arguments: Any) -> gymnasium.
     except (ImportError, TypeError, gymnasium.error.Error, gymnasium.error.DependencyNotInstalled) as error:
         raise ValueError(
             f"the environment '{found.id}' cannot be made as one vector: {error}. "
-            "Use vectorization=num_envs, which works for every environment"
+            "Use vectorization=sync, which works for every environment"
         ) from error
     if vector.metadata.get("autoreset_mode") is not gymnasium.vector.AutoresetMode.NEXT_STEP:
         mode = vector.metadata.get("autoreset_mode")
         vector.close()
         raise ValueError(
             f"the vector environment '{found.id}' resets its copies in the mode {mode}, which loses the last "
-            "observation of an episode. Use vectorization=environments"
+            "observation of an episode. Use vectorization=sync"
         )
     return vector
 
@@ -211,9 +211,11 @@ def _draw_without_a_window() -> None:
 
 
 @cache
-def _doom_in_a_folder_of_its_own() -> str:
-    """Return the path of Doom's engine such that it leaves its settings in a temporary folder and not in the current
-    one: it writes wherever it was started, so a script of two lines starts it."""
+def _doom_in_a_temporary_folder() -> str:
+    """Return the path of a script that starts Doom's engine in a temporary folder.
+
+    The engine writes its settings to the folder in which it is started.
+    """
     engine = Path(importlib.import_module("vizdoom").__file__ or "").parent / "vizdoom"
     if os.name != "posix" or not engine.exists():
         return str(engine)
@@ -246,7 +248,7 @@ def _unknown(environment_id: str, trusted: Sequence[str]) -> str:
     installed = f" (installed here and built on Gymnasium: {', '.join(others)})" if others else ""
     example = next((name for name in others if name.partition("_")[0] in environment_id.lower()), "PACKAGE")
     return (
-        f"Gymnasium knows no environment '{environment_id}'.{asked} {hint} If a package of its own registers it, name "
+        f"Gymnasium has no environment '{environment_id}'.{asked} {hint} If a package of its own registers it, name "
         f"that{installed}: environment.id={example}:{environment_id} --allow {example}"
     )
 

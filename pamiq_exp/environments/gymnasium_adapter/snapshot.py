@@ -2,7 +2,7 @@
 
 An environment is taken apart along its chain of wrappers. If every attribute is a number, a text, an array, a
 generator or a nesting of these, restoring the attributes restores the environment bit for bit. Anything else
-(a physics engine, a game's emulator, objects that refer to each other) cannot be judged from outside: such an
+(a physics engine, a game's emulator, objects that refer to each other) cannot be checked from outside: such an
 environment has no snapshot.
 """
 
@@ -36,7 +36,7 @@ _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
 class NotPlainError(Exception):
-    """An attribute of an environment is more than plain data."""
+    """An attribute of an environment is not plain data."""
 
 
 class _LeaveOutError(Exception):
@@ -48,8 +48,8 @@ def take_snapshot(environment: gymnasium.Env[Any, Any], any_class: bool = False)
 
     Args:
         environment: With all its wrappers.
-        any_class: Also judge classes that are not Gymnasium's own by their attributes. Others may keep
-            state where no attribute shows it, such as behind the number of a simulation.
+        any_class: Also take classes that are not Gymnasium's own by their attributes. They may keep state
+            elsewhere, for example in a simulation that an attribute only refers to.
 
     Raises:
         NotPlainError: There may be more state than can be taken.
@@ -58,7 +58,9 @@ def take_snapshot(environment: gymnasium.Env[Any, Any], any_class: bool = False)
     seen: set[int] = set()
     for depth, layer in enumerate(layers(environment)):
         if not any_class and not type(layer).__module__.startswith(_KNOWN):
-            raise NotPlainError(f"{type(layer).__name__} may keep state out of sight; snapshot=true vouches for it")
+            raise NotPlainError(
+                f"{type(layer).__name__} may keep state outside of its attributes (if not, set snapshot=true)"
+            )
         for name, value in _attributes(layer):
             try:
                 snapshot[f"{depth}.{name}"] = json.dumps(_encode(value, seen))

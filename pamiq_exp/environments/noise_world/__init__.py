@@ -1,4 +1,4 @@
-"""The flagship world: rooms whose surfaces may show unpredictable pictures."""
+"""The noise world: rooms whose surfaces may show unpredictable pictures."""
 
 from pamiq_exp.environments.noise_world.actions import ActionSet
 from pamiq_exp.environments.noise_world.options import ImageOptions, NoiseOptions, Panel

@@ -1,6 +1,6 @@
-"""What the actions of the noise world mean: the one place that says which number is which way.
+"""Actions of the noise world and their meanings.
 
-In every branch that has a right and a left, 1 is right and 2 is left.
+In every branch with a right and a left, 1 is right and 2 is left.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ KEYS = (
     ("left shift", RUN, 1, ""),
     ("r", REMOTE, 1, "remote"),
 )
-"""Keys for people: key, branch, choice, and the name of the discrete action that does the same."""
+"""Keys for playing: key, branch, choice, and the name of the same discrete action."""
 
 
 @dataclass(frozen=True)
 class ActionSet:
-    """One way to act.
+    """An action space of the noise world, and what its actions mean.
 
     `branches` is [forward/back, strafe, turn, jump, run] with [3, 3, 3, 2, 2] choices, `masked` the same with
     [3, 3, 3, 1, 1] (no jump, no run), `discrete` one choice of nothing, forward, back, turn right, turn left,
@@ -129,7 +129,7 @@ def are_choices(actions: NDArray[np.int64], choices: NDArray[np.int64]) -> bool:
 
 @compiled
 def obey(actions: NDArray[np.int64], meanings: NDArray[np.int64], commands: NDArray[np.int64]) -> None:
-    """Write the commands, `(num_envs, 6)`, that actions, `(num_envs, branches)`, stand for."""
+    """Write the commands `(num_envs, 6)` of actions `(num_envs, branches)`."""
     for env in range(actions.shape[0]):
         commands[env] = 0
         for branch in range(actions.shape[1]):

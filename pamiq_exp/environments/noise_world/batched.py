@@ -1,7 +1,7 @@
-"""The raycaster as operations on whole batches: thousands of environments at once on an accelerator.
+"""The raycaster in torch: thousands of environments at once on an accelerator.
 
-The same steps as in `rendering`, in the same order and precision, on `(num_envs, width, height)` tensors. What is
-decided there by branches is decided here by masks.
+The same steps as in `rendering`, in the same order and precision, on `(num_envs, width, height)` tensors, with masks in
+place of branches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from pamiq_exp.environments.noise_world.renderer import Renderer
 from pamiq_exp.environments.noise_world.rendering import DARKNESS, STRETCHED, Camera, Scene, Views
 from pamiq_exp.environments.noise_world.things import AT_X, AT_Y, BALL, BOX
-from pamiq_exp.environments.noise_world.turns import Setting, empty_views, live, pack
+from pamiq_exp.environments.noise_world.turns import Setting, empty_views, pack, run_turn
 
 WORD = 0xFFFFFFFF
 
@@ -32,7 +32,7 @@ class Pixels:
     depth: Tensor
 
     def put(self, where: Tensor, tile: Tensor, texel: Tensor, shade: Tensor, depth: Tensor | None) -> None:
-        """Replace what is shown `where` a mask says so; without a depth that stays as it is."""
+        """Replace the pixels `where` a mask is true; without a depth their depth stays."""
         self.tile = torch.where(where, tile, self.tile)
         self.texel = torch.where(where, texel, self.texel)
         self.shade = torch.where(where, shade, self.shade)
@@ -59,9 +59,9 @@ class TorchRenderer(Renderer):
     def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
         if setting not in self._packed:
             self._packed[setting] = pack(setting)
-        num_envs, none = setting.num_envs, empty_views(0, 1, measured=False)
-        live(self._packed[setting], 0, len(num_envs.bodies), moves, none.frame, none.tile, none.depth, none.flags)
-        frame, pixels = self._paint(setting.scene, setting.camera, num_envs.poses, num_envs.things, num_envs.bases)
+        envs, none = setting.envs, empty_views(0, 1, measured=False)
+        run_turn(self._packed[setting], 0, len(envs.agents), moves, none.frame, none.tile, none.depth, none.flags)
+        frame, pixels = self._paint(setting.scene, setting.camera, envs.poses, envs.things, envs.bases)
         flags = self._tensors["flags"][pixels.tile]
         shown = pixels.tile.to(torch.int32), pixels.depth.to(torch.float32), flags
         tile, depth, flag = (part if measured else part[:0] for part in shown)
@@ -78,10 +78,10 @@ class TorchRenderer(Renderer):
         picture: NDArray[np.uint8] = self._paint(scene, camera, poses, things, bases)[0].cpu().numpy()
         return picture
 
-    def _paint(self, scene: Scene, camera: Camera, *num_envs: NDArray[Any]) -> tuple[Tensor, Pixels]:
+    def _paint(self, scene: Scene, camera: Camera, *state: NDArray[Any]) -> tuple[Tensor, Pixels]:
         if scene is not self._scene:
             self._scene, self._tensors = scene, self._load(scene, camera)
-        return self.render_tensors(*(self._tensor(part) for part in num_envs))
+        return self.render_tensors(*(self._tensor(part) for part in state))
 
     @torch.no_grad()
     def render_tensors(self, poses: Tensor, things: Tensor, bases: Tensor) -> tuple[Tensor, Pixels]:

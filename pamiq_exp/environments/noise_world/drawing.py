@@ -1,4 +1,4 @@
-"""Which image each noisy tile shows: a pure function of seed, tile and tick, without any generator's state."""
+"""Choice of the image of each noisy tile: a pure function of seed, tile and tick, without generator state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Several sources, one behind the other: the tiles of source i are those from `ends[i]` to `ends[i + 1] - 1`.
+    """Several sources, concatenated: the tiles of source i are those from `ends[i]` to `ends[i + 1] - 1`.
 
     `pool`, `rule` and `stride` have a number for each source; the rest is as in `Source`.
     """
@@ -54,7 +54,7 @@ class Sources(NamedTuple):
 
 
 def join_sources(sources: Sequence[Source]) -> Sources:
-    """Put sources one behind the other."""
+    """Concatenate sources."""
     nothing = np.zeros(0, dtype=np.int32)
     return Sources(
         np.concatenate([nothing, *(source.tiles for source in sources)]),
@@ -69,7 +69,7 @@ def join_sources(sources: Sequence[Source]) -> Sources:
 
 @inlined
 def one_source(sources: Sources, index: int) -> Source:
-    """Return one of them."""
+    """Return the source at an index."""
     begin, end = sources.ends[index], sources.ends[index + 1]
     return Source(
         sources.tiles[begin:end],
@@ -99,7 +99,7 @@ def mix(value: np.uint32) -> np.uint32:
 
 @inlined
 def draw(unit: int, tick: int, low: np.uint32, high: np.uint32) -> np.uint32:
-    """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of a environment's seed."""
+    """Return 32 random bits: a pure function of the unit, the tick and the 64 bits of an environment's key."""
     turn = np.uint32(high + np.uint32(tick) * TICK)
     return mix(np.uint32(mix(np.uint32(np.uint32(unit) ^ low)) + turn))
 
@@ -132,7 +132,7 @@ def draw_without_repeats(unit: int, tick: int, low: np.uint32, high: np.uint32, 
 def draw_independently(
     bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source, bits: NDArray[np.uint32]
 ) -> None:
-    """Do what `draw_images` does for the usual rule: one loop that compilers vectorize, one that spreads the result."""
+    """`draw_images` for the rule IID: one loop that compilers vectorize, one that scatters the result."""
     units, first, tiles = source.units, source.first, source.tiles
     stride, pool = np.uint32(source.stride), np.uint64(source.pool)
     for env in range(bases.shape[0]):
@@ -147,12 +147,12 @@ def draw_independently(
 
 @compiled
 def draw_images(bases: Ints, ticks: Ints, keys: NDArray[np.uint32], source: Source) -> None:
-    """Choose what each tile of a source shows.
+    """Choose the image of each tile of a source.
 
     Args:
         bases: `(num_envs, tiles)`: where each tile's image begins in the texels; a negative number is the key
             of random pixels instead.
-        ticks: `(num_envs, 1)`, or `(num_envs, units)` where each unit has a time of its own.
+        ticks: `(num_envs, 1)`, or `(num_envs, units)` where each unit has its own time.
         keys: `(num_envs, 2)`: the seed of each environment.
     """
     stride, pool = np.int32(source.stride), np.uint64(source.pool)

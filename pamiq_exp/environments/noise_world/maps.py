@@ -2,10 +2,10 @@
 
     #  wall                 .  floor of a room        ,  floor of a corridor
     +  doorway              =  gate: a wall that opens later
-    > v < ^  where bodies start, and which way they face (exactly one of them)
+    > v < ^  where agents start, and their heading (exactly one of them)
     b  box   l  lamp   o  ball (objects, on room floor)
 
-Rooms are what is left when doorways, gates and corridors are taken away; they are numbered in reading order.
+Rooms are the connected floors without doorways, gates and corridors, numbered in reading order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WorldMap:
     """A map in meters: x is the column, y the row, both from the north-west corner.
 
     Attributes:
-        solid: Where walls stand, closed gates included, `(rows, columns)`.
+        solid: Walls, closed gates included, `(rows, columns)`.
         gates: Walls that open later, `(rows, columns)`.
         rooms: Number of the room of each square meter, -1 outside rooms, `(rows, columns)` int32.
         start: x, y and heading (degrees clockwise from east).
@@ -82,13 +82,13 @@ def parse_map(text: str, name: str) -> WorldMap:
     cells = np.array([list(line.ljust(width, "#")) for line in lines])
     for row, column in np.argwhere(~np.isin(cells, sorted(KNOWN))):
         known = " ".join(sorted(KNOWN))
-        raise ValueError(f"{name}: '{cells[row, column]}' in row {row + 1}, column {column + 1} is none of {known}")
+        raise ValueError(f"{name}: '{cells[row, column]}' in row {row + 1}, column {column + 1} is not one of {known}")
     gates = cells == "="
     solid = (cells == "#") | gates
     rim = np.ones(solid.shape, dtype=np.bool_)
     rim[1:-1, 1:-1] = False
     for row, column in np.argwhere(rim & (cells != "#")):
-        raise ValueError(f"{name}: row {row + 1}, column {column + 1} lies on the rim and must be a wall (#)")
+        raise ValueError(f"{name}: row {row + 1}, column {column + 1} is on the edge of the map and must be a wall (#)")
     starts = np.argwhere(np.isin(cells, list(START_HEADINGS)))
     if len(starts) != 1:
         raise ValueError(f"{name}: there must be exactly one start (one of > v < ^), not {len(starts)}")
@@ -119,7 +119,7 @@ def _number_rooms(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def distances_from(free: NDArray[np.bool_], row: int, column: int) -> NDArray[np.int32]:
-    """Return how many steps each free cell is from one of them, -1 where no way leads (breadth-first)."""
+    """Return the number of steps to each free cell from one of them, -1 if unreachable (breadth-first)."""
     distance = np.full(free.shape, -1, dtype=np.int32)
     distance[row, column] = 0
     queue = deque([(row, column)])
@@ -136,9 +136,9 @@ def distances_from(free: NDArray[np.bool_], row: int, column: int) -> NDArray[np
 def reachable_cells(
     solid: NDArray[np.bool_], start: tuple[float, float], radius: float, cell: float
 ) -> NDArray[np.bool_]:
-    """Return which square cells of `cell` meters a body can reach: `(rows / cell, columns / cell)`.
+    """Return which square cells of `cell` meters an agent can reach: `(rows / cell, columns / cell)`.
 
-    A cell counts if a body of that radius can stand at its center and walk there from `start`.
+    A cell counts if an agent of that radius can stand at its center and walk there from `start`.
     """
     fine = round(1.0 / cell)
     rows, columns = solid.shape[0] * fine, solid.shape[1] * fine

@@ -1,4 +1,4 @@
-"""What floors, walls and ceilings look like where there is no noise: painted by arithmetic, one look for each room."""
+"""Pictures of floors, walls and ceilings without noise, computed by arithmetic; each room has its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pamiq_exp.seeding import numpy_generator
 Picture = NDArray[np.float64]
 """Red, green and blue from 0 to 1, `(size, size, 3)`."""
 
-GREY = np.array((0.5, 0.5, 0.5))
+GRAY = np.array((0.5, 0.5, 0.5))
 
 
 def hsv(hue: float, saturation: float, value: float) -> NDArray[np.float64]:
@@ -108,13 +108,13 @@ def clouds(size: int, seed: int) -> Picture:
 
 
 def room_surfaces(room: int, size: int, seed: int) -> list[Picture]:
-    """Return wall, floor and ceiling of a room; -1 is what lies outside rooms. Neighbours differ in color."""
+    """Return wall, floor and ceiling of a room; -1 is what lies outside rooms. Neighbors differ in color."""
     if room < 0:
         wood = surface(planks(size), hsv(0.08, 0.45, 0.55), 0.3, seed)
         return [
             surface(plaster(size), hsv(0.1, 0.12, 0.8), 0.2, seed),
             wood,
-            surface(panels(size), GREY * 1.6, 0.1, seed),
+            surface(panels(size), GRAY * 1.6, 0.1, seed),
         ]
     hue = (0.02 + room * 0.381966) % 1.0
     wall = surface(WALL_PATTERNS[room % len(WALL_PATTERNS)](size), hsv(hue, 0.5, 0.85), 0.25, seed + room)
@@ -126,4 +126,4 @@ def room_surfaces(room: int, size: int, seed: int) -> list[Picture]:
 
 def plain_surfaces(size: int) -> list[Picture]:
     """Return wall, floor and ceiling in one color."""
-    return [np.zeros((size, size, 3)) + color for color in (hsv(0.09, 0.1, 0.78), hsv(0.09, 0.1, 0.6), GREY * 1.6)]
+    return [np.zeros((size, size, 3)) + color for color in (hsv(0.09, 0.1, 0.78), hsv(0.09, 0.1, 0.6), GRAY * 1.6)]

@@ -1,4 +1,4 @@
-"""How bodies move: plain arithmetic that gives the same bits on every machine."""
+"""Motion of agents, in plain arithmetic that gives the same bits on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Motion(NamedTuple):
-    """How bodies move: meters, degrees and seconds.
+    """Constants of motion, in meters, degrees and seconds.
 
     `lag` is the share of the old speed that is left after one step (0: speeds follow commands at once).
     """
@@ -28,8 +28,8 @@ class Motion(NamedTuple):
     radius: float
 
 
-X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, BODY_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
-"""Columns of a body: place (meters), heading (degrees), height above the floor, and four speeds."""
+X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, AGENT_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+"""Columns of an agent's state: position (meters), heading (degrees), height above the floor, and four speeds."""
 
 
 @inlined
@@ -83,57 +83,57 @@ def slide(solid: NDArray[np.bool_], x: float, y: float, dx: float, dy: float, ra
 
 
 @compiled
-def move(solid: NDArray[np.bool_], bodies: Floats, commands: NDArray[np.int64], motion: Motion) -> None:
-    """Let every body live through one time step.
+def move(solid: NDArray[np.bool_], agents: Floats, commands: NDArray[np.int64], motion: Motion) -> None:
+    """Move every agent by one time step.
 
     Args:
-        bodies: `(num_envs, BODY_SIZE)`, changed in place.
+        agents: `(num_envs, AGENT_SIZE)`, changed in place.
         commands: `(num_envs, 5)`: forward, right and clockwise as -1, 0 or 1; jump and run as 0 or 1.
     """
     step = motion.time_step
-    for env in range(bodies.shape[0]):
-        body, command = bodies[env], commands[env]
+    for env in range(agents.shape[0]):
+        agent, command = agents[env], commands[env]
         pace = motion.speed * (motion.run_factor if command[4] != 0 else 1.0)
         for index, wanted in ((FORWARD, command[0] * pace), (STRAFE, command[1] * pace)):
-            body[index] = wanted + (body[index] - wanted) * motion.lag
+            agent[index] = wanted + (agent[index] - wanted) * motion.lag
         wanted = command[2] * motion.turn_speed
-        body[TURN] = wanted + (body[TURN] - wanted) * motion.lag
-        heading = body[HEADING] + body[TURN] * step
-        body[HEADING] = heading - 360.0 * np.floor(heading / 360.0)
-        east, south = sine(body[HEADING] + 90.0), sine(body[HEADING])
-        dx = (east * body[FORWARD] - south * body[STRAFE]) * step
-        dy = (south * body[FORWARD] + east * body[STRAFE]) * step
-        body[X], body[Y] = slide(solid, body[X], body[Y], dx, dy, motion.radius)
-        if command[3] != 0 and body[HEIGHT] == 0.0:
-            body[RISE] = motion.jump_speed
-        body[HEIGHT] = max(body[HEIGHT] + body[RISE] * step - 0.5 * motion.gravity * step * step, 0.0)
-        body[RISE] = body[RISE] - motion.gravity * step if body[HEIGHT] > 0.0 else 0.0
+        agent[TURN] = wanted + (agent[TURN] - wanted) * motion.lag
+        heading = agent[HEADING] + agent[TURN] * step
+        agent[HEADING] = heading - 360.0 * np.floor(heading / 360.0)
+        east, south = sine(agent[HEADING] + 90.0), sine(agent[HEADING])
+        dx = (east * agent[FORWARD] - south * agent[STRAFE]) * step
+        dy = (south * agent[FORWARD] + east * agent[STRAFE]) * step
+        agent[X], agent[Y] = slide(solid, agent[X], agent[Y], dx, dy, motion.radius)
+        if command[3] != 0 and agent[HEIGHT] == 0.0:
+            agent[RISE] = motion.jump_speed
+        agent[HEIGHT] = max(agent[HEIGHT] + agent[RISE] * step - 0.5 * motion.gravity * step * step, 0.0)
+        agent[RISE] = agent[RISE] - motion.gravity * step if agent[HEIGHT] > 0.0 else 0.0
 
 
 @compiled
-def poses_of(bodies: Floats, eye_height: float) -> Floats:
-    """Return x, y (meters), heading (radians) and eye height of each body, `(num_envs, 4)`."""
-    poses = np.empty((bodies.shape[0], 4))
-    for env in range(bodies.shape[0]):
-        poses[env, 0], poses[env, 1] = bodies[env, X], bodies[env, Y]
-        poses[env, 2] = bodies[env, HEADING] * (np.pi / 180.0)
-        poses[env, 3] = eye_height + bodies[env, HEIGHT]
+def poses_of(agents: Floats, eye_height: float) -> Floats:
+    """Return x, y (meters), heading (radians) and eye height of each agent, `(num_envs, 4)`."""
+    poses = np.empty((agents.shape[0], 4))
+    for env in range(agents.shape[0]):
+        poses[env, 0], poses[env, 1] = agents[env, X], agents[env, Y]
+        poses[env, 2] = agents[env, HEADING] * (np.pi / 180.0)
+        poses[env, 3] = eye_height + agents[env, HEIGHT]
     return poses
 
 
 @compiled
-def rooms_of(bodies: Floats, rooms: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the number of the room that each body is in, `(num_envs,)`, from those of all cells, `(rows, columns)`."""
-    numbers = np.empty(bodies.shape[0], np.int32)
-    for env in range(bodies.shape[0]):
-        numbers[env] = rooms[np.int64(bodies[env, Y]), np.int64(bodies[env, X])]
+def rooms_of(agents: Floats, rooms: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the number of each agent's room, `(num_envs,)`, from the room numbers of all cells, `(rows, columns)`."""
+    numbers = np.empty(agents.shape[0], np.int32)
+    for env in range(agents.shape[0]):
+        numbers[env] = rooms[np.int64(agents[env, Y]), np.int64(agents[env, X])]
     return numbers
 
 
 @compiled
-def look(bodies: Floats, eye_height: float, poses: Floats) -> None:
-    """Put the camera of each body where its eye is: `poses` is `(num_envs, 5)`, see `cast_all`."""
-    for env in range(bodies.shape[0]):
-        poses[env, 0], poses[env, 1] = bodies[env, X], bodies[env, Y]
-        poses[env, 2], poses[env, 3] = sine(bodies[env, HEADING] + 90.0), sine(bodies[env, HEADING])
-        poses[env, 4] = eye_height + bodies[env, HEIGHT]
+def look(agents: Floats, eye_height: float, poses: Floats) -> None:
+    """Write the camera pose of each agent into `poses`, `(num_envs, 5)`, see `cast_all`."""
+    for env in range(agents.shape[0]):
+        poses[env, 0], poses[env, 1] = agents[env, X], agents[env, Y]
+        poses[env, 2], poses[env, 3] = sine(agents[env, HEADING] + 90.0), sine(agents[env, HEADING])
+        poses[env, 4] = eye_height + agents[env, HEIGHT]

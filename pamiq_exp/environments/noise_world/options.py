@@ -1,4 +1,4 @@
-"""What a user can choose about noise and images, checked when the world is built."""
+"""Options of noise and images, and their validation."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def from_mapping(kind: type[OptionsT], values: Mapping[str, Any] | OptionsT | No
 def one_of(value: object, known: Iterable[str], where: str) -> None:
     names = list(known)
     if value not in names:
-        raise ValueError(f"{where}: '{value}' is not possible{nearest(value, names)}")
+        raise ValueError(f"{where}: '{value}' is invalid{nearest(value, names)}")
 
 
-def at_least(value: float, least: float, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
-        raise ValueError(f"{where} must be a number of at least {least:g}, not {value!r}")
+def at_least(value: float, minimum: float, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < minimum:
+        raise ValueError(f"{where} must be a number of at least {minimum:g}, not {value!r}")
 
 
 MODES = ("iid", "pixel", "cycle", "static")
@@ -65,12 +65,12 @@ class Panel:
 
     Attributes:
         wall: `north`, `east`, `south` or `west`.
-        center: Place of its middle along the wall, from the middle of the wall, in meters: positive is to
-            the right of somebody who looks at it.
-        width, height: Size in meters; `bottom` is how high it hangs.
+        center: Its center along the wall, from the middle of the wall, in meters; positive is to the right as seen
+            from the room.
+        width, height: Size in meters; `bottom` is the height of its lower edge.
         kind: `image` (a picture of the pool) or `blocks` (random colors).
         blocks: Colors per side of a `blocks` panel, at most 64.
-        rate_hz: Changes a second; None takes that of the noise.
+        rate_hz: Changes per second; None takes that of the noise.
         room: Number of the room.
     """
 
@@ -103,20 +103,20 @@ class NoiseOptions:
     Attributes:
         fraction: Share of the floor and wall tiles that are noisy, 0 to 1. Chosen by the seed, and nested:
             the noisy tiles of a smaller fraction are noisy in a larger one too.
-        rate_hz: Changes for each second of world time.
+        rate_hz: Changes per second of world time.
         mode: `iid` (a new image), `pixel` (new random pixels), `cycle` (the images of the pool in a fixed
             order: looks the same, can be learned) or `static` (never changes).
         pool: Number of images.
         replace: Whether the same image may come twice in a row, as in the original world.
         layout: `tile` (one image for each square meter) or `surface` (one stretched over each wall and floor).
-        sync: Who shares one draw: `per_tile`, `per_surface` or `global`.
-        own_pools: Whether each surface draws from a part of the pool of its own.
+        sync: Tiles that share one draw: `per_tile`, `per_surface` or `global`.
+        own_pools: Whether each surface draws from its own part of the pool.
         where: `everywhere`, `one_room` (the room nearest to the start that is not the first), `far_room`
             (the farthest), `corridor`, `behind_gates` (rooms that cannot be reached while gates are closed), or a
             list of panels.
         control: `none`, `remote` (changes when the remote action is taken) or `gaze` (changes only while seen).
         overlay: Noise on the screen instead of in the world: `quadrant` (lower right quarter), `full` (whole
-            view) or `black` (nothing is ever seen).
+            view) or `black` (the view is always black).
     """
 
     fraction: float = 1.0
@@ -134,7 +134,7 @@ class NoiseOptions:
     def __post_init__(self) -> None:
         at_least(self.fraction, 0, "noise.fraction")
         if self.fraction > 1:
-            raise ValueError(f"noise.fraction is a share from 0 to 1, not {self.fraction}")
+            raise ValueError(f"noise.fraction must be from 0 to 1, not {self.fraction}")
         at_least(self.rate_hz, 0, "noise.rate_hz")
         at_least(self.pool, 1, "noise.pool")
         one_of(self.mode, MODES, "noise.mode")
@@ -157,7 +157,7 @@ class ImageOptions:
     """Where the pictures on the noisy surfaces come from.
 
     Attributes:
-        source: `procedural` (painted dishes, nothing is downloaded) or `folder`.
+        source: `procedural` (computed pictures of dishes, nothing is downloaded) or `folder`.
         path: A folder with pictures of any size and format; needed for `folder`.
         size: Pixels a side, a power of two from 8 to 256.
     """
@@ -179,14 +179,14 @@ class ImageOptions:
 
 
 JUMP_HEIGHT = 0.4
-"""Metres that must be left above the eyes."""
+"""Meters that must be free above the eyes."""
 
 
 def check_world(
     materials: str,
     wall_height: int,
     eye_height: float,
-    body_radius: float,
+    agent_radius: float,
     image_size: int,
     field_of_view: float,
     dt: float,
@@ -194,7 +194,7 @@ def check_world(
     lag: float,
     sticky: float,
 ) -> None:
-    """Raise ValueError for a value that no world can have."""
+    """Raise ValueError for invalid arguments of the world."""
     one_of(materials, ("rooms", "plain"), "environment.materials")
     if wall_height != int(wall_height) or wall_height < 1:
         raise ValueError(f"environment.wall_height must be a whole number of meters, not {wall_height!r}")
@@ -203,12 +203,12 @@ def check_world(
             f"environment.eye_height must be above 0 and below {wall_height - JUMP_HEIGHT:g} (a jump must stay "
             f"under the ceiling), not {eye_height!r}"
         )
-    if not 0 < body_radius <= 0.5:
-        raise ValueError(f"environment.body_radius must be above 0 and at most 0.5, not {body_radius!r}")
+    if not 0 < agent_radius <= 0.5:
+        raise ValueError(f"environment.agent_radius must be above 0 and at most 0.5, not {agent_radius!r}")
     if not 0 < field_of_view < 170:
         raise ValueError(f"environment.field_of_view must be between 0 and 170 degrees, not {field_of_view!r}")
     if not 0 <= sticky <= 1:
-        raise ValueError(f"environment.sticky is a probability, not {sticky!r}")
+        raise ValueError(f"environment.sticky must be a probability from 0 to 1, not {sticky!r}")
     if not dt > 0:
         raise ValueError(f"environment.dt must be a positive number of seconds, not {dt!r}")
     at_least(image_size, 8, "environment.image_size")

@@ -1,4 +1,4 @@
-"""Pictures from a folder of the user's own."""
+"""Pictures from a folder of the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pamiq_exp.files import open_file
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-"""What Pillow may read. For other formats it starts programs (EPS), or code that is seldom looked at."""
+"""Formats that Pillow may read; for others it starts programs (EPS) or uses rarely reviewed code."""
 MOST_BYTES = 200_000_000
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def load_folder(folder: Path, count: int, size: int) -> NDArray[np.uint8]:
     """Return `count` pictures of a folder as `(count, size, size, 3)` uint8.
 
     Files are taken in the order of their names, cut to a centered square and resized; if there are fewer
-    than `count`, they are repeated. Files that are no readable pictures are skipped, with a warning that
+    than `count`, they are repeated. Files that are not readable pictures are skipped, with a warning that
     names them. Raises ValueError for a folder that does not exist or holds no readable picture.
     """
     if not folder.is_dir():

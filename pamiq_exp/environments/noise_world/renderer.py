@@ -26,10 +26,10 @@ class Renderer(ABC):
 
     @abstractmethod
     def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:
-        """Return pictures of any places, `(n, height, width, 3)`.
+        """Return views from any poses, `(n, height, width, 3)`.
 
         Args:
-            poses: x, y, cosine and sine of the heading, eye height, `(n, 5)`.
+            poses: x, y, cosine and sine of the heading, eye height, `(n, 5)`; meters.
             things: State of all things, `(n, things, THING_SIZE)`.
             bases: Where the image of each tile begins in the texels, `(n, tiles)`.
         """

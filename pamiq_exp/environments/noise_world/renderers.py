@@ -1,4 +1,4 @@
-"""Two ways to render the same views: compiled for the processor, or batched for an accelerator."""
+"""Renderers of the same views: compiled for processors, batched for accelerators, and one that renders nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from pamiq_exp.environments.noise_world import rendering
 from pamiq_exp.environments.noise_world.options import one_of
 from pamiq_exp.environments.noise_world.renderer import Floats, Ints, Renderer
 from pamiq_exp.environments.noise_world.rendering import Camera, Scene, Views
-from pamiq_exp.environments.noise_world.turns import Setting, act, empty_views, live, pack
+from pamiq_exp.environments.noise_world.turns import Setting, act, empty_views, pack, run_turn
 
 RENDERERS = ("numba", "torch")
 
 
 class Worker:
-    """A thread that does one job after another: begun and waited for with one lock each, as there is so little to do
-    that the queue and the futures of an executor would cost a tenth of it."""
+    """A thread that runs one job after another.
+
+    It uses a lock for the start and one for the end of a job: the queue and futures of an executor would add a tenth to
+    the time of a turn.
+    """
 
     def __init__(self) -> None:
         self._go, self._done = threading.Lock(), threading.Lock()
@@ -33,7 +36,7 @@ class Worker:
         self._thread.start()
 
     def begin(self, job: Callable[[], None]) -> None:
-        """Let it do a job. Wait for it before the next one."""
+        """Start a job. Call `wait` before the next one."""
         self._job = job
         self._go.release()
 
@@ -65,7 +68,7 @@ class NumbaRenderer(Renderer):
     """The compiled raycaster.
 
     Args:
-        threads: How many threads share the environments.
+        threads: Number of threads that share the environments.
     """
 
     def __init__(self, threads: int) -> None:
@@ -74,19 +77,19 @@ class NumbaRenderer(Renderer):
         self._shares: dict[Setting, list[tuple[Setting, int, int]]] = {}
 
     def turn(self, setting: Setting, *, moves: bool, measured: bool) -> Views:
-        views = empty_views(len(setting.num_envs.bodies), setting.camera.slope.size, measured=measured)
+        views = empty_views(len(setting.envs.agents), setting.camera.slope.size, measured=measured)
         own, *others = self._shares.get(setting) or self._share(setting)
         for worker, share in zip(self._workers, others, strict=True):
-            worker.begin(partial(live, *share, moves, views.frame, views.tile, views.depth, views.flags))
+            worker.begin(partial(run_turn, *share, moves, views.frame, views.tile, views.depth, views.flags))
         try:
-            live(*own, moves, views.frame, views.tile, views.depth, views.flags)
+            run_turn(*own, moves, views.frame, views.tile, views.depth, views.flags)
         finally:
             for worker in self._workers:
                 worker.wait()
         return views
 
     def _share(self, setting: Setting) -> list[tuple[Setting, int, int]]:
-        num_envs = len(setting.num_envs.bodies)
+        num_envs = len(setting.envs.agents)
         ends = np.linspace(0, num_envs, min(self._threads, num_envs) + 1).astype(int).tolist()
         self._shares[setting] = [(pack(setting), first, last) for first, last in pairwise(ends)]
         self._workers += [Worker() for _ in range(len(ends) - 2 - len(self._workers))]
@@ -105,7 +108,7 @@ class NumbaRenderer(Renderer):
 
 
 class MotionOnly(Renderer):
-    """Lets environments move and renders nothing."""
+    """Moves environments on without rendering."""
 
     def __init__(self) -> None:
         self._packed: dict[Setting, Setting] = {}
@@ -114,7 +117,7 @@ class MotionOnly(Renderer):
         if setting not in self._packed:
             self._packed[setting] = pack(setting)
         if moves:
-            act(self._packed[setting], 0, len(setting.num_envs.bodies))
+            act(self._packed[setting], 0, len(setting.envs.agents))
         return empty_views(0, 1, measured=False)
 
     def render(self, scene: Scene, camera: Camera, poses: Floats, things: Floats, bases: Ints) -> NDArray[np.uint8]:

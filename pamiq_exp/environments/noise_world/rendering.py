@@ -1,4 +1,4 @@
-"""The raycaster: casting rays, finding what each pixel shows, painting.
+"""The raycaster: casts rays, finds the tile and texel of each pixel, and colors them.
 
 Everything here is plain arithmetic on arrays. Only operations that IEEE 754 defines exactly are used
 (no library sine, no fast-math), so that equal states give equal frames on every machine.
@@ -24,15 +24,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 UNPREDICTABLE, FLICKERS, STRETCHED = 1, 2, 4
-"""Bits of a tile's flags: it shows something that nothing could foretell; it changes by itself; its image covers
-more than this tile."""
+"""Bits of a tile's flags: its image is unpredictable; it changes by itself; it covers more than this tile."""
 
 DARKNESS = 0.03
-"""Loss of brightness with each meter: what is d meters away is shown with brightness 1 / (1 + DARKNESS d)."""
+"""Loss of brightness with distance: at d meters, brightness is 1 / (1 + DARKNESS d)."""
 
 
 class Scene(NamedTuple):
-    """What does not change while the world runs.
+    """The parts of the world that do not change.
 
     Attributes:
         face: Wall face seen from a free cell in each direction, -1 where there is none, `(rows, columns, 4)`.
@@ -43,10 +42,10 @@ class Scene(NamedTuple):
         level_start: First texel of each level inside an image.
         level_distance: Distance beyond which a wall is drawn with the next coarser level.
         bits: Each image is `2 ** bits` texels wide at its finest level.
-        wall_height: Metres, a whole number; `ceiling_height` is where the ceiling (or the clouds) hang.
+        wall_height: Meters, a whole number; `ceiling_height` is where the ceiling (or the clouds) hang.
         light: Brightness of each wall face, `(faces,)`, 1 is full.
         sky_tile: Tile shown above the walls if the world is open, else -1.
-        screen: Tile, first row and first column of what lies on the screen before the world; row -1 for none.
+        screen: Tile, first row and first column of the noise that covers the screen; row -1 for none.
         things: What stands in the rooms; the tiles after the screen's are theirs.
     """
 
@@ -67,7 +66,7 @@ class Scene(NamedTuple):
 
 
 class Camera(NamedTuple):
-    """How pixels look into the world.
+    """The rays of pixels.
 
     Attributes:
         column: Tangent of the angle between each column and the view axis, to the right, `(width,)`.
@@ -89,7 +88,7 @@ class Camera(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What the columns of one environment's view show, filled step by step.
+    """What the columns of one environment's view show; each step fills in more.
 
     Attributes:
         ray: Direction of each column's ray, `(width, 2)`, scaled to one meter along the view axis.
@@ -111,13 +110,13 @@ class Columns(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What is rendered.
+    """Rendered views.
 
     Attributes:
         frame: Pictures, `(num_envs, height, width, 3)`.
         tile: Number of the tile that each pixel shows, `(num_envs, width, height)`: columns are traced whole.
-            Empty if only the pictures are wanted, and so are the other two.
-        depth: Metres along the view axis.
+            Empty, like the other two, if only frames are rendered.
+        depth: Meters along the view axis.
         flags: Flags of the tile.
     """
 
@@ -250,7 +249,7 @@ def trace_walls(scene: Scene, camera: Camera, pose: Floats, columns: Columns) ->
 
 @compiled
 def stretch(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -> None:
-    """Find the place in the image anew where one image covers a whole wall or floor."""
+    """Correct the texels of images that cover a whole wall or floor."""
     x, y, eye, bits = pose[0], pose[1], pose[4], np.int32(scene.bits)
     mapping = scene.mapping
     for column in range(columns.tile.shape[0]):
@@ -271,7 +270,7 @@ def stretch(scene: Scene, camera: Camera, pose: Floats, columns: Columns) -> Non
 
 @compiled
 def trace_screen(scene: Scene, columns: Columns) -> None:
-    """Cover the lower right part of the view, or all of it, with what lies on the screen."""
+    """Cover the lower right part of the view, or all of it, with the noise on the screen."""
     tile, first_row, first_column = scene.screen
     width, height = columns.tile.shape
     size = 1 << scene.bits
@@ -288,7 +287,7 @@ def trace_screen(scene: Scene, columns: Columns) -> None:
 def trace_things(
     scene: Scene, camera: Camera, pose: Floats, state: Floats, columns: Columns, depth: NDArray[np.float32]
 ) -> None:
-    """Draw the things that stand before the walls, the farthest first, and write their depth if it is wanted."""
+    """Draw the things in front of the walls, the farthest first, and write their depth unless `depth` is empty."""
     size, things = np.float64(1 << scene.bits), scene.things
     order = np.empty(state.shape[0], np.int64)
     far_to_near(state, pose, order)

@@ -1,4 +1,4 @@
-"""From map, noise and pictures to the arrays that the renderer reads."""
+"""Builds the arrays that the renderer reads from map, noise and pictures."""
 
 from __future__ import annotations
 
@@ -21,39 +21,36 @@ from pamiq_exp.seeding import derive_seed
 LIGHT = (1.0, 0.86, 0.94, 0.78)
 """Brightness of walls that face west, north, east and south (seen looking east, south, west, north)."""
 
-LEAST_LEVEL_SIZE = 4
+MIN_LEVEL_SIZE = 4
 
 
 @dataclass(frozen=True)
 class NoiseSource:
-    """One rule of noise as the renderer needs it: what to draw, and how many changes there are in a step.
-
-    The latter is a fraction of whole numbers, so that nothing drifts however long a world lasts.
-    """
+    """A source of noise and its changes per step, an exact fraction: ticks do not drift in a long run."""
 
     source: drawing.Source
-    changes_a_step: Fraction
+    changes_per_step: Fraction
 
     def ticks(self, step: int) -> int:
         """Return how many changes have happened after `step` steps."""
-        return step * self.changes_a_step.numerator // self.changes_a_step.denominator
+        return step * self.changes_per_step.numerator // self.changes_per_step.denominator
 
 
-def changes_a_step(rate_hz: float, time_step: float) -> Fraction:
+def changes_per_step(rate_hz: float, time_step: float) -> Fraction:
     """Return the number of changes in one step, exactly as the two numbers are written."""
     return Fraction(str(rate_hz)) * Fraction(str(time_step))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """All that stands still: the scene with its gates closed and open, its noise and its plain images.
+    """The static parts of a world: the scene with closed and with open gates, its noise and its plain images.
 
     Attributes:
-        sources: What is drawn anew at each tick.
-        bases: What each tile shows where there is no noise, `(tiles,)`.
-        stride: Texels of one image: that far the look of a burning lamp is from that of a dark one.
-        paint: Puts the pictures of the pool among the texels when it is first called. Painting takes as long as all the
-            rest, and whoever only wants to know what a world shows never looks.
+        sources: The sources of noise.
+        bases: The plain image of each tile, `(tiles,)`.
+        stride: Texels of one image, and the distance from the image of a lamp that is off to that of one that is on.
+        paint: Puts the pictures of the pool into the texels when it is first called. It takes as long as all the rest,
+            and is not needed to describe a world.
     """
 
     closed: Scene
@@ -72,7 +69,7 @@ def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray
     """
     levels, starts, start = [], [], 0
     level = pictures.astype(np.uint32)
-    while level.shape[1] >= LEAST_LEVEL_SIZE:
+    while level.shape[1] >= MIN_LEVEL_SIZE:
         packed = level[..., 0] | (level[..., 1] << np.uint32(8)) | (level[..., 2] << np.uint32(16))
         levels.append(packed.reshape(len(pictures), -1))
         starts.append(start)
@@ -84,7 +81,7 @@ def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray
 def make_camera(
     size: int, field_of_view: float, eye_height: float, ceiling_height: float, surfaces: Surfaces, texture: int
 ) -> Camera:
-    """Return how the pixels of a square picture look into the world. The field of view is in degrees."""
+    """Return the camera of a square picture. The field of view is in degrees."""
     half = 0.5 * field_of_view
     tangent = sine(half) / sine(half + 90.0)
     slope: NDArray[np.float64] = np.array([(1.0 - (2.0 * index + 1.0) / size) * tangent for index in range(size)])
@@ -111,7 +108,7 @@ def make_camera(
 
 def coarseness(texels: NDArray[np.float64], texture: int) -> NDArray[np.int32]:
     """Return the level of detail where one pixel covers that many texels of the finest level a side."""
-    last = (texture // LEAST_LEVEL_SIZE).bit_length() - 1
+    last = (texture // MIN_LEVEL_SIZE).bit_length() - 1
     coarser = [texels > 1.5 * 2**level for level in range(last)]
     level: NDArray[np.int32] = np.array(coarser, dtype=np.int32).sum(axis=0, dtype=np.int32)
     return level
@@ -140,9 +137,9 @@ def build_stage(
     time_step: float,
     seed: int,
 ) -> Stage:
-    """Put everything together.
+    """Build the stage of a world.
 
-    `pixel_angle` is the width of a pixel at one meter, in meters; `time_step` the seconds of one step.
+    `pixel_angle` is the width of a pixel at one meter, in meters; `time_step` is in seconds.
     """
     size, screen = images.size, surfaces.tiles
     needs_pool = noise.mode != "pixel" and (
@@ -188,7 +185,7 @@ def build_stage(
 
 
 def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
-    """Put the screen in front of the world: all of it, its lower right quarter, or nothing."""
+    """Return the stage with noise on the screen: on all of it, its lower right quarter, or nowhere."""
     if overlay == "none":
         return stage
     first = image_size // 2 if overlay == "quadrant" else 0
@@ -198,11 +195,11 @@ def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
 
 
 def _pool(images: ImageOptions, count: int, seed: int) -> tuple[NDArray[np.uint8], Callable[[], NDArray[np.uint8]]]:
-    """Return pictures in the right number, and what makes those that are shown in their place."""
+    """Return placeholders in the right number, and a function that returns the real pictures."""
     empty = np.zeros((count, images.size, images.size, 3), dtype=np.uint8)
     if not count:
         return empty, lambda: empty
-    if images.source == "folder":  # looked through at once: it may be a wrong one
+    if images.source == "folder":  # loaded at once, to report a wrong folder
         pictures = pool_pictures(images, count, seed)
         return pictures, lambda: pictures
     return empty, lambda: pool_pictures(images, count, seed)
@@ -215,7 +212,7 @@ def _level_distances(levels: int, size: int, pixel_angle: float) -> NDArray[np.f
 def _plain_looks(
     surfaces: Surfaces, size: int, *, plain: bool, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the pictures of all materials, and which of them each tile wears (sky and screen included)."""
+    """Return the pictures of all materials, and that of each tile (sky and screen included)."""
     rooms = range(-1, surfaces.map.room_count)
     pictures = [materials.clouds(size, seed), np.zeros((size, size, 3))]
     if plain:
@@ -248,7 +245,7 @@ def _source(
     mapping: NDArray[np.float64],
     flags: NDArray[np.uint8],
 ) -> NoiseSource:
-    """Turn noisy tiles into a source, and write how their images lie and what they are."""
+    """Return noisy tiles as a source, and write their texture coordinates and flags."""
     rule = drawing.IID if noise.replace else drawing.WITHOUT_REPEATS
     if noise.mode == "cycle":
         rule = drawing.CYCLE
@@ -263,4 +260,4 @@ def _source(
     share = max(pool // group.parts, 1)
     first = np.minimum(group.part * share, max(pool - share, 0)).astype(np.int32)
     source = drawing.Source(group.tiles, group.units, first, share, rule, stride)
-    return NoiseSource(source, changes_a_step(rate, time_step))
+    return NoiseSource(source, changes_per_step(rate, time_step))

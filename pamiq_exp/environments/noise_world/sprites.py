@@ -1,4 +1,4 @@
-"""Drawing the things that stand in the rooms."""
+"""Drawing of things: intersections of rays with boxes, cylinders and balls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 @inlined
 def hit_disc(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float, float]:
-    """Meet a standing cylinder whose middle is at `(x, y)` as seen from the eye.
+    """Intersect a ray with an upright cylinder whose center is at `(x, y)` relative to the eye.
 
     Returns the distance in units of the ray (negative for a miss), where it was hit from left (0) to right (1),
     and the brightness there.
@@ -29,7 +29,7 @@ def hit_disc(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[f
 
 @inlined
 def hit_box(x: float, y: float, dx: float, dy: float, radius: float) -> tuple[float, float, float]:
-    """Meet an upright box whose sides face the four winds; see `hit_disc`."""
+    """Intersect a ray with an upright box that is aligned with the axes; see `hit_disc`."""
     across_x = 1.0 / dx if dx != 0.0 else 1e30
     across_y = 1.0 / dy if dy != 0.0 else 1e30
     near_x = min((x - radius) * across_x, (x + radius) * across_x)
@@ -66,7 +66,7 @@ def far_to_near(state: Floats, pose: Floats, order: NDArray[np.int64]) -> None:
 def meet_thing(
     things: Things, index: int, x: float, y: float, dx: float, dy: float
 ) -> tuple[float, float, float, float, float]:
-    """Return distance, place across, brightness, and lower and upper end of what a ray meets of a thing."""
+    """Return distance, position across, brightness, and lower and upper end of a thing where a ray hits it."""
     radius, top, bottom = things.radius[index], things.height[index], 0.0
     if things.kind[index] == BOX:
         distance, across, light = hit_box(x, y, dx, dy, radius)

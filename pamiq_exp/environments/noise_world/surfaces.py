@@ -1,4 +1,4 @@
-"""Floors, walls and ceilings of a map: their tiles, what covers them and which of them are noisy.
+"""Floors, walls and ceilings of a map: their tiles, surfaces, and which of them are noisy.
 
 A tile is one square meter. Tiles are numbered: floors (one for each cell of the map, row by row), then
 ceilings in the same order, then walls (faces in order, each from the floor up), then the sky.
@@ -95,7 +95,7 @@ class Surfaces:
 
 
 def along_wall(face: Face, shape: tuple[int, ...]) -> int:
-    """Return where a face begins along its wall, in meters that grow to the right of who looks at it."""
+    """Return where a face begins along its wall, in meters that grow to the right as seen from the room."""
     rows, columns = shape
     return (face.row, columns - 1 - face.column, rows - 1 - face.row, face.column)[face.direction]
 
@@ -147,16 +147,16 @@ def _wall_runs(faces: list[Face]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class NoisyTiles:
-    """Tiles that one rule makes noisy.
+    """Noisy tiles of one rule.
 
     Attributes:
         tiles: Which, `(n,)`.
         units: Tiles with the same number show the same draw, `(n,)`.
         part: Which part of the pool each draws from, `(n,)`, out of `parts`.
-        mapping: Factor and offset of both texture coordinates in images a meter, `(n, 4)`, if images are
+        mapping: Factor and offset of both texture coordinates in images per meter, `(n, 4)`, if images are
             `stretched` over several tiles; zeros if each tile shows one image.
         blocks: Colors per side of a panel of blocks, else 0.
-        rate_hz: Changes a second.
+        rate_hz: Changes per second.
     """
 
     tiles: Ints
@@ -235,7 +235,7 @@ def _rooms_behind_gates(world_map: WorldMap) -> list[int]:
 
 
 def _room_by_distance(world_map: WorldMap, free: NDArray[np.bool_], *, farthest: bool) -> int:
-    """Return the room farthest from the start, or the nearest one that is not the first."""
+    """Return the room farthest from the start, or the nearest one other than the start's."""
     row, column = int(world_map.start[1]), int(world_map.start[0])
     distance = distances_from(free, row, column)
     home = int(world_map.rooms[row, column])
@@ -266,7 +266,10 @@ def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> Noisy
         for level in range(bottom, bottom + height)
     ]
     if not tiles:
-        raise ValueError(f"noise.where: the panel on the {panel.wall} wall of room {panel.room} lies beside the wall")
+        raise ValueError(
+            f"noise.where: the panel on the {panel.wall} wall of room {panel.room} is beside the wall: "
+            "change its center or width"
+        )
     count = len(tiles)
     mapping = np.tile(np.array(_stretch(Rectangle(left, bottom + height, width, height), is_wall=True)), (count, 1))
     rate = noise.rate_hz if panel.rate_hz is None else panel.rate_hz

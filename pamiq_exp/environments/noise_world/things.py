@@ -19,14 +19,14 @@ KINDS = {"box": BOX, "lamp": LAMP, "ball": BALL}
 RADIUS = {"box": 0.35, "lamp": 0.2, "ball": 0.3}
 HEIGHT = {"box": 0.7, "lamp": 1.6, "ball": 0.6}
 BALL_SPEED = 1.0
-"""Metres a second."""
+"""Meters per second."""
 
 AT_X, AT_Y, IS_ON, TOUCHED, THING_SIZE = 0, 1, 2, 3, 4
 """Columns of a thing's state."""
 
 
 class Things(NamedTuple):
-    """What never changes about the things, each `(things,)`: kind, half width and height in meters."""
+    """Constants of the things, each `(things,)`: kind, half width and height in meters."""
 
     kind: NDArray[np.int32]
     radius: Floats
@@ -44,7 +44,7 @@ def make_things(world_map: WorldMap) -> Things:
 
 
 def starting_places(world_map: WorldMap, num_envs: int) -> Floats:
-    """Return the state of all things at the beginning, `(num_envs, things, THING_SIZE)`."""
+    """Return the initial state of all things, `(num_envs, things, THING_SIZE)`."""
     state = np.zeros((num_envs, len(world_map.objects), THING_SIZE))
     for index, (_, x, y) in enumerate(world_map.objects):
         state[:, index, :2] = x, y
@@ -52,7 +52,7 @@ def starting_places(world_map: WorldMap, num_envs: int) -> Floats:
 
 
 def ball_tracks(world_map: WorldMap) -> Floats:
-    """Return where each thing begins to roll eastwards and how far it can go, `(things, 2)`; zeros if it does not."""
+    """Return the western end and the length of each ball's track, `(things, 2)`; zeros for other things."""
     tracks = np.zeros((len(world_map.objects), 2))
     for index, (name, x, y) in enumerate(world_map.objects):
         if name == "ball":
@@ -67,7 +67,7 @@ def ball_tracks(world_map: WorldMap) -> Floats:
 
 
 def roll(state: Floats, tracks: Floats, seconds: float) -> None:
-    """Put the balls where they are after `seconds`: to and fro along their tracks, a function of time alone."""
+    """Move the balls to their positions after `seconds`: to and fro along their tracks, a function of time alone."""
     for index, (west, length) in enumerate(tracks):
         if length > 0.0:
             away = (BALL_SPEED * seconds) % (2.0 * length)
@@ -92,17 +92,17 @@ def looks(size: int) -> NDArray[np.uint8]:
 
 
 @compiled
-def meet(solid: NDArray[np.bool_], bodies: Floats, state: Floats, things: Things, body_radius: float) -> None:
-    """Let bodies push boxes and switch lamps. Whatever does not give way keeps the body out."""
-    for env in range(bodies.shape[0]):
+def meet(solid: NDArray[np.bool_], agents: Floats, state: Floats, things: Things, agent_radius: float) -> None:
+    """Let agents push boxes and switch lamps. An agent cannot enter a thing that cannot move away."""
+    for env in range(agents.shape[0]):
         for index in range(things.kind.size):
             kind = things.kind[index]
             if kind == BALL:
                 continue
             thing = state[env, index]
-            away_x, away_y = bodies[env, X] - thing[AT_X], bodies[env, Y] - thing[AT_Y]
+            away_x, away_y = agents[env, X] - thing[AT_X], agents[env, Y] - thing[AT_Y]
             distance = np.sqrt(away_x * away_x + away_y * away_y)
-            apart = body_radius + things.radius[index]
+            apart = agent_radius + things.radius[index]
             if distance >= apart or distance == 0.0:
                 thing[TOUCHED] = 0.0
                 continue
@@ -114,18 +114,18 @@ def meet(solid: NDArray[np.bool_], bodies: Floats, state: Floats, things: Things
                 x, y = thing[AT_X] - away_x * push, thing[AT_Y] - away_y * push
                 if not solid[np.int64(y), np.int64(x)]:
                     thing[AT_X], thing[AT_Y] = clear_of_walls(solid, x, y, things.radius[index])
-                away_x, away_y = bodies[env, X] - thing[AT_X], bodies[env, Y] - thing[AT_Y]
+                away_x, away_y = agents[env, X] - thing[AT_X], agents[env, Y] - thing[AT_Y]
                 distance = np.sqrt(away_x * away_x + away_y * away_y)
             if 0.0 < distance < apart:
                 back = apart / distance - 1.0
-                x, y = bodies[env, X] + away_x * back, bodies[env, Y] + away_y * back
+                x, y = agents[env, X] + away_x * back, agents[env, Y] + away_y * back
                 if not solid[np.int64(y), np.int64(x)]:
-                    bodies[env, X], bodies[env, Y] = clear_of_walls(solid, x, y, body_radius)
+                    agents[env, X], agents[env, Y] = clear_of_walls(solid, x, y, agent_radius)
 
 
 @compiled
 def show(state: Floats, things: Things, plain: NDArray[np.int32], stride: int, bases: NDArray[np.int32]) -> None:
-    """Let each thing show its picture, a burning lamp the one after that of a dark lamp.
+    """Write the picture of each thing; that of a lamp that is on comes after that of a lamp that is off.
 
     Args:
         plain: What each tile shows at the beginning, `(tiles,)`: the last tiles are those of the things.

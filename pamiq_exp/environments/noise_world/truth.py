@@ -1,4 +1,4 @@
-"""What is true of the world at one moment, worked out only when somebody asks."""
+"""Ground truth of the noise world, computed when it is read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pamiq_exp.interaction import Array
 
 
 class GroundTruth(Mapping[str, Array]):
-    """A mapping whose values are computed on first use, while the moment lasts.
+    """A mapping whose values are computed on first use, before the next action.
 
     Args:
-        sources: What to call for each name.
-        still_now: Whether the world still is as it was when this truth was asked for.
+        sources: The function that computes each value.
+        still_now: Returns whether the world has not changed since this mapping was made.
     """
 
     def __init__(self, sources: Mapping[str, Callable[[], Array]], still_now: Callable[[], bool]) -> None:
@@ -29,7 +29,7 @@ class GroundTruth(Mapping[str, Array]):
         if name not in self._known:
             source = self._sources[name]
             if not self._still_now():
-                raise RuntimeError(f"the world has moved on: ask for '{name}' before the next action")
+                raise RuntimeError(f"the world has changed: read '{name}' before the next action")
             self._known[name] = source()
         return self._known[name]
 
@@ -45,7 +45,7 @@ class GroundTruth(Mapping[str, Array]):
 
 @compiled
 def share_of_noise(flags: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the share of each view, `(num_envs, width, height)` flags, that nothing could foretell, `(num_envs,)`."""
+    """Return the share of unpredictable pixels, `(num_envs,)`, from flags `(num_envs, width, height)`."""
     shares = np.zeros(flags.shape[0])
     for env in range(flags.shape[0]):
         count = np.int64(0)

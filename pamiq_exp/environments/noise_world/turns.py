@@ -1,8 +1,7 @@
-"""One turn of the world as one compiled call: bodies move, noise is drawn, views are rendered.
+"""One turn of the world as one compiled call: agents move, noise is drawn, views are rendered.
 
-All of it happens environment by environment, so that threads can share the environments and nothing is left to do for
-one of them alone. What a call needs lies in sixty arrays; they are packed once and handed over as one reference, as
-handing them over one by one takes as long as rendering half a picture.
+The call works environment by environment, so that threads can share the environments. It needs sixty arrays: they are
+packed once and passed as one reference, as passing them one by one takes as long as rendering half a picture.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ Ints = NDArray[np.int32]
 Numbers = NDArray[np.int64]
 
 
-class EnvCopies(NamedTuple):
-    """What changes while the world runs, a row for each environment.
+class EnvStates(NamedTuple):
+    """The state of all environments, a row for each.
 
     Attributes:
-        actions: What was done last, `(num_envs, branches)`; `commands` is what that means, `(num_envs, 6)`.
-        bodies: `(num_envs, BODY_SIZE)`; `poses` is where their eyes are, `(num_envs, 5)`, see `moving.look`.
+        actions: The last actions, `(num_envs, branches)`; `commands` is their meaning, `(num_envs, 6)`.
+        agents: `(num_envs, AGENT_SIZE)`; `poses` are their cameras, `(num_envs, 5)`, see `moving.look`.
         things: State of all things, `(num_envs, things, THING_SIZE)`.
         bases: Where the image of each tile begins in the texels, `(num_envs, tiles)`.
         ticks: Time of each source of noise, `(sources, num_envs, 1)`.
@@ -42,7 +41,7 @@ class EnvCopies(NamedTuple):
 
     actions: Numbers
     commands: Numbers
-    bodies: Floats
+    agents: Floats
     poses: Floats
     things: Floats
     bases: Ints
@@ -53,19 +52,19 @@ class EnvCopies(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """All that a turn needs.
+    """Everything that a turn needs.
 
     Attributes:
-        num_envs: What changes.
-        scene, camera, motion: How the world looks, is looked at and is moved in.
+        envs: What changes, for each environment.
+        scene, camera, motion: The world's surfaces, the camera and the rules of motion.
         solid: Where walls are, `(rows, columns)`.
         meanings: What each choice of each branch adds to a command, `(branches, choices, 6)`.
         sources: Where noise comes from.
         plain: What each tile shows where there is no noise, `(tiles,)`; `stride` is the size of one image.
-        eye_height: Metres above the feet.
+        eye_height: Meters above the feet.
     """
 
-    num_envs: EnvCopies
+    envs: EnvStates
     scene: Scene
     camera: Camera
     motion: Motion
@@ -91,7 +90,7 @@ structref.define_proxy(Packed, PackedType, [field.name for field in fields(Setti
 
 @compiled
 def pack_parts(
-    num_envs: EnvCopies,
+    envs: EnvStates,
     scene: Scene,
     camera: Camera,
     motion: Motion,
@@ -102,8 +101,8 @@ def pack_parts(
     stride: int,
     eye_height: float,
 ) -> Packed:
-    """Make the reference: compiled, so that it is compiled once and not anew in each process."""
-    return Packed(num_envs, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
+    """Make the reference; compiled, as only compiled functions are cached across processes."""
+    return Packed(envs, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
 
 
 def pack(setting: Setting) -> Setting:
@@ -127,16 +126,16 @@ def empty_views(num_envs: int, size: int, *, measured: bool) -> Views:
 
 @compiled
 def act(world: Setting, first: int, last: int) -> None:
-    """Let the environments from `first` to `last - 1` of a packed setting obey and move; nothing is drawn."""
-    num_envs = world.num_envs
-    bodies, commands = num_envs.bodies[first:last], num_envs.commands[first:last]
-    obey(num_envs.actions[first:last], world.meanings, commands)
-    move(world.solid, bodies, commands, world.motion)
-    meet(world.solid, bodies, num_envs.things[first:last], world.scene.things, world.motion.radius)
+    """Carry out the actions in the environments from `first` to `last - 1` of a packed setting; nothing is drawn."""
+    envs = world.envs
+    agents, commands = envs.agents[first:last], envs.commands[first:last]
+    obey(envs.actions[first:last], world.meanings, commands)
+    move(world.solid, agents, commands, world.motion)
+    meet(world.solid, agents, envs.things[first:last], world.scene.things, world.motion.radius)
 
 
 @compiled
-def live(
+def run_turn(
     world: Setting,
     first: int,
     last: int,
@@ -146,25 +145,24 @@ def live(
     depth: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Let the environments from `first` to `last - 1` of a packed setting live through one turn, and render what they
-    see.
+    """Take one turn in the environments from `first` to `last - 1` of a packed setting, and render their views.
 
-    Without `moves` only what follows from their state is worked out anew. `frame`, `tile`, `depth` and `flags`
-    are those of `Views`, for all environments; without environments nothing is rendered.
+    Without `moves` only what follows from their state is computed. `frame`, `tile`, `depth` and `flags` are those of
+    `Views`, for all environments; an empty `frame` renders nothing.
     """
-    num_envs, scene, sources = world.num_envs, world.scene, world.sources
-    bodies, things, bases = num_envs.bodies[first:last], num_envs.things[first:last], num_envs.bases[first:last]
-    keys = num_envs.keys[first:last]
+    envs, scene, sources = world.envs, world.scene, world.sources
+    agents, things, bases = envs.agents[first:last], envs.things[first:last], envs.bases[first:last]
+    keys = envs.keys[first:last]
     if moves:
         act(world, first, last)
-    look(bodies, world.eye_height, num_envs.poses[first:last])
+    look(agents, world.eye_height, envs.poses[first:last])
     show(things, scene.things, world.plain, world.stride, bases)
     for index in range(sources.rule.size):
         source = one_source(sources, index)
-        if num_envs.glimpses.shape[1] > 1:
-            draw_images(bases, num_envs.glimpses[first:last], keys, source)
+        if envs.glimpses.shape[1] > 1:
+            draw_images(bases, envs.glimpses[first:last], keys, source)
         else:
-            draw_images(bases, num_envs.ticks[index, first:last], keys, source)
+            draw_images(bases, envs.ticks[index, first:last], keys, source)
     if frame.shape[0] > 0:
         views = Views(frame, tile, depth, flags)
-        render(scene, world.camera, num_envs.poses, num_envs.things, num_envs.bases, first, last, views)
+        render(scene, world.camera, envs.poses, envs.things, envs.bases, first, last, views)

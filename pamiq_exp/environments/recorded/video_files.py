@@ -15,10 +15,10 @@ ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".o
 
 
 class VideoFiles(Environment):
-    """Shows videos, a frame a turn, for learning from what was seen without a body.
+    """Shows videos, a frame per turn, for learning from observations alone; actions have no effect.
 
-    Each video is an episode: its last frame is truncated, and the next one begins with the next turn. EnvCopies begin
-    with different videos, or at different places of a single one. What is done has no effect.
+    Each video is an episode: its last frame is truncated, and the next turn begins the next video. Environments begin
+    with different videos, or at different frames of a single one.
 
     It observes `image`, `(num_envs, image_size, image_size, 3)` uint8: frames are cut to a centered square and resized.
 

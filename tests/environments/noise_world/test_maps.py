@@ -48,7 +48,7 @@ def test_gates_are_walls_that_will_open() -> None:
         ("###\n#?#\n###", r"'\?' in row 2, column 2"),
         ("###\n#.#\n###", "exactly one start"),
         ("####\n#><#\n####", "exactly one start"),
-        ("###\n#>.\n###", "row 2, column 3 lies on the rim"),
+        ("###\n#>.\n###", "row 2, column 3 is on the edge of the map"),
     ],
 )
 def test_wrong_maps_are_refused_with_a_place(text: str, message: str) -> None:

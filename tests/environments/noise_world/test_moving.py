@@ -103,7 +103,7 @@ def test_walls_stop_bodies_and_let_them_slide() -> None:
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), radius=st.sampled_from([0.1, 0.25, 0.4, 0.5]))
 def test_no_body_ever_enters_a_wall(seed: int, radius: float) -> None:
-    world = NoiseWorld(noise={"fraction": 0}, num_envs=4, image_size=8, body_radius=radius, start="random", seed=seed)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=4, image_size=8, agent_radius=radius, start="random", seed=seed)
     generator = np.random.default_rng(seed)
     solid = np.argwhere(world.map.solid)
     for _ in range(60):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.environments.noise_world import drawing
-from pamiq_exp.environments.noise_world.scene import NoiseSource, changes_a_step
+from pamiq_exp.environments.noise_world.scene import NoiseSource, changes_per_step
 
 STILL = np.zeros((1, 5), dtype=np.int64)
 
@@ -23,7 +23,7 @@ def frames(world: NoiseWorld, steps: int, action: np.ndarray = STILL) -> np.ndar
 def bases(world: NoiseWorld) -> np.ndarray:
     """Where the image of each tile begins, `(num_envs, tiles)`."""
     world.observe()
-    return world._num_envs.bases
+    return world._envs.bases
 
 
 def drawn(world: NoiseWorld, steps: int) -> np.ndarray:
@@ -76,8 +76,8 @@ def test_noise_changes_at_its_rate(rate: float, changes: int) -> None:
 @given(step=st.integers(0, 10**9))
 def test_ticks_never_drift(step: int) -> None:
     source = drawing.Source(*[np.zeros(1, np.int32)] * 3, pool=1, rule=drawing.IID, stride=1)
-    assert NoiseSource(source, changes_a_step(10.0, 0.1)).ticks(step) == step
-    assert NoiseSource(source, changes_a_step(30.3, 0.1)).ticks(step) == step * 303 // 100
+    assert NoiseSource(source, changes_per_step(10.0, 0.1)).ticks(step) == step
+    assert NoiseSource(source, changes_per_step(30.3, 0.1)).ticks(step) == step * 303 // 100
 
 
 def test_smaller_fractions_are_part_of_larger_ones() -> None:
@@ -244,7 +244,7 @@ def test_the_noise_mask_is_exact(noise: dict[str, object]) -> None:
     differs = np.zeros(mask.shape, dtype=np.bool_)
     reference = world.observe().values["image"][0]
     for seed in range(20):
-        keys = world._num_envs.keys
+        keys = world._envs.keys
         if noise.get("mode") not in ("cycle",) and noise.get("rate_hz") != 0:
             keys[:] = np.random.default_rng(seed).integers(0, 2**32, keys.shape)
             world.load_state(world.state())

@@ -28,7 +28,7 @@ from pamiq_exp.environments import NoiseWorld
         ({"start": "middle"}, "choose from map, random"),
         ({"start": [0.5, 0.5, 0]}, "is in a wall"),
         ({"start": [1, 2]}, "environment.start"),
-        ({"body_radius": 0.6}, "at most 0.5"),
+        ({"agent_radius": 0.6}, "at most 0.5"),
         ({"eye_height": 2.9}, "under the ceiling"),
         ({"num_envs": 0}, "at least 1"),
         ({"dt": 0}, "positive number of seconds"),

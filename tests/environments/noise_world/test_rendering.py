@@ -126,7 +126,7 @@ def test_observing_changes_nothing() -> None:
 
 
 def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
-    world = NoiseWorld(noise={"fraction": 0}, num_envs=8, start="random", body_radius=0.25)
+    world = NoiseWorld(noise={"fraction": 0}, num_envs=8, start="random", agent_radius=0.25)
     generator = np.random.default_rng(0)
     nearest = math.inf
     for _ in range(60):
@@ -169,7 +169,7 @@ def test_the_truth_of_a_past_moment_is_refused() -> None:
     pose = truth["pose"].copy()
     forward(world)
     assert np.array_equal(truth["pose"], pose), "what was looked up in time stays"
-    with pytest.raises(RuntimeError, match="moved on"):
+    with pytest.raises(RuntimeError, match="the world has changed"):
         truth["depth"]
 
 

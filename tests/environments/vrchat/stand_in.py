@@ -189,6 +189,6 @@ class VRChatStandIn:
 
 if __name__ == "__main__":
     with VRChatStandIn() as vrchat, suppress(KeyboardInterrupt):
-        print(f"environment.sensors.image.source={vrchat.url} environment.actuators.body.port={vrchat.ear.port}")
+        print(f"environment.sensors.image.source={vrchat.url} environment.actuators.avatar.port={vrchat.ear.port}")
         while True:
             time.sleep(1)

@@ -19,7 +19,7 @@ pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[v
 
 from pamiq_exp.config import AllowList, Builder, ConfigError, compose
 from pamiq_exp.config.experiment import begin
-from pamiq_exp.environments import Camera, SensorEnvironment, VRChatBody
+from pamiq_exp.environments import Camera, SensorEnvironment, VRChatAvatar
 from pamiq_exp.interaction import Agent, Array, Environment, FixedIntervalInteraction, Observation
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.runtime.handle import RunHandle
@@ -37,17 +37,17 @@ def vrchat() -> Iterator[VRChatStandIn]:
 def words(vrchat: VRChatStandIn) -> list[str]:
     return [
         f"environment.sensors.image.source={vrchat.url}",
-        f"environment.actuators.body.port={vrchat.ear.port}",
+        f"environment.actuators.avatar.port={vrchat.ear.port}",
         "tracking=jsonl_only",
     ]
 
 
 def test_what_the_avatar_does_is_seen_through_the_camera(vrchat: VRChatStandIn) -> None:
     camera = Camera(vrchat.url, image_size=96)
-    world = SensorEnvironment({"image": camera}, {"body": VRChatBody(port=vrchat.ear.port, close_menu=False)})
+    world = SensorEnvironment({"image": camera}, {"avatar": VRChatAvatar(port=vrchat.ear.port, close_menu=False)})
     assert describe_spaces(world.observation_space, world.action_space, 1)["action"]["nvec"] == [3, 3, 3, 2, 2]
     camera.setup()
-    world.actuators["body"].setup()
+    world.actuators["avatar"].setup()
     try:
         start = vrchat.pose.copy()
         world.affect(np.array([[1, 0, 0, 0, 0]]))
@@ -67,7 +67,7 @@ def test_what_the_avatar_does_is_seen_through_the_camera(vrchat: VRChatStandIn) 
         assert difference < 6, "what the camera shows is what the world looks like"
         assert world.report().keys() == {"time/image_repeated_frames", "time/image_skipped_frames"}
     finally:
-        world.actuators["body"].teardown()
+        world.actuators["avatar"].teardown()
         camera.teardown()
 
 
@@ -152,7 +152,7 @@ def test_a_pause_of_a_live_run_stops_the_avatar_and_afterwards_it_walks_on(vrcha
         yield
         thread.join()
 
-    world = SensorEnvironment({"image": Camera(vrchat.url)}, {"body": VRChatBody(port=vrchat.ear.port)})
+    world = SensorEnvironment({"image": Camera(vrchat.url)}, {"avatar": VRChatAvatar(port=vrchat.ear.port)})
     interaction = FixedIntervalInteraction(Walker(), world, interval=0.05)
     summary = launch(interaction, config=LaunchConfig(mode="realtime", max_seconds=120), watch=watch)
     assert found == [True] * 5

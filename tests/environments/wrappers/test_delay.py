@@ -16,7 +16,7 @@ from tests.interaction.worlds import Counter, Diary
 
 
 def done(world: Diary, env: int = 0) -> list[int]:
-    """What was done in a environment, step by step: the number of the agent's turn, 0 before any."""
+    """What was done in an environment, step by step: the number of the agent's turn, 0 before any."""
     return [int(action[env, 0]) for action in world.actions]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of food, painted by arithmetic: no downloads, and free of anybody's rights (CC0)."""
+"""Pictures of food, computed by arithmetic: nothing is downloaded, and they are in the public domain (CC0)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DISHES: dict[str, Callable[[Canvas], None]] = {
     "sandwich": western.sandwich,
     "parfait": sweet.fruit_parfait,
 }
-"""Everything on the menu, by name."""
+"""The function that paints each dish, by name."""
 
 __all__ = ["DISHES", "food_pictures", "paint_dish"]
 
@@ -70,7 +70,7 @@ TABLES = (
 
 
 def food_pictures(count: int, size: int, seed: int) -> NDArray[np.uint8]:
-    """Return `count` pictures of dishes, `(count, size, size, 3)` uint8: the whole menu in turn.
+    """Return `count` pictures of dishes, `(count, size, size, 3)` uint8: all dishes in turn.
 
     Equal arguments give equal bytes on every platform; picture `i` does not depend on `count`.
     """
@@ -79,7 +79,7 @@ def food_pictures(count: int, size: int, seed: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _painted(count: int, size: int, seed: int) -> NDArray[np.uint8]:
-    """Painting takes half a second, and a process often builds the same world twice: to check it, and to run it."""
+    """Cached: it takes half a second, and a process often builds the same world twice, to check it and to run it."""
     names = list(DISHES)
     return np.stack(
         [paint_dish(names[index % len(names)], size, numpy_generator(seed, f"dish/{index}")) for index in range(count)]

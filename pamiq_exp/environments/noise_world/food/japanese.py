@@ -1,4 +1,4 @@
-"""Dishes of Japan."""
+"""Pictures of Japanese dishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small painter: shapes with soft edges, lit from the upper left, on a square canvas.
+"""Painting of shapes with soft edges, lit from the upper left, on a square canvas.
 
 Only additions, multiplications, divisions and square roots of float64 numbers are used, so that equal seeds
 give equal bytes on every platform. The canvas reaches from -1 to 1 in both directions, y downwards.
@@ -132,7 +132,7 @@ def ring(shape: Shape, width: float) -> Shape:
 
 
 class Canvas:
-    """A square picture in the making, with random numbers of its own.
+    """A square picture that is being painted, with its own random numbers.
 
     Args:
         size: Pixels a side.

@@ -1,4 +1,4 @@
-"""Sweet things and fruit."""
+"""Pictures of cakes, sweets and fruit."""
 
 from __future__ import annotations
 

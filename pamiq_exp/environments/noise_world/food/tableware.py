@@ -1,4 +1,4 @@
-"""What dishes lie on, and what several of them share."""
+"""Plates, bowls and ingredients that several dishes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dishes from elsewhere."""
+"""Pictures of western dishes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'pamiq_exp[vrchat]'")
 
-from pamiq_exp.environments import VRChatBody
+from pamiq_exp.environments import VRChatAvatar
 from pamiq_exp.environments.vrchat.controls import AXES, BUTTONS
 from tests.environments.vrchat.stand_in import Ear, Message
 
@@ -32,15 +32,15 @@ def ear() -> Iterator[Ear]:
         yield listening
 
 
-def body(ear: Ear, **keys: Any) -> VRChatBody:
-    made = VRChatBody(port=ear.port, close_menu=False, **keys)
+def body(ear: Ear, **keys: Any) -> VRChatAvatar:
+    made = VRChatAvatar(port=ear.port, close_menu=False, **keys)
     made.setup()
     assert ear.wait_for(lambda: len(ear.messages) == len(AXES) + len(BUTTONS))
     ear.forget()
     return made
 
 
-def operate(made: VRChatBody, ear: Ear, *actions: list[int], expected: int) -> list[tuple[str, Any]]:
+def operate(made: VRChatAvatar, ear: Ear, *actions: list[int], expected: int) -> list[tuple[str, Any]]:
     """Act, wait for so many messages, and return them."""
     ear.forget()
     for action in actions:
@@ -99,7 +99,7 @@ def test_a_pause_stops_everything_and_what_is_held_goes_on_afterwards(ear: Ear) 
 
 
 def test_a_menu_is_closed_by_a_short_step(ear: Ear) -> None:
-    made = VRChatBody(port=ear.port)
+    made = VRChatAvatar(port=ear.port)
     made.setup()
     everything = len(AXES) + len(BUTTONS)
     assert ear.wait_for(lambda: len(ear.messages) == 2 * everything + 1)
@@ -116,7 +116,7 @@ def test_a_menu_is_closed_by_a_short_step(ear: Ear) -> None:
     commands=st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=30),
 )
 def test_lagging_axes_follow_the_exact_first_order_solution(lag: float, interval: float, commands: list[int]) -> None:
-    made = VRChatBody(close_menu=False, lag=lag, interval=interval, port=9)
+    made = VRChatAvatar(close_menu=False, lag=lag, interval=interval, port=9)
     sent: dict[str, float] = {}
     made._controls.send = sent.update  # type: ignore[method-assign]
     expected = 0.0
@@ -139,7 +139,7 @@ def test_a_lag_of_two_intervals_covers_39_percent_in_the_first(ear: Ear) -> None
 
 
 def test_buttons_are_late_by_whole_intervals(ear: Ear) -> None:
-    made = VRChatBody(close_menu=False, press_delay=0.04, release_delay=0.16, interval=0.1, port=ear.port)
+    made = VRChatAvatar(close_menu=False, press_delay=0.04, release_delay=0.16, interval=0.1, port=ear.port)
     shown = []
     sent: dict[str, float] = {}
     made._controls.send = sent.update  # type: ignore[method-assign]
@@ -150,7 +150,7 @@ def test_buttons_are_late_by_whole_intervals(ear: Ear) -> None:
 
 
 def test_an_unreachable_host_is_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = VRChatBody(close_menu=False, port=9)
+    made = VRChatAvatar(close_menu=False, port=9)
     client = made._controls._client
     send = client.send_message
     monkeypatch.setattr(client, "send_message", _fail)
@@ -173,16 +173,16 @@ def _fail(address: str, value: float) -> None:
 
 def test_impossible_actions_and_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="an action must have the shape"):
-        VRChatBody(port=9).operate(np.array([3, 0, 0, 0, 0]))
+        VRChatAvatar(port=9).operate(np.array([3, 0, 0, 0, 0]))
     with pytest.raises(ValueError, match="turn_speed must be in"):
-        VRChatBody(turn_speed=1.5)
+        VRChatAvatar(turn_speed=1.5)
 
 
 WALKS_AND = """
 import os, signal, sys, threading
 import numpy as np
-from pamiq_exp.environments import VRChatBody
-body = VRChatBody(port={port}, close_menu=False)
+from pamiq_exp.environments import VRChatAvatar
+body = VRChatAvatar(port={port}, close_menu=False)
 body.setup()
 body.operate(np.array([1, 2, 1, 0, 1]))
 print("walking", flush=True)

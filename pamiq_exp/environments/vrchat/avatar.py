@@ -20,7 +20,7 @@ _MENU_PAUSE = 1 / 30
 """Seconds between the messages that close an open menu."""
 
 
-class VRChatBody(Actuator):
+class VRChatAvatar(Actuator):
     """Walks, turns, jumps and runs in VRChat by OSC messages, with the actions of the noise world (`ActionSet`).
 
     Whatever moves is stopped when the run pauses, when it ends, and when the program exits. After a pause, what is
