@@ -103,8 +103,8 @@ class OpenLoopError(DynamicsReward):
         inputs = torch.cat([latent[None], self._predicted[:-1]])
         states = torch.cat([self._states[:1], self._states[:-1]])
         actions = action.expand(depth, *action.shape).flatten(0, 1)
-        law, after = self._dynamics.module.predict(inputs.flatten(0, 1), actions, states.flatten(0, 1))
-        self._predicted = law.mean.view(depth, num_envs, -1)
-        self._states = after.view(depth, num_envs, after.shape[-1])
+        predicted, after = self._dynamics.module(inputs.flatten(0, 1), actions, states.flatten(0, 1))
+        self._predicted = predicted.reshape(depth, num_envs, -1)
+        self._states = after.reshape(depth, num_envs, after.shape[-1])
         errors: NDArray[np.float32] = (target - self._predicted).square().mean(-1).float().cpu().numpy()
         return errors

@@ -15,7 +15,14 @@ from scipy.special import digamma
 from torch import Tensor, nn
 
 from pamiq_exp.component import collect_state, restore_state
-from pamiq_exp.models import DynamicsNetwork, EnsembleDynamics, NormalHead, ResidualDynamics, horizon_weights
+from pamiq_exp.models import (
+    DynamicsNetwork,
+    EnsembleDynamics,
+    FixedNormal,
+    NormalHead,
+    ResidualDynamics,
+    horizon_weights,
+)
 from pamiq_exp.models.nn.layers import FieldsNetwork
 from pamiq_exp.rewards import (
     DeltaMinimize,
@@ -118,6 +125,21 @@ def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: 
             errors.append((path[now + 1] - latent).square().mean(-1).numpy())
         share = np.array(weights[: len(errors)]) / sum(weights[: len(errors)])
         np.testing.assert_allclose(measured[now], share @ np.stack(errors), rtol=1e-4)
+
+
+def test_open_loop_errors_of_an_ensemble_are_those_of_the_mean_of_its_members() -> None:
+    class Apart(Drift):
+        """Two members, whose laws have one more axis, as those of an ensemble."""
+
+        def predict(self, *args: Any) -> Any:
+            mean, state = self(*args)
+            return FixedNormal(torch.stack([mean - 1, mean + 1])), state
+
+    plain, ensemble = OpenLoopError(horizon=3), OpenLoopError(horizon=3)
+    plain.attach({"dynamics": Published(Drift(0.1))})
+    ensemble.attach({"dynamics": Published(Apart(0.1))})
+    path = vectors(6)
+    np.testing.assert_array_equal(judge(plain, path), judge(ensemble, path))
 
 
 def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() -> None:

@@ -68,6 +68,10 @@ RULES = (
         "encoder", ("ijepa", "ijepa_tiny", "image_vae", "plain_features", "random_features"),
         "buffers", REPLAYED, "replay",
     ),
+    Rule(
+        "reward", ("gamma_progress",), "dynamics", "it compares one model with its slow copy", "mlp",
+        (*FUTURES, "pixels"),
+    ),
     Rule("reward", FORWARD_REWARDS, "dynamics", "it is made of the errors of the forward dynamics", "mlp"),
     Rule(
         "reward", ("disagreement", "gaussian_ensemble"), "dynamics", "it is how several models differ", "ensemble",
