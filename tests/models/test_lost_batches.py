@@ -12,7 +12,7 @@ from lightning import LightningModule
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from pamiq_exp import models
+from pamiq_exp import models, rewards
 from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, NonFiniteError
 from pamiq_exp.models.cores import QLstm, RecurrentCore
 from pamiq_exp.rewards.gamma_progress import ProgressDynamics
@@ -75,16 +75,16 @@ MODELS: dict[str, Make] = {
         models.RecurrentDynamics(FEATURES, ACTION, RecurrentCore(QLstm, width=8, depth=1, expansion=1))
     ),
     "mixture": lambda: models.ForwardDynamics(dynamics(lambda width, size: models.MixtureHead(width, size, 2))),
-    "aleatoric mapping": lambda: models.ForwardDynamics(dynamics(models.PenalisedNormalHead)),
+    "aleatoric mapping": lambda: models.ForwardDynamics(dynamics(rewards.PenalisedNormalHead)),
     "ensemble": lambda: models.ForwardDynamics(ensemble(), bootstrap=0.8),
     "gamma progress": lambda: ProgressDynamics(dynamics(), slowness=5),
-    "previous error": lambda: models.PreviousError(models.PreviousErrorNetwork(FEATURES, ACTION, (8,))),
-    "levels of errors": lambda: models.ResidualLevelsModel(models.ResidualLevels(FEATURES, ACTION, 3, 8)),
-    "hierarchy": lambda: models.TimeHierarchyModel(models.TimeHierarchy(FEATURES, ACTION, 2, 2, 8)),
-    "network distillation, warming up": lambda: models.RandomNetworkDistillation(VECTOR, 8, hidden=(8,), warmup=10_000),
-    "network distillation": lambda: models.RandomNetworkDistillation(VECTOR, 8, hidden=(8,), warmup=ROWS),
+    "previous error": lambda: rewards.PreviousError(rewards.PreviousErrorNetwork(FEATURES, ACTION, (8,))),
+    "levels of errors": lambda: rewards.ResidualLevelsModel(rewards.ResidualLevels(FEATURES, ACTION, 3, 8)),
+    "hierarchy": lambda: rewards.TimeHierarchyModel(rewards.TimeHierarchy(FEATURES, ACTION, 2, 2, 8)),
+    "network distillation, warming up": lambda: rewards.RndModel(VECTOR, 8, hidden=(8,), warmup=10_000),
+    "network distillation": lambda: rewards.RndModel(VECTOR, 8, hidden=(8,), warmup=ROWS),
     "random goals": lambda: attached(
-        models.RandomGoals({"observation": VECTOR}, hidden=(8,)), policy=models.ActorCritic(policy_network())
+        rewards.RandomGoals({"observation": VECTOR}, hidden=(8,)), policy=models.ActorCritic(policy_network())
     ),
     "outcomes": lambda: attached(outcome()),
     "imagination": lambda: attached(dreamer(), outcome=outcome()),
@@ -207,7 +207,7 @@ def test_every_shipped_module_that_trains_is_in_this_test() -> None:
     torch.manual_seed(0)
     tried = {type(make()) for make in MODELS.values()}
     shipped = {
-        each for each in vars(models).values()
+        each for package in (models, rewards) for each in vars(package).values()
         if isinstance(each, type) and issubclass(each, LightningModule) and "training_step" in vars(each)
     }  # fmt: skip
     assert {each.__name__ for each in shipped - tried} <= {"Encoder", "LatentModel", "NetworkModel", "FixedFeatures"}

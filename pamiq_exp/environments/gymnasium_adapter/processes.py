@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import multiprocessing
 import os
-import pickle
 import signal
 import time
 import traceback
@@ -133,24 +133,25 @@ def _serve(pipe: Connection, make: Callable[[], Copy]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ignored())
     parent = os.getppid()
     try:
-        copy = make()
+        environment = make()
     except BaseException as error:
-        pipe.send(_failed(error))
+        _send_failure(pipe, error)
         return
     try:
         pipe.send((None, None))
         while (call := _next_call(pipe, parent)) is not None:
             method, arguments = call
             try:
-                answer: tuple[BaseException | None, Any] = (None, getattr(copy, method)(*arguments))
+                answer = getattr(environment, method)(*arguments)
             except BaseException as error:
-                answer = _failed(error)
-            pipe.send(answer)
+                _send_failure(pipe, error)
+            else:
+                pipe.send((None, answer))
     except (EOFError, OSError):
-        pass  # nobody is left to answer to
+        pass  # no process is left to answer to
     finally:
         with suppress(Exception):
-            copy.close()
+            environment.close()
 
 
 def _next_call(pipe: Connection, parent: int) -> Any:
@@ -164,12 +165,14 @@ class _RemoteTracebackError(Exception):
     """Where the error was raised in the other process, as text."""
 
 
-def _failed(error: BaseException) -> tuple[BaseException, str]:
-    """Return an error that survives the way to the other process, and its traceback as text."""
+def _send_failure(pipe: Connection, error: BaseException) -> None:
+    """Send an error, or its text where it does not survive the way to the other process, and its traceback as text."""
+    trace = "".join(traceback.format_exception(error))
     try:
-        copied: BaseException = pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever an error of somebody else's raises when it is copied
-        copied = EnvironmentProcessError(f"{type(error).__name__}: {error}")
+        copy.copy(error)  # made anew from its class and arguments, as at the other end
+        pipe.send((error, trace))
+    except Exception:  # whatever the error's class raises meanwhile
+        text = EnvironmentProcessError(f"{type(error).__name__}: {error}")
         for note in getattr(error, "__notes__", []):
-            copied.add_note(note)
-    return copied, "".join(traceback.format_exception(error))
+            text.add_note(note)
+        pipe.send((text, trace))
