@@ -1,14 +1,15 @@
-"""Every command and script in the docs runs, and every link leads somewhere.
+"""Examples in README and docs work, links resolve and lines are short.
 
-Each page is gone through from top to bottom in an empty folder. A comment before a block says what to do with it,
-where that is not plain:
+The blocks of a page are executed from top to bottom in an empty folder. A comment before a block controls how:
 
     <!-- file: NAME -->                        the block is the content of this file
-    <!-- run with: key=value ... -->           add these words, to make a long run short
+    <!-- run with: key=value ... -->           append these arguments, to shorten a long run
+    <!-- checked -->                           `make test` only checks the configs of runs; `make docs` runs everything
+    <!-- checked, run with: key=value ... -->  both of the above
     <!-- run with a run folder of: NAME -->    RUN stands for the newest run folder of this experiment, OTHER for the
                                                one before it
-    <!-- expect status N -->                   the command is meant to fail
-    <!-- not run: REASON -->                   leave it out
+    <!-- expect status N -->                   the command is expected to fail
+    <!-- not run: REASON -->                   skip the block
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ import pytest
 from tests.conftest import Command
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 PROGRAM = ["python", "-m", "pamiq_exp"]
+MAX_LINE_LENGTH = 100
 
+every_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
 
 _BLOCK = re.compile(r"(?:<!--\s*(?P<note>[^\n]*?)\s*-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
@@ -41,9 +44,15 @@ class Block:
     language: str
     text: str
 
+    @property
+    def checked(self) -> bool:
+        """Whether `make test` checks the configs of this block instead of running them."""
+        return self.note.startswith("checked")
+
     def after(self, marker: str) -> str | None:
-        """What follows `marker` in the note, if the note begins with it."""
-        return self.note.removeprefix(marker).strip() if self.note.startswith(marker) else None
+        """Return what follows `marker` in the note, if the note begins with it."""
+        note = self.note.removeprefix("checked").removeprefix(",").strip()
+        return note.removeprefix(marker).strip() if note.startswith(marker) else None
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -51,7 +60,7 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(match["note"] or "", match["language"], match["text"])
 
 
-def run_commands(block: Block, command: Command, folder: Path) -> None:
+def run_commands(block: Block, command: Command, folder: Path, run_all: bool) -> None:
     extra = shlex.split(block.after("run with:") or "")
     status = int(block.after("expect status") or 0)
     for line in block.text.replace("\\\n", " ").splitlines():
@@ -59,9 +68,18 @@ def run_commands(block: Block, command: Command, folder: Path) -> None:
         if not words:
             continue
         assert words[:3] == PROGRAM, f"cannot run {line!r} here: mark its block with <!-- not run: REASON -->"
-        words = [_with_run_folder(word, block, folder) for word in words[3:]]
-        outcome = command(*words, *extra)
+        words = [*(_with_run_folder(word, block, folder) for word in words[3:]), *extra]
+        if block.checked and not run_all:
+            if not _is_run(words):
+                continue
+            words = ["check", "--no-dry-run", *words]
+        outcome = command(*words)
         assert outcome.status == status, f"{line}\n{outcome.out}\n{outcome.err}"
+
+
+def _is_run(words: list[str]) -> bool:
+    """Whether the first word is no command: a run or a sweep."""
+    return "=" in words[0] or words[0].startswith("-")
 
 
 def _with_run_folder(word: str, block: Block, folder: Path) -> str:
@@ -73,7 +91,7 @@ def _with_run_folder(word: str, block: Block, folder: Path) -> str:
     return f"{key}{summaries[{'RUN': -1, 'OTHER': -2}[rest]].parent}"
 
 
-def go_through(page: Path, command: Command, folder: Path) -> None:
+def execute(page: Path, command: Command, folder: Path, run_all: bool = False) -> None:
     for index, block in enumerate(blocks(page.read_text())):
         if (reason := block.after("not run:")) is not None:
             assert reason, f"{page.name}: say why a block is not run"
@@ -81,32 +99,53 @@ def go_through(page: Path, command: Command, folder: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(block.text)
         elif block.language in ("bash", "sh", "shell", "console"):
-            run_commands(block, command, folder)
+            run_commands(block, command, folder, run_all)
         elif block.language == "python":
             script = folder / f"block_{index}.py"
             script.write_text(block.text)
             runpy.run_path(str(script), run_name="__main__")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_a_page_does_what_it_says(page: Path, command: Command, tmp_path: Path) -> None:
-    go_through(page, command, tmp_path)
+@every_page
+def test_examples_of_a_page_work(page: Path, command: Command, tmp_path: Path) -> None:
+    execute(page, command, tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_links_lead_somewhere(page: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@every_page
+def test_commands_of_a_page_that_are_usually_checked_run(page: Path, command: Command, tmp_path: Path) -> None:
+    if any(block.checked for block in blocks(page.read_text())):
+        execute(page, command, tmp_path, run_all=True)
+
+
+@every_page
+def test_links_of_a_page_resolve(page: Path) -> None:
     broken = [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not broken
 
 
-def test_a_page_that_is_wrong_is_found(command: Command, tmp_path: Path) -> None:
+@every_page
+def test_lines_of_a_page_are_short(page: Path) -> None:
+    """Rows of tables and code cannot be broken."""
+    prose = _BLOCK.sub("", page.read_text())
+    long = [
+        line for line in prose.splitlines() if len(line) > MAX_LINE_LENGTH and not line.startswith(("|", "    ", "!["))
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_wrong_examples_fail(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```bash\npython -m pamiq_exp experiment=nothing\n```\n")
     with pytest.raises(AssertionError, match="there is no experiment 'nothing'"):
-        go_through(page, command, tmp_path)
+        execute(page, command, tmp_path)
     page.write_text("```bash\nrm -rf everything\n```\n")
     with pytest.raises(AssertionError, match="cannot run 'rm -rf everything' here"):
-        go_through(page, command, tmp_path)
+        execute(page, command, tmp_path)
     page.write_text("```python\nraise RuntimeError('wrong')\n```\n")
     with pytest.raises(RuntimeError, match="wrong"):
-        go_through(page, command, tmp_path)
+        execute(page, command, tmp_path)
+    page.write_text("<!-- checked -->\n```bash\npython -m pamiq_exp experiment=nothing\n```\n")
+    with pytest.raises(AssertionError, match="there is no experiment 'nothing'"):
+        execute(page, command, tmp_path)

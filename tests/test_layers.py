@@ -1,8 +1,9 @@
-"""Who may import whom: the table of docs/architecture.md, kept by reading the source."""
+"""Packages import only what the table of docs/architecture.md allows, and files form no circles."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def late():
         "runtime", "buffers", "__version__", "models", "tracking",
     }  # fmt: skip
     assert "pamiq_exp.tracking" not in {name for name, _ in imports(source, at_import_time=True)}
+
+
+def test_the_table_in_the_documentation_is_the_same() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ?([\w, ]*?) ?\|$", page, re.MULTILINE)
+    assert {name: {other for other in imported.split(", ") if other} for name, imported in rows} == ALLOWED
 
 
 def test_every_package_is_in_the_table() -> None:

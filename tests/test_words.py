@@ -1,0 +1,103 @@
+"""Words that have a plainer equivalent stay out of code, configs and pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+INSTEAD = {
+    r"foresee\w*|foresaw|foretell\w*|foretold": "predict",
+    r"somebody|anybody|whoever": "a user, someone, anyone who",
+    r"nobody": "no one, never, unpredictable",
+    r"in vain": "failed",
+    r"for ever": "indefinitely",
+    r"lineage": "legacy",
+    r"rehears\w*": "dry run",
+    r"not to be had": "not available",
+    r"stands? for nothing": "matches nothing",
+    r"goes free|stuck late|spreads late": "the measured effect with its interval",
+}
+TO_CLEAN: frozenset[str] = frozenset(
+    {
+        "conf/agent",
+        "conf/arm",
+        "conf/dynamics",
+        "conf/encoder",
+        "conf/environment",
+        "conf/experiment",
+        "conf/policy",
+        "conf/reward",
+        "conf/sweep",
+        "conf/world",
+        "pamiq_exp/analysis",
+        "pamiq_exp/cli",
+        "pamiq_exp/config",
+        "pamiq_exp/current_folder.py",
+        "pamiq_exp/dashboard",
+        "pamiq_exp/environments",
+        "pamiq_exp/files.py",
+        "pamiq_exp/interaction",
+        "pamiq_exp/jobs",
+        "pamiq_exp/lightning_loop",
+        "pamiq_exp/media.py",
+        "pamiq_exp/models",
+        "pamiq_exp/recording",
+        "pamiq_exp/rewards",
+        "pamiq_exp/run_folder",
+        "pamiq_exp/runtime",
+        "pamiq_exp/streams.py",
+        "pamiq_exp/sweeps",
+        "pamiq_exp/tracking",
+        "pamiq_exp/trainers",
+    }
+)
+"""Folders whose words are still to be replaced."""
+
+PLACES = ("pamiq_exp", "hydra_plugins", "conf", "docs", "experiments", "README.md", "CONTRIBUTING.md")
+FILES = sorted(
+    path
+    for place in PLACES
+    for path in ([REPOSITORY / place] if place.endswith(".md") else (REPOSITORY / place).rglob("*"))
+    if path.suffix in (".py", ".yaml", ".md")
+)
+
+
+_TEST_NAME = re.compile(r"`tests/[^`\n]*`")
+
+
+def words_in(text: str, pattern: str) -> Iterator[tuple[int, str]]:
+    """Yield `(line, word)`, also for words within an identifier and for phrases that continue on the next line."""
+    text = _TEST_NAME.sub("", text)
+    for match in re.finditer(rf"(?<![a-z])(?:{pattern})(?![a-z])".replace(" ", r"[\s#]+"), text, re.IGNORECASE):
+        yield text.count("\n", 0, match.start()) + 1, match[0]
+
+
+def is_to_clean(path: Path) -> bool:
+    return any(path.is_relative_to(REPOSITORY / folder) for folder in TO_CLEAN)
+
+
+@pytest.mark.parametrize("pattern", INSTEAD)
+def test_files_do_not_use_words_that_have_a_plainer_equivalent(pattern: str) -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {word!r}"
+        for path in FILES
+        if not is_to_clean(path)
+        for line, word in [
+            *words_in(path.read_text(), pattern),
+            *((0, word) for _, word in words_in(path.stem, pattern)),
+        ]
+    ]
+    assert not found, f"write {INSTEAD[pattern]!r} instead:\n" + "\n".join(found)
+
+
+def test_words_in_finds_identifiers_and_broken_phrases() -> None:
+    assert list(words_in("def was_foreseen():\n    # it waits for\n    # ever", "foresee\\w*|for ever")) == [
+        (1, "foreseen"),
+        (2, "for\n    # ever"),
+    ]
+    assert not list(words_in("for every step", "for ever"))
