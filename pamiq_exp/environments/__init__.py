@@ -1,4 +1,4 @@
-"""Worlds to act in. Each is loaded when its name is first used: one does not need what another needs."""
+"""Environments. Each is loaded when its name is first used, so that none needs the packages of another."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from pamiq_exp.component import Component
 from pamiq_exp.interaction.environment import Array, Environment
+from pamiq_exp.interaction.map_picture import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.media import Video
-from pamiq_exp.recording.video import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import describe_action
 

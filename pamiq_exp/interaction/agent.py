@@ -1,4 +1,4 @@
-"""The one who acts."""
+"""Base class of agents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ActionT = TypeVar("ActionT")
 
 
 class Agent(Component, ABC, Generic[ObservationT, ActionT]):
-    """Turns observations into actions, and hands what it lived through to its collectors.
+    """Base class of agents: maps observations to actions, and adds transitions to collectors.
 
     Models and collectors are asked for by name; the launcher attaches them before `setup`.
     `step` runs without gradients, and all models that one step uses come from one publication.
@@ -28,9 +28,8 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         self._models: Mapping[str, InferencePort] = {}
         self._collectors: Mapping[str, CollectorPort] = {}
         self.signals: dict[str, NDArray[Any]] = {}
-        """Per-environment figures of the last step, for observers: `reward` is that of the transition just seen,
-        `rewarded`
-        says where it means something (not after the end of an episode, nor while models are not ready)."""
+        """Per-environment values of the last step, for observers: `reward` of the newest transition, and `rewarded`,
+        where it is valid (not after the end of an episode, nor while models warm up)."""
 
     def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
         """Called by the launcher, once, before `setup`."""

@@ -1,4 +1,4 @@
-"""The world as the agent meets it."""
+"""Base class of environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One turn after another: observe, step, affect."""
+"""The interaction of an agent and its environment: observe, step, affect."""
 
 from __future__ import annotations
 

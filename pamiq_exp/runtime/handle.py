@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.interaction import Turn
-from pamiq_exp.recording import LiveView
+from pamiq_exp.interaction.live_view import LiveView
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.saving import Saver

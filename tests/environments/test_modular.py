@@ -124,5 +124,5 @@ def test_what_cannot_be_joined_is_refused() -> None:
         SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})
     with pytest.raises(ValueError, match="at least one sensor"):
         SensorEnvironment({})
-    with pytest.raises(ValueError, match="environments must be 1, not 4"):
+    with pytest.raises(ValueError, match="num_envs must be 1, not 4"):
         SensorEnvironment({"t": Thermometer(1)}, num_envs=4)

@@ -17,7 +17,7 @@ TRUTH = {"noise_mask": "noise_mask", "clean_image": "clean_observation.image", "
 
 
 def record_at_poses(environment: Environment, poses: int, seed: int, cell: float = 0.25) -> dict[str, Array]:
-    """Put bodies at random places and let each take one random step.
+    """Record one random step from each of several random poses.
 
     Places are drawn evenly from the reachable cells, headings from all directions.
 

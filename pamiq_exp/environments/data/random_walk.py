@@ -1,4 +1,4 @@
-"""Transitions that nobody trains on."""
+"""Sequences of random walks, as held-out data."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class SensorEnvironment(Environment):
         self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None, num_envs: int = 1
     ) -> None:
         if num_envs != 1:
-            raise ValueError(f"there is only one body in a real world: environments must be 1, not {num_envs}")
+            raise ValueError(f"a real world has one environment: num_envs must be 1, not {num_envs}")
         self.num_envs = num_envs
         if not sensors:
             raise ValueError("an environment needs at least one sensor")

@@ -1,3 +1,3 @@
-"""TODO first line."""
+"""Wrappers of environments: delayed actions, and environments that run on their own thread."""
 
 __all__: list[str] = []

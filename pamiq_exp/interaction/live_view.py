@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.interaction.environment import Array
+from pamiq_exp.interaction.map_picture import Frame, MapPicture, picture
 from pamiq_exp.interaction.observer import Turn
-from pamiq_exp.recording.video import Frame, MapPicture, picture
 
 LARGEST_SIDE = 256
 """Pixels: larger pictures are thinned, every second or third pixel of a row and column."""

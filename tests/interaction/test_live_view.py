@@ -11,8 +11,7 @@ import numpy as np
 
 from pamiq_exp.interaction import Interaction, Observation, Turn
 from pamiq_exp.interaction.environment import continual
-from pamiq_exp.recording import LiveView
-from pamiq_exp.recording.live_view import LARGEST_SIDE, MAP_SIDE, MOST_ENVIRONMENTS, MOST_PICTURES
+from pamiq_exp.interaction.live_view import LARGEST_SIDE, MAP_SIDE, MOST_ENVIRONMENTS, MOST_PICTURES, LiveView
 from tests.metrics.scripted import ScriptedAgent
 
 NUMBERS = {"speed": np.zeros((1, 3), dtype=np.float32)}
