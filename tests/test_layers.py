@@ -24,6 +24,7 @@ FOUNDATION = {
     "lazy",
     "machine",
     "media",
+    "nonfinite",
     "scan",
     "seeding",
     "spaces",
@@ -66,7 +67,6 @@ TO_MOVE = {
 CIRCLES_TO_OPEN = {
     "pamiq_exp.config.dry_run",
     "pamiq_exp.jobs.request",
-    "pamiq_exp.lightning_loop.driver",
     "pamiq_exp.cli.run",
 }
 """The first file of each circle that is still to be opened."""

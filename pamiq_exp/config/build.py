@@ -35,14 +35,14 @@ class Builder:
 
     Args:
         allow: What a config may name.
-        rehearsing: Leave out arguments that a function would make, or, where one cannot be left out, raise
+        for_dry_run: Leave out arguments that a function would make, or, where one cannot be left out, raise
             Postponed: a function may do work of any length, such as a walk through the world.
         unread: Watches which keys of mappings are read.
     """
 
-    def __init__(self, allow: AllowList, *, rehearsing: bool = False, unread: UnreadKeys | None = None) -> None:
+    def __init__(self, allow: AllowList, *, for_dry_run: bool = False, unread: UnreadKeys | None = None) -> None:
         self.allow = allow
-        self.rehearsing = rehearsing
+        self.for_dry_run = for_dry_run
         self.unread = unread
 
     def problems(self, node: object, key: str, given: tuple[str, ...] = ()) -> list[Problem]:
@@ -109,7 +109,7 @@ class Builder:
             for name, value in node.items()
             if (name == "_args_" or name not in SPECIAL_KEYS)
             and name not in given
-            and not (self.rehearsing and self._waits(target, name, value, key))
+            and not (self.for_dry_run and self._waits(target, name, value, key))
         }
         keywords = self._build_all(own)
         positional = keywords.pop("_args_", [])

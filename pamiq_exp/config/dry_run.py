@@ -23,7 +23,7 @@ from pamiq_exp.config.unread import UnreadKeys
 if TYPE_CHECKING:
     from torch import nn
 
-    from pamiq_exp.runtime.dry_run import Fault, Rehearsal
+    from pamiq_exp.runtime.dry_run import DryRunResult, Fault
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +39,19 @@ class DryRun:
 
     Attributes:
         problems: What is wrong for certain.
-        warnings: What may be wrong, or due to made-up data: the run may do without it.
+        warnings: What may be wrong, or due to generated data: the run may do without it.
         measured: What it has measured, if it came to that.
         tree: The config as it was built.
     """
 
     problems: list[Problem]
     warnings: list[Problem] = field(default_factory=list)
-    measured: Rehearsal | None = None
+    measured: DryRunResult | None = None
     tree: Mapping[str, Any] = field(default_factory=dict)
 
 
-def rehearsal(composed: Composed, allow: AllowList) -> DryRun:
-    """Build the parts of a config, try them on each other, and throw them away (see `runtime.rehearsal`).
+def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
+    """Build the parts of a config, try them on each other, and throw them away (see `runtime.dry_run`).
 
     Call it when nothing else is wrong with the config. The environment is closed in every case.
     """
@@ -103,13 +103,13 @@ class _Trial:
 
     def __init__(self, builder: Builder, begun: Begun) -> None:
         self.builder = builder
-        self.hurried = Builder(builder.allow, rehearsing=True, unread=builder.unread)
+        self.hurried = Builder(builder.allow, for_dry_run=True, unread=builder.unread)
         self.environment = begun.environment
         self.tree = begun.tree
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
-    def run(self) -> Rehearsal | None:
+    def run(self) -> DryRunResult | None:
         given = ("environment", "observers")
         self.problems += self.builder.problems(without_delay(self.tree["interaction"]), "interaction", given)
         for group in PARTS:
@@ -123,10 +123,10 @@ class _Trial:
         if self.problems:
             return None
         self.problems += _beyond_memory(buffers)
-        from pamiq_exp.runtime.dry_run import rehearse
+        from pamiq_exp.runtime.dry_run import dry_run_parts
 
         steps = self.tree.get("launcher", {}).get("max_steps")
-        result = rehearse(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], steps)
+        result = dry_run_parts(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], steps)
         for fault in result.faults:
             self._explain(fault, models)
         self._note_unused(result)
@@ -135,7 +135,7 @@ class _Trial:
             self.problems += unread.problems()
         return result
 
-    def _note_unused(self, result: Rehearsal) -> None:
+    def _note_unused(self, result: DryRunResult) -> None:
         """Report the parts that nothing has asked for; classes of the user's own may do so later."""
         found = self.problems if result.only_shipped else self.warnings
         message = "nothing uses it" if result.only_shipped else "nothing has used it in the dry run"

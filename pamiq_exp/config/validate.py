@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.static import launcher_warnings, part_problems, static_problems, unsafe_problems
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.dry_run import rehearsal
+from pamiq_exp.config.dry_run import perform_dry_run
 from pamiq_exp.config.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from pamiq_exp.runtime.dry_run import Rehearsal
+    from pamiq_exp.runtime.dry_run import DryRunResult
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Validated:
         composed: The config.
         allow: What it may name.
         problems: All that is wrong, each with what set its key; a config with problems cannot be built.
-        warnings: What may be wrong, or due to the made-up data of the dry run.
+        warnings: What may be wrong, or due to the generated data of the dry run.
         tree: The config as the dry run has built it; empty without a dry run.
         measured: What the dry run has measured, if it came to that.
     """
@@ -34,7 +34,7 @@ class Validated:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     tree: Mapping[str, Any] = field(default_factory=dict)
-    measured: Rehearsal | None = None
+    measured: DryRunResult | None = None
 
 
 def validate_names(composed: Composed, allow: AllowList) -> None:
@@ -70,7 +70,7 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
         told = {(each.key, each.message) for each in problems}
         problems += [each for each in part_problems(composed, allow) if (each.key, each.message) not in told]
         if not problems and dry_run:
-            found = rehearsal(composed, allow)
+            found = perform_dry_run(composed, allow)
             problems, warnings = found.problems, found.warnings
             result.tree, result.measured = found.tree, found.measured
         if not problems:

@@ -86,7 +86,7 @@ def _run_in(folder: RunFolder, job: Job) -> int:
 
     resumed = job.resume_from is not None
     try:
-        with folder.put_back_if(ConfigError, CheckpointError) if resumed else nullcontext():
+        with folder.restored_on(ConfigError, CheckpointError) if resumed else nullcontext():
             return _launch(job, folder)
     except (ConfigError, CheckpointError) as error:
         _keep_traceback(folder, error)
@@ -110,9 +110,8 @@ def _choose_start(folder: RunFolder) -> Path | None:
     """Return the newest checkpoint that is whole; without one, put aside what an earlier attempt left."""
     checkpoint = newest_whole(folder.path)
     if checkpoint is None and (folder.path / file_names.MANIFEST).exists():
-        say(
-            f"there is no checkpoint to go on from: the run begins anew, the earlier attempt is in {folder.put_aside()}"
-        )
+        earlier = folder.move_to_earlier()
+        say(f"there is no checkpoint to resume from: the run starts from the beginning, the old files are in {earlier}")
     return checkpoint
 
 

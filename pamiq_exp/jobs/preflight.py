@@ -89,7 +89,7 @@ def told_untried(choices: Sequence[str], tried: int) -> str:
 
 
 def told_warnings(warnings: Sequence[str]) -> str:
-    """Say what the dry run has found that may be due to its made-up data."""
+    """Print what the dry run has found that may be due to its generated data."""
     lines = [line for warning in warnings for line in warning.splitlines()]
     return "\n".join(["warnings, which stop nothing:", *(f"  {line}" for line in lines)])
 

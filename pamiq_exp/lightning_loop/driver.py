@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,23 +12,20 @@ import torch
 from lightning import LightningModule
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
-from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pamiq_exp.component import Component, State
+from pamiq_exp.component import State
+from pamiq_exp.lightning_loop.driven_module import DrivenModule, TrainingPlan
 from pamiq_exp.lightning_loop.evaluation import Evaluation, evaluate
 from pamiq_exp.lightning_loop.gradients import GradientSettings, clip_gradients, gradients_of
 from pamiq_exp.lightning_loop.held_state import HeldTensors
-from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, Hooks, takes_index
-from pamiq_exp.lightning_loop.log_recorder import LogRecorder
+from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, takes_index
 from pamiq_exp.lightning_loop.module_services import (
-    TrainerPort,
+    TrainerProxy,
     attach,
     detach,
-    hand_out_optimizers,
     is_driven,
-    route_logs,
 )
 from pamiq_exp.lightning_loop.nonfinite import BufferWatch, NonFiniteError, all_finite, norm_of, not_finite_fields
 from pamiq_exp.lightning_loop.optimizers import (
@@ -41,20 +37,7 @@ from pamiq_exp.lightning_loop.optimizers import (
 )
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How long training will be, as far as its trainer knows.
-
-    Attributes:
-        batches: In an epoch.
-        epochs: In a run of the configured length; None for a run without an end.
-    """
-
-    batches: int
-    epochs: int | None = None
-
-
-class LightningDriver(Component):
+class LightningDriver(DrivenModule):
     """Trains one module batch by batch, with all the hooks and services that it has under `lightning.Trainer`.
 
     The parameters stay the same objects, and optimizers and schedulers are made once. An epoch is
@@ -79,44 +62,11 @@ class LightningDriver(Component):
         gradients: GradientSettings | None = None,
         plan: TrainingPlan | None = None,
     ) -> None:
-        self.name = name
-        self.address = f"model {name!r} ({type(module).__name__})"
-        """The model, for messages."""
-        self.module = module
-        self.fabric = fabric
-        self.plan = plan
-        self.gradients = gradients or GradientSettings()
-        self.gradients.require_suits(name, module)
         if is_driven(module):
             raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
-        self.optimizers: list[Optimizer] = []
+        super().__init__(name, module, fabric, gradients, plan)
+        self.trainer = TrainerProxy(self)
         self._configured: list[list[dict[str, Any]]] = []
-        self.schedulers: list[LRSchedulerConfig] = []
-        self.batches = 0
-        """Batches trained in this run."""
-        self.optimizer_steps = 0
-        """Steps made by optimizers: the module's `global_step`."""
-        self.epochs = 0
-        """Epochs ended: the module's `current_epoch`."""
-        self.skipped_steps = 0
-        """Batches lost because something was not finite."""
-        self.skipped: str | None = None
-        """Why the newest batch was lost; None if it was not."""
-        self.loss: float | None = None
-        """Loss of the newest optimizer step, under automatic optimization."""
-        self.gradient_norm: float | None = None
-        """Norm over all gradients of the newest optimizer step, before clipping; None without clipping by norm."""
-        self.epoch_done = False
-        """Whether the module asked, in `on_train_batch_start`, to leave out the rest of this epoch."""
-        self.should_stop = False
-        """Whether the module or a callback asked, by `trainer.should_stop`, for the end of its training."""
-        self.is_last_batch = False
-        """Whether the batch under way is known to be the last of its epoch."""
-        self.validating = False
-        """Whether the module is being measured."""
-        self.logged = LogRecorder()
-        self.port = TrainerPort(self)
-        self.hooks = Hooks(module, self.logged)
         self._precision: Precision = fabric.strategy.precision
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
         self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
@@ -155,9 +105,9 @@ class LightningDriver(Component):
     def train_batch(self, batch: Any, last: bool = False) -> dict[str, float]:
         """Train on one batch and return what the module logged for this step.
 
-        With `on_nonfinite="skip"`, a batch whose loss, gradient or statistics are not finite is lost: the module's
+        With `on_nonfinite="skip"`, a batch whose loss, gradient or statistics are not finite is skipped: the module's
         tensors and torchmetrics are those from before it (from before the first batch whose gradients were gathered
-        with it), nothing is logged of it, schedulers stay where they are, and `skipped` tells why.
+        with it), nothing is logged of it, schedulers stay where they are, and `skipped` has the reason.
 
         Args:
             batch: Whatever `training_step` takes.
@@ -171,19 +121,19 @@ class LightningDriver(Component):
             return self._train_batch(self.transferred(batch), last)
 
     def end_epoch(self) -> dict[str, float]:
-        """End the epoch and return what it adds up to under the names logged with `on_epoch`."""
+        """End the epoch and return the values of the names logged with `on_epoch`."""
         if self._epoch_schedulers_due:
             self._step_schedulers("epoch", self.epochs + 1, plateau=False)
         self.logged.epoch_is_over = True
         self.hooks.call("on_train_epoch_end")
-        figures = self.logged.end_epoch()
+        metrics = self.logged.end_epoch()
         self._step_schedulers("epoch", self.epochs + 1, plateau=True)
         self._epoch_schedulers_due = False
         self.epochs += 1
-        return figures
+        return metrics
 
     def evaluate(self, *batches: Any) -> Evaluation:
-        """Measure the module's loss on batches, the mean over rows: of `validation_step`, else of `training_step`.
+        """Return the module's mean loss over the rows of batches: of `validation_step`, else of `training_step`.
 
         The module is in evaluation mode meanwhile and has no gradients. With a `validation_step` all hooks of a
         validation epoch are called, in Lightning's order. Parameters, buffers, the torchmetrics that training logs and
@@ -195,13 +145,8 @@ class LightningDriver(Component):
         """
         return evaluate(self, batches)
 
-    def record_in(self, recorder: LogRecorder) -> None:
-        """Let what the module logs reach this recorder."""
-        self.hooks.recorder = recorder
-        route_logs(self.module, recorder)
-
     def step_by_hand(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
-        """A step that the module makes: through `self.optimizers()`."""
+        """See `DrivenModule.step_by_hand`."""
         result = self.step_optimizer(optimizer, closure)
         if not self._automatic and self.skipped is None:
             self.optimizer_steps += 1
@@ -220,7 +165,7 @@ class LightningDriver(Component):
         return result
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute gradients, through the module's own `backward` if it has one."""
+        """See `DrivenModule.backward`."""
         if self._in_backward or not self._has_backward_hooks:
             self.fabric.strategy.backward(loss, None, *args, **kwargs)
             return
@@ -236,14 +181,14 @@ class LightningDriver(Component):
             self._in_backward = False
 
     def teardown(self) -> None:
-        """Let the module go."""
-        if vars(self.module)["_trainer"] is not self.port:
+        """Detach the module, with the hooks of the end of training."""
+        if vars(self.module)["_trainer"] is not self.trainer:
             return
         if self._started:
             self.hooks.call("on_train_end")
         self.hooks.call("on_fit_end")
         self.hooks.call("teardown", "fit")
-        detach(self)
+        detach(self.module, self.trainer)
 
     def state(self) -> State:
         """Counters, optimizers, schedulers, the gradient scale, and what callbacks and `on_save_checkpoint` add."""
@@ -283,21 +228,25 @@ class LightningDriver(Component):
 
     def _attach(self) -> None:
         hooks = self.hooks
-        attach(self)
+        self._take_module()
         try:
-            hooks.add_callbacks(self.module.configure_callbacks(), self.port)
+            hooks.add_callbacks(self.module.configure_callbacks(), self.trainer)
             hooks.call("prepare_data")
             hooks.call("setup", "fit")
             hooks.call("configure_model")
             self.fabric.setup_module(self.module)
-            attach(self)  # again, for Fabric has attached itself
+            self._take_module()  # again: Fabric has attached itself
             self.optimizers, self.schedulers = configured_optimizers(self.module)
             self._configured = hyper_parameters(self.optimizers)
-            hand_out_optimizers(self)
+            self.trainer.strategy.set_optimizers(self.optimizers)
             hooks.call("on_fit_start")
         except BaseException:
-            detach(self)
+            detach(self.module, self.trainer)
             raise
+
+    def _take_module(self) -> None:
+        attach(self.module, self.trainer)
+        self.record_in(self.logged)
 
     def _train_batch(self, batch: Any, last: bool) -> dict[str, float]:
         index = self._batch_index
@@ -327,15 +276,15 @@ class LightningDriver(Component):
             return {}
         self.hooks.call("on_train_batch_end", self._outputs, batch, index)
         self._check_statistics()
-        figures = self._end_batch(stepping or not self._automatic)
+        metrics = self._end_batch(stepping or not self._automatic)
         if stepping and self.skipped is None:
             self._step_schedulers("step", index + 1, plateau=True)
         self._batch_index += 1
         self.batches += 1
-        return figures
+        return metrics
 
     def _end_batch(self, stepped: bool) -> dict[str, float]:
-        """Return what was logged for this step; undo a lost batch."""
+        """Return what was logged for this step; undo a skipped batch."""
         self._batch = None
         if self.skipped is None:
             return self.logged.end_batch(stepped)
@@ -386,7 +335,7 @@ class LightningDriver(Component):
             # Distributions and indices often refuse what is not finite before there is a loss.
             if not isinstance(error, ArithmeticError) and not not_finite_fields(batch):
                 raise
-            self._lose(f"{type(error).__name__} in training_step: {error}", error)
+            self._skip_batch(f"{type(error).__name__} in training_step: {error}", error)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             return None
@@ -404,9 +353,9 @@ class LightningDriver(Component):
         norm = norm_of(gradients) if clips and self.gradients.clip_algorithm == "norm" else None
         self.gradient_norm = None if norm is None else norm.item()
         self.loss = None if self._loss is None else self._loss.item() * self.gradients.accumulate_batches
-        problem = self._problem(gradients)
-        if problem is not None:
-            self._leave_out(optimizer, problem)
+        reason = self._nonfinite_part(gradients)
+        if reason is not None:
+            self._skip_step(optimizer, reason)
         elif "configure_gradient_clipping" in self.hooks and self._automatic:
             self._clip_by_hook(optimizer)
         elif clips:
@@ -420,12 +369,12 @@ class LightningDriver(Component):
             "configure_gradient_clipping", optimizer, gradient_clip_val=clip, gradient_clip_algorithm=algorithm
         )
 
-    def _problem(self, gradients: list[Tensor]) -> str | None:
-        """Say what is not finite, if anything is."""
+    def _nonfinite_part(self, gradients: list[Tensor]) -> str | None:
+        """Return what is not finite; None if everything is finite."""
         if self.loss is not None and not math.isfinite(self.loss):
             return f"the loss is {self.loss}"
         if self._scaler is not None:
-            return None  # overflowing gradients are part of the game then: the scaler skips and adapts
+            return None  # overflowing gradients are expected then: the scaler skips and adapts
         finite = all_finite(gradients) if self.gradient_norm is None else math.isfinite(self.gradient_norm)
         if not finite:
             return "the gradient holds NaN or infinity"
@@ -433,20 +382,20 @@ class LightningDriver(Component):
         return None if statistic is None else f"the statistic {statistic} is not finite"
 
     def _check_statistics(self) -> None:
-        """Look at what the batch has made of the module's buffers."""
+        """Check the module's buffers after a batch."""
         statistic = self._statistics.not_finite()
         if statistic is not None and self.skipped is None:
-            self._lose(f"the statistic {statistic} is not finite")
+            self._skip_batch(f"the statistic {statistic} is not finite")
 
-    def _leave_out(self, optimizer: Optimizer, problem: str) -> None:
-        self._lose(problem)
+    def _skip_step(self, optimizer: Optimizer, reason: str) -> None:
+        self._skip_batch(reason)
         # Optimizers pass over parameters without a gradient: their state stays as it is, too.
         optimizer.zero_grad(set_to_none=True)
 
-    def _lose(self, problem: str, cause: Exception | None = None) -> None:
+    def _skip_batch(self, reason: str, cause: Exception | None = None) -> None:
         if self.gradients.on_nonfinite == "stop":
-            raise NonFiniteError(self.name, self.batches, problem, self._batch) from cause
-        self.skipped = problem
+            raise NonFiniteError(self.name, self.batches, reason, self._batch) from cause
+        self.skipped = reason
 
     def _step_schedulers(self, interval: str, count: int, plateau: bool) -> None:
         if self._automatic and self.schedulers:
@@ -454,7 +403,7 @@ class LightningDriver(Component):
             step_schedulers(self.schedulers, step, interval, count, plateau, self.logged.values)
 
     def transferred(self, batch: Any) -> Any:
-        """The batch on the device and in the precision of the module, through the module's own hooks."""
+        """See `DrivenModule.transferred`; the module's own hooks take part."""
         if self._stays_as_it_is:
             return batch
         if not isinstance(self._precision, MixedPrecision):

@@ -1,11 +1,11 @@
-"""Measuring a module without changing its training."""
+"""Evaluation of a module on held-out data, without an effect on its training."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,34 +13,32 @@ from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from pamiq_exp.lightning_loop.driven_module import DrivenModule
 from pamiq_exp.lightning_loop.held_state import Restore, hold
 from pamiq_exp.lightning_loop.hooks import overrides, takes_index
 from pamiq_exp.lightning_loop.log_recorder import LogRecorder
 
-if TYPE_CHECKING:
-    from pamiq_exp.lightning_loop.driver import LightningDriver
-
 
 class Evaluation(NamedTuple):
-    """What a module makes of data that it does not train on: its loss, and what it logged."""
+    """Loss of a module on data that it does not train on, and what it logged."""
 
     loss: float
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
-def evaluate(driver: LightningDriver, batches: Sequence[Any]) -> Evaluation:
-    """Measure a module on batches, see `LightningDriver.evaluate`."""
+def evaluate(driver: DrivenModule, batches: Sequence[Any]) -> Evaluation:
+    """Evaluate a module on batches, see `LightningDriver.evaluate`."""
     module = driver.module
     validates = overrides(module, "validation_step")
     if not validates and not module.automatic_optimization:
         raise TypeError(
-            f"{driver.address} steps its optimizers in training_step, so that cannot measure held-out data; "
+            f"{driver.address} steps its optimizers in training_step, so it cannot evaluate held-out data; "
             "give it a validation_step that returns the loss"
         )
     if validates:
-        # What a module keeps in its validation hooks (a best value so far) is its own affair, as under
+        # What a module keeps in its validation hooks (a best value so far) stays as it is, as under
         # lightning.Trainer; what training uses is not.
-        restore = hold(module, attributes=False, metrics=driver.logged.metrics)
+        restore = hold(module, attributes=False, metrics=driver.logged.torchmetrics)
     else:
         restore = hold(module, attributes=True)
         for part in module.modules():
@@ -51,19 +49,19 @@ def evaluate(driver: LightningDriver, batches: Sequence[Any]) -> Evaluation:
     driver.validating = True
     try:
         with _aside(module, restore, driver.fabric.device):
-            losses, figures = _epoch(driver, recorder, batches, validates)
+            losses, metrics = _epoch(driver, recorder, batches, validates)
     finally:
         driver.validating = False
         driver.record_in(driver.logged)
     if validates:
-        driver.logged.values |= figures
+        driver.logged.values |= metrics
     weights = [extract_batch_size(batch) for batch in batches]
     loss = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / sum(weights)
-    return Evaluation(loss, figures)
+    return Evaluation(loss, metrics)
 
 
 def _epoch(
-    driver: LightningDriver, recorder: LogRecorder, batches: Sequence[Any], validates: bool
+    driver: DrivenModule, recorder: LogRecorder, batches: Sequence[Any], validates: bool
 ) -> tuple[list[float], dict[str, float]]:
     """Run all batches with the hooks around them, in Lightning's order."""
     module, hooks = driver.module, driver.hooks
@@ -91,16 +89,16 @@ def _epoch(
         losses.append(_loss(driver, method.__name__, output))
         for name, value in recorder.end_batch().items():
             steps.setdefault(name, []).append((extract_batch_size(batch), value))
-    figures = {name: sum(w * value for w, value in pairs) / sum(w for w, _ in pairs) for name, pairs in steps.items()}
+    metrics = {name: sum(w * value for w, value in pairs) / sum(w for w, _ in pairs) for name, pairs in steps.items()}
     recorder.epoch_is_over = True
     call("on_validation_epoch_end")
-    figures |= recorder.end_epoch()
+    metrics |= recorder.end_epoch()
     call("on_validation_end")
     call("on_validation_model_train")
-    return losses, figures
+    return losses, metrics
 
 
-def _loss(driver: LightningDriver, method: str, output: Any) -> float:
+def _loss(driver: DrivenModule, method: str, output: Any) -> float:
     loss = output.get("loss") if isinstance(output, dict) else output
     if not isinstance(loss, Tensor):
         where = f"{type(driver.module).__name__}.{method}"
@@ -109,7 +107,7 @@ def _loss(driver: LightningDriver, method: str, output: Any) -> float:
 
 
 def _no_hook(name: str, *args: Any) -> None:
-    """A module that is measured by its training step has no validation hooks."""
+    """For a module that is evaluated by its training step: it has no validation hooks."""
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def untouched(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Put the module into evaluation mode, without gradients and with fixed random numbers, and undo it all.
 
     Submodules that were in evaluation mode before (frozen ones) are so afterwards, everything that the module holds
-    is what it was, and the global random generators go on as if nothing had happened.
+    is what it was, and the global random generators are what they were.
     """
     with _aside(module, hold(module, attributes=True), device):
         module.eval()

@@ -11,9 +11,9 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
 from torch.optim import Optimizer
 
 from pamiq_exp.lightning_loop.nonfinite import norm_of
+from pamiq_exp.nonfinite import OnNonfinite
 
 ClipAlgorithm = Literal["norm", "value"]
-OnNonfinite = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class GradientSettings:
         clip_algorithm: Whether `clip` bounds the norm over all gradients or each value.
         accumulate_batches: Batches whose gradients are gathered for one step of the optimizer.
         on_nonfinite: What to do about a loss, gradient or running statistic that is not finite: `stop` raises
-            NonFiniteError before the step, `skip` loses the batch and counts it.
+            NonFiniteError before the step, `skip` skips the batch and counts it.
     """
 
     clip: float | None = None
@@ -44,11 +44,11 @@ class GradientSettings:
             raise ValueError(f"on_nonfinite is stop or skip, not {self.on_nonfinite!r}")
 
     def require_suits(self, name: str, module: LightningModule) -> None:
-        """Raise ValueError if the module steps its optimizers itself, so that clipping and gathering are its affair."""
+        """Raise ValueError if the module steps its optimizers itself: it then has to clip and gather by itself, too."""
         if not module.automatic_optimization and (self.clip is not None or self.accumulate_batches > 1):
             raise ValueError(
                 f"model {name!r} steps its optimizers itself, so clipping and gathering gradients cannot be set for "
-                "it; call self.clip_gradients in its training_step instead, and leave the trainer's settings out"
+                "it; call self.clip_gradients in its training_step instead, and remove the trainer's settings"
             )
 
 
@@ -64,7 +64,7 @@ def clip_gradients(optimizer: Optimizer, settings: GradientSettings, norm: Tenso
 
 
 def gradients_of(optimizer: Optimizer) -> list[Tensor]:
-    """The gradients there are."""
+    """Return the gradients of the optimizer's parameters that have one."""
     return [parameter.grad for parameter in _parameters(optimizer) if parameter.grad is not None]
 
 

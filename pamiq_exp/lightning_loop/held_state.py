@@ -19,22 +19,22 @@ Restore = Callable[[], Any]
 
 
 class HeldTensors:
-    """Parameters, buffers and torchmetrics of a module, taken before a batch and put back if the batch is lost.
+    """Parameters, buffers and torchmetrics of a module, taken before a batch and restored if the batch is skipped.
 
     The memory of the copies is claimed once. Tensors stay the same objects.
 
     Args:
         module: The module.
-        leave_out: Parameters that are not kept.
+        exclude: Parameters that are not kept.
         metrics: The torchmetrics that are kept; None for all.
     """
 
     def __init__(
-        self, module: nn.Module, leave_out: Collection[Tensor] = (), metrics: Collection[Metric] | None = None
+        self, module: nn.Module, exclude: Collection[Tensor] = (), metrics: Collection[Metric] | None = None
     ) -> None:
         self._module = module
         self._metrics = metrics
-        self._left_out = {id(tensor) for tensor in leave_out}
+        self._excluded = {id(tensor) for tensor in exclude}
         self._places: list[tuple[dict[str, Any], str, Tensor]] = []
         self._copies: list[Tensor] = []
         self._others: list[Restore] = []
@@ -42,7 +42,7 @@ class HeldTensors:
     @torch.no_grad()
     def take(self) -> None:
         """Copy everything."""
-        self._places = [place for place in _places(self._module) if id(place[2]) not in self._left_out]
+        self._places = [place for place in _places(self._module) if id(place[2]) not in self._excluded]
         tensors = [tensor.detach() for _, _, tensor in self._places]
         if tensors and list(map(_form, tensors)) == list(map(_form, self._copies)):
             torch._foreach_copy_(self._copies, tensors)

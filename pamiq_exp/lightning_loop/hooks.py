@@ -11,48 +11,9 @@ from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
+from pamiq_exp.lightning_loop.hook_names import HOOKS
 from pamiq_exp.lightning_loop.log_recorder import LogRecorder
 
-_SHARED = (
-    "setup",
-    "on_fit_start",
-    "on_train_start",
-    "on_train_epoch_start",
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-    "on_train_epoch_end",
-    "on_validation_start",
-    "on_validation_epoch_start",
-    "on_validation_batch_start",
-    "on_validation_batch_end",
-    "on_validation_epoch_end",
-    "on_validation_end",
-    "on_train_end",
-    "on_fit_end",
-    "teardown",
-    "on_save_checkpoint",
-    "on_load_checkpoint",
-)
-"""Hooks that modules and callbacks have."""
-
-_OF_MODULES = (
-    "prepare_data",
-    "configure_model",
-    "on_before_batch_transfer",
-    "transfer_batch_to_device",
-    "on_after_batch_transfer",
-    "optimizer_zero_grad",
-    "backward",
-    "configure_gradient_clipping",
-    "optimizer_step",
-    "on_validation_model_zero_grad",
-    "on_validation_model_eval",
-    "on_validation_model_train",
-)
 _WITHOUT_EFFECT = ("train_dataloader", "val_dataloader")
 
 TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
@@ -60,7 +21,7 @@ BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
 
 
 class Hooks:
-    """Calls what a module and its callbacks override, and tells the recorder meanwhile where logged values come from.
+    """Calls what a module and its callbacks override, and lets the recorder know which hook logs meanwhile.
 
     Callbacks come before the module; those that stop or save by a logged value come after it where an epoch ends.
 
@@ -74,7 +35,7 @@ class Hooks:
         self.recorder = recorder
         self.callbacks: list[Callback] = []
         self._methods: dict[str, Callable[..., Any]] = {
-            hook: getattr(module, hook) for hook in (*_SHARED, *_OF_MODULES) if overrides(module, hook)
+            hook.name: getattr(module, hook.name) for hook in HOOKS if overrides(module, hook.name)
         }
         self._of_callbacks: dict[str, list[tuple[Callback, Callable[..., Any]]]] = {}
         for name in _WITHOUT_EFFECT:
@@ -88,7 +49,7 @@ class Hooks:
         """Call these callbacks from now on, with `trainer` as their trainer."""
         self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         for callback in self.callbacks:
-            for hook in _SHARED:
+            for hook in (each.name for each in HOOKS if each.of_callbacks):
                 method = getattr(callback, hook)
                 if getattr(method, "__func__", method) is not getattr(Callback, hook):
                     called = (callback, partial(method, trainer, self.module))

@@ -11,32 +11,12 @@ from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from pamiq_exp.lightning_loop.hook_names import LOGGING
+
 Loggable = Metric | Tensor | int | float
 
-_PER_STEP = (
-    "training_step",
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_zero_grad",
-    "optimizer_zero_grad",
-    "on_before_backward",
-    "backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "configure_gradient_clipping",
-    "optimizer_step",
-)
-_PER_EPOCH = (
-    "on_train_start",
-    "on_train_epoch_start",
-    "on_train_epoch_end",
-    "on_validation_start",
-    "on_validation_epoch_start",
-    "on_validation_epoch_end",
-)
-_VALIDATION_STEP = ("on_validation_batch_start", "validation_step", "on_validation_batch_end")
-_DEFAULTS = dict.fromkeys(_PER_STEP, (True, False)) | dict.fromkeys((*_PER_EPOCH, *_VALIDATION_STEP), (False, True))
-"""(on_step, on_epoch) where a call of `self.log` leaves them open; logging anywhere else is an error."""
+_DEFAULTS = {"step": (True, False), "epoch": (False, True), "validation": (False, True)}
+"""(on_step, on_epoch) where a call of `self.log` does not set them, by what it belongs to."""
 
 _REDUCTIONS = {"mean": "mean", "avg": "mean", "sum": "sum", "min": "min", "max": "max"}
 
@@ -48,8 +28,8 @@ class _Kind(NamedTuple):
     recorded: bool
 
 
-class _Figure:
-    """One name as logged from one hook: the newest value, and what its epoch adds up to."""
+class _LoggedValue:
+    """One name as logged from one hook: the newest value, and the total of its epoch."""
 
     __slots__ = ("kind", "last", "metric", "name", "total", "weight")
 
@@ -111,8 +91,8 @@ class LogRecorder:
     """Stands in for `self.log` and `self.log_dict` of a driven module.
 
     Values on an accelerator are kept there until the batch is over and then fetched in one transfer.
-    Numbers that are no tensors keep the precision of Python. A copy of a recorder, which a copied module
-    has, is silent.
+    Numbers that are no tensors keep the precision of Python. The copy of a recorder in a
+    copied module records nothing.
     """
 
     def __init__(self, silent: bool = False) -> None:
@@ -123,12 +103,12 @@ class LogRecorder:
         """Newest value of every name: what `monitor` of a scheduler refers to."""
         self.epoch_is_over = False
         """Whether all batches of the epoch have been logged, so that its means can be asked for."""
-        self._calls: dict[tuple[object, ...], _Figure] = {}
-        """Figures by all that tells one kind of call from another; found without checking again."""
-        self._figures: dict[tuple[str, str], _Figure] = {}
+        self._calls: dict[tuple[object, ...], _LoggedValue] = {}
+        """Entries by all that distinguishes one kind of call from another; found without checking again."""
+        self._entries: dict[tuple[str, str], _LoggedValue] = {}
         self._marked: dict[tuple[str, str], tuple[float | None, np.floating | None, int, Metric | None]] = {}
-        self._fresh: dict[int, _Figure] = {}
-        self._waiting: list[tuple[_Figure, Tensor, int]] = []
+        self._fresh: dict[int, _LoggedValue] = {}
+        self._waiting: list[tuple[_LoggedValue, Tensor, int]] = []
         self._batch: Any = None
         self._batch_size: int | None = None
 
@@ -156,28 +136,28 @@ class LogRecorder:
         if self._silent:
             return
         call = (self.hook, name, logger, on_step, on_epoch, reduce_fx)
-        figure = self._calls.get(call)
-        if figure is None:
-            figure = self._calls[call] = self._figure(name, logger, on_step, on_epoch, reduce_fx)
-        self._fresh[id(figure)] = figure
-        weight = self._weight(figure.kind, batch_size) if figure.kind.on_epoch else 1
+        entry = self._calls.get(call)
+        if entry is None:
+            entry = self._calls[call] = self._entry(name, logger, on_step, on_epoch, reduce_fx)
+        self._fresh[id(entry)] = entry
+        weight = self._weight(entry.kind, batch_size) if entry.kind.on_epoch else 1
         if isinstance(value, Tensor):
             if value.numel() != 1:
                 raise ValueError(
                     f"self.log({name!r}, ...) got a tensor of shape {tuple(value.shape)}; log a number, like its mean()"
                 )
             if value.is_cpu:
-                figure.add(value.item(), weight, value.dtype)
+                entry.add(value.item(), weight, value.dtype)
             else:
-                self._waiting.append((figure, value.detach().clone().reshape(()), weight))
+                self._waiting.append((entry, value.detach().clone().reshape(()), weight))
         elif isinstance(value, Metric):
-            figure.metric = value
+            entry.metric = value
         elif isinstance(value, (Mapping, str)):
             raise ValueError(
                 f"self.log({name!r}, ...) got a {type(value).__name__}; log a number, or use self.log_dict for several"
             )
         else:
-            figure.add(float(value), weight, torch.float32)
+            entry.add(float(value), weight, torch.float32)
 
     def log_dict(
         self,
@@ -211,35 +191,34 @@ class LogRecorder:
             )
 
     @property
-    def metrics(self) -> list[Metric]:
+    def torchmetrics(self) -> list[Metric]:
         """The torchmetrics that were logged since the epoch began."""
-        return [figure.metric for figure in self._figures.values() if figure.metric is not None]
+        return [entry.metric for entry in self._entries.values() if entry.metric is not None]
 
     def current(self) -> dict[str, float]:
         """The newest values, with those of the batch under way, or of the epoch that is ending."""
         self._fetch()
         values = dict(self.values)
-        for figure in (self._figures if self.epoch_is_over else self._fresh).values():
-            value = figure.of_epoch() if self.epoch_is_over else figure.of_step()
+        for entry in (self._entries if self.epoch_is_over else self._fresh).values():
+            value = entry.of_epoch() if self.epoch_is_over else entry.of_step()
             if value is not None:
-                values[figure.name] = values[figure.name_in(epoch=self.epoch_is_over)] = value
+                values[entry.name] = values[entry.name_in(epoch=self.epoch_is_over)] = value
         return values
 
     def mark(self) -> None:
         """Remember what was logged so far, for `roll_back`."""
         self._fetch()
         self._marked = {
-            address: (figure.last, figure.total, figure.weight, figure.metric)
-            for address, figure in self._figures.items()
+            address: (entry.last, entry.total, entry.weight, entry.metric) for address, entry in self._entries.items()
         }
 
     def roll_back(self) -> None:
         """Forget what was logged since `mark`."""
         self._waiting.clear()
         self._fresh.clear()
-        for address, figure in self._figures.items():
+        for address, entry in self._entries.items():
             before = self._marked.get(address, (None, None, 0, None))
-            figure.last, figure.total, figure.weight, figure.metric = before
+            entry.last, entry.total, entry.weight, entry.metric = before
 
     def begin_batch(self, batch: Any) -> None:
         """Note the batch: its size weighs the values in the means of an epoch."""
@@ -249,50 +228,50 @@ class LogRecorder:
         """Return what was logged for this step; nothing while gradients are still being gathered."""
         self._fetch()
         self._batch = None
-        figures = {}
-        for figure in self._fresh.values():
-            value = figure.of_step()
+        metrics = {}
+        for entry in self._fresh.values():
+            value = entry.of_step()
             if value is None:
                 continue
-            name = figure.name_in(epoch=False)
-            self.values[figure.name] = self.values[name] = value
-            if figure.kind.recorded:
-                figures[name] = value
+            name = entry.name_in(epoch=False)
+            self.values[entry.name] = self.values[name] = value
+            if entry.kind.recorded:
+                metrics[name] = value
         if not stepped:
             return {}
         self._fresh.clear()
-        return figures
+        return metrics
 
     def end_epoch(self) -> dict[str, float]:
-        """Return what the epoch adds up to, and start over."""
+        """Return the values of the epoch, and start over."""
         self.epoch_is_over = False
         self._fetch()
         self._fresh.clear()
-        figures = {}
-        for figure in self._figures.values():
-            value = figure.of_epoch()
-            figure.restart()
+        metrics = {}
+        for entry in self._entries.values():
+            value = entry.of_epoch()
+            entry.restart()
             if value is None:
                 continue
-            name = figure.name_in(epoch=True)
-            self.values[figure.name] = self.values[name] = value
-            if figure.kind.recorded:
-                figures[name] = value
-        return figures
+            name = entry.name_in(epoch=True)
+            self.values[entry.name] = self.values[name] = value
+            if entry.kind.recorded:
+                metrics[name] = value
+        return metrics
 
-    def _figure(
+    def _entry(
         self,
         name: str,
         logger: bool | None,
         on_step: bool | None,
         on_epoch: bool | None,
         reduce_fx: str | Callable[..., object],
-    ) -> _Figure:
+    ) -> _LoggedValue:
         hook = self.hook
-        default = _DEFAULTS.get(hook) if hook is not None else None
-        if hook is None or default is None:
+        if hook is None or hook not in LOGGING:
             where = f"in {hook}" if hook else "outside of training"
             raise RuntimeError(f"self.log({name!r}, ...) was called {where}; log from training_step or a batch hook")
+        default = _DEFAULTS[LOGGING[hook]]
         reduction = reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", "")
         kind = _Kind(
             default[0] if on_step is None else on_step,
@@ -301,10 +280,10 @@ class LogRecorder:
             logger is not False,
         )
         kind = _checked(name, hook, kind)
-        figure = self._figures.setdefault((hook, name), _Figure(name, kind))
-        if figure.kind != kind:
+        entry = self._entries.setdefault((hook, name), _LoggedValue(name, kind))
+        if entry.kind != kind:
             raise ValueError(f"self.log({name!r}, ...) was called twice in {hook} with different arguments")
-        return figure
+        return entry
 
     def _weight(self, kind: _Kind, batch_size: int | None) -> int:
         if batch_size is not None:
@@ -321,14 +300,14 @@ class LogRecorder:
             return
         waiting, self._waiting = self._waiting, []
         numbers = torch.stack([value.double() for _, value, _ in waiting]).tolist()
-        for (figure, value, weight), number in zip(waiting, numbers, strict=True):
-            figure.add(number, weight, value.dtype)
+        for (entry, value, weight), number in zip(waiting, numbers, strict=True):
+            entry.add(number, weight, value.dtype)
 
 
 def _checked(name: str, hook: str, kind: _Kind) -> _Kind:
     if not kind.on_step and not kind.on_epoch:
         raise ValueError(f"self.log({name!r}, on_step=False, on_epoch=False) would never be seen; set one of them")
-    if kind.on_step and hook in _PER_EPOCH:
+    if kind.on_step and LOGGING[hook] == "epoch":
         raise ValueError(f"self.log({name!r}, on_step=True) makes no sense in {hook}, which runs once an epoch")
     if kind.reduction.lower() not in _REDUCTIONS:
         raise ValueError(

@@ -1,15 +1,15 @@
-"""What a driven module reaches through `self.trainer` and `self.optimizers()`.
+"""What a module under training finds at `self.trainer` and `self.optimizers()`.
 
-The port gives a LightningModule, and callbacks, what `lightning.Trainer` gives them while it fits. What it has not
-is an error that names model and call; what would have no effect is a warning. All of it vanishes when a module is
-copied, so that a copy for inference is a plain module.
+The proxy gives a LightningModule, and callbacks, what `lightning.Trainer` gives them while it fits. What it lacks
+raises an error that names model and call; what would have no effect is a warning. None of it is copied with a module,
+so that an inference copy is a plain module.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,12 @@ from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
+from pamiq_exp.lightning_loop.driven_module import DrivenModule
 from pamiq_exp.lightning_loop.gradients import ClipAlgorithm, GradientSettings, clip_gradients
-from pamiq_exp.lightning_loop.log_recorder import LogRecorder
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
 
-    from pamiq_exp.lightning_loop.driver import LightningDriver
 
 _HINTS = {
     "datamodule": "data come from the buffers of the config",
@@ -42,7 +41,7 @@ _HINTS = {
 _SETTABLE = frozenset({"should_stop", "accumulate_grad_batches"})
 
 
-class TrainerPort:
+class TrainerProxy:
     """`lightning.Trainer` as one module and its callbacks see it."""
 
     testing = predicting = sanity_checking = False
@@ -53,14 +52,14 @@ class TrainerPort:
     check_val_every_n_epoch = 1
     min_epochs = min_steps = None
     progress_bar_callback = None
-    _driver: LightningDriver
+    _driver: DrivenModule
     _warned: set[str]
-    strategy: _StrategyPort
-    precision_plugin: _PrecisionPort
+    strategy: _StrategyProxy
+    precision_plugin: _PrecisionProxy
 
-    def __init__(self, driver: LightningDriver) -> None:
+    def __init__(self, driver: DrivenModule) -> None:
         vars(self).update(
-            _driver=driver, _warned=set(), strategy=_StrategyPort(driver), precision_plugin=_PrecisionPort(driver)
+            _driver=driver, _warned=set(), strategy=_StrategyProxy(driver), precision_plugin=_PrecisionProxy(driver)
         )
 
     def __deepcopy__(self, memo: dict[int, object]) -> None:
@@ -70,7 +69,7 @@ class TrainerPort:
         found = getattr(self._driver.fabric, name, None)
         if found is not None:
             return found
-        hint = _HINTS.get(name, "docs/guides/training.md tells what there is")
+        hint = _HINTS.get(name, "docs/guides/training.md lists what there is")
         raise AttributeError(
             f"{self._driver.address} uses self.trainer.{name}, which does not exist when the launcher trains a module: "
             f"{hint}"
@@ -165,7 +164,7 @@ class TrainerPort:
 
     @property
     def num_training_batches(self) -> float:
-        """Batches in an epoch; infinity where nobody knows."""
+        """Batches in an epoch; infinite where the trainer does not know it."""
         plan = self._driver.plan
         return math.inf if plan is None else plan.batches
 
@@ -214,12 +213,16 @@ class TrainerPort:
         return list(self._driver.fabric.loggers)
 
 
-class _StrategyPort:
+class _StrategyProxy:
     """`self.trainer.strategy`: Fabric's own, with backward and optimizers passing through the driver."""
 
-    def __init__(self, driver: LightningDriver) -> None:
+    def __init__(self, driver: DrivenModule) -> None:
         self._driver = driver
         self._lightning_optimizers: list[DrivenOptimizer] = []
+
+    def set_optimizers(self, optimizers: Sequence[Optimizer]) -> None:
+        """Let `self.optimizers()` of the module find these."""
+        self._lightning_optimizers = [DrivenOptimizer(optimizer, self._driver, self) for optimizer in optimizers]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver.fabric.strategy, name)
@@ -235,10 +238,10 @@ class _StrategyPort:
         return decision
 
 
-class _PrecisionPort:
+class _PrecisionProxy:
     """`self.trainer.precision_plugin`."""
 
-    def __init__(self, driver: LightningDriver) -> None:
+    def __init__(self, driver: DrivenModule) -> None:
         self._driver = driver
 
     def __getattr__(self, name: str) -> Any:
@@ -254,10 +257,10 @@ class _PrecisionPort:
 class DrivenOptimizer(LightningOptimizer):
     """An optimizer as modules get it: its steps pass through the driver."""
 
-    def __init__(self, optimizer: Optimizer, driver: LightningDriver) -> None:
+    def __init__(self, optimizer: Optimizer, driver: DrivenModule, strategy: _StrategyProxy) -> None:
         super().__init__(optimizer)
         self._driver = driver
-        vars(self)["_strategy"] = driver.port.strategy  # only asked for `lightning_module`, by `toggle_model`
+        vars(self)["_strategy"] = strategy  # `toggle_model` reads its `lightning_module`
 
     def __deepcopy__(self, memo: dict[int, object]) -> None:
         return None
@@ -272,33 +275,22 @@ def _nothing() -> None:
 
 def is_driven(module: LightningModule) -> bool:
     """Whether a driver of its own trains this module."""
-    port = vars(module)["_trainer"]
-    return isinstance(port, TrainerPort) and port.lightning_module is module
+    trainer = vars(module)["_trainer"]
+    return isinstance(trainer, TrainerProxy) and trainer.lightning_module is module
 
 
-def attach(driver: LightningDriver) -> None:
-    """Give the driven module, and modules inside it that nobody else drives, the port; route the module's logs."""
-    for part in driver.module.modules():
+def attach(module: LightningModule, trainer: TrainerProxy) -> None:
+    """Let a module find this trainer, and modules inside it that no other driver trains."""
+    for part in module.modules():
         if isinstance(part, LightningModule) and not is_driven(part):
-            vars(part).update(_fabric=None, _trainer=driver.port)
-    vars(driver.module).update(_fabric=None, _trainer=driver.port)
-    route_logs(driver.module, driver.logged)
+            vars(part).update(_fabric=None, _trainer=trainer)
+    vars(module).update(_fabric=None, _trainer=trainer)
 
 
-def hand_out_optimizers(driver: LightningDriver) -> None:
-    """Let `self.optimizers()` find the driver's optimizers."""
-    driver.port.strategy._lightning_optimizers = [DrivenOptimizer(optimizer, driver) for optimizer in driver.optimizers]
-
-
-def detach(driver: LightningDriver) -> None:
-    """Undo `attach`."""
-    for part in driver.module.modules():
-        if isinstance(part, LightningModule) and (part is driver.module or vars(part)["_trainer"] is driver.port):
+def detach(module: LightningModule, trainer: TrainerProxy) -> None:
+    """Undo `attach`, and remove what records the module's logs."""
+    for part in module.modules():
+        if isinstance(part, LightningModule) and (part is module or vars(part)["_trainer"] is trainer):
             vars(part).update(_fabric=None, _trainer=None, _fabric_optimizers=[])
     for name in ("log", "log_dict"):
-        vars(driver.module).pop(name, None)
-
-
-def route_logs(module: LightningModule, recorder: LogRecorder) -> None:
-    """Let `self.log` and `self.log_dict` of the module reach the recorder."""
-    vars(module).update(log=recorder.log, log_dict=recorder.log_dict)
+        vars(module).pop(name, None)

@@ -12,7 +12,7 @@ from torch.nn.utils import get_total_norm
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a loss, a gradient or a statistic that is not finite; the message says where and what to do."""
+    """Training met a loss, a gradient or a statistic that is not finite; the message names the place and what to do."""
 
     def __init__(self, model: str, training_step: int, what: str, batch: object = None) -> None:
         fields = not_finite_fields(batch)
@@ -25,7 +25,7 @@ class NonFiniteError(ArithmeticError):
             hint = "Lower the learning rate or clip gradients."
         super().__init__(
             f"model {model!r}, training step {training_step}: {what}. The parameters are still those from before the "
-            f"step. {hint} launcher.on_nonfinite=skip leaves such batches out and counts them."
+            f"step. {hint} launcher.on_nonfinite=skip skips such batches and counts them."
         )
         self.model = model
         self.training_step = training_step
@@ -65,7 +65,7 @@ def is_finite(tensor: Tensor) -> bool:
 class BufferWatch:
     """Watches the floating-point buffers of a module for values that stop being finite.
 
-    Buffers that are not finite from the beginning (a mask of -inf, a minimum so far) are none of its business.
+    Buffers that are not finite from the beginning (a mask of -inf, a minimum so far) are ignored.
 
     Args:
         module: The module.

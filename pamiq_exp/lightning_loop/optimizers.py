@@ -156,10 +156,10 @@ def load_optimizers(
     state: Mapping[str, Any],
     configured: Sequence[Sequence[Mapping[str, Any]]],
 ) -> None:
-    """Restore what `optimizer_states` returned; what is `configured` otherwise by now counts as it is now.
+    """Restore what `optimizer_states` returned; settings that are `configured` otherwise now are those of now.
 
     Raises:
-        ValueError: If optimizers or schedulers are not of the kinds and sizes that were saved; it says what differs.
+        ValueError: If optimizers or schedulers are not of the kinds and sizes that were saved; the message lists them.
     """
     _require_same_kinds(address, "optimizer", [type(optimizer).__name__ for optimizer in optimizers], state)
     _require_same_kinds(address, "scheduler", [type(config.scheduler).__name__ for config in schedulers], state)
@@ -213,7 +213,7 @@ def _adopt_changes(
 ) -> None:
     """Let what a user has changed in the settings of a run count after its optimizers were restored.
 
-    A restored optimizer has the hyper-parameters that it was saved with, whatever the config says by now. Those that
+    A restored optimizer has the hyper-parameters that it was saved with, whatever the config is by now. Those that
     the module sets otherwise than it did then are set anew; a learning rate keeps its place on its schedule.
 
     Args:

@@ -1,6 +1,6 @@
 """Which commit the code of a run is at, and what was changed since.
 
-A repository may come with a stranger's config, and git runs programs that a repository's own settings name: filters,
+A repository may come with an untrusted config, and git runs programs that a repository's own settings name: filters,
 monitors, hooks, programs for differences, helpers that fetch what is missing. So git never sees those settings. It is
 shown a repository folder of ours, which refers to the objects and the index of the real one and has its own settings.
 Those of the user and the system are left out too: attributes in the tree could name programs that they define.
@@ -192,7 +192,7 @@ class _Git:
         return [f"--exclude-from={path}"] if path.is_file() and not path.is_symlink() else []
 
     def _plain_settings(self) -> str:
-        """Settings that tell how files lie on this disk, read as data: includes are not followed."""
+        """Settings of how files lie on this disk, read as data: includes are not followed."""
         path = self._repository.common / "config"
         if not path.is_file() or path.is_symlink():
             return ""

@@ -44,11 +44,11 @@ DESCRIPTION_FILES = (
     file_names.SUMMARY,
     file_names.CODE_DIFF,
 )
-"""The files that are written anew when a run goes on."""
+"""The files that are written again when a run is resumed."""
 
 _APPENDED = (file_names.LOG, file_names.METRICS, file_names.OUTPUT)
 _MOST_MANIFEST_BYTES = 20_000_000
-_NOT_PUT_ASIDE = (file_names.EARLIER, LOCK, "job.lock", file_names.OUTPUT)
+_NOT_MOVED = (file_names.EARLIER, LOCK, "job.lock", file_names.OUTPUT)
 """What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
 
 _LONGEST_REASON = 4000
@@ -92,12 +92,12 @@ class RunFolder:
             reason = error.strerror or str(error)
             raise RunFolderError(
                 f"the run folder {self.path} cannot be written: {reason}. "
-                "Mend its permissions or free some space, or choose another place (paths.outputs=FOLDER)"
+                "Fix its permissions or free some space, or choose another place (paths.outputs=FOLDER)"
             ) from error
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Be the only run in this folder meanwhile; who has it already keeps it.
+        """Be the only run in this folder meanwhile; a run that has it already keeps it.
 
         Raises:
             RunFolderError: Another run works in it, in this process or another one.
@@ -119,14 +119,14 @@ class RunFolder:
                 "with --resume; resume_from=... of launch), or choose another folder"
             )
 
-    def put_aside(self) -> Path:
+    def move_to_earlier(self) -> Path:
         """Move what an earlier attempt left into `earlier/N`, and return that folder."""
         earlier = self.path / file_names.EARLIER
         earlier.mkdir(exist_ok=True)
         target = earlier / str(len(os.listdir(earlier)))
         target.mkdir()
         for path in self.path.iterdir():
-            if path.name not in _NOT_PUT_ASIDE:
+            if path.name not in _NOT_MOVED:
                 path.rename(target / path.name)
         self._make()
         return target
@@ -134,7 +134,7 @@ class RunFolder:
     def hold(self) -> None:
         """See that the folder of this name is still that of this run; make it anew if it was moved or removed.
 
-        What is made anew holds the files that tell of the run. It is counted in `failed_writes` and logged.
+        What is made anew holds the files that describe the run. It is counted in `failed_writes` and logged.
 
         Raises:
             OSError: The folder of this name belongs to another run now, or cannot be made.
@@ -182,8 +182,8 @@ class RunFolder:
         self._write(file_names.COMPOSITION, _yaml(mask_secrets(dict(composition)) | {"files": files}))
 
     @contextmanager
-    def put_back_if(self, *refusals: type[BaseException]) -> Iterator[None]:
-        """Put back the files that tell of the run if one of these is raised: what was refused has not happened."""
+    def restored_on(self, *refusals: type[BaseException]) -> Iterator[None]:
+        """Restore the files that describe the run if one of these is raised: a refused run leaves no trace."""
         before = {name: _bytes(self.path / name) for name in DESCRIPTION_FILES}
         try:
             yield
@@ -375,7 +375,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        message = f"{error}. Put a whole one back, or remove it: what it said of earlier sessions is lost then"
+        message = f"{error}. Put a whole one back, or remove it: what it holds of earlier sessions is lost then"
         raise RunFolderError(message) from error
     if not isinstance(manifest, dict):
         raise RunFolderError(f"{path} holds no keys and values. Put a whole one back, or remove it")
@@ -404,7 +404,7 @@ def user_path(text: Path | str) -> Path:
 
 
 def _shortened(text: str) -> str:
-    """Return the beginning of what an error says: some print whole arrays."""
+    """Return the beginning of an error message: some print whole arrays."""
     return (
         text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}... ({len(text)} characters; see log.txt)"
     )

@@ -23,7 +23,7 @@ _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 class RunFolderError(Exception):
-    """The run folder cannot be used; the message says what to do."""
+    """The run folder cannot be used; the message names what to do."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class FolderLock:
             finally:
                 if not taken:
                     os.close(descriptor)
-            time.sleep(_RETRY_SECONDS)  # who only looks holds it for a moment too
+            time.sleep(_RETRY_SECONDS)  # a process that only looks holds it for a moment too
         owner_now = _read_owner(self.path)
         raise RunFolderError(
             f"{self.path.parent} is in use by another run ({owner_now or 'its process is not known'}): wait until that "
@@ -129,7 +129,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def owner_of(folder: Path) -> Owner | None:
-    """Return who works in a run folder now; None if no process does."""
+    """Return the process that works in a run folder now; None if none does."""
     path = folder / LOCK
     try:
         descriptor = os.open(path, _FLAGS)

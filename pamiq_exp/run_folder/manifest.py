@@ -1,4 +1,4 @@
-"""What has to be known of a run to do it again: versions, machine, code."""
+"""Versions, machine and code of a run: what is needed to do it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENVIRONMENT_VARIABLES = (
     "SLURM_ARRAY_TASK_ID",
     "SLURM_JOB_ID",
 )
-"""What a manifest keeps of the environment, if it is set: these change results or say where a run was. No others."""
+"""What a manifest keeps of the environment, if it is set: these change results or name where a run was. No others."""
 
 
 def package_versions() -> dict[str, str]:
@@ -58,7 +58,7 @@ def environment() -> dict[str, str]:
 
 
 def source_hash(folder: Path) -> str:
-    """Return a hash of all Python files below `folder`: tells code apart where there is no git."""
+    """Return a hash of all Python files below `folder`: distinguishes versions of the code where there is no git."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())

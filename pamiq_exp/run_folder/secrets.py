@@ -1,4 +1,4 @@
-"""Secrets are masked before anything is written, shown or sent."""
+"""Masking of secrets in everything that is written, shown or sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pamiq_exp.formatting import MASK
 
 _SECRET_VARIABLE = re.compile(r"SECRET|PASSWORD|PASSPHRASE|(KEY|TOKEN)S?\d*(?=_|$)", re.IGNORECASE)
 # In a config, `observation_key: image` and `token_dim: 64` are no secrets, and masking them would make
-# the saved config useless. So: upper-case names as in an environment, or words that leave no doubt.
+# the saved config useless. So: upper-case names as in an environment, or unambiguous words.
 _SECRET_KEY = re.compile(
     r"SECRET|PASSWORD|(KEY|TOKEN)S?\d*(?=_|$)"
     r"|(^|[_.+~-])(token|secret|password|passwd|passphrase|credentials?)$"
@@ -124,7 +124,7 @@ def _mask_named(key: str, value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Whether what stands under a name is a secret, as far as the two of them tell."""
+    """Whether what stands under a name is a secret, as far as both show."""
     if not value or _SECRET_KEY.search(name) is None or _SYMBOL_KEY.search(name) is not None:
         return False
     bare = value.strip("'\"")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Literal, get_args
 
+from pamiq_exp.nonfinite import OnNonfinite
+
 Mode = Literal["realtime", "lockstep", "pipelined"]
 Overrun = Literal["catch_up", "skip"]
-OnNonfinite = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""The dry run: parts that were built for it alone are tried on each other, and thrown away.
+"""The dry run of an experiment: parts that were built for it alone run together for a moment, and are discarded.
 
-The environment is neither set up nor moved. What it shows is made up, within the bounds that it declares. The agent
-takes a few turns with the models as they are, each trainer trains one batch of what the agent collected, each model
-is copied as for inference, and all states are packed as for a checkpoint. What does not fit raises here what it would
-raise in the run, only sooner, and all of it together.
+The environment is neither set up nor stepped. Its observations are generated within the bounds that it declares.
+The agent takes a few turns with the models as they are, each trainer trains one batch of what the agent collected,
+each model is copied as for inference, and all states are packed as for a checkpoint. What does not fit raises here what
+it would raise in the run, only sooner, and all of it together.
 
-The dry run helps, it does not judge: an exception that passed through code of the user's own may come from the
-made-up data, and classes of the user's own may ask for a model or a buffer later than it lasts. Such findings are
+Not every finding is an error: an exception that passed through code of the user's own may come from the
+generated data, and classes of the user's own may ask for a model or a buffer later than it lasts. Such findings are
 `uncertain`: callers warn of them and go on. Missing names, sizes of layers that do not agree, and whatever code of this
 package alone raises do not depend on data and are certain.
 """
@@ -30,11 +30,11 @@ from torch import nn
 from pamiq_exp.buffers import DataBuffer
 from pamiq_exp.component import collect_state, components
 from pamiq_exp.interaction import Agent, Environment, StepObserver
-from pamiq_exp.runtime.asked_parts import AskedParts, Missing
 from pamiq_exp.runtime.checkpoints import pack_state
 from pamiq_exp.runtime.device import make_fabric
-from pamiq_exp.runtime.made_up import MadeUpData, MadeUpRows
+from pamiq_exp.runtime.dry_run_data import DryRunData, DryRunUser
 from pamiq_exp.runtime.publication import copy_for_inference, inference_part
+from pamiq_exp.runtime.requested_parts import Missing, RequestedParts
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
 
@@ -44,8 +44,8 @@ KINDS: Mapping[str, type] = {"models": LightningModule, "buffers": DataBuffer, "
 TURNS = 4
 ROWS = 4
 """Of a batch, where trainers draw as many as they like."""
-MOST_TRIALS = 10
-"""Of a part that asks for others which are not there."""
+MAX_ATTEMPTS = 10
+"""How often a part is run that asks for others which do not exist."""
 
 ENDING = 2
 """The turn whose observation ends its episode in all environments."""
@@ -57,7 +57,7 @@ LIBRARIES = sys.stdlib_module_names | {
 }  # fmt: skip
 """Packages whose code raises for what it was given by others: this one, and what it is built on."""
 
-NEVER_OF_DATA = (ImportError, NameError, NotImplementedError)
+INDEPENDENT_OF_DATA = (ImportError, NameError, NotImplementedError)
 """Exceptions that do not depend on data, whoever raises them."""
 
 
@@ -66,11 +66,11 @@ class Fault:
     """Something that did not work.
 
     Attributes:
-        part: Address of the part that was tried: `interaction.agent`, `trainers.policy`, `models.encoder`.
+        part: Address of the part: `interaction.agent`, `trainers.policy`, `models.encoder`.
         error: What it raised.
-        missing: Kind and name of the parts that it asked for, that are not there, and that the error is about.
+        missing: Kind and name of the parts that it asked for, that do not exist, and that the error is about.
         perhaps: Others that it asked for later, and that it may do without.
-        uncertain: Whether it may be due to made-up data: code of the user's own took part.
+        uncertain: Whether it may be due to generated data: code of the user's own took part.
     """
 
     part: str
@@ -81,21 +81,21 @@ class Fault:
 
 
 @dataclass
-class Rehearsal:
-    """What a dry step has shown.
+class DryRunResult:
+    """What a dry run has found.
 
     Attributes:
         faults: What did not work.
         unused_models: Models that neither a trainer nor the agent nor another model asked for.
         unused_buffers: Buffers that no trainer asked for.
-        only_shipped: Whether all parts are of this package, which ask for all they need at once.
+        only_shipped: Whether all parts are of this package: those ask for all they need at once.
         parameters: Number of parameters of each model.
         model_bytes: Of each model's parameters and buffers.
         inference_bytes: Of the parts that are published, one copy of each.
         gradient_bytes: Of all gradients.
         optimizer_bytes: Of what the trainers keep beside the models.
         buffer_bytes: Of each data buffer when it is full.
-        notes: How the environment says its observations and actions are understood.
+        notes: How observations and actions are understood, by the environment itself.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Rehearsal:
         return kept + sum(self.buffer_bytes.values())
 
 
-def rehearse(
+def dry_run_parts(
     environment: Environment,
     agent: Agent[Any, Any],
     models: Mapping[str, LightningModule],
@@ -130,17 +130,18 @@ def rehearse(
     trainers: Mapping[str, Trainer],
     observers: Mapping[str, StepObserver] | None = None,
     max_steps: int | None = None,
-) -> Rehearsal:
-    """Try the parts of a run on each other. They are of no use afterwards; the environment is still to be closed.
+) -> DryRunResult:
+    """Run the parts of an experiment together for a moment. They cannot be used afterwards.
 
+    The environment is still to be closed.
     Nothing is written, and the global random generators are left as they were. `max_steps` is that of the run, for
     schedules that depend on it.
     """
-    return _Rehearsing(environment, models, buffers, max_steps).run(agent, trainers, observers or {})
+    return _DryRun(environment, models, buffers, max_steps).run(agent, trainers, observers or {})
 
 
-class _Port:
-    """A model as the agent sees it; nothing is published here."""
+class _InferenceModel:
+    """A model as the agent uses it; nothing is published here."""
 
     version = 0
 
@@ -152,7 +153,7 @@ class _Port:
             return self.module(*arguments)
 
 
-class _Rehearsing:
+class _DryRun:
     def __init__(
         self,
         environment: Environment,
@@ -162,14 +163,14 @@ class _Rehearsing:
     ) -> None:
         self.max_steps = max_steps
         self.environment = environment
-        self.data = MadeUpData(environment)
+        self.data = DryRunData(environment)
         self.missing = Missing()
         self.models = models
-        self.users = {name: MadeUpRows(buffer, self.data, ROWS) for name, buffer in buffers.items()}
-        self.asked_models = AskedParts(models, "model", self.missing)
-        self.asked_users = AskedParts(self.users, "buffer", self.missing)
-        self.asked_ports: set[str] = set()
-        self.result = Rehearsal(
+        self.users = {name: DryRunUser(buffer, self.data, ROWS) for name, buffer in buffers.items()}
+        self.requested_models = RequestedParts(models, "model", self.missing)
+        self.requested_users = RequestedParts(self.users, "buffer", self.missing)
+        self.requested_ports: set[str] = set()
+        self.result = DryRunResult(
             parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
             model_bytes={name: _bytes_of(model) for name, model in models.items()},
             buffer_bytes={name: buffer.nbytes for name, buffer in buffers.items()},
@@ -178,7 +179,7 @@ class _Rehearsing:
 
     def run(
         self, agent: Agent[Any, Any], trainers: Mapping[str, Trainer], observers: Mapping[str, StepObserver]
-    ) -> Rehearsal:
+    ) -> DryRunResult:
         parts = {
             "interaction.agent": agent,
             **{f"trainers.{name}": trainer for name, trainer in trainers.items()},
@@ -186,7 +187,7 @@ class _Rehearsing:
         }
         everything = [*self.models.values(), *(part for _, part in components((parts, self.users)))]
         self.result.only_shipped = all(_is_shipped(type(part)) for part in everything)
-        with _no_traces():
+        with _preserved_globals():
             for name, model in self.models.items():  # before they are used, as a run does
                 self._try(f"models.{name}", lambda name=name, model=model: self._copy(name, model))  # type: ignore[misc]
             self._try("interaction.agent", lambda: self._act(agent))
@@ -196,8 +197,8 @@ class _Rehearsing:
                 self._try(f"trainers.{name}", lambda trainer=trainer: self._train(trainer))  # type: ignore[misc]
             # Before states are collected: walking through parts asks for everything that they hold.
             trained = {name for trainer in trainers.values() for name in trainer.trains}
-            used_models = self.asked_models.names | self.asked_ports | trained
-            used_buffers = set(self.asked_users.names)
+            used_models = self.requested_models.names | self.requested_ports | trained
+            used_buffers = set(self.requested_users.names)
             failed = {fault.part for fault in self.result.faults}
             for address in parts.keys() - failed:
                 self._try(address, lambda address=address: self._pack(address, parts[address]))  # type: ignore[misc]
@@ -208,46 +209,46 @@ class _Rehearsing:
         return self.result
 
     def _try(self, part: str, action: Callable[[], None]) -> None:
-        self.missing.looked_for.clear()
+        self.missing.requested.clear()
         try:
             action()
         except Exception as error:
-            named = dict.fromkeys(each for each in self.missing.looked_for if f"'{each[1]}'" in str(error))
+            named = dict.fromkeys(each for each in self.missing.requested if f"'{each[1]}'" in str(error))
             others = dict.fromkeys(self._also_missing(action) if named else ())
             later = tuple(each for each in others if each not in named)
             self.result.faults.append(Fault(part, error, tuple(named), later, not named and _may_depend_on_data(error)))
 
     def _also_missing(self, action: Callable[[], None]) -> list[tuple[str, str]]:
-        """Return all that a part asks for and that is not there, by trying it again with other parts in its place."""
+        """Return all missing parts that a part asks for, by running it again with other parts in their place."""
         found: list[tuple[str, str]] = []
         self.missing.choice.clear()
-        self.missing.pretend = True
-        for _ in range(MOST_TRIALS):
-            self.missing.demanded.clear()
+        self.missing.replace = True
+        for _ in range(MAX_ATTEMPTS):
+            self.missing.replaced.clear()
             with suppress(Exception):
                 action()
                 break
-            if not self.missing.demanded:
+            if not self.missing.replaced:
                 break
-            found += self.missing.demanded
-            last = self.missing.demanded[-1:]  # what stood in for it may have been of the wrong kind
+            found += self.missing.replaced
+            last = self.missing.replaced[-1:]  # what stood in for it may have been of the wrong kind
             self.missing.choice.update({each: self.missing.choice.get(each, 0) + 1 for each in last})
-        self.missing.pretend = False
-        return [*found, *self.missing.demanded]
+        self.missing.replace = False
+        return [*found, *self.missing.replaced]
 
     def _act(self, agent: Agent[Any, Any]) -> None:
-        """Let the agent take a few turns, as if all models were ready."""
+        """Let the agent take a few turns, as if all models were warmed up."""
         parts = {name: inference_part(model) for name, model in self.models.items()}
         self.result.inference_bytes = 2 * sum(_bytes_of(part) for part in parts.values())
-        ports = AskedParts({name: _Port(part) for name, part in parts.items()}, "model", self.missing)
+        ports = RequestedParts({name: _InferenceModel(part) for name, part in parts.items()}, "model", self.missing)
         collectors = {name: user.collector for name, user in self.users.items()}
         inside = [component for _, component in components(agent)]  # before `attach`: walking would ask for everything
         modes = [(module, module.training) for model in self.models.values() for module in model.modules()]
         try:
             for model in self.models.values():
                 model.eval()
-            with _all_ready(parts.values()):
-                agent.attach(ports, AskedParts(collectors, "buffer", self.missing))
+            with _all_warmed_up(parts.values()):
+                agent.attach(ports, RequestedParts(collectors, "buffer", self.missing))
                 agent.attach_oracle(self.environment.ground_truth)
                 for component in inside:
                     component.setup()
@@ -255,7 +256,7 @@ class _Rehearsing:
                     with torch.no_grad():
                         self._check_action(agent.step(self.data.observation(ended=turn == ENDING)), agent)
         finally:
-            self.asked_ports = ports.names
+            self.requested_ports = ports.names
             for module, training in modes:
                 module.training = training
             for component in inside:
@@ -276,8 +277,10 @@ class _Rehearsing:
 
     def _train(self, trainer: Trainer) -> None:
         fabric = make_fabric("cpu", "32-true")
-        trainer.attach(TrainingContext(self.asked_models, self.asked_users, fabric, "skip", lambda: 0, self.max_steps))
-        with _all_ready(self.models.values()):
+        trainer.attach(
+            TrainingContext(self.requested_models, self.requested_users, fabric, "skip", lambda: 0, self.max_steps)
+        )
+        with _all_warmed_up(self.models.values()):
             ready = trainer.ready()
             if not ready and isinstance(trainer, ModuleTrainer) and trainer.trainable and not trainer.finished:
                 self._require_room(trainer)
@@ -290,7 +293,7 @@ class _Rehearsing:
     def _require_room(self, trainer: ModuleTrainer) -> None:
         buffer = trainer.user.buffer
         raise ValueError(
-            f"this trainer would wait for ever: its buffer is full with {buffer.capacity} turns, "
+            f"this trainer would never start: its buffer is full with {buffer.capacity} turns, "
             f"{buffer.capacity * buffer.num_envs} environment steps, and that is not enough for it; give the buffer a "
             "larger capacity"
         )
@@ -315,7 +318,7 @@ class _Rehearsing:
 
 
 @contextmanager
-def _all_ready(modules: Any) -> Iterator[None]:
+def _all_warmed_up(modules: Any) -> Iterator[None]:
     """Have modules that wait for a warm-up (`ready`) take part: shapes matter here, not values."""
     waiting = [module for module in modules if isinstance(getattr(type(module), "ready", None), property)]
     classes = [type(module) for module in waiting]
@@ -329,7 +332,7 @@ def _all_ready(modules: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _no_traces() -> Iterator[None]:
+def _preserved_globals() -> Iterator[None]:
     """Leave the global generators, gradients and warnings of this process as they are."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -344,7 +347,9 @@ def _no_traces() -> Iterator[None]:
 def _may_depend_on_data(error: Exception) -> bool:
     """Whether an exception went through code of the user's own, and is of a kind that data can cause."""
     modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return not isinstance(error, NEVER_OF_DATA) and any(name.partition(".")[0] not in LIBRARIES for name in modules)
+    return not isinstance(error, INDEPENDENT_OF_DATA) and any(
+        name.partition(".")[0] not in LIBRARIES for name in modules
+    )
 
 
 def _is_shipped(cls: type) -> bool:

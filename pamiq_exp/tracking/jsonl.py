@@ -21,13 +21,13 @@ _log = logging.getLogger(__name__)
 class JsonlTracker(Tracker):
     """Writes one record a line to `metrics.jsonl` in the run folder.
 
-    A line is a flat JSON object: the axes first, then the figures in alphabetical order, so that equal
+    A line is a flat JSON object: the axes first, then the metrics in alphabetical order, so that equal
     runs give equal files. JSON has no word for numbers that are not finite: they are written as the
     strings `"NaN"`, `"Infinity"` and `"-Infinity"`, which `float()` reads back.
 
     What cannot be written (a full disk) is kept and tried again, so that nothing is missing if there is
     room later. A run that goes on from a checkpoint goes on with the same file, less the records that lie
-    beyond the checkpoint: they are about to be lived through again.
+    beyond the checkpoint: the run is about to take these steps again.
 
     A file that is moved or removed during the run is written anew, with everything in it, and that counts as a failed
     write.
@@ -48,7 +48,7 @@ class JsonlTracker(Tracker):
     def start(self, run: RunInfo) -> None:
         self._path = run.folder / file_names.METRICS
         if self._path.exists():
-            _mend(self._path, run.resumed_step)
+            _repair(self._path, run.resumed_step)
         self._file = AppendFile(self._path, self._hold)
         self._flushed_at = time.monotonic()
 
@@ -103,12 +103,14 @@ def _finite(value: Value) -> Value:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _mend(path: Path, resumed_step: int | None) -> None:
+def _repair(path: Path, resumed_step: int | None) -> None:
     """Drop a line that a crash cut in two, and, after a resume, what lies beyond the checkpoint."""
     lines = path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if _belongs(line, resumed_step)]
     if len(kept) < len(lines):
-        _log.info("%s: dropped %d of %d records that are lived through again", path, len(lines) - len(kept), len(lines))
+        _log.info(
+            "%s: dropped %d of %d records of steps that are taken again", path, len(lines) - len(kept), len(lines)
+        )
         write_atomically(path, b"".join(kept))
 
 

@@ -46,8 +46,8 @@ class LightningLoggerTracker(Tracker):
             self._logger.log_hyperparams(_flatten(run.config))
 
     def write(self, record: Record) -> None:
-        figures = {name: float(value) for name, value in record.items() if not isinstance(value, str)}
-        self.logger.log_metrics(figures, step=int(figures.get("environment_step", 0)))
+        metrics = {name: float(value) for name, value in record.items() if not isinstance(value, str)}
+        self.logger.log_metrics(metrics, step=int(metrics.get("environment_step", 0)))
 
     def media(self, item: Media, path: Path, environment_step: int) -> None:
         add_image = getattr(getattr(self.logger, "experiment", None), "add_image", None)

@@ -43,7 +43,7 @@ def write_media(item: Media, folder: Path, environment_step: int) -> Path:
 
 
 def file_name(name: str) -> str:
-    """Turn the name of a figure or film into a file name: no folders, no blanks."""
+    """Turn the name of a picture or video into a file name: no folders, no blanks."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._") or "media"
 
 

@@ -14,19 +14,19 @@ _log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
 
 
-class Lane(Generic[ItemT]):
+class QueueThread(Generic[ItemT]):
     """One thread that handles items in order, fed by a queue that never blocks and never drops.
 
     The thread looks into the queue every `seconds` and is not woken by what is put: `put` is one append to
     a deque, with no lock and no switch to another thread, and the work on many items is done in one go. So
-    the thread that acts neither waits nor has to share the interpreter at that very moment.
+    the inference thread neither waits nor has to share the interpreter at that very moment.
 
     Args:
         name: Name of the thread.
         handle: Called with each item. Must not raise.
         tick: Called after each look into the queue, also when it was empty. Must not raise.
         seconds: See above.
-        large: Queue length from which it is told, once, that the thread does not keep up.
+        large: Queue length from which it is logged, once, that the thread does not keep up.
     """
 
     def __init__(

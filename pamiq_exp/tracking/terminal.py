@@ -28,7 +28,7 @@ class TerminalTracker(Tracker):
     """Shows progress while the run goes on and the final metrics when it is over.
 
     On a terminal a panel is redrawn in place. Elsewhere (a file, a pipe, a sweep) it is one line every
-    `line_seconds`. Warnings that are logged meanwhile are shown above it. If it cannot be shown (nobody reads the pipe,
+    `line_seconds`. Warnings that are logged meanwhile are shown above it. If it cannot be shown (the pipe is closed,
     the terminal or the disk is gone), nothing more is: how a run is shown never decides how it ends.
 
     Args:
@@ -105,7 +105,7 @@ class TerminalTracker(Tracker):
 
 
 class _WarningQueue(logging.Handler):
-    """Keeps warnings for the next tick: whoever logs must not wait for the terminal."""
+    """Keeps warnings for the next tick: a thread that logs must not wait for the terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

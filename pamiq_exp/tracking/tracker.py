@@ -1,4 +1,4 @@
-"""What every tracker can do, and what it is told about the run."""
+"""Base class of trackers, and what they get to know of the run."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ class Tracker(ABC):
     """Base class of everything that records go to.
 
     `start` runs on the thread that launches; all else runs on the writer's thread, never on the one that
-    acts. An OSError (a full disk) is counted and told, and the run goes on; any other exception is a bug
+    acts. An OSError (a full disk) is counted and logged, and the run goes on; any other exception is a bug
     and stops the run, unless the tracker is `detached`.
     """
 
     detached: bool = False
-    """A detached tracker talks to code or machines that we do not answer for. It has a thread of its own,
-    so its slowness delays nobody, and no exception of it ever reaches the run: each is counted and told."""
+    """A detached tracker uses code or machines that are not part of this package. It has a thread of its own,
+    so its slowness delays nothing else, and none of its exceptions reaches the run: each is counted and logged."""
 
     finish_seconds: float = 30.0
     """How long the end of the run waits for a detached tracker to finish."""
 
     def start(self, run: RunInfo) -> None:
-        """Called once, before the first record. Raise here what the user has to mend."""
+        """Called once, before the first record. Raise here what the user has to fix."""
 
     @abstractmethod
     def write(self, record: Record) -> None:
@@ -74,7 +74,7 @@ class Tracker(ABC):
         """Called about twice a second, also when nothing was written: flush, redraw."""
 
     def finish(self, exit_code: int, summary: Mapping[str, Value]) -> None:
-        """Called once, after the last record, with the final figures."""
+        """Called once, after the last record, with the final metrics."""
 
     def give_up(self) -> None:
         """Called when a detached tracker did not finish in time: free what would keep the process from ending."""

@@ -43,8 +43,8 @@ _WORDS: Mapping[str, Wanted] = {
 class WandbTracker(Tracker):
     """Sends records and media to W&B, or keeps them in `wandb/` of the run folder for a later `wandb sync`.
 
-    All talk with W&B is on threads of its own: a slow, unreachable or dying W&B delays nothing (but for a
-    few seconds before the first step) and harms nobody. The W&B run is an object of its own (never
+    All communication with W&B is on threads of its own: a slow, unreachable or dying W&B delays nothing (but for a
+    few seconds before the first step) and breaks nothing. The W&B run is an object of its own (never
     `wandb.run`), so that several runs of one process keep apart. A run that goes on from a checkpoint goes
     on with the same W&B run.
 
@@ -53,7 +53,7 @@ class WandbTracker(Tracker):
 
     Args:
         project: W&B project.
-        mode: `online`, `offline`, `disabled`, or `auto`: what `WANDB_MODE` says if it is set, else online if
+        mode: `online`, `offline`, `disabled`, or `auto`: the value of `WANDB_MODE` if it is set, else online if
             an account is logged in (`WANDB_API_KEY` or `wandb login`), else offline.
         upload_media: Whether pictures and videos go to W&B too. None: unless they show what is the user's own, such as
             the frames of a camera (`RunInfo.private`).
@@ -245,7 +245,7 @@ def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:
 
 
 def mode_of_shell() -> Wanted | None:
-    """Return what `WANDB_MODE` says; None if it is not set.
+    """Return what `WANDB_MODE` is set to; None if it is not set.
 
     Raises:
         ValueError: It is no word of W&B's, or one that is not supported.
@@ -266,7 +266,7 @@ def resolve_mode(mode: Mode) -> Wanted:
 
 
 def logged_in() -> bool:
-    """Whether W&B credentials are at hand, by W&B's own rules. Asks nobody and opens no connection."""
+    """Whether W&B credentials are at hand, by W&B's own rules. Asks for no input and opens no connection."""
     try:
         from wandb.sdk.lib import wbauth
 

@@ -15,7 +15,7 @@ from pamiq_exp.media import Media, Recording
 from pamiq_exp.run_folder.records import Value
 from pamiq_exp.run_folder.secrets import mask_text
 from pamiq_exp.tracking.media_files import write_media
-from pamiq_exp.tracking.queue_thread import Lane
+from pamiq_exp.tracking.queue_thread import QueueThread
 from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 _log = logging.getLogger(__name__)
@@ -48,14 +48,14 @@ class RecordWriter:
     serves our own trackers, one encodes videos, and each detached tracker (see `Tracker.detached`) has one
     to itself.
 
-    Failures are counted in `failures` by tracker, and told once each. A bug in a tracker of ours is kept
+    Failures are counted in `failures` by tracker, and logged once each. A bug in a tracker of ours is kept
     in `error`; the run ends with it at the next `check`.
 
     Args:
         trackers: Trackers by name.
         folder: The run folder; media go to `media/` in it, recordings to `recordings/`.
         tick_seconds: How often the queues are looked into, and trackers may flush and redraw.
-        large: Queue length from which the user is told.
+        large: Queue length from which a warning is logged.
         hold: Called at each look into the queue and before media are written: sees that the folder is still there.
     """
 
@@ -76,21 +76,21 @@ class RecordWriter:
         self._hold = hold
         self._failures_lock = threading.Lock()
         own = {name: tracker for name, tracker in self.trackers.items() if not tracker.detached}
-        self._detached: dict[str, Lane[_Item]] = {
-            name: self._lane(f"tracking-{name}", {name: tracker}, tick_seconds, large)
+        self._detached: dict[str, QueueThread[_Item]] = {
+            name: self._queue_thread(f"tracking-{name}", {name: tracker}, tick_seconds, large)
             for name, tracker in self.trackers.items()
             if tracker.detached
         }
-        self._records = self._lane("tracking", own, tick_seconds, large, tuple(self._detached.values()), hold)
-        self._media: Lane[tuple[Media, int]] = Lane("tracking-media", self._write_media, large=1_000)
-        self._lanes: tuple[Lane[Any], ...] = (self._media, self._records, *self._detached.values())
+        self._records = self._queue_thread("tracking", own, tick_seconds, large, tuple(self._detached.values()), hold)
+        self._media: QueueThread[tuple[Media, int]] = QueueThread("tracking-media", self._write_media, large=1_000)
+        self._threads: tuple[QueueThread[Any], ...] = (self._media, self._records, *self._detached.values())
         self.put: Callable[[Mapping[str, Any]], None] = self._records.put
-        """Take a record. The mapping must not change afterwards; figures may be numpy or torch scalars."""
+        """Take a record. The mapping must not change afterwards; values may be numpy or torch scalars."""
 
-    def _lane(
+    def _queue_thread(
         self, name: str, trackers: Mapping[str, Tracker], tick_seconds: float, large: int,
-        followers: tuple[Lane[_Item], ...] = (), hold: Callable[[], None] = lambda: None,
-    ) -> Lane[_Item]:  # fmt: skip
+        followers: tuple[QueueThread[_Item], ...] = (), hold: Callable[[], None] = lambda: None,
+    ) -> QueueThread[_Item]:  # fmt: skip
         def handle(item: _Item) -> None:
             plain = item if isinstance(item, (_MediaFile, _End)) else self._guard("tracking", plain_record, item)
             if plain is None:
@@ -106,10 +106,10 @@ class RecordWriter:
             for tracker_name, tracker in trackers.items():
                 self._guard(tracker_name, tracker.tick)
 
-        return Lane(name, handle, tick, tick_seconds, large)
+        return QueueThread(name, handle, tick, tick_seconds, large)
 
     def start(self, run: RunInfo) -> None:
-        """Start the trackers and the threads. What a tracker raises here is the user's to mend, and is raised."""
+        """Start the trackers and the threads. What a tracker raises here is for the user to fix, and is raised."""
         started: list[str] = []
         try:
             for name, tracker in self.trackers.items():
@@ -119,8 +119,8 @@ class RecordWriter:
             for name in started:
                 self._guard(name, self.trackers[name].finish, 1, {})
             raise
-        for lane in self._lanes:
-            lane.start()
+        for thread in self._threads:
+            thread.start()
 
     def put_media(self, item: Media, environment_step: int) -> None:
         """Take a picture, video or recording: pictures and videos go to `media/` and are shown to the trackers."""
@@ -129,12 +129,12 @@ class RecordWriter:
     @property
     def queue_depth(self) -> int:
         """Records and media that wait to be written."""
-        return sum(lane.depth for lane in self._lanes)
+        return sum(thread.depth for thread in self._threads)
 
     @property
     def queue_high_water(self) -> int:
         """The longest that any of the queues ever was."""
-        return max(lane.high_water for lane in self._lanes)
+        return max(thread.high_water for thread in self._threads)
 
     @property
     def failed_writes(self) -> int:
@@ -162,15 +162,15 @@ class RecordWriter:
         self._media.stop()
         # Detached trackers start to finish first, and do so while ours write their last lines.
         self._records.flush()
-        for lane in self._detached.values():
-            lane.put(end)
+        for thread in self._detached.values():
+            thread.put(end)
         self._records.put(end)
         self._records.stop()
         started = time.monotonic()
-        for name, lane in self._detached.items():
+        for name, thread in self._detached.items():
             patience = self.trackers[name].finish_seconds
-            if not lane.stop(max(0.0, started + patience - time.monotonic())):
-                self._count(name, TimeoutError(f"did not finish within {patience:g} s ({lane.depth} items left)"))
+            if not thread.stop(max(0.0, started + patience - time.monotonic())):
+                self._count(name, TimeoutError(f"did not finish within {patience:g} s ({thread.depth} items left)"))
                 self._guard(name, self.trackers[name].give_up)
 
     def _write_media(self, entry: tuple[Media, int]) -> None:
@@ -193,9 +193,7 @@ class RecordWriter:
         except BaseException as error:
             self._count(name, error)
             tracker = self.trackers.get(name)
-            harmless = isinstance(error, (OSError, ImportError, UnicodeEncodeError)) or (
-                tracker is not None and tracker.detached
-            )
+            harmless = isinstance(error, _HARMLESS) or (tracker is not None and tracker.detached)
             if not harmless and self.error is None:
                 self.error = error
         return None
@@ -219,10 +217,10 @@ def _deliver(tracker: Tracker, item: _Item) -> None:
 
 
 def plain_record(record: Mapping[str, object]) -> dict[str, Value]:
-    """Turn the figures of a record into Python numbers and strings.
+    """Turn the values of a record into Python numbers and strings.
 
     Raises:
-        TypeError: A figure is neither a number nor a string; the message names it.
+        TypeError: A value is neither a number nor a string; the message names it.
     """
     return {name: _plain(name, value) for name, value in record.items()}
 
@@ -236,5 +234,5 @@ def _plain(name: str, value: object) -> Value:
         return str(value)
     item = getattr(value, "item", None)  # numpy scalars and one-element arrays and tensors
     if not callable(item):
-        raise TypeError(f"the figure '{name}' is a {type(value).__name__}; records hold numbers and strings")
+        raise TypeError(f"the metric '{name}' is a {type(value).__name__}; records hold numbers and strings")
     return _plain(name, item())

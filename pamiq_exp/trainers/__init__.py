@@ -1,4 +1,4 @@
-"""When and on what modules train, and how they are driven through Lightning Fabric."""
+"""Trainers: when and on what a module trains. Replay, on-policy, advantages."""
 
 from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
 from pamiq_exp.trainers.module_trainer import ModuleTrainer

@@ -15,7 +15,7 @@ class Advantages(NamedTuple):
 
     Attributes:
         advantage: How much better the action was than the policy's average.
-        target: The return that the value should have foretold: advantage + value.
+        target: The return that the value should have predicted: advantage + value.
         weight: 1 for a real transition, 0 for one that only led from a final observation to the next
             episode's first. There the advantage is 0 and the target is the value itself.
     """

@@ -1,16 +1,16 @@
-"""What all trainers of one LightningModule on one buffer share."""
+"""Base class of trainers of one LightningModule on one buffer."""
 
-from __future__ import annotations
+# The annotations of the fields below are evaluated here: subclasses in other files inherit them.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import State
-from pamiq_exp.lightning_loop.driver import LightningDriver, TrainingPlan
-from pamiq_exp.lightning_loop.gradients import ClipAlgorithm, GradientSettings
+from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, TrainingPlan
+from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
@@ -19,11 +19,14 @@ PartT = TypeVar("PartT")
 logger = logging.getLogger(__name__)
 
 _MANY_SKIPPED = 50
-"""Batches lost one after the other of which a run is warned."""
+"""Consecutive skipped batches of which a run is warned."""
 
 
+@dataclass(eq=False, repr=False)
 class ModuleTrainer(Trainer):
     """Base class of trainers that train one model with the data of one buffer. One round is one epoch of the module.
+
+    Subclasses are dataclasses as well: their arguments follow those of this one, and `__post_init__` prepares them.
 
     A module that needs other models while it trains (a frozen encoder, say) has a method
     `attach_models(models)`, which is called once with all training modules by name; it must not keep them
@@ -40,67 +43,60 @@ class ModuleTrainer(Trainer):
         accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
     """
 
-    def __init__(
-        self,
-        model: str,
-        buffer: str,
-        *,
-        seed: int = 0,
-        max_rounds: int | None = None,
-        max_grad_norm: float | None = None,
-        gradient_clip_algorithm: ClipAlgorithm = "norm",
-        accumulate_grad_batches: int = 1,
-    ) -> None:
-        self.trains = (model,)
+    model: str
+    buffer: str
+    seed: int = field(default=0, kw_only=True)
+    max_rounds: int | None = field(default=None, kw_only=True)
+    max_grad_norm: float | None = field(default=None, kw_only=True)
+    gradient_clip_algorithm: ClipAlgorithm = field(default="norm", kw_only=True)
+    accumulate_grad_batches: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.trains = (self.model,)
         self.rounds = 0
         """Rounds begun in this run."""
-        self._model = model
-        self._buffer = buffer
-        self._max_rounds = max_rounds
-        self._gradients = GradientSettings(max_grad_norm, gradient_clip_algorithm, accumulate_grad_batches)
-        self._generator = torch_generator(seed)
+        self._gradients = GradientSettings(
+            self.max_grad_norm, self.gradient_clip_algorithm, self.accumulate_grad_batches
+        )
+        self._generator = torch_generator(self.seed)
         self._skipped_now = 0
-        """Batches lost since the last one that was not."""
+        """Batches skipped since the last one that was not."""
         self._skipped_longest = 0
         self._user: DataUser | None = None
         self._driver: LightningDriver | None = None
 
     def attach(self, context: TrainingContext) -> None:
         """See `Trainer.attach`. Raises ValueError or TypeError for a module or buffer that does not suit."""
-        module = _named(context.models, self._model, "model")
-        self._user = _named(context.users, self._buffer, "buffer")
+        module = _named(context.models, self.model, "model")
+        self._user = _named(context.users, self.buffer, "buffer")
         self.check_buffer(self._user.buffer)
         attach_models = getattr(module, "attach_models", None)
         if callable(attach_models):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
         self._driver = LightningDriver(
-            self._model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.num_envs)
+            self.model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.num_envs)
         )
 
     def check_buffer(self, buffer: DataBuffer) -> None:
         """Raise ValueError or TypeError if this trainer cannot work with the buffer; called by `attach`."""
 
     def plan(self, max_steps: int | None, num_envs: int) -> TrainingPlan | None:
-        """How long training will be in a run of `max_steps` environment steps; None if this trainer cannot say."""
+        """How long training will be in a run of `max_steps` environment steps; None if this trainer does not know."""
         return None
 
     @property
     def driver(self) -> LightningDriver:
         """Drives the module. Raises RuntimeError before `attach`."""
         if self._driver is None:
-            raise RuntimeError(
-                f"the trainer of {self._model!r} is not attached yet; the launcher calls attach(context)"
-            )
+            raise RuntimeError(f"the trainer of {self.model!r} is not attached yet; the launcher calls attach(context)")
         return self._driver
 
     @property
     def user(self) -> DataUser:
         """The training end of the buffer. Raises RuntimeError before `attach`."""
         if self._user is None:
-            raise RuntimeError(
-                f"the trainer of {self._model!r} is not attached yet; the launcher calls attach(context)"
-            )
+            raise RuntimeError(f"the trainer of {self.model!r} is not attached yet; the launcher calls attach(context)")
         return self._user
 
     @property
@@ -110,13 +106,13 @@ class ModuleTrainer(Trainer):
 
     @property
     def trainable(self) -> bool:
-        """Whether the module lets itself be trained now; one that does not say so always does."""
+        """Whether the module can be trained now; one without the property `trainable` always can."""
         return bool(getattr(self.driver.module, "trainable", True))
 
     @property
     def finished(self) -> bool:
         """Whether all rounds have been made, or the module asked for the end (`trainer.should_stop`)."""
-        all_made = self._max_rounds is not None and self.rounds >= self._max_rounds
+        all_made = self.max_rounds is not None and self.rounds >= self.max_rounds
         return all_made or self.driver.should_stop
 
     def state(self) -> State:
@@ -129,19 +125,19 @@ class ModuleTrainer(Trainer):
         self._skipped_now, self._skipped_longest = state["skipped_now"], state["skipped_longest"]
 
     def summary(self) -> dict[str, float]:
-        """How many batches were lost, in all and one after the other; warns if nothing was learned at the end."""
+        """How many batches were skipped, in all and in a row; warns if nothing was learned at the end."""
         driver = self.driver
         if not driver.skipped_steps:
             return {}
         if self._skipped_now and (self._skipped_now >= _MANY_SKIPPED or self._skipped_longest == driver.batches):
             logger.warning(
                 "the run ends while the model '%s' learns nothing: its last %d batches were all skipped",
-                self._model,
+                self.model,
                 self._skipped_now,
             )
         return {
-            f"{self._model}_skipped_steps": driver.skipped_steps,
-            f"{self._model}_skipped_in_a_row": self._skipped_longest,
+            f"{self.model}_skipped_steps": driver.skipped_steps,
+            f"{self.model}_skipped_in_a_row": self._skipped_longest,
         }
 
     def train_batch(self, batch: Batch, last: bool) -> dict[str, float]:
@@ -152,23 +148,23 @@ class ModuleTrainer(Trainer):
             for index, optimizer in enumerate(driver.optimizers)
         }
         stopped = driver.should_stop
-        figures = driver.train_batch(batch, last) | rates
+        metrics = driver.train_batch(batch, last) | rates
         self._count_skipped()
         if driver.should_stop and not stopped:
-            logger.info("the model '%s' set trainer.should_stop: it is not trained any more", self._model)
+            logger.info("the model '%s' set trainer.should_stop: it is not trained any more", self.model)
         if driver.loss is not None:
-            figures.setdefault("loss", driver.loss)
+            metrics.setdefault("loss", driver.loss)
         if driver.gradient_norm is not None:
-            figures["gradient_norm"] = driver.gradient_norm
+            metrics["gradient_norm"] = driver.gradient_norm
         if driver.skipped_steps:
-            figures["skipped_steps"] = driver.skipped_steps
-        return figures
+            metrics["skipped_steps"] = driver.skipped_steps
+        return metrics
 
     def _count_skipped(self) -> None:
         if self.driver.skipped is None:
             if self._skipped_now >= _MANY_SKIPPED:
                 logger.warning(
-                    "the model '%s' learns again, after %d batches that were skipped", self._model, self._skipped_now
+                    "the model '%s' learns again, after %d batches that were skipped", self.model, self._skipped_now
                 )
             self._skipped_now = 0
             return
@@ -178,7 +174,7 @@ class ModuleTrainer(Trainer):
             logger.warning(
                 "the model '%s' learns nothing: %d batches in a row were skipped; of the newest one %s. Look at "
                 "what the environment shows and pays, and lower the learning rate if it has diverged",
-                self._model,
+                self.model,
                 self._skipped_now,
                 self.driver.skipped,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 
 from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
-from pamiq_exp.lightning_loop.driver import TrainingPlan
-from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
+from pamiq_exp.lightning_loop import TrainingPlan
 from pamiq_exp.scan import warm_up
 from pamiq_exp.trainers.advantage import generalized_advantages, standardized
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
@@ -21,9 +21,10 @@ from pamiq_exp.trainers.trainer import TrainingContext
 Normalization = Literal["rollout", "minibatch", "none"]
 
 _OUTCOME = ("reward", "terminated", "truncated", "model_version")
-"""Fields of a record that are used up by the advantages and not part of minibatches."""
+"""Fields of a transition that are used up by the advantages and not part of minibatches."""
 
 
+@dataclass(eq=False, repr=False)
 class OnPolicyTrainer(ModuleTrainer):
     """Trains a policy on rollouts that it has just made, as proximal policy optimization does.
 
@@ -32,74 +33,45 @@ class OnPolicyTrainer(ModuleTrainer):
     ends, `terminated`, `truncated` and `ended` (see `generalized_advantages`).
 
     The module's `training_step` gets minibatches with all these fields but the outcomes, and with
-    `advantage`, `return` and `weight`; each `(batch, *shape)`, or `(batch, sequence, *shape)`. The loss is
-    the module's own affair.
+    `advantage`, `return` and `weight`; each `(batch, *shape)`, or `(batch, sequence, *shape)`. The module defines the
+    loss.
 
     Args:
-        model: Name of the model.
+        model, seed, max_rounds, max_grad_norm, gradient_clip_algorithm, accumulate_grad_batches: See
+            `ModuleTrainer`; a round is a rollout, and a batch a minibatch.
         buffer: Name of the buffer, a RolloutBuffer.
         rollout_steps: Turns in a rollout.
         epochs: Passes over each rollout.
-        minibatches: Parts into which the records of a pass are dealt at random.
+        minibatches: Parts into which the transitions of a pass are split at random.
         gamma: Discount.
         gae_lambda: See `generalized_advantages`.
         advantage_normalization: Over the whole `rollout`, each `minibatch`, or `none`.
         advantage_centering: Whether normalized advantages get the mean 0, or keep their own and are only scaled.
         sequence_length: Turns that stay together in minibatches, for policies with a memory (whose
-            `policy_state` must be in the buffer); None deals single records.
+            `policy_state` must be in the buffer); None for single transitions.
         target_kl: No further minibatch of a rollout is trained on once the module has logged an
             `approx_kl` above this; None never stops early.
-        max_staleness: Rollouts are left out and counted if on average more publications than this lie
+        max_staleness: Rollouts are skipped and counted if on average more publications than this lie
             between acting and training; None takes all. Needs the field `model_version`.
-        seed: For dealing minibatches.
-        max_rounds: Rollouts after which this trainer is done; None for no end.
-        max_grad_norm: Largest norm (or absolute value) of the gradient; None does not clip.
-        gradient_clip_algorithm: "norm" or "value".
-        accumulate_grad_batches: Minibatches whose gradients are gathered for one step of the optimizer.
     """
 
-    def __init__(
-        self,
-        model: str,
-        buffer: str,
-        rollout_steps: int,
-        *,
-        epochs: int = 3,
-        minibatches: int = 4,
-        gamma: float = 0.99,
-        gae_lambda: float = 0.95,
-        advantage_normalization: Normalization = "rollout",
-        advantage_centering: bool = True,
-        sequence_length: int | None = None,
-        target_kl: float | None = None,
-        max_staleness: float | None = None,
-        seed: int = 0,
-        max_rounds: int | None = None,
-        max_grad_norm: float | None = 0.5,
-        gradient_clip_algorithm: ClipAlgorithm = "norm",
-        accumulate_grad_batches: int = 1,
-    ) -> None:
-        super().__init__(
-            model,
-            buffer,
-            seed=seed,
-            max_rounds=max_rounds,
-            max_grad_norm=max_grad_norm,
-            gradient_clip_algorithm=gradient_clip_algorithm,
-            accumulate_grad_batches=accumulate_grad_batches,
-        )
-        self._rollout_steps = rollout_steps
-        self._epochs = epochs
-        self._minibatches = minibatches
-        self._gamma = gamma
-        self._gae_lambda = gae_lambda
-        self._normalization = advantage_normalization
-        self._centering = advantage_centering
-        self._sequence_length = sequence_length
-        self._target_kl = target_kl
-        self._max_staleness = max_staleness
+    rollout_steps: int
+    _: KW_ONLY
+    epochs: int = 3
+    minibatches: int = 4
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    advantage_normalization: Normalization = "rollout"
+    advantage_centering: bool = True
+    sequence_length: int | None = None
+    target_kl: float | None = None
+    max_staleness: float | None = None
+    max_grad_norm: float | None = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.discarded_rollouts = 0
-        """Rollouts left out because they were too stale."""
+        """Rollouts that were skipped because they were too stale."""
         self._version: Callable[[], int] | None = None
         self._check_settings()
 
@@ -112,46 +84,46 @@ class OnPolicyTrainer(ModuleTrainer):
     def check_buffer(self, buffer: DataBuffer) -> None:
         """See `ModuleTrainer.check_buffer`."""
         if not isinstance(buffer, RolloutBuffer):
-            raise TypeError(f"rollouts need a RolloutBuffer; {self._buffer!r} is a {type(buffer).__name__}")
-        if buffer.capacity <= self._rollout_steps:
+            raise TypeError(f"rollouts need a RolloutBuffer; {self.buffer!r} is a {type(buffer).__name__}")
+        if buffer.capacity <= self.rollout_steps:
             raise ValueError(
-                f"the buffer {self._buffer!r} keeps {buffer.capacity} turns, but a rollout of {self._rollout_steps} "
-                f"takes one more turn; give it a capacity of at least {2 * self._rollout_steps}"
+                f"the buffer {self.buffer!r} keeps {buffer.capacity} turns, but a rollout of {self.rollout_steps} "
+                f"takes one more turn; give it a capacity of at least {2 * self.rollout_steps}"
             )
 
     def plan(self, max_steps: int | None, num_envs: int) -> TrainingPlan:
         """See `ModuleTrainer.plan`: a rollout takes one more turn than it trains on."""
-        batches = self._epochs * self._minibatches
+        batches = self.epochs * self.minibatches
         if max_steps is None:
-            return TrainingPlan(batches, self._max_rounds)
-        rollouts = max(0, -(-max_steps // num_envs) - 1) // self._rollout_steps
-        return TrainingPlan(batches, rollouts if self._max_rounds is None else min(rollouts, self._max_rounds))
+            return TrainingPlan(batches, self.max_rounds)
+        rollouts = max(0, -(-max_steps // num_envs) - 1) // self.rollout_steps
+        return TrainingPlan(batches, rollouts if self.max_rounds is None else min(rollouts, self.max_rounds))
 
     def ready(self) -> bool:
         """Whether a rollout and the turn after it are there."""
         user = self.user
-        return not self.finished and len(user) > self._rollout_steps and user.available > self._rollout_steps
+        return not self.finished and len(user) > self.rollout_steps and user.available > self.rollout_steps
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""
         driver = self.driver
-        rollout = self.user.take(self._rollout_steps)
+        rollout = self.user.take(self.rollout_steps)
         first = self._staleness(rollout)
-        if self._max_staleness is not None and first.get("staleness", 0.0) > self._max_staleness:
+        if self.max_staleness is not None and first.get("staleness", 0.0) > self.max_staleness:
             self.discarded_rollouts += 1
             yield first | {"discarded_rollouts": self.discarded_rollouts}
             return
         self.rounds += 1
-        records = self._records(rollout)
+        transitions = self._transitions(rollout)
         driver.begin_epoch()
-        total = self._epochs * self._minibatches
-        for index, minibatch in enumerate(self._deal(records), start=1):
-            figures = self.train_batch(minibatch, last=index == total)
-            stop = driver.epoch_done or driver.should_stop or index == total or self._strayed()
+        total = self.epochs * self.minibatches
+        for index, minibatch in enumerate(self._minibatches_of(transitions), start=1):
+            metrics = self.train_batch(minibatch, last=index == total)
+            stop = driver.epoch_done or driver.should_stop or index == total or self._exceeds_target_kl()
             if stop:
-                figures |= driver.end_epoch()
-                figures["epochs"] = index / self._minibatches
-            yield figures | first
+                metrics |= driver.end_epoch()
+                metrics["epochs"] = index / self.minibatches
+            yield metrics | first
             first = {}
             if stop:
                 return
@@ -166,39 +138,41 @@ class OnPolicyTrainer(ModuleTrainer):
         self.discarded_rollouts = state["discarded_rollouts"]
 
     def _check_settings(self) -> None:
-        if min(self._rollout_steps, self._epochs, self._minibatches) < 1:
+        if min(self.rollout_steps, self.epochs, self.minibatches) < 1:
             raise ValueError("rollout_steps, epochs and minibatches must be at least 1")
-        if self._sequence_length is not None and self._rollout_steps % self._sequence_length:
+        if self.sequence_length is not None and self.rollout_steps % self.sequence_length:
             raise ValueError(
-                f"rollout_steps {self._rollout_steps} must be a multiple of sequence_length {self._sequence_length}"
+                f"rollout_steps {self.rollout_steps} must be a multiple of sequence_length {self.sequence_length}"
             )
-        if self._normalization not in ("rollout", "minibatch", "none"):
-            raise ValueError(f"advantage_normalization is rollout, minibatch or none, not {self._normalization!r}")
-        if self._epochs == self._minibatches == 1:
+        if self.advantage_normalization not in ("rollout", "minibatch", "none"):
+            raise ValueError(
+                f"advantage_normalization is rollout, minibatch or none, not {self.advantage_normalization!r}"
+            )
+        if self.epochs == self.minibatches == 1:
             warnings.warn(
                 "one pass over one minibatch never moves a probability ratio off 1: clipping has no effect",
-                stacklevel=3,
+                stacklevel=4,
             )
 
-    def _records(self, rollout: Batch) -> Batch:
-        """Turn a rollout `(T + 1, num_envs, ...)` into records or sequences `(count, ...)` with their advantages."""
+    def _transitions(self, rollout: Batch) -> Batch:
+        """Turn a rollout `(T + 1, num_envs, ...)` into transitions or sequences `(count, ...)` with advantages."""
         reward = rollout["reward"][:-1]
         ends = {name: self._end_field(rollout, name)[:-1] for name in ("terminated", "truncated", "ended")}
         advantages = generalized_advantages(
-            reward, rollout["value"], **ends, gamma=self._gamma, gae_lambda=self._gae_lambda
+            reward, rollout["value"], **ends, gamma=self.gamma, gae_lambda=self.gae_lambda
         )
         advantage = advantages.advantage
-        if self._normalization == "rollout":
-            advantage = standardized(advantage, advantages.weight, self._centering)
-        records = {name: value[:-1] for name, value in rollout.items() if name not in _OUTCOME}
-        records |= {"advantage": advantage, "return": advantages.target, "weight": advantages.weight}
-        return {name: self._rows(value) for name, value in self.driver.fabric.to_device(records).items()}
+        if self.advantage_normalization == "rollout":
+            advantage = standardized(advantage, advantages.weight, self.advantage_centering)
+        transitions = {name: value[:-1] for name, value in rollout.items() if name not in _OUTCOME}
+        transitions |= {"advantage": advantage, "return": advantages.target, "weight": advantages.weight}
+        return {name: self._rows(value) for name, value in self.driver.fabric.to_device(transitions).items()}
 
     def _rows(self, value: Tensor) -> Tensor:
-        if self._sequence_length is None:
+        if self.sequence_length is None:
             return value.flatten(0, 1)
         # (T, num_envs) -> (pieces, sequence, num_envs) -> (pieces, num_envs, sequence) -> (pieces * num_envs, sequence)
-        pieces = value.reshape(-1, self._sequence_length, *value.shape[1:])
+        pieces = value.reshape(-1, self.sequence_length, *value.shape[1:])
         return pieces.transpose(1, 2).flatten(0, 1)
 
     def _end_field(self, rollout: Batch, name: str) -> Tensor:
@@ -207,31 +181,33 @@ class OnPolicyTrainer(ModuleTrainer):
             return rollout[name]
         if rollout.keys() & {"terminated", "truncated", "ended"}:
             raise KeyError(
-                f"the buffer {self._buffer!r} has some of the fields terminated, truncated and ended but not {name!r}; "
+                f"the buffer {self.buffer!r} has some of the fields terminated, truncated and ended but not {name!r}; "
                 "advantages need all three, or none in a world that never ends"
             )
         return torch.zeros_like(rollout["reward"], dtype=torch.bool)
 
-    def _deal(self, records: Batch) -> Iterator[Batch]:
-        count = len(records["advantage"])
-        if count < self._minibatches:
-            raise ValueError(f"{count} records or sequences cannot be dealt into {self._minibatches} minibatches")
-        for _ in range(self._epochs):
+    def _minibatches_of(self, transitions: Batch) -> Iterator[Batch]:
+        count = len(transitions["advantage"])
+        if count < self.minibatches:
+            raise ValueError(f"{count} transitions or sequences cannot be split into {self.minibatches} minibatches")
+        for _ in range(self.epochs):
             order = torch.randperm(count, generator=self._generator)
-            for part in order.tensor_split(self._minibatches):
-                index = part.to(records["advantage"].device)
-                minibatch = {name: value.index_select(0, index) for name, value in records.items()}
-                if self._normalization == "minibatch":
-                    minibatch["advantage"] = standardized(minibatch["advantage"], minibatch["weight"], self._centering)
+            for part in order.tensor_split(self.minibatches):
+                index = part.to(transitions["advantage"].device)
+                minibatch = {name: value.index_select(0, index) for name, value in transitions.items()}
+                if self.advantage_normalization == "minibatch":
+                    minibatch["advantage"] = standardized(
+                        minibatch["advantage"], minibatch["weight"], self.advantage_centering
+                    )
                 yield minibatch
 
-    def _strayed(self) -> bool:
-        if self._target_kl is None or self.driver.skipped is not None:
+    def _exceeds_target_kl(self) -> bool:
+        if self.target_kl is None or self.driver.skipped is not None:
             return False
         divergence = self.driver.logged.values.get("approx_kl")
         if divergence is None:
-            raise ValueError(f"target_kl is set, but the model {self._model!r} does not log approx_kl")
-        return divergence > self._target_kl
+            raise ValueError(f"target_kl is set, but the model {self.model!r} does not log approx_kl")
+        return divergence > self.target_kl
 
     def _staleness(self, rollout: Batch) -> dict[str, float]:
         """Mean number of publications between acting and training."""

@@ -1,15 +1,16 @@
-"""When and on what a model trains."""
+"""Base class of trainers, and what the launcher gives them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.component import Component
 from pamiq_exp.media import Media
+from pamiq_exp.nonfinite import OnNonfinite
 
 if TYPE_CHECKING:
     import lightning
@@ -21,18 +22,18 @@ class TrainingContext:
     """What the launcher gives each trainer.
 
     Attributes:
-        models: The training modules by name. They stay the same objects for life.
+        models: The training modules by name. They stay the same objects for the whole run.
         users: The training end of each buffer, by name.
         fabric: Devices and precision of this run.
         on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
-        version: Tells the newest publication, for trainers that care how stale their data is.
+        version: Returns the newest publication, for trainers that measure how stale their data is.
         max_steps: Environment steps after which the run ends; None for no end.
     """
 
     models: Mapping[str, lightning.LightningModule]
     users: Mapping[str, DataUser]
     fabric: Fabric
-    on_nonfinite: Literal["stop", "skip"] = "stop"
+    on_nonfinite: OnNonfinite = "stop"
     version: Callable[[], int] | None = None
     max_steps: int | None = None
 
@@ -40,7 +41,7 @@ class TrainingContext:
 class Trainer(Component, ABC):
     """Base class of trainers. All methods run on the training thread.
 
-    The launcher asks `ready` whenever new data may have arrived. If it says yes, it runs the generator
+    The launcher calls `ready` whenever new data may have arrived. If it returns true, it runs the generator
     that `round` returns to its end, publishes the models named in `trains`, and writes what the
     generator yielded to the records. Between two items of the generator the launcher may pause, save or
     stop: yield after every batch, with the module consistent.
@@ -54,11 +55,11 @@ class Trainer(Component, ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether a round should start now. Asking changes nothing."""
+        """Whether a round should start now. The call changes nothing."""
 
     @abstractmethod
     def round(self) -> Iterator[Mapping[str, float]]:
-        """Train; yield after each batch with the figures logged for it (may be empty)."""
+        """Train; yield after each batch with the metrics logged for it (may be empty)."""
 
     @property
     @abstractmethod
@@ -70,5 +71,5 @@ class Trainer(Component, ABC):
         return []
 
     def summary(self) -> dict[str, float]:
-        """Return final figures for `summary.json`."""
+        """Return final metrics for `summary.json`."""
         return {}

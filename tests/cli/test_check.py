@@ -170,7 +170,7 @@ def test_sizes_that_do_not_fit_are_told_with_both_keys(command: Command, small: 
         (["+models.spare=${models.encoder}"], "models.spare: nothing uses it"),
         (["trainers.policy.rollout_steps=0"], "trainers.policy: "),
         (["trainers.dynamics.batch_size=-1", "models.encoder.warmup=1"], "trainers.dynamics: "),
-        (["trainers.dynamics.learning_starts=100000"], "trainers.dynamics: this trainer would wait for ever"),
+        (["trainers.dynamics.learning_starts=100000"], "trainers.dynamics: this trainer would never start"),
         (["environment.num_envs=0"], "environment"),
         (["launcher.device=tpu"], "launcher.device: must be one of"),
     ],

@@ -325,7 +325,7 @@ def test_evaluation_leaves_no_trace() -> None:
     weights, randomness = copy.deepcopy(driver.module.state_dict()), torch.get_rng_state()
     first, second = driver.evaluate(batch), driver.evaluate(batch)
     assert first == second
-    assert first.figures == {"val_loss": first.loss}
+    assert first.metrics == {"val_loss": first.loss}
     assert driver.logged.values["val_loss"] == first.loss
     assert torch.equal(torch.get_rng_state(), randomness)
     assert [part.training for part in driver.module.modules()] == modes

@@ -89,7 +89,7 @@ def test_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
         again.start(experiment_name="e", seed=2)
         raise ValueError("does not fit")
 
-    with pytest.raises(ValueError, match="does not fit"), again.put_back_if(ValueError):
+    with pytest.raises(ValueError, match="does not fit"), again.restored_on(ValueError):
         refuse()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 

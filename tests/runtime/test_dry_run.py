@@ -13,8 +13,8 @@ import torch
 from pamiq_exp.agents import RandomAgent
 from pamiq_exp.buffers import DataBuffer, RingBuffer
 from pamiq_exp.runtime import LaunchConfig, launch
-from pamiq_exp.runtime.dry_run import Rehearsal, rehearse
-from pamiq_exp.runtime.made_up import REACH, MadeUpData
+from pamiq_exp.runtime.dry_run import DryRunResult, dry_run_parts
+from pamiq_exp.runtime.dry_run_data import REACH, DryRunData
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import OnPolicyTrainer, ReplayTrainer
 from tests.conftest import Command
@@ -31,12 +31,12 @@ from tests.runtime.own_parts import (
 KELVIN = {"observation": {"kelvin": {"shape": [1], "dtype": "float32"}}}
 
 
-def dry_run(agent: Any, models: Any = None, buffers: Any = None, trainers: Any = None) -> Rehearsal:
-    return rehearse(Thermometer(), agent, models or {}, buffers or {}, trainers or {})
+def dry_run(agent: Any, models: Any = None, buffers: Any = None, trainers: Any = None) -> DryRunResult:
+    return dry_run_parts(Thermometer(), agent, models or {}, buffers or {}, trainers or {})
 
 
 class World:
-    """As much of an environment as made-up data need."""
+    """As much of an environment as generated data need."""
 
     def __init__(
         self, num_envs: int, action: gymnasium.Space[Any] | None = None, **parts: gymnasium.Space[Any]
@@ -60,8 +60,8 @@ BOXES = [
 
 
 @pytest.mark.parametrize("space", BOXES, ids=str)
-def test_made_up_observations_lie_within_the_declared_bounds(space: gymnasium.spaces.Box) -> None:
-    data = MadeUpData(World(num_envs=20, part=space))  # type: ignore[arg-type]
+def test_generated_observations_lie_within_the_declared_bounds(space: gymnasium.spaces.Box) -> None:
+    data = DryRunData(World(num_envs=20, part=space))  # type: ignore[arg-type]
     shown = data.observation(ended=False).values["part"]
     assert shown.shape == (20, *space.shape)
     assert shown.dtype == space.dtype
@@ -71,9 +71,9 @@ def test_made_up_observations_lie_within_the_declared_bounds(space: gymnasium.sp
         assert float(np.abs(shown).max()) <= REACH
 
 
-def test_made_up_masks_forbid_nothing() -> None:
+def test_generated_masks_forbid_nothing() -> None:
     world = World(num_envs=2, action_mask=gymnasium.spaces.Box(0, 1, (5,), np.int8))
-    assert MadeUpData(world).observation(ended=False).values["action_mask"].all()  # type: ignore[arg-type]
+    assert DryRunData(world).observation(ended=False).values["action_mask"].all()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_made_up_masks_forbid_nothing() -> None:
     [gymnasium.spaces.Discrete(3), gymnasium.spaces.MultiDiscrete([2, 4]), gymnasium.spaces.Box(0, 1000, (2,))],
     ids=str,
 )
-def test_made_up_buffers_hold_what_the_spaces_declare(space: gymnasium.Space[Any]) -> None:
+def test_generated_buffers_hold_what_the_spaces_declare(space: gymnasium.Space[Any]) -> None:
     world = World(3, space, kelvin=gymnasium.spaces.Box(1, 10, (1,)))
     fields = {"action": describe_action(space), "observation.kelvin": {"shape": [1], "dtype": "float32"}}
-    turns = MadeUpData(world).turns(fields, 5)  # type: ignore[arg-type]
+    turns = DryRunData(world).turns(fields, 5)  # type: ignore[arg-type]
     assert turns["action"].shape == (5, 3, *fields["action"]["shape"])
     assert turns["observation.kelvin"].min() >= 1
     flat = turns["action"].reshape(-1, turns["action"].shape[-1])
@@ -166,11 +166,11 @@ def test_a_dtype_that_no_checkpoint_takes_is_named() -> None:
 def test_shipped_parts_are_judged() -> None:
     space = describe_action(Thermometer.action_space)
     agent = RandomAgent(space, 1, 0)
-    result = rehearse(Thermometer(), agent, {}, {"spare": RingBuffer(9, 1, KELVIN)}, {})
+    result = dry_run_parts(Thermometer(), agent, {}, {"spare": RingBuffer(9, 1, KELVIN)}, {})
     assert result.only_shipped
     assert result.unused_buffers == ["spare"]
     buffers: dict[str, DataBuffer] = {"replay": RingBuffer(9, 1, KELVIN)}
-    (fault,) = rehearse(
+    (fault,) = dry_run_parts(
         Thermometer(), agent, {"own": OwnModel()}, buffers, {"own": OnPolicyTrainer("own", "replay", 4)}
     ).faults
     assert not fault.uncertain

@@ -312,7 +312,7 @@ def test_measuring_by_the_training_step_changes_nothing_of_the_training() -> Non
             rows[name].append(driver.end_epoch())
     assert rows["measured"] == rows["plain"]
     assert all(math.isfinite(value) for row in rows["measured"] for value in row.values())
-    assert math.isfinite(found.figures["error"])
+    assert math.isfinite(found.metrics["error"])
     for name, value in plain.state_dict().items():
         assert torch.equal(value, measured.state_dict()[name]), name
     assert (measured.count, measured.by_name, len(measured.rows)) == (plain.count, plain.by_name, len(plain.rows))
@@ -350,7 +350,7 @@ def test_a_metric_that_training_and_validation_share_keeps_its_epoch_of_training
         for batch in make_batches(3):
             driver.train_batch(batch)
         if measures:
-            assert driver.evaluate(*HELD_OUT).figures["held_out_error"] > 0
+            assert driver.evaluate(*HELD_OUT).metrics["held_out_error"] > 0
         return driver.end_epoch()
 
     assert epoch(True) == epoch(False)

@@ -111,7 +111,7 @@ def test_a_round_is_due_when_a_rollout_and_the_turn_after_it_are_there() -> None
     assert part.trainer.ready(), "the turn after one rollout is the first of the next"
 
 
-def test_every_epoch_deals_each_record_once_with_its_own_advantage_and_weight() -> None:
+def test_on_policy_epochs_contain_each_transition_once_with_its_own_advantage_and_weight() -> None:
     part = Part(epochs=2, minibatches=3, gamma=0.9, gae_lambda=0.8)
     part.live(2 * LENGTH + 1)
     for start in (0, LENGTH):
@@ -197,7 +197,7 @@ def test_half_of_the_fields_for_ends_is_refused() -> None:
         part.train()
 
 
-def test_training_stops_early_when_the_policy_has_strayed() -> None:
+def test_on_policy_stops_early_above_the_target_kl() -> None:
     part = Part(epochs=3, minibatches=2, target_kl=0.035)
     part.live(LENGTH + 1)
     figures = part.train()
@@ -269,10 +269,10 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
         Part(**settings)
 
 
-def test_more_minibatches_than_records_are_refused() -> None:
+def test_on_policy_refuses_more_minibatches_than_transitions() -> None:
     part = Part(minibatches=100)
     part.live(LENGTH + 1)
-    with pytest.raises(ValueError, match="12 records"):
+    with pytest.raises(ValueError, match="12 transitions"):
         part.train()
 
 

@@ -23,7 +23,7 @@ MOST_COMPARED = 200
 def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the models and buffers that trainers name and nobody declares.
 
-    What agents, rewards and the user's own trainers ask for shows when they are tried (see `rehearsal`).
+    What agents, rewards and the user's own trainers ask for shows in the dry run (see `perform_dry_run`).
     """
     trainers = tree.get("trainers")
     for name, node in trainers.items() if isinstance(trainers, Mapping) else ():

@@ -1,4 +1,4 @@
-"""Parts by name, with a note of which were asked for: by them the dry run finds names that are not there."""
+"""Parts by name that note which of them were requested, for the dry run: it reports names that do not exist."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ PartT = TypeVar("PartT")
 
 @dataclass
 class Missing:
-    """Kinds and names of parts that are not there.
+    """Kinds and names of parts that do not exist.
 
     Attributes:
-        looked_for: That somebody asked for or about.
-        demanded: In whose place somebody was given another part.
-        pretend: Whether that is done, so that all that is missing shows.
+        requested: Requested, or looked up.
+        replaced: For which another part was given.
+        replace: Whether another part is given, so that all missing names are found.
         choice: Which other part it is.
     """
 
-    looked_for: list[tuple[str, str]] = field(default_factory=list)
-    demanded: list[tuple[str, str]] = field(default_factory=list)
-    pretend: bool = False
+    requested: list[tuple[str, str]] = field(default_factory=list)
+    replaced: list[tuple[str, str]] = field(default_factory=list)
+    replace: bool = False
     choice: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-class AskedParts(dict[str, PartT]):
-    """Parts by name, with a note of which were asked for."""
+class RequestedParts(dict[str, PartT]):
+    """Parts by name, with a note of which were requested."""
 
     def __init__(self, parts: Mapping[str, PartT], kind: str, missing: Missing) -> None:
         super().__init__(parts)
@@ -38,10 +38,10 @@ class AskedParts(dict[str, PartT]):
     def __getitem__(self, name: str) -> PartT:
         if super().__contains__(name):
             self.names.add(name)
-        elif not self.missing.pretend:
-            self.missing.looked_for.append((self.kind, name))
+        elif not self.missing.replace:
+            self.missing.requested.append((self.kind, name))
         elif len(self):
-            self.missing.demanded.append((self.kind, name))
+            self.missing.replaced.append((self.kind, name))
             return list(self.values())[self.missing.choice.get((self.kind, name), 0) % len(self)]
         return super().__getitem__(name)
 
@@ -52,8 +52,8 @@ class AskedParts(dict[str, PartT]):
     def __contains__(self, name: object) -> bool:
         there = super().__contains__(name)
         if isinstance(name, str) and not there:
-            self.missing.looked_for.append((self.kind, name))
-        return there or (self.missing.pretend and len(self) > 0)
+            self.missing.requested.append((self.kind, name))
+        return there or (self.missing.replace and len(self) > 0)
 
     def items(self) -> Any:
         self.names.update(self)

@@ -1,4 +1,4 @@
-"""Made-up data for the dry run, within the bounds that an environment declares."""
+"""Generated data for the dry run, within the bounds that an environment declares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pamiq_exp.interaction import Array, Environment, Observation
 from pamiq_exp.spaces import ArraySpec
 
 ACTION_MASK = "action_mask"
-"""A part of an observation that says which actions are possible: all of them, or an agent would have none."""
+"""A part of an observation that marks the possible actions: all of them, or an agent would have none."""
 
 WIDEST = 1000.0
 """Width of bounds that are used as declared. Of wider and infinite ones only the part near zero is used."""
@@ -27,7 +27,7 @@ DISTINCT_ROWS = 8
 """Environments whose data differ; further ones repeat them, so that thousands cost no more."""
 
 
-class MadeUpData:
+class DryRunData:
     """Draws observations and actions of an environment, always the same ones.
 
     Numbers are uniform between the declared bounds, in the declared dtype. Rewards are 0.
@@ -97,8 +97,8 @@ def _bounds(space: gymnasium.spaces.Box) -> tuple[NDArray[np.float64], NDArray[n
     return low, np.where(to_float32, np.minimum(high, nearest + REACH), high)
 
 
-class MadeUpRows(DataUser):
-    """A buffer that counts as full and gives few rows: what was collected, again and again, or made-up data.
+class DryRunUser(DataUser):
+    """A buffer that counts as full and gives few rows: what was collected, repeated, or generated data.
 
     Args:
         buffer: The buffer; its memory is not filled.
@@ -106,20 +106,20 @@ class MadeUpRows(DataUser):
         rows: Of a batch, where trainers draw as many as they like: shapes need no more.
     """
 
-    def __init__(self, buffer: DataBuffer, data: MadeUpData, rows: int) -> None:
+    def __init__(self, buffer: DataBuffer, data: DryRunData, rows: int) -> None:
         super().__init__(buffer)
         self._data = data
         self._rows = rows
         self._turns: Batch = {}
 
     def fill(self, turns: int) -> None:
-        """Keep what was collected so far, or make up as many turns, and count as full."""
+        """Keep what was collected so far, or generate as many turns, and count as full."""
         with suppress(Exception):  # what the agent collected may be what is wrong, and is reported already
             self.update()
             self._turns = {name: torch.cat(list(parts)) for name, parts in self.buffer.state()["columns"].items()}
         if not any(len(column) for column in self._turns.values()):
-            made_up = self._data.turns(self.buffer.fields, turns)
-            self._turns = {name: torch.from_numpy(column) for name, column in made_up.items()}
+            generated = self._data.turns(self.buffer.fields, turns)
+            self._turns = {name: torch.from_numpy(column) for name, column in generated.items()}
         self.buffer.count_as_full()
         self.count_added += self.buffer.capacity * self.buffer.num_envs
 
