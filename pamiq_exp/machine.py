@@ -17,7 +17,7 @@ def physical_memory() -> int | None:
 def process_memory() -> int | None:
     """Return the bytes of memory that this process holds; None where the system does not report it."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
 
