@@ -1,4 +1,4 @@
-"""A run's coverage beside that of random walks, in words."""
+"""A sentence that compares the coverage of a run with that of random walks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures, videos and recordings on their way from whoever made them to the run folder and the trackers."""
+"""Pictures, videos and recordings for the run folder and the trackers."""
 
 from __future__ import annotations
 

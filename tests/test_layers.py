@@ -39,7 +39,7 @@ ALLOWED = {
     "sweeps": {"jobs", "config", "run_folder"},
     "jobs": {"config", "runtime", "tracking", "run_folder"},
     "config": {"runtime"},
-    "runtime": {"interaction", "buffers", "trainers", "lightning_loop", "recording", "tracking", "run_folder"},
+    "runtime": {"interaction", "buffers", "trainers", "lightning_loop", "tracking", "run_folder"},
     "trainers": {"buffers", "lightning_loop"},
     "lightning_loop": set(),
     "agents": {"interaction", "recording", "buffers", "rewards", "models"},

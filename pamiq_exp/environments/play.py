@@ -1,4 +1,4 @@
-"""Walking through a world oneself: with the keys in a window, or in a film of a walk."""
+"""Playing an environment with the keyboard in a window, or recording a scripted walk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NoDisplayError(RuntimeError):
 
 
 class Play(Component):
-    """Shows a world and lets somebody act in it: one person in all num_envs, seen through the eyes of the first.
+    """Shows a world and lets somebody act in it: the same action in all environments, with the view of the first.
 
     Args:
         environment: The world, with a picture among its observations.

@@ -1,4 +1,4 @@
-"""What watches the turns of an interaction without taking part: metrics and recorders."""
+"""Base class of observers of turns: metrics and recorders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent sees of models and buffers: two small interfaces."""
+"""Protocols of the models and collectors that agents use."""
 
 from __future__ import annotations
 

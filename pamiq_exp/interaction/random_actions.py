@@ -13,7 +13,7 @@ from pamiq_exp.spaces import ActionSpec
 class RandomActions(Component):
     """A stream of uniformly random actions for all environments.
 
-    A Box is drawn uniformly between its bounds; a number without finite bounds from the standard normal law.
+    A Box is drawn uniformly between its bounds; a number without finite bounds from the standard normal distribution.
 
     Args:
         action: The action space.

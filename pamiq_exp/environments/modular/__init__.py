@@ -1,4 +1,4 @@
-"""A real world put together from what senses it and what moves in it."""
+"""Environments made of sensors and actuators, for real worlds."""
 
 from pamiq_exp.environments.modular.environment import SensorEnvironment
 from pamiq_exp.environments.modular.parts import Actuator, Sensor

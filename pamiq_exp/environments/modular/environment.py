@@ -1,4 +1,4 @@
-"""The environment that sensors and actuators make together."""
+"""An environment made of sensors and actuators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two kinds of parts: sensors and actuators."""
+"""Base classes of sensors and actuators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all overlays share: which picture they cover, and when the noise changes."""
+"""Base class of pixel overlays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes of noise that jump about the view."""
+"""Boxes of noise at random positions of the view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One more thing to do: a button in any action space."""
+"""Action spaces with an additional button."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worlds that were recorded: a run, videos, pictures. They can be seen, not changed."""
+"""Environments that replay a recorded run, videos or pictures; actions have no effect."""
 
 from pamiq_exp.environments.recorded.picture_folder import PictureFolder
 from pamiq_exp.environments.recorded.recorded_run import RecordedRun

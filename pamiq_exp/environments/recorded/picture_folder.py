@@ -1,4 +1,4 @@
-"""A folder of pictures as a world."""
+"""A folder of pictures as an environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded run as a world."""
+"""A recorded run as an environment."""
 
 from __future__ import annotations
 

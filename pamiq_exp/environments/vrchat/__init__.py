@@ -1,4 +1,4 @@
-"""VRChat: a body that is moved by OSC messages. What it sees comes from a `Camera`."""
+"""VRChat: an avatar that is moved by OSC messages; its view comes from a `Camera`."""
 
 from pamiq_exp.environments.vrchat.avatar import VRChatAvatar
 

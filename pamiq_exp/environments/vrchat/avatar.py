@@ -1,4 +1,4 @@
-"""The body of an avatar in VRChat, as an actuator."""
+"""A VRChat avatar as an actuator."""
 
 from __future__ import annotations
 

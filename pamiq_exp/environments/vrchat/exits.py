@@ -1,4 +1,4 @@
-"""Doing one last thing, however a program ends."""
+"""A function that is called when the program ends, also by a signal."""
 
 from __future__ import annotations
 

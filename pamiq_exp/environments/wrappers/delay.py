@@ -1,4 +1,4 @@
-"""Actions that take effect some time after the observations that they answer."""
+"""A wrapper that delays actions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def delayed(
 
 
 class DelayedActions(Environment):
-    """An environment that moves on while the agent thinks: actions take effect late.
+    """Wrapper in which actions take effect late, as if the environment went on while the agent computes.
 
     The action that answers the observation of turn t takes effect d turns later and holds until another one
     does. Where delays vary, an action that arrives after a newer one is dropped. An episode begins with

@@ -1,4 +1,4 @@
-"""Environments that do not wait."""
+"""A wrapper that runs an environment on its own thread at its own rate."""
 
 from __future__ import annotations
 
