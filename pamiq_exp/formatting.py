@@ -22,3 +22,14 @@ def one_line(text: str, most: int = 300) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as `h:mm:ss`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def plain_text(text: str) -> str:
+    """Return text without line breaks and everything else that is not printable, for one cell of a table."""
+    return "".join(each for each in text if each.isprintable())

@@ -55,25 +55,6 @@ ALLOWED = {
     "run_folder": set(),
 }
 
-TO_MOVE = {
-    ("pamiq_exp.jobs.requeue", "cli"),
-    ("pamiq_exp.jobs.request", "sweeps"),
-    ("pamiq_exp.sweeps.sweep", "cli"),
-    ("pamiq_exp.sweeps.view", "tracking"),
-    ("pamiq_exp.sweeps.view", "analysis"),
-}
-"""Imports that are still to go."""
-
-CIRCLES_TO_OPEN = {
-    "pamiq_exp.config.dry_run",
-    "pamiq_exp.jobs.request",
-    "pamiq_exp.cli.run",
-}
-"""The first file of each circle that is still to be opened."""
-
-PRIVATE_IMPORTS_TO_JOIN = 4
-"""Files that still import private modules of Hydra and OmegaConf."""
-
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [path for path in FILES if len(path.relative_to(PACKAGE).parts) > 1]
 
@@ -147,9 +128,7 @@ def test_packages_import_only_what_the_table_allows(path: Path) -> None:
     own = package(module_name(path))
     allowed = ALLOWED.get(own, set()) | FOUNDATION | {own, "__version__"}
     forbidden = [
-        f"{path}:{line} imports {name}"
-        for name, line in imports(path.read_text())
-        if package(name) not in allowed and (module_name(path), package(name)) not in TO_MOVE
+        f"{path}:{line} imports {name}" for name, line in imports(path.read_text()) if package(name) not in allowed
     ]
     assert not forbidden, "\n".join(forbidden)
 
@@ -171,7 +150,7 @@ def test_files_do_not_import_each_other_in_a_circle() -> None:
         for name, path in NAMES.items()
         if path.name != "__init__.py"
     }
-    found = [circle for circle in circles(graph) if circle[0] not in CIRCLES_TO_OPEN]
+    found = circles(graph)
     assert not found, "\n".join(" -> ".join(circle) for circle in found)
 
 
@@ -217,7 +196,7 @@ def test_private_modules_of_hydra_and_omegaconf_are_imported_in_one_file() -> No
         and (node.module or "").split(".")[0] in ("hydra", "omegaconf")
         and any(part.startswith("_") for part in str(node.module).split("."))
     }
-    assert len(places) <= PRIVATE_IMPORTS_TO_JOIN, places
+    assert places == {"pamiq_exp/config/hydra_internals.py"}
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))

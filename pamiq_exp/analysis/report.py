@@ -56,7 +56,7 @@ class Options:
 
     Attributes:
         title: Heading of the page; by default the experiments' names.
-        metric: Final figure that arms are compared by; by default see `results.FAVOURITES`.
+        metric: Final figure that arms are compared by; by default see `HEADLINE_METRICS`.
         lower_is_better: Whether less of it is better.
         arm_keys, task_keys: What tells arms and tasks apart: see `compare`.
         baseline: The arm that others are compared with; by default one called random.

@@ -16,11 +16,9 @@ from pamiq_exp.analysis.comparison import Comparison
 from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.analysis.statistics import Estimate
 from pamiq_exp.analysis.tables import Cell, Table
+from pamiq_exp.run_folder.records import HEADLINE_METRICS
 
 FloatArray = NDArray[np.float64]
-
-FAVOURITES = ("coverage_auc", "coverage", "return_mean", "reward_mean")
-"""The first of these that runs have is what arms are compared by."""
 
 _NO_RESULT = ("seed", "state", "reason", "experiment_name", "steps", "turns")
 _MOST_OTHERS = 16
@@ -93,7 +91,7 @@ def choose_metric(comparison: Comparison, wanted: str | None) -> str | None:
     names = available_metrics(comparison.counted)
     if wanted is None:
         figures = [name for name in names if "/" in name and "/time/" not in name]
-        return next((name for name in (*FAVOURITES, *figures) if name in names), None)
+        return next((name for name in (*HEADLINE_METRICS, *figures) if name in names), None)
     if wanted in names or not comparison.counted:
         return wanted
     close = difflib.get_close_matches(wanted, names, n=3)

@@ -21,6 +21,7 @@ from pamiq_exp.config import (
 from pamiq_exp.jobs.preflight import compose_what_can_be, require_choice, require_folder, told_untried, told_warnings
 from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
 from pamiq_exp.jobs.sizes import size_lines
+from pamiq_exp.sweeps.sweep_file import expand
 
 ORIGINS_FLAG = "--origins"
 INDENT = "  "
@@ -31,7 +32,7 @@ def main(words: Sequence[str]) -> int:
     """Tell all problems of a config. Returns 1 if there are any, else 0."""
     with_origins = ORIGINS_FLAG in words
     try:
-        request = read_request([word for word in words if word != ORIGINS_FLAG])
+        request = expand(read_request([word for word in words if word != ORIGINS_FLAG]))
         if with_origins:
             _print_origins(request)
         return _check(request)

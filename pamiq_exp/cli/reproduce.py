@@ -18,12 +18,12 @@ from rich.text import Text
 
 from pamiq_exp.analysis import final_figures, read_run
 from pamiq_exp.analysis.tables import number
-from pamiq_exp.cli._changes import MAIN_PACKAGES
 from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
 from pamiq_exp.config import ConfigError, Problem, Validated
 from pamiq_exp.config.dry_run import SKIP_FLAG
 from pamiq_exp.config.keys import target_nodes
 from pamiq_exp.formatting import printable
+from pamiq_exp.jobs.drift import MAIN_PACKAGES
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.preflight import folder_problem, refuse

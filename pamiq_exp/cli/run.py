@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +15,9 @@ from pamiq_exp.config import ConfigError, Validated, compose, compose_config, co
 from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, run_many, run_once
 from pamiq_exp.jobs.masking import close_to_others, mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight
-from pamiq_exp.jobs.request import Request, read_request, tell
+from pamiq_exp.jobs.request import RESUME_FLAG, Request, read_request, tell
+from pamiq_exp.sweeps.sweep_file import expand
 
-RESUME_FLAG = "--resume"
 RUN_DIR = "hydra.run.dir"
 
 
@@ -28,7 +26,7 @@ def main(words: Sequence[str]) -> int:
     resume = RESUME_FLAG in words
     try:
         typed = [word for word in words if word != RESUME_FLAG]
-        request = read_request(typed)
+        request = expand(read_request(typed))
         if request.flags.multirun and not _is_look(request):
             from pamiq_exp.sweeps.sweep import run_sweep
 
@@ -37,7 +35,7 @@ def main(words: Sequence[str]) -> int:
             return _look(request)
         folder = named_folder(request)
         if resume:
-            from pamiq_exp.jobs.requeue import go_on
+            from pamiq_exp.jobs.resume import go_on
 
             if (status := go_on(folder, request)) is not None:
                 return status
@@ -103,6 +101,7 @@ def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:
 
 def _run_jobs(request: Request) -> int:
     """Have Hydra run the jobs of a sweep, in whichever processes its launcher chooses. Returns the worst status."""
+    from pamiq_exp.sweeps.folder import process_name
     from pamiq_exp.sweeps.sweep import run_job_of_sweep
 
     place = Path.cwd(), list(sys.path)
@@ -116,8 +115,3 @@ def _run_jobs(request: Request) -> int:
 
     run_many(request.overrides, request.source, job)
     return 0
-
-
-def process_name() -> str:
-    """Return what tells this process from all others, on this machine and elsewhere."""
-    return f"{socket.gethostname()}.{os.getpid()}"

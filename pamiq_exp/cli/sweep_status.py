@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from pamiq_exp.formatting import plain_text
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.sweeps.folder import SweepError, SweepFolder
 from pamiq_exp.sweeps.view import SweepView, jobs_table
-from pamiq_exp.tracking.progress import plain_text
 
 _MOST_ROWS = 40
 

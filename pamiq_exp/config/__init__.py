@@ -13,7 +13,8 @@ from pamiq_exp.config.compose import (
 )
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
 from pamiq_exp.config.dry_run import in_bytes
-from pamiq_exp.config.experiment import Experiment, build_environment, build_experiment, derived_seeds
+from pamiq_exp.config.environment import build_environment
+from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.files import config_folder, plain_file
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.origins import Origins, located, origin_of, origins_of_file

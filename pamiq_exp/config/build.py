@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -192,3 +193,15 @@ def _told(error: Exception, node: Mapping[str, object], key: str) -> Problem:
         quoted = [name for name, value in node.items() if value and isinstance(value, str) and repr(value) in text]
         told = Problem(f"{key}.{quoted[0]}", told.message) if len(quoted) == 1 else told
     return Problem(told.key, told.message, f"(while building {node['_target_']})")
+
+
+@contextmanager
+def seeded(seed: int, key: str) -> Iterator[None]:
+    """Give what is built at `key` a random stream of its own: torch initializes layers from its global generator."""
+    import torch
+
+    from pamiq_exp.seeding import derive_seed
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, key))
+        yield

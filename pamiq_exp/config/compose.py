@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.checks.interpolations import Resolved, resolve
 from pamiq_exp.config.files import config_folder
+from pamiq_exp.config.hydra_internals import BasicSweeper
 from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
 from pamiq_exp.config.origins import Origins, located, origins_of
 from pamiq_exp.config.places import told_choices
@@ -359,3 +359,9 @@ def _plain_words(error: BaseException) -> str:
     text = str(error).strip()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
     return f"{text}: {cause}" if text and cause and cause not in text else text or cause or type(error).__name__
+
+
+def quoted(text: str) -> str:
+    """Return text as a value that stands for itself in Hydra's grammar, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

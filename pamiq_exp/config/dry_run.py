@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pamiq_exp.config.build import Builder, Postponed
+from pamiq_exp.config.build import Builder, Postponed, seeded
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.static import PARTS
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import without_delay
-from pamiq_exp.config.experiment import Begun, begin, parts_of, seeded
+from pamiq_exp.config.environment import Begun, begin
 from pamiq_exp.config.failure import Failure, failing_layer
-from pamiq_exp.config.keys import join, leaves, parent
+from pamiq_exp.config.keys import join, leaves, parent, parts_of
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.unread import UnreadKeys
 

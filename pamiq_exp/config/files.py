@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal.core_plugins.file_config_source import FileConfigSource as HydraFileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
+from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfigSource
+from pamiq_exp.config.hydra_internals import SourcesRegistry, get_yaml_loader
 from pamiq_exp.config.lines import BROKEN, invalid, read_text, read_text_nodes
 from pamiq_exp.config.problems import ConfigError, Origin, Problem
 

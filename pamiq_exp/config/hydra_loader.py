@@ -1,6 +1,6 @@
 """Hydra as it composes configs here: our reader of files, and a node `hydra` that no other file has a say in.
 
-Private parts of Hydra are used in this module and in `files`, and nowhere else. Every composition goes through
+Every composition goes through
 `Loader`, also those that Hydra's sweepers and launchers begin in other processes: what a file may not set is refused
 before Hydra applies any of it.
 """
@@ -13,12 +13,6 @@ from functools import cache
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
-from hydra._internal.hydra import Hydra
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathElement
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
@@ -32,6 +26,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.hydra_settings import choice_problem, setting_problems
 from pamiq_exp.config.files import config_folder, read_yaml, use_checked_files
+from pamiq_exp.config.hydra_internals import (
+    CachingConfigRepository,
+    Callbacks,
+    ConfigLoaderImpl,
+    Hydra,
+    IConfigRepository,
+    SourcesRegistry,
+    create_config_search_path,
+)
 from pamiq_exp.config.lines import Node, read_nodes, read_text, read_text_nodes
 from pamiq_exp.config.problems import ConfigError, Kind, Origin, Problem
 from pamiq_exp.config.resolvers import register_resolvers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 def join(key: str, name: object) -> str:
@@ -53,3 +54,8 @@ def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from target_nodes(value, join(key, index))
+
+
+def parts_of(tree: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return the nodes of a group's parts by name, without those that are left out."""
+    return {name: node for name, node in (tree.get(group) or {}).items() if node is not None}

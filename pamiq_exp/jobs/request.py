@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import __version__ as hydra_version
-from hydra._internal.utils import get_args_parser
 
 import pamiq_exp
 from pamiq_exp.config import AllowList, ConfigError, Problem, Source
 from pamiq_exp.config.dry_run import SKIP_FLAG
+from pamiq_exp.config.hydra_internals import get_args_parser
 from pamiq_exp.config.trust import TRUST_FLAG, trust_folder, trusted_folders_file
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.paths import expand_home
 
 ALLOW_FLAG = "--allow"
 ONLINE_FLAG = "--online"
+RESUME_FLAG = "--resume"
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,7 @@ def read_request(words: Sequence[str]) -> Request:
         hint = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
         raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", hint))
     source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
-    request = Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest, dry_run=SKIP_FLAG not in rest)
-    if not any(word.startswith("sweep=") for word in request.overrides):
-        return request
-    from pamiq_exp.sweeps.sweep_file import expand
-
-    return expand(request)
+    return Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest, dry_run=SKIP_FLAG not in rest)
 
 
 def take_trusted(words: Sequence[str]) -> list[str]:

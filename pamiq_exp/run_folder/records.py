@@ -22,3 +22,6 @@ AXES = (
 
 PLOT_AXES = ("environment_step", "wall_seconds", "run_seconds", "training_step", "model_version")
 """The axes over which metrics are drawn, the usual one first."""
+
+HEADLINE_METRICS = ("coverage_auc", "coverage", "return_mean", "reward_mean")
+"""Final metrics by which arms and jobs are compared: the first of these that they have."""

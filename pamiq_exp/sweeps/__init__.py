@@ -1,4 +1,4 @@
-"""TODO first line."""
+"""Sweeps: their files, folders, jobs, view, search with Optuna, and Ray."""
 
 from pamiq_exp.sweeps.copied_configs import freeze, freeze_override
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -311,3 +312,8 @@ def _modified(path: Path) -> float:
     with suppress(OSError):
         return path.stat().st_mtime
     return 0.0
+
+
+def process_name() -> str:
+    """Return what tells this process from all others, on this machine and elsewhere."""
+    return f"{socket.gethostname()}.{os.getpid()}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from pamiq_exp.config import compose_config, variants
+from pamiq_exp.config.compose import quoted
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.request import Request
 from pamiq_exp.sweeps import freeze, freeze_override
@@ -33,9 +34,3 @@ def freeze_sweep(request: Request, folder: Path | None = None) -> Request:
     flags.overrides = [freeze_override(word, folder) for word in request.overrides]
     flags.overrides.append(f"hydra.sweep.dir={quoted(str(folder))}")
     return replace(request, flags=flags, source=source)
-
-
-def quoted(text: str) -> str:
-    """Return text as a value that stands for itself in Hydra's grammar, whatever it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

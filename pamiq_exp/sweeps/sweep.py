@@ -18,16 +18,15 @@ from types import FrameType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.cli.run import RESUME_FLAG, process_name
 from pamiq_exp.config import ConfigError, Problem, Source
 from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.jobs.preflight import preflight
-from pamiq_exp.jobs.request import Request
+from pamiq_exp.jobs.request import RESUME_FLAG, Request
 from pamiq_exp.jobs.signals import STOPS
 from pamiq_exp.run_folder import file_names, mask_secrets
 from pamiq_exp.streams import output_is_incidental
-from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work
+from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work, process_name
 from pamiq_exp.sweeps.frozen import freeze_sweep
 from pamiq_exp.sweeps.isolation import run_isolated
 from pamiq_exp.sweeps.view import SweepView, Watcher

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pamiq_exp.config import ConfigError, Origin, Problem, Source, config_folder, nearest
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.limits import MOST_THREADS
+from pamiq_exp.config.compose import quoted
 from pamiq_exp.config.files import is_shipped
 from pamiq_exp.config.problems import Kind
 from pamiq_exp.config.trust import is_trusted
@@ -235,7 +236,7 @@ def _values(values: object) -> str:
 def _value(value: object) -> str:
     if isinstance(value, str):
         plain = value.replace("_", "").replace(".", "").replace("-", "").replace("/", "").isalnum()
-        return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return value if plain else quoted(value)
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -18,8 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pamiq_exp.formatting import clock, plain_text
+from pamiq_exp.run_folder.records import HEADLINE_METRICS
 from pamiq_exp.sweeps.folder import ENDED_WELL, STATES, JobState, JobView, Plan, SweepFolder
-from pamiq_exp.tracking.progress import clock, plain_text
 
 _LABEL, _ACCENT = "grey62", "bright_cyan"
 _SIGNS: Mapping[JobState, tuple[str, str]] = {
@@ -250,9 +251,7 @@ def _favorite(jobs: Sequence[JobView]) -> str | None:
     names = {name for job in jobs for name in job.summary}
     if not names:
         return None
-    from pamiq_exp.analysis.results import FAVOURITES
-
-    return next((name for name in FAVOURITES if name in names), None)
+    return next((name for name in HEADLINE_METRICS if name in names), None)
 
 
 def _rounded(value: str) -> str:

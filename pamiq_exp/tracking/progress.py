@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rich.console import Group, RenderableType
-from rich.control import strip_control_codes
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pamiq_exp.baselines import coverage_sentence
+from pamiq_exp.formatting import clock, plain_text
 from pamiq_exp.run_folder.records import Record, Value
 from pamiq_exp.run_folder.statistics import STATISTICS
 from pamiq_exp.tracking.tracker import RunInfo
@@ -268,20 +268,9 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(_BARS[min(7, int(8 * (mean - low) / span))] for mean in means)
 
 
-def clock(seconds: float) -> str:
-    """Write a duration as `h:mm:ss`."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 def _loss_label(name: str) -> str:
     source, _, metric = name.rpartition("/")
     # `policy/policy_loss` must not read like `policy/loss`, nor be a stammer: it is the policy's part of the loss.
     part = metric.removeprefix(f"{source}_")
     words = f"{source} {metric}" if part == metric else f"{source} own {part}"
     return words.replace("_", " ").replace("/", " ").strip()
-
-
-def plain_text(text: str) -> str:
-    """Return `text` without what steers a terminal: names come from configs and environments."""
-    return "".join(character for character in strip_control_codes(text) if character.isprintable())

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pamiq_exp.formatting import plain_text
 from pamiq_exp.run_folder.records import Record, Value
 from pamiq_exp.streams import replace_unknown_characters
-from pamiq_exp.tracking.progress import Progress, plain_text, summary_panel
+from pamiq_exp.tracking.progress import Progress, summary_panel
 from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
 DrawnT = TypeVar("DrawnT", Console, Live)

@@ -8,7 +8,7 @@ import pytest
 
 from pamiq_exp.config import ConfigError, Source
 from pamiq_exp.jobs.request import read_request
-from pamiq_exp.sweeps.sweep_file import read
+from pamiq_exp.sweeps.sweep_file import expand, read
 from tests.conftest import REPOSITORY, Command
 
 
@@ -75,7 +75,7 @@ budget: {trials: 9}
 
 
 def test_what_is_typed_wins_over_the_file() -> None:
-    request = read_request(["-m", "sweep=noise", "world=clean", "seed=7", "launcher.max_steps=10"])
+    request = expand(read_request(["-m", "sweep=noise", "world=clean", "seed=7", "launcher.max_steps=10"]))
     assert [word for word in request.overrides if word.startswith(("world", "seed", "launcher.max"))] == [
         "world=clean",
         "seed=7",

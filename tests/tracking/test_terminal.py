@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pamiq_exp.formatting import clock
 from pamiq_exp.tracking import RecordWriter, RunInfo, TerminalTracker, Value
-from pamiq_exp.tracking.progress import Progress, clock, sparkline, summary_panel
+from pamiq_exp.tracking.progress import Progress, sparkline, summary_panel
 
 
 def info(max_steps: int | None = 1000, max_seconds: float | None = None, name: str = "curiosity") -> RunInfo:

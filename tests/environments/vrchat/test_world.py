@@ -18,7 +18,7 @@ pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'p
 pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
 
 from pamiq_exp.config import AllowList, Builder, ConfigError, compose
-from pamiq_exp.config.experiment import begin
+from pamiq_exp.config.environment import begin
 from pamiq_exp.environments import Camera, SensorEnvironment, VRChatAvatar
 from pamiq_exp.interaction import Agent, Array, Environment, FixedIntervalInteraction, Observation
 from pamiq_exp.runtime import LaunchConfig, launch

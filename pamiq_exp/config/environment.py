@@ -1,0 +1,123 @@
+"""The environment of a config, and the config filled in with its spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pamiq_exp.config.build import Builder
+from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.interpolations import ENVIRONMENT, resolve
+from pamiq_exp.config.checks.limits import limit_problems
+from pamiq_exp.config.checks.static import unsafe_problems
+from pamiq_exp.config.checks.untrusted_values import value_problems
+from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.delay import with_delay
+from pamiq_exp.config.keys import leaves
+from pamiq_exp.config.problems import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A config whose environment is built.
+
+    Attributes:
+        environment: The environment.
+        tree: The config as plain data with nothing left to fill in.
+    """
+
+    environment: Any
+    tree: dict[str, Any]
+
+
+def begin(composed: Composed, builder: Builder) -> Begun:
+    """Build the environment, and fill in everything else with its spaces.
+
+    Raises:
+        ConfigError: If it cannot be built, is no environment, or what depends on it is not allowed.
+    """
+    first = composed.resolved
+    waiting = [key for key in first.waiting if key.startswith(("environment", "interaction.delay"))]
+    if waiting or first.problems:
+        message = "reads what only the environment tells, which is built from it"
+        raise ConfigError(first.problems or [Problem(key, message, "write the value out") for key in waiting])
+    plain = first.tree["environment"]
+    delayed = with_delay(plain, first.tree["interaction"].get("delay"))
+    environment = builder.build(delayed, "environment")
+    with torn_down_on_error(environment):
+        tree = _with_spaces(composed, environment, delayed)
+    tree["environment"] = plain
+    tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
+    return Begun(environment, tree)
+
+
+@contextmanager
+def torn_down_on_error(part: object) -> Iterator[None]:
+    """Tear a part down if what is done with it fails: an environment may hold processes and ports from the start."""
+    from pamiq_exp.component import tear_down
+
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            tear_down(part)
+        raise
+
+
+def build_environment(composed: Composed, allow: AllowList) -> Any:
+    """Validate and build the environment of a config alone. Raises ConfigError with all that is wrong with it."""
+    found = [*unsafe_problems(composed, allow), *composed.resolved.problems, *limit_problems(composed.resolved.tree)]
+    problems = [each for each in found if each.key.split(".")[0] in ("environment", "paths", "shared")]
+    node, builder = composed.resolved.tree["environment"], Builder(allow)
+    problems += [
+        Problem(key, "needs a value", f"{key}=...") for key, each in leaves(node, "environment") if each == "???"
+    ]
+    if problems := problems or builder.problems(node, "environment"):
+        raise ConfigError(composed.located(problems))
+    return builder.build(node, "environment")
+
+
+def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[str, Any]:
+    """Fill in a config with the spaces of its environment. Raises ConfigError with all that is wrong.
+
+    Whatever refers to the environment gets it as the agent meets it, delayed if it is.
+    """
+    spaces = describe_environment(environment)
+    resolved = composed.with_spaces(spaces)
+    tree = resolved.tree
+    problems = [
+        *resolved.problems,
+        *limit_problems(tree),
+        *_pace_problems(environment, tree),
+        *value_problems(resolved),
+    ]
+    if problems:
+        raise ConfigError(problems)
+    if delayed != tree["environment"]:
+        tree = resolve({**composed.tree, "spaces": spaces, "environment": delayed}).tree
+    return tree
+
+
+def _pace_problems(environment: Any, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    launcher = tree.get("launcher") or {}
+    scale = launcher.get("time_scale", 1)
+    if getattr(environment, "live", False) and launcher.get("mode") == "realtime" and scale != 1:
+        yield Problem(
+            "launcher.time_scale", f"a real world does not go {scale:g} times as fast", "launcher.time_scale=1"
+        )
+
+
+def describe_environment(environment: Any) -> dict[str, Any]:
+    """Return the spaces of an environment as a config holds them. Raises ConfigError for what is none."""
+    from pamiq_exp.spaces import UnsupportedSpaceError, describe_spaces
+
+    try:
+        spaces = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)
+    except UnsupportedSpaceError as error:
+        raise ConfigError(Problem("environment", str(error))) from error
+    except AttributeError as error:
+        message = f"{type(environment).__name__} is no environment: {error}"
+        raise ConfigError(Problem("environment._target_", message, "see pamiq_exp.Environment")) from error
+    return dict(spaces)

@@ -1,0 +1,222 @@
+"""Going on with a run: `resume RUN`, and `run ... --resume`.
+
+The config is composed again from what the run has kept, as it was typed then, with what is typed now on top: values and
+choices of groups. What is refused leaves the run as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, nearest, plain_file
+from pamiq_exp.config.compose import quoted
+from pamiq_exp.config.hydra_loader import is_hydras
+from pamiq_exp.files import read_yaml
+from pamiq_exp.jobs.drift import changes_of_config, changes_of_files, changes_of_versions
+from pamiq_exp.jobs.online import keep_offline
+from pamiq_exp.jobs.preflight import refuse
+from pamiq_exp.jobs.request import Request, say
+from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, mask_secrets
+
+
+def go_on(folder: Path | None, request: Request) -> int | None:
+    """Go on with the run in `folder` and return its exit status; None if there is nothing to go on with.
+
+    Args:
+        folder: The run folder that was typed.
+        request: The command line.
+
+    Raises:
+        ConfigError: No folder was typed, it holds the run of another command, or the run cannot go on.
+    """
+    if folder is None:
+        hint = "name the folder of the run (hydra.run.dir=FOLDER), or use: python -m pamiq_exp resume RUN"
+        raise ConfigError(Problem("--resume", "which run? Its folder is named after the time it begins", hint))
+    if not (folder / file_names.MANIFEST).exists():
+        return None
+    from pamiq_exp.jobs.job import newest_whole
+
+    typed = [word for word in request.overrides if not is_hydras(word)]
+    masked: Sequence[str] = mask_secrets(typed)
+    kept = overrides_of(folder)
+    if kept != masked:
+        hint = f"to change it: python -m pamiq_exp resume {folder} key=value; or choose another folder"
+        message = f"{folder} holds a run of another command: {' '.join(kept) or 'without overrides'}"
+        raise ConfigError(Problem("--resume", message, hint))
+    try:
+        run = RunFolder(folder)
+        with run.owned():  # a run that goes on elsewhere is told before anything is read
+            state = run.read_manifest().get("state")
+    except RunFolderError as error:
+        raise ConfigError(Problem("--resume", str(error))) from error
+    if state == "finished":
+        say(f"{folder} has finished already: there is nothing left to do")
+        return 0
+    checkpoint = newest_whole(folder)
+    if checkpoint is None:
+        return None
+    secrets = [word for word, shown in zip(typed, masked, strict=True) if word != shown]  # no run folder keeps them
+    return resume_run(folder, [*secrets, f"resume.checkpoint={checkpoint.name}"], request)
+
+
+def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
+    """Go on with a run, and return its exit status.
+
+    Args:
+        folder: The run folder.
+        words: What is changed (`key=value`), and options of this command.
+        request: What else was typed: packages that may be named, where configs come from.
+
+    Raises:
+        ConfigError: The run cannot go on like this.
+    """
+    _refuse_folder(folder)
+    options, changes = _take_options(words)
+    again = _compose(folder, changes, request)
+    _refuse_seed(again)
+    before = overrides_of(folder)
+    # A secret that is given again is no change: the words of a run stay what they were.
+    overrides = [*before, *(word for word in changes if mask_secrets([word])[0] not in before)]
+    [validated] = refuse([again.config], request.allow, dry_run=request.dry_run)
+    keep_offline([again.config], request.online)
+    checkpoint = _choose_checkpoint(folder, options.checkpoint)
+    say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
+    from pamiq_exp.jobs.job import Job, run_job
+
+    group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None
+    return run_job(
+        Job(
+            validated,
+            folder,
+            overrides,
+            group=group,
+            resume_from=checkpoint,
+            resume_partial=options.partial,
+        )
+    )
+
+
+def _refuse_folder(folder: Path) -> None:
+    """Refuse a folder that leads elsewhere, and one whose manifest cannot be read. Raises ConfigError."""
+    from pamiq_exp.run_folder import RunFolderError, read_manifest
+
+    try:
+        read_manifest(folder)
+    except RunFolderError as error:
+        raise ConfigError(Problem("", str(error))) from error
+
+
+@dataclass(frozen=True)
+class _Again:
+    """The config of a run with the changes, and what it was without them.
+
+    Attributes:
+        config: What the run goes on with.
+        before: What it had.
+        kept: What the run has kept; None for a run that kept only the result.
+    """
+
+    config: Composed
+    before: Composed
+    kept: Composition | None = None
+
+
+def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
+    kept = Composition.read(folder / file_names.COMPOSITION)
+    file, composition = file_names.COMPOSITION, kept
+    if composition is None:
+        file, plain = file_names.CONFIG, plain_file(folder / file_names.CONFIG)
+        for key in ("shared", "spaces"):  # resolved: their values stand where they are read
+            plain.pop(key, None)
+        composition = Composition("config", (), {"config": OmegaConf.to_yaml(OmegaConf.create(plain))})
+    # The user has named the folder: that is where results are, whatever stands in it.
+    here = f"paths.outputs={quoted(str(folder.resolve().parent.parent))}"
+    if any(word.startswith("paths.outputs=") for word in composition.overrides):
+        words = tuple(word for word in composition.overrides if not word.startswith("paths.outputs="))
+        composition = replace(composition, overrides=words)
+        changes = [here, *changes]
+    config = compose_again(composition, changes, request.source, str(folder / file))
+    before = compose_again(composition, changes[:1] if here in changes else (), file=str(folder / file))
+    return _Again(config, before, kept)
+
+
+def _refuse_seed(again: _Again) -> None:
+    before, after = again.before.tree.get("seed"), again.config.tree.get("seed")
+    if before != after:
+        message = f"was {before} when the run began, and its random streams go on from the checkpoint"
+        raise ConfigError(Problem("seed", message, f"leave it out, or start another run with seed={after}"))
+
+
+def _changed(folder: Path, again: _Again, request: Request) -> list[str]:
+    """Tell what is not as it was when the run began."""
+    lines = [*changes_of_config(again.before.tree, again.config.tree), *changes_of_versions(folder)]
+    if again.kept is not None and (edited := changes_of_files(again.kept, request.source)):
+        lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
+    return [f"  {line}" for line in lines]
+
+
+@dataclass(frozen=True)
+class _Options:
+    checkpoint: str | None = None
+    partial: bool = False
+
+
+def _take_options(words: Sequence[str]) -> tuple[_Options, list[str]]:
+    """Take `resume.checkpoint` and `resume.partial` out of the overrides."""
+    options, rest = _Options(), []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "resume.checkpoint":
+            options = replace(options, checkpoint=value)
+        elif key == "resume.partial" and value in ("true", "false"):
+            options = replace(options, partial=value == "true")
+        elif key.startswith("resume."):
+            hint = "use resume.checkpoint=step_000012000 or resume.partial=true"
+            raise ConfigError(Problem(key, f"{word} is not to be had", hint))
+        else:
+            rest.append(word)
+    return options, rest
+
+
+def _choose_checkpoint(folder: Path, name: str | None) -> Path:
+    """Return the newest checkpoint or the one of that name, if it is whole.
+
+    An earlier one is never taken unasked: the run would silently lose what lies between.
+    """
+    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+
+    checkpoints = list_checkpoints(folder / file_names.CHECKPOINTS)
+    if not checkpoints:
+        hint = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"
+        raise ConfigError(Problem("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
+    names = [checkpoint.name for checkpoint in checkpoints]
+    if name is not None and name not in names:
+        raise ConfigError(
+            Problem("resume.checkpoint", f"there is no {name}", nearest(name, names, listing="checkpoints"))
+        )
+    index = len(names) - 1 if name is None else names.index(name)
+    try:
+        read_checkpoint(checkpoints[index])
+    except CheckpointError as error:
+        earlier = names[:index]
+        hint = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
+        raise ConfigError(Problem("", str(error), hint)) from error
+    return checkpoints[index]
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """Return what was typed for the run in `folder`, secrets masked."""
+    path = folder / file_names.OVERRIDES
+    try:
+        typed = read_yaml(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(Problem("", str(error), "put a whole one back, or remove it")) from error
+    if not isinstance(typed, list) or not all(isinstance(word, str) for word in typed):
+        raise ConfigError(Problem("", f"{path} is no list of words", "put a whole one back, or remove it"))
+    return typed
