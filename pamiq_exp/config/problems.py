@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
+from pamiq_exp.config.renamed import new_names
+
 FEW, MANY = 12, 40
 
 COMMAND_LINE = "command line"
@@ -99,7 +101,7 @@ def words_of(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, listing: str = "known") -> str:
-    """Return a remedy for a wrong name: the names most like it, and all names there are, if they are few.
+    """Return a hint for an unknown name: its new name, or the names most like it and, if they are few, all of them.
 
     Args:
         name: What was written.
@@ -107,6 +109,8 @@ def nearest(name: str, known: Iterable[str], *, listing: str = "known") -> str:
         listing: What to call the list of all names.
     """
     names = sorted(known)
+    if renamed := new_names(name, names):
+        return f"'{name}' is now called {' or '.join(renamed)}"
     close = get_close_matches(name, names, n=3, cutoff=0.6)
     parts = [f"did you mean {' or '.join(close)}?"] if close else []
     if names and (len(names) <= FEW or not close):
