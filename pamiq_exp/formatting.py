@@ -5,6 +5,8 @@ from __future__ import annotations
 MASK = "***"
 """Stands for a secret in everything that is written or shown. It is no value: nothing runs with it."""
 
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
+
 
 def printable(text: str) -> str:
     """Return text such that it cannot steer a terminal: what is not printable, but for line breaks, as its escape code.
@@ -18,6 +20,14 @@ def one_line(text: str, most: int = 300) -> str:
     """Return text for one line of a table or a message: printable, without line breaks, and not endless."""
     line = printable(" ".join(text[: 2 * most].split()))
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def bytes_text(count: float) -> str:
+    """Return a number of bytes in decimal units: `512 B`, `100.7 MB`."""
+    size = 0
+    while count >= 1000 and size < len(_BYTE_UNITS) - 1:
+        count, size = count / 1000, size + 1
+    return f"{count:.1f} {_BYTE_UNITS[size]}" if size else f"{count:.0f} B"
 
 
 def _escaped(character: str) -> str:

@@ -1,4 +1,4 @@
-"""Agents put together from models and rewards."""
+"""Agents: models, a reward and collected transitions."""
 
 from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.agents.playback_agent import PlaybackAgent

@@ -1,4 +1,4 @@
-"""An agent that does what was done before."""
+"""Agent that repeats the actions of a recorded run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pamiq_exp.rewards import Reward
 
 
 class PlaybackAgent(LearningAgent):
-    """Repeats the actions of a recorded run, turn by turn: in the environment `RecordedRun`, those that led on then.
+    """Repeats the actions of a recorded run, turn by turn, in the environment `RecordedRun`.
 
-    It records and judges what it sees like any other agent, so that models can learn from the recording.
+    Like any other agent it computes rewards and collects transitions, so models can learn from the recording.
 
     Args:
-        path: The run folder, as the environment has it.
-        name: What the recording is called.
-        reward: What is measured as its reward; None for the environment's own.
-        encoder: Name of the model that encodes observations, if any.
+        path: The run folder, the same as that of the environment.
+        name: Name of the recording.
+        reward: The reward; None for that of the environment.
+        encoder: Name of the encoder, if any.
     """
 
     def __init__(

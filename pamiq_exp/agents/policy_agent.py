@@ -1,4 +1,4 @@
-"""An agent that follows a learned policy."""
+"""Agent that acts by a learned policy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pamiq_exp.seeding import torch_generator
 
 
 class PolicyAgent(LearningAgent):
-    """Samples its actions from a published policy. With a curious reward it is the curious agent.
+    """Samples actions from a published policy.
 
-    The memory of a recurrent policy lives here: what the policy returned at one step enters its next one,
-    zeros at the start of an episode. Records hold, as `policy_state`, the memory before their observation.
+    The agent keeps the memory of a recurrent policy between steps, and resets it to zeros at the start of an episode.
+    Transitions have the memory before their observation as the field `policy_state`.
 
     Args:
         seed: Of its own generator.
-        reward: What it wants; None for the environment's own reward.
-        encoder: Name of the model that encodes observations, if the reward or the policy needs latents.
-        policy: Name of the model that acts: called with the percept's fields, it returns the distribution
-            over actions and the value, `(num_envs,)`. A `RecurrentPolicyValue` is asked for one `step` instead.
+        reward: The reward; None for that of the environment.
+        encoder: Name of the encoder, if the reward or the policy needs latent vectors.
+        policy: Name of the policy: called with the fields of `AgentInput`, it returns the distribution over actions
+            and the value, `(num_envs,)`. Of a `RecurrentPolicyValue`, `step` is called instead.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class PolicyAgent(LearningAgent):
         self._generator = torch_generator(seed)
         self._entropy = RunningMean()
         self._memory: Tensor | None = None
-        """The memory of a recurrent policy, that the next step begins with."""
+        """The memory of a recurrent policy before the next step."""
 
     def step(self, observation: Observation) -> Array:
         """See `Agent.step`."""
@@ -48,7 +48,7 @@ class PolicyAgent(LearningAgent):
 
     def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
         """See the base class."""
-        distribution, value, extras = self._judge_moment(agent_input)
+        distribution, value, extras = self._policy_step(agent_input)
         action = distribution.sample(self._generator)
         branch_log_prob = distribution.branch_log_prob(action)
         self._entropy.add(distribution.entropy().cpu().numpy())
@@ -59,17 +59,17 @@ class PolicyAgent(LearningAgent):
         }
 
     def state(self) -> State:
-        """See the base class; and the memory of the policy."""
+        """The state of the base class and the memory of the policy."""
         return super().state() | ({} if self._memory is None else {STATE_FIELD: self._memory.cpu()})
 
     def load_state(self, state: State) -> None:
-        """See the base class; and the memory of the policy."""
+        """Restore them."""
         super().load_state(state)
         memory = state.get(STATE_FIELD)
         self._memory = None if memory is None else memory.to(self._models_device())
 
-    def _judge_moment(self, agent_input: AgentInput) -> tuple[ActionDistribution, Tensor, dict[str, Array]]:
-        """Ask the policy, with the memory that it returned at the step before."""
+    def _policy_step(self, agent_input: AgentInput) -> tuple[ActionDistribution, Tensor, dict[str, Array]]:
+        """Run the policy; return distribution, value, and further fields of the transition."""
         port = self.model(self._policy_name)
         network = port.module
         if not isinstance(network, RecurrentPolicyValue):
@@ -83,6 +83,6 @@ class PolicyAgent(LearningAgent):
         return distribution, value, {STATE_FIELD: before.cpu().numpy()}
 
     def report(self) -> dict[str, float]:
-        """Figures of the base class, and the mean entropy of the policy in nats."""
+        """Metrics of the base class, and the mean entropy of the policy in nats."""
         entropy = self._entropy.take()
         return super().report() | ({} if entropy is None else {"entropy": entropy})

@@ -1,4 +1,4 @@
-"""An agent that acts at random."""
+"""Agent with uniformly random actions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class RandomAgent(LearningAgent):
-    """Draws every action uniformly: the baseline that each other agent must beat.
+    """Draws every action uniformly: a baseline.
 
-    It records and judges what it sees like any other agent, so that models can learn from its walk.
+    Like any other agent it computes rewards and collects transitions, so models can learn from its data.
 
     Args:
         action: The action space.
         num_envs: Actions in one turn.
         seed: Of its own generator.
         stickiness: Probability of repeating the last action.
-        reward: What is measured as its reward; None for the environment's own.
-        encoder: Name of the model that encodes observations, if any.
+        reward: The reward; None for that of the environment.
+        encoder: Name of the encoder, if any.
     """
 
     def __init__(

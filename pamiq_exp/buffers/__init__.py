@@ -1,9 +1,9 @@
-"""What training keeps, and its two ends."""
+"""Buffers of transitions, collectors that fill them, and users that read them."""
 
 from pamiq_exp.buffers.buffer import Batch, DataBuffer, RingBuffer, RolloutBuffer, buffer_bytes
 from pamiq_exp.buffers.collector import DataCollector
 from pamiq_exp.buffers.random_replacement import RandomReplacementBuffer
-from pamiq_exp.buffers.sizes import readable_bytes, tell_sizes
+from pamiq_exp.buffers.sizes import log_buffer_sizes
 from pamiq_exp.buffers.user import DataUser
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "RingBuffer",
     "RolloutBuffer",
     "buffer_bytes",
-    "readable_bytes",
-    "tell_sizes",
+    "log_buffer_sizes",
 ]

@@ -1,4 +1,4 @@
-"""What training keeps of what was lived through."""
+"""Buffers of transitions: ring buffers for replay, rollout buffers for on-policy training."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from pamiq_exp.spaces import ArraySpec, flatten_specs
 logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
-"""Named tensors that belong together; the leading axes are said where one is returned."""
+"""Named tensors with common leading axes."""
 
 
 class DataBuffer(Component, ABC):
-    """A ring of turns in preallocated columns, one for each field.
+    """Base class of buffers: a ring of turns in preallocated columns, one for each field.
 
-    A turn holds one record of every environment. When the ring is full the newest turn takes the place of the
-    oldest. Memory is claimed page by page as the ring fills.
+    A turn holds one transition of every environment. In a full ring the newest turn replaces the oldest. The operating
+    system allocates memory page by page as the ring fills.
 
     Args:
         capacity: Number of turns that are kept.
-        num_envs: Records in one turn.
+        num_envs: Transitions in one turn.
         fields: Descriptions of the fields, nested or flat: `{"observation": {"image": spec}, "action": spec}`
             holds `observation.image` and `action`.
     """
 
     def __init__(self, capacity: int, num_envs: int, fields: Mapping[str, object]) -> None:
         if capacity < 1 or num_envs < 1:
-            raise ValueError(f"a buffer needs a capacity and environments of at least 1, not {capacity} and {num_envs}")
+            raise ValueError(f"capacity and num_envs of a buffer must be at least 1, not {capacity} and {num_envs}")
         self.capacity = int(capacity)
         self.num_envs = int(num_envs)
         self.fields: dict[str, ArraySpec] = flatten_specs(fields)
@@ -47,10 +47,10 @@ class DataBuffer(Component, ABC):
             for name, spec in self.fields.items()
         }
         self._columns: Batch = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
-        """The same memory."""
-        _warn_of_wide_images(self.fields)
+        """Tensors that share the memory of the arrays."""
+        _warn_about_float_images(self.fields)
         self._turns = torch.zeros(capacity, dtype=torch.int64)
-        """Running number of each turn, so that a gap (dropped data) is never taken for continuity."""
+        """Number of each turn, which shows gaps where data was dropped."""
         self._head = 0
         self._size = 0
 
@@ -80,12 +80,12 @@ class DataBuffer(Component, ABC):
         self._size = min(self._size + turns, self.capacity)
 
     def count_as_full(self) -> None:
-        """Take the zeros that a new buffer consists of for turns that were lived through: for dry steps only."""
+        """Mark the zeros of a new buffer as collected turns: only for a dry run."""
         torch.arange(self.capacity, out=self._turns)
         self._head, self._size = 0, self.capacity
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draw records uniformly, with replacement; each tensor is `(batch, *shape)`.
+        """Draw transitions uniformly, with replacement; each tensor is `(batch, *shape)`.
 
         Raises ValueError while the buffer is empty.
         """
@@ -95,7 +95,7 @@ class DataBuffer(Component, ABC):
         return self._select(index.remainder_(self.capacity * self.num_envs), (batch_size,))
 
     def holds_sequence(self, length: int) -> bool:
-        """Whether some `length` turns follow each other without a gap."""
+        """Whether there are `length` consecutive turns without a gap."""
         if self._size < length:
             return False
         return self._is_unbroken() or len(self._unbroken_starts(length)) > 0
@@ -103,8 +103,7 @@ class DataBuffer(Component, ABC):
     def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         """Draw sequences of consecutive turns of one environment; each tensor is `(batch, length, *shape)`.
 
-        All starts from which `length` unbroken turns follow are equally likely. Raises ValueError while
-        there is none.
+        All starts of `length` turns without a gap are equally likely. Raises ValueError while there is none.
         """
         self._require(length)
         starts = self._starts(batch_size, length, generator)
@@ -113,12 +112,12 @@ class DataBuffer(Component, ABC):
         return self._select((position * self.num_envs + env).flatten(), (batch_size, length))
 
     def latest(self, length: int) -> Batch:
-        """Return the newest turns in the order of time; each tensor is `(length, num_envs, *shape)`."""
+        """Return the newest turns, oldest first; each tensor is `(length, num_envs, *shape)`."""
         self._require(length)
         return self._slice(self._size - length, length)
 
     def state(self) -> State:
-        """The turns held, in the order of time, as views in one piece or two: the caller copies them."""
+        """The turns, oldest first, as one or two views: the caller copies them."""
         pieces = self._pieces(0, self._size)
         return {
             "columns": {name: [column[piece] for piece in pieces] for name, column in self._columns.items()},
@@ -127,18 +126,21 @@ class DataBuffer(Component, ABC):
         }
 
     def load_state(self, state: State) -> None:
-        """Restore the turns held. Raises ValueError for other fields, shapes or a longer history."""
+        """Restore the turns. Raises ValueError for other fields or shapes, or more turns than the capacity."""
         columns = {name: torch.cat(pieces) for name, pieces in state["columns"].items()}
         turns = torch.cat(state["turns"])
         size = len(turns)
         if set(columns) != set(self._columns) or size > self.capacity:
             raise ValueError(
-                f"the saved buffer has {size} turns of {sorted(columns)}, "
-                f"this one takes {self.capacity} turns of {sorted(self._columns)}"
+                f"the saved buffer has {size} turns with the fields {sorted(columns)}; "
+                f"this one holds {self.capacity} turns with the fields {sorted(self._columns)}"
             )
         for name, column in self._columns.items():
             if columns[name].shape[1:] != column.shape[1:]:
-                raise ValueError(f"the saved field {name} has another shape than this buffer's {column.shape[1:]}")
+                raise ValueError(
+                    f"the saved field {name} has the shape {tuple(columns[name].shape[1:])}, not "
+                    f"{tuple(column.shape[1:])} as in this buffer"
+                )
         # At the same place as before, so that two saves of equal histories are equal bytes.
         start = state["start"] % self.capacity
         self._head = (start + size) % self.capacity
@@ -155,7 +157,7 @@ class DataBuffer(Component, ABC):
             return torch.randint(self._size - length + 1, (batch_size,), generator=generator).add_(oldest)
         starts = self._unbroken_starts(length)
         if len(starts) == 0:
-            raise ValueError(f"the buffer holds no unbroken sequence of {length} turns yet")
+            raise ValueError(f"the buffer has no {length} consecutive turns yet: raise learning_starts of the trainer")
         return starts[torch.randint(len(starts), (batch_size,), generator=generator)].add_(oldest)
 
     def _is_unbroken(self) -> bool:
@@ -177,7 +179,7 @@ class DataBuffer(Component, ABC):
         return {name: torch.cat([column[piece] for piece in pieces]) for name, column in self._columns.items()}
 
     def _pieces(self, start: int, length: int) -> list[slice]:
-        """Where `length` turns lie in the columns, counted from the oldest: in one piece, or around the end in two."""
+        """Slices of the columns with `length` turns, counted from the oldest: two if they wrap around the end."""
         first = (self._head - self._size + start) % self.capacity
         rest = first + length - self.capacity
         if rest <= 0:
@@ -193,32 +195,34 @@ class DataBuffer(Component, ABC):
     def _require(self, turns: int) -> None:
         if self._size < turns:
             raise ValueError(
-                f"{turns} turns were asked of a buffer that holds {self._size}; let the trainer wait (learning_starts)"
+                f"the buffer has {self._size} turns, but {turns} are needed: raise learning_starts of the trainer"
             )
 
 
 def buffer_bytes(capacity: int, num_envs: int, fields: Mapping[str, object]) -> int:
-    """Return the bytes that a full buffer of these arguments takes, without making one."""
-    record = sum(math.prod(spec["shape"]) * np.dtype(spec["dtype"]).itemsize for spec in flatten_specs(fields).values())
-    return int(capacity) * int(num_envs) * record
+    """Return the bytes of a full buffer with these arguments, without making one."""
+    transition = sum(
+        math.prod(spec["shape"]) * np.dtype(spec["dtype"]).itemsize for spec in flatten_specs(fields).values()
+    )
+    return int(capacity) * int(num_envs) * transition
 
 
-def _warn_of_wide_images(fields: Mapping[str, ArraySpec]) -> None:
-    """Images of bytes take a quarter of the memory, and models scale them as they read them."""
+def _warn_about_float_images(fields: Mapping[str, ArraySpec]) -> None:
+    """Log a warning for images of floats: bytes take a quarter of the memory, and models scale them."""
     for name, spec in fields.items():
         if len(spec["shape"]) == 3 and np.dtype(spec["dtype"]).kind == "f" and math.prod(spec["shape"]) >= 1024:
-            logger.warning("the buffer keeps the images '%s' as %s; uint8 takes a fraction of it", name, spec["dtype"])
+            logger.warning("the buffer stores the images '%s' as %s; uint8 takes less memory", name, spec["dtype"])
 
 
 class RingBuffer(DataBuffer):
-    """Keeps the newest `capacity` turns for repeated use: replay.
+    """Replay buffer of the newest `capacity` turns.
 
     Args:
         capacity: Number of turns that are kept.
-        num_envs: Records in one turn.
+        num_envs: Transitions in one turn.
         fields: Descriptions of the fields; see `DataBuffer`. `within_episodes` needs the field `ended`.
-        within_episodes: Draw sequences that lie in one episode. Otherwise they may run from one into the next,
-            and `ended` tells where.
+        within_episodes: Draw only sequences within one episode. Otherwise a sequence may contain the end of one
+            (`ended`) and the start of the next.
     """
 
     def __init__(
@@ -244,7 +248,9 @@ class RingBuffer(DataBuffer):
         self._require(length)
         candidates = torch.nonzero(self._whole(length).flatten()).flatten()
         if len(candidates) == 0:
-            raise ValueError(f"the buffer holds no {length} turns of one episode yet")
+            raise ValueError(
+                f"the buffer has no {length} turns of one episode yet: raise learning_starts of the trainer"
+            )
         chosen = candidates[torch.randint(len(candidates), (batch_size,), generator=generator)]
         oldest = (self._head - self._size) % self.capacity
         turn = (chosen // self.num_envs + oldest)[:, None] + torch.arange(length)
@@ -252,8 +258,7 @@ class RingBuffer(DataBuffer):
         return self._select(index.flatten(), (batch_size, length))
 
     def _whole(self, length: int) -> torch.Tensor:
-        """Whether `length` turns of one episode begin there, `(size - length + 1, num_envs)`, counted from the
-        oldest."""
+        """Whether `length` turns of one episode start at a turn, `(size - length + 1, num_envs)`, oldest first."""
         ended = self._columns["ended"][self._positions(0, self._size)]
         # The last turn of a sequence may be the last of its episode, none before it.
         before = torch.zeros(self._size + 1, self.num_envs, dtype=torch.int64)
@@ -265,22 +270,22 @@ class RingBuffer(DataBuffer):
 
 
 class RolloutBuffer(DataBuffer):
-    """Keeps turns until they are taken, each once: on-policy training.
+    """On-policy buffer: each turn is taken once.
 
-    Give it room for a few rollouts: what arrives while it is full pushes out the oldest turns.
+    Its capacity should be a few rollouts: in a full buffer new turns replace the oldest.
     """
 
     @property
     def available(self) -> int:
-        """Turns that follow the oldest one without a gap, itself included."""
+        """Number of turns from the oldest one on without a gap."""
         self._forget_broken()
         return self._unbroken()
 
     def take(self, length: int) -> Batch:
-        """Return the oldest `length` turns and the one after them, and forget the first `length`.
+        """Return the oldest `length + 1` turns, and remove `length` of them.
 
-        The extra turn is there to bootstrap from; it is also the first of the next rollout. Each tensor
-        is `(length + 1, num_envs, *shape)`. Raises ValueError while fewer are available.
+        The last turn is for bootstrapping; it is also the first of the next rollout. Each tensor is
+        `(length + 1, num_envs, *shape)`. Raises ValueError while fewer are available.
         """
         self._forget_broken()
         self._require(length + 1)
@@ -294,7 +299,7 @@ class RolloutBuffer(DataBuffer):
         return int(gaps[0]) + 1 if len(gaps) else self._size
 
     def _forget_broken(self) -> None:
-        """Turns before a gap can no longer grow to a full rollout: drop them."""
+        """Drop turns before a gap, which cannot become a full rollout any more."""
         unbroken = self._unbroken()
         if unbroken < self._size:
             self._size -= unbroken

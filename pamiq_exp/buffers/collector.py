@@ -1,4 +1,4 @@
-"""The inference end of a buffer."""
+"""Collectors: queues of transitions from the agent to a buffer."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Chunk:
 
 
 class DataCollector:
-    """Takes one record a turn from the agent, for training to fetch when it likes.
+    """Receives one turn of transitions at a time from the agent, which training fetches later.
 
-    Records are copied into a chunk as they come, so the agent may reuse its arrays. The chunk itself is
-    never copied: training takes it and leaves an empty one, which is one reference moved under a lock.
+    Transitions are copied into a chunk, so the agent may reuse its arrays. The chunk itself is never copied: training
+    takes it and leaves an empty one, which moves one reference under a lock.
 
     Args:
-        num_envs: Records in one turn.
-        fields: What a record holds: exactly these names, each `(num_envs, *shape)`.
-        max_pending: Turns that may wait for training. Beyond it the oldest chunk is dropped and counted.
+        num_envs: Transitions in one turn.
+        fields: Exactly the fields of a turn, each `(num_envs, *shape)`.
+        max_pending: Largest number of turns that wait for training. Beyond it the oldest chunk is dropped and counted.
         chunk_turns: Turns in one chunk.
     """
 
@@ -51,22 +51,22 @@ class DataCollector:
         self._shapes = {name: (num_envs, *spec["shape"]) for name, spec in self.fields.items()}
         self._lock = Lock()
         self.turn = 0
-        """Number of the next record."""
+        """Number of the next turn."""
         self._full: list[Chunk] = []
         self._free: list[Chunk] = []
         self._chunk = self._empty_chunk()
 
-    def collect(self, record: Mapping[str, NDArray[Any]]) -> None:
+    def collect(self, transition: Mapping[str, NDArray[Any]]) -> None:
         """Copy one turn. Raises ValueError if names or shapes are not exactly those of `fields`."""
-        if record.keys() != self._shapes.keys():
-            raise ValueError(self._mismatch(record))
+        if transition.keys() != self._shapes.keys():
+            raise ValueError(self._mismatch(transition))
         with self._lock:
             chunk = self._chunk
             if chunk.count == 0:
                 chunk.first_turn = self.turn
             index = chunk.count
             for name, column in chunk.columns.items():
-                value = record[name]
+                value = transition[name]
                 if value.shape != self._shapes[name]:
                     raise ValueError(
                         f"the field {name} has the shape {value.shape}, but the buffer expects {self._shapes[name]} "
@@ -80,11 +80,11 @@ class DataCollector:
 
     @property
     def pending(self) -> int:
-        """Turns that wait to be fetched; a figure for people, read without the lock."""
+        """Number of turns that wait to be fetched, read without the lock."""
         return len(self._full) * self._chunk_turns + self._chunk.count
 
     def take(self) -> list[Chunk]:
-        """Return all chunks gathered so far, oldest first. Give them back with `recycle` after use."""
+        """Return all collected chunks, oldest first. Give them back with `recycle` after use."""
         replacement = self._empty_chunk()
         with self._lock:
             chunks, self._full = self._full, []
@@ -96,7 +96,7 @@ class DataCollector:
         return chunks
 
     def recycle(self, chunks: list[Chunk]) -> None:
-        """Take chunks back whose content has been stored elsewhere."""
+        """Reuse chunks whose content has been stored elsewhere."""
         for chunk in chunks:
             chunk.count = 0
             if len(self._free) < 2:
@@ -115,7 +115,7 @@ class DataCollector:
         except IndexError:
             return Chunk(self._chunk_turns, self.num_envs, self.fields)
 
-    def _mismatch(self, record: Mapping[str, NDArray[Any]]) -> str:
-        missing = sorted(self._shapes.keys() - record.keys())
-        unknown = sorted(record.keys() - self._shapes.keys())
-        return f"a record must hold exactly the buffer's fields: missing {missing}, unknown {unknown}"
+    def _mismatch(self, transition: Mapping[str, NDArray[Any]]) -> str:
+        missing = sorted(self._shapes.keys() - transition.keys())
+        unknown = sorted(transition.keys() - self._shapes.keys())
+        return f"a transition must have exactly the buffer's fields: missing {missing}, unknown {unknown}"

@@ -1,4 +1,4 @@
-"""A buffer that forgets at random: old and new side by side."""
+"""Buffer with random replacement: a sample of old and new transitions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ EULER = 0.5772156649015329
 
 
 class RandomReplacementBuffer(DataBuffer):
-    """Keeps a sample of everything that came, for models of single frames that must not forget.
+    """Keeps a random sample of all transitions, for models of single frames that should not forget.
 
-    First it fills. Then each new turn is taken in with a probability p, in the place of a turn drawn at random,
-    so the ages of what it holds are spread exponentially: with N places a turn stays N / p turns on average, and
-    after N H_N / p turns (H_N = ln N + 0.577) every place has been overwritten. Say exactly one of
+    Once full, it stores each new turn with probability p, in the place of a random one. The ages of its turns are
+    distributed exponentially: with N places a turn stays N / p turns on average, and after N H_N / p turns
+    (H_N = ln N + 0.577) every place has been overwritten. Give exactly one of
 
     - `replace_probability`: p itself
     - `mean_lifetime`: turns that one stays on average; p = N / mean_lifetime
-    - `survival_length`: turns after which the last of a generation is gone, on average; p = N H_N / survival_length
-    - `reservoir`: p = N / turns seen, so that all turns of the whole life are equally likely to be held.
+    - `survival_length`: turns after which all places have been overwritten, on average; p = N H_N / survival_length
+    - `reservoir`: p = N / number of turns so far, so that all turns of the run are equally likely to be in it.
       Source: Vitter 1985, Random sampling with a reservoir, algorithm R.
 
-    Turns that follow each other do not stay together: there are no sequences, and no newest turns.
+    Consecutive turns do not stay together: there are no sequences, and no newest turns.
 
     Args:
         capacity: N, the number of turns that are kept.
-        num_envs: Records in one turn.
+        num_envs: Transitions in one turn.
         fields: Descriptions of the fields; see `DataBuffer`.
-        seed: For choosing what is replaced.
+        seed: Of the random choices.
         replace_probability, mean_lifetime, survival_length, reservoir: See above.
 
     Raises:
@@ -73,11 +73,11 @@ class RandomReplacementBuffer(DataBuffer):
         self.replace_probability = float(probability)
         self._reservoir = bool(reservoir)
         self._seen = 0
-        """Turns ever offered."""
+        """Number of all turns so far."""
         self._generator = numpy_generator(seed)
 
     def append(self, columns: Mapping[str, NDArray[Any]], first_turn: int) -> None:
-        """Offer consecutive turns; see `DataBuffer.append`."""
+        """Add consecutive turns; see `DataBuffer.append`."""
         turns = len(next(iter(columns.values())))
         filling = min(turns, self.capacity - self._size)
         if filling:
@@ -95,17 +95,17 @@ class RandomReplacementBuffer(DataBuffer):
 
     def holds_sequence(self, length: int) -> bool:
         """Whether there is a turn at all. Raises ValueError for a length above 1: there are no sequences."""
-        self._refuse_order(length)
+        self._require_single(length)
         return len(self) > 0
 
     def sequences(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """Draw sequences of one record each. Raises ValueError for a length above 1."""
-        self._refuse_order(length)
+        """Draw sequences of one transition each. Raises ValueError for a length above 1."""
+        self._require_single(length)
         return {name: value.unsqueeze(1) for name, value in self.sample(batch_size, generator).items()}
 
     def latest(self, length: int) -> Batch:
-        """Raise ValueError: what is held has no order."""
-        raise ValueError("a random replacement buffer does not know its newest turns; use a RingBuffer")
+        """Raise ValueError: the turns have no order."""
+        raise ValueError("a random replacement buffer has no newest turns: use a RingBuffer")
 
     def state(self) -> State:
         """See `DataBuffer.state`."""
@@ -116,9 +116,9 @@ class RandomReplacementBuffer(DataBuffer):
         super().load_state(state)
         self._seen = state["seen"]
 
-    def _refuse_order(self, length: int) -> None:
+    def _require_single(self, length: int) -> None:
         if length > 1:
             raise ValueError(
-                f"a random replacement buffer holds no sequences of {length} turns; use a RingBuffer, or leave "
-                "sequence_length out of the trainer"
+                f"a random replacement buffer has no sequences of {length} turns: use a RingBuffer, or remove "
+                "sequence_length from the trainer"
             )

@@ -1,4 +1,4 @@
-"""The training end of a buffer."""
+"""Data users: a buffer and its collector, as trainers see them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pamiq_exp.component import Component, State
 
 
 class DataUser(Component):
-    """Joins a buffer with its collector; lives on the training thread.
+    """A buffer and its collector, used on the training thread.
 
-    Several trainers may share one user: each keeps its own note of the `count_added` it has seen.
+    Several trainers may share one: each remembers the `count_added` of its last round.
     """
 
     def __init__(self, buffer: DataBuffer) -> None:
         self.buffer = buffer
         self.collector = DataCollector(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
         self.count_added = 0
-        """Environment steps ever added: turns times environments. Only grows."""
+        """Number of all environment steps added so far: turns times environments."""
 
     def __len__(self) -> int:
-        """Number of turns held."""
+        """Number of turns in the buffer."""
         return len(self.buffer)
 
     @property
@@ -32,11 +32,11 @@ class DataUser(Component):
 
     @property
     def pending(self) -> int:
-        """Environment steps that were collected and not yet fetched."""
+        """Environment steps that are collected and not yet fetched."""
         return self.collector.pending * self.buffer.num_envs
 
     def update(self) -> int:
-        """Move what was collected into the buffer; return the number of new environment steps."""
+        """Move collected turns into the buffer; return the number of new environment steps."""
         chunks = self.collector.take()
         turns = 0
         for chunk in chunks:

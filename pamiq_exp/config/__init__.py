@@ -12,7 +12,6 @@ from pamiq_exp.config.compose import (
     variants,
 )
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
-from pamiq_exp.config.dry_run import in_bytes
 from pamiq_exp.config.environment import build_environment
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.files import config_folder, plain_file
@@ -43,7 +42,6 @@ __all__ = [
     "derived_seeds",
     "examine",
     "group_choices",
-    "in_bytes",
     "located",
     "nearest",
     "origin_of",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from pamiq_exp.config.failure import Failure, failing_layer
 from pamiq_exp.config.keys import join, leaves, parent, parts_of
 from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
 from pamiq_exp.config.unread import UnreadKeys
+from pamiq_exp.formatting import bytes_text
+from pamiq_exp.machine import physical_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -283,22 +284,9 @@ def _others(sizes: Mapping[str, int], model: str, key: str) -> list[tuple[str, i
 
 def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the buffer that is largest if all together would not fit into this machine."""
-    try:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return
+    machine = physical_memory()
     sizes = {name: buffer.nbytes for name, buffer in buffers.items()}
-    if sum(sizes.values()) > machine:
+    if machine is not None and sum(sizes.values()) > machine:
         largest = max(sizes, key=lambda name: sizes[name])
-        message = f"takes {in_bytes(sizes[largest])} when it is full; this machine has {in_bytes(machine)} of memory"
+        message = f"takes {bytes_text(sizes[largest])} when full; this machine has {bytes_text(machine)} of memory"
         yield Problem(join("buffers", largest), message, "give it a smaller capacity")
-
-
-def in_bytes(count: int) -> str:
-    """Say a number of bytes in words."""
-    size, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pamiq_exp.config import Validated, in_bytes
+from pamiq_exp.config import Validated
+from pamiq_exp.formatting import bytes_text
 
 
 def size_lines(validated: Validated) -> Iterator[str]:
@@ -15,10 +16,11 @@ def size_lines(validated: Validated) -> Iterator[str]:
     parts = _listed({name: f"{count:,}" for name, count in sizes.parameters.items()})
     ceiling = f"at most {most:,}" if most else "no limit"
     yield f"parameters  {sum(sizes.parameters.values()):,}{parts}; {ceiling}"
-    parts = _listed({name: in_bytes(size) for name, size in sizes.buffer_bytes.items()})
-    yield f"buffers     {in_bytes(sum(sizes.buffer_bytes.values()))} when full{parts}"
-    yield f"memory      {in_bytes(sizes.memory_bytes)} for models, gradients, optimizers, published copies and buffers"
-    yield f"checkpoint  {in_bytes(sizes.checkpoint_bytes)} when the buffers are full"
+    parts = _listed({name: bytes_text(size) for name, size in sizes.buffer_bytes.items()})
+    yield f"buffers     {bytes_text(sum(sizes.buffer_bytes.values()))} when full{parts}"
+    memory = bytes_text(sizes.memory_bytes)
+    yield f"memory      {memory} for models, gradients, optimizers, published copies and buffers"
+    yield f"checkpoint  {bytes_text(sizes.checkpoint_bytes)} when the buffers are full"
     threads = {"inference": 1, "training": 1} | (launcher.get("threads") or {})
     yield f"threads     {threads['inference']} for acting and {threads['training']} for training in each operation"
     ends = [f"after {launcher['max_steps']:,} steps"] if launcher.get("max_steps") else []

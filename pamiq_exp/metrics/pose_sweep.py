@@ -22,11 +22,10 @@ Numbers = NDArray[np.float64]
 
 
 class EncoderLike(Protocol):
-    """What a model must offer: `ready` says whether its latents mean something yet, `settled` that they will never
-    change again."""
+    """An encoder; see `pamiq_exp.models.Encoder`."""
 
-    ready: bool
-    settled: bool
+    warmed_up: bool
+    frozen: bool
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
         """Return `(n, features)` for `observation.*` fields."""
@@ -82,14 +81,14 @@ class PoseSweep(StepObserver):
         if self._disabled or (self._next is None and self._steps < self._due):
             return
         encoder = self._encoder(turn)
-        if encoder is None or not encoder.ready:
+        if encoder is None or not encoder.warmed_up:
             return
         if self._next is None:
             self._next, self._columns, self._due = 0, {}, (self._steps // self._every + 1) * self._every
         last = min(self._next + self._poses_per_turn, self._count)
         with torch.no_grad():
             encoded = self._encoded.get(self._next) or self.encode(encoder, self._next, last)
-            if encoder.settled:
+            if encoder.frozen:
                 self._encoded[self._next] = encoded
             for name, column in self.measure(turn, encoded, self._next, last).items():
                 self._columns.setdefault(name, []).append(column)

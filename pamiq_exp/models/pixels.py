@@ -1,4 +1,4 @@
-"""The picture itself in place of features, and a network that foresees the next one."""
+"""Images as latent vectors, and a forward dynamics network in pixels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class Pixels(Encoder):
-    """No encoder at all: the "latent vector" is the observation, bytes scaled from 0 to 1, in one long row.
+    """Identity encoder: the latent vector is the flattened observation, with bytes scaled to 0 to 1.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers in an observation, all fields together: `${product:${spaces.observation.image.shape}}`.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of the observation, all fields together: `${product:${spaces.observation.image.shape}}`.
 
     Raises:
-        ValueError: For another number of features.
+        ValueError: If features is not that.
     """
 
     def __init__(self, observation: Mapping[str, object], features: int) -> None:
@@ -42,29 +42,29 @@ class Pixels(Encoder):
         return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
 
     def configure_optimizers(self) -> None:
-        """Nothing is learned."""
+        """No optimizer."""
 
     @property
-    def settled(self) -> bool:
-        """Pixels never change their meaning."""
+    def frozen(self) -> bool:
+        """True: there are no parameters."""
         return True
 
 
 class PixelDynamics(DynamicsNetwork):
-    """A small network of squares that foresees the next picture from this one and the action.
+    """A small U-Net that predicts the next image from this one and the action.
 
-    Squares of the picture are read each by itself, then four neighbors at a time, until the map is small. There the
-    action is added to every place, a convolution lets neighbors speak, and as many layers bring the map back to full
-    size, each with a shortcut from the map of the same size. What it adds up to is the change. Squares that do not
-    overlap are products of matrices: on a processor half the time of convolutions.
+    Convolutions with stride equal to their kernel (`patch`, then 2) reduce the map; at the smallest size the encoded
+    action is added at every position, followed by one 3x3 convolution; as many layers enlarge the map again, each with
+    a skip connection from the map of its size. Without overlap they are matrix products, which on a CPU take half the
+    time of convolutions.
 
     Args:
-        features: Numbers in a picture.
+        features: Size of an image.
         action: The action space.
-        shape: `(height, width, channels)` of the picture.
+        shape: `(height, width, channels)` of the image.
         channels: Widths of the maps, from large to small; each has half the side of the one before.
-        patch: Pixels a side of a square.
-        predict_change: Add the output to the picture instead of replacing it.
+        patch: Kernel and stride of the first layer, in pixels.
+        predict_change: Add the output to the image instead of replacing it.
 
     Raises:
         ValueError: If shape and features do not fit each other.
@@ -83,21 +83,20 @@ class PixelDynamics(DynamicsNetwork):
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
         if math.prod(self.shape) != features:
             raise ValueError(
-                f"pictures of {self.shape} have {math.prod(self.shape)} numbers, not {features}: choose the encoder "
-                "`pixels`"
+                f"images of {self.shape} have {math.prod(self.shape)} numbers, not {features}: choose encoder=pixels"
             )
         self.predict_change = bool(predict_change)
         self.patch = int(patch)
         height, width, depth = self.shape
         whole = self.patch * 2 ** (len(channels) - 1)
         self.margin = (-width % whole, -height % whole)
-        """Empty columns and rows that make the picture consist of whole squares at every size."""
+        """Padding, `(columns, rows)`, so that every map has sides of whole patches."""
         self.action = ActionEncoding(action)
         pairs = list(pairwise(channels))
         self.read = nn.Linear(self.patch**2 * depth, channels[0])
         self.down = nn.ModuleList(nn.Linear(4 * ins, outs) for ins, outs in pairs)
-        self.told = nn.Linear(self.action.width, channels[-1])
-        self.mixed = nn.Conv2d(channels[-1], channels[-1], 3, 1, 1)
+        self.embed_action = nn.Linear(self.action.width, channels[-1])
+        self.mix = nn.Conv2d(channels[-1], channels[-1], 3, 1, 1)
         self.up = nn.ModuleList(nn.Linear(outs, 4 * ins) for ins, outs in reversed(pairs))
         self.write = nn.Linear(channels[0], self.patch**2 * depth)
         nn.init.zeros_(self.write.weight)
@@ -107,14 +106,14 @@ class PixelDynamics(DynamicsNetwork):
         """See the base class."""
         height, width, _ = self.shape
         right, below = self.margin
-        picture = latent.reshape(-1, *self.shape)
+        image = latent.reshape(-1, *self.shape)
         if right or below:
-            picture = nn.functional.pad(picture, (0, 0, 0, right, 0, below))
-        maps = [torch.relu(self.read(split_patches(picture, self.patch)))]
+            image = nn.functional.pad(image, (0, 0, 0, right, 0, below))
+        maps = [torch.relu(self.read(split_patches(image, self.patch)))]
         for layer in self.down:
             maps.append(torch.relu(layer(split_patches(maps[-1], 2))))
-        hidden = maps.pop() + self.told(self.action(action))[:, None, None]
-        hidden = torch.relu(hidden + self.mixed(hidden.movedim(-1, 1)).movedim(1, -1))
+        hidden = maps.pop() + self.embed_action(self.action(action))[:, None, None]
+        hidden = torch.relu(hidden + self.mix(hidden.movedim(-1, 1)).movedim(1, -1))
         for layer in self.up:
             hidden = torch.relu(maps.pop() + join_patches(layer(hidden), 2))
         output = join_patches(self.write(hidden), self.patch)[:, :height, :width].reshape(latent.shape)

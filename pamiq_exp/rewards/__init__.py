@@ -1,13 +1,13 @@
 """Rewards: one formula a file."""
 
-from pamiq_exp.rewards.ama import AleatoricMapping, PenalisedNormal, PenalisedNormalHead
+from pamiq_exp.rewards.ama import AleatoricMapping, PenalizedNormal, PenalizedNormalHead
 from pamiq_exp.rewards.count_oracle import CountOracle
 from pamiq_exp.rewards.delta_minimize import DeltaMinimize
 from pamiq_exp.rewards.disagreement import Disagreement
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
 from pamiq_exp.rewards.e3b import EllipticalBonus
 from pamiq_exp.rewards.extrinsic import Extrinsic
-from pamiq_exp.rewards.gamma_progress import GammaProgress, ProgressDynamics, TwoAges
+from pamiq_exp.rewards.gamma_progress import DynamicsPair, GammaProgress, ProgressDynamics
 from pamiq_exp.rewards.gaussian_ensemble import GaussianEnsemble
 from pamiq_exp.rewards.hash_count import HashCount
 from pamiq_exp.rewards.hierarchical import (
@@ -37,6 +37,7 @@ __all__ = [
     "DeltaMinimize",
     "Disagreement",
     "DiscountedStd",
+    "DynamicsPair",
     "DynamicsReward",
     "EllipticalBonus",
     "ExponentialStd",
@@ -57,8 +58,8 @@ __all__ = [
     "Normalizer",
     "NovelD",
     "OpenLoopError",
-    "PenalisedNormal",
-    "PenalisedNormalHead",
+    "PenalizedNormal",
+    "PenalizedNormalHead",
     "PredictionError",
     "PreviousError",
     "PreviousErrorNetwork",
@@ -78,7 +79,6 @@ __all__ = [
     "TimeHierarchy",
     "TimeHierarchyModel",
     "Transition",
-    "TwoAges",
     "WeightedSum",
     "level_coefficients",
 ]

@@ -1,4 +1,4 @@
-"""Curiosity minus what the model itself takes for noise."""
+"""Aleatoric mapping agent (Mavor-Parker et al. 2022)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pamiq_exp.rewards.transition import Transition
 
 
 class AleatoricMapping(DynamicsReward):
-    """r = mean over the features of (z_{t+1} - mu)^2 - eta sigma^2, with mean and variance from one model.
+    """r = mean over the features of (z_{t+1} - mu)^2 - eta sigma^2: the prediction error minus the predicted variance.
 
-    The model is trained with exp(-u) (z - mu)^2 + lambda u, u = log sigma^2, whose fixed point is
+    The model is trained with exp(-u) (z - mu)^2 + lambda u, u = log sigma^2, whose minimum is
     exp(u) = E (z - mu)^2 / lambda; so E r = 0 there exactly when eta = lambda. The reward is signed: clamping it at 0
-    would leave noise rewarding.
+    would leave a positive mean on noise.
 
     Source: Mavor-Parker et al. 2022, How to stay curious while avoiding noisy TVs using aleatoric uncertainty
     estimation, equations 4 and 5.
 
     Args:
         normalizer: How the raw reward is scaled.
-        dynamics: Name of the model that predicts: one with a learned variance.
-        eta: How much of the variance is taken away; the `penalty` (lambda) of the model's head.
+        dynamics: Name of the forward dynamics: one with a learned variance.
+        eta: Weight of the variance; the `penalty` (lambda) of the model's head.
     """
 
     name = "ama"
@@ -37,21 +37,21 @@ class AleatoricMapping(DynamicsReward):
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
-        foreseen = self.foresee(transition)
-        if foreseen is None:
+        predicted = self.predict(transition)
+        if predicted is None:
             return None
-        law, target = foreseen
-        error: NDArray[np.float32] = (target - law.mean).square().mean(-1).float().cpu().numpy()
-        variance: NDArray[np.float32] = law.variance.mean(-1).float().cpu().numpy()
+        prediction, target = predicted
+        error: NDArray[np.float32] = (target - prediction.mean).square().mean(-1).float().cpu().numpy()
+        variance: NDArray[np.float32] = prediction.variance.mean(-1).float().cpu().numpy()
         self.note("error", error, transition.valid)
         self.note("aleatoric", variance, transition.valid)
         return error - np.float32(self.eta) * variance
 
 
-class PenalisedNormal(Normal):
-    """A normal law trained with exp(-u) (z - mu)^2 + penalty u, where u is the logarithm of the variance.
+class PenalizedNormal(Normal):
+    """A normal distribution trained with exp(-u) (z - mu)^2 + penalty u, where u is the logarithm of the variance.
 
-    At its lowest, exp(u) = E (z - mu)^2 / penalty. A penalty of 1 is twice the negative log-likelihood.
+    At the minimum, exp(u) = E (z - mu)^2 / penalty. A penalty of 1 is twice the negative log-likelihood.
 
     Source: Mavor-Parker et al. 2022, How to stay curious while avoiding noisy TVs using aleatoric uncertainty
     estimation, equation 4; Kendall and Gal 2017, What uncertainties do we need in Bayesian deep learning?
@@ -67,18 +67,18 @@ class PenalisedNormal(Normal):
         self._penalty = penalty
 
     def loss(self, target: Tensor) -> Tensor:
-        """See the class; averaged over the features, `(...)`."""
+        """See the class; mean over the features, `(...)`."""
         error = (to_float32(target) - to_float32(self.mean)).square()
         return ((-self.log_variance).exp() * error + self._penalty * self.log_variance).mean(-1)
 
 
-class PenalisedNormalHead(NormalHead):
-    """Gives means and variances: `PenalisedNormal`.
+class PenalizedNormalHead(NormalHead):
+    """Head of a `PenalizedNormal`.
 
     Args:
-        width: Hidden numbers.
-        features: Numbers in a latent vector.
-        penalty: lambda; with any other than 1 the variances are not those of the errors.
+        width: Size of the hidden vector.
+        features: Size of a latent vector.
+        penalty: lambda; unless it is 1, the predicted variance is not that of the errors.
     """
 
     def __init__(self, width: int, features: int, penalty: float = 1.0) -> None:
@@ -87,7 +87,7 @@ class PenalisedNormalHead(NormalHead):
             raise ValueError(f"penalty must be positive, not {penalty}")
         self.penalty = float(penalty)
 
-    def law(self, parameters: Tensor, offset: Tensor | None = None) -> PenalisedNormal:
+    def distribution(self, parameters: Tensor, offset: Tensor | None = None) -> PenalizedNormal:
         """See the base class."""
-        law = super().law(parameters, offset)
-        return PenalisedNormal(law.mean, law.log_variance, self.penalty)
+        normal = super().distribution(parameters, offset)
+        return PenalizedNormal(normal.mean, normal.log_variance, self.penalty)

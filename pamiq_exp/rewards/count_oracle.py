@@ -1,4 +1,4 @@
-"""Counts of true positions as reward: an oracle."""
+"""Counts of true positions as reward (Strehl and Littman 2008): an oracle."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class CountOracle(Reward):
     """r = 1 / sqrt(N(c)), where N counts the visits of all environments to the true cell c of o_{t+1}, this one
     included.
 
-    An oracle: it reads the world's ground truth (`pose`: x, y, heading first), which no other reward may. No
-    image reaches it, so no noise does.
+    An oracle: it reads the environment's ground truth (`pose`: x, y, heading first), which no other reward may. It
+    does not read images, so noise has no effect.
 
     Source: Strehl and Littman 2008, An analysis of model-based interval estimation, section 3 (the bonus).
 
@@ -44,19 +44,19 @@ class CountOracle(Reward):
         self._ground_truth = ground_truth
 
     def compute(self, transition: Transition) -> NDArray[np.float32]:
-        """See the base class. Raises RuntimeError where the world does not tell poses."""
+        """See the base class. Raises RuntimeError for an environment without `pose`."""
         truth = {} if self._ground_truth is None else self._ground_truth()
         if "pose" not in truth:
             raise RuntimeError(
-                "count_oracle needs a world whose ground truth has `pose` (environment=noise_world has), and an "
-                "Interaction that is set up"
+                "count_oracle needs an environment whose ground truth has `pose`, such as environment=noise_world, "
+                "and an Interaction that is set up"
             )
         cells = self._cells(truth["pose"])
         self._counts.update(cell for cell, counts in zip(cells, transition.valid, strict=True) if counts)
         return np.array([1 / math.sqrt(max(self._counts[cell], 1)) for cell in cells], dtype=np.float32)
 
     def state(self) -> State:
-        """The cells visited and how often."""
+        """Visited cells and their counts."""
         if not self._counts:
             return {}
         cells = sorted(self._counts)

@@ -1,4 +1,4 @@
-"""Curiosity that wants its errors to fall from one moment to the next."""
+"""Decrease of the prediction error from one turn to the next as intrinsic reward (P-AMI<Q> 2024)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 
 class DeltaMinimize(Reward):
-    """r_t = e_{t-1} - e_t, the fall of the prediction error between two consecutive transitions; at first 0.
+    """r_t = e_{t-1} - e_t, the decrease of the prediction error between consecutive transitions; 0 at the first one.
 
     Not learning progress: the two errors belong to different transitions. Its discounted sum is
-    e_{t-1} - (1 - gamma) sum_k gamma^k e_{t+k}, so it seeks what can be foreseen.
+    e_{t-1} - (1 - gamma) sum_k gamma^k e_{t+k}, so it is highest where errors are low.
 
     Source: the "delta" reward of P-AMI<Q> (2024).
 
     Args:
-        error: The reward that measures e.
+        error: The reward whose raw value is e.
         normalizer: How the raw reward is scaled.
     """
 
@@ -50,9 +50,9 @@ class DeltaMinimize(Reward):
         return previous - error
 
     def state(self) -> State:
-        """The last error of each environment; NaN where there is none."""
+        """The previous error of each environment; NaN where there is none."""
         return {} if self._previous is None else {"previous": self._previous}
 
     def load_state(self, state: State) -> None:
-        """Restore the last errors."""
+        """Restore the previous errors."""
         self._previous = np.array(state["previous"], dtype=np.float32)

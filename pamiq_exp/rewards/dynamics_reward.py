@@ -1,4 +1,4 @@
-"""What all rewards share that ask one forward model about each transition."""
+"""Base class of rewards that use a forward dynamics."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
 
 class DynamicsReward(Reward):
-    """Base class of rewards that compare what a forward model foresaw with what came.
+    """Base class of rewards that compare the prediction of a forward dynamics with the next latent vector.
 
-    It keeps the memory of a recurrent model from turn to turn, and says nothing until the encoder is ready.
+    It keeps the memory of a recurrent dynamics from turn to turn. There is no reward until the encoder is warmed up.
 
     Args:
         normalizer: How the raw reward is scaled.
-        dynamics: Name of the model that predicts.
+        dynamics: Name of the forward dynamics.
         parts: See `Reward`.
     """
 
@@ -37,8 +37,8 @@ class DynamicsReward(Reward):
         """See the base class."""
         self._dynamics.attach(models)
 
-    def foresee(self, transition: Transition) -> tuple[Prediction, torch.Tensor] | None:
-        """Return the law of z_{t+1} as it was foreseen, and z_{t+1}; None while latents mean nothing."""
+    def predict(self, transition: Transition) -> tuple[Prediction, torch.Tensor] | None:
+        """Return the predicted distribution of z_{t+1}, and z_{t+1}; None before the encoder is warmed up."""
         latent, target = transition.latent, transition.next_latent
         if latent is None or target is None:
             return None
@@ -46,11 +46,11 @@ class DynamicsReward(Reward):
         memory = self._memory
         if memory is None:
             memory = network.initial_state(len(latent), latent.device)
-        law, memory = network.predict(latent, transition.action, memory)
+        prediction, memory = network.predict(latent, transition.action, memory)
         if network.state_width:
             valid = torch.from_numpy(transition.valid).to(memory.device)
             self._memory = memory * valid.view(-1, *(1 for _ in memory.shape[1:]))
-        return law, target
+        return prediction, target
 
     def state(self) -> State:
         """The memory of a recurrent dynamics."""
@@ -61,11 +61,11 @@ class DynamicsReward(Reward):
         self._memory = state["memory"]
 
 
-def member_means(means: torch.Tensor, target: torch.Tensor, asked_by: Reward) -> torch.Tensor:
+def member_means(means: torch.Tensor, target: torch.Tensor, reward: Reward) -> torch.Tensor:
     """Return the means of an ensemble, `(members, num_envs, features)`. Raises TypeError for a single model."""
     if means.ndim != target.ndim + 1:
         raise TypeError(
-            f"{type(asked_by).__name__} needs several models that can disagree: choose an ensemble "
-            "(see pamiq_exp.models.EnsembleDynamics)"
+            f"{type(reward).__name__} needs an ensemble of forward dynamics, and got a single one: choose "
+            "dynamics=ensemble (pamiq_exp.models.EnsembleDynamics)"
         )
     return means

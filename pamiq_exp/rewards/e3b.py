@@ -1,4 +1,4 @@
-"""Curiosity about directions of feature space that this stretch of life has not covered."""
+"""E3B: elliptical episodic bonus (Henaff et al. 2022)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _REFRESH = 1000
 class EllipticalBonus(Reward):
     """r = phi' C^-1 phi for phi = phi(o_{t+1}), where C = ridge I + sum of phi phi' over the episode before it.
 
-    An episode lasts as long as the world's, and at most `window` turns. After each turn the inverse is updated by
-    u = C^-1 phi, C^-1 -= u u' / (1 + phi' u), in double precision. phi is the agent's encoder, which should be
-    one that keeps what the agent controls: inverse-dynamics features.
+    An episode is one of the environment, cut after `window` turns. After each turn the inverse is updated by
+    u = C^-1 phi, C^-1 -= u u' / (1 + phi' u), in double precision. phi is the agent's encoder; the paper uses
+    inverse-dynamics features, which keep what the agent controls.
 
     Source: Henaff et al. 2022, Exploration via elliptical episodic bonuses, equation 2 and algorithm 1.
 
     Args:
         normalizer: How the raw reward is scaled.
-        ridge: Size of C without any data.
-        window: Turns after which an episode is over at the latest; None for no limit.
+        ridge: Diagonal of C without any data.
+        window: Largest number of turns in an episode; None for no limit.
     """
 
     name = "e3b"

@@ -1,4 +1,4 @@
-"""The world's own reward."""
+"""Extrinsic reward."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pamiq_exp.rewards.transition import Transition
 
 
 class Extrinsic(Reward):
-    """r = what the environment paid for the transition."""
+    """r = the reward of the environment for the transition."""
 
     name = "extrinsic"
 

@@ -1,4 +1,4 @@
-"""Curiosity about what the model has learned lately."""
+"""Gamma-progress: learning progress against a slow copy (Kim et al. 2020)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
 
 class GammaProgress(Reward):
-    """r = L(theta_old; x) - L(theta; x): how much less wrong the model is than its slow copy, on the same transition.
+    """r = L(theta_old; x) - L(theta; x): the loss of a slow copy of the model minus that of the model.
 
-    The noise of the two losses is common to both and cancels to first order. Their difference is averaged over
-    the last `window` transitions of an environment. Negative values mean forgetting.
+    Both see the same transition, so its noise cancels to first order. The difference is averaged over the last
+    `window` transitions of an environment. Negative values mean forgetting.
 
     Source: Kim et al. 2020, Active world model learning with progress curiosity, equation 6.
 
@@ -41,10 +41,10 @@ class GammaProgress(Reward):
         if window < 1:
             raise ValueError(f"window must be at least 1 transition, not {window}")
         self.window = int(window)
-        self._model = NeededModel(dynamics, TwoAges, self)
+        self._model = NeededModel(dynamics, DynamicsPair, self)
         self._memories: dict[str, torch.Tensor] = {}
         self._differences: NDArray[np.float32] | None = None
-        """The last differences of each environment, `(window, num_envs)`; NaN where there is none."""
+        """Last differences of each environment, `(window, num_envs)`; NaN where there is none."""
         self._turn = 0
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -56,9 +56,9 @@ class GammaProgress(Reward):
         latent, target, valid = transition.latent, transition.next_latent, transition.valid
         if latent is None or target is None:
             return None
-        both = self._model.module
-        error = self._loss("new", both.network, transition, latent, target)
-        old_error = self._loss("old", both.old, transition, latent, target)
+        pair = self._model.module
+        error = self._loss("new", pair.network, transition, latent, target)
+        old_error = self._loss("old", pair.old, transition, latent, target)
         self.note("error", error, valid)
         self.note("old_error", old_error, valid)
         if self._differences is None:
@@ -71,36 +71,36 @@ class GammaProgress(Reward):
         return mean.astype(np.float32)
 
     def state(self) -> State:
-        """The window and the memories of recurrent networks."""
+        """The window, and the memory of recurrent networks."""
         if self._differences is None:
             return {}
         return {"differences": self._differences, "turn": self._turn, "memories": dict(self._memories)}
 
     def load_state(self, state: State) -> None:
-        """Restore the window and the memories."""
+        """Restore them."""
         self._differences = np.array(state["differences"], dtype=np.float32)
         self._turn = int(state["turn"])
         self._memories = dict(state["memories"])
 
     def _loss(
-        self, age: str, network: DynamicsNetwork, transition: Transition, latent: torch.Tensor, target: torch.Tensor
+        self, name: str, network: DynamicsNetwork, transition: Transition, latent: torch.Tensor, target: torch.Tensor
     ) -> NDArray[np.float32]:
-        memory = self._memories.get(age)
+        memory = self._memories.get(name)
         if memory is None:
             memory = network.initial_state(len(latent), latent.device)
-        law, memory = network.predict(latent, transition.action, memory)
+        prediction, memory = network.predict(latent, transition.action, memory)
         if network.state_width:
-            self._memories[age] = memory * torch.from_numpy(transition.valid).to(memory.device)[:, None]
-        loss: NDArray[np.float32] = law.loss(target).float().cpu().numpy()
+            self._memories[name] = memory * torch.from_numpy(transition.valid).to(memory.device)[:, None]
+        loss: NDArray[np.float32] = prediction.loss(target).float().cpu().numpy()
         return loss
 
 
-class TwoAges(nn.Module):
-    """A network as it is, and a copy that follows it slowly.
+class DynamicsPair(nn.Module):
+    """A forward dynamics and its exponential moving average.
 
     Args:
-        network: As it is.
-        old: As it was.
+        network: The network.
+        old: Its moving average.
     """
 
     def __init__(self, network: DynamicsNetwork, old: DynamicsNetwork) -> None:
@@ -110,20 +110,20 @@ class TwoAges(nn.Module):
 
 
 class ProgressDynamics(ForwardDynamics):
-    """Forward dynamics with a slow copy: after each update theta_old <- g theta_old + (1 - g) theta.
+    """Forward dynamics with a slow copy: after each update theta_old <- ema_decay theta_old + (1 - ema_decay) theta.
 
-    Source: Kim et al. 2020, Active world model learning with progress curiosity, section 4.2 (gamma-progress).
+    Source: Kim et al. 2020, Active world model learning with progress curiosity, section 4.2, where ema_decay is gamma.
 
     Args:
         network: The network that predicts.
-        slowness: 1 / (1 - g): updates over which the copy averages. It sets the time scale of progress.
+        ema_decay: From 0 to below 1. The copy averages over 1 / (1 - ema_decay) updates, the time scale of progress.
         encoder, burn_in, horizon, horizon_decay, learning_rate, weight_decay: See `ForwardDynamics`.
     """
 
     def __init__(
         self,
         network: DynamicsNetwork,
-        slowness: float = 2000,
+        ema_decay: float = 0.9995,
         encoder: str = "encoder",
         burn_in: int = 0,
         horizon: int = 1,
@@ -140,20 +140,19 @@ class ProgressDynamics(ForwardDynamics):
             learning_rate=learning_rate,
             weight_decay=weight_decay,
         )
-        if slowness < 1:
-            raise ValueError(f"slowness must be at least 1 update, not {slowness}")
-        self.slowness = float(slowness)
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must be from 0 to below 1, not {ema_decay}")
+        self.ema_decay = float(ema_decay)
         self.old = deepcopy(network).requires_grad_(False)
 
-    def inference_module(self) -> TwoAges:  # type: ignore[override]
-        """Inference needs both."""
-        return TwoAges(self.network, self.old)
+    def inference_module(self) -> DynamicsPair:  # type: ignore[override]
+        """Inference needs both networks."""
+        return DynamicsPair(self.network, self.old)
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the copy follow."""
-        share = 1 / self.slowness
+        """Update the moving average."""
         for old, new in zip(self.old.parameters(), self.network.parameters(), strict=True):
-            old.lerp_(new, share)
-        for kept, present in zip(self.old.buffers(), self.network.buffers(), strict=True):
-            kept.copy_(present)
+            old.lerp_(new, 1 - self.ema_decay)
+        for old_buffer, new_buffer in zip(self.old.buffers(), self.network.buffers(), strict=True):
+            old_buffer.copy_(new_buffer)

@@ -1,4 +1,4 @@
-"""Whole numbers that name what looks alike."""
+"""SimHash codes of latent vectors (Charikar 2002)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pamiq_exp.seeding import torch_generator
 
 
 class HashCodes:
-    """Codes of latent vectors: the signs of random projections (SimHash).
+    """SimHash: the signs of random projections of a vector as a number.
 
     Vectors at a small angle share most signs, so a code is a cell of the latent space.
 
@@ -18,13 +18,13 @@ class HashCodes:
 
     Args:
         bits: Projections; there are 2^bits codes.
-        most: Largest number of bits that is allowed.
+        max_bits: Largest allowed number of bits.
         seed: Of the projections.
     """
 
-    def __init__(self, bits: int, most: int, seed: int) -> None:
-        if not 1 <= bits <= most:
-            raise ValueError(f"bits must be from 1 to {most}, not {bits}")
+    def __init__(self, bits: int, max_bits: int, seed: int) -> None:
+        if not 1 <= bits <= max_bits:
+            raise ValueError(f"bits must be from 1 to {max_bits}, not {bits}")
         self.bits = int(bits)
         self._seed = seed
         self._projection: torch.Tensor | None = None

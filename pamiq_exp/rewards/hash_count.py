@@ -1,4 +1,4 @@
-"""Counts of hash codes as intrinsic reward."""
+"""Counts of hash codes as intrinsic reward (Tang et al. 2017)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pamiq_exp.rewards.transition import Transition
 class HashCount(Reward):
     """r = 1 / sqrt(N(c)), where N counts how often all environments saw the code c of z_{t+1}, this time included.
 
-    The code is the signs of random projections of the encoder's latent vector. Nothing is predicted: a view that was
-    counted often pays less and less, whether it can be predicted or not.
+    The code is the signs of random projections of the encoder's latent vector. Nothing is predicted: the reward for a
+    view falls with its count, whether it can be predicted or not.
 
     Source: Tang et al. 2017, #Exploration: a study of count-based exploration for deep reinforcement learning,
     algorithm 1.
@@ -27,7 +27,7 @@ class HashCount(Reward):
     Args:
         seed: Of the projections.
         normalizer: How the raw reward is scaled.
-        bits: Projections. More of them tell more views apart, and need more steps until a view comes again.
+        bits: Projections. More of them distinguish more views, and fewer views repeat.
     """
 
     name = "hash_count"
@@ -47,7 +47,7 @@ class HashCount(Reward):
         return np.array([1 / math.sqrt(max(self._counts[code], 1)) for code in codes], dtype=np.float32)
 
     def state(self) -> State:
-        """The codes seen and how often."""
+        """Codes and their counts."""
         codes = sorted(self._counts)
         return {
             "codes": np.array(codes, dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Curiosity on several time scales at once."""
+"""Hierarchical curiosity on several time scales (P-AMI<Q> 2024)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pamiq_exp.models.dynamics.latent_model import NetworkModel
 from pamiq_exp.models.nn.action_distributions import ActionEncoding
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.models.nn.sequences import masked_mean, valid_transitions
 from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
@@ -22,11 +23,10 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class Hierarchical(Reward):
-    """r_l = rho c_l e_l + (1 - rho) r_{l+1}, from the top layer's r = c e down to the lowest, which is the reward.
+    """r_l = rho c_l e_l + (1 - rho) r_{l+1}, from r = c e of the top layer down to the lowest, which is the reward.
 
-    e_l is the error of layer l of a hierarchy of forward models when one of its steps is over, every ratio^l turns;
-    it counts in that turn alone, so that an error is paid once. Each layer's errors are scaled by a normalizer of
-    their own before they are blended. One policy acts on the sum.
+    e_l is the error of layer l of a hierarchy of forward models at the end of one of its steps, every ratio^l turns;
+    in other turns it is 0. The errors of each layer are scaled by their own normalizer. One policy acts on the sum.
 
     Source: the hierarchical reward of P-AMI<Q> (2024), there with a policy for each layer.
 
@@ -34,7 +34,7 @@ class Hierarchical(Reward):
         num_envs: Number of reward streams.
         layers: Number of layers: `${models.hierarchy.network.layers}`.
         normalizer: How the blended reward is scaled.
-        layer_normalizers: How the errors of each layer are scaled; None leaves them.
+        layer_normalizers: How the errors of each layer are scaled; None leaves them unscaled.
         scheme: The c_l; see `level_coefficients`.
         own_share: rho.
         model: Name of the `TimeHierarchyModel`.
@@ -63,11 +63,11 @@ class Hierarchical(Reward):
         self._model = NeededModel(model, TimeHierarchy, self)
         self._num_envs = num_envs
         self._observations: list[torch.Tensor | None] = [None] * layers
-        """What each layer observed when its present step began, `(num_envs, size)`."""
+        """Observation of each layer at the start of its current step, `(num_envs, size)`."""
         self._actions: list[torch.Tensor | None] = [None] * layers
         """The sum of the actions of the layer below since then."""
-        self._sound = np.zeros((layers, num_envs), dtype=np.bool_)
-        """Whether that step has gone on without the end of an episode."""
+        self._unbroken = np.zeros((layers, num_envs), dtype=np.bool_)
+        """Whether no episode ended within that step, `(layers, num_envs)`."""
         self._turn = 0
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
@@ -81,19 +81,19 @@ class Hierarchical(Reward):
         network = self._model.module
         if len(network.layers) != len(self.weights):
             raise ValueError(f"the model has {len(network.layers)} layers, the reward {len(self.weights)}")
-        if transition.latents_moved:
-            self._sound[:] = False
+        if transition.encoder_changed:
+            self._unbroken[:] = False
         reward = np.zeros(self._num_envs, dtype=np.float32)
         observation, action, valid = transition.latent, network.action(transition.action), transition.valid
         target: torch.Tensor | None = transition.next_latent
         for layer in range(len(self.weights)):
             assert target is not None
-            stretch = network.step(layer, observation, action)
-            error: NDArray[np.float32] = (target - stretch.prediction).square().mean(-1).float().cpu().numpy()
+            output = network.step(layer, observation, action)
+            error: NDArray[np.float32] = (target - output.prediction).square().mean(-1).float().cpu().numpy()
             reward += self.weights[layer] * self._scaled(layer, error, valid)
             if layer + 1 == len(self.weights):
                 break
-            step = self._climb(layer + 1, stretch.summary, action, valid, network.ratio)
+            step = self._pass_up(layer + 1, output.summary, action, valid, network.ratio)
             if step is None:
                 break
             observation, action, target, valid = step
@@ -101,21 +101,21 @@ class Hierarchical(Reward):
         return reward
 
     def state(self) -> State:
-        """The steps that the layers are in."""
+        """The current step of each layer."""
         known = [layer for layer, observation in enumerate(self._observations) if observation is not None]
         return {
             "layers": known,
             "observations": [self._observations[layer] for layer in known],
             "actions": [self._actions[layer] for layer in known],
-            "sound": self._sound,
+            "unbroken": self._unbroken,
             "turn": self._turn,
         }
 
     def load_state(self, state: State) -> None:
-        """Restore the steps."""
+        """Restore them."""
         for layer, observation, action in zip(state["layers"], state["observations"], state["actions"], strict=True):
             self._observations[layer], self._actions[layer] = observation, action
-        self._sound = np.array(state["sound"], dtype=np.bool_)
+        self._unbroken = np.array(state["unbroken"], dtype=np.bool_)
         self._turn = int(state["turn"])
 
     def _scaled(self, layer: int, error: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -125,30 +125,30 @@ class Hierarchical(Reward):
             error = self.layer_normalizers[layer](error, valid)
         return np.where(valid, error, np.float32(0))
 
-    def _climb(
+    def _pass_up(
         self, layer: int, summary: torch.Tensor, action: torch.Tensor, valid: NDArray[np.bool_], ratio: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, NDArray[np.bool_]] | None:
-        """Show a layer what the one below made of its step; return the step that this ends: o, a, o', validity."""
+        """Pass the summary of the layer below up; return the step that it completes, if any: o, a, o', validity."""
         begins = self._turn // ratio ** (layer - 1) % ratio == 0
-        ended = None
+        completed = None
         before, done = self._observations[layer], self._actions[layer]
         if begins:
             if before is not None and done is not None:
-                ended = before, done / ratio, summary, self._sound[layer] & valid
+                completed = before, done / ratio, summary, self._unbroken[layer] & valid
             self._observations[layer], self._actions[layer] = summary, torch.zeros_like(action)
-            self._sound[layer] = True
+            self._unbroken[layer] = True
         done = self._actions[layer]
         self._actions[layer] = action.clone() if done is None else done + action
-        self._sound[layer] &= valid
-        return ended
+        self._unbroken[layer] &= valid
+        return completed
 
 
-class Stretch(NamedTuple):
-    """What a layer makes of one of its steps.
+class LayerOutput(NamedTuple):
+    """Output of one step of a layer.
 
     Attributes:
-        prediction: What it foresees of its next observation, `(batch, size)`.
-        summary: What the layer above may observe of this step, `(batch, width)`, normalized.
+        prediction: Of the layer's next observation, `(batch, size)`.
+        summary: The observation of the layer above, `(batch, width)`, normalized.
     """
 
     prediction: Tensor
@@ -163,24 +163,24 @@ class _Layer(nn.Module):
         )
         self.predictor = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
 
-    def forward(self, observation: Tensor, action: Tensor) -> Stretch:
+    def forward(self, observation: Tensor, action: Tensor) -> LayerOutput:
         joined = torch.cat([observation, action], -1)
         summary = self.encoder(joined.to(next(self.parameters()).dtype))
-        return Stretch(self.predictor(summary), summary)
+        return LayerOutput(self.predictor(summary), summary)
 
 
 class TimeHierarchy(nn.Module):
     """Layers of forward models. Layer l takes a step every ratio^l turns.
 
-    A layer observes the summary that the layer below made of its last step, and acts by the mean of the actions
-    since; the lowest observes latent vectors.
+    The observation of a layer is the summary of the layer below, and its action the mean of the actions within its
+    step; the lowest layer observes latent vectors.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
         layers: Number of layers.
         ratio: Steps of a layer in one step of the layer above.
-        width: Numbers in a summary.
+        width: Size of a summary.
     """
 
     def __init__(self, features: int, action: ActionSpec, layers: int = 3, ratio: int = 2, width: int = 64) -> None:
@@ -192,14 +192,14 @@ class TimeHierarchy(nn.Module):
         sizes = [features, *(width for _ in range(layers - 1))]
         self.layers = nn.ModuleList(_Layer(size, self.action.width, width) for size in sizes)
 
-    def step(self, layer: int, observation: Tensor, action: Tensor) -> Stretch:
+    def step(self, layer: int, observation: Tensor, action: Tensor) -> LayerOutput:
         """One step of one layer: its observation, `(batch, size)`, and its encoded action, `(batch, action.width)`."""
-        stretch: Stretch = self.layers[layer](observation, action)
-        return stretch
+        output: LayerOutput = self.layers[layer](observation, action)
+        return output
 
 
 class TimeHierarchyModel(NetworkModel[TimeHierarchy]):
-    """Trains every layer on its own stream; no layer shapes what the one below shows it.
+    """Trains every layer on its own observations, without gradients into the layer below.
 
     Sequences should hold several steps of the top layer: at least 2 ratio^(layers - 1) + layers turns.
 
@@ -223,22 +223,23 @@ class TimeHierarchyModel(NetworkModel[TimeHierarchy]):
         ratio = self.network.ratio
         observation = self.latents(batch)
         action = self.network.action(batch["action"])[:, :-1]
-        weight = (~batch["ended"][:, :-1]).to(action.dtype)
+        valid = valid_transitions(batch["ended"])
         losses = []
         for layer in range(len(self.network.layers)):
             steps = observation.shape[1] - 1
             if steps < 1:
+                min_length = 2 * ratio ** (len(self.network.layers) - 1) + len(self.network.layers)
                 raise ValueError(
-                    f"sequences of {len(batch['ended'][0])} turns hold no step of layer {layer}: set sequence_length "
-                    f"to at least {2 * ratio ** (len(self.network.layers) - 1) + len(self.network.layers)}"
+                    f"sequences of {len(batch['ended'][0])} turns are shorter than a step of layer {layer}: set "
+                    f"sequence_length of the trainer to at least {min_length}"
                 )
-            stretch = self.network.step(layer, observation[:, :-1], action[:, :steps])
-            errors = (to_float32(observation[:, 1:]) - to_float32(stretch.prediction)).square().mean(-1)
-            losses.append((errors * weight[:, :steps]).sum() / weight[:, :steps].sum().clamp(min=1))
+            output = self.network.step(layer, observation[:, :-1], action[:, :steps])
+            errors = (to_float32(observation[:, 1:]) - to_float32(output.prediction)).square().mean(-1)
+            losses.append(masked_mean(errors, valid[:, :steps]))
             chunks = steps // ratio
-            observation = stretch.summary[:, ::ratio].detach()
+            observation = output.summary[:, ::ratio].detach()
             action = action[:, : chunks * ratio].reshape(len(action), chunks, ratio, action.shape[-1]).mean(2)
-            weight = weight[:, : chunks * ratio].reshape(len(weight), chunks, ratio).prod(2)
+            valid = valid[:, : chunks * ratio].reshape(len(valid), chunks, ratio).all(2)
             observation = observation[:, : chunks + 1]
         return losses
 
@@ -250,15 +251,18 @@ def level_coefficients(levels: int, scheme: LevelScheme) -> NDArray[np.float32]:
     """Return one coefficient for each level, from the lowest to the highest.
 
     Args:
-        levels: Their number.
+        levels: Number of levels.
         scheme: `maximize` all +1, `minimize` all -1, `maximize_top` -1 but +1 at the top, `lerp_min_max` evenly from -1
             to +1, `lerp_max_min` the other way round, `top_only` 0 but +1 at the top.
 
     Raises:
-        ValueError: For no levels or an unknown scheme.
+        ValueError: For fewer than 1 level or an unknown scheme.
     """
     if levels < 1 or scheme not in get_args(LevelScheme):
-        raise ValueError(f"there must be levels, and a scheme of {', '.join(get_args(LevelScheme))}, not {scheme!r}")
+        raise ValueError(
+            f"{levels} levels with the scheme {scheme!r}: expected at least 1 level and one of "
+            f"{', '.join(get_args(LevelScheme))}"
+        )
     top = np.zeros(levels)
     top[-1] = 1
     even = np.linspace(-1, 1, levels) if levels > 1 else top

@@ -1,4 +1,4 @@
-"""Curiosity about what has become easier to foresee."""
+"""Learning progress monitoring (Hou, An and Du 2025)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pamiq_exp.models.nn.action_distributions import ActionEncoding
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.layers import mlp
 from pamiq_exp.models.nn.precision import to_float32
+from pamiq_exp.models.nn.sequences import masked_mean
 from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.reward import Reward
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
@@ -22,25 +23,25 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class LearningProgress(Reward):
-    """Learning-progress monitoring: the error expected from the past minus the error made now.
+    """r = h(z_t, a_t) - log(eps + min_error): the error expected from the past against the error now.
 
-    eps is the error of the forward model on the transition, and h(z_t, a_t) predicts the logarithm of the errors
-    that were made earlier under like conditions. With `form` "log", r = h - log(eps + eps_0); with "exp",
-    r = exp(h) - (eps + eps_0). Positive while predictions improve, negative at the first contact with a change.
+    eps is the error of the forward dynamics on the transition, and h predicts the logarithm of earlier errors from z_t
+    and a_t. That is `form` "log"; with "exp", r = exp(h) - (eps + min_error). Positive while predictions improve,
+    negative at the first contact with a change.
 
     On unpredictable input the log form has mean 0. The exp form compares a geometric mean with an arithmetic
     one: for Gaussian noise in J independent numbers E r = sigma^2 (2/J exp(psi(J/2)) - 1) < 0 (Jensen).
 
-    The log errors are recorded before the forward model learns from the transition (field `log_error`), and h
-    learns from these records, so that it lags behind; by how much is set by its buffer and its trainer.
+    The log errors are stored before the forward dynamics learns from the transition (field `log_error`), and h learns
+    from them, so that it lags behind; its buffer and its trainer set by how much.
 
     Source: Hou, An and Du 2025, Beyond noisy-TVs: noise-robust exploration via learning progress monitoring.
 
     Args:
-        error: The reward that measures eps.
+        error: The reward whose raw value is eps.
         normalizer: How the raw reward is scaled.
         form: "log" or "exp".
-        smallest: eps_0, about a thousandth of the variance of what is predicted: below it nothing is progress.
+        min_error: Added to eps, about a thousandth of the variance of a feature: smaller errors are all alike.
         upper_limit: Largest raw reward; None for no limit.
         model: Name of the `PreviousError` model.
     """
@@ -53,18 +54,18 @@ class LearningProgress(Reward):
         error: Reward,
         normalizer: Normalizer | None = None,
         form: Literal["log", "exp"] = "log",
-        smallest: float = 1e-3,
+        min_error: float = 1e-3,
         upper_limit: float | None = None,
         model: str = "previous_error",
     ) -> None:
         super().__init__(normalizer, parts=("error", "log_error", "expected_log_error"))
         if form not in ("log", "exp"):
             raise ValueError(f"form must be 'log' or 'exp', not {form!r}")
-        if not smallest > 0:
-            raise ValueError(f"smallest must be positive, not {smallest}")
+        if not min_error > 0:
+            raise ValueError(f"min_error must be positive, not {min_error}")
         self.error = error
         self.needs_latents = True
-        self.form, self.smallest, self.upper_limit = form, float(smallest), upper_limit
+        self.form, self.min_error, self.upper_limit = form, float(min_error), upper_limit
         self._model = NeededModel(model, PreviousErrorNetwork, self)
         self._log_error: NDArray[np.float32] | None = None
 
@@ -79,7 +80,7 @@ class LearningProgress(Reward):
         self._log_error = None
         if error is None or latent is None:
             return None
-        self._log_error = np.log(error + np.float32(self.smallest))
+        self._log_error = np.log(error + np.float32(self.min_error))
         expected = self._model.module(latent, transition.action).float().cpu().numpy()
         self.note("error", error, transition.valid)
         self.note("log_error", self._log_error, transition.valid)
@@ -88,23 +89,23 @@ class LearningProgress(Reward):
         if self.form == "log":
             progress = expected - self._log_error
         else:
-            progress = np.exp(expected) - (error + np.float32(self.smallest))
+            progress = np.exp(expected) - (error + np.float32(self.min_error))
         return progress if self.upper_limit is None else np.minimum(progress, np.float32(self.upper_limit))
 
     def fields(self) -> dict[str, NDArray[Any]]:
-        """`log_error`: log(eps + eps_0) of the transition just judged."""
+        """`log_error`: log(eps + min_error) of the last transition."""
         return {} if self._log_error is None else {"log_error": self._log_error}
 
 
-LIMIT = 10.0
+MAX_LOG_ERROR = 10.0
 """Largest magnitude of a predicted log error."""
 
 
 class PreviousErrorNetwork(nn.Module):
-    """Predicts the logarithm of the error that a forward model made, from where it was and what was done.
+    """h: predicts the logarithm of the error of a forward dynamics from the latent vector and the action.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
         hidden: Widths of the layers.
     """
@@ -120,13 +121,13 @@ class PreviousErrorNetwork(nn.Module):
         """`(..., features)` and `(..., branches)` -> log errors, `(...)`."""
         joined = torch.cat([latent, self.action(action)], -1)
         output: Tensor = to_float32(self.layers(joined.to(next(self.parameters()).dtype)))
-        return output.squeeze(-1).clamp(-LIMIT, LIMIT)
+        return output.squeeze(-1).clamp(-MAX_LOG_ERROR, MAX_LOG_ERROR)
 
 
 class PreviousError(NetworkModel[PreviousErrorNetwork]):
-    """Learns the errors that the agent's reward recorded, so that it always lags behind the forward model.
+    """Trains h on the errors that the agent's reward stored, so that it lags behind the forward dynamics.
 
-    A batch holds single records: what the encoder reads (or `latent`), `action`, `log_error` and `ended`.
+    A batch holds single transitions: the fields of the encoder (or `latent`), `action`, `log_error` and `ended`.
 
     Args:
         network: The network that predicts.
@@ -134,9 +135,8 @@ class PreviousError(NetworkModel[PreviousErrorNetwork]):
     """
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Mean squared error of the log error over the records that mean something."""
-        predicted = self.network(self.latents(batch), batch["action"])
-        weight = (~batch["ended"]).to(predicted.dtype)
-        loss: Tensor = ((predicted - batch["log_error"]).square() * weight).sum() / weight.sum().clamp(min=1)
+        """Mean squared error of the log error over the valid transitions."""
+        predicted: Tensor = self.network(self.latents(batch), batch["action"])
+        loss = masked_mean((predicted - batch["log_error"]).square(), ~batch["ended"])
         self.log("loss", loss)
         return loss

@@ -1,4 +1,4 @@
-"""Curiosity about what even the models of errors could not foresee."""
+"""Meta curiosity: residuals of models of residuals (P-AMI<Q> 2024)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class Meta(Reward):
-    """r = sum_i c_i mean(delta_i^2), with delta_i the residual of level i; level i + 1 models the residuals of level i.
+    """r = sum_i c_i mean(delta_i^2), where level i + 1 predicts the residual delta_i of level i.
 
-    On unpredictable input each level tends to c_i, whatever it is, since targets have variance 1: a scheme whose
-    coefficients sum to 0 ignores noise for that reason alone.
+    Targets have variance 1, so on unpredictable input each mean(delta_i^2) tends to 1 and r to the sum of the c_i: a
+    scheme whose coefficients sum to 0 gives noise a mean reward of 0.
 
     Source: the "meta" reward of P-AMI<Q> (2024).
 
     Args:
-        levels: Their number: `${models.levels.network.levels}`.
+        levels: Number of levels: `${models.levels.network.levels}`.
         normalizer: How the raw reward is scaled.
         scheme: See `level_coefficients`.
         model: Name of the `ResidualLevelsModel`.
@@ -67,8 +67,8 @@ class Meta(Reward):
         return reward
 
 
-FLOOR = 1e-4
-"""Variance below which a residual is not blown up any more."""
+MIN_VARIANCE = 1e-4
+"""Added to the variance by which a residual is scaled."""
 
 
 class ResidualLevels(nn.Module):
@@ -95,7 +95,7 @@ class ResidualLevels(nn.Module):
         return torch.stack([residual.square().mean(-1) for residual in self.residuals(latent, action, target)])
 
     def residuals(self, latent: Tensor, action: Tensor, target: Tensor, learn: bool = False) -> Sequence[Tensor]:
-        """The residual of each level, `(batch, features)`; with `learn` the scales take in what they scale."""
+        """The residual of each level, `(batch, features)`; with `learn` the scales are updated."""
         state = latent.new_zeros(len(latent), 0)
         residuals: list[Tensor] = []
         for network, scale in zip(self.networks, self.scales, strict=True):
@@ -103,13 +103,13 @@ class ResidualLevels(nn.Module):
             if learn:
                 scale.update(target if scale.mean.ndim else target.flatten())
             prediction, _ = network(latent, action, state)
-            residuals.append(scale.whiten(target, FLOOR) - prediction)
+            residuals.append(scale.whiten(target, MIN_VARIANCE) - prediction)
             target = residuals[-1].detach()
         return residuals
 
 
 class ResidualLevelsModel(NetworkModel[ResidualLevels]):
-    """Trains all levels at once, each on what those below it leave over at present.
+    """Trains all levels at once, each on the current residual of the level below.
 
     Source: the "meta" models of P-AMI<Q> (2024).
 

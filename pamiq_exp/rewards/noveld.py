@@ -1,4 +1,4 @@
-"""Curiosity about the border between the known and the new."""
+"""NovelD (Zhang et al. 2021): difference of novelty on first visits."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NEVER = np.iinfo(np.int64).min // 2
 class NovelD(Reward):
     """r = max(0, n(o_{t+1}) - alpha n(o_t)) on the first visit of a cell within a window, else 0.
 
-    n is the error of random network distillation. A cell is a cell of the encoder's latent space: the signs of
-    a few random projections. In a world without episodes first visits are counted anew after `window` turns
-    without one.
+    n is the error of random network distillation. A cell is one of the encoder's latent space: the signs of a few
+    random projections (the paper counts observations of an episode). In an environment without episodes, a cell that
+    was not visited for `window` turns counts as not visited.
 
     Source: Zhang et al. 2021, NovelD: a simple yet effective exploration criterion, equations 2 and 3.
 
@@ -31,10 +31,10 @@ class NovelD(Reward):
         num_envs: Number of reward streams.
         seed: Of the projections.
         normalizer: How the raw reward is scaled.
-        alpha: How much of the old novelty is taken away.
+        alpha: Weight of the novelty of o_t.
         bits: Projections; there are 2^bits cells.
-        window: Turns after which a cell that was not visited again counts as new.
-        model: Name of the `RndModel` model.
+        window: Turns without a visit after which a cell counts as not visited.
+        model: Name of the `RndModel`.
     """
 
     name = "noveld"
@@ -65,7 +65,7 @@ class NovelD(Reward):
         """See the base class."""
         network, latent, valid = self._model.module, transition.next_latent, transition.valid
         self._last_visit[~valid] = _NEVER
-        if latent is None or not network.ready:
+        if latent is None or not network.warmed_up:
             return None
         both = {
             name: torch.stack([transition.previous_observation[name], transition.observation[name]])
@@ -79,7 +79,7 @@ class NovelD(Reward):
         return reward
 
     def state(self) -> State:
-        """When each cell was last visited."""
+        """The turn of the last visit to each cell."""
         return {"last_visit": self._last_visit, "turn": self._turn}
 
     def load_state(self, state: State) -> None:
@@ -88,8 +88,8 @@ class NovelD(Reward):
         self._turn = int(state["turn"])
 
     def _first_visits(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
-        num_envs = np.arange(len(cells))
-        first: NDArray[np.bool_] = self._turn - self._last_visit[num_envs, cells] > self.window
-        self._last_visit[num_envs, cells] = self._turn
+        envs = np.arange(len(cells))
+        first: NDArray[np.bool_] = self._turn - self._last_visit[envs, cells] > self.window
+        self._last_visit[envs, cells] = self._turn
         self._turn += 1
         return first

@@ -1,4 +1,4 @@
-"""Curiosity about what was not foreseen several steps ahead."""
+"""Error of predictions several steps ahead as intrinsic reward."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pamiq_exp.rewards.transition import Transition
 class OpenLoopError(DynamicsReward):
     """r = sum_k w_k e_k, where e_k is the error of the prediction of z_{t+1} made k steps earlier, k = 1 ... K.
 
-    Predictions further ahead go on from predictions, with the actions that were done in the meantime. Until K of
-    them exist the weights of those that do are scaled up to 1. Predictions made before the encoder changed, or
-    before an episode began, are not scored. The dynamics must be trained with the same horizon and weights.
+    Predictions further ahead are rolled out from predictions, with the actions that were taken in the meantime. While
+    fewer than K exist, their weights are scaled to sum to 1. Predictions made before the encoder changed, or before
+    an episode began, are not scored. The dynamics must be trained with the same horizon and weights.
 
-    At large k the error of chaotic content is its variance: then r tells how busy the scene is.
+    At large k the error of chaotic content is its variance.
 
     Source: the K-step rewards of P-AMI<Q> (2024); the open-loop error is that of Guo et al. 2022, BYOL-Explore,
     without its normalization.
 
     Args:
         normalizer: How the raw reward is scaled.
-        dynamics: Name of the model that predicts.
+        dynamics: Name of the forward dynamics.
         horizon: K.
-        decay: How the weights fall with k; see `horizon_weights`.
+        horizon_decay: How the weights fall with k; see `horizon_weights`.
     """
 
     name = "open_loop_error"
@@ -39,16 +39,16 @@ class OpenLoopError(DynamicsReward):
         normalizer: Normalizer | None = None,
         dynamics: str = "dynamics",
         horizon: int = 3,
-        decay: HorizonDecay = "exponential",
+        horizon_decay: HorizonDecay = "exponential",
     ) -> None:
-        self.weights = np.array(horizon_weights(horizon, decay), dtype=np.float32)[:, None]
+        self.weights = np.array(horizon_weights(horizon, horizon_decay), dtype=np.float32)[:, None]
         super().__init__(normalizer, dynamics, parts=[f"{ahead}_ahead" for ahead in range(1, horizon + 1)])
         self._predicted: torch.Tensor | None = None
-        """What was foreseen of the present moment 1 ... K steps ago, `(K, num_envs, features)`."""
+        """Predictions of the current latent vector, made 1 ... K steps ago, `(K, num_envs, features)`."""
         self._states: torch.Tensor | None = None
-        """The memories that belong to these predictions, `(K, num_envs, state_width)`."""
+        """The memory that belongs to each of them, `(K, num_envs, state_width)`."""
         self._age: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        """Consecutive transitions of each environment behind its predictions."""
+        """Consecutive transitions in each environment since its first usable prediction, `(num_envs,)`."""
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
@@ -56,7 +56,7 @@ class OpenLoopError(DynamicsReward):
         if latent is None or target is None:
             self._predicted = None
             return None
-        self._begin(latent, fresh=transition.latents_moved)
+        self._begin(latent, fresh=transition.encoder_changed)
         assert self._predicted is not None
         assert self._states is not None
         errors = self._advance(latent, transition.action, target)
@@ -70,7 +70,7 @@ class OpenLoopError(DynamicsReward):
         return reward
 
     def state(self) -> State:
-        """Predictions whose time has not come, and their memories."""
+        """Predictions that are not scored yet, and their memory."""
         if self._predicted is None:
             return {}
         return {"predicted": self._predicted, "states": self._states, "age": self._age}
@@ -93,9 +93,9 @@ class OpenLoopError(DynamicsReward):
             self._age = np.zeros(num_envs, dtype=np.int64)
 
     def _advance(self, latent: torch.Tensor, action: torch.Tensor, target: torch.Tensor) -> NDArray[np.float32]:
-        """Move all predictions one step on, and return their errors about the present, `(K, num_envs)`.
+        """Advance all predictions by one step, and return their errors, `(K, num_envs)`.
 
-        Slot k continues what slot k - 1 predicted; its memory is the one that slot k - 1 was left with.
+        Slot k continues the prediction of slot k - 1, with the memory of slot k - 1.
         """
         assert self._predicted is not None
         assert self._states is not None

@@ -1,4 +1,4 @@
-"""Curiosity about what was not foreseen."""
+"""Prediction error of a forward dynamics as intrinsic reward, also in random features and ICM features."""
 
 from __future__ import annotations
 
@@ -16,42 +16,41 @@ from pamiq_exp.rewards.transition import PublishedModel, Transition
 class PredictionError(DynamicsReward):
     """r = mean over the features of (z_{t+1} - f(z_t, a_t, memory))^2.
 
-    Captured by anything that nobody can predict: that is the question this project asks. The space in which it
-    compares is that of the agent's encoder: pixels, random features, a VAE, I-JEPA. An ensemble predicts what its
-    members predict on average.
+    Unpredictable input keeps this reward high indefinitely. The error is measured in the latent space of the agent's
+    encoder: pixels, random features, a VAE, I-JEPA. The prediction of an ensemble is the mean of its members.
 
     Sources: Schmidhuber 1991, A possibility for implementing curiosity and boredom; Pathak et al. 2017,
     Curiosity-driven exploration by self-supervised prediction.
 
     Args:
         normalizer: How the raw reward is scaled.
-        dynamics: Name of the model that predicts.
+        dynamics: Name of the forward dynamics.
     """
 
     name = "prediction_error"
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
-        foreseen = self.foresee(transition)
-        if foreseen is None:
+        predicted = self.predict(transition)
+        if predicted is None:
             return None
-        law, target = foreseen
-        mean = law.mean.mean(0) if law.mean.ndim > target.ndim else law.mean
+        prediction, target = predicted
+        mean = prediction.mean.mean(0) if prediction.mean.ndim > target.ndim else prediction.mean
         error: NDArray[np.float32] = (target - mean).square().mean(-1).float().cpu().numpy()
         return error
 
 
 class FeatureError(PredictionError):
-    """Base class of prediction errors whose name stands for the features in which they are measured.
+    """Base class of prediction errors that are defined by their features: another kind of encoder is an error.
 
     Args:
         normalizer: How the raw reward is scaled.
-        dynamics: Name of the model that predicts.
+        dynamics: Name of the forward dynamics.
         encoder: Name of the agent's encoder.
     """
 
     features: type[Encoder]
-    """The kind of encoder that makes these features."""
+    """The kind of encoder that gives these features."""
 
     def __init__(
         self, normalizer: Normalizer | None = None, dynamics: str = "dynamics", encoder: str = "encoder"
@@ -72,9 +71,9 @@ class FeatureError(PredictionError):
 
 
 class RandomFeatureError(FeatureError):
-    """The prediction error in the space of fixed random features: r = mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2.
+    """Prediction error in fixed random features (Burda et al. 2018): r = mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2.
 
-    phi cannot collapse, and it sees all noise. Needs the encoder `random_features`, whose features are whitened.
+    phi cannot collapse, and encodes all noise. Needs the encoder `random_features`, whose features are whitened.
 
     Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2.
     """
@@ -84,9 +83,9 @@ class RandomFeatureError(FeatureError):
 
 
 class InverseFeatureError(FeatureError):
-    """r = eta / 2 mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2 in features that tell which action was taken.
+    """Intrinsic curiosity module (Pathak et al. 2017): r = eta / 2 mean (phi(o_{t+1}) - f(phi(o_t), a_t))^2.
 
-    The features learn by inverse dynamics alone; the forward model learns on them without a gradient. Noise that
+    The features phi are trained by inverse dynamics alone; the forward dynamics has no gradient into them. Noise that
     the agent causes is encoded like everything else that it causes.
 
     Source: Pathak et al. 2017, Curiosity-driven exploration by self-supervised prediction, equations 2 to 6.

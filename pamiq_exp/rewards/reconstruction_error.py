@@ -1,4 +1,4 @@
-"""Curiosity about what could not be painted again."""
+"""Reconstruction error of a VAE as intrinsic reward."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 
 
 class ReconstructionError(Reward):
-    """r = mean squared error of the new image, painted by a VAE from its latent.
+    """r = mean squared error of a VAE's reconstruction of the image in o_{t+1}.
 
-    High for views that the VAE has not learned yet, whatever led to them.
+    High for views that the VAE has not learned yet; no transition is predicted.
 
     Args:
         normalizer: How the raw reward is scaled.

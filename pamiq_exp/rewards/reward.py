@@ -1,4 +1,4 @@
-"""What every reward shares: validity, scale, and the figures it leaves behind."""
+"""Base class of rewards."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pamiq_exp.rewards.normalizer import NoNormalizer, Normalizer
 from pamiq_exp.rewards.transition import PublishedModel, Transition
 
 GroundTruth: TypeAlias = Callable[[], Mapping[str, NDArray[Any]]]
-"""Tells what is true of the world at the moment of o_{t+1}."""
+"""Returns the ground truth of the environment at o_{t+1}."""
 
 
 class RunningMean(Component):
-    """Mean of the finite numbers since it was last taken."""
+    """Mean of finite numbers since the last `take`."""
 
     def __init__(self) -> None:
         self._sum = 0.0
         self._count = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Count some numbers."""
+        """Add numbers; those that are not finite are ignored."""
         if values.size:
             total = float(values.sum(dtype=np.float64))
             if not math.isfinite(total):
@@ -42,7 +42,7 @@ class RunningMean(Component):
         return self._sum / self._count if self._count else None
 
     def take(self) -> float | None:
-        """Return the mean and start anew."""
+        """Return the mean and reset it."""
         mean = self.value
         self._sum, self._count = 0.0, 0
         return mean
@@ -57,24 +57,23 @@ class RunningMean(Component):
 
 
 class Reward(Component, ABC):
-    """Judges each transition, once, on the inference side, with the parameters published before it was seen.
+    """Base class of rewards, computed once for each transition with the parameters published before o_{t+1}.
 
-    Those parameters have not been trained on the transition itself, so what they did not foresee was new
-    to them.
+    Those parameters have not been trained on the transition itself (prequential evaluation).
 
     Args:
         normalizer: How the raw reward is scaled; None leaves it.
-        parts: Names of figures that are logged beside the reward, see `note`.
+        parts: Names of metrics that are logged beside the reward, see `note`.
     """
 
     name: str
-    """What its figures are called."""
+    """The name of its metrics."""
 
     needs_latents: bool = False
-    """Whether it compares latents, so that the agent must have an encoder."""
+    """Whether it needs latent vectors, so that the agent must have an encoder."""
 
     recorded_fields: tuple[str, ...] = ()
-    """Fields that it adds to the agent's records, see `fields`."""
+    """Fields that it adds to the agent's transitions, see `fields`."""
 
     def __init__(self, normalizer: Normalizer | None = None, parts: Sequence[str] = ()) -> None:
         self.normalizer = normalizer or NoNormalizer()
@@ -83,23 +82,23 @@ class Reward(Component, ABC):
         self._parts = {part: RunningMean() for part in parts}
 
     def attach(self, models: Mapping[str, PublishedModel]) -> None:
-        """Take the published models it needs, once, before the first step. Raises KeyError for a missing one."""
+        """Receive the published models, once, before the first step. Raises KeyError for a missing one."""
 
     def attach_oracle(self, ground_truth: GroundTruth) -> None:
-        """Take the world's truth. Offered to every reward; only those called `..._oracle` may accept it."""
+        """Receive the environment's ground truth. Only rewards named `..._oracle` may use it."""
 
     @abstractmethod
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
-        """Return the raw reward of each environment, `(num_envs,)`; None while there is nothing to say yet.
+        """Return the raw reward of each environment, `(num_envs,)`; None while there is none (an encoder warms up).
 
-        Called for every turn, also for those that count in no environment: what is remembered from turn to turn
-        must be cleared where `transition.valid` is false.
+        Called in every turn, also if no environment is valid: state that is kept from turn to turn must be cleared
+        where `transition.valid` is false.
         """
 
     def __call__(self, transition: Transition) -> NDArray[np.float32]:
-        """Return the scaled reward of each environment, `(num_envs,)`; 0 where the transition means nothing.
+        """Return the scaled reward of each environment, `(num_envs,)`; 0 where the transition is not valid.
 
-        A reward that is not finite is returned as it is, and enters no mean and no scale.
+        A reward that is not finite is returned unchanged, and does not enter means and scales.
         """
         raw = self.compute(transition)
         valid = transition.valid
@@ -116,27 +115,26 @@ class Reward(Component, ABC):
         return normalized
 
     def note(self, part: str, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Log the mean of `values` over valid num_envs, both `(num_envs,)`, as `<name>_<part>`."""
+        """Log the mean of `values` over valid environments, both `(num_envs,)`, as `<name>_<part>`."""
         self._parts[part].add(values[valid])
 
     def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
-        """What the policy is told besides the observation, each `(num_envs, *shape)`; it is recorded as well."""
+        """Inputs of the policy besides the observation, each `(num_envs, *shape)`; also fields of transitions."""
         return {}
 
     def fields(self) -> dict[str, NDArray[Any]]:
-        """What models learn from besides: the `recorded_fields` of the transition just judged, each `(num_envs,
-        *shape)`.
+        """The `recorded_fields` of the last transition, from which models learn, each `(num_envs, *shape)`.
 
-        Empty while there is nothing to say; buffers with these fields then get nothing.
+        Empty while there is no reward; buffers with these fields then get nothing.
         """
         return {}
 
     def cuts(self) -> NDArray[np.bool_] | None:
-        """Environments in which what is wanted changes with o_{t+1}, `(num_envs,)`: returns must not look beyond it."""
+        """Environments in which the goal changes at o_{t+1}, `(num_envs,)`: returns are cut there as at an end."""
         return None
 
     def report(self) -> dict[str, float]:
         """Mean raw and scaled reward and parts since the last call: `<name>_raw`, `<name>`, `<name>_<part>`."""
-        figures = {f"{self.name}_raw": self._raw.take(), self.name: self._normalized.take()}
-        figures |= {f"{self.name}_{part}": mean.take() for part, mean in self._parts.items()}
-        return {name: value for name, value in figures.items() if value is not None}
+        metrics = {f"{self.name}_raw": self._raw.take(), self.name: self._normalized.take()}
+        metrics |= {f"{self.name}_{part}": mean.take() for part, mean in self._parts.items()}
+        return {name: value for name, value in metrics.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Wanting something else every now and then."""
+"""Random latent exploration (Mahankali et al. 2024)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pamiq_exp.spaces import flatten_specs
 class RandomLatentExploration(Reward):
     """r = phi(o_{t+1}) . z / |phi(o_{t+1})| for a random unit vector z, drawn anew every `segment` turns.
 
-    Not a measure of novelty: over random z it has mean 0 and standard deviation 1 / sqrt(d), always. The policy is told
-    z (field `goal`), and returns do not look beyond the turn at which it changes. The environments change theirs at
-    different times.
+    Not a measure of novelty: over random z it always has mean 0 and standard deviation 1 / sqrt(d). z is an input of
+    the policy (field `goal`), and returns are cut where it changes. It changes at different turns in different
+    environments.
 
     Source: Mahankali et al. 2024, Random latent exploration for deep reinforcement learning, algorithm 1.
 
@@ -36,8 +36,8 @@ class RandomLatentExploration(Reward):
         num_envs: Number of reward streams.
         seed: Of the goals.
         normalizer: How the raw reward is scaled.
-        features: d, numbers in a goal: `${models.random_goals.features}`.
-        segment: Turns for which a goal lasts.
+        features: d, size of a goal: `${models.random_goals.features}`.
+        segment: Turns between two changes of the goal.
         model: Name of the `RandomGoals` model.
     """
 
@@ -102,11 +102,11 @@ class RandomLatentExploration(Reward):
 
 
 class GoalFeatures(nn.Module):
-    """A trunk, a fixed random last layer, and the running statistics that standardize what it gives.
+    """phi: a trunk, a fixed random last layer, and running statistics that standardize its output.
 
     Args:
         body: The trunk.
-        features: Numbers in a goal.
+        features: Size of a goal.
     """
 
     def __init__(self, body: FieldsNetwork, features: int) -> None:
@@ -116,35 +116,35 @@ class GoalFeatures(nn.Module):
         self.moments = RunningMoments(features)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Standardized features, `(..., features)`; inputs that are no observation (the goal) count as zeros."""
+        """Standardized features, `(..., features)`; inputs that are not observations (the goal) are zeros."""
         return self.moments.whiten(self.raw(batch), epsilon=1e-6)
 
     def raw(self, batch: Batch) -> Tensor:
-        """The same before standardization."""
+        """The features before standardization."""
         seen = {name: batch[name] for name in self.body.fields if name.startswith("observation.")}
         first, spec = next((value, self.body.fields[name]) for name, value in seen.items())
         leading = first.shape[: first.ndim - len(spec["shape"])]
-        told = {
+        others = {
             name: torch.zeros(*leading, *spec["shape"], device=first.device)
             for name, spec in self.body.fields.items()
             if name not in seen
         }
-        features: Tensor = self.head(self.body(seen | told))
+        features: Tensor = self.head(self.body(seen | others))
         return features
 
 
 class RandomGoals(LightningModule):
-    """Follows the trunk of the policy's value slowly, and keeps the statistics of its random features.
+    """Moving average of the value network's trunk, and running statistics of its random features.
 
-    Its `training_step` learns nothing by gradients: theta <- (1 - tau) theta + tau theta_value.
+    `training_step` has no gradients: theta <- ema_decay theta + (1 - ema_decay) theta_value.
 
     Source: Mahankali et al. 2024, Random latent exploration for deep reinforcement learning, section 4.
 
     Args:
         inputs, channels, hidden, activation: Those of the policy's network: `${models.policy.network.inputs}`, ...
-        features: Numbers in a goal.
+        features: Size of a goal.
         policy: Name of the policy, with a `PolicyValueNetwork`.
-        share: tau.
+        ema_decay: 1 - tau of the paper.
     """
 
     def __init__(
@@ -155,20 +155,20 @@ class RandomGoals(LightningModule):
         activation: ActivationName = "relu",
         features: int = 16,
         policy: str = "policy",
-        share: float = 0.005,
+        ema_decay: float = 0.995,
     ) -> None:
         super().__init__()
         self.network = GoalFeatures(FieldsNetwork(flatten_specs(inputs), channels, hidden, activation), features)
-        self.share = float(share)
+        self.ema_decay = float(ema_decay)
         self._policy_name = policy
         self._trunk: tuple[FieldsNetwork, ...] = ()
         self.automatic_optimization = False
 
     def attach_models(self, models: Mapping[str, LightningModule]) -> None:
-        """Find the trunk to follow, and begin as it is. Raises ValueError for one of another shape."""
+        """Find the trunk and copy it. Raises ValueError for one of another shape."""
         network = getattr(models.get(self._policy_name), "network", None)
         if not isinstance(network, PolicyValueNetwork):
-            raise ValueError(f"random goals follow the value of '{self._policy_name}', which must be feed-forward")
+            raise ValueError(f"random goals need a feed-forward policy (PolicyValueNetwork) as '{self._policy_name}'")
         trunk = network.body if network.value_body is None else network.value_body
         try:
             self.network.body.load_state_dict(trunk.state_dict())
@@ -177,7 +177,7 @@ class RandomGoals(LightningModule):
         self._trunk = (trunk,)
 
     def inference_module(self) -> GoalFeatures:
-        """Inference needs the features alone."""
+        """Inference needs only the features."""
         return self.network
 
     def forward(self, batch: Batch) -> Tensor:
@@ -187,12 +187,12 @@ class RandomGoals(LightningModule):
 
     @torch.no_grad()
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Move on by one step and take in the features of `(batch, *shape)` observations."""
+        """Update the moving average, and the statistics with `(batch, *shape)` observations."""
         for trunk in self._trunk:
             for slow, fast in zip(self.network.body.parameters(), trunk.parameters(), strict=True):
-                slow.lerp_(fast, self.share)
+                slow.lerp_(fast, 1 - self.ema_decay)
         self.network.moments.update(self.network.raw(batch).flatten(0, -2))
         self.log("feature_std", self.network.moments.std.mean())
 
     def configure_optimizers(self) -> None:
-        """Nothing here is learned by gradients."""
+        """No optimizer."""

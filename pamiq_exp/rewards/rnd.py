@@ -1,4 +1,4 @@
-"""Curiosity about views that were not seen before."""
+"""Random network distillation (Burda et al. 2018)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from pamiq_exp.spaces import ArraySpec
 
 
 class RandomNetworkDistillation(Reward):
-    """r = mean over the features of (g(o_{t+1}) - h(o_{t+1}))^2: a network g learns to imitate a fixed random one, h.
+    """r = mean over the features of (g(o_{t+1}) - h(o_{t+1}))^2, where a network g learns the output of a fixed one, h.
 
-    No transition is modeled, so that what cannot be foreseen does not matter by itself; but each noisy frame
-    is a new one.
+    No transition is predicted, so unpredictable dynamics alone have no effect; but each noisy frame is a new one.
 
-    Source: Burda et al. 2019, Exploration by random network distillation, section 2.2.
+    Source: Burda et al. 2018, Exploration by random network distillation, section 2.2.
 
     Args:
         normalizer: How the raw reward is scaled.
@@ -45,29 +44,29 @@ class RandomNetworkDistillation(Reward):
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
         network = self._model.module
-        if not network.ready:
+        if not network.warmed_up:
             return None
         novelty: NDArray[np.float32] = network(transition.observation).float().cpu().numpy()
         return novelty
 
 
-LIMIT = 5.0
+MAX_INPUT = 5.0
 """Whitened inputs are clipped to this many standard deviations."""
 
 
 class RandomNetwork(nn.Module):
-    """A fixed random network, one that imitates it, and the whitening of what both read.
+    """A fixed random target network, the predictor that learns its output, and the whitening of their inputs.
 
     Args:
         fields: The `observation.*` fields to read.
-        features: Numbers that are compared.
+        features: Size of the compared vectors.
         channels: Widths of the convolutional layers.
-        hidden: Widths of the further layers of the one that learns.
-        warmup: Frames that set the whitening, number by number; after them it stays.
+        hidden: Widths of the further layers of the predictor.
+        warmup: Frames whose mean and variance whiten the inputs, number by number.
         patch: See `ConvolutionalStack`.
     """
 
-    frozen: Tensor
+    warmup_done: Tensor
 
     def __init__(
         self,
@@ -84,21 +83,21 @@ class RandomNetwork(nn.Module):
         self.moments = nn.ModuleDict(
             {name.replace(".", "_"): RunningMoments(*spec["shape"]) for name, spec in fields.items()}
         )
-        # What they read is whitened, and has no bounds any more.
-        read = {name: ArraySpec(shape=spec["shape"], dtype="float32") for name, spec in fields.items()}
-        fixed = FieldsNetwork(read, channels, (), "leaky_relu", patch=patch)
-        learner = FieldsNetwork(read, channels, hidden, "leaky_relu", patch=patch)
-        self.target = nn.Sequential(fixed, orthogonal(nn.Linear(fixed.width, features))).requires_grad_(False)
-        self.predictor = nn.Sequential(learner, orthogonal(nn.Linear(learner.width, features)))
-        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        # Whitened inputs have no bounds.
+        inputs = {name: ArraySpec(shape=spec["shape"], dtype="float32") for name, spec in fields.items()}
+        target = FieldsNetwork(inputs, channels, (), "leaky_relu", patch=patch)
+        predictor = FieldsNetwork(inputs, channels, hidden, "leaky_relu", patch=patch)
+        self.target = nn.Sequential(target, orthogonal(nn.Linear(target.width, features))).requires_grad_(False)
+        self.predictor = nn.Sequential(predictor, orthogonal(nn.Linear(predictor.width, features)))
+        self.register_buffer("warmup_done", torch.zeros((), dtype=torch.bool))
 
     @property
-    def ready(self) -> bool:
-        """Whether the whitening is complete; before that errors mean nothing."""
-        return bool(self.frozen)
+    def warmed_up(self) -> bool:
+        """Whether the whitening is complete; there is no reward before."""
+        return bool(self.warmup_done)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Mean squared error of the imitation, `(...)`, for fields with any common leading axes."""
+        """Mean squared error of the predictor, `(...)`, for fields with any common leading axes."""
         whitened = self.whitened(batch)
         with torch.no_grad():
             target = self.target(whitened)
@@ -106,19 +105,19 @@ class RandomNetwork(nn.Module):
         return error
 
     def whitened(self, batch: Batch) -> dict[str, Tensor]:
-        """Each number with mean 0 and variance 1 over the frames of the warm-up, clipped."""
+        """The inputs, each number with mean 0 and variance 1 over the warm-up, clipped."""
         return {
-            name: self._moments(name).whiten(scale(batch[name], spec), epsilon=1e-4).clamp(-LIMIT, LIMIT)
+            name: self._moments(name).whiten(scale(batch[name], spec), epsilon=1e-4).clamp(-MAX_INPUT, MAX_INPUT)
             for name, spec in self.fields.items()
         }
 
     @torch.no_grad()
     def warm_up(self, batch: Batch) -> None:
-        """Take in frames with any leading axes, until there are enough of them."""
+        """Update the whitening with frames of any leading axes; complete after `warmup` of them."""
         for name, spec in self.fields.items():
             self._moments(name).update(scale(batch[name], spec).reshape(-1, *spec["shape"]))
         if self._moments(next(iter(self.fields))).count >= self.warmup:
-            self.frozen.fill_(True)
+            self.warmup_done.fill_(True)
 
     def _moments(self, name: str) -> RunningMoments:
         moments = self.moments[name.replace(".", "_")]
@@ -127,15 +126,15 @@ class RandomNetwork(nn.Module):
 
 
 class RndModel(LightningModule):
-    """Trains a network to imitate a random one on the frames it gets; the first ones set the whitening.
+    """Trains the predictor of a `RandomNetwork`; the first frames set the whitening.
 
-    Source: Burda et al. 2019, Exploration by random network distillation, sections 2.2 and 2.4.
+    Source: Burda et al. 2018, Exploration by random network distillation, sections 2.2 and 2.4.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers that are compared.
-        channels: Widths of the convolutional layers, where an image is among the observations.
-        hidden: Widths of the further layers of the network that learns.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of the compared vectors.
+        channels: Widths of the convolutional layers, for images.
+        hidden: Widths of the further layers of the predictor.
         warmup: Frames that set the whitening.
         learning_rate: Of Adam.
         patch: See `ConvolutionalStack`.
@@ -165,8 +164,8 @@ class RndModel(LightningModule):
         return error
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
-        """Mean error of the imitation on `(..., *shape)` frames; None while the whitening is not complete."""
-        if not self.network.ready:
+        """Mean error of the predictor on `(..., *shape)` frames; None while the whitening is not complete."""
+        if not self.network.warmed_up:
             self.network.warm_up(batch)
             return None
         loss: Tensor = self.network(batch).mean()
@@ -174,5 +173,5 @@ class RndModel(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam on the network that learns."""
+        """Adam on the predictor."""
         return torch.optim.Adam(self.network.predictor.parameters(), lr=self.learning_rate, fused=True)

@@ -1,4 +1,4 @@
-"""Several rewards at once."""
+"""Weighted sum of rewards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class WeightedSum(Reward):
     """r = sum of w_i r_i, each r_i scaled by its own normalizer and logged by itself.
 
     Args:
-        parts: The rewards, by name; the name takes the place of their own in the figures.
+        parts: The rewards, by name; the name replaces their own in the metrics.
         weights: One weight for each part.
         normalizer: How the sum is scaled.
 
@@ -62,10 +62,10 @@ class WeightedSum(Reward):
 
     def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
         """See the base class."""
-        told: dict[str, torch.Tensor] = {}
+        inputs: dict[str, torch.Tensor] = {}
         for part in self.parts.values():
-            told |= part.policy_inputs(num_envs, device)
-        return told
+            inputs |= part.policy_inputs(num_envs, device)
+        return inputs
 
     def fields(self) -> dict[str, NDArray[Any]]:
         """See the base class."""
@@ -75,13 +75,13 @@ class WeightedSum(Reward):
         return fields
 
     def cuts(self) -> NDArray[np.bool_] | None:
-        """Where what any part wants changes."""
+        """Environments in which the goal of any part changes."""
         cuts = [cut for part in self.parts.values() if (cut := part.cuts()) is not None]
         return np.logical_or.reduce(cuts) if cuts else None
 
     def report(self) -> dict[str, float]:
-        """The figures of the sum and of all parts."""
-        figures = super().report()
+        """The metrics of the sum and of all parts."""
+        metrics = super().report()
         for part in self.parts.values():
-            figures |= part.report()
-        return figures
+            metrics |= part.report()
+        return metrics

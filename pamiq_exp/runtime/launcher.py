@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning import LightningModule
 
-from pamiq_exp.buffers import DataBuffer, DataUser, tell_sizes
+from pamiq_exp.buffers import DataBuffer, DataUser, log_buffer_sizes
 from pamiq_exp.component import Component, State, components, tear_down
 from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.run_folder import RunFolder
@@ -138,7 +138,7 @@ class _Run:
         self.folder = folder
         self.control = control
         self.clock = WallClock(config.time_scale) if config.mode == "realtime" else VirtualClock()
-        tell_sizes(buffers)
+        log_buffer_sizes(buffers)
         users = {name: DataUser(buffer) for name, buffer in buffers.items()}
         self.writer = None
         if folder is not None:

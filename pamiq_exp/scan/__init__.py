@@ -1,4 +1,4 @@
-"""One primitive for every linear recurrence: h_t = a_t h_{t-1} + u_t."""
+"""Linear recurrences h_t = a_t h_{t-1} + u_t, with gradients, on CPU and GPU."""
 
 from pamiq_exp.scan.linear_scan import CHUNK, METHODS, ScanMethod, linear_scan, scan_step, warm_up
 

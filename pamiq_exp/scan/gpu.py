@@ -1,8 +1,8 @@
 """The scan and its gradient as associative scans in Triton, for a GPU.
 
-Imported at the first use: Triton comes with torch where torch is made for a GPU, and only there. A program takes a
-few channels of a row, one stretch of time after the other; within a stretch all steps are composed side by side, and
-the state goes on in registers. So everything is read once and written once.
+Imported at the first use, because Triton comes only with GPU builds of torch. A program takes a few channels of a row,
+one block of time after the other; the steps of a block are composed in parallel, and the state stays in registers. So
+everything is read once and written once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import triton.language as tl
 from torch import Tensor
 
 TIME = 128
-"""Steps of a stretch, a power of two."""
+"""Steps of a block, a power of two."""
 
 CHANNELS = 16
 """Channels of a program, a power of two: 64 bytes in a row, so that memory is read in whole sectors."""
 
 
 def scan(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
-    """The states of the scan, `(rows, time, heads, inner)`; shapes as in `forms`, all on one GPU.
+    """The states of the scan, `(rows, time, heads, inner)`; shapes as in `chunked.scan`, all on one GPU.
 
     Raises ValueError for tensors elsewhere, unless Triton's interpreter is on.
     """
@@ -65,7 +65,7 @@ def _grid(rows: int, width: int) -> tuple[int, int]:
 
 @triton.jit
 def _compose(decay, value, next_decay, next_value):
-    """h -> decay h + value, and then the next one."""
+    """Compose h -> decay h + value with the next one."""
     return decay * next_decay, next_decay * value + next_value
 
 
@@ -83,7 +83,7 @@ def _scan(decay, values, initial, states, length, heads, inner, TIME: tl.constex
         time = first + step
         inside = (time < length)[:, None] & exists[None, :]
         record = (row * length + time)[:, None]
-        # Steps after the end change nothing, so that the last of a stretch always holds the state.
+        # Steps after the end have decay 1 and value 0, so that the last of a block always holds the state.
         a = tl.load(decay + record * heads + head[None, :], mask=inside, other=1.0)
         u = tl.load(values + record * width + channel[None, :], mask=inside, other=0.0)
         product, total = tl.associative_scan((a, u), 0, _compose)

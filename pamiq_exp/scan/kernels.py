@@ -1,7 +1,7 @@
-"""The scan and its gradient as machine code for the CPU.
+"""The scan and its gradient in numba, for the CPU.
 
-Imported at the first use, because numba takes a while. The interpreter lock is released, so that the world
-goes on while a model trains, and there is no fast-math, so that every machine computes the same bits.
+Imported at the first use, because importing numba is slow. The interpreter lock is released, so that other threads run
+while a model trains; without fast-math, every machine computes the same bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 
 def scan(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
-    """The states of the scan, `(rows, time, heads, inner)`; shapes as in `forms`, all on the CPU."""
+    """The states of the scan, `(rows, time, heads, inner)`; shapes as in `chunked.scan`, all on the CPU."""
     per_channel = values.shape[-1] == 1
     kernel: Callable[..., None] = scan_channels if per_channel else scan_heads
     states = torch.empty(values.shape, dtype=values.dtype, device="cpu")

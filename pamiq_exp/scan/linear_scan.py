@@ -1,4 +1,4 @@
-"""The first-order linear recurrence h_t = a_t h_{t-1} + u_t, with its gradient written by hand."""
+"""The linear recurrence h_t = a_t h_{t-1} + u_t, with a gradient of its own."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from pamiq_exp.scan import forms
+from pamiq_exp.scan import chunked
 
-ScanMethod: TypeAlias = Literal["auto", "compiled", "associative", "chunked", "doubling", "loop"]
+ScanMethod: TypeAlias = Literal["auto", "compiled", "associative", "chunked"]
 METHODS: tuple[ScanMethod, ...] = get_args(ScanMethod)
-"""How a scan may be computed. `auto` takes compiled code on a CPU, and elsewhere the associative scan where there is
-Triton, otherwise chunks."""
+"""Ways to compute a scan. `auto` is `compiled` on a CPU; elsewhere `associative` with Triton, otherwise `chunked`."""
 
 CHUNK = 64
-"""Steps that the chunked form takes at once."""
+"""Steps of a chunk of the method `chunked`."""
 
 
 def linear_scan(
@@ -33,22 +32,22 @@ def linear_scan(
 ) -> Tensor:
     """Return h_t = a_t h_{t-1} + u_t for all t, beginning from h_{-1} = `initial`.
 
-    With `reverse`, time runs backwards: h_t = a_t h_{t+1} + u_t, from h_T = `initial`. That is a discounted
-    sum of what follows: returns, lambda-returns and generalized advantages.
+    With `reverse`, time runs backwards: h_t = a_t h_{t+1} + u_t, from h_T = `initial`. That is a discounted sum:
+    returns, lambda-returns and generalized advantages.
 
-    The computation is done in float64 if any argument is, otherwise in float32, whatever precision the
-    arguments have, because rounding errors of a long memory add up. Gradients of any order flow to all three
-    arguments; the memory that they need is linear in time. `torch.func` transforms and `torch.compile` work.
+    The computation is in float64 if any argument is, otherwise in float32, because rounding errors of a long memory
+    add up. All three arguments have gradients of any order, with memory linear in time. `torch.func` transforms and
+    `torch.compile` work.
 
     Args:
-        decay: a, `(*batch, time, heads)`. Each head rules `width / heads` neighboring channels, so heads = 1
-            means one decay for all and heads = width one for each. Batch axes and time may be 1 or missing.
+        decay: a, `(*batch, time, heads)`. A head is `width / heads` neighboring channels: heads = 1 is one decay for
+            all, heads = width one for each. Batch axes and time may be 1 or missing.
         values: u, `(*batch, time, width)`.
-        initial: State to begin from, `(*batch, width)`, where batch axes may be missing; None for zeros.
-        reverse: Let time run backwards.
-        method: How to compute it; the results differ by rounding only. `compiled` is for a CPU, `associative` for a GPU
-            with Triton, the others for any device.
-        chunk: Steps at once, for the method `chunked`.
+        initial: Initial state, `(*batch, width)`, where batch axes may be missing; None for zeros.
+        reverse: Scan backwards in time.
+        method: See `METHODS`; results differ by rounding only. `compiled` is for a CPU, `associative` for a GPU with
+            Triton, `chunked` for any device.
+        chunk: Steps of a chunk, for the method `chunked`.
 
     Returns:
         The states, `(*batch, time, width)`, in float32 or float64.
@@ -97,8 +96,8 @@ def _suitable_method(device: str) -> ScanMethod:
 def warm_up() -> None:
     """Compile the code for the CPU now instead of at the first use.
 
-    Takes seconds the first time on a machine, with the interpreter locked: better before a run than in it.
-    Layers that scan call it when they are built.
+    The first time on a machine this takes seconds and holds the interpreter lock, which would delay a run. Layers that
+    scan call it when they are built.
     """
     from pamiq_exp.scan import kernels
 
@@ -121,7 +120,7 @@ def _check(decay: Tensor, values: Tensor, initial: Tensor | None, method: str, c
             f"not over {tuple(values.shape)} with {tuple(decay.shape)}"
         )
     if decay.shape[-1] == 0 or values.shape[-1] % decay.shape[-1]:
-        raise ValueError(f"{values.shape[-1]} channels cannot be shared out to {decay.shape[-1]} heads of equal width")
+        raise ValueError(f"{values.shape[-1]} channels cannot be divided into {decay.shape[-1]} heads of equal width")
     if initial is not None and initial.shape[-1:] != values.shape[-1:]:
         raise ValueError(
             f"the initial state must be (*batch, {values.shape[-1]}) for values {tuple(values.shape)}, "
@@ -140,9 +139,7 @@ def _scan(decay: Tensor, values: Tensor, initial: Tensor, method: str, chunk: in
         from pamiq_exp.scan import gpu
 
         return gpu.scan(decay, values, initial)
-    if method == "chunked":
-        return forms.chunked(decay, values, initial, chunk)
-    return (forms.doubling if method == "doubling" else forms.loop)(decay, values, initial)
+    return chunked.scan(decay, values, initial, chunk)
 
 
 @torch.library.custom_op("pamiq_exp::linear_scan_gradient", mutates_args=())
@@ -196,7 +193,7 @@ def _(
 
 
 class _LinearScan(torch.autograd.Function):
-    """Ties the gradient to the scan. The operators are opaque to compilers and known to `torch.func`."""
+    """Connects the gradient with the scan. The operators are opaque to compilers and registered with `torch.func`."""
 
     generate_vmap_rule = True
 
@@ -208,7 +205,7 @@ class _LinearScan(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str, int], output: Tensor) -> None:
-        """Keep what the gradient needs."""
+        """Save the tensors for the gradient."""
         decay, _, initial, ctx.method, ctx.chunk = inputs
         ctx.save_for_backward(decay, output, initial)
 
@@ -225,7 +222,7 @@ _apply: Callable[[Tensor, Tensor, Tensor, str, int], Tensor] = _LinearScan.apply
 
 
 def _vectorized(operator: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """Let `torch.func.vmap` run all its members as more rows of one call."""
+    """Run all members of `torch.func.vmap` as rows of one call."""
 
     def run(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         count = info.batch_size

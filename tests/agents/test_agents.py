@@ -56,15 +56,15 @@ class ClockEncoder(Encoder):
         super().__init__(CLOCK["observation"], 1)
         self.register_buffer("offset", torch.tensor(offset))
         self.calls = 0
-        self.is_ready = True
+        self.is_warmed_up = True
 
     def encode(self, batch: Batch) -> Tensor:
         self.calls += 1
         return batch["observation.step"] + self.offset
 
     @property
-    def ready(self) -> bool:
-        return self.is_ready
+    def warmed_up(self) -> bool:
+        return self.is_warmed_up
 
 
 class Persistence(DynamicsNetwork):
@@ -152,23 +152,23 @@ def test_a_publication_does_not_surprise() -> None:
     assert encoder.module.calls == 2
 
 
-def test_nothing_is_judged_before_the_encoder_is_ready() -> None:
+def test_nothing_is_judged_before_the_encoder_is_warmed_up() -> None:
     encoder = ClockEncoder()
-    encoder.is_ready = False
+    encoder.is_warmed_up = False
     agent, world = curious(encoder, Persistence()), ClockWorld()
     assert not np.any(live(agent, world, 3))
-    encoder.is_ready = True
+    encoder.is_warmed_up = True
     signals = live(agent, world, 3)
     assert [float(signal[2]) for signal in signals] == [0.0, 1.0, 1.0]
 
 
-def test_latents_are_recorded_once_the_encoder_is_ready() -> None:
+def test_latents_are_recorded_once_the_encoder_is_warmed_up() -> None:
     encoder, collector = ClockEncoder(offset=0.5), Collector({"latent": {"shape": [1], "dtype": "float32"}})
     agent, world = RandomAgent(CLOCK["action"], 3, seed=0, encoder="encoder"), ClockWorld()
     agent.attach({"encoder": Port(encoder)}, {"replay": collector})
-    encoder.is_ready = False
+    encoder.is_warmed_up = False
     live(agent, world, 3)
-    encoder.is_ready = True
+    encoder.is_warmed_up = True
     live(agent, world, 3)
     assert [float(record["latent"][0, 0]) for record in collector.records] == [3.5, 4.5]
 

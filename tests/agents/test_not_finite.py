@@ -70,10 +70,10 @@ def agent_with(reward: Reward, collector: Collector) -> PolicyAgent:
 
 
 REWARDS: list[Any] = [
-    lambda: PredictionError(DiscountedStd(LANES, minimum=4)),
-    lambda: OpenLoopError(ExponentialStd(minimum=4)),
-    lambda: EllipticalBonus(DiscountedStd(LANES, minimum=4)),
-    lambda: Extrinsic(DiscountedStd(LANES, minimum=4)),
+    lambda: PredictionError(DiscountedStd(LANES, warmup=4)),
+    lambda: OpenLoopError(ExponentialStd(warmup=4)),
+    lambda: EllipticalBonus(DiscountedStd(LANES, warmup=4)),
+    lambda: Extrinsic(DiscountedStd(LANES, warmup=4)),
 ]
 
 
@@ -99,7 +99,7 @@ def test_an_observation_that_is_not_finite_is_recorded_and_forgotten(
     assert all(map(math.isfinite, numbers(collect_state(agent))))
     assert all(map(math.isfinite, {**agent.report(), **agent.summary()}.values()))
     assert agent.summary()["nonfinite_observations"] == 2
-    assert caplog.text.count("environment 1 showed a number that is not finite in 'vector'") == 1
+    assert caplog.text.count("environment 1 has a number that is not finite in 'vector'") == 1
     broken = [t for t, row in enumerate(collector.records) if not np.isfinite(row["observation.vector"]).all()]
     assert broken == [8, 12]
     rewards = np.array([row["reward"] for row in collector.records])
@@ -112,7 +112,7 @@ def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
     value: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     found, expected = Collector(FIELDS), Collector(FIELDS)
-    agent, other = (agent_with(Extrinsic(DiscountedStd(LANES, minimum=4)), each) for each in (found, expected))
+    agent, other = (agent_with(Extrinsic(DiscountedStd(LANES, warmup=4)), each) for each in (found, expected))
     for turn in range(20):
         agent.step(observation(turn, reward=value if turn == 8 else None))
         other.step(observation(turn))
@@ -123,7 +123,7 @@ def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
     assert "nonfinite_rewards" not in other.summary()
 
 
-@pytest.mark.parametrize("make", [lambda: DiscountedStd(2, minimum=3), lambda: ExponentialStd(minimum=3)])
+@pytest.mark.parametrize("make", [lambda: DiscountedStd(2, warmup=3), lambda: ExponentialStd(warmup=3)])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_scale_is_that_of_the_finite_rewards(make: Any, value: float) -> None:
     scale, reference = make(), make()

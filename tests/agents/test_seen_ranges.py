@@ -20,10 +20,10 @@ Box = gymnasium.spaces.Box
 @pytest.mark.parametrize(
     ("space", "largest", "told"),
     [
-        (Box(0, 255, (7, 7, 3), np.uint8), 10, "'part' is declared from 0 to 255, and lay between 0 and 10"),
+        (Box(0, 255, (7, 7, 3), np.uint8), 10, "'part' is declared from 0 to 255, but was between 0 and 10"),
         (Box(0, 255, (7, 7, 3), np.uint8), 120, None),
         (Box(0, 1, (8, 8, 1), np.uint8), 1, None),
-        (Box(-1e4, 1e4, (3,), np.float32), 3, "'part' is declared from -10000 to 10000, and lay between 0 and 3"),
+        (Box(-1e4, 1e4, (3,), np.float32), 3, "'part' is declared from -10000 to 10000, but was between 0 and 3"),
         (Box(-10, 10, (3,), np.float32), 3, None),
         (Box(-np.inf, np.inf, (3,), np.float32), 3, None),
         (Box(0, 255, (7, 7, 3), np.uint8), 0, None),

@@ -1,4 +1,4 @@
-"""A buffer that forgets at random keeps what its law says."""
+"""A buffer that forgets at random keeps its distribution of ages."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
-from pamiq_exp.buffers import RingBuffer, RolloutBuffer, readable_bytes, tell_sizes
+from pamiq_exp.buffers import RingBuffer, RolloutBuffer, log_buffer_sizes
 from pamiq_exp.buffers import sizes as module
+from pamiq_exp.formatting import bytes_text
 
 FIELDS = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
 
@@ -16,20 +17,20 @@ FIELDS = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_288, "12.3 kB"), (100_663_296, "100.7 MB"), (5e15, "5000.0 TB")]
 )
 def test_bytes_are_told_for_people(count: float, text: str) -> None:
-    assert readable_bytes(count) == text
+    assert bytes_text(count) == text
 
 
 def test_sizes_of_all_buffers_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     buffers = {"replay": RingBuffer(100, 2, FIELDS), "rollout": RolloutBuffer(4, 2, FIELDS)}
     with caplog.at_level(logging.INFO):
-        assert tell_sizes(buffers) == "buffers, when full: replay 2.5 MB, rollout 98.3 kB"
+        assert log_buffer_sizes(buffers) == "buffers, when full: replay 2.5 MB, rollout 98.3 kB"
     assert "replay 2.5 MB" in caplog.text
 
 
 def test_more_than_the_machine_has_is_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_physical_memory", lambda: 1000)
+    monkeypatch.setattr(module, "physical_memory", lambda: 1000)
     with caplog.at_level(logging.WARNING):
-        tell_sizes({"replay": RingBuffer(100, 2, FIELDS)})
+        log_buffer_sizes({"replay": RingBuffer(100, 2, FIELDS)})
     assert "smaller capacity" in caplog.text

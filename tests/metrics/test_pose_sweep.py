@@ -23,8 +23,8 @@ PIXELS = 16 * 16 * 3
 class PixelEncoder(nn.Module):
     """The view itself, as 16 x 16 colors: a painter can paint it without any error."""
 
-    ready = True
-    settled = False
+    warmed_up = True
+    frozen = False
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
         image = batch["observation.image"].float() / 255.0
@@ -117,8 +117,8 @@ def test_the_pose_is_read_off_a_latent_that_holds_it(poses: dict[str, np.ndarray
     known = {"pose": poses["pose"], "observation.x": pose_numbers(poses)}
 
     class Knows(nn.Module):
-        ready = True
-        settled = True
+        warmed_up = True
+        frozen = True
 
         def encode(self, batch: dict[str, Tensor]) -> Tensor:
             return batch["observation.x"]
@@ -134,8 +134,8 @@ def pose_numbers(poses: dict[str, np.ndarray]) -> np.ndarray:
 
 def test_nothing_is_read_off_a_latent_that_knows_nothing(poses: dict[str, np.ndarray]) -> None:
     class Blind(nn.Module):
-        ready = True
-        settled = True
+        warmed_up = True
+        frozen = True
 
         def encode(self, batch: dict[str, Tensor]) -> Tensor:
             return torch.zeros(len(batch["observation.image"]), 4)
@@ -173,11 +173,11 @@ def test_sweeps_go_on_after_a_restore(poses: dict[str, np.ndarray]) -> None:
 
 def test_an_encoder_that_is_not_ready_is_waited_for(poses: dict[str, np.ndarray]) -> None:
     encoder = PixelEncoder()
-    encoder.ready = False
+    encoder.warmed_up = False
     metric = ModelError(poses, poses_per_turn=60)
     watch(metric, [{}] * 3, agent=agent_with(encoder=encoder))
     assert metric.report() == {}
-    encoder.ready = True
+    encoder.warmed_up = True
     watch(metric, [{}], agent=agent_with(encoder=encoder))
     assert set(metric.report()) == {"noise_angle"}, "there is no forward model to measure"
 

@@ -29,7 +29,6 @@ from pamiq_exp.models import (
     ResidualDynamics,
 )
 from pamiq_exp.models.cores import RecurrentCore, SioConv
-from pamiq_exp.models.encoders.ijepa import MaskCollator, MaskSampler
 from pamiq_exp.spaces import describe_action
 
 SIOCONV = partial(SioConv, heads=2, gain=1.0)
@@ -118,8 +117,7 @@ def test_a_model_trains_on_a_recorded_dataset(name: str, recorded: tuple[list[Re
     def loader(shuffle: bool) -> Any:
         if name == "ijepa":
             frames = [{"observation.image": frame} for record in records for frame in record["observation.image"]]
-            collate = MaskCollator(MaskSampler(SIDE // 8, min_area=1))
-            return DataLoader(frames, 32, shuffle=shuffle, collate_fn=collate)  # type: ignore[arg-type]
+            return DataLoader(frames, 32, shuffle=shuffle)  # type: ignore[arg-type]
         return DataLoader(records, 8, shuffle=shuffle)  # type: ignore[arg-type]
 
     trainer = lightning.Trainer(

@@ -15,7 +15,6 @@ from torch import Tensor
 from pamiq_exp import models, rewards
 from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, NonFiniteError
 from pamiq_exp.models.cores import QLstm, RecurrentCore
-from pamiq_exp.rewards.gamma_progress import ProgressDynamics
 from pamiq_exp.spaces import ActionSpec
 
 ROWS, LENGTH, SIZE, FEATURES = 6, 5, 4, 8
@@ -75,9 +74,9 @@ MODELS: dict[str, Make] = {
         models.RecurrentDynamics(FEATURES, ACTION, RecurrentCore(QLstm, width=8, depth=1, expansion=1))
     ),
     "mixture": lambda: models.ForwardDynamics(dynamics(lambda width, size: models.MixtureHead(width, size, 2))),
-    "aleatoric mapping": lambda: models.ForwardDynamics(dynamics(rewards.PenalisedNormalHead)),
+    "aleatoric mapping": lambda: models.ForwardDynamics(dynamics(rewards.PenalizedNormalHead)),
     "ensemble": lambda: models.ForwardDynamics(ensemble(), bootstrap=0.8),
-    "gamma progress": lambda: ProgressDynamics(dynamics(), slowness=5),
+    "gamma progress": lambda: rewards.ProgressDynamics(dynamics(), ema_decay=0.8),
     "previous error": lambda: rewards.PreviousError(rewards.PreviousErrorNetwork(FEATURES, ACTION, (8,))),
     "levels of errors": lambda: rewards.ResidualLevelsModel(rewards.ResidualLevels(FEATURES, ACTION, 3, 8)),
     "hierarchy": lambda: rewards.TimeHierarchyModel(rewards.TimeHierarchy(FEATURES, ACTION, 2, 2, 8)),

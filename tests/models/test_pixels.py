@@ -48,5 +48,5 @@ def test_what_an_action_moves_is_learned() -> None:
 
 
 def test_features_that_are_no_picture_are_refused() -> None:
-    with pytest.raises(ValueError, match="encoder `pixels`"):
+    with pytest.raises(ValueError, match="encoder=pixels"):
         PixelDynamics(100, ACTION, (8, 8, 3))

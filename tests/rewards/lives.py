@@ -19,7 +19,7 @@ from pamiq_exp.rewards import (
     LearningProgress,
     Meta,
     OpenLoopError,
-    PenalisedNormalHead,
+    PenalizedNormalHead,
     PredictionError,
     PreviousError,
     PreviousErrorNetwork,
@@ -77,11 +77,11 @@ def gaussian_ensemble(form: str = "variance") -> Life:
 
 
 def ama(penalty: float = 1.0, eta: float = 1.0) -> Life:
-    return life_of_dynamics(AleatoricMapping(eta=eta), small(partial(PenalisedNormalHead, penalty=penalty)))
+    return life_of_dynamics(AleatoricMapping(eta=eta), small(partial(PenalizedNormalHead, penalty=penalty)))
 
 
-def gamma_progress(slowness: float = 200) -> Life:
-    model = ProgressDynamics(small(), slowness=slowness)
+def gamma_progress(ema_decay: float = 0.995) -> Life:
+    model = ProgressDynamics(small(), ema_decay=ema_decay)
     reward = GammaProgress()
     reward.attach({"dynamics": Published(model.inference_module())})
     learner = Learner(model, RATE)

@@ -27,6 +27,7 @@ from pamiq_exp.models.nn.layers import FieldsNetwork
 from pamiq_exp.rewards import (
     DeltaMinimize,
     Disagreement,
+    DynamicsPair,
     EllipticalBonus,
     ExponentialStd,
     GammaProgress,
@@ -37,7 +38,7 @@ from pamiq_exp.rewards import (
     LearningProgress,
     NovelD,
     OpenLoopError,
-    PenalisedNormal,
+    PenalizedNormal,
     PredictionError,
     PreviousErrorNetwork,
     RandomLatentExploration,
@@ -45,7 +46,6 @@ from pamiq_exp.rewards import (
     RndModel,
     TimeHierarchy,
     Transition,
-    TwoAges,
     level_coefficients,
 )
 from tests.rewards.parts import ACTION, FIELD, Published, transition
@@ -112,7 +112,7 @@ def test_a_fall_does_not_reach_across_the_end_of_an_episode() -> None:
 @pytest.mark.parametrize("decay", ["exponential", "geometric", "uniform"])
 def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: Any) -> None:
     depth, path, network = 3, vectors(8), Drift(0.1)
-    reward = OpenLoopError(horizon=depth, decay=decay)
+    reward = OpenLoopError(horizon=depth, horizon_decay=decay)
     reward.attach({"dynamics": Published(network)})
     measured = judge(reward, path)
     weights = horizon_weights(depth, decay)
@@ -153,7 +153,9 @@ def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() ->
     np.testing.assert_allclose(deep[3, 1], flat[3, 1])
     assert abs(deep[3, 0] - flat[3, 0]) > 1e-3
     moved = transition(path[4], path[5])
-    moved = Transition(**{name: getattr(moved, name) for name in moved.__dataclass_fields__} | {"latents_moved": True})
+    moved = Transition(
+        **{name: getattr(moved, name) for name in moved.__dataclass_fields__} | {"encoder_changed": True}
+    )
     other = PredictionError()
     other.attach({"dynamics": Published(Drift(0.1))})
     fresh = OpenLoopError(horizon=3)
@@ -167,7 +169,7 @@ def test_the_gradient_of_the_priced_variance_vanishes_at_the_error_over_the_pric
     target = torch.randn(1000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     error = target.square().mean()
     log_variance = torch.log(error / penalty).expand(1000, 1).clone().requires_grad_()
-    PenalisedNormal(torch.zeros(1000, 1, dtype=torch.float64), log_variance, penalty).loss(target).mean().backward()
+    PenalizedNormal(torch.zeros(1000, 1, dtype=torch.float64), log_variance, penalty).loss(target).mean().backward()
     assert log_variance.grad is not None
     assert float(log_variance.grad.sum()) == pytest.approx(0, abs=1e-12)
 
@@ -180,10 +182,12 @@ def test_the_variance_of_a_mixture_is_its_epistemic_and_its_aleatoric_part() -> 
     measured = judge(reward, path)[0]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        law, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
-        draws = law.mean + law.variance.sqrt() * torch.randn(4000, *law.mean.shape, generator=generator)
+        predicted, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+        draws = predicted.mean + predicted.variance.sqrt() * torch.randn(
+            4000, *predicted.mean.shape, generator=generator
+        )
     total = draws.flatten(0, 1).var(0).mean(-1).numpy()
-    aleatoric = law.variance.mean(0).mean(-1).numpy()
+    aleatoric = predicted.variance.mean(0).mean(-1).numpy()
     np.testing.assert_allclose(measured + aleatoric, total, rtol=0.02)
     assert reward.report()["gaussian_ensemble_epistemic"] == pytest.approx(measured.mean(), rel=1e-5)
 
@@ -194,8 +198,8 @@ def test_disagreement_is_the_variance_of_the_means_with_divisor_k() -> None:
     reward.attach({"dynamics": Published(network)})
     path = vectors(2)
     with torch.no_grad():
-        law, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
-    np.testing.assert_allclose(judge(reward, path)[0], law.mean.numpy().var(0).mean(-1), rtol=1e-4)
+        predicted, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+    np.testing.assert_allclose(judge(reward, path)[0], predicted.mean.numpy().var(0).mean(-1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [Disagreement, GaussianEnsemble])
@@ -238,7 +242,7 @@ def test_progress_is_positive_when_the_error_is_smaller_than_it_was(form: Any) -
 def test_the_bias_of_the_exponential_form_is_that_of_the_geometric_mean(numbers: int) -> None:
     generator = np.random.default_rng(0)
     errors = np.square(generator.standard_normal((400_000 // numbers, numbers))).mean(1)
-    reward = LearningProgress(Given(errors[:, None]), form="exp", smallest=1e-9)
+    reward = LearningProgress(Given(errors[:, None]), form="exp", min_error=1e-9)
     reward.attach({"previous_error": Published(Expecting(float(np.log(errors).mean())))})
     path = torch.zeros(2, 1, FEATURES)
     sample = [float(judge(reward, path)[0, 0]) for _ in range(4000)]
@@ -248,7 +252,7 @@ def test_the_bias_of_the_exponential_form_is_that_of_the_geometric_mean(numbers:
 
 def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
     reward = GammaProgress(window=2)
-    reward.attach({"dynamics": Published(TwoAges(Drift(0.1), Drift(0.3)))})
+    reward.attach({"dynamics": Published(DynamicsPair(Drift(0.1), Drift(0.3)))})
     path = vectors(5)
     each = []
     for age in (0.3, 0.1):
@@ -383,7 +387,7 @@ def test_schemes_of_levels(scheme: Any, expected: list[int], total: int) -> None
 
 @given(arrays(np.float32, (30, 2), elements=st.floats(-10, 10, width=32)), st.floats(0.5, 0.99))
 def test_the_fading_deviation_equals_the_weighted_one(rewards: np.ndarray, decay: float) -> None:
-    normalizer = ExponentialStd(decay=decay, floor=1e-3, minimum=1)
+    normalizer = ExponentialStd(ema_decay=decay, min_std=1e-3, warmup=1)
     for row in rewards:
         scaled = normalizer(row, np.ones(2, dtype=np.bool_))
     weights = np.repeat(decay ** np.arange(29, -1, -1), 2)
@@ -395,7 +399,7 @@ def test_the_fading_deviation_equals_the_weighted_one(rewards: np.ndarray, decay
 
 MODELS: dict[str, nn.Module] = {
     "drift": Drift(0.1),
-    "ages": TwoAges(Drift(0.1), Drift(0.3)),
+    "ages": DynamicsPair(Drift(0.1), Drift(0.3)),
     "hierarchy": TimeHierarchy(FEATURES, ACTION, layers=3, ratio=2, width=8),
     "previous_error": PreviousErrorNetwork(FEATURES, ACTION, hidden=(8,)),
 }

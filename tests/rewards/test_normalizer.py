@@ -27,14 +27,14 @@ def brute_force(rewards: np.ndarray, discount: float) -> float:
 
 @given(REWARDS, st.floats(0, 0.99))
 def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums(rewards: np.ndarray, discount: float) -> None:
-    normalizer = DiscountedStd(num_envs=2, discount=discount, floor=0, minimum=1)
+    normalizer = DiscountedStd(num_envs=2, gamma=discount, min_relative_std=0, warmup=1)
     for row in rewards:
         scaled = normalizer(row, ALL)
     np.testing.assert_allclose(scaled, rewards[-1] / brute_force(rewards, discount), rtol=1e-4, atol=1e-6)
 
 
 def test_void_transitions_leave_no_trace() -> None:
-    with_gaps, without = (DiscountedStd(num_envs=1, minimum=1) for _ in range(2))
+    with_gaps, without = (DiscountedStd(num_envs=1, warmup=1) for _ in range(2))
     generator = np.random.default_rng(0)
     for step in range(50):
         reward = generator.random(1).astype(np.float32)
@@ -45,7 +45,7 @@ def test_void_transitions_leave_no_trace() -> None:
 
 
 def test_until_the_scale_is_known_there_is_no_reward() -> None:
-    normalizer = DiscountedStd(num_envs=2, minimum=10)
+    normalizer = DiscountedStd(num_envs=2, warmup=10)
     ones = np.array([1, 2], dtype=np.float32)
     outputs = [normalizer(ones, ALL).any() for _ in range(6)]
     assert outputs == [False] * 4 + [True] * 2
@@ -53,7 +53,9 @@ def test_until_the_scale_is_known_there_is_no_reward() -> None:
 
 def test_a_reward_that_dies_out_is_not_amplified() -> None:
     generator = np.random.default_rng(0)
-    floored, bare = (DiscountedStd(1, discount=0.0, floor=floor, floor_steps=100, minimum=1) for floor in (0.5, 0.0))
+    floored, bare = (
+        DiscountedStd(1, gamma=0.0, min_relative_std=floor, reference_steps=100, warmup=1) for floor in (0.5, 0.0)
+    )
     valid = np.ones(1, dtype=np.bool_)
     for _ in range(100):
         reward = generator.random(1).astype(np.float32)
@@ -66,7 +68,7 @@ def test_a_reward_that_dies_out_is_not_amplified() -> None:
 
 
 def test_clipping_limits_both_sides() -> None:
-    normalizer = DiscountedStd(2, minimum=1, clip=0.05)
+    normalizer = DiscountedStd(2, warmup=1, clip=0.05)
     for _ in range(20):
         scaled = normalizer(np.array([100.0, -100.0], dtype=np.float32), ALL)
     np.testing.assert_array_equal(scaled, np.array([0.05, -0.05], dtype=np.float32))
@@ -74,7 +76,7 @@ def test_clipping_limits_both_sides() -> None:
 
 def test_a_restored_normaliser_goes_on_as_if_nothing_had_happened() -> None:
     generator = np.random.default_rng(0)
-    first, second = DiscountedStd(2, minimum=1), DiscountedStd(2, minimum=1)
+    first, second = DiscountedStd(2, warmup=1), DiscountedStd(2, warmup=1)
     for _ in range(10):
         first(generator.random(2).astype(np.float32), ALL)
     restore_state(second, collect_state(first))
@@ -88,6 +90,6 @@ def test_none_leaves_rewards_as_they_are() -> None:
     np.testing.assert_array_equal(NoNormalizer()(reward, ALL), reward)
 
 
-def test_a_discount_of_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="discount"):
-        DiscountedStd(1, discount=1.0)
+def test_discounted_std_refuses_a_gamma_of_one() -> None:
+    with pytest.raises(ValueError, match="gamma"):
+        DiscountedStd(1, gamma=1.0)

@@ -121,7 +121,7 @@ def test_a_transition_that_means_nothing_is_worth_nothing_and_not_counted() -> N
 
 
 def test_raw_and_scaled_means_are_told_apart() -> None:
-    reward = Extrinsic(DiscountedStd(LANES, minimum=1, clip=0.25))
+    reward = Extrinsic(DiscountedStd(LANES, warmup=1, clip=0.25))
     for step in range(10):
         reward(transition(paid=float(step)))
     figures = reward.report()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pamiq_exp.scan import linear_scan
+from tests.scan.methods import loop
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch for a GPU")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,13 +28,13 @@ def largest_differences(length: int, heads: int, inner: int, dtype: torch.dtype)
     values, weight = (torch.randn(3, length, heads * inner, generator=generator).double() for _ in range(2))
     initial = torch.randn(3, heads * inner, generator=generator).double()
 
-    def states_and_gradients(method: str, dtype: torch.dtype, device: str) -> list[Tensor]:
+    def states_and_gradients(scan: Callable[..., Tensor], dtype: torch.dtype, device: str) -> list[Tensor]:
         given = [each.to(device, dtype).requires_grad_() for each in (decay, values, initial)]
-        states = linear_scan(*given, method=method)  # type: ignore[arg-type]
+        states = scan(*given)
         return [states, *torch.autograd.grad((states * weight.to(states)).sum(), given)]
 
-    found = states_and_gradients("associative", dtype, DEVICE)
-    right = states_and_gradients("loop", torch.float64, "cpu")
+    found = states_and_gradients(partial(linear_scan, method="associative"), dtype, DEVICE)
+    right = states_and_gradients(loop, torch.float64, "cpu")
     return [
         float((each.detach().cpu() - expected.detach()).abs().max() / expected.detach().abs().max())
         for each, expected in zip(found, right, strict=True)

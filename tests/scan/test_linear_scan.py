@@ -12,19 +12,10 @@ from hypothesis import given
 from torch import Tensor
 
 from pamiq_exp.scan import ScanMethod, linear_scan, scan_step, warm_up
-from tests.scan.methods import METHODS
+from tests.scan.methods import METHODS, loop
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-5}
 """On the largest difference over max(1, largest number). Inputs in bfloat16 are exact in float32."""
-
-
-def reference(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
-    decay = decay.repeat_interleave(values.shape[-1] // decay.shape[-1], -1)
-    state, states = initial, []
-    for t in range(values.shape[-2]):
-        state = decay[..., t, :] * state + values[..., t, :]
-        states.append(state)
-    return torch.stack(states, -2)
 
 
 def difference(result: Tensor, expected: Tensor) -> float:
@@ -72,7 +63,7 @@ def test_every_method_gives_the_states_and_gradients_of_the_loop(
 ) -> None:
     arguments = [each.requires_grad_() for each in problem(seed, batch, length, heads, inner, dtype)]
     exact = [each.detach().double().requires_grad_() for each in arguments]
-    states, expected = linear_scan(*arguments, method=method, chunk=chunk), reference(*exact)
+    states, expected = linear_scan(*arguments, method=method, chunk=chunk), loop(*exact)
     assert states.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert difference(states, expected) < TOLERANCE[dtype]
     # A gradient is returned in the type of its argument, rounded once.
@@ -86,7 +77,7 @@ def test_every_method_gives_the_states_and_gradients_of_the_loop(
 def test_float32_stays_within_a_millionth_over_long_times(heads: int) -> None:
     decay, values, initial = problem(0, (2,), 4096, heads, 32 // heads, torch.float32)
     decay = 1 - 0.01 * decay
-    exact = reference(decay.double(), values.double(), initial.double())
+    exact = loop(decay.double(), values.double(), initial.double())
     assert difference(linear_scan(decay, values, initial), exact) < 1e-6
 
 
@@ -122,7 +113,7 @@ def test_missing_axes_and_axes_of_one_are_broadcast(decay: Any, values: Any, ini
     a, u = (torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in (decay, values))
     start = torch.zeros(6, dtype=torch.float64) if initial is None else torch.rand(initial, dtype=torch.float64)
     states = linear_scan(a, u, None if initial is None else start)
-    expected = reference(a.expand(2, 7, decay[-1]), u.expand(2, 7, 6), start.expand(2, 6))
+    expected = loop(a.expand(2, 7, decay[-1]), u.expand(2, 7, 6), start.expand(2, 6))
     torch.testing.assert_close(states, expected)
     for result, right in zip(gradients(states, [a, u]), gradients(expected, [a, u]), strict=True):
         torch.testing.assert_close(result, right)
@@ -221,7 +212,7 @@ def test_after_warming_up_nothing_is_compiled_any_more() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"decay": torch.ones(4, 4)}, "6 channels cannot be shared out to 4 heads"),
+        ({"decay": torch.ones(4, 4)}, "6 channels cannot be divided into 4 heads"),
         ({"values": torch.ones(6)}, r"values \(\*batch, time, width\)"),
         ({"values": torch.ones(0, 6)}, r"not over \(0, 6\)"),
         ({"initial": torch.ones(5)}, r"must be \(\*batch, 6\) .* not \(5,\)"),

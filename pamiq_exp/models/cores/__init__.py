@@ -1,4 +1,4 @@
-"""Recurrent cores: memory behind one interface."""
+"""Recurrent cores with one interface."""
 
 from pamiq_exp.models.cores.block import Block, LinearRecurrence, Mixer
 from pamiq_exp.models.cores.core import RecurrentCore

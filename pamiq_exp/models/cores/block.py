@@ -1,4 +1,4 @@
-"""What a recurrent core is stacked from."""
+"""Blocks of recurrent cores, and the base classes of their mixers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pamiq_exp.scan import METHODS, ScanMethod, linear_scan, scan_step, warm_up
 
 
 class Mixer(nn.Module, ABC):
-    """Mixes a sequence over time, with a vector of memory.
+    """Base class of layers that mix a sequence over time, with a memory vector.
 
     Attributes:
-        width: Numbers in an input and in an output.
-        state_width: Numbers of memory.
+        width: Size of an input and of an output.
+        state_width: Size of the memory.
     """
 
     def __init__(self, width: int, state_width: int) -> None:
@@ -26,7 +26,7 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one input, `(*batch, width)`, with the memory of what came before, `(*batch, state_width)`.
+        """Take one input, `(*batch, width)`, with the memory before it, `(*batch, state_width)`.
 
         Returns the output, `(*batch, width)`, and the memory after it.
         """
@@ -41,15 +41,15 @@ class Mixer(nn.Module, ABC):
 
 
 class LinearRecurrence(Mixer):
-    """A mixer whose memory follows h_t = a_t h_{t-1} + u_t, where a_t and u_t depend on x_t alone.
+    """Base class of mixers whose memory is h_t = a_t h_{t-1} + u_t, where a_t and u_t depend only on x_t.
 
-    Since no gate sees the memory, a whole sequence is one scan. A kind of recurrence says what a, u and the
-    output are; the memory itself is kept in float32 (or float64), whatever the precision of the inputs.
+    Gates do not read the memory, so a whole sequence is one scan. A subclass defines a, u and the output. The memory
+    is float32 (or float64), whatever the data type of the inputs.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
+        width: Size of an input, an output, and the memory.
         method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
+        chunk: Steps of a chunk, for the method `chunked`.
     """
 
     def __init__(self, width: int, method: ScanMethod, chunk: int) -> None:
@@ -63,9 +63,9 @@ class LinearRecurrence(Mixer):
 
     @abstractmethod
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the decay, `(..., heads)`, and what is added, `(..., width)`, for inputs `(..., width)`.
+        """Return the decay a, `(..., heads)`, and u, `(..., width)`, for inputs `(..., width)`.
 
-        Both in the precision of the memory; see `wide`.
+        Both in the data type of the memory; see `to_float32`.
         """
 
     @abstractmethod
@@ -93,7 +93,7 @@ class RootMeanSquareNorm(nn.Module):
     Source: Zhang and Sennrich 2019, Root mean square layer normalization, equation 4.
 
     Args:
-        width: Numbers over which the mean is taken.
+        width: Size of an input.
     """
 
     def __init__(self, width: int) -> None:
@@ -112,8 +112,8 @@ class GatedFeedForward(nn.Module):
     Source: Shazeer 2020, GLU variants improve transformer, equation 6 (SwiGLU).
 
     Args:
-        width: Numbers in an input and an output.
-        hidden: Numbers in between.
+        width: Size of an input and an output.
+        hidden: Size of the hidden layer.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -129,12 +129,12 @@ class GatedFeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """A mixer over time and a feed-forward layer, each behind a norm of its own and around a residual path.
+    """A mixer over time and a feed-forward layer, each with a norm before it and a residual connection.
 
     Args:
         mixer: Mixes over time.
-        hidden: Width inside the feed-forward layer.
-        dropout: Share of the numbers that either of them adds which are dropped in training.
+        hidden: Size of the hidden layer of the feed-forward layer.
+        dropout: Dropout probability of the output of either.
     """
 
     def __init__(self, mixer: Mixer, hidden: int, dropout: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""A stack of recurrent blocks: the memory of policies and forward models."""
+"""Recurrent cores: stacks of recurrent blocks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class RecurrentCore(nn.Module):
     float64), and zeros at the start of an episode. `x` may have any batch axes, also none.
 
     Args:
-        mixer: What mixes over time in each block, called with the width: `Gru`, `QGru`, `QLstm`, `SioConv`,
-            `SioConvPS`, or one of them with arguments (`functools.partial(SioConv, heads=8)`).
-        width: Numbers in an input, an output, and the memory of a block.
+        mixer: Makes the mixer of a block from the width: `Gru`, `QGru`, `QLstm`, `SioConv`, `SioConvPS`, or one of them
+            with arguments (`functools.partial(SioConv, heads=8)`).
+        width: Size of an input, an output, and the memory of a block.
         depth: Number of blocks.
-        expansion: Width inside the feed-forward layers, as a multiple of `width`.
-        dropout: Share of what a layer adds that is dropped in training; leave it at 0 for a policy.
+        expansion: Hidden size of the feed-forward layers, as a multiple of `width`.
+        dropout: Dropout probability in training; must be 0 for a policy.
 
     Attributes:
-        state_width: Numbers of memory of each block.
+        state_width: Size of the memory of each block.
 
     Raises:
         ValueError: For a depth below 1.
@@ -56,19 +56,14 @@ class RecurrentCore(nn.Module):
     ) -> Tensor:
         """The memory at the start of an episode, zeros, `(*batch_shape, depth, state_width)`.
 
-        Device and type are those that the core works with, if not given.
+        Device and data type are those of the core, if not given.
         """
         shape = (*batch_shape, self.depth, self.state_width)
         return torch.zeros(shape, device=device or self._weight.device, dtype=dtype or self.state_dtype)
 
-    @staticmethod
-    def truncate(state: Tensor) -> Tensor:
-        """The same memory, cut off from the gradients of how it came about."""
-        return state.detach()
-
     @property
     def state_dtype(self) -> torch.dtype:
-        """The type of the memory: float32 also for a core in half precision."""
+        """The data type of the memory: float32 also for a core in half precision."""
         return torch.promote_types(self._weight.dtype, torch.float32)
 
     def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -76,10 +71,10 @@ class RecurrentCore(nn.Module):
 
         Args:
             x: `(*batch, width)`.
-            state: The memory of what came before, `(*batch, depth, state_width)`; None for none.
+            state: The memory before it, `(*batch, depth, state_width)`; None for zeros.
 
         Returns:
-            The output, `(*batch, width)`, of the type of `x`, and the memory after it.
+            The output, `(*batch, width)`, in the data type of `x`, and the memory after it.
 
         Raises:
             ValueError: For a wrong rank, shape, device or type.
@@ -94,15 +89,15 @@ class RecurrentCore(nn.Module):
         return x, torch.stack(states, -2)
 
     def scan(self, x: Tensor, state: Tensor | None = None, reset: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Take a sequence; the same as a step for each of its inputs, and faster.
+        """Take a sequence; equal to one `step` for each input, and faster.
 
         Args:
             x: `(*batch, time, width)`.
-            state: The memory before the sequence, `(*batch, depth, state_width)`; None for none.
+            state: The memory before the sequence, `(*batch, depth, state_width)`; None for zeros.
             reset: Where the memory that enters a step is cleared, `(*batch, time)` bool.
 
         Returns:
-            The outputs, `(*batch, time, width)`, of the type of `x`, and the memory after each step,
+            The outputs, `(*batch, time, width)`, in the data type of `x`, and the memory after each step,
             `(*batch, time, depth, state_width)`.
 
         Raises:
@@ -140,9 +135,9 @@ class RecurrentCore(nn.Module):
     def _weight(self) -> Tensor:
         return next(iter(self._blocks)).mixer_norm.weight
 
-    def _check_input(self, x: Tensor, least: int) -> None:
-        axes = "*batch" if least == 1 else "*batch, time"
-        if x.ndim < least or x.shape[-1] != self.width or 0 in x.shape[-least:]:
+    def _check_input(self, x: Tensor, min_axes: int) -> None:
+        axes = "*batch" if min_axes == 1 else "*batch, time"
+        if x.ndim < min_axes or x.shape[-1] != self.width or 0 in x.shape[-min_axes:]:
             raise ValueError(f"x must be ({axes}, {self.width}), not {tuple(x.shape)}")
         weight = self._weight
         casts = x.is_floating_point() and torch.is_autocast_enabled(weight.device.type)

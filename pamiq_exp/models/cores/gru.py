@@ -1,4 +1,4 @@
-"""The gated recurrent unit of torch behind the interface of the cores."""
+"""Gated recurrent unit (Cho et al. 2014): torch's implementation as a mixer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pamiq_exp.models.cores.block import Mixer
 class Gru(Mixer):
     """One layer of `torch.nn.GRU`, whose output is its memory.
 
-    Its gates see the memory, so a sequence takes as many turns as it has steps. It computes in the precision
+    Its gates read the memory, so the steps of a sequence are computed one after another. It computes in the data type
     of its weights, also under autocast.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
+        width: Size of an input, an output, and the memory.
     """
 
     def __init__(self, width: int) -> None:

@@ -1,4 +1,4 @@
-"""QGRU: a GRU whose gates do not see the memory, with a range of time scales."""
+"""QGRU: a quasi-recurrent GRU with a range of time scales."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pamiq_exp.scan import CHUNK, ScanMethod
 
 
 class QGru(LinearRecurrence):
-    """A quasi-recurrent GRU whose channels each have a fastest rate of their own.
+    """A quasi-recurrent GRU, whose gates do not read the memory, with a largest rate for each channel.
 
         r_t = rho * sigmoid(W_f x_t)
         h_t = (1 - r_t) h_{t-1} + r_t tanh(W_i x_t)
@@ -21,10 +21,10 @@ class QGru(LinearRecurrence):
     learned. No rho is 0, or that channel would never change and its weights get no gradient.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
-        slowest: Time constant of the last channel at full rate, in steps.
+        width: Size of an input, an output, and the memory.
+        slowest: Time constant of the last channel at its largest rate, in steps.
         method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
+        chunk: Steps of a chunk, for the method `chunked`.
     """
 
     fastest_rate: Tensor

@@ -1,4 +1,4 @@
-"""QLSTM: an LSTM whose gates do not see the memory."""
+"""QLSTM: quasi-recurrent LSTM (Bradbury et al. 2016)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pamiq_exp.scan import CHUNK, ScanMethod
 
 
 class QLstm(LinearRecurrence):
-    """A quasi-recurrent LSTM.
+    """A quasi-recurrent LSTM, whose gates do not read the memory.
 
         f_t = sigmoid(W_f x_t),  u_t = tanh(W_i x_t) * sigmoid(W_g x_t)
         h_t = f_t h_{t-1} + u_t
@@ -19,10 +19,10 @@ class QLstm(LinearRecurrence):
     Source: Bradbury et al. 2016, Quasi-recurrent neural networks, section 2.1, with a window of one step.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
+        width: Size of an input, an output, and the memory.
         forget_bias: Initial bias of W_f; 1 to 3 begin with a longer memory. None for the usual small one.
         method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
+        chunk: Steps of a chunk, for the method `chunked`.
     """
 
     def __init__(

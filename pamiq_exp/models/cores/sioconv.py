@@ -1,4 +1,4 @@
-"""SioConv: a memory with one decay for each head."""
+"""SioConv: linear recurrence with an input-dependent decay for each head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST_RATE = 16.0
 
 
 class SioConv(LinearRecurrence):
-    """Selective memory whose heads each forget at a rate that the input sets.
+    """Selective linear recurrence, in which the input sets the decay of each head.
 
         z_t = W_z x_t * SiLU(W_z' x_t)
         log a_t = -exp(A) softplus(W_dt x_t), one for each head
@@ -25,15 +25,15 @@ class SioConv(LinearRecurrence):
         y_t = W_y norm(h_t) * SiLU(W_y' x_t)
 
     The norm shifts and scales each head to mean 0 and variance 1, then by one affine pair for each head.
-    Memories begin with time constants from 0.6 to 1000 steps. The decay is that of Dao and Gu 2024,
+    Initial time constants are from 0.6 to 1000 steps. The decay is that of Dao and Gu 2024,
     Transformers are SSMs (Mamba-2), section 7; the input is not scaled by the time step.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
-        heads: Parts of the memory with a decay of their own.
+        width: Size of an input, an output, and the memory.
+        heads: Number of parts of the memory, each with its own decay.
         gain: Scale of the initial weights (Xavier, normal).
         method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
+        chunk: Steps of a chunk, for the method `chunked`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SioConv(LinearRecurrence):
     @torch.no_grad()
     def _initialize(self, gain: float) -> None:
         for layer in (self.input, self.time_step, self.gate, self.output):
-            # Layers computed together are initialized each for itself.
+            # Layers that are computed together are initialized separately.
             for weight in torch.split(layer.weight, self.width):
                 nn.init.xavier_normal_(weight, gain)
             nn.init.zeros_(layer.bias)

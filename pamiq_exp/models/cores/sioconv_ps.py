@@ -1,4 +1,4 @@
-"""SioConvPS: a minimal gated memory with a decay for each channel."""
+"""SioConvPS: minimal gated linear recurrence with a decay for each channel."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pamiq_exp.scan import CHUNK, ScanMethod
 
 
 class SioConvPS(LinearRecurrence):
-    """A running mean of what the input shows, with a rate for each channel.
+    """A moving average of the input, with an input-dependent rate for each channel.
 
         z_t = sigmoid(W_z x_t),  g_t = sigmoid(W_g x_t)
         h_t = (1 - g_t) h_{t-1} + g_t z_t
         y_t = W_y h_t * SiLU(W_y' x_t)
 
     A memory that begins in [0, 1] stays there. The gate is that of Feng et al. 2024, Were RNNs all we needed?,
-    section 3.1 (minGRU); it is computed without logarithms, whose differences would lose the small terms.
+    section 3.1 (minGRU); it is computed without logarithms, whose differences would lose small terms.
 
     Args:
-        width: Numbers in an input, an output, and the memory.
+        width: Size of an input, an output, and the memory.
         method: How to scan; see `linear_scan`.
-        chunk: Steps at once, for the method `chunked`.
+        chunk: Steps of a chunk, for the method `chunked`.
     """
 
     def __init__(self, width: int, method: ScanMethod = "auto", chunk: int = CHUNK) -> None:

@@ -1,4 +1,4 @@
-"""Forward dynamics: networks, the laws that they predict, and how they are trained."""
+"""Forward dynamics: networks, the distributions that they predict, and their training."""
 
 from pamiq_exp.models.dynamics.ensemble import EnsembleDynamics
 from pamiq_exp.models.dynamics.forward_dynamics import ForwardDynamics

@@ -1,4 +1,4 @@
-"""Several forward dynamics that learn side by side, and may disagree."""
+"""Ensembles of forward dynamics."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from pamiq_exp.models.dynamics.predictions import Prediction
 
 
 class _Member(nn.Module):
-    """One call for both ways to use a network, as `torch.func.functional_call` needs it."""
+    """One `forward` for steps and sequences, as `torch.func.functional_call` needs it."""
 
     def __init__(self, network: HeadedDynamics) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, latent: Tensor, action: Tensor, ended: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The parameters of the laws of a step, or of sequences where `ended` is given, and the memory."""
+        """The parameters of the distributions of a step, or of sequences where `ended` is given, and the memory."""
         if ended is None:
             return self.network.parameters_of_step(latent, action, state)
         return self.network.parameters_of_sequence(latent, action, ended, state)
 
 
 class EnsembleDynamics(DynamicsNetwork):
-    """Networks of one kind that begin differently and are run as one, with `torch.func`.
+    """Networks of one class with different initial weights, run as one with `torch.func`.
 
-    Laws have one more leading axis: `predict(...)[0].mean` is `(members, batch, features)`. What the members
-    disagree about is `prediction.mean.var(0, correction=0)`; what they all take for noise is
-    `prediction.variance.mean(0)`; both together are the variance of the mixture of all members. `forward`
-    gives the mean of the members' means.
+    Predictions have one more leading axis: `predict(...)[0].mean` is `(members, batch, features)`. The disagreement
+    (epistemic variance) is `prediction.mean.var(0, correction=0)`, the predicted noise (aleatoric variance)
+    `prediction.variance.mean(0)`; their sum is the variance of the mixture of all members. `forward` returns the mean
+    of the members' means.
 
-    Parameters of the members lie in one tensor with a leading axis of members; buffers are common to all.
+    Each parameter of all members is one tensor with a leading axis of members; buffers are common to all.
 
     Args:
         member: Makes one member.
         count: Number of members.
 
     Raises:
-        ValueError: For fewer than 2 members, or a member that `torch.func` cannot run side by side.
+        ValueError: For fewer than 2 members, or a member that `torch.func.vmap` cannot run.
     """
 
     def __init__(self, member: Callable[[], HeadedDynamics], count: int = 5) -> None:
@@ -69,14 +69,14 @@ class EnsembleDynamics(DynamicsNetwork):
         return prediction.mean.mean(0), state
 
     def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
-        """See the base class. With `latent` of `(members, batch, features)`, each member continues its own."""
+        """See the base class. With `latent` of `(members, batch, features)`, each continues its own."""
         result: tuple[Prediction, Tensor] = self._run(latent, action, None, state)
         return result
 
     def predict_sequence(
         self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor | None = None
     ) -> tuple[Prediction, Tensor]:
-        """See the base class; laws are `(members, batch, T, features)`."""
+        """See the base class; predictions are `(members, batch, T, features)`."""
         if state is None:
             state = self.initial_state(len(latent), latent.device)
         result: tuple[Prediction, Tensor] = self._run(latent, action, ended, state)
@@ -96,4 +96,4 @@ class EnsembleDynamics(DynamicsNetwork):
         own = state.reshape(*state.shape[:-1], self.count, self._member_state).movedim(-2, 0)
         together = torch.func.vmap(one, in_dims, randomness="different")
         parameters, after = together(dict(self.member.named_parameters()), latent, own)
-        return self.member.network.law(parameters, latent), after.movedim(0, -2).flatten(-2)
+        return self.member.network.distribution(parameters, latent), after.movedim(0, -2).flatten(-2)

@@ -1,4 +1,4 @@
-"""What will I see next, if I do this?"""
+"""Training of forward dynamics: prediction of the next latent vectors from latent vector and action."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from pamiq_exp.models.dynamics.horizon import HorizonDecay, horizon_weights
 from pamiq_exp.models.dynamics.latent_model import NetworkModel
 from pamiq_exp.models.dynamics.network import DynamicsNetwork
 from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.sequences import masked_mean, require_sequences
 
 
 class ForwardDynamics(NetworkModel[DynamicsNetwork]):
-    """Learns to predict the latent vector of the next observation, and of those after it.
+    """Trains a network to predict the latent vectors of the next `horizon` observations.
 
-    The loss is the negative log-likelihood, averaged over the features. With a law of fixed variance that is
-    the plain mean squared error: 1 for whitened features means that nothing is predicted. The transition out
-    of the last observation of an episode means nothing: it carries no weight, and memory is cleared there.
+    The loss is the negative log-likelihood, mean over the features. For a distribution of fixed variance it is the
+    mean squared error: 1 for whitened features means that nothing is predicted. The transition out of the last
+    observation of an episode has weight 0, and the memory is cleared there.
 
-    With a `horizon` of K, the network also goes on from its own predictions for K - 1 steps, with the actions
-    that were done and the memory that it had after each step. All members of an ensemble learn from the same
-    batches, each in its own weights.
+    With a `horizon` of K, the network is also rolled out from its own predictions for K - 1 steps, with the actions
+    that were taken and the memory after each step. All members of an ensemble learn from the same batches.
 
     Args:
         network: The network that predicts.
-        encoder: Name of the model whose latents are predicted. Observations of a batch are encoded with
-            its current parameters; a batch that holds the field `latent` is taken as it is.
+        encoder: Name of the encoder; see `LatentModel`.
         burn_in: Steps at the start of a sequence that only fill the memory.
         horizon: K, the largest number of steps ahead.
-        horizon_decay: How much each number of steps ahead weighs; see `horizon_weights`.
+        horizon_decay: Weights of the numbers of steps ahead; see `horizon_weights`.
         bootstrap: Probability that a member of an ensemble learns from a sequence; 1 for all from all.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW.
@@ -58,21 +57,16 @@ class ForwardDynamics(NetworkModel[DynamicsNetwork]):
         return prediction
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        """The loss of predictions made 1, 2, ... K steps ahead, each averaged over the transitions that count."""
+        """The loss of predictions 1, 2, ... K steps ahead, each a mean over the valid transitions."""
         latent = self.latents(batch)
-        least = self.burn_in + len(self.horizon_weights) + 1
-        if latent.ndim != 3 or latent.shape[1] < least:
-            raise ValueError(
-                f"forward dynamics trains on sequences of at least {least} steps, "
-                f"(batch, length, features), not on {tuple(latent.shape)}; set sequence_length of its trainer"
-            )
+        require_sequences(latent, self.burn_in + len(self.horizon_weights) + 1, type(self).__name__)
         targets, action, ended = latent[:, 1:], batch["action"][:, :-1], batch["ended"][:, :-1]
         prediction, states = self.network.predict_sequence(latent[:, :-1], action, ended)
         valid = ~ended
         valid[:, : self.burn_in] = False
         errors = prediction.loss(targets)
-        taken = self._taken(errors)
-        losses = [_mean(errors, valid * taken)]
+        drawn = self._bootstrap_weights(errors)
+        losses = [masked_mean(errors, valid * drawn)]
         mean = prediction.mean
         for ahead in range(1, len(self.horizon_weights)):
             valid = valid[:, :-1] & ~ended[:, ahead:]
@@ -82,12 +76,12 @@ class ForwardDynamics(NetworkModel[DynamicsNetwork]):
             )
             errors = prediction.loss(targets[:, ahead:].flatten(0, 1))
             errors = errors.reshape(*errors.shape[:-1], *rows)
-            losses.append(_mean(errors, valid * taken))
+            losses.append(masked_mean(errors, valid * drawn))
             mean, states = prediction.mean.reshape(*errors.shape, -1), flat.reshape(*rows, flat.shape[-1])
         return losses
 
     def loss(self, batch: Batch) -> Tensor:
-        """The losses of all numbers of steps ahead, weighted."""
+        """The weighted sum of the losses of all numbers of steps ahead."""
         return self._weighted(self.losses(batch))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -108,14 +102,8 @@ class ForwardDynamics(NetworkModel[DynamicsNetwork]):
     def _weighted(self, losses: list[Tensor]) -> Tensor:
         return torch.stack([weight * loss for weight, loss in zip(self.horizon_weights, losses, strict=True)]).sum()
 
-    def _taken(self, errors: Tensor) -> Tensor:
-        """Which sequences each member learns from, broadcast to `errors`, `([members,] batch, T)`."""
+    def _bootstrap_weights(self, errors: Tensor) -> Tensor:
+        """1 for the sequences that each member learns from, broadcast to `errors`, `([members,] batch, T)`."""
         if errors.ndim == 2 or self.bootstrap == 1 or not self.training:
             return errors.new_ones(())
         return (torch.rand(errors.shape[:-1], device=errors.device) < self.bootstrap).to(errors.dtype).unsqueeze(-1)
-
-
-def _mean(errors: Tensor, weight: Tensor) -> Tensor:
-    """The mean of `([members,] batch, T)` errors with weights; 0 where none counts."""
-    weight = weight.to(errors.dtype).expand_as(errors)
-    return (errors * weight).sum() / weight.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""How much the errors of predictions made 1, 2, ... K steps ahead weigh, in training as in a reward."""
+"""Weights of the errors of predictions 1, 2, ... K steps ahead, for training and for rewards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HorizonDecay: TypeAlias = Literal["exponential", "geometric", "uniform"]
 
 
 def horizon_weights(horizon: int, decay: HorizonDecay = "exponential") -> tuple[float, ...]:
-    """Return one weight for each number of steps ahead, 1 to `horizon`; together they are 1.
+    """Return one weight for each number of steps ahead, 1 to `horizon`; their sum is 1.
 
     Args:
         horizon: K, the largest number of steps ahead.

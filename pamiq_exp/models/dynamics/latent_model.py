@@ -1,4 +1,4 @@
-"""What models that read the latent vectors of an encoder share."""
+"""Base classes of models that learn from the latent vectors of an encoder."""
 
 from __future__ import annotations
 
@@ -11,35 +11,46 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.encoders.encoder import Encoder
 from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.sequences import masked_mean, require_sequences, valid_transitions
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=LightningModule)
+
+
+def find_model(models: Mapping[str, LightningModule], name: str, kind: type[ModuleT], needed_by: str) -> ModuleT:
+    """Return the model `name`. Raises ValueError, with the names of models of this class, if there is none."""
+    model = models.get(name)
+    if not isinstance(model, kind):
+        known = ", ".join(other for other, each in models.items() if isinstance(each, kind)) or "none"
+        raise ValueError(f"{needed_by} needs the {kind.__name__} '{name}'; those of this run are: {known}")
+    return model
 
 
 class Pairs(NamedTuple):
-    """Transitions in one list, those that mean nothing left in with weight 0.
+    """All transitions of a batch of sequences; `valid` is false at the end of episodes.
 
     Attributes:
         latent: z_t, `(count, features)`.
         action: a_t, `(count, branches)`.
         target: z_{t+1}, `(count, features)`.
-        weight: 0 where o_t was the last of its episode, `(count,)`.
+        valid: False where o_t was the last of its episode, `(count,)` bool.
     """
 
     latent: Tensor
     action: Tensor
     target: Tensor
-    weight: Tensor
+    valid: Tensor
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean of `(count,)` values over the transitions that count."""
-        return (values * self.weight).sum() / self.weight.sum().clamp(min=1)
+        """Mean of `(count,)` values over the valid transitions."""
+        return masked_mean(values, self.valid)
 
 
 class LatentModel(LightningModule):
-    """Base class of models that learn from latent vectors which an encoder of the run makes.
+    """Base class of models that learn from the latent vectors of an encoder.
 
-    Observations of a batch are encoded with the encoder's current parameters, without gradients; a batch that
-    holds the field `latent` is taken as it is.
+    Observations of a batch are encoded with the encoder's current parameters, without gradients; if the batch holds
+    the field `latent`, that is used instead.
 
     Args:
         encoder: Name of the encoder.
@@ -56,19 +67,13 @@ class LatentModel(LightningModule):
         self._attached: tuple[Encoder, ...] = ()
 
     def attach_models(self, models: Mapping[str, LightningModule]) -> None:
-        """Take the encoder from the models of the run."""
-        encoder = models.get(self._encoder_name)
-        if not isinstance(encoder, Encoder):
-            known = ", ".join(name for name, model in models.items() if isinstance(model, Encoder)) or "none"
-            raise ValueError(
-                f"{type(self).__name__} needs the encoder '{self._encoder_name}'; the encoders here are: {known}"
-            )
-        self._attached = (encoder,)
+        """Find the encoder among the models of the run. Raises ValueError without one."""
+        self._attached = (find_model(models, self._encoder_name, Encoder, type(self).__name__),)  # type: ignore[type-abstract]
 
     @property
     def trainable(self) -> bool:
-        """Whether the latents mean something yet."""
-        return all(encoder.ready for encoder in self._attached)
+        """Whether the encoder is warmed up."""
+        return all(encoder.warmed_up for encoder in self._attached)
 
     def latents(self, batch: Batch) -> Tensor:
         """Return the latent vectors of a batch, `(..., features)`."""
@@ -76,32 +81,27 @@ class LatentModel(LightningModule):
             return batch["latent"]
         if not self._attached:
             raise RuntimeError(
-                f"{type(self).__name__} has no encoder yet: call attach_models, or train it on batches that hold "
+                f"{type(self).__name__} has no encoder yet: call attach_models, or train it on batches with the field "
                 "'latent'"
             )
         with torch.no_grad():
             return self._attached[0].encode(batch)
 
     def pairs(self, batch: Batch) -> Pairs:
-        """Return all transitions of a batch of sequences, `(batch, length, ...)`. Raises ValueError without any."""
+        """Return all transitions of sequences, `(batch, length, ...)`. Raises ValueError for single steps."""
         latent = self.latents(batch)
-        if latent.ndim != 3 or latent.shape[1] < 2:
-            raise ValueError(
-                f"{type(self).__name__} trains on sequences of at least 2 steps, (batch, length, features), not on "
-                f"{tuple(latent.shape)}; set sequence_length of its trainer"
-            )
-        weight = (~batch["ended"][:, :-1]).flatten().to(latent.dtype)
-        action = batch["action"][:, :-1].flatten(0, 1)
-        return Pairs(latent[:, :-1].flatten(0, 1), action, latent[:, 1:].flatten(0, 1), weight)
+        require_sequences(latent, 2, type(self).__name__)
+        action, valid = batch["action"][:, :-1].flatten(0, 1), valid_transitions(batch["ended"]).flatten()
+        return Pairs(latent[:, :-1].flatten(0, 1), action, latent[:, 1:].flatten(0, 1), valid)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW on everything that learns."""
+        """AdamW on all parameters with gradients."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(learning, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
 
 class NetworkModel(LatentModel, Generic[NetworkT]):
-    """Base class of those that train one network, which is all that inference needs.
+    """Base class of latent models that train one network, which is also the inference module.
 
     Args:
         network: The network.
@@ -119,5 +119,5 @@ class NetworkModel(LatentModel, Generic[NetworkT]):
         self.network = network
 
     def inference_module(self) -> NetworkT:
-        """Inference needs the network alone."""
+        """Inference needs only the network."""
         return self.network

@@ -1,4 +1,4 @@
-"""What predicts the next latent vector."""
+"""Base classes of forward dynamics networks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class DynamicsNetwork(nn.Module, ABC):
-    """Predicts the next latent vector from this one, the action, and what it remembers.
+    """Base class of networks that predict the next latent vector from this one, the action and a memory.
 
-    `forward` is all that a network of one's own needs.
+    A subclass needs only `forward`.
 
     Attributes:
-        features: Numbers in a latent vector.
-        state_width: Numbers of memory; 0 for a network without any.
+        features: Size of a latent vector.
+        state_width: Size of the memory; 0 for a network without memory.
     """
 
     def __init__(self, features: int, state_width: int = 0) -> None:
@@ -35,10 +35,10 @@ class DynamicsNetwork(nn.Module, ABC):
         Args:
             latent: z_t, `(batch, features)`.
             action: a_t, canonical, `(batch, branches)`.
-            state: Memory of what came before t, `(batch, state_width)`.
+            state: Memory of the steps before t, `(batch, state_width)`.
 
         Returns:
-            The prediction of z_{t+1}, `(batch, features)`, and the memory that t + 1 begins with.
+            The prediction of z_{t+1}, `(batch, features)`, and the memory before t + 1.
         """
 
     def initial_state(self, batch_size: int, device: torch.device | str | None = None) -> Tensor:
@@ -46,7 +46,7 @@ class DynamicsNetwork(nn.Module, ABC):
         return torch.zeros(batch_size, self.state_width, device=device)
 
     def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
-        """As `forward`, with the whole law of the next latent vector."""
+        """As `forward`, but the distribution of the next latent vector."""
         mean, state = self(latent, action, state)
         return FixedNormal(mean), state
 
@@ -58,12 +58,12 @@ class DynamicsNetwork(nn.Module, ABC):
         Args:
             latent: z_0 ... z_{T-1}, `(batch, T, features)`.
             action: `(batch, T, branches)`.
-            ended: Whether an observation is the last of its episode, `(batch, T)` bool. What is remembered
-                ends there.
+            ended: Whether an observation is the last of its episode, `(batch, T)` bool. The memory is cleared after
+                it.
             state: The memory before the sequences, `(batch, state_width)`; None for none.
 
         Returns:
-            The laws of z_1 ... z_T, `(batch, T, features)`, and the memory after each step,
+            The distributions of z_1 ... z_T, `(batch, T, features)`, and the memory after each step,
             `(batch, T, state_width)`.
         """
         if state is None:
@@ -79,26 +79,26 @@ class DynamicsNetwork(nn.Module, ABC):
         return FixedNormal(torch.stack(means, 1)), torch.stack(states, 1)
 
     def _predict_at_once(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
-        """As `predict_sequence` without memory: no step waits for the one before it."""
+        """As `predict_sequence` for a network without memory: all steps in one call."""
         rows = latent.shape[:2]
         mean, _ = self(latent.flatten(0, 1), action.flatten(0, 1), state.new_empty(rows.numel(), 0))
         return FixedNormal(mean.unflatten(0, rows)), state.new_empty(*rows, 0)
 
 
 class HeadedDynamics(DynamicsNetwork):
-    """A network that thinks in hidden numbers, and a head that turns them into a law.
+    """Base class of dynamics networks with hidden layers and a head for the predicted distribution.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
-        width: Hidden numbers that the head reads.
-        state_width: Numbers of memory.
-        head: Which law; None for `FixedNormalHead`.
+        width: Size of the hidden vector that the head reads.
+        state_width: Size of the memory.
+        head: The kind of distribution; None for `FixedNormalHead`.
         predict_change: Add the mean to the latent vector instead of replacing it.
-        action_width: Learned numbers for each branch of a discrete action; None for one-hot.
-        tokens: Parts of equal size that a latent vector consists of (a map of an image, for example). Several
-            are mixed before they are read.
-        token_width: Numbers that the mixed tokens are read as; None for those of one token.
+        action_width: Embedding size for each branch of a discrete action; None for one-hot.
+        tokens: Number of tokens of equal size in a latent vector (of an image, for example). Several are mixed into
+            one vector first.
+        token_width: Size of that vector; None for the size of a token.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class HeadedDynamics(DynamicsNetwork):
     def predict(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Prediction, Tensor]:
         """See the base class."""
         parameters, state = self.parameters_of_step(latent, action, state)
-        return self.law(parameters, latent), state
+        return self.distribution(parameters, latent), state
 
     def predict_sequence(
         self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor | None = None
@@ -141,41 +141,41 @@ class HeadedDynamics(DynamicsNetwork):
         if state is None:
             state = self.initial_state(len(latent), latent.device)
         parameters, states = self.parameters_of_sequence(latent, action, ended, state)
-        return self.law(parameters, latent), states
+        return self.distribution(parameters, latent), states
 
-    def law(self, parameters: Tensor, latent: Tensor) -> Prediction:
-        """Make the law of what follows `latent` from its parameters."""
-        return self.head.law(parameters, latent if self.predict_change else None)
+    def distribution(self, parameters: Tensor, latent: Tensor) -> Prediction:
+        """Make the distribution of the latent vector after `latent` from its parameters."""
+        return self.head.distribution(parameters, latent if self.predict_change else None)
 
     def parameters_of_step(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """As `predict`, but the parameters of the law, `(batch, size)`."""
+        """As `predict`, but the parameters of the distribution, `(batch, size)`."""
         hidden, state = self.step(latent, action, state)
-        return self._law_parameters(hidden), state
+        return self._parameters_of(hidden), state
 
     def parameters_of_sequence(
         self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `predict_sequence`, but the parameters of the laws, `(batch, T, size)`."""
+        """As `predict_sequence`, but the parameters of the distributions, `(batch, T, size)`."""
         hidden, states = self.scan(latent, action, ended, state)
-        return self._law_parameters(hidden), states
+        return self._parameters_of(hidden), states
 
     @abstractmethod
     def step(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return hidden numbers, `(batch, width)`, and the memory after a step."""
+        """Return the hidden vector of a step, `(batch, width)`, and the memory after it."""
 
     @abstractmethod
     def scan(self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return hidden numbers, `(batch, T, width)`, and the memory after each step of sequences."""
+        """Return the hidden vectors of sequences, `(batch, T, width)`, and the memory after each step."""
 
     def read(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what enters the network, `(..., input_width)`, and the encoded action, `(..., action.width)`."""
-        number = self.norm.weight.dtype
-        latent = latent.to(number)
+        """Return the input of the network, `(..., input_width)`, and the encoded action, `(..., action.width)`."""
+        dtype = self.norm.weight.dtype
+        latent = latent.to(dtype)
         if self.mixing is not None:
             latent = self.mixing(latent.reshape(*latent.shape[:-1], self.mixing.slots, -1))
-        encoded = self.action(action).to(number)
+        encoded = self.action(action).to(dtype)
         return torch.cat([latent, encoded], -1), encoded
 
-    def _law_parameters(self, hidden: Tensor) -> Tensor:
+    def _parameters_of(self, hidden: Tensor) -> Tensor:
         parameters: Tensor = self.head(self.norm(hidden))
         return parameters

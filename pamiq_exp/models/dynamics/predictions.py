@@ -1,7 +1,7 @@
-"""Laws over the next latent vector, and the heads that give their parameters.
+"""Predicted distributions of the next latent vector, and the network heads for their parameters.
 
-A head turns hidden numbers into the parameters of a law, one tensor, so that a whole ensemble of heads can be run
-by `torch.func.vmap`; the law itself is made from them afterwards.
+A head returns the parameters of a distribution as one tensor, so that `torch.func.vmap` can run the heads of a whole
+ensemble; the distribution is made from them afterwards.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from pamiq_exp.models.nn.precision import to_float32
 
 FIXED_STD = 1 / math.sqrt(2 * math.pi)
-"""The standard deviation with which -log p is exactly pi times the squared error."""
+"""The standard deviation for which -log p is exactly pi times the squared error."""
 
 _LARGEST_LOG_VARIANCE = 10.0
 
 
 class Prediction(ABC):
-    """A law over latent vectors, `(..., features)`: what is drawn from it has the density it tells."""
+    """Base class of distributions of latent vectors, `(..., features)`."""
 
     @property
     @abstractmethod
@@ -33,7 +33,7 @@ class Prediction(ABC):
     @property
     @abstractmethod
     def variance(self) -> Tensor:
-        """The variance of each number that the law itself holds for noise, `(..., features)`."""
+        """The variance of each number, `(..., features)`."""
 
     @abstractmethod
     def log_prob(self, target: Tensor) -> Tensor:
@@ -44,12 +44,12 @@ class Prediction(ABC):
         """Draw vectors, `(..., features)`. The draw happens on the generator's device."""
 
     def loss(self, target: Tensor) -> Tensor:
-        """What training lowers, `(...)`: the negative log-likelihood, averaged over the features."""
+        """The training loss, `(...)`: the negative log-likelihood, mean over the features."""
         return -self.log_prob(target) / target.shape[-1]
 
 
 class FixedNormal(Prediction):
-    """A normal law whose standard deviation is 1/sqrt(2 pi), so that -log p is pi times the squared error.
+    """A normal distribution with standard deviation 1/sqrt(2 pi), so that -log p is pi times the squared error.
 
     Args:
         mean: `(..., features)`.
@@ -77,25 +77,25 @@ class FixedNormal(Prediction):
         return self._mean + FIXED_STD * _standard_normal(self._mean, generator)
 
     def loss(self, target: Tensor) -> Tensor:
-        """The mean squared error: the negative log-likelihood without its factor pi, which changes nothing."""
+        """The mean squared error: the negative log-likelihood divided by pi."""
         return (to_float32(target) - to_float32(self._mean)).square().mean(-1)
 
 
 class Normal(Prediction):
-    """A normal law, independent for each number, with variances of its own.
+    """A normal distribution with a predicted variance for each number.
 
     Args:
         mean: `(..., features)`.
         log_variance: `(..., features)`.
-        emphasis: The loss of each number is weighted by its variance to this power, without a gradient: where
-            the variance is large the mean would otherwise hardly learn. 0 is the likelihood. Source: Seitzer
-            et al. 2022, On the pitfalls of heteroscedastic uncertainty estimation, equation 6.
+        beta: The loss of each number is weighted by its variance to this power, without a gradient (beta-NLL):
+            otherwise the gradient of the mean vanishes where the variance is large. 0 is the likelihood. Source:
+            Seitzer et al. 2022, On the pitfalls of heteroscedastic uncertainty estimation, equation 6.
     """
 
-    def __init__(self, mean: Tensor, log_variance: Tensor, emphasis: float = 0.0) -> None:
+    def __init__(self, mean: Tensor, log_variance: Tensor, beta: float = 0.0) -> None:
         self._mean = mean
         self.log_variance = log_variance
-        self._emphasis = emphasis
+        self._beta = beta
 
     @property
     def mean(self) -> Tensor:
@@ -116,8 +116,8 @@ class Normal(Prediction):
         return self._mean + (self.log_variance / 2).exp() * _standard_normal(self._mean, generator)
 
     def loss(self, target: Tensor) -> Tensor:
-        """See the base class; weighted by `emphasis`."""
-        weight = (self._emphasis * self.log_variance.detach()).exp()
+        """See the base class; weighted by `beta`."""
+        weight = (self._beta * self.log_variance.detach()).exp()
         return -(weight * self._log_probs(target)).mean(-1)
 
     def _log_probs(self, target: Tensor) -> Tensor:
@@ -125,12 +125,12 @@ class Normal(Prediction):
 
 
 class Mixture(Prediction):
-    """One of several normal laws for the whole vector, chosen with learned probabilities.
+    """A mixture of normal distributions with learned weights.
 
-    The choice is made once for a vector, when drawing as in the density.
+    The component is drawn once for a whole vector, in `sample` as in `log_prob`.
 
     Args:
-        logits: Of the choice, `(..., components)`.
+        logits: Of the components, `(..., components)`.
         means: `(..., components, features)`.
         log_variances: `(..., components, features)`.
     """
@@ -170,12 +170,12 @@ class Mixture(Prediction):
 
 
 class PredictionHead(nn.Module, ABC):
-    """The last layer of a dynamics network.
+    """Base class of the last layers of dynamics networks.
 
     Args:
-        width: Hidden numbers.
-        features: Numbers in a latent vector.
-        size: Parameters of a law.
+        width: Size of the hidden vector.
+        features: Size of a latent vector.
+        size: Number of parameters of a distribution.
     """
 
     def __init__(self, width: int, features: int, size: int) -> None:
@@ -184,70 +184,70 @@ class PredictionHead(nn.Module, ABC):
         self.layer = nn.Linear(width, size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return the parameters of laws: `(..., width)` -> `(..., size)`."""
+        """Return the parameters of distributions: `(..., width)` -> `(..., size)`."""
         parameters: Tensor = self.layer(hidden)
         return parameters
 
     @abstractmethod
-    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Prediction:
-        """Make laws from their parameters, with means moved by `offset`, `(..., features)`."""
+    def distribution(self, parameters: Tensor, offset: Tensor | None = None) -> Prediction:
+        """Make distributions from their parameters; `offset`, `(..., features)`, is added to the means."""
 
 
 HeadFactory: TypeAlias = Callable[[int, int], PredictionHead]
-"""Makes a head for `(width, features)`: a class of head, or a `functools.partial` of one."""
+"""Makes a head from `(width, features)`: a class of head, or a `functools.partial` of one."""
 
 
 class FixedNormalHead(PredictionHead):
-    """Gives means alone: `FixedNormal`.
+    """Head of a `FixedNormal`.
 
     Args:
-        width: Hidden numbers.
-        features: Numbers in a latent vector.
+        width: Size of the hidden vector.
+        features: Size of a latent vector.
     """
 
     def __init__(self, width: int, features: int) -> None:
         super().__init__(width, features, features)
 
-    def law(self, parameters: Tensor, offset: Tensor | None = None) -> FixedNormal:
+    def distribution(self, parameters: Tensor, offset: Tensor | None = None) -> FixedNormal:
         """See the base class."""
         return FixedNormal(_moved(parameters, offset))
 
 
 class NormalHead(PredictionHead):
-    """Gives means and variances: `Normal`.
+    """Head of a `Normal`.
 
     Args:
-        width: Hidden numbers.
-        features: Numbers in a latent vector.
-        emphasis: See `Normal`.
+        width: Size of the hidden vector.
+        features: Size of a latent vector.
+        beta: See `Normal`.
     """
 
-    def __init__(self, width: int, features: int, emphasis: float = 0.0) -> None:
+    def __init__(self, width: int, features: int, beta: float = 0.0) -> None:
         super().__init__(width, features, 2 * features)
-        self.emphasis = float(emphasis)
+        self.beta = float(beta)
 
-    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Normal:
+    def distribution(self, parameters: Tensor, offset: Tensor | None = None) -> Normal:
         """See the base class."""
         mean, log_variance = to_float32(parameters).chunk(2, -1)
-        return Normal(_moved(mean, offset), _bounded(log_variance), self.emphasis)
+        return Normal(_moved(mean, offset), _bounded(log_variance), self.beta)
 
 
 class MixtureHead(PredictionHead):
-    """Gives several normal laws and their probabilities: `Mixture`.
+    """Head of a `Mixture`.
 
     Source: Bishop 1994, Mixture density networks.
 
     Args:
-        width: Hidden numbers.
-        features: Numbers in a latent vector.
-        components: Number of normal laws.
+        width: Size of the hidden vector.
+        features: Size of a latent vector.
+        components: Number of normal distributions.
     """
 
     def __init__(self, width: int, features: int, components: int = 8) -> None:
         super().__init__(width, features, components * (1 + 2 * features))
         self.components = int(components)
 
-    def law(self, parameters: Tensor, offset: Tensor | None = None) -> Mixture:
+    def distribution(self, parameters: Tensor, offset: Tensor | None = None) -> Mixture:
         """See the base class."""
         several = self.components * self.features
         logits, means, log_variances = torch.tensor_split(

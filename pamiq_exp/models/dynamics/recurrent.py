@@ -1,4 +1,4 @@
-"""Forward dynamics with memory."""
+"""Forward dynamics with a recurrent core."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pamiq_exp.models.cores import RecurrentCore
 from pamiq_exp.models.dynamics.network import HeadedDynamics
 from pamiq_exp.models.dynamics.predictions import HeadFactory
+from pamiq_exp.models.nn.sequences import episode_starts
 from pamiq_exp.spaces import ActionSpec
 
 
@@ -15,14 +16,13 @@ class RecurrentDynamics(HeadedDynamics):
     """A recurrent core over latents and actions.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
-        core: What remembers.
-        head: Which law it predicts; None for `FixedNormalHead`.
+        core: The recurrent core.
+        head: The kind of predicted distribution; None for `FixedNormalHead`.
         predict_change: Add the output to the latent vector instead of replacing it.
-        action_width: Learned numbers for each branch of a discrete action; None for one-hot.
-        tokens: Parts of equal size of a latent vector; see `HeadedDynamics`.
-        token_width: Numbers that several tokens are mixed into; None for those of one.
+        action_width: Embedding size for each branch of a discrete action; None for one-hot.
+        tokens, token_width: See `HeadedDynamics`.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class RecurrentDynamics(HeadedDynamics):
 
     def scan(self, latent: Tensor, action: Tensor, ended: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        began = torch.cat([torch.zeros_like(ended[:, :1]), ended[:, :-1]], 1)
-        output, states = self.core.scan(self.input(self.read(latent, action)[0]), self._by_block(state), began)
+        inputs = self.input(self.read(latent, action)[0])
+        output, states = self.core.scan(inputs, self._by_block(state), episode_starts(ended))
         return output, states.flatten(-2)
 
     def _by_block(self, state: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class _ActionBlock(nn.Module):
-    """A residual block that is told the action again."""
+    """A residual block with the action as a further input."""
 
     def __init__(self, width: int, action_width: int) -> None:
         super().__init__()
@@ -31,15 +31,14 @@ class ResidualDynamics(HeadedDynamics):
     Source: the forward model of Burda et al. 2018, Large-scale study of curiosity-driven learning, appendix A.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
         width: Width of the hidden layers.
         depth: Number of residual blocks.
-        head: Which law it predicts; None for `FixedNormalHead`.
+        head: The kind of predicted distribution; None for `FixedNormalHead`.
         predict_change: Add the output to the latent vector instead of replacing it.
-        action_width: Learned numbers for each branch of a discrete action; None for one-hot.
-        tokens: Parts of equal size of a latent vector; see `HeadedDynamics`.
-        token_width: Numbers that several tokens are mixed into; None for those of one.
+        action_width: Embedding size for each branch of a discrete action; None for one-hot.
+        tokens, token_width: See `HeadedDynamics`.
     """
 
     def __init__(

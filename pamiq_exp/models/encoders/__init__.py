@@ -1,3 +1,3 @@
-"""TODO first line."""
+"""Encoders: observations to latent vectors."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What every observation encoder promises."""
+"""Base class of observation encoders."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pamiq_exp.models.nn.inputs import Batch, observation_fields
 
 
 class Encoder(LightningModule, ABC):
-    """Turns observations into a vector of features.
+    """Base class of encoders: observations to latent vectors.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers in one latent vector.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of a latent vector.
     """
 
     def __init__(self, observation: Mapping[str, object], features: int) -> None:
@@ -36,11 +36,11 @@ class Encoder(LightningModule, ABC):
         return self.encode(batch)
 
     @property
-    def ready(self) -> bool:
-        """Whether latents mean something yet. Nothing is rewarded or learned from them before."""
+    def warmed_up(self) -> bool:
+        """Whether latent vectors may be used. Before, nothing is rewarded or learned from them."""
         return True
 
     @property
-    def settled(self) -> bool:
-        """Whether latents will never change again, so that those of an earlier publication stay valid."""
+    def frozen(self) -> bool:
+        """Whether the encoder will not change any more, so that latent vectors of earlier publications stay valid."""
         return False

@@ -1,4 +1,4 @@
-"""A variational autoencoder of images."""
+"""Variational autoencoder of images (Kingma and Welling 2014)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LAYERS = ((8, 4), (4, 2), (3, 1))
 
 
 def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
-    """Divergence of N(mean, std) from N(0, 1) in nats, number by number: (mu^2 + sigma^2 - 1) / 2 - log sigma."""
+    """KL divergence of N(mean, std) from N(0, 1) in nats, for each number: (mu^2 + sigma^2 - 1) / 2 - log sigma."""
     return 0.5 * (mean.square() + std.square() - 1) - std.log()
 
 
 class _Crop(nn.Module):
-    """Keeps the upper left part of a map."""
+    """Crops a map to its upper left part."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
@@ -35,24 +35,24 @@ class _Crop(nn.Module):
 
 
 class ImageVae(Encoder):
-    """Compresses images into a few numbers from which they can be painted again.
+    """Variational autoencoder whose latent vectors are the means of the posterior.
 
-    Latents are the means of the posterior. Loss: mean squared error of the pixels (from 0 to 1), plus
-    `beta` times the divergence, averaged over latent numbers. Since both are means, the weight of one nat
-    against the error summed over pixels is `beta` * pixels / features; it is logged.
+    Loss: mean squared error of the pixels (from 0 to 1) plus `beta` times the KL divergence, mean over the features.
+    Since both are means, the weight of one nat against the error summed over pixels is `beta` * pixels / features; it
+    is logged.
 
-    Images may have any size: what a stride would cut off is padded in the encoder and cropped in the decoder.
+    Images may have any size: the encoder pads to a multiple of the strides, and the decoder crops.
 
     Source: Kingma and Welling 2014, Auto-encoding variational Bayes; the stack is that of Mnih et al. 2015.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`; exactly one image must be among it,
-            unless `image` names one.
-        features: Numbers in one latent vector.
+        observation: The observation space of one environment: `${spaces.observation}`, with exactly one image unless
+            `image` names one.
+        features: Size of a latent vector.
         beta: Weight of the divergence.
         learning_rate: Of AdamW.
         image: Name of the image to encode.
-        channels: Widths of the three convolutions, and of those that mirror them.
+        channels: Widths of the three convolutions of encoder and decoder.
         hidden: Width of the linear layer before the features.
 
     Raises:
@@ -89,14 +89,14 @@ class ImageVae(Encoder):
         return mean.view(*leading, self.features)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Paint images from latents: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
+        """Decode latent vectors to images: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
         flat = latent.reshape(-1, self.features).to(self.bias_image.dtype)
-        painted: Tensor = self.decoder(flat) + self.bias_image
-        image: Tensor = painted.movedim(1, -1).reshape(latent.shape[:-1] + self._image_shape)
+        decoded: Tensor = self.decoder(flat) + self.bias_image
+        image: Tensor = decoded.movedim(1, -1).reshape(latent.shape[:-1] + self._image_shape)
         return image
 
     def reconstruction_error(self, batch: Batch, latent: Tensor) -> Tensor:
-        """Mean squared error of each image painted from its latent, `(...)`."""
+        """Mean squared error of each image decoded from its latent vector, `(...)`."""
         difference: Tensor = self.decode(latent) - self._scaled(batch)
         return difference.square().mean((-3, -2, -1))
 
@@ -133,8 +133,8 @@ class ImageVae(Encoder):
     def pictures(self, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
         """The first images of a batch above their reconstructions, as one picture."""
         shown = {self._field: batch[self._field].flatten(0, -4)[:8]}
-        images, painted = self._scaled(shown), self.decode(self.encode(shown)).clamp(0, 1)
-        grid = torch.cat([torch.cat(list(row), dim=1) for row in (images, painted)], dim=0)
+        images, decoded = self._scaled(shown), self.decode(self.encode(shown)).clamp(0, 1)
+        grid = torch.cat([torch.cat(list(row), dim=1) for row in (images, decoded)], dim=0)
         if grid.shape[-1] == 1:
             grid = grid.expand(-1, -1, 3)
         return {"reconstruction": grid[..., :3].mul(255).round().to(torch.uint8).cpu().numpy()}
@@ -151,7 +151,7 @@ class ImageVae(Encoder):
 
 
 def _stacks(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential, int]:
-    """Return the convolutions, their mirror image, and how many numbers lie between them."""
+    """Return the convolutions of encoder and decoder, and the size of the map between them."""
     if len(widths) != len(_LAYERS):
         raise ValueError(f"channels must be {len(_LAYERS)} widths, one of each convolution, not {list(widths)}")
     height, width, depth = shape
@@ -178,5 +178,5 @@ def _stacks(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[nn.Sequ
 
 
 def _missing(side: int, kernel: int, stride: int) -> int:
-    """Pixels to add, so that a convolution reaches the last pixel of a side."""
+    """Pixels of padding, so that a convolution covers the last pixel of a side."""
     return kernel - side if side < kernel else -(side - kernel) % stride

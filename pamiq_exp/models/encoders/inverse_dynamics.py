@@ -1,4 +1,4 @@
-"""Features that tell what was done: those of an intrinsic curiosity module."""
+"""Inverse dynamics features (Pathak et al. 2017): the encoder of the intrinsic curiosity module."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pamiq_exp.models.encoders.encoder import Encoder
 from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.layers import FieldsNetwork, mlp, orthogonal
+from pamiq_exp.models.nn.sequences import masked_mean, require_sequences, valid_transitions
 from pamiq_exp.spaces import ActionSpec
 
 
 class InverseDynamics(Encoder):
-    """Learns features from which the action between two observations can be told.
+    """Features from which the action between two observations can be predicted.
 
         loss = -log p(a_t | phi(o_t), phi(o_{t+1})), summed over the branches
 
-    What an action does not change, and what does not show what was done, need not be in the features: noise
-    that nobody causes can be left out, noise that an action switches cannot. No forward model shapes them, so
-    that it cannot lower its error by shrinking them; and they are shifted and scaled to mean 0 and variance 1
-    over each vector, so that errors in them keep their scale.
+    The features need not contain what is independent of actions: noise that no action causes can be left out, noise
+    that an action switches cannot. The forward dynamics has no gradient into them, so that it cannot lower its error
+    by shrinking them; and each vector is normalized to mean 0 and variance 1, so that errors keep their scale.
 
     Trains on sequences of at least 2 steps, with `action` and `ended`.
 
     Source: Pathak et al. 2017, Curiosity-driven exploration by self-supervised prediction, section 2.2.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
+        observation: The observation space of one environment: `${spaces.observation}`.
         action: The action space: `${spaces.action}`.
-        features: Numbers in one latent vector.
+        features: Size of a latent vector.
         channels: Widths of the convolutional layers.
         map_side: Side of the map to which their output is averaged.
         hidden: Widths of the linear layers before the features.
@@ -65,7 +65,7 @@ class InverseDynamics(Encoder):
         return nn.functional.layer_norm(self.network(batch), (self.features,))
 
     def action_between(self, latent: Tensor, next_latent: Tensor) -> ActionDistribution:
-        """The law of the actions between observations with these features, both `(..., features)`."""
+        """The predicted distribution of the actions between observations, from their features, `(..., features)`."""
         distribution: ActionDistribution = self.head(self.inverse(torch.cat([latent, next_latent], -1)))
         return distribution
 
@@ -88,19 +88,13 @@ class InverseDynamics(Encoder):
         return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.0)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """The loss, and the share of branches that are told right, over the transitions that mean something."""
+        """The loss, and the accuracy of discrete actions, over the valid transitions."""
         latent = self.encode(batch)
-        if latent.ndim != 3 or latent.shape[1] < 2:
-            raise ValueError(
-                f"inverse dynamics trains on sequences of at least 2 steps, (batch, length, ...), "
-                f"not on latents {tuple(latent.shape)}; set sequence_length of its trainer"
-            )
-        weight = (~batch["ended"][:, :-1]).to(latent.dtype)
-        count = weight.sum().clamp(min=1)
-        action = batch["action"][:, :-1]
+        require_sequences(latent, 2, type(self).__name__)
+        valid, action = valid_transitions(batch["ended"]), batch["action"][:, :-1]
         distribution = self.action_between(latent[:, :-1], latent[:, 1:])
-        loss = -(distribution.log_prob(action) * weight).sum() / count
+        loss = -masked_mean(distribution.log_prob(action), valid)
         if not self._discrete:
             return loss, None
-        told = (distribution.mode() == action).to(latent.dtype).mean(-1)
-        return loss, (told * weight).sum() / count
+        correct = (distribution.mode() == action).to(latent.dtype).mean(-1)
+        return loss, masked_mean(correct, valid)

@@ -1,4 +1,4 @@
-"""What a frozen encoder keeps of an image, shown to people."""
+"""Decoder of another encoder's latent vectors, to see what they contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pamiq_exp.models.dynamics.latent_model import LatentModel
 from pamiq_exp.models.nn.inputs import Batch, choose_image, observation_fields, scale
 
 _FIRST_SIDE = 4
-"""Side of the map that a latent vector without tokens is first turned into."""
+"""Side of the first map for a latent vector of one token."""
 
 _SHOWN = 8
 """Images in a picture."""
@@ -40,22 +40,22 @@ class _ResidualBlock(nn.Module):
 
 
 class LatentDecoder(LatentModel):
-    """Learns to paint images from the latents of an encoder that does not learn from it.
+    """Learns to decode images from the latent vectors of an encoder, without gradients into the encoder.
 
-    What it cannot paint the encoder has not kept, or has kept in a form that is hard to read. Nothing flows back into
-    the encoder. Loss: mean squared error of the pixels, from 0 to 1.
+    What it cannot reconstruct is not in the latent vectors, or is hard to read from them. Loss: mean squared error of
+    the pixels, from 0 to 1.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`; exactly one image must be among it, unless
+        observation: The observation space of one environment: `${spaces.observation}`, with exactly one image unless
             `image` names one.
-        features: Numbers in a latent vector.
-        tokens: Parts of equal size that it consists of, a square map; 1 for a vector without a place.
-        channels: Widths of the stages, from the map to the image, each twice as large a side as the one before; the
-            last one serves for all further stages.
+        features: Size of a latent vector.
+        tokens: Number of tokens in it, a square map; 1 for a vector without spatial positions.
+        channels: Widths of the stages, from the map to the image; each doubles the side. The last one is that of all
+            further stages.
         blocks: Residual blocks of each stage.
         encoder: Name of the encoder.
         learning_rate: Of AdamW.
-        image: Name of the image to paint.
+        image: Name of the image to decode.
 
     Raises:
         ValueError: For an image or numbers that do not fit each other.
@@ -103,42 +103,42 @@ class LatentDecoder(LatentModel):
         self.layers = nn.Sequential(*layers, nn.GroupNorm(_groups(width), width), nn.SiLU(), last)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Paint images: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
+        """Decode images: `(..., features)` -> `(..., height, width, channels)`, about 0 to 1."""
         weight = next(self.layers.parameters())
-        painted = self.layers(latent.reshape(-1, latent.shape[-1]).to(weight.dtype))
-        if painted.shape[-2:] != self.shape[:2]:
-            painted = nn.functional.interpolate(painted, self.shape[:2], mode="bilinear", align_corners=False)
-        image: Tensor = painted.movedim(1, -1).reshape(latent.shape[:-1] + self.shape)
+        decoded = self.layers(latent.reshape(-1, latent.shape[-1]).to(weight.dtype))
+        if decoded.shape[-2:] != self.shape[:2]:
+            decoded = nn.functional.interpolate(decoded, self.shape[:2], mode="bilinear", align_corners=False)
+        image: Tensor = decoded.movedim(1, -1).reshape(latent.shape[:-1] + self.shape)
         return image
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Error of the painted images."""
+        """Error of the decoded images."""
         loss = self._error(batch)
         self.log("loss", loss)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The same on images never trained on."""
+        """The same on held-out images."""
         loss = self._error(batch)
         self.log("held_out_loss", loss)
         return loss
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
-        """Images of a batch above what is painted of them; of sequences also a film, one beside the other.
+        """Images of a batch above their reconstructions; of sequences also a film, side by side.
 
         A picture is `(height, width, 3)`, a film `(time, height, width, 3)`.
         """
-        images, painted = scale(batch[self.field], self.spec), self.decode(self.latents(batch))
-        pairs = torch.stack([images.to(painted.dtype), painted])
+        images, decoded = scale(batch[self.field], self.spec), self.decode(self.latents(batch))
+        pairs = torch.stack([images.to(decoded.dtype), decoded])
         shown = {"reconstruction": _grid(pairs.flatten(1, -4)[:, :: max(1, images[..., 0, 0, 0].numel() // _SHOWN)])}
         if images.ndim > 4:
             shown["reconstruction_film"] = _bytes(torch.cat(list(pairs.flatten(1, -5)[:, 0]), -2))
         return shown
 
     def _error(self, batch: Batch) -> Tensor:
-        painted = self.decode(self.latents(batch))
-        return (painted - scale(batch[self.field], self.spec).to(painted.dtype)).square().mean()
+        decoded = self.decode(self.latents(batch))
+        return (decoded - scale(batch[self.field], self.spec).to(decoded.dtype)).square().mean()
 
 
 class _Map(nn.Module):

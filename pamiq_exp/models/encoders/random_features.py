@@ -1,4 +1,4 @@
-"""Fixed features: encoders that cannot collapse and need no learning."""
+"""Fixed features: random ones (Burda et al. 2018) and the observation itself."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pamiq_exp.models.nn.two_hot import symlog
 
 
 class FixedFeatures(Encoder):
-    """A frozen network, its outputs whitened.
+    """Base class of fixed encoders with whitened outputs.
 
-    The first `warmup` frames given to `training_step` set the mean and the standard deviation of each
-    feature; then these are frozen as well, and `ready` becomes true. Since every feature then has
-    variance 1, a prediction error of 1 is that of knowing nothing.
+    The first `warmup` frames given to `training_step` set the mean and the standard deviation of each feature; then
+    these are frozen as well, and `warmed_up` becomes true. Every feature then has variance 1, so a prediction error
+    of 1 means that nothing is predicted.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers in one latent vector.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of a latent vector.
         network: From the batch to `(..., features)`.
         warmup: Frames that set the statistics.
     """
 
-    frozen: Tensor
+    warmup_done: Tensor
 
     def __init__(self, observation: Mapping[str, object], features: int, network: nn.Module, warmup: int) -> None:
         super().__init__(observation, features)
@@ -38,7 +38,7 @@ class FixedFeatures(Encoder):
         self.warmup = int(warmup)
         self.network = network.requires_grad_(False)
         self.moments = RunningMoments(features)
-        self.register_buffer("frozen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("warmup_done", torch.zeros((), dtype=torch.bool))
         self.automatic_optimization = False
 
     def encode(self, batch: Batch) -> Tensor:
@@ -46,51 +46,51 @@ class FixedFeatures(Encoder):
         return self.moments.whiten(self.network(batch)).clamp(-5, 5)
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Take in a batch of frames, until there are enough of them; further ones change nothing."""
-        if self.ready:
+        """Update the statistics with a batch of frames; without effect after `warmup` of them."""
+        if self.warmed_up:
             return
         self.moments.update(self.network(batch).flatten(0, -2))
         if self.moments.count >= self.warmup:
-            self.frozen.fill_(True)
+            self.warmup_done.fill_(True)
         std = self.moments.std
         self.log("frames", self.moments.count)
         self.log("feature_std", std.mean())
         self.log("dead_features", (std < 1e-6 * math.sqrt(self.features)).float().sum())
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Nothing is learned, so nothing is lost: 0, for trainers that measure whatever encoder they have."""
+        """0: there is no loss. Lets a trainer with held-out data have any encoder."""
         return self.moments.mean.new_zeros(())
 
     def configure_optimizers(self) -> None:
-        """Nothing here is learned by gradients."""
+        """No optimizer."""
 
     @property
     def trainable(self) -> bool:
         """Until the statistics are complete."""
-        return not self.ready
+        return not self.warmed_up
 
     @property
-    def ready(self) -> bool:
+    def warmed_up(self) -> bool:
         """Whether the statistics are complete."""
-        return bool(self.frozen)
+        return bool(self.warmup_done)
 
     @property
-    def settled(self) -> bool:
-        """Once ready, nothing changes any more."""
-        return self.ready
+    def frozen(self) -> bool:
+        """True once warmed up."""
+        return self.warmed_up
 
 
 class RandomFeatures(FixedFeatures):
-    """A frozen network with orthogonal random weights, its outputs whitened by the first frames.
+    """A frozen network with orthogonal random weights, whose outputs are whitened.
 
     Source: Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2 (random features).
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers in one latent vector.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of a latent vector.
         channels: Widths of the convolutional layers.
-        map_side: Side of the map to which their output is averaged. What is averaged changes smoothly with
-            the point of view: a small map makes features that can be foreseen, a large one sharp ones.
+        map_side: Side of the map to which their output is averaged. Averages change smoothly with the point of view:
+            features of a small map are easier to predict, those of a large one keep more detail.
         hidden: Widths of the linear layers before the features.
         warmup: Frames that set the statistics.
         patch: See `ConvolutionalStack`.
@@ -112,17 +112,17 @@ class RandomFeatures(FixedFeatures):
 
 
 class PlainFeatures(FixedFeatures):
-    """The numbers of the observation themselves, whitened by the first frames, for worlds that show a few of them.
+    """The numbers of the observation, whitened, for observations of a few numbers.
 
-    What lies far outside of the first frames is drawn in as `symlog` does it, and stays distinct.
+    `symlog` compresses numbers far outside of the range of the first frames.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: How many numbers that is, for others to read; None counts them.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of the observation, for interpolations of the config; None counts.
         warmup: Frames that set the statistics.
 
     Raises:
-        ValueError: If the observation has another number of numbers.
+        ValueError: If the observation has another size.
     """
 
     def __init__(self, observation: Mapping[str, object], features: int | None = None, warmup: int = 500) -> None:

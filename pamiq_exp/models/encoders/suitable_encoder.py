@@ -1,4 +1,4 @@
-"""An encoder for whatever an environment shows."""
+"""Choice of an encoder by the observation space."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def suitable_encoder(
     tokens: int = 1,
     token_width: int | None = None,
 ) -> Encoder:
-    """Make the encoder of square images where the environment shows one, and another one where it does not.
+    """Make an encoder of square images if the observation space has one, another encoder otherwise.
 
-    So an agent with eyes can be put into any world, by one override.
+    So the config of an agent for images works with any environment.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`.
-        features: Numbers in one latent vector, of either encoder.
-        multiple: Pixels that the sides of an image must be a multiple of.
+        observation: The observation space of one environment: `${spaces.observation}`.
+        features: Size of a latent vector, of either encoder.
+        multiple: The side of the image must be a multiple of it, in pixels.
         image: Makes an encoder from `observation` and `features`, if there is exactly one such image.
         other: Makes an encoder from `observation` and `features` otherwise.
-        tokens, token_width: For other parts of the config to read: what `features` consists of.
+        tokens, token_width: For interpolations of the config: `features` is their product.
 
     Raises:
         ValueError: If `features` are not `tokens` times `token_width`.

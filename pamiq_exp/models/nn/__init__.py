@@ -1,3 +1,3 @@
-"""TODO first line."""
+"""Parts of models: layers, distributions, running statistics."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Distributions over actions, and the network heads that give them, from the action space alone."""
+"""Distributions over actions, their network heads, and encodings of actions, for any action space."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class ActionDistribution(ABC):
-    """A law over canonical actions, `(..., branches)`. Branches are independent given the state.
+    """Base class of distributions over canonical actions, `(..., branches)`, with independent branches.
 
-    Probabilities are computed in float32 or better, whatever the precision of the network: the ratio of two
-    that half precision has rounded is noise.
+    Probabilities are computed in at least float32: the ratio of two that are rounded to half precision is noise.
     """
 
     @abstractmethod
@@ -51,9 +50,9 @@ class MultiCategorical(ActionDistribution):
 
     Args:
         logits: `(..., branches, choices)`, padded to the largest branch.
-        allowed: `(..., branches, choices)` bool; False takes a choice away (padding, or an invalid action).
-        uniform: Share of the uniform law over what is allowed that is mixed in, so that nothing becomes
-            impossible.
+        allowed: `(..., branches, choices)` bool; False for padding or an invalid action.
+        uniform: Weight of the uniform distribution over allowed choices that is mixed in, so that no probability
+            becomes 0.
     """
 
     def __init__(self, logits: Tensor, allowed: Tensor, uniform: float = 0.0) -> None:
@@ -77,8 +76,7 @@ class MultiCategorical(ActionDistribution):
             if torch.isfinite(flat).all():
                 raise
             raise ArithmeticError(
-                "the probabilities of the actions are not finite: the policy, or what it reads, has become NaN or too "
-                "large"
+                "the probabilities of the actions are not finite: the policy or its input has become NaN or too large"
             ) from error
         return choice.view(probs.shape[:-1]).to(probs.device)
 
@@ -100,7 +98,7 @@ class MultiCategorical(ActionDistribution):
 
 
 class DiagonalGaussian(ActionDistribution):
-    """An independent normal law for each number of a Box action. Actions are not clipped here.
+    """An independent normal distribution for each number of a Box action. Actions are not clipped here.
 
     Args:
         mean: `(..., branches)`.
@@ -141,10 +139,10 @@ class ActionHead(nn.Module, ABC):
 
 
 class CategoricalHead(ActionHead):
-    """Logits for every branch, without bias: an untrained policy is uniform up to its small weights.
+    """Logits for every branch, without bias: an untrained policy is nearly uniform.
 
     Args:
-        width: Number of features.
+        width: Size of the input.
         nvec: Number of choices of each branch.
         uniform: See `MultiCategorical`.
     """
@@ -165,12 +163,12 @@ class CategoricalHead(ActionHead):
 
 
 class GaussianHead(ActionHead):
-    """Means from the features; one learned standard deviation for each number, wherever the agent is.
+    """Means from the input; one learned standard deviation for each number, independent of the input.
 
     Both are in the scale of the declared bounds, see `ActionScale`: an untrained policy acts around their middle.
 
     Args:
-        width: Number of features.
+        width: Size of the input.
         action: The action space.
         log_std: Initial logarithm of the standard deviations, of numbers that are -1 and 1 at their bounds.
     """
@@ -190,20 +188,20 @@ class GaussianHead(ActionHead):
 
 
 def make_action_head(width: int, action: ActionSpec, uniform: float = 0.0) -> ActionHead:
-    """Return the head that suits an action space; for `uniform`, which concerns choices, see `MultiCategorical`."""
+    """Return the head for an action space; `uniform` is for discrete actions, see `MultiCategorical`."""
     if action["kind"] == "box":
         return GaussianHead(width, action)
     return CategoricalHead(width, action["nvec"], uniform)
 
 
 class ActionEncoding(nn.Module):
-    """Turns canonical actions into numbers a network can read: one-hot for each branch, Box scaled (`ActionScale`).
+    """Encodes canonical actions for networks: one-hot for each branch, Box scaled (`ActionScale`).
 
     Args:
         action: The action space.
 
     Attributes:
-        width: Numbers in one encoded action.
+        width: Size of an encoded action.
     """
 
     offsets: Tensor
@@ -216,7 +214,7 @@ class ActionEncoding(nn.Module):
         self.scale = None if nvec else ActionScale(action)
         starts = [sum(nvec[:branch]) for branch in range(len(nvec))] if nvec else []
         self.register_buffer("offsets", torch.tensor(starts, dtype=torch.int64), persistent=False)
-        # Tells, wherever the module is moved, in which precision it works.
+        # Has the device and the data type of the module wherever it is moved.
         self.register_buffer("one", torch.ones(()), persistent=False)
 
     def forward(self, action: Tensor) -> Tensor:
@@ -229,14 +227,14 @@ class ActionEncoding(nn.Module):
 
 
 class ActionEmbedding(nn.Module):
-    """Turns canonical actions into learned numbers, a table for each branch; Box scaled (`ActionScale`).
+    """Embeds canonical actions, with a table for each branch; Box scaled (`ActionScale`).
 
     Args:
         action: The action space.
-        size: Learned numbers for each branch.
+        size: Embedding size for each branch.
 
     Attributes:
-        width: Numbers in one encoded action.
+        width: Size of an encoded action.
 
     Raises:
         IndexError: When called with a choice that the action space does not have.

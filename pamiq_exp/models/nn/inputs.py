@@ -1,4 +1,4 @@
-"""What networks read and say: fields of a batch and actions, scaled by their declared bounds in one place."""
+"""Inputs and actions of networks: fields of a batch, scaled by their declared bounds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def is_image(spec: ArraySpec) -> bool:
 
 
 def scale(value: Tensor, spec: ArraySpec) -> Tensor:
-    """Turn stored numbers into what networks read: torch's default floats, in the scale of the declared bounds.
+    """Scale stored numbers by their declared bounds, to torch's default floating point type.
 
     Images become 0 to 1; other numbers 0 to 1, or -1 to 1 where their bounds lie on both sides of 0. Numbers without
-    bounds, with one only, or with huge ones stay as they are. Bytes whose bounds are not declared are 0 to 255.
+    bounds, with one only, or with huge ones are not scaled. Bytes without declared bounds are 0 to 255.
 
     Args:
         value: `(..., *shape)`.
@@ -52,7 +52,7 @@ def scale(value: Tensor, spec: ArraySpec) -> Tensor:
 
 
 def _origin_and_size(low: float, high: float, signed: bool) -> tuple[float, float]:
-    """What is taken away from a number between these bounds, and what the rest is divided by."""
+    """The offset and the divisor for numbers between these bounds."""
     if not are_bounds(low, high):
         return 0.0, 1.0
     if signed and low < 0 < high:
@@ -61,9 +61,9 @@ def _origin_and_size(low: float, high: float, signed: bool) -> tuple[float, floa
 
 
 class ActionScale(nn.Module):
-    """Between the numbers of a Box action and those that networks deal in: -1 to 1 over the declared bounds.
+    """Scaling of Box actions for networks: -1 to 1 over the declared bounds.
 
-    Numbers without bounds, with one only, or with huge ones are the same in both. Discrete actions have no scale.
+    Numbers without bounds, with one only, or with huge ones are not scaled. Discrete actions have no scale.
 
     Args:
         action: The action space.
@@ -84,11 +84,11 @@ class ActionScale(nn.Module):
         self.register_buffer("reach", reach.clone(), persistent=False)
 
     def read(self, action: Tensor) -> Tensor:
-        """What networks read of actions, `(..., numbers)`."""
+        """Scale actions for the input of a network, `(..., numbers)`."""
         return (action.to(self.reach.dtype) - self.middle) / self.reach
 
     def act(self, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation of actions from those that a network gives, each `(..., numbers)`."""
+        """Scale the mean and log standard deviation of a network's output to actions, each `(..., numbers)`."""
         mean, log_std = to_float32(mean), to_float32(log_std)
         return mean * self.reach.to(mean.dtype) + self.middle.to(mean.dtype), log_std + self.reach.to(
             log_std.dtype
@@ -119,7 +119,7 @@ def leading_shape(batch: Batch, fields: Mapping[str, ArraySpec]) -> torch.Size:
     return leading
 
 
-def choose_image(fields: Mapping[str, ArraySpec], name: str | None, asked_by: str) -> tuple[str, tuple[int, int, int]]:
+def choose_image(fields: Mapping[str, ArraySpec], name: str | None, needed_by: str) -> tuple[str, tuple[int, int, int]]:
     """Return the field of the image `name`, or of the only one, and its `(height, width, channels)`.
 
     Raises:
@@ -130,7 +130,7 @@ def choose_image(fields: Mapping[str, ArraySpec], name: str | None, asked_by: st
     if field not in images:
         shown = ", ".join(image.removeprefix("observation.") for image in images) or "none"
         raise ValueError(
-            f"{asked_by} needs one image, but the images of this environment are: {shown}. "
+            f"{needed_by} needs one image, but the images of this environment are: {shown}. "
             "Name one with image=..., or choose another environment, another encoder (encoder=random_features) or "
             "another decoder (decoder=null)"
         )

@@ -1,4 +1,4 @@
-"""Layers that several models share."""
+"""Layers for several models: MLPs, convolutional stacks, networks for any set of fields."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 }
 
 _IMAGE_SIDE = 64
-"""Smallest side that a large image keeps when it is averaged down."""
+"""Smallest side of a large image after the first average pooling."""
 
 _MAP_SIDE = 8
-"""A map of this side is not halved any more."""
+"""A map of this side is not halved."""
 
 
 def activation(name: ActivationName) -> nn.Module:
@@ -64,7 +64,7 @@ def split_patches(maps: Tensor, side: int) -> Tensor:
 
 
 def join_patches(squares: Tensor, side: int) -> Tensor:
-    """Undo `split_patches`."""
+    """Inverse of `split_patches`."""
     batch, height, width, numbers = squares.shape
     maps = squares.reshape(batch, height, width, side, side, numbers // side**2).transpose(2, 3)
     return maps.reshape(batch, height * side, width * side, numbers // side**2)
@@ -81,9 +81,8 @@ class ConvolutionalStack(nn.Module):
         shape: `(height, width, channels)` of the image.
         channels: Width of each layer.
         activation_name: What follows each layer.
-        map_side: Largest side of the map that leaves the stack. A small one forgets where exactly things are.
-        patch: The first layer reads squares of so many pixels a side, which do not overlap, each by itself: the
-            cheapest look at a picture. 1 for a convolution like the others.
+        map_side: Largest side of the output map. A small one loses exact positions.
+        patch: Kernel and stride of the first layer, in pixels; 1 for a 3x3 convolution like the others.
 
     Raises:
         ValueError: If the sides of the image are no multiples of `patch`.
@@ -127,17 +126,17 @@ class ConvolutionalStack(nn.Module):
 
 
 class FieldsNetwork(nn.Module):
-    """Reads any set of fields - images of any size, vectors, several at once - into one vector.
+    """Network for any set of fields: images of any size, vectors, several at once, to one vector.
 
-    Images pass through a convolutional stack each; everything else is flattened; all of it together
-    passes through linear layers.
+    Each image passes through a convolutional stack; other fields are flattened; their concatenation passes through
+    linear layers.
 
     Args:
         fields: The fields of the batch to read.
         channels: Widths of the convolutional layers.
         hidden: Widths of the linear layers.
         activation_name: What follows each layer, the last one included.
-        map_side: Largest side of what the convolutions of an image leave.
+        map_side: See `ConvolutionalStack`.
         patch: See `ConvolutionalStack`.
     """
 
@@ -178,7 +177,7 @@ class FieldsNetwork(nn.Module):
 
 
 def _in_precision_of(module: nn.Module, value: Tensor) -> Tensor:
-    """`value` in the type of the module's parameters, which a run in half precision converts."""
+    """Return `value` in the data type of the module's parameters."""
     parameter = next(module.parameters(), None)
     return value if parameter is None else value.to(parameter.dtype)
 

@@ -1,4 +1,4 @@
-"""In which precision to compute what half precision would spoil."""
+"""Precision of computations that half precision would make inexact."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def to_float32(x: Tensor) -> Tensor:
-    """`x` in float32, or in float64 if it is: half precision would forget a slow decay, or a small probability."""
+    """Return `x` in float32, or unchanged in float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Running mean and variance."""
+"""Running statistics: mean and variance, explained variance."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ def merge_moments(
 
 
 class Statistics(nn.Module):
-    """Base class of running figures, kept as buffers that are saved and published with a model.
+    """Base class of running statistics, kept as buffers that are saved and published with a model.
 
-    They stay in double precision in a module of any other: a count in bfloat16 would end at 256. Updates rebind
-    them: what `torch.compile` (2.13) makes of a change in place to a single number in double precision leaves it
-    as it was.
+    They stay in double precision in a module of any other: a count in bfloat16 would stop at 256. Updates rebind them:
+    `torch.compile` (2.13) loses changes in place to a single number in double precision.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -42,11 +41,11 @@ class Statistics(nn.Module):
 
 
 class RunningMoments(Statistics):
-    """Mean and variance of all vectors seen so far, as buffers that are saved and published with a model.
+    """Mean and variance of all vectors so far, as buffers that are saved and published with a model.
 
     Args:
         shape: Shape of one vector; empty for plain numbers.
-        horizon: Vectors after which older ones begin to fade; None lets all count the same for ever.
+        horizon: Number of vectors after which the statistics become exponentially weighted; None for equal weights.
     """
 
     count: Tensor
@@ -62,7 +61,7 @@ class RunningMoments(Statistics):
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
-        """Take in `(n, *shape)` more vectors."""
+        """Update with `(n, *shape)` vectors."""
         values = values.detach().double()
         self.count, self.mean, self.variance = merge_moments(
             self.count, self.mean, self.variance, len(values), values.mean(0), values.var(0, correction=0)
@@ -76,40 +75,40 @@ class RunningMoments(Statistics):
         return self.variance.sqrt()
 
     def whiten(self, values: Tensor, epsilon: float = 1e-8) -> Tensor:
-        """Shift and scale each number to mean 0 and variance 1, in at least single precision."""
+        """Shift and scale each number to mean 0 and variance 1, in at least float32."""
         dtype = torch.promote_types(values.dtype, torch.float32)
         scale = (self.variance + epsilon).rsqrt()
         return (values.to(dtype) - self.mean.to(dtype)) * scale.to(dtype)
 
 
 class ExplainedVariance(Statistics):
-    """How much of the variance of a target is foretold, over the newest batches.
+    """Fraction of the variance of a target that is predicted, exponentially weighted over batches.
 
     Args:
-        memory: Share of the old figures that is kept at each batch.
+        ema_decay: new = ema_decay * old + (1 - ema_decay) * batch.
     """
 
     sums: Tensor
 
-    def __init__(self, memory: float = 0.95) -> None:
+    def __init__(self, ema_decay: float = 0.95) -> None:
         super().__init__()
-        self.memory = float(memory)
-        # Fading sums of weight, target, target^2 and squared error.
+        self.ema_decay = float(ema_decay)
+        # Moving means of weight, target, target^2 and squared error.
         self.register_buffer("sums", torch.zeros(4, dtype=torch.float64))
 
     @torch.no_grad()
     def update(self, predicted: Tensor, target: Tensor, weight: Tensor) -> None:
-        """Take in a batch, all of one shape; records of weight 0 count for nothing."""
+        """Update with a batch, all of one shape; targets of weight 0 are ignored."""
         predicted, target, weight = predicted.double(), target.double(), weight.double()
         terms = (torch.ones_like(target), target, target.square(), (predicted - target).square())
         means = torch.stack([(term * weight).sum() for term in terms]) / weight.sum().clamp(min=1)
-        self.sums = self.memory * self.sums + (1 - self.memory) * means
+        self.sums = self.ema_decay * self.sums + (1 - self.ema_decay) * means
 
     @property
     def value(self) -> Tensor:
         """1 - mean squared error / variance, a scalar; 0 before the first batch.
 
-        A target that hardly varies counts as foretold when it is missed by less than a tenth of itself.
+        The variance is at least 1 % of the mean square, so a nearly constant target does not need exact predictions.
         """
         count, total, squares, errors = self.sums / self.sums[0].clamp(min=1e-12)
         variance = torch.maximum(squares - total.square(), 0.01 * squares).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Numbers of any size, learned by choosing between bins."""
+"""Two-hot heads: regression of numbers of any size as classification over bins (Hafner et al. 2023)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pamiq_exp.models.nn.precision import to_float32
 
 
 def symlog(x: Tensor) -> Tensor:
-    """sign(x) log(1 + |x|): close to x where it is small, and tame where it is large."""
+    """sign(x) log(1 + |x|): close to x where it is small, logarithmic where it is large."""
     return x.sign() * x.abs().log1p()
 
 
@@ -19,18 +19,17 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class TwoHotHead(nn.Module):
-    """Learns numbers of any size as a distribution over bins that are evenly spaced in symlog space.
+    """Regression of numbers of any size as a distribution over bins that are evenly spaced in symlog space.
 
-    A target between two bins is their mixture (two-hot), so the loss is a cross-entropy whose gradient does
-    not grow with the target. The number is read off in symlog space, where a little probability far away does
-    little harm; of a target that varies over orders of magnitude it is therefore less than the mean. An
-    untrained head says 0. What it computes from the logits is in at least single precision: bfloat16 could not
-    tell neighboring bins apart.
+    A target between two bins is their mixture (two-hot), so the loss is a cross-entropy whose gradient does not grow
+    with the target. The prediction is symexp of the mean in symlog space, where a small probability of a far bin has
+    a small effect; for a target that varies over orders of magnitude it is therefore below the mean. An untrained head
+    predicts 0. From the logits on it computes in at least float32: bfloat16 does not resolve neighboring bins.
 
     Source: Hafner et al. 2023, Mastering diverse domains through world models (first version), equations 9 and 10.
 
     Args:
-        width: Number of features.
+        width: Size of the input.
         bins: Number of bins, odd, so that one of them is 0.
         limit: The largest bin, in symlog space; the smallest is its negative.
     """
@@ -48,11 +47,11 @@ class TwoHotHead(nn.Module):
         nn.init.zeros_(self.logits.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The number: `(..., width)` -> `(...)`."""
+        """The predicted number: `(..., width)` -> `(...)`."""
         return self.number(self.logits(features))
 
     def number(self, logits: Tensor) -> Tensor:
-        """The number that logits stand for: `(..., bins)` -> `(...)`."""
+        """The number predicted by logits: `(..., bins)` -> `(...)`."""
         probabilities = to_float32(logits).softmax(-1)
         centers = torch.linspace(-self.limit, self.limit, self.bins, dtype=probabilities.dtype, device=logits.device)
         # Opposite bins first: the sum of numbers of both signs would leave rounding errors in place of 0.

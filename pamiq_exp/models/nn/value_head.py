@@ -1,4 +1,4 @@
-"""What a situation is worth: the last layers of critics."""
+"""Value heads with normalized returns (van Hasselt et al. 2016, PopArt)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from torch import Tensor, nn
 from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.models.nn.running_moments import RunningMoments
 
-SMALLEST_STD = 1e-4
-"""Returns that hardly differ are not blown up beyond this."""
+MIN_STD = 1e-4
+"""Smallest standard deviation by which returns are divided."""
 
 
 class ValueHead(nn.Module):
-    """The expected return, learned in the scale of the returns seen so far.
+    """The expected return, learned in the scale of the returns so far (PopArt).
 
-    With `normalize` the layer learns (return - mean) / std, and its output is scaled back, so that a learning
-    rate suits returns of any size. When mean and std move on, the layer is moved the other way: what it says
-    stays the same. Source: van Hasselt et al. 2016, Learning values across many orders of magnitude,
-    proposition 1.
+    With `normalize` the layer learns (return - mean) / std, and its output is scaled back, so that one learning rate
+    suits returns of any size. When mean and std change, the layer is changed such that its predictions do not.
+    Source: van Hasselt et al. 2016, Learning values across many orders of magnitude, proposition 1.
 
     Args:
-        width: Number of features.
-        normalize: Learn in the scale of returns; otherwise returns are learned as they are.
-        horizon: Returns after which mean and std forget older ones.
+        width: Size of the input.
+        normalize: Learn in the scale of returns; otherwise returns are learned unscaled.
+        horizon: Number of returns after which mean and std become exponentially weighted.
     """
 
     def __init__(self, width: int, normalize: bool = True, horizon: float = 100_000.0) -> None:
@@ -35,7 +34,7 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """`(..., width)` -> `(...)`, in at least single precision."""
+        """`(..., width)` -> `(...)`, in at least float32."""
         value = to_float32(self.linear(features).squeeze(-1))
         if not self.normalize:
             return value
@@ -43,17 +42,17 @@ class ValueHead(nn.Module):
 
     @property
     def return_std(self) -> Tensor:
-        """Standard deviation of the returns seen so far, a scalar; 1 before there are any."""
-        return self.returns.std.clamp(min=SMALLEST_STD)
+        """Standard deviation of the returns so far, a scalar; 1 before there are any."""
+        return self.returns.std.clamp(min=MIN_STD)
 
     @property
     def scale(self) -> Tensor:
-        """What errors of the value are measured in, a scalar: the standard deviation of returns, or 1."""
+        """The unit of value errors, a scalar: the standard deviation of returns, or 1."""
         return self.return_std if self.normalize else torch.ones_like(self.returns.std)
 
     @torch.no_grad()
     def observe(self, returns: Tensor) -> None:
-        """Take in returns, `(n,)`. Values of all inputs stay what they are, except at the first call."""
+        """Update mean and std with returns, `(n,)`. Predictions do not change, except at the first call."""
         if not returns.numel():
             return
         begins = bool(self.returns.count == 0)

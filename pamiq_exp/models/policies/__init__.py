@@ -1,3 +1,3 @@
-"""TODO first line."""
+"""Policies: networks for any observations and actions, and PPO."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What shall I do, and what is it worth?"""
+"""Policy networks: a distribution over actions and a value, feed-forward or recurrent."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pamiq_exp.models.cores import RecurrentCore
 from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, orthogonal
+from pamiq_exp.models.nn.sequences import episode_starts
 from pamiq_exp.models.nn.value_head import ValueHead
 from pamiq_exp.spaces import ActionSpec, flatten_specs
 
 STATE_FIELD = "policy_state"
-"""The field of a record that holds the memory of a recurrent policy before the observation."""
+"""The field of a transition with the memory of a recurrent policy before the observation."""
 
 
 class PolicyNetwork(nn.Module, ABC):
-    """A policy with a value estimate.
+    """Base class of policies with a value.
 
     Attributes:
         policy: From features to a distribution over actions.
@@ -36,18 +37,18 @@ class PolicyNetwork(nn.Module, ABC):
 
 
 class PolicyValueNetwork(PolicyNetwork):
-    """A feed-forward policy with a value estimate, for any inputs and any actions.
+    """A feed-forward policy with a value, for any inputs and any actions.
 
     Args:
-        inputs: The fields it reads, named as in buffers: `{"observation": ${spaces.observation}}`, or
+        inputs: The input fields, named as in buffers: `{"observation": ${spaces.observation}}`, or
             `{"latent": {"shape": [128]}}` to act on the encoder's features.
         action: The action space.
         channels: Widths of the convolutional layers, if an input is an image.
         hidden: Widths of the linear layers.
-        activation: What follows each layer.
-        separate: Let policy and value each have their own layers.
-        normalize_value: Learn values in the scale of the returns seen so far; see `ValueHead`.
-        patch: Side of the squares that an image is first cut into, 1 for none; see `ConvolutionalStack`.
+        activation: After each layer.
+        separate: Separate layers for policy and value.
+        normalize_value: Learn values in the scale of the returns so far; see `ValueHead`.
+        patch: See `ConvolutionalStack`.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class PolicyValueNetwork(PolicyNetwork):
 
 
 class PolicyStep(NamedTuple):
-    """What a recurrent policy says of one moment.
+    """Output of one step of a recurrent policy.
 
     Attributes:
         distribution: Over the actions of each environment.
         value: `(num_envs,)`.
-        state: The memory that the next moment begins with, `(num_envs, depth, state_width)`.
+        state: The memory before the next step, `(num_envs, depth, state_width)`.
     """
 
     distribution: ActionDistribution
@@ -90,20 +91,20 @@ class PolicyStep(NamedTuple):
 
 
 class RecurrentPolicyValue(PolicyNetwork):
-    """A policy and a value that remember, each environment for itself, what was seen since its episode began.
+    """A recurrent policy with a value; its memory starts anew with each episode.
 
-    Acting takes one `step` after another. Training runs over whole sequences of records: the memory begins as
-    the one that the policy had there (the field `policy_state` of the first record), and is cleared after a
-    record that was the last of its episode (`ended`).
+    Acting takes one `step` after another. Training scans sequences of transitions: the memory before a sequence is the
+    one that the policy had there (the field `policy_state` of the first transition), and it is cleared after the
+    last observation of an episode (`ended`).
 
     Args:
-        inputs: The fields it reads; see `PolicyValueNetwork`.
+        inputs: The input fields; see `PolicyValueNetwork`.
         action: The action space.
-        core: What remembers. Its dropout must be 0: it would draw other probabilities than those that acted.
+        core: The recurrent core. Its dropout must be 0, or training would see other probabilities than acting.
         channels: Widths of the convolutional layers, if an input is an image.
         hidden: Widths of the linear layers before the core.
-        activation: What follows each of them.
-        normalize_value: Learn values in the scale of the returns seen so far; see `ValueHead`.
+        activation: After each of them.
+        normalize_value: See `ValueHead`.
 
     Raises:
         ValueError: For a core with dropout.
@@ -122,7 +123,7 @@ class RecurrentPolicyValue(PolicyNetwork):
         super().__init__()
         if any(isinstance(part, nn.Dropout) and part.p > 0 for part in core.modules()):
             raise ValueError(
-                "the core of a policy must have dropout: 0, or the ratios of PPO would be of other policies"
+                "the core of a policy must have dropout: 0; with dropout, the probability ratios of PPO would be random"
             )
         self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
         self.inlet = orthogonal(nn.Linear(self.body.width, core.width))
@@ -136,33 +137,31 @@ class RecurrentPolicyValue(PolicyNetwork):
         return self.core.initial_state((num_envs,), device)
 
     def step(self, fields: Batch, state: Tensor) -> PolicyStep:
-        """Judge one moment of all num_envs: fields `(num_envs, *shape)`, memory `(num_envs, depth, state_width)`."""
+        """Run one step of all environments: fields `(num_envs, *shape)`, memory `(num_envs, depth, state_width)`."""
         output, state = self.core.step(self._embed(fields), state)
         return PolicyStep(*self._heads(output), state)
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
         """See the base class; leading axes `(sequences, time)`.
 
-        The batch also holds `policy_state (sequences, time, depth, state_width)`, of which the first of each
-        sequence is used, and, unless the world never ends, `ended (sequences, time)`.
+        The batch also holds `policy_state (sequences, time, depth, state_width)`, of which the first of each sequence
+        is used, and, if there are episodes, `ended (sequences, time)`.
 
         Raises:
             KeyError: For a batch without `policy_state`.
-            ValueError: For single records instead of sequences.
+            ValueError: For single transitions instead of sequences.
         """
         if STATE_FIELD not in batch:
             raise KeyError(
-                f"a recurrent policy trains from the memory it had: let the buffer have the field '{STATE_FIELD}', "
-                f"(depth, state width); this batch holds: {', '.join(sorted(batch))}"
+                f"a recurrent policy needs the field '{STATE_FIELD}', (depth, state_width), in its buffer; this batch "
+                f"holds: {', '.join(sorted(batch))}"
             )
         embedded = self._embed(batch)
         if embedded.ndim != 3:
             raise ValueError(
                 "a recurrent policy trains on sequences, (batch, time): set sequence_length of its trainer"
             )
-        reset = None
-        if "ended" in batch:
-            reset = torch.nn.functional.pad(batch["ended"][:, :-1], (1, 0))
+        reset = episode_starts(batch["ended"]) if "ended" in batch else None
         output, _ = self.core.scan(embedded, batch[STATE_FIELD][:, 0].to(self.core.state_dtype), reset)
         return self._heads(output)
 

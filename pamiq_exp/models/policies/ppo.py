@@ -14,7 +14,7 @@ from pamiq_exp.models.nn.action_distributions import ActionDistribution
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.policies.networks import PolicyNetwork
 
-Decay: TypeAlias = Literal["none", "linear"]
+LearningRateSchedule: TypeAlias = Literal["constant", "linear"]
 """How a learning rate changes over a run."""
 
 _MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weight")
@@ -22,7 +22,7 @@ _MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weig
 
 @dataclass(frozen=True)
 class SurrogateLoss:
-    """The clipped policy loss of one minibatch and what it tells; all scalars."""
+    """The clipped policy loss of one minibatch and its metrics; all scalars."""
 
     loss: Tensor
     approximate_kl: Tensor
@@ -54,11 +54,11 @@ def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, weight: Tensor, clip
 
 
 class ActorCritic(LightningModule):
-    """A policy and its value, trained by PPO on the minibatches of an `OnPolicyTrainer`.
+    """PPO (Schulman et al. 2017): a policy and its value, trained on the minibatches of an `OnPolicyTrainer`.
 
     A minibatch holds the inputs of the network, `action (..., branches)`, and `log_prob`, `value`,
     `advantage`, `return`, `weight`, each `(...)`, where the leading axes are `(batch,)`, or
-    `(batch, sequence)` for a network that remembers; weight 0 takes a record out of every mean.
+    `(batch, sequence)` for a network that remembers; transitions of weight 0 are in no mean.
 
     Args:
         network: Policy and value.
@@ -71,7 +71,8 @@ class ActorCritic(LightningModule):
         ratio: Clip the ratio of the joint action, or of each branch by itself (then the batch must hold
             `branch_log_prob (..., branches)`, and losses are means over branches).
         learning_rate: Of Adam.
-        decay: `linear` lets the learning rate fall to 0 over the optimizer steps of the whole run; `none` keeps it.
+        learning_rate_schedule: `linear` lets the learning rate fall to 0 over the optimizer steps of the whole run;
+            `constant` keeps it.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class ActorCritic(LightningModule):
         value_clip: float | None = None,
         ratio: Literal["joint", "branch"] = "joint",
         learning_rate: float = 3e-4,
-        decay: Decay = "none",
+        learning_rate_schedule: LearningRateSchedule = "constant",
     ) -> None:
         super().__init__()
-        if decay not in get_args(Decay):
-            raise ValueError(f"decay must be one of {', '.join(get_args(Decay))}, not {decay!r}")
+        if learning_rate_schedule not in get_args(LearningRateSchedule):
+            known = ", ".join(get_args(LearningRateSchedule))
+            raise ValueError(f"learning_rate_schedule must be one of {known}, not {learning_rate_schedule!r}")
         if ratio not in ("joint", "branch"):
             raise ValueError(f"ratio must be 'joint' or 'branch', not {ratio!r}")
         self.network = network
@@ -97,10 +99,10 @@ class ActorCritic(LightningModule):
         self.value_clip = None if value_clip is None else float(value_clip)
         self.ratio = ratio
         self.learning_rate = float(learning_rate)
-        self.decay = decay
+        self.learning_rate_schedule = learning_rate_schedule
 
     def inference_module(self) -> PolicyNetwork:
-        """Inference needs the network alone."""
+        """Inference needs only the network."""
         return self.network
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
@@ -143,13 +145,13 @@ class ActorCritic(LightningModule):
         Raises ValueError for a linear schedule in a run without an end.
         """
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
-        if self.decay == "none":
+        if self.learning_rate_schedule == "constant":
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise ValueError(
-                "decay: linear lets the learning rate fall over the whole run, but this run has no end: set "
-                "launcher.max_steps, or decay: none"
+                "learning_rate_schedule: linear needs the length of the run, but this run has no end: set "
+                "launcher.max_steps, or learning_rate_schedule: constant"
             )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / max(1, steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,4 +1,4 @@
-"""Living through what has not happened: trajectories made by a policy and a learned world."""
+"""Imagined trajectories of a policy in a learned world model, and their lambda-returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Imagined(NamedTuple):
         latent: z_0 ... z_H, `(H + 1, N, features)`.
         action: a_0 ... a_{H-1}, `(H, N, branches)`.
         reward: Of the transitions out of z_0 ... z_{H-1}, `(H, N)`.
-        continuation: Probability that life goes on after them, `(H, N)`.
+        continuation: Probability that the episode continues after them, `(H, N)`.
     """
 
     latent: Tensor
@@ -29,29 +29,29 @@ class Imagined(NamedTuple):
     continuation: Tensor
 
 
-class Outcomes(Protocol):
-    """What says how a transition turns out."""
+class Heads(Protocol):
+    """Reward and continue heads; see `RewardHeadsNetwork`."""
 
-    def __call__(self, latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        """Return reward and probability of going on, both `(batch,)`, of z_t, a_t, and the prediction of z_{t+1}."""
+    def __call__(self, latent: Tensor, action: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reward and probability of continuing, both `(batch,)`, from z_t, a_t and the prediction of z_{t+1}."""
 
 
 @torch.no_grad()
 def imagine(
     act: Callable[[Tensor], ActionDistribution],
     dynamics: DynamicsNetwork,
-    outcomes: Outcomes,
+    heads: Heads,
     latent: Tensor,
     state: Tensor,
     horizon: int,
     generator: torch.Generator,
 ) -> Imagined:
-    """Let a policy act for `horizon` steps in a learned world, without gradients.
+    """Let a policy act for `horizon` steps in a world model, without gradients.
 
     Args:
         act: From latents, `(N, features)`, to the distribution over actions.
-        dynamics: Predicts what follows; its mean is taken, so imagined futures carry no noise.
-        outcomes: Rewards, and whether life goes on.
+        dynamics: Predicts the next latent vector; the mean is used, so imagined trajectories have no noise.
+        heads: Reward and continuation.
         latent: z_0, `(N, features)`.
         state: The memory of the dynamics before z_0, `(N, state_width)`.
         horizon: H, at least 1.
@@ -61,24 +61,24 @@ def imagine(
     steps: list[tuple[Tensor, Tensor, Tensor]] = []
     for _ in range(horizon):
         action = act(latent).sample(generator)
-        following, state = dynamics(latent, action, state)
-        reward, continuation = outcomes(latent, action, following)
-        latents.append(latent := following)
+        prediction, state = dynamics(latent, action, state)
+        reward, continuation = heads(latent, action, prediction)
+        latents.append(latent := prediction)
         steps.append((action, reward, continuation))
     return Imagined(torch.stack(latents), *(torch.stack(series) for series in zip(*steps, strict=True)))
 
 
 def lambda_returns(reward: Tensor, continuation: Tensor, value: Tensor, gamma: float, return_lambda: float) -> Tensor:
-    """Mixtures of returns that look 1, 2, ... H steps ahead before they trust the value.
+    """Lambda-returns: weighted means of the 1, 2, ... H-step returns.
 
         R_t = r_t + gamma c_t ((1 - lambda) V_{t+1} + lambda R_{t+1}),    R_H = V_H
 
     Args:
         reward: r, `(H, N)`.
-        continuation: c, the probability that life goes on after the transition, `(H, N)`.
+        continuation: c, the probability that the episode continues after the transition, `(H, N)`.
         value: V_0 ... V_H, `(H + 1, N)`.
-        gamma: Discount of each step, in [0, 1].
-        return_lambda: 0 trusts the value after one step, 1 trusts only rewards.
+        gamma: Discount factor, in [0, 1].
+        return_lambda: 0 for one-step returns, 1 for rewards up to V_H.
 
     Returns:
         R_0 ... R_{H-1}, `(H, N)`.

@@ -1,4 +1,4 @@
-"""What will come of it: rewards and ends, foretold."""
+"""Reward and continue heads of a world model."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.layers import ActivationName, mlp
 from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.models.nn.running_moments import ExplainedVariance, RunningMoments
+from pamiq_exp.models.nn.sequences import masked_mean
 from pamiq_exp.models.nn.two_hot import TwoHotHead
-from pamiq_exp.models.world_models.world_model import View, WorldModel
+from pamiq_exp.models.world_models.world_model import Context, WorldModel
 from pamiq_exp.spaces import ActionSpec
 
 LearnedReward: TypeAlias = Literal["recorded", "prediction_error"]
-"""Which reward is learned: the one that was paid, or the error that the dynamics makes now."""
+"""Which reward is learned: the recorded one, or the current prediction error of the dynamics."""
 
-_FADING = 20_000
-"""Transitions after which errors begin to fade from the scale by which they are divided."""
+_ERROR_HORIZON = 20_000
+"""Transitions in the moving average of the scale of prediction errors."""
 
 
 class RewardHeadsNetwork(nn.Module):
-    """Reward and continuation of a transition, from z_t, a_t and the *prediction* of z_{t+1}.
+    """Heads for the reward and the continuation of a transition, from z_t, a_t and the *prediction* of z_{t+1}.
 
-    Not from z_{t+1} itself: in imagination there is only the prediction, and a reward for prediction errors
-    could otherwise be read off the difference of the two, which imagination never has.
+    Not from z_{t+1} itself: in imagination there is only the prediction. A reward for prediction errors could otherwise
+    be computed from the difference of the two.
 
     Args:
-        features: Numbers in a latent vector.
+        features: Size of a latent vector.
         action: The action space.
         hidden: Widths of the linear layers.
         activation: What follows each of them.
@@ -49,53 +50,52 @@ class RewardHeadsNetwork(nn.Module):
         self.reward = TwoHotHead(width)
         self.continuation = nn.Linear(width, 1)
 
-    def embed(self, latent: Tensor, action: Tensor, following: Tensor) -> Tensor:
-        """Return what both heads read, `(..., width)`."""
-        joined = torch.cat([latent, self.action(action), following], -1)
+    def embed(self, latent: Tensor, action: Tensor, prediction: Tensor) -> Tensor:
+        """Return the input of both heads, `(..., width)`."""
+        joined = torch.cat([latent, self.action(action), prediction], -1)
         embedded: Tensor = self.body(joined.to(self.continuation.weight.dtype))
         return embedded
 
     def continuation_logit(self, embedded: Tensor) -> Tensor:
-        """Return the logit of going on, `(...)`."""
+        """Return the logit that the episode continues, `(...)`."""
         return to_float32(self.continuation(embedded).squeeze(-1))
 
-    def forward(self, latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the expected reward and the probability of going on, both `(...)`.
+    def forward(self, latent: Tensor, action: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expected reward and the probability that the episode continues, both `(...)`.
 
         Args:
             latent: z_t, `(..., features)`.
             action: a_t, canonical, `(..., branches)`.
-            following: The dynamics' prediction of z_{t+1}, `(..., features)`.
+            prediction: Of z_{t+1} by the dynamics, `(..., features)`.
         """
-        embedded = self.embed(latent, action, following)
+        embedded = self.embed(latent, action, prediction)
         return self.reward(embedded), self.continuation_logit(embedded).sigmoid()
 
 
 class RewardHeads(LightningModule):
-    """Learns what the agent is paid for a transition, and whether life goes on after it, from what was lived through.
+    """Trains the reward and continue heads on replayed sequences.
 
-    Trains on sequences with the fields `reward`, `terminated` and `ended` besides those that encoder and
-    dynamics need; both are used as they are, without gradients.
+    Sequences have the fields `reward`, `terminated` and `ended` besides those of encoder and dynamics, which are used
+    without gradients.
 
-    A reward for prediction errors changes while the dynamics learns: what a replayed transition paid when it was new
-    says little of what it would pay now, and nothing can foretell it. With `reward="prediction_error"` it is
-    asked anew: mean over the features of (z_{t+1} - f(z_t, a_t, memory))^2, divided by the deviation of such
-    errors.
+    A reward for prediction errors changes while the dynamics learns, so the recorded reward of a replayed transition is
+    outdated. With `reward="prediction_error"` it is computed again: mean over the features of
+    (z_{t+1} - f(z_t, a_t, memory))^2, divided by the standard deviation of such errors.
 
-    `reward_r2` tells how much of the variance of rewards it foretells, measured on each batch before it is
-    trained on; learning to act in imagination before that is well above 0 is learning to please a liar.
+    `reward_r2` is the fraction of the variance of rewards that is predicted, on each batch before it is trained on. A
+    policy should not learn from imagined rewards before it is well above 0.
 
     Args:
-        network: Predicts reward and continuation.
+        network: The heads.
         dynamics: Name of the forward dynamics.
         encoder: Name of the encoder.
         burn_in: Steps at the start of a sequence that only fill the memory of the dynamics.
         learning_rate: Of Adam.
-        memory: Share of the old value that `reward_r2` keeps at each batch.
-        reward: The reward that was `recorded`, or the `prediction_error` of the dynamics as it is now.
+        ema_decay: Of the moving sums behind `reward_r2`, for each batch.
+        reward: The `recorded` reward, or the current `prediction_error` of the dynamics.
 
     Raises:
-        ValueError: There is no such reward.
+        ValueError: For another `reward`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class RewardHeads(LightningModule):
         encoder: str = "encoder",
         burn_in: int = 0,
         learning_rate: float = 1e-3,
-        memory: float = 0.95,
+        ema_decay: float = 0.95,
         reward: LearnedReward = "recorded",
     ) -> None:
         super().__init__()
@@ -116,40 +116,40 @@ class RewardHeads(LightningModule):
         self.burn_in = int(burn_in)
         self.learning_rate = float(learning_rate)
         self.reward = reward
-        self.reward_figures = ExplainedVariance(memory)
-        self.error_moments = RunningMoments(horizon=_FADING)
+        self.reward_metrics = ExplainedVariance(ema_decay)
+        self.error_moments = RunningMoments(horizon=_ERROR_HORIZON)
 
     def attach_models(self, models: Mapping[str, LightningModule]) -> None:
-        """Take encoder and dynamics from the models of the run."""
+        """Find encoder and dynamics among the models of the run."""
         self.world.attach(models)
 
     def inference_module(self) -> RewardHeadsNetwork:
-        """Agents may ask the network alone."""
+        """Inference needs only the network."""
         return self.network
 
     @property
     def trainable(self) -> bool:
-        """Whether latents mean something yet."""
-        return self.world.ready
+        """Whether the encoder is warmed up."""
+        return self.world.warmed_up
 
     @property
     def reward_r2(self) -> Tensor:
-        """Share of the variance of rewards that is foretold, a scalar; see `ExplainedVariance.value`."""
-        return self.reward_figures.value
+        """Fraction of the variance of rewards that is predicted, a scalar; see `ExplainedVariance.value`."""
+        return self.reward_metrics.value
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Cross-entropies of reward and continuation over the transitions that count."""
-        view = self.world.look(batch, self.burn_in)
-        weight = view.weight
-        goes_on = (~batch["terminated"][:, self.burn_in :]).to(weight.dtype)
-        embedded = self.network.embed(view.latent, view.action, view.following)
-        reward, counts = self._rewards(batch, view)
-        self.reward_figures.update(self.network.reward(embedded).detach(), reward, counts)
-        reward_loss = (self.network.reward.loss(embedded, reward) * counts).sum() / counts.sum().clamp(min=1)
+        """Cross-entropies of reward and continuation over the valid transitions."""
+        context = self.world.encode_context(batch, self.burn_in)
+        weight = context.weight
+        continues = (~batch["terminated"][:, self.burn_in :]).to(weight.dtype)
+        embedded = self.network.embed(context.latent, context.action, context.prediction)
+        reward, reward_weight = self._rewards(batch, context)
+        self.reward_metrics.update(self.network.reward(embedded).detach(), reward, reward_weight)
+        reward_loss = masked_mean(self.network.reward.loss(embedded, reward), reward_weight)
         total = weight.sum().clamp(min=1)
         logit = self.network.continuation_logit(embedded)
         continuation_loss = (
-            nn.functional.binary_cross_entropy_with_logits(logit, goes_on, weight, reduction="sum") / total
+            nn.functional.binary_cross_entropy_with_logits(logit, continues, weight, reduction="sum") / total
         )
         loss = reward_loss + continuation_loss
         self.log_dict(
@@ -163,30 +163,30 @@ class RewardHeads(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Mean squared error of the foretold reward, and the share of variance told, on transitions never trained on.
+        """Mean squared error and explained variance of the predicted reward, on held-out transitions.
 
-        The scale of errors stays as it is.
+        The scale of errors is not updated.
         """
-        view = self.world.look(batch, self.burn_in)
-        reward, counts = self._rewards(batch, view, learning=False)
-        said: Tensor = self.network(view.latent, view.action, view.following)[0]
-        figures = ExplainedVariance(0.0).to(said.device)
-        figures.update(said, reward, counts)
-        self.log("held_out_reward_r2", figures.value)
-        return ((said - reward).square() * counts).sum() / counts.sum().clamp(min=1)
+        context = self.world.encode_context(batch, self.burn_in)
+        reward, weight = self._rewards(batch, context, learning=False)
+        predicted: Tensor = self.network(context.latent, context.action, context.prediction)[0]
+        metrics = ExplainedVariance(0.0).to(predicted.device)
+        metrics.update(predicted, reward, weight)
+        self.log("held_out_reward_r2", metrics.value)
+        return masked_mean((predicted - reward).square(), weight)
 
-    def _rewards(self, batch: Batch, view: View, learning: bool = True) -> tuple[Tensor, Tensor]:
-        """Return what is to be foretold and how much each of it counts, both `(batch, T)`."""
+    def _rewards(self, batch: Batch, context: Context, learning: bool = True) -> tuple[Tensor, Tensor]:
+        """Return the rewards to predict and their weights, both `(batch, T)`."""
         if self.reward == "recorded":
-            return batch["reward"][:, self.burn_in :], view.weight
-        error = to_float32(view.latent[:, 1:] - view.following[:, :-1]).square().mean(-1)
-        known = view.weight[:, :-1] > 0.5
+            return batch["reward"][:, self.burn_in :], context.weight
+        error = to_float32(context.latent[:, 1:] - context.prediction[:, :-1]).square().mean(-1)
+        known = context.weight[:, :-1] > 0.5
         if learning and bool(known.any()):
             self.error_moments.update(error[known])
         scaled = error / self.error_moments.std.clamp(min=1e-6).to(error.dtype)
-        # What followed the last step of a sequence is not known.
-        nothing = torch.zeros_like(scaled[:, :1])
-        return torch.cat([scaled, nothing], 1), torch.cat([known.to(view.weight.dtype), nothing], 1)
+        # The error at the last step of a sequence is not known: its weight is 0.
+        unknown = torch.zeros_like(scaled[:, :1])
+        return torch.cat([scaled, unknown], 1), torch.cat([known.to(context.weight.dtype), unknown], 1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam on the network."""

@@ -68,14 +68,14 @@ def test_an_ensemble_predicts_what_its_members_predict_alone(kind: str) -> None:
     ensemble, members = ensemble_and_members(kind)
     batch = doubled(sequences(4, 6))
     batch["ended"][1, 2] = True
-    law, states = ensemble.predict_sequence(batch["latent"], batch["action"], batch["ended"])
+    prediction, states = ensemble.predict_sequence(batch["latent"], batch["action"], batch["ended"])
     step, state = ensemble.predict(batch["latent"][:, 0], batch["action"][:, 0], ensemble.initial_state(4))
     own_states = states.unflatten(-1, (COUNT, -1)) if ensemble.state_width else states
     for index, member in enumerate(members):
         own, after = member.predict_sequence(batch["latent"], batch["action"], batch["ended"])
-        torch.testing.assert_close(law.mean[index], own.mean)
-        torch.testing.assert_close(law.variance[index], own.variance)
-        torch.testing.assert_close(law.loss(batch["latent"])[index], own.loss(batch["latent"]))
+        torch.testing.assert_close(prediction.mean[index], own.mean)
+        torch.testing.assert_close(prediction.variance[index], own.variance)
+        torch.testing.assert_close(prediction.loss(batch["latent"])[index], own.loss(batch["latent"]))
         torch.testing.assert_close(step.mean[index], own.mean[:, 0])
         if ensemble.state_width:
             torch.testing.assert_close(own_states[..., index, :], after)
@@ -86,8 +86,8 @@ def test_an_ensemble_predicts_what_its_members_predict_alone(kind: str) -> None:
 def test_members_go_on_from_their_own_predictions_with_their_own_memory(kind: str) -> None:
     ensemble, members = ensemble_and_members(kind)
     batch = doubled(sequences(4, 3))
-    law, state = ensemble.predict(batch["latent"][:, 0], batch["action"][:, 0], ensemble.initial_state(4))
-    further, _ = ensemble.predict(law.mean, batch["action"][:, 1], state)
+    prediction, state = ensemble.predict(batch["latent"][:, 0], batch["action"][:, 0], ensemble.initial_state(4))
+    further, _ = ensemble.predict(prediction.mean, batch["action"][:, 1], state)
     for index, member in enumerate(members):
         own, own_state = member.predict(batch["latent"][:, 0], batch["action"][:, 0], member.initial_state(4))
         expected, _ = member.predict(own.mean, batch["action"][:, 1], own_state)
@@ -98,10 +98,10 @@ def test_members_go_on_from_their_own_predictions_with_their_own_memory(kind: st
 def test_members_begin_differently_and_the_mean_is_theirs(kind: str) -> None:
     ensemble, _ = ensemble_and_members(kind)
     latent, action = sequences(4, 1)["latent"][:, 0].double(), sequences(4, 1)["action"][:, 0]
-    law, _ = ensemble.predict(latent, action, ensemble.initial_state(4))
-    assert law.mean.shape == (COUNT, 4, FEATURES)
-    assert (law.mean.var(0) > 1e-6).all()
-    torch.testing.assert_close(ensemble(latent, action, ensemble.initial_state(4))[0], law.mean.mean(0))
+    prediction, _ = ensemble.predict(latent, action, ensemble.initial_state(4))
+    assert prediction.mean.shape == (COUNT, 4, FEATURES)
+    assert (prediction.mean.var(0) > 1e-6).all()
+    torch.testing.assert_close(ensemble(latent, action, ensemble.initial_state(4))[0], prediction.mean.mean(0))
 
 
 def test_each_member_has_the_gradient_that_it_would_have_alone() -> None:
@@ -164,8 +164,8 @@ def test_members_come_to_agree_about_what_can_be_learned_and_about_noise() -> No
     def look() -> tuple[Tensor, Tensor]:
         fresh = batch()
         with torch.no_grad():
-            law, _ = ensemble.predict(fresh["latent"][:, 0], fresh["action"][:, 0], ensemble.initial_state(64))
-        return law.mean.var(0, correction=0).mean(0), law.variance.mean((0, 1))
+            prediction, _ = ensemble.predict(fresh["latent"][:, 0], fresh["action"][:, 0], ensemble.initial_state(64))
+        return prediction.mean.var(0, correction=0).mean(0), prediction.variance.mean((0, 1))
 
     before, _ = look()
     optimizer = torch.optim.Adam(dynamics.parameters(), lr=3e-3)

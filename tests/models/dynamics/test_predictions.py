@@ -34,18 +34,18 @@ def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def torch_law(law: Prediction) -> distributions.Distribution:
-    """The same law from the library, whole vectors as events."""
-    if isinstance(law, Mixture):
-        parts = distributions.Normal(law.means, (law.log_variances / 2).exp())
-        choice = distributions.Categorical(logits=law.log_weights)
+def torch_distribution(prediction: Prediction) -> distributions.Distribution:
+    """The same prediction from the library, whole vectors as events."""
+    if isinstance(prediction, Mixture):
+        parts = distributions.Normal(prediction.means, (prediction.log_variances / 2).exp())
+        choice = distributions.Categorical(logits=prediction.log_weights)
         return distributions.MixtureSameFamily(choice, distributions.Independent(parts, 1))
-    return distributions.Independent(distributions.Normal(law.mean, law.variance.sqrt()), 1)
+    return distributions.Independent(distributions.Normal(prediction.mean, prediction.variance.sqrt()), 1)
 
 
-def some_law(name: str, seed: int, batch: tuple[int, ...] = (5,), features: int = 4) -> Prediction:
+def some_prediction(name: str, seed: int, batch: tuple[int, ...] = (5,), features: int = 4) -> Prediction:
     head = HEADS[name](6, features).double()
-    return head.law(head(drawn(*batch, 6, seed=seed, scale=3.0)), drawn(*batch, features, seed=seed + 1))
+    return head.distribution(head(drawn(*batch, 6, seed=seed, scale=3.0)), drawn(*batch, features, seed=seed + 1))
 
 
 @every_head
@@ -53,13 +53,13 @@ def some_law(name: str, seed: int, batch: tuple[int, ...] = (5,), features: int 
 def test_density_mean_and_variance_are_those_of_the_library(
     name: str, seed: int, batch: tuple[int, ...], features: int
 ) -> None:
-    law = some_law(name, seed, batch, features)
+    prediction = some_prediction(name, seed, batch, features)
     target = drawn(*batch, features, seed=seed + 2)
-    assert law.log_prob(target).shape == batch
-    right = torch_law(law)
-    torch.testing.assert_close(law.log_prob(target), right.log_prob(target))
-    torch.testing.assert_close(law.mean, right.mean)
-    torch.testing.assert_close(law.variance, right.variance)
+    assert prediction.log_prob(target).shape == batch
+    right = torch_distribution(prediction)
+    torch.testing.assert_close(prediction.log_prob(target), right.log_prob(target))
+    torch.testing.assert_close(prediction.mean, right.mean)
+    torch.testing.assert_close(prediction.variance, right.variance)
 
 
 @given(seed=st.integers(0, 2**31))
@@ -72,77 +72,77 @@ def test_with_the_fixed_deviation_the_likelihood_is_pi_times_the_squared_error(s
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
 def test_the_loss_is_the_likelihood_for_each_feature(name: str) -> None:
-    law, target = some_law(name, 3), drawn(5, 4, seed=9)
-    torch.testing.assert_close(law.loss(target), -torch_law(law).log_prob(target) / 4)
+    prediction, target = some_prediction(name, 3), drawn(5, 4, seed=9)
+    torch.testing.assert_close(prediction.loss(target), -torch_distribution(prediction).log_prob(target) / 4)
 
 
 def two_modes(features: int) -> Mixture:
-    """Two narrow laws far apart: drawing each feature from a mode of its own would be told at once."""
+    """Two narrow predictions far apart: drawing each feature from a mode of its own would be told at once."""
     means = torch.tensor([[-2.0], [2.0]], dtype=torch.float64).expand(2, features)
     return Mixture(torch.tensor([0.2, -0.3], dtype=torch.float64), means, torch.full_like(means, -1.0))
 
 
-def monte_carlo_entropy(law: Mixture, count: int = 200_000) -> float:
-    parameters = (law.log_weights, law.means, law.log_variances)
+def monte_carlo_entropy(prediction: Mixture, count: int = 200_000) -> float:
+    parameters = (prediction.log_weights, prediction.means, prediction.log_variances)
     many = Mixture(*(each.expand(count, *each.shape) for each in parameters))
     return -float(many.log_prob(many.sample(torch.Generator().manual_seed(0))).mean())
 
 
-def integrated_entropy(law: Prediction, features: int) -> float:
+def integrated_entropy(prediction: Prediction, features: int) -> float:
     """By a sum over a grid, in the linear measure."""
     line = torch.linspace(-8, 8, 801, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(*[line] * features, indexing="ij"), -1)
-    log_density = law.log_prob(grid)
+    log_density = prediction.log_prob(grid)
     assert float(log_density.exp().sum()) * 0.02**features == pytest.approx(1, abs=1e-6)
     return -float((log_density.exp() * log_density).sum()) * 0.02**features
 
 
 @pytest.mark.parametrize("features", [1, 2])
-def test_samples_and_density_of_a_mixture_are_one_law(features: int) -> None:
-    law = two_modes(features)
-    assert monte_carlo_entropy(law) == pytest.approx(integrated_entropy(law, features), abs=0.01)
+def test_samples_and_density_of_a_mixture_are_one_distribution(features: int) -> None:
+    prediction = two_modes(features)
+    assert monte_carlo_entropy(prediction) == pytest.approx(integrated_entropy(prediction, features), abs=0.01)
 
 
 @every_head
-def test_samples_have_the_mean_and_the_variance_of_the_law(name: str) -> None:
+def test_samples_have_the_mean_and_the_variance_of_the_distribution(name: str) -> None:
     head = HEADS[name](6, 3).double()
-    law = head.law(head(drawn(6, scale=2.0).expand(100_000, 6)))
-    sample = law.sample(torch.Generator().manual_seed(1))
-    torch.testing.assert_close(sample.mean(0), law.mean[0], atol=0.02, rtol=0)
-    torch.testing.assert_close(sample.var(0), law.variance[0], atol=0.02, rtol=0.03)
-    assert torch.equal(sample, law.sample(torch.Generator().manual_seed(1)))
+    prediction = head.distribution(head(drawn(6, scale=2.0).expand(100_000, 6)))
+    sample = prediction.sample(torch.Generator().manual_seed(1))
+    torch.testing.assert_close(sample.mean(0), prediction.mean[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(sample.var(0), prediction.variance[0], atol=0.02, rtol=0.03)
+    assert torch.equal(sample, prediction.sample(torch.Generator().manual_seed(1)))
 
 
 @every_head
-def test_an_offset_moves_the_law(name: str) -> None:
+def test_an_offset_moves_the_distribution(name: str) -> None:
     head = HEADS[name](6, 4).double()
     parameters, offset, target = head(drawn(5, 6)), drawn(5, 4, seed=1), drawn(5, 4, seed=2)
     torch.testing.assert_close(
-        head.law(parameters, offset).log_prob(target + offset), head.law(parameters).log_prob(target)
+        head.distribution(parameters, offset).log_prob(target + offset), head.distribution(parameters).log_prob(target)
     )
 
 
 @every_head
 def test_likelihoods_of_bfloat16_parameters_are_finite_single_precision(name: str) -> None:
     head = HEADS[name](6, 4).bfloat16()
-    law = head.law(head(100 * torch.randn(5, 6).bfloat16()))
-    losses = law.loss(torch.randn(5, 4))
+    prediction = head.distribution(head(100 * torch.randn(5, 6).bfloat16()))
+    losses = prediction.loss(torch.randn(5, 4))
     assert losses.dtype == torch.float32
     losses.sum().backward()
     assert losses.isfinite().all()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in head.parameters())
 
 
-def test_emphasis_frees_the_mean_from_its_own_variance() -> None:
+def test_beta_frees_the_mean_from_its_own_variance() -> None:
     """With the power 1 the gradient of the mean is that of the plain squared error."""
     mean = drawn(3, 4).requires_grad_()
     log_variance, target = drawn(3, 4, seed=1), drawn(3, 4, seed=2)
-    Normal(mean, log_variance, emphasis=1.0).loss(target).sum().backward()
+    Normal(mean, log_variance, beta=1.0).loss(target).sum().backward()
     torch.testing.assert_close(mean.grad, (mean - target).detach() / 4)
 
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
-def test_a_head_learns_the_law_of_noise(name: str) -> None:
+def test_a_head_learns_the_distribution_of_noise(name: str) -> None:
     """The likelihood cannot come below the entropy of what is drawn, and comes close to it."""
     torch.manual_seed(0)
     head = HEADS[name](1, 2)
@@ -154,7 +154,7 @@ def test_a_head_learns_the_law_of_noise(name: str) -> None:
 
     optimizer = torch.optim.Adam(head.parameters(), lr=3e-2)
     for _ in range(400):
-        loss = head.law(head(torch.ones(128, 1))).loss(noise(128)).mean()
+        loss = head.distribution(head(torch.ones(128, 1))).loss(noise(128)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -162,5 +162,5 @@ def test_a_head_learns_the_law_of_noise(name: str) -> None:
     # Two modes at 2/0.3 standard deviations are as good as apart: one bit more.
     entropy = normal + (math.log(2) / 2 if name == "mixture" else 0)
     with torch.no_grad():
-        reached = float(head.law(head(torch.ones(20_000, 1))).loss(noise(20_000)).mean())
+        reached = float(head.distribution(head(torch.ones(20_000, 1))).loss(noise(20_000)).mean())
     assert entropy - 0.02 < reached < entropy + 0.05

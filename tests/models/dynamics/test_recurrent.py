@@ -58,9 +58,9 @@ def test_a_prediction_k_steps_ahead_in_training_is_the_one_that_acting_imagines(
 def test_the_first_memory_can_be_given(name: str) -> None:
     whole, batch = network(name), sequences(2, 7)
     arguments = (batch["latent"], batch["action"], batch["ended"])
-    law, states = whole.predict_sequence(*arguments)
+    prediction, states = whole.predict_sequence(*arguments)
     later, _ = whole.predict_sequence(*(each[:, 3:] for each in arguments), state=states[:, 2])
-    torch.testing.assert_close(later.mean, law.mean[:, 3:])
+    torch.testing.assert_close(later.mean, prediction.mean[:, 3:])
 
 
 def test_sequences_must_be_long_enough_for_the_horizon() -> None:

@@ -37,8 +37,8 @@ def test_the_loss_is_the_likelihood_of_the_actions_between_observations_that_cou
     for row in range(3):
         for t in range(3):
             if not batch["ended"][row, t]:
-                law = encoder.action_between(latent[row, t], latent[row, t + 1])
-                terms.append(-law.log_prob(batch["action"][row, t]))
+                predicted = encoder.action_between(latent[row, t], latent[row, t + 1])
+                terms.append(-predicted.log_prob(batch["action"][row, t]))
     assert len(terms) == 7
     torch.testing.assert_close(encoder.training_step(batch, 0), torch.stack(terms).mean())
 

@@ -31,15 +31,15 @@ def test_features_of_warm_up_frames_are_white() -> None:
     torch.testing.assert_close(latents.std(0), torch.ones(8), atol=0.2, rtol=0)
 
 
-def test_it_is_ready_after_the_warm_up_and_settled_from_then_on() -> None:
+def test_random_features_are_warmed_up_and_frozen_after_the_first_frames() -> None:
     encoder = RandomFeatures(OBSERVATION, features=8, channels=(4,), warmup=100)
     encoder.training_step(frames(64), 0)
-    assert not encoder.ready
+    assert not encoder.warmed_up
     assert encoder.trainable
     encoder.training_step(frames(64, 1), 1)
-    assert encoder.ready
+    assert encoder.warmed_up
     assert not encoder.trainable
-    assert encoder.settled
+    assert encoder.frozen
     before = copy.deepcopy(encoder.state_dict())
     encoder.training_step(frames(64, 2), 2)
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
@@ -55,7 +55,7 @@ def test_readiness_and_statistics_survive_saving() -> None:
     encoder = trained()
     other = RandomFeatures(OBSERVATION, features=8, channels=(4, 4), warmup=256)
     other.load_state_dict(encoder.state_dict())
-    assert other.ready
+    assert other.warmed_up
     torch.testing.assert_close(other(frames(3)), encoder(frames(3)), rtol=0, atol=0)
 
 

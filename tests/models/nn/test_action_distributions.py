@@ -47,7 +47,7 @@ def test_joint_probabilities_of_all_actions_sum_to_one(nvec: list[int], seed: in
 
 
 @given(NVEC, st.integers(0, 1000))
-def test_branches_are_the_categorical_laws_of_torch(nvec: list[int], seed: int) -> None:
+def test_branches_are_the_categorical_distributions_of_torch(nvec: list[int], seed: int) -> None:
     distribution = random_categorical(nvec, seed, (5,))
     action = distribution.sample(torch_generator(seed))
     for branch, choices in enumerate(nvec):
@@ -83,7 +83,7 @@ def test_gradients_stay_finite_beside_choices_that_do_not_exist() -> None:
     assert (distribution.branch_entropy()[:, 1] == 0).all()
 
 
-def test_the_gaussian_is_the_normal_law_of_torch() -> None:
+def test_the_gaussian_is_the_normal_distribution_of_torch() -> None:
     mean, log_std = torch.randn(6, 3), torch.randn(3)
     distribution = DiagonalGaussian(mean, log_std)
     reference = torch.distributions.Independent(torch.distributions.Normal(mean, log_std.exp()), 1)

@@ -157,8 +157,8 @@ def test_a_model_trains_in_bfloat16_and_stays_close(name: str, how: str) -> None
 
 def test_continuous_actions_do_not_widen_half_precision() -> None:
     network = recurrent(BOX).bfloat16()
-    law, state = network.predict(torch.randn(3, FEATURES), torch.randn(3, 2), network.initial_state(3))
-    assert law.mean.isfinite().all()
+    predicted, state = network.predict(torch.randn(3, FEATURES), torch.randn(3, 2), network.initial_state(3))
+    assert predicted.mean.isfinite().all()
     assert state.dtype == torch.float32
 
 

@@ -166,7 +166,7 @@ def test_explained_variance_is_1_for_the_truth_and_0_for_a_constant() -> None:
 
 def test_the_learning_rate_falls_to_zero_over_the_given_steps() -> None:
     action = discrete(2)
-    module = ActorCritic(network(action), learning_rate=1e-2, decay="linear")
+    module = ActorCritic(network(action), learning_rate=1e-2, learning_rate_schedule="linear")
     driver = driven(module, TrainingPlan(batches=2, epochs=2))
     rates = []
     for _ in range(3):
@@ -182,7 +182,9 @@ def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule
     action = discrete(2)
 
     def life(epochs: int) -> LightningDriver:
-        return driven(ActorCritic(network(action), learning_rate=1e-2, decay="linear"), TrainingPlan(1, epochs))
+        return driven(
+            ActorCritic(network(action), learning_rate=1e-2, learning_rate_schedule="linear"), TrainingPlan(1, epochs)
+        )
 
     short, longer = life(4), life(8)
     for _ in range(4):
@@ -194,8 +196,8 @@ def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule
 
 
 def test_a_learning_rate_cannot_fall_over_a_run_without_an_end() -> None:
-    module = ActorCritic(network(discrete(2)), decay="linear")
-    with pytest.raises(ValueError, match=r"launcher\.max_steps, or decay: none"):
+    module = ActorCritic(network(discrete(2)), learning_rate_schedule="linear")
+    with pytest.raises(ValueError, match=r"launcher\.max_steps, or learning_rate_schedule: constant"):
         driven(module, TrainingPlan(batches=4))
 
 

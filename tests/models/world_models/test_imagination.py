@@ -71,18 +71,18 @@ def test_every_number_of_a_dream_names_the_same_time() -> None:
         chosen = (latent[:, 0].long() % 3).unsqueeze(-1)
         return MultiCategorical(50.0 * torch.nn.functional.one_hot(chosen, 3), torch.ones(1, 3, dtype=torch.bool))
 
-    def outcomes(latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        return following[:, 0] - latent[:, 0], 1 / (1 + action[:, 0])
+    def heads(latent: Tensor, action: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        return prediction[:, 0] - latent[:, 0], 1 / (1 + action[:, 0])
 
     start = torch.tensor([[0.0], [4.0]])
-    dream = imagine(act, Counting(), outcomes, start, torch.tensor([[2.0], [0.0]]), 5, torch_generator(0))
+    imagined = imagine(act, Counting(), heads, start, torch.tensor([[2.0], [0.0]]), 5, torch_generator(0))
     latent, memory = start.clone(), torch.tensor([[2.0], [0.0]])
     for t in range(5):
-        assert torch.equal(dream.latent[t], latent)
+        assert torch.equal(imagined.latent[t], latent)
         action = (latent % 3).long()
-        assert torch.equal(dream.action[t], action)
-        following = latent + action + 10 * memory
-        assert torch.equal(dream.reward[t], (following - latent)[:, 0])
-        assert torch.equal(dream.continuation[t], 1 / (1 + action[:, 0].float()))
-        latent, memory = following, memory + 1
-    assert torch.equal(dream.latent[5], latent)
+        assert torch.equal(imagined.action[t], action)
+        prediction = latent + action + 10 * memory
+        assert torch.equal(imagined.reward[t], (prediction - latent)[:, 0])
+        assert torch.equal(imagined.continuation[t], 1 / (1 + action[:, 0].float()))
+        latent, memory = prediction, memory + 1
+    assert torch.equal(imagined.latent[5], latent)

@@ -49,9 +49,9 @@ class Corridor(DynamicsNetwork):
 class Known(RewardHeadsNetwork):
     """A small reward at the left end, a large one for reaching the right end, after which all is over."""
 
-    def forward(self, latent: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        arrived = following[..., -1] > 0.5
-        reward = 0.1 * following[..., 0] + 2.0 * arrived
+    def forward(self, latent: Tensor, action: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        arrived = prediction[..., -1] > 0.5
+        reward = 0.1 * prediction[..., 0] + 2.0 * arrived
         return reward, (~arrived).float()
 
 
@@ -79,7 +79,7 @@ def dreamer(models: dict[str, LightningModule], **settings: Any) -> ImaginationA
     return module
 
 
-def lived(count: int = 16, length: int = 4) -> dict[str, Tensor]:
+def replayed(count: int = 16, length: int = 4) -> dict[str, Tensor]:
     place = torch.randint(0, PLACES - 1, (count, length))
     return {
         "latent": torch.nn.functional.one_hot(place, PLACES).float(),
@@ -93,7 +93,7 @@ def lived(count: int = 16, length: int = 4) -> dict[str, Tensor]:
 def train(module: ImaginationActorCritic, batches: int) -> None:
     optimizer = module.configure_optimizers()
     for index in range(batches):
-        batch = lived()
+        batch = replayed()
         loss = module.training_step(batch, index)
         optimizer.zero_grad()
         loss.backward()
@@ -102,7 +102,7 @@ def train(module: ImaginationActorCritic, batches: int) -> None:
 
 
 def test_the_best_way_and_its_worth_are_found_without_living_through_anything() -> None:
-    module = dreamer(world(), gamma=0.9, horizon=8, slow_rate=0.1)
+    module = dreamer(world(), gamma=0.9, horizon=8, critic_ema_decay=0.9)
     train(module, 250)
     places = torch.eye(PLACES)[:-1]
     probabilities = module.network.act(places).log_probs.exp()[:, 0, 1]
@@ -121,7 +121,7 @@ def test_an_impatient_dreamer_stays_where_a_little_is_paid_at_once() -> None:
 def test_nothing_but_policy_and_critic_learns() -> None:
     models = world()
     module = dreamer(models)
-    module.training_step(lived(), 0).backward()
+    module.training_step(replayed(), 0).backward()
     others = [value for model in models.values() for value in model.parameters()]
     assert all(value.grad is None for value in [*others, *module.slow_critic.parameters()])
     assert all(value.grad is not None for value in module.network.parameters())
@@ -133,20 +133,20 @@ def test_nothing_but_policy_and_critic_learns() -> None:
 
 def test_what_comes_after_an_end_counts_for_nothing() -> None:
     module = dreamer(world())
-    batch = lived(3, 2)
+    batch = replayed(3, 2)
     batch["ended"][1, 1] = True
-    dream, weight = module.imagine(batch)
-    assert weight.shape == dream.reward.shape == (15, 6)
+    imagined, weight = module.imagine(batch)
+    assert weight.shape == imagined.reward.shape == (15, 6)
     assert weight[:, 3].sum() == 0, "imagination does not begin at the last observation of an episode"
     for start in (0, 1, 2, 4, 5):
-        over = torch.nonzero(dream.continuation[:, start] == 0).flatten()
+        over = torch.nonzero(imagined.continuation[:, start] == 0).flatten()
         last = int(over[0]) if len(over) else 14
         assert (weight[: last + 1, start] == 1).all()
         assert (weight[last + 1 :, start] == 0).all()
 
 
-def test_the_slow_critic_follows_as_the_closed_form_says() -> None:
-    module = dreamer(world(), slow_rate=0.1)
+def test_slow_critic_is_an_exponential_moving_average() -> None:
+    module = dreamer(world(), critic_ema_decay=0.9)
     with torch.no_grad():
         for value in module.network.critic.parameters():
             value.fill_(1.0)
@@ -158,17 +158,17 @@ def test_the_slow_critic_follows_as_the_closed_form_says() -> None:
         torch.testing.assert_close(value, torch.full_like(value, 1 - 0.9**7))
 
 
-def test_no_policy_is_learned_from_rewards_that_are_not_foretold() -> None:
+def test_imagination_policy_waits_for_predicted_rewards() -> None:
     models = world()
     module = dreamer(models, min_reward_r2=0.1)
     outcome = models["outcome"]
     assert isinstance(outcome, RewardHeads)
     target = torch.randn(200)
     assert not module.trainable
-    outcome.reward_figures.update(torch.zeros(200), target, torch.ones(200))
+    outcome.reward_metrics.update(torch.zeros(200), target, torch.ones(200))
     assert not module.trainable
     for _ in range(100):
-        outcome.reward_figures.update(target + 0.1 * torch.randn(200), target, torch.ones(200))
+        outcome.reward_metrics.update(target + 0.1 * torch.randn(200), target, torch.ones(200))
     assert float(outcome.reward_r2) > 0.5
     assert module.trainable
 
@@ -180,10 +180,10 @@ def test_a_run_without_a_trained_reward_is_refused() -> None:
         dreamer(models)
 
 
-def test_advantages_are_never_blown_up() -> None:
-    spread = ReturnRange(rate=0.5)
+def test_return_range_never_enlarges_advantages() -> None:
+    spread = ReturnRange(ema_decay=0.5)
     assert float(spread.update(torch.linspace(0, 1e-3, 101))) == 1.0
-    spread = ReturnRange(rate=0.5)
+    spread = ReturnRange(ema_decay=0.5)
     assert float(spread.update(torch.linspace(0, 100, 101))) == pytest.approx(90)
     assert float(spread.update(torch.linspace(0, 10, 101))) == pytest.approx(0.5 * 90 + 0.5 * 9)
 
@@ -191,28 +191,28 @@ def test_advantages_are_never_blown_up() -> None:
 def test_imagination_begins_with_the_memory_that_was_there() -> None:
     network = RecurrentDynamics(PLACES, TWO, RecurrentCore(QLstm, 8, depth=2))
     models = world(network)
-    look = WorldModel()
-    look.attach(models)
-    batch = lived(3, 6)
+    world_model = WorldModel()
+    world_model.attach(models)
+    batch = replayed(3, 6)
     batch["ended"][1, 2] = True
-    view = look.look(batch, burn_in=2)
-    assert view.latent.shape == (3, 4, PLACES)
+    context = world_model.encode_context(batch, burn_in=2)
+    assert context.latent.shape == (3, 4, PLACES)
     for row in range(3):
         state = network.initial_state(1)
         for t in range(6):
             if t >= 2:
-                torch.testing.assert_close(view.state[row, t - 2], state[0], atol=1e-5, rtol=1e-5)
-            following, state = network(batch["latent"][row, t][None], batch["action"][row, t][None], state)
+                torch.testing.assert_close(context.state[row, t - 2], state[0], atol=1e-5, rtol=1e-5)
+            prediction, state = network(batch["latent"][row, t][None], batch["action"][row, t][None], state)
             if t >= 2:
-                torch.testing.assert_close(view.following[row, t - 2], following[0], atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(context.prediction[row, t - 2], prediction[0], atol=1e-5, rtol=1e-5)
             if batch["ended"][row, t]:
                 state = network.initial_state(1)
-    assert view.weight[1].tolist() == [0, 1, 1, 1]
+    assert context.weight[1].tolist() == [0, 1, 1, 1]
 
 
 def walked(count: int = 64, length: int = 3) -> dict[str, Tensor]:
     """A random walk in the corridor, with what `Known` says of it."""
-    batch, known = lived(count, length), Known(PLACES, TWO)
+    batch, known = replayed(count, length), Known(PLACES, TWO)
     latent = batch["latent"][:, 0]
     for t in range(length):
         batch["latent"][:, t] = latent
@@ -247,8 +247,8 @@ class Mistaken(Corridor):
     """Does not know what comes of going right."""
 
     def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        following, state = super().forward(latent, action, state)
-        return torch.where(action == 1, torch.full_like(following, 0.2), following), state
+        prediction, state = super().forward(latent, action, state)
+        return torch.where(action == 1, torch.full_like(prediction, 0.2), prediction), state
 
 
 def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_the_record() -> None:
@@ -281,12 +281,12 @@ def test_a_reward_that_nobody_knows_is_refused() -> None:
         RewardHeads(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
 
 
-def test_a_reward_that_never_changes_counts_as_foretold_when_it_is_met() -> None:
+def test_reward_r2_of_a_constant_reward_is_high_when_it_is_predicted() -> None:
     models = world()
     outcome = models["outcome"]
     assert isinstance(outcome, RewardHeads)
     assert float(outcome.reward_r2) == 0
-    outcome.reward_figures.update(torch.full((9,), 1.02), torch.ones(9), torch.ones(9))
+    outcome.reward_metrics.update(torch.full((9,), 1.02), torch.ones(9), torch.ones(9))
     assert float(outcome.reward_r2) > 0.9
 
 
@@ -295,7 +295,7 @@ def test_it_runs_in_bfloat16() -> None:
     for model in models.values():
         model.to(torch.bfloat16)
     module = dreamer(models).to(torch.bfloat16)
-    batch = {name: value.bfloat16() if value.is_floating_point() else value for name, value in lived().items()}
+    batch = {name: value.bfloat16() if value.is_floating_point() else value for name, value in replayed().items()}
     outcome = models["outcome"]
     assert isinstance(outcome, RewardHeads)
     outcome.attach_models(models)
@@ -307,11 +307,11 @@ def test_it_runs_in_bfloat16() -> None:
 
 def test_a_compiled_loss_is_the_same() -> None:
     module = dreamer(world())
-    dream, weight = module.imagine(lived())
+    imagined, weight = module.imagine(replayed())
 
     def critic_loss(latent: Tensor, target: Tensor) -> Tensor:
         return (module.network.critic.loss(latent, target) * weight).mean()
 
     compiled = torch.compile(critic_loss, backend="aot_eager")
-    target = 3 * torch.randn_like(dream.reward)
-    torch.testing.assert_close(compiled(dream.latent[:-1], target), critic_loss(dream.latent[:-1], target))
+    target = 3 * torch.randn_like(imagined.reward)
+    torch.testing.assert_close(compiled(imagined.latent[:-1], target), critic_loss(imagined.latent[:-1], target))

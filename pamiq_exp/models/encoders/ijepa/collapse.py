@@ -1,4 +1,4 @@
-"""Whether an encoder still tells images apart."""
+"""Measures of representation collapse."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LEAST_STD = 0.1
-"""Features that vary less than this over images have collapsed."""
+MIN_STD = 0.1
+"""Features with a smaller standard deviation over images have collapsed."""
 
-LEAST_RANK = 0.1
-"""Features that fill less than this share of their dimensions have collapsed."""
+MIN_RANK = 0.1
+"""Features whose effective rank is a smaller fraction of their dimensions have collapsed."""
 
 
 class Collapse(NamedTuple):
-    """How far features are from being the same for all images.
+    """How much features differ between images.
 
     Attributes:
         std: Standard deviation over the images, mean over tokens and dimensions.
-        effective_rank: Dimensions that the features fill.
+        effective_rank: Effective number of dimensions of the features.
         similarity: Mean cosine similarity of different images.
-        collapsed: 1 if the first two are too low to mean anything, else 0.
+        collapsed: 1 if one of the first two is below its minimum, else 0.
     """
 
     std: Tensor
@@ -48,5 +48,5 @@ def measure_collapse(features: Tensor) -> Collapse:
     directions = torch.nn.functional.normalize(features.flatten(1), dim=-1)
     count = len(features)
     similarity = (directions.sum(0).square().sum() - directions.square().sum()) / (count * (count - 1))
-    collapsed = (std < LEAST_STD) | (rank < LEAST_RANK * features.shape[-1])
+    collapsed = (std < MIN_STD) | (rank < MIN_RANK * features.shape[-1])
     return Collapse(std, rank, similarity, collapsed.float())

@@ -1,4 +1,4 @@
-"""I-JEPA, the variant with boolean masks."""
+"""I-JEPA (Assran et al. 2023), with boolean masks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from pamiq_exp.models.nn.token_mixing import GridPool
 
 
 class TokenEncoder(Encoder):
-    """A vision transformer: an image becomes a square map of tokens.
+    """A vision transformer: an image to a square map of tokens.
 
-    As an encoder of observations it normalizes each token (mean 0, variance 1 over its numbers), averages the map to
-    fewer tokens, and lays them one after the other.
+    A latent vector is the map with each token normalized (mean 0, variance 1), averaged to fewer tokens and flattened.
 
     Args:
-        observation: What one environment shows.
-        features: Numbers in one latent vector: `tokens` times `token_width`.
-        tokens: Tokens that are left of the map: the square of a divisor of its side.
-        token_width: Numbers in a token.
-        patch: Pixels on a side of the square that one token is made from.
-        width: Numbers in a token inside the transformer.
+        observation: The observation space of one environment.
+        features: Size of a latent vector: `tokens` times `token_width`.
+        tokens: Tokens in a latent vector: the square of a divisor of the map's side.
+        token_width: Size of a token.
+        patch: Side of the square of pixels behind one token.
+        width: Size of a token inside the transformer.
         depth: Number of blocks.
-        heads: Of the attention.
+        heads: Attention heads.
         image: Name of the image to encode.
 
     Attributes:
@@ -70,7 +69,7 @@ class TokenEncoder(Encoder):
                 f"features must be tokens times token_width, and tokens a square: {features}, {tokens}, {token_width}"
             )
         self.patches = nn.Conv2d(channels, width, patch, patch)
-        # As strong as the position codes, or at first all images look alike.
+        # As large as the position codes; otherwise all images have nearly the same tokens at first.
         nn.init.xavier_uniform_(self.patches.weight.flatten(1))
         nn.init.zeros_(self.patches.bias)  # type: ignore[arg-type]
         self.transformer = Transformer(self.side, None, width, depth, heads, token_width)
@@ -79,16 +78,16 @@ class TokenEncoder(Encoder):
     def tokens_of(self, pixels: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return the whole map of images: `(batch, channels, height, width)` -> `(batch, side^2, token_width)`.
 
-        What `hidden`, `(batch, side^2)` bool, marks is not seen.
+        Tokens in `hidden`, `(batch, side^2)` bool, are replaced by a learned one.
         """
         return self.transformer.replace(self.patches(pixels).flatten(2).transpose(1, 2), hidden)
 
     def normal_tokens(self, pixels: Tensor) -> Tensor:
-        """As `tokens_of`, each token with mean 0 and variance 1 over its numbers, in single precision at least."""
+        """As `tokens_of`, each token with mean 0 and variance 1 over its numbers, in at least float32."""
         return nn.functional.layer_norm(to_float32(self.tokens_of(pixels)), (self.token_width,))
 
     def pixels(self, batch: Batch) -> Tensor:
-        """The images of a batch as networks read them, `(count, channels, side, side)`, from -1 to 1."""
+        """The images of a batch, `(count, channels, side, side)`, from -1 to 1."""
         images = scale(batch[self.field], self.fields[self.field]).flatten(0, -4).movedim(-1, 1)
         return (2 * images - 1).to(self.patches.weight.dtype)
 
@@ -100,38 +99,38 @@ class TokenEncoder(Encoder):
 
 
 class IJepa(Encoder):
-    """Learns features by predicting those of hidden parts of an image from the rest of it.
+    """I-JEPA: features from the prediction of the features of hidden parts of an image.
 
-    Rectangles of the map are hidden from the context encoder; a predictor says what the target encoder makes of
-    one of them, or of all. The target encoder follows the context encoder slowly and has no gradient. Loss: smooth L1
-    distance to its normalized tokens, mean over the tokens to be predicted.
+    Rectangles of the map are hidden from the context encoder; a predictor predicts the output of the target encoder at
+    one of them, or at all. The target encoder is a moving average of the context encoder, without gradients. Loss:
+    smooth L1 distance to its normalized tokens, mean over the target tokens.
 
-    Agents use the target encoder alone. Since nothing but the slow target keeps features from becoming the same for
-    all images, each validation measures how far they are from that; see `Collapse`.
+    Agents use only the target encoder. Since the loss alone does not prevent features that are the same for all images,
+    each validation measures that; see `Collapse`.
 
     Source: Assran et al. 2023, Self-supervised learning from images with a joint-embedding predictive architecture.
 
     Args:
-        observation: What one environment shows: `${spaces.observation}`; exactly one image must be among it, unless
+        observation: The observation space of one environment: `${spaces.observation}`, with exactly one image unless
             `image` names one.
-        features: Numbers in one latent vector: `tokens` times `token_width`.
-        tokens: Tokens that agents see of the map: the square of a divisor of its side.
-        token_width: Numbers in a token.
-        patch: Pixels on a side of the square that one token is made from.
-        width: Numbers in a token inside the encoders.
+        features: Size of a latent vector: `tokens` times `token_width`.
+        tokens: Tokens in a latent vector: the square of a divisor of the map's side.
+        token_width: Size of a token.
+        patch: Side of the square of pixels behind one token.
+        width: Size of a token inside the encoders.
         depth: Blocks of the encoders.
-        heads: Of the encoders' attention.
-        predictor_width: Numbers in a token inside the predictor.
+        heads: Attention heads of the encoders.
+        predictor_width: Size of a token inside the predictor.
         predictor_depth: Blocks of the predictor.
-        predictor_heads: Of the predictor's attention.
-        mask_area: Least and greatest share of the map that one of the four rectangles hides.
-        min_area: Tokens that a rectangle hides at least.
-        min_visible: Tokens that are never hidden.
+        predictor_heads: Attention heads of the predictor.
+        mask_area: Smallest and largest fraction of the map that one of the four rectangles hides.
+        min_area: Smallest number of tokens in a rectangle.
+        min_visible: Smallest number of visible tokens.
         targets: Predict `one` of the rectangles of an image, or `all`.
-        momentum: Share of the target encoder that stays at each step.
+        ema_decay: Of the target encoder: target = ema_decay * target + (1 - ema_decay) * context after each step.
         learning_rate: Of AdamW.
-        weight_decay: Of AdamW, on matrices alone.
-        warmup: Steps over which the learning rate rises.
+        weight_decay: Of AdamW, on matrices only.
+        warmup: Optimizer steps over which the learning rate rises from 0.
         image: Name of the image to encode.
     """
 
@@ -152,7 +151,7 @@ class IJepa(Encoder):
         min_area: int = 4,
         min_visible: int = 4,
         targets: Targets = "one",
-        momentum: float = 0.996,
+        ema_decay: float = 0.996,
         learning_rate: float = 1e-4,
         weight_decay: float = 0.04,
         warmup: int = 1000,
@@ -165,15 +164,15 @@ class IJepa(Encoder):
         side = self.context.side
         self.predictor = Transformer(side, token_width, predictor_width, predictor_depth, predictor_heads, token_width)
         self.masks = MaskSampler(side, area=mask_area, min_area=min_area, min_visible=min_visible, targets=targets)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, not {momentum}")
-        self.momentum = float(momentum)
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must be at least 0 and below 1, not {ema_decay}")
+        self.ema_decay = float(ema_decay)
         self.learning_rate = float(learning_rate)
         self.weight_decay = float(weight_decay)
         self.warmup = int(warmup)
 
     def inference_module(self) -> TokenEncoder:
-        """Agents use the target encoder alone."""
+        """Agents use only the target encoder."""
         return self.target
 
     def encode(self, batch: Batch) -> Tensor:
@@ -181,47 +180,47 @@ class IJepa(Encoder):
         return self.target.encode(batch)
 
     def loss(self, pixels: Tensor, masks: Masks) -> Tensor:
-        """The distance of predicted and target tokens, of images `(batch, channels, side, side)` from -1 to 1."""
+        """The distance between predicted and target tokens, of images `(batch, channels, side, side)` from -1 to 1."""
         with torch.no_grad():
-            wanted = self.target.normal_tokens(pixels)
+            target = self.target.normal_tokens(pixels)
         predicted = self.predictor.mark(self.context.tokens_of(pixels, masks.hidden), masks.target)
-        distance = nn.functional.smooth_l1_loss(to_float32(predicted), wanted, reduction="none").mean(-1)
+        distance = nn.functional.smooth_l1_loss(to_float32(predicted), target, reduction="none").mean(-1)
         return distance[masks.target].sum() / masks.target.sum().clamp(min=1)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of a batch of images. Masks are drawn here unless the batch holds `mask.hidden` and `mask.target`."""
+        """Loss of a batch of images, with masks drawn from torch's global generator."""
         pixels = self.context.pixels(batch)
-        loss = self.loss(pixels, self._masks(batch, len(pixels)))
+        loss = self.loss(pixels, self._masks(len(pixels)))
         self.log("loss", loss)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The same loss, on held-out images, and whether the features have collapsed."""
         pixels = self.context.pixels(batch)
-        loss = self.loss(pixels, self._masks(batch, len(pixels)))
+        loss = self.loss(pixels, self._masks(len(pixels)))
         self.log("held_out_loss", loss)
         if len(pixels) > 1:
             for name, encoder in (("target", self.target), ("context", self.context)):
-                found = measure_collapse(encoder.normal_tokens(pixels))
-                self.log_dict({f"{name}_{figure}": value for figure, value in found._asdict().items()})
+                collapse = measure_collapse(encoder.normal_tokens(pixels))
+                self.log_dict({f"{name}_{metric}": value for metric, value in collapse._asdict().items()})
         return loss
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        """Let the target encoder follow after each step of the optimizer."""
+        """Update the target encoder after each step of the optimizer."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        self.follow()
+        self.update_target()
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the target encoder towards the context encoder: m target + (1 - m) context."""
+    def update_target(self) -> None:
+        """Update the moving average of the context encoder."""
         pairs = zip(self.target.parameters(), self.context.parameters(), strict=True)
         targets, sources = map(list, zip(*pairs, strict=True))
-        torch._foreach_lerp_(targets, sources, 1 - self.momentum)
+        torch._foreach_lerp_(targets, sources, 1 - self.ema_decay)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with decay on matrices alone and a rising learning rate at the start."""
+        """AdamW, with decay on matrices only, and a linear warm-up of the learning rate."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         matrices = [parameter for parameter in learning if parameter.ndim > 1]
         others = [parameter for parameter in learning if parameter.ndim <= 1]
@@ -230,9 +229,7 @@ class IJepa(Encoder):
         schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, self.warmup)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _masks(self, batch: Batch, count: int) -> Masks:
-        if "mask.hidden" in batch:
-            return Masks(batch["mask.hidden"], batch["mask.target"])
+    def _masks(self, count: int) -> Masks:
         seed = int(torch.randint(2**62, ()))
         hidden, target = self.masks(count, torch.Generator().manual_seed(seed))
         return Masks(hidden.to(self.device), target.to(self.device))

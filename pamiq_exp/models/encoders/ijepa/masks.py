@@ -1,28 +1,25 @@
-"""Which parts of an image are hidden, and which of those are to be predicted."""
+"""Masks of I-JEPA: rectangles of an image that are hidden and predicted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
-
-from pamiq_exp.seeding import torch_generator
 
 Targets: TypeAlias = Literal["one", "all"]
-"""What of the hidden tokens is to be predicted: one of the rectangles, or everything."""
+"""The target of prediction: one of the rectangles, or all hidden tokens."""
 
 _ATTEMPTS = 10
 
 
 class Masks(NamedTuple):
-    """What is hidden from the context encoder, and what of it is to be predicted.
+    """The tokens that are hidden from the context encoder, and those of them that are predicted.
 
     Attributes:
         hidden: `(batch, tokens)` bool.
-        target: `(batch, tokens)` bool; nothing that is not hidden.
+        target: `(batch, tokens)` bool; a subset of `hidden`.
     """
 
     hidden: Tensor
@@ -30,24 +27,24 @@ class Masks(NamedTuple):
 
 
 class MaskSampler:
-    """Hides rectangles of a square map of tokens, one or all of which are to be predicted.
+    """Draws the rectangles of a square map of tokens that are hidden, of which one or all are predicted.
 
     Source: Assran et al. 2023, Self-supervised learning from images with a joint-embedding predictive
-    architecture, section 3; here what is hidden is replaced instead of left out, so that all images of a
-    batch have the same shape.
+    architecture, section 3; here hidden tokens are replaced instead of removed, so that all images of a batch have
+    the same shape.
 
     Args:
         side: Tokens on a side of the map.
         rectangles: How many are hidden.
-        area: Least and greatest share of the map that one covers.
-        aspect: Least and greatest ratio of its width to its height.
-        min_area: Tokens that a rectangle covers at least.
-        min_visible: Tokens that are never hidden. Where the rectangles leave fewer, they are drawn again, up to
-            ten times; then tokens are shown at random, and those are not to be predicted either.
+        area: Smallest and largest fraction of the map in a rectangle.
+        aspect: Smallest and largest ratio of its width to its height.
+        min_area: Smallest number of tokens in a rectangle.
+        min_visible: Smallest number of visible tokens. Where the rectangles leave fewer, they are drawn again, up to
+            ten times; then random tokens are made visible, which are not predicted either.
         targets: Predict `one` of the rectangles, or `all`.
 
     Raises:
-        ValueError: For numbers that no map of this side can satisfy.
+        ValueError: For numbers that do not fit a map of this side.
     """
 
     def __init__(
@@ -105,8 +102,8 @@ class MaskSampler:
         """Draw `(count, rectangles, tokens)` bool."""
         shape = (count, self.rectangles)
 
-        def uniform(least: float, greatest: float) -> Tensor:
-            return least + (greatest - least) * torch.rand(shape, generator=generator, device=generator.device)
+        def uniform(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(shape, generator=generator, device=generator.device)
 
         area = (uniform(*self.area) * self.side**2).clamp(min=self.min_area)
         aspect = uniform(*self.aspect)
@@ -122,28 +119,6 @@ class MaskSampler:
         return (rows.unsqueeze(-1) & columns.unsqueeze(-2)).flatten(-2)
 
     def _to_show(self, hidden: Tensor, target: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """Choose hidden tokens of one image at random, those that are to be predicted last."""
+        """Choose random hidden tokens of one image, targets last."""
         order = torch.rand(hidden.shape, generator=generator, device=generator.device) + target.float()
         return order.masked_fill(~hidden, torch.inf).argsort()[:count]
-
-
-class MaskCollator:
-    """Collates records into a batch with masks, in the workers of a `torch.utils.data.DataLoader`.
-
-    The batch gets the fields `mask.hidden` and `mask.target`, each `(batch, tokens)`. Without them an I-JEPA
-    draws its own.
-
-    Args:
-        sampler: Draws the masks.
-        seed: Of its own generator.
-    """
-
-    def __init__(self, sampler: MaskSampler, seed: int = 0) -> None:
-        self.sampler = sampler
-        self._generator = torch_generator(seed)
-
-    def __call__(self, records: Sequence[Mapping[str, object]]) -> dict[str, Tensor]:
-        """Collate records, each a mapping from field to array."""
-        masks = self.sampler(len(records), self._generator)
-        batch: dict[str, Tensor] = default_collate(list(records))
-        return batch | {"mask.hidden": masks.hidden, "mask.target": masks.target}

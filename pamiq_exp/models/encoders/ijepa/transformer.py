@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def position_codes(side: int, width: int) -> Tensor:
-    """Sines and cosines that tell row and column of each token of a square map, `(side^2, width)`.
+    """Sine and cosine position codes of the tokens of a square map, `(side^2, width)`.
 
     Half of the channels code rows, half columns.
 
@@ -30,8 +30,8 @@ class TransformerBlock(nn.Module):
     Source: Dosovitskiy et al. 2021, An image is worth 16x16 words, equations 2 and 3.
 
     Args:
-        width: Numbers in a token.
-        heads: Of the attention.
+        width: Size of a token.
+        heads: Attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -58,15 +58,15 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Blocks between two linear layers, with fixed position codes.
+    """Transformer blocks between two linear layers, with fixed position codes.
 
     Args:
         side: Tokens on a side of the map.
-        inputs: Numbers in a token that comes in; None if tokens come in with `width` numbers.
-        width: Numbers in a token inside.
+        inputs: Size of an input token; None for `width`, without the first linear layer.
+        width: Size of a token inside.
         depth: Number of blocks.
-        heads: Of the attention.
-        outputs: Numbers in a token that goes out.
+        heads: Attention heads.
+        outputs: Size of an output token.
     """
 
     positions: Tensor
@@ -82,14 +82,14 @@ class Transformer(nn.Module):
         self._initialize()
 
     def replace(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Process `(batch, tokens, inputs)`, where tokens that `mask`, `(batch, tokens)`, marks are not seen."""
+        """Process `(batch, tokens, inputs)`, with a learned token in place of those in `mask`, `(batch, tokens)`."""
         tokens = self.input(tokens)
         if mask is not None:
             tokens = torch.where(mask.unsqueeze(-1), self.marker.to(tokens.dtype), tokens)
         return self._process(tokens)
 
     def mark(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Process `(batch, tokens, inputs)`, where tokens that `mask`, `(batch, tokens)`, marks are told apart."""
+        """Process `(batch, tokens, inputs)`, with a learned token added to those in `mask`, `(batch, tokens)`."""
         tokens = self.input(tokens)
         return self._process(tokens + mask.unsqueeze(-1).to(tokens.dtype) * self.marker.to(tokens.dtype))
 

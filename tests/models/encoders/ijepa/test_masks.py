@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
-import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
-from torch.utils.data import DataLoader
 
-from pamiq_exp.models.encoders.ijepa import MaskCollator, MaskSampler
+from pamiq_exp.models.encoders.ijepa import MaskSampler
 from pamiq_exp.seeding import derive_seed
 
 
@@ -90,17 +88,3 @@ def test_one_seed_gives_one_series_of_masks() -> None:
 def test_impossible_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MaskSampler(8, **given)
-
-
-def test_a_loader_brings_masks_along() -> None:
-    sampler = MaskSampler(8)
-    frames = [{"observation.image": np.full((4, 4, 3), index, np.uint8)} for index in range(6)]
-    loader: Any = DataLoader(frames, batch_size=3, collate_fn=MaskCollator(sampler, seed=5))  # type: ignore[arg-type]
-    batches = list(loader)
-    expected = generator(5)
-    for index, batch in enumerate(batches):
-        assert batch["observation.image"].shape == (3, 4, 4, 3)
-        assert batch["observation.image"][0, 0, 0, 0] == 3 * index
-        masks = sampler(3, expected)
-        assert torch.equal(batch["mask.hidden"], masks.hidden)
-        assert torch.equal(batch["mask.target"], masks.target)

@@ -1,8 +1,6 @@
-"""The scan h_t = a_t h_{t-1} + u_t in plain torch operations, for any device.
+"""The chunked scan h_t = a_t h_{t-1} + u_t in plain torch operations, for any device.
 
-All forms take `decay (rows, time, heads)`, `values (rows, time, heads, inner)`, `initial (rows, heads, inner)`
-and return the states, shaped as `values`. They differ in how the work is ordered; none divides or takes a
-logarithm, so a decay of 0 is as exact as any other, and none needs memory that grows faster than the length.
+It neither divides nor takes logarithms, so a decay of 0 is exact, and its memory grows linearly with the length.
 """
 
 from __future__ import annotations
@@ -11,24 +9,12 @@ import torch
 from torch import Tensor
 
 
-def loop(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
-    """One step after another."""
-    states = torch.empty_like(values)
-    state = initial
-    for t in range(values.shape[1]):
-        state = decay[:, t, :, None] * state + values[:, t]
-        states[:, t] = state
-    return states
+def scan(decay: Tensor, values: Tensor, initial: Tensor, chunk: int) -> Tensor:
+    """Scan each chunk from zero, then add what enters each chunk: log2(chunk) passes over the data.
 
-
-def doubling(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
-    """All steps at once, in about log2(time) passes over everything."""
-    products, sums = _prefixes(decay, values)
-    return sums.addcmul_(products.unsqueeze(-1), initial.unsqueeze(1))
-
-
-def chunked(decay: Tensor, values: Tensor, initial: Tensor, chunk: int) -> Tensor:
-    """First each chunk from zero, then what enters each chunk: log2(chunk) passes over everything."""
+    `decay` is `(rows, time, heads)`, `values` and the result `(rows, time, heads, inner)`, `initial`
+    `(rows, heads, inner)`.
+    """
     rows, length, heads, inner = values.shape
     chunks = -(-length // chunk)
     padding = chunks * chunk - length
@@ -36,7 +22,8 @@ def chunked(decay: Tensor, values: Tensor, initial: Tensor, chunk: int) -> Tenso
     values = torch.nn.functional.pad(values, (0, 0, 0, 0, 0, padding))
     products, sums = _prefixes(decay.reshape(-1, chunk, heads), values.reshape(-1, chunk, heads, inner))
     products, sums = products.view(rows, chunks, chunk, heads, 1), sums.view(rows, chunks, chunk, heads, inner)
-    leaving = doubling(products[:, :-1, -1, :, 0], sums[:, :-1, -1], initial)
+    chunk_products, chunk_sums = _prefixes(products[:, :-1, -1, :, 0], sums[:, :-1, -1])
+    leaving = chunk_sums.addcmul_(chunk_products.unsqueeze(-1), initial.unsqueeze(1))
     entering = torch.cat([initial.unsqueeze(1), leaving], 1).unsqueeze(2)
     return sums.addcmul_(products, entering).view(rows, -1, heads, inner)[:, :length].contiguous()
 
