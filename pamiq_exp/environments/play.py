@@ -19,7 +19,7 @@ from pamiq_exp.spaces import describe_action
 QUIT = ("escape", "q")
 
 UNSEEN = ("dummy", "offscreen")
-"""Drivers that draw where nobody sees it: fine if somebody asked for them."""
+"""Drivers without a visible window; used only if SDL_VIDEODRIVER names them."""
 
 KEY_NAMES = {
     "w": "forward",
@@ -40,7 +40,7 @@ class NoDisplayError(RuntimeError):
 
 
 class Play(Component):
-    """Shows a world and lets somebody act in it: the same action in all environments, with the view of the first.
+    """Shows a world and lets a person act in it: the same action in all environments, with the view of the first.
 
     Args:
         environment: The world, with a picture among its observations.
@@ -152,7 +152,7 @@ class Walk:
         self._side = "right"
 
     def keys(self, turn: int, place: tuple[float, float] | None) -> list[str]:
-        """Return the keys to hold in this turn, from where the body is."""
+        """Return the keys to hold in this turn, given the agent's position."""
         if "w" not in self._known:
             names = sorted(self._known)
             return [names[int(self._generator.integers(len(names)))]]

@@ -40,7 +40,7 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         """Offered by the interaction, once, in `setup`: what tells the world's truth.
 
         Nothing that the agent sees or learns from may come from it; it exists for rewards that are upper bounds
-        (oracles) and say so by their name. By default nobody takes it.
+        (oracles) and say so by their name. By default it is ignored.
         """
 
     def model(self, name: str) -> InferencePort:

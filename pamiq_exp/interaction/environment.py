@@ -113,7 +113,7 @@ class Environment(Component, ABC):
         return {}
 
     def place(self, poses: Array) -> bool:
-        """Put the bodies of all environments at x, y (meters) and heading (radians), `(num_envs, 3)`, at rest.
+        """Place the agents of all environments at x, y (meters) and heading (radians), `(num_envs, 3)`, at rest.
 
         For measurements at fixed poses, in an environment that no agent uses. Returns whether this world
         can do that.

@@ -54,7 +54,7 @@ class Interaction(Component):
         self.age = Age(0.0, 0.0)
         """How old the observation was when the action that answers it took effect, in the newest turn."""
         self.watcher: Callable[[Turn], None] | None = None
-        """Sees each turn after the observers, while somebody looks at the live run."""
+        """Sees each turn after the observers, while a person watches the live run."""
 
     def setup(self) -> None:
         """Offer the agent the world's truth; see `Agent.attach_oracle`."""

@@ -39,7 +39,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class RecordedLife:
+class RunRecording:
     """A whole recording.
 
     Attributes:
@@ -55,7 +55,7 @@ class RecordedLife:
     complete: tuple[bool, ...]
 
 
-def read_recording(path: Path | str, name: str = "recording") -> RecordedLife:
+def read_recording(path: Path | str, name: str = "recording") -> RunRecording:
     """Read a recording; pictures stay in their files.
 
     A run that was resumed from an old checkpoint may have recorded some turns twice: the later ones hold.
@@ -87,7 +87,7 @@ def read_recording(path: Path | str, name: str = "recording") -> RecordedLife:
         kept = [row for row in rows if following is None or row["step"] < following]
         stretches.append(_stretch(file, kept, header))
         complete.append(following == starts[number] + len(kept) * num_envs)
-    return RecordedLife(header["observation"], header["action"], num_envs, tuple(stretches), tuple(complete))
+    return RunRecording(header["observation"], header["action"], num_envs, tuple(stretches), tuple(complete))
 
 
 def _read(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -133,8 +133,8 @@ class RecordedActions(Component):
     """
 
     def __init__(self, path: Path | str, name: str = "recording") -> None:
-        life = read_recording(path, name)
-        self._actions: Array = np.concatenate([stretch.fields["action"] for stretch in life.stretches])
+        recording = read_recording(path, name)
+        self._actions: Array = np.concatenate([stretch.fields["action"] for stretch in recording.stretches])
         self._next = 0
 
     def draw(self) -> Array:

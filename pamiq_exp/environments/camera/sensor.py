@@ -51,7 +51,7 @@ class Camera(Sensor):
         self.repeated_frames = 0
         """Readings that showed a frame again."""
         self.skipped_frames = 0
-        """Frames that nobody saw."""
+        """Frames that were never read."""
 
     def setup(self) -> None:
         """Open the camera and wait for its first frame."""

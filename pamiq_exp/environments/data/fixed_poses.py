@@ -30,7 +30,7 @@ def record_at_poses(environment: Environment, poses: int, seed: int, cell: float
     Returns:
         `observation.*`, `action`, `next_observation.*`, `pose` (x, y, heading) and, where the world tells
         them, `noise_mask`, `next_noise_mask`, `clean_observation.image` (the same view without noise) and
-        `room`, each `(poses, *shape)`. An empty mapping if bodies cannot be placed in this world.
+        `room`, each `(poses, *shape)`. An empty mapping if this world cannot place agents.
     """
     if poses < 1:
         raise ValueError(f"there must be at least 1 pose, not {poses}")

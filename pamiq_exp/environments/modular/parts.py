@@ -37,7 +37,7 @@ class Sensor(Component, ABC):
 
 
 class Actuator(Component, ABC):
-    """Moves one thing in a world: a body, an arm, a voice.
+    """Moves one thing in a world: an avatar, an arm, a voice.
 
     Attributes:
         space: What `operate` takes: Discrete, MultiDiscrete or one-dimensional Box.
