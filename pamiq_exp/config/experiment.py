@@ -78,8 +78,10 @@ def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launc
         {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items()}
         for group in ("buffers", "metrics", "trainers", "tracking")
     )
+    from pamiq_exp.runtime.observers import is_observer
+
     # Recorders are set up where records are, but what they record they see for themselves, like metrics.
-    recorders = {name: part for name, part in trackers.items() if hasattr(part, "on_step")}
+    recorders = {name: part for name, part in trackers.items() if is_observer(part)}
     twice = sorted(recorders.keys() & metrics.keys())
     if twice:
         raise ConfigError(Problem(f"tracking.{twice[0]}", "is the name of a metric, too", "rename one of them"))

@@ -214,7 +214,7 @@ def _adopt_changes(
     """Let what a user has changed in the settings of a run count after its optimizers were restored.
 
     A restored optimizer has the hyper-parameters that it was saved with, whatever the config is by now. Those that
-    the module sets otherwise than it did then are set anew; a learning rate keeps its place on its schedule.
+    the module sets otherwise than it did then are set again; a learning rate keeps its place on its schedule.
 
     Args:
         optimizers, schedulers: Restored.

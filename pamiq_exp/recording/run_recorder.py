@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
+from pamiq_exp.every import Every
 from pamiq_exp.interaction.environment import Array
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.media import Media, Recording
@@ -45,10 +46,10 @@ class RunRecorder(StepObserver):
     ) -> None:
         if length < 1 or (every_steps is not None and every_steps < 1):
             raise ValueError("every_steps and length of a recorder must be at least 1")
-        self._every, self._length, self._rate = every_steps, length, frames_per_second
+        self._length, self._rate = length, frames_per_second
         self._lossless, self._name = lossless, name
         self._steps = 0
-        self._next_start = 0
+        self._starts = Every(every_steps or 1, first=0)
         self._first = 0
         self._recording = False
         self._turns: list[dict[str, NDArray[Any]]] = []
@@ -59,7 +60,7 @@ class RunRecorder(StepObserver):
     def on_step(self, turn: Turn) -> None:
         """See `StepObserver`."""
         num_envs = len(turn.observation.reward)
-        if not self._recording and self._steps >= self._next_start:
+        if not self._recording and self._starts.due(self._steps):
             self._begin(turn)
         if self._recording:
             self._take(turn)
@@ -78,16 +79,15 @@ class RunRecorder(StepObserver):
 
     def state(self) -> State:
         """Where the run is; a resumed one begins a new stretch where this one was in the middle of one."""
-        return {"steps": self._steps, "next_start": self._steps if self._recording else self._next_start}
+        return {"steps": self._steps, "next_start": self._steps if self._recording else self._starts.next}
 
     def load_state(self, state: State) -> None:
         """See `Component`."""
-        self._steps, self._next_start = int(state["steps"]), int(state["next_start"])
+        self._steps, self._starts.next = int(state["steps"]), int(state["next_start"])
 
     def _begin(self, turn: Turn) -> None:
         self._recording, self._first = True, self._steps
-        every = self._every or 1
-        self._next_start = (self._steps // every + 1) * every
+        self._starts.done(self._steps)
         if not self._header:
             environment = turn.environment
             spaces = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from pamiq_exp.every import Every
 from pamiq_exp.interaction.map_picture import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.interaction.observer import StepObserver, Turn
 from pamiq_exp.media import Media, Video
@@ -46,10 +47,10 @@ class VideoRecorder(StepObserver):
             raise ValueError("every_steps and length of a video recorder must be at least 1")
         if size < 16 or size % 16:
             raise ValueError(f"the size of a film must be a multiple of 16, not {size}")
-        self._every, self._length, self._env, self._key = every_steps, length, env, key
+        self._length, self._env, self._key = length, env, key
         self._size, self._rate, self._cell, self._name = size, frames_per_second, cell, name
         self._steps = 0
-        self._next_start = 0
+        self._starts = Every(every_steps, first=0)
         self._frames: Frame | None = None
         self._count = 0
         self._finished: list[Media] = []
@@ -61,18 +62,18 @@ class VideoRecorder(StepObserver):
             self._map = MapPicture(turn.ground_truth["reachable"], self._cell, self._size)
         if self._map is not None:
             self._map.walk(turn.ground_truth["pose"][self._env])
-        if self._frames is None and self._steps >= self._next_start:
+        if self._frames is None and self._starts.due(self._steps):
             self._start(turn)
         if self._frames is not None:
             self._take(turn)
         self._steps += num_envs
 
     def _start(self, turn: Turn) -> None:
-        self._next_start = (self._steps // self._every + 1) * self._every
+        self._starts.done(self._steps)
         self._key = self._key or picture_key(turn.observation.values)
         if self._key is None:
             logger.info("no film: this environment shows no picture")
-            self._next_start = 2**62
+            self._starts = Every(None)
             return
         view = fitted(picture(turn.observation.values[self._key][self._env]), self._size)
         width = view.shape[1] + (self._size if self._map is not None else 0)

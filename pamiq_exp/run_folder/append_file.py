@@ -10,20 +10,20 @@ from pathlib import Path
 from pamiq_exp.files import open_own
 
 REMOVAL_SECONDS = 0.2
-"""How long a removal of the folder that may be under way has time to end: it would fail at a file that comes anew."""
+"""How long a removal of the folder that may be under way has time to end: a new file would make it fail."""
 
 _COPY_BYTES = 1 << 20
 
 
 class AppendFile:
-    """Appends to a file, and writes it anew when it is no longer the file of its name.
+    """Appends to a file, and writes it again when it is no longer the file of its name.
 
     A descriptor stays valid when its file is removed or moved, and what is written then is lost without an error.
     So `look` compares both; what was written so far is copied from the descriptor.
 
     Args:
         path: The file; what it holds is kept.
-        hold: Called before the file is written anew: makes its folder, or raises OSError if that belongs to another
+        hold: Called before the file is written again: makes its folder, or raises OSError if that belongs to another
             run. The file is then left alone, and what is written goes to where the old one was moved.
 
     Raises:
@@ -46,7 +46,7 @@ class AppendFile:
         """Return what happened to the file since the last look; None if it is as it was left.
 
         Raises:
-            OSError: It had to be written anew, and could not.
+            OSError: It had to be written again, and could not.
         """
         ours = os.fstat(self._descriptor)
         try:
@@ -61,8 +61,8 @@ class AppendFile:
             self._hold()
         except OSError as error:
             return str(error)
-        self._write_anew()
-        return f"{self.path} was moved, removed or replaced while it was written; all of it was written anew"
+        self._rewrite()
+        return f"{self.path} was moved, removed or replaced while it was written; all of it was written again"
 
     def sync(self) -> None:
         """Wait until the disk has what was written."""
@@ -72,7 +72,7 @@ class AppendFile:
         """Close the file."""
         os.close(self._descriptor)
 
-    def _write_anew(self) -> None:
+    def _rewrite(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         temporary.unlink(missing_ok=True)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import logging.handlers
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Literal
 
 from pamiq_exp._version import __version__
 from pamiq_exp.files import dump_yaml, find_links, read_json, write_atomically
 from pamiq_exp.run_folder import file_names
-from pamiq_exp.run_folder.append_file import REMOVAL_SECONDS, AppendFile
+from pamiq_exp.run_folder.append_file import REMOVAL_SECONDS
 from pamiq_exp.run_folder.code_state import code_state
 from pamiq_exp.run_folder.folder_lock import LOCK, FolderLock, RunFolderError
+from pamiq_exp.run_folder.log_file import logging_to
 from pamiq_exp.run_folder.manifest import (
     checkpoint_identity,
     environment,
@@ -97,7 +96,7 @@ class RunFolder:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Be the only run in this folder meanwhile; a run that has it already keeps it.
+        """Be the only run in this folder as long as this lasts; a run that has it already keeps it.
 
         Raises:
             RunFolderError: Another run works in it, in this process or another one.
@@ -132,9 +131,9 @@ class RunFolder:
         return target
 
     def hold(self) -> None:
-        """See that the folder of this name is still that of this run; make it anew if it was moved or removed.
+        """See that the folder of this name is still that of this run; make it again if it was moved or removed.
 
-        What is made anew holds the files that describe the run. It is counted in `failed_writes` and logged.
+        The new folder holds the files that describe the run. It is counted in `failed_writes` and logged.
 
         Raises:
             OSError: The folder of this name belongs to another run now, or cannot be made.
@@ -153,7 +152,7 @@ class RunFolder:
                     write_atomically(self.path / name, content)
             self.failed_writes += 1
         _log.error(
-            "%s was moved or removed while its run goes on. It was made anew: what had been written is kept where it "
+            "%s was moved or removed while its run goes on. It was made again: what had been written is kept where it "
             "still is, and records, log, config and manifest are written again", self.path,
         )  # fmt: skip
 
@@ -290,76 +289,9 @@ class RunFolder:
         earlier = before.get("sessions")
         return [*(earlier if isinstance(earlier, list) else ()), latest]
 
-    @contextmanager
-    def logging(self, level: int = logging.INFO) -> Iterator[None]:
-        """Append everything that is logged meanwhile to `log.txt`.
-
-        Lines pass through a queue and are written by a thread of their own: logging waits for no disk.
-        """
-        file = _LogFile(self.path / file_names.LOG, self.hold)
-        file.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
-        queue: SimpleQueue[Any] = SimpleQueue()
-        handler = _LogQueue(queue)
-        handler.setLevel(level)
-        handler.addFilter(_is_ours_or_matters)
-        listener = logging.handlers.QueueListener(queue, file)
-        root = logging.getLogger()
-        level_before = root.level
-        root.setLevel(min(level, level_before) if level_before else level)
-        root.addHandler(handler)
-        listener.start()
-        try:
-            yield
-        finally:
-            root.removeHandler(handler)
-            root.setLevel(level_before)
-            listener.stop()
-            file.close()
-
-
-def _is_ours_or_matters(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or not record.name.startswith("wandb")  # it keeps a log of its own
-
-
-class _LogQueue(logging.handlers.QueueHandler):
-    """Hands records on as they are; the standard one would format tracebacks on the thread that logs."""
-
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        record.message = record.getMessage()
-        record.msg, record.args = record.message, None
-        return record
-
-
-class _LogFile(logging.Handler):
-    """Appends to `log.txt`, which comes into being with its first line."""
-
-    def __init__(self, path: Path, hold: Callable[[], None]) -> None:
-        super().__init__()
-        self._path = path
-        self._hold = hold
-        self._file: AppendFile | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-            if self._file is None:
-                self._file = AppendFile(self._path, self._hold)
-            self._file.look()
-            while line:
-                line = line[self._file.write(line) :]
-        except Exception:
-            self.handleError(record)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        super().close()
-
-
-class _MaskingFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return mask_text(super().format(record))
+    def logging(self, level: int = logging.INFO) -> AbstractContextManager[None]:
+        """Append everything that is logged meanwhile to `log.txt`; see `logging_to`."""
+        return logging_to(self.path / file_names.LOG, self.hold, level)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

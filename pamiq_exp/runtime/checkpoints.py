@@ -49,7 +49,7 @@ _DTYPE_NAMES = {
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message says why and what to do."""
+    """A checkpoint cannot be used; the message names the reason and what to do."""
 
 
 def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep: int) -> Path:
@@ -104,7 +104,7 @@ def read_checkpoint(path: Path) -> dict[str, State]:
     """Read one checkpoint, after checking every byte of it.
 
     Raises:
-        CheckpointError: If a file is missing or changed, the schema is of a later version, or we have not written it.
+        CheckpointError: If a file is missing or changed, the schema is of a later version, or it is no checkpoint.
     """
     manifest = _read_manifest(path)
     try:
@@ -118,7 +118,7 @@ def read_checkpoint(path: Path) -> dict[str, State]:
             groups[group] = _unpack(structure[group], safetensors.torch.load_file(path / name) if name in files else {})
         return groups
     except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, SafetensorError) as error:
-        message = f"{path} is no checkpoint that pamiq_exp wrote ({type(error).__name__}: {error}); take another one"
+        message = f"{path} is no checkpoint of pamiq_exp ({type(error).__name__}: {error}); take another one"
         raise CheckpointError(message) from error
 
 
@@ -136,10 +136,10 @@ def copy_state(state: Any) -> Any:
 
 
 def pack_state(state: State, address: str) -> None:
-    """Try whether a checkpoint could hold a state; nothing is written.
+    """Check that a checkpoint could hold a state; nothing is written.
 
     Raises:
-        TypeError: It holds something else than numbers, text, arrays and tensors; the message says where.
+        TypeError: It holds something else than numbers, text, arrays and tensors; the message names the place.
     """
     _pack(state, address, {})
 
@@ -185,7 +185,7 @@ def _plain_tensor(value: torch.Tensor | NDArray[Any], address: str) -> torch.Ten
 
 
 def _plain_key(key: object, address: str) -> int | str:
-    """Optimizers number their parameters, so keys may be whole numbers; JSON objects could not tell them from text."""
+    """Optimizers number their parameters, so keys may be whole numbers, which keys of JSON objects cannot be."""
     if isinstance(key, (int, str)):
         return key
     raise TypeError(f"the state {address} has a key of type {type(key).__name__}; use text or whole numbers")
@@ -207,7 +207,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str,
     """Write a safetensors file in small pieces.
 
     The library's own writer copies everything into one bytes object while it holds the interpreter lock,
-    which would stop the world for as long; plain writes and checksums of large pieces let go of it.
+    which would stop the environment for as long; plain writes and checksums of large pieces let go of it.
     """
     header: dict[str, Any] = {}
     position = 0
@@ -251,7 +251,7 @@ def _write_pieces(path: Path, head: list[bytes], arrays: list[NDArray[np.uint8]]
 
 
 def _retire(path: Path) -> None:
-    """Remove a checkpoint so that no half of it can ever be taken for whole: rename first."""
+    """Remove a checkpoint so that half of it is never taken for a whole one: rename first."""
     if path.exists():
         doomed = path.with_name(f".{path.name}.removed")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -284,7 +284,7 @@ def manifest_checksum(manifest: Mapping[str, Any]) -> str:
 def _verify(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
     file = folder / name
     if Path(name).name != name or file.is_symlink():
-        raise CheckpointError(f"{folder} is no checkpoint that pamiq_exp wrote: {name!r} leads out of it")
+        raise CheckpointError(f"{folder} is no checkpoint of pamiq_exp: {name!r} leads out of it")
     try:
         with open_file(file, most=entry["size"]) as content:
             size = os.fstat(content.fileno()).st_size

@@ -1,4 +1,4 @@
-"""Time, as a run sees it."""
+"""Clocks of a run: wall time, and run time that may be scaled or virtual."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Clock(ABC):
     @property
     @abstractmethod
     def run_seconds(self) -> float:
-        """Seconds of world time: scaled in realtime, virtual in lockstep."""
+        """Seconds of run time: scaled in realtime, virtual in lockstep."""
 
     @property
     @abstractmethod
     def wall_seconds(self) -> float:
-        """Seconds of this run on the wall."""
+        """Wall seconds of this run."""
 
     def start(self) -> None:
         """Begin to count. Before it both readings stand still."""
@@ -92,7 +92,7 @@ class WallClock(Clock):
 
 
 class VirtualClock(Clock):
-    """Run time that moves only when told to; the wall is read for information."""
+    """Run time that moves only with `advance`; wall time is read for information."""
 
     def __init__(self) -> None:
         self._watch = _Stopwatch()

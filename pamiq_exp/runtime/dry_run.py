@@ -58,7 +58,7 @@ LIBRARIES = sys.stdlib_module_names | {
 """Packages whose code raises for what it was given by others: this one, and what it is built on."""
 
 INDEPENDENT_OF_DATA = (ImportError, NameError, NotImplementedError)
-"""Exceptions that do not depend on data, whoever raises them."""
+"""Exceptions that do not depend on data, whatever raises them."""
 
 
 @dataclass(frozen=True)

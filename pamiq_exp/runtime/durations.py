@@ -1,4 +1,4 @@
-"""How long turns take, without keeping a list of them."""
+"""A streaming histogram of durations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Durations:
     """A streaming histogram of seconds with 2 % wide buckets, from 0.1 us to half an hour.
 
     Adding costs the same at any time and quantiles are right to 2 %. One thread adds, others may read:
-    they then see figures that are at most a few entries old.
+    they then see values that are at most a few entries old.
     """
 
     def __init__(self) -> None:

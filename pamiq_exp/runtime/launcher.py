@@ -80,8 +80,8 @@ def launch(
         trackers: Where else records go, by name. `metrics.jsonl` is always written to the folder.
         run_info: What trackers get to know of the run; made from the other arguments by default.
         resume_from: A checkpoint folder to go on from.
-        resume_partial: Let parts that are not in the checkpoint start anew instead of refusing.
-        watch: Given a handle on the live run, returns what is entered for as long as it lasts: a console.
+        resume_partial: Let parts that are not in the checkpoint start from the beginning instead of raising.
+        watch: Called with a handle of the live run; returns a context that lasts as long as the run, such as a console.
 
     Raises:
         CheckpointError: If `resume_from` is damaged or does not fit.

@@ -19,7 +19,7 @@ def tune_malloc() -> None:
     """Keep freed memory for the next batch instead of giving it back. For the whole process, for good; glibc only.
 
     A training step takes and frees the same megabytes again and again. By its defaults glibc gives them back to the
-    system each time, on any thread but the main one most eagerly, and the next step pays for every page anew: a
+    system each time, on any thread but the main one most eagerly, and the next step pays for every page again: a
     quarter to a third of the time of a small convolutional network. Both values are set because setting one
     keeps glibc from adapting the other. A system without glibc is left as it is.
     """

@@ -72,7 +72,7 @@ def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = Fals
     Args:
         engine: What to restore.
         groups: What `inference_state` and `training_state` returned.
-        partial: Let parts that are not in the checkpoint start anew.
+        partial: Let parts that are not in the checkpoint start from the beginning.
 
     Raises:
         CheckpointError: The checkpoint does not fit, and `partial` does not allow it.
@@ -85,7 +85,7 @@ def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = Fals
         raise CheckpointError(
             "the checkpoint does not fit this config:\n  "
             + "\n  ".join(differences)
-            + "\nresume with the config of the run, or with resume.partial=true to start these parts anew"
+            + "\nresume with the config of the run, or with resume.partial=true to start these parts from the beginning"
         )
     runtime, statistics = groups["runtime"], engine.statistics
     statistics.steps, statistics.turns = runtime["steps"], runtime["turns"]

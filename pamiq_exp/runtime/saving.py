@@ -53,7 +53,7 @@ class Saver:
 
     def start(self) -> None:
         """Begin to count: once the run is where it starts, or goes on, from."""
-        self._count_anew()
+        self._restart_counting()
         if self._folder is not None:
             remove_leftovers(self._folder)
 
@@ -89,7 +89,7 @@ class Saver:
     def save_if_due(self) -> None:
         """Save if it is time. A save that fails is logged and counted, and the run goes on."""
         if self.due_by_steps or self.seconds_until_due == 0.0:
-            self._count_anew()
+            self._restart_counting()
             self.save()
 
     def save_at_end(self) -> None:
@@ -98,7 +98,7 @@ class Saver:
             self.save()
 
     def save(self) -> Path | None:
-        """Save now; return where, or None if it was not possible (the log says why)."""
+        """Save now; return where, or None if it was not possible (the log has the reason)."""
         if self._folder is None:
             return None
         # Not under the lock: the thread that is asked for its part may be waiting to save as well.
@@ -153,6 +153,6 @@ class Saver:
                 break
         return results[0] if results else None
 
-    def _count_anew(self) -> None:
+    def _restart_counting(self) -> None:
         self._by_steps.done(self._engine.statistics.steps)
         self._counting_since = time.monotonic()

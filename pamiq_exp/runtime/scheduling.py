@@ -28,7 +28,7 @@ def reduced_timer_slack() -> Iterator[None]:
     """Ask for timers of the calling thread to end when they are due, as long as this lasts.
 
     Linux lets them end up to 50 us late, to save wake-ups. A thread that asks for the interpreter lock waits
-    by such a timer before it may demand the lock, anew after each operation that let go of it.
+    by such a timer before it may demand the lock, again after each operation that let go of it.
     """
     if sys.platform != "linux":
         yield

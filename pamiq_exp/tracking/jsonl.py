@@ -29,7 +29,7 @@ class JsonlTracker(Tracker):
     room later. A run that goes on from a checkpoint goes on with the same file, less the records that lie
     beyond the checkpoint: the run is about to take these steps again.
 
-    A file that is moved or removed during the run is written anew, with everything in it, and that counts as a failed
+    A file that is moved or removed during the run is written again, with everything in it, and that counts as a failed
     write.
 
     Args:

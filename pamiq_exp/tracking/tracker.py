@@ -28,7 +28,7 @@ class RunInfo:
         max_steps: Environment steps after which the run ends by itself, if that was asked for.
         max_seconds: Wall-clock seconds after which the run ends by itself, if that was asked for.
         resumed_step: Environment step of the checkpoint from which the run goes on; None for a new run.
-        private: What the world shows is the user's own: a camera's frames, pictures or videos of theirs.
+        private: Observations are the user's own: frames of a camera, pictures or videos.
     """
 
     folder: Path

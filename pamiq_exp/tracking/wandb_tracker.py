@@ -90,7 +90,7 @@ class WandbTracker(Tracker):
             return
         import wandb  # noqa: F401 - in this thread: two that import it at once get in each other's way
 
-        # Opening a run keeps the interpreter busy for half a second, so the world starts after it; but not if W&B
+        # Opening a run keeps the interpreter busy for half a second, so the run starts after it; but not if W&B
         # keeps us waiting.
         self._opening = threading.Thread(target=self._try_to_open, args=(run,), name="tracking-wandb-open", daemon=True)
         self._opening.start()

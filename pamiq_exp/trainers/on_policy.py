@@ -29,7 +29,7 @@ class OnPolicyTrainer(ModuleTrainer):
     """Trains a policy on rollouts that it has just made, as proximal policy optimization does.
 
     A rollout is `rollout_steps` turns of all environments and the one after them. The buffer holds `action`,
-    `log_prob`, `value`, `reward` and what the policy reads (`observation.*`), and, unless the world never
+    `log_prob`, `value`, `reward` and what the policy reads (`observation.*`), and, unless the environment never
     ends, `terminated`, `truncated` and `ended` (see `generalized_advantages`).
 
     The module's `training_step` gets minibatches with all these fields but the outcomes, and with
@@ -176,13 +176,13 @@ class OnPolicyTrainer(ModuleTrainer):
         return pieces.transpose(1, 2).flatten(0, 1)
 
     def _end_field(self, rollout: Batch, name: str) -> Tensor:
-        """The field `name`; worlds without ends need none of the three."""
+        """The field `name`; environments without ends need none of the three."""
         if name in rollout:
             return rollout[name]
         if rollout.keys() & {"terminated", "truncated", "ended"}:
             raise KeyError(
                 f"the buffer {self.buffer!r} has some of the fields terminated, truncated and ended but not {name!r}; "
-                "advantages need all three, or none in a world that never ends"
+                "advantages need all three, or none in an environment that never ends"
             )
         return torch.zeros_like(rollout["reward"], dtype=torch.bool)
 

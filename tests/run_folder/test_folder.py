@@ -17,7 +17,7 @@ from pamiq_exp.run_folder import RunFolder, RunFolderError
 from pamiq_exp.run_folder import folder as run_folder
 
 
-def test_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
+def test_run_folder_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "a" / "run")
     config = {"seed": 3, "nested": {"list": [1, 2.5, None], "text": "é"}}
     folder.write_config(config, ["seed=3", "world=clean"])
@@ -48,7 +48,7 @@ def test_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
     assert not [path for path in folder.path.rglob("*") if path.name.startswith(".")]
 
 
-def test_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: Path) -> None:
+def test_run_folder_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: Path) -> None:
     for state in ("stopped", "finished"):
         folder = RunFolder(tmp_path)
         folder.start(experiment_name="experiment", seed=0, command=["python", "-m", "pamiq_exp", state])
@@ -61,7 +61,7 @@ def test_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: P
     assert earlier["command"][-1] == "stopped"
 
 
-def test_the_manifest_says_what_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_the_manifest_says_what_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -75,7 +75,7 @@ def test_the_manifest_says_what_computed(tmp_path: Path, monkeypatch: pytest.Mon
     assert "UNRELATED" not in manifest["environment"]
 
 
-def test_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
+def test_run_folder_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_config({"seed": 1}, ["seed=1"])
     folder.start(experiment_name="e", seed=1)
@@ -94,7 +94,7 @@ def test_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-def test_a_repository_cannot_have_git_run_its_programs(tmp_path: Path) -> None:
+def test_run_folder_a_repository_cannot_have_git_run_its_programs(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
     subprocess.check_call(("git", "init", "-q", str(code)))
@@ -114,7 +114,7 @@ def test_a_repository_cannot_have_git_run_its_programs(tmp_path: Path) -> None:
     assert "-x" in (tmp_path / "run" / "code.diff").read_text()
 
 
-def test_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:
+def test_run_folder_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
 
@@ -144,13 +144,13 @@ def test_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:
     assert (code / "a.py").read_text() == "x = 2\n"
 
 
-def test_a_folder_outside_any_repository_has_no_code_state(tmp_path: Path) -> None:
+def test_run_folder_a_folder_outside_any_repository_has_no_code_state(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.start(experiment_name="e", seed=0, code_folder=Path("/"))
     assert folder.read_manifest()["code"] == {}
 
 
-def test_without_a_repository_at_hand_the_code_is_that_of_the_package(
+def test_run_folder_without_a_repository_at_hand_the_code_is_that_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
 ) -> None:
     commit = subprocess.run(
@@ -164,7 +164,7 @@ def test_without_a_repository_at_hand_the_code_is_that_of_the_package(
     assert folder.read_manifest()["code"]["commit"] == commit.stdout.strip()
 
 
-def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = "marker-0815-secret"
     monkeypatch.setenv("SOME_API_KEY", marker)
     folder = RunFolder(tmp_path)
@@ -191,7 +191,7 @@ def test_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "Traceback" in (tmp_path / "log.txt").read_text()
 
 
-def test_the_log_file_holds_what_was_logged_meanwhile_and_nothing_else(tmp_path: Path) -> None:
+def test_run_folder_the_log_file_holds_what_was_logged_meanwhile_and_nothing_else(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     log = logging.getLogger("pamiq_exp.test")
     log.warning("before")
@@ -208,7 +208,7 @@ def test_the_log_file_holds_what_was_logged_meanwhile_and_nothing_else(tmp_path:
 
 
 @pytest.mark.parametrize("kind", ["below a file", "read-only"])
-def test_an_unusable_folder_is_told_in_one_message(tmp_path: Path, kind: str) -> None:
+def test_run_folder_an_unusable_folder_is_told_in_one_message(tmp_path: Path, kind: str) -> None:
     if kind == "below a file":
         (tmp_path / "file").write_text("")
         place = tmp_path / "file" / "run"
@@ -221,7 +221,9 @@ def test_an_unusable_folder_is_told_in_one_message(tmp_path: Path, kind: str) ->
         RunFolder(place)
 
 
-def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_an_interrupted_write_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "summary.json"
     write_atomically(path, "old")
 
@@ -235,7 +237,7 @@ def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_run_folder_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; from pamiq_exp.run_folder import RunFolder;"
         f"RunFolder({str(tmp_path)!r}).start(experiment_name='e', seed=0);"
@@ -246,7 +248,7 @@ def test_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
     assert printed.strip() == "[]"
 
 
-def test_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
+def test_run_folder_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -266,7 +268,7 @@ def test_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
     assert (tmp_path / "summary.json").exists()
 
 
-def test_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -> None:
+def test_run_folder_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.start(experiment_name="e", seed=0)
     folder.finish("failed", "x" * 10_000_000)
@@ -275,14 +277,14 @@ def test_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b'{"state": "runn', b"\xff\x00\x01", b"[1]", b"[" * 100_000, b""])
-def test_a_manifest_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+def test_run_folder_a_manifest_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(RunFolderError, match=r"remove it"):
         RunFolder(tmp_path).read_manifest()
 
 
 @pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "media/a.png", "x/y/z"])
-def test_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     run, outside = tmp_path / "run", tmp_path / "outside"
     (run / name).parent.mkdir(parents=True)
     outside.mkdir()
@@ -292,7 +294,7 @@ def test_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path:
     assert list(outside.iterdir()) == []
 
 
-def test_a_log_that_is_another_file_too_is_refused(tmp_path: Path) -> None:
+def test_run_folder_a_log_that_is_another_file_too_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "log.txt").hardlink_to(tmp_path / "mine")

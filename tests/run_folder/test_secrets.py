@@ -22,20 +22,20 @@ trees = st.recursive(
 
 
 @given(trees)
-def test_a_secret_of_the_environment_is_masked_wherever_it_stands(tree: object) -> None:
+def test_secrets_a_secret_of_the_environment_is_masked_wherever_it_stands(tree: object) -> None:
     assert MARKER not in json.dumps(mask_secrets(tree, ENVIRONMENT))
 
 
 @pytest.mark.parametrize(
     "key", ["api_key", "apikey", "WANDB_API_KEY", "auth_token", "token", "db.password", "client_secret", "HF_TOKEN"]
 )
-def test_values_under_secret_names_are_masked(key: str) -> None:
+def test_secrets_values_under_secret_names_are_masked(key: str) -> None:
     assert mask_secrets({"a": [{key: "anything"}]}, {}) == {"a": [{key: MASK}]}
     typed = [f"tracking.x.{key}=anything", f"+{key}=a=b"]
     assert mask_secrets(typed, {}) == [f"tracking.x.{key}={MASK}", f"+{key}={MASK}"]
 
 
-def test_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -> None:
+def test_secrets_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -> None:
     config = {
         "observation_key": "image",
         "token_dim": 64,
@@ -89,17 +89,17 @@ def test_paths_and_short_plain_words_of_the_environment_are_no_secrets(variable:
     "variable", ["OPENAI_API_KEY", "HF_TOKEN", "GITHUB_TOKEN_2", "aws_secret", "DB_PASSWORD", "APIKEYS"]
 )
 @pytest.mark.parametrize("value", ["hunter2", "/hunter2+base64/4711", "sk-abcdefgh", "correcthorsebattery"])
-def test_what_looks_like_a_credential_is_masked(variable: str, value: str) -> None:
+def test_secrets_what_looks_like_a_credential_is_masked(variable: str, value: str) -> None:
     assert mask_secrets({"x": value}, {variable: value}) == {"x": MASK}
 
 
-def test_masking_leaves_the_original_alone() -> None:
+def test_secrets_masking_leaves_the_original_alone() -> None:
     config = {"a": {"token": "abc"}}
     mask_secrets(config, {})
     assert config == {"a": {"token": "abc"}}
 
 
-def test_texts_are_masked_in_part() -> None:
+def test_secrets_texts_are_masked_in_part() -> None:
     text = mask_text(f"login with {MARKER} failed for tok-12345678", ENVIRONMENT)
     assert text == f"login with {MASK} failed for {MASK}"
 
@@ -128,5 +128,5 @@ def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "token: x\nother: box\n"])
-def test_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
+def test_secrets_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
     assert mask_yaml(text, ENVIRONMENT).startswith("# this file was not kept")

@@ -64,7 +64,9 @@ BUILT: list[Affine] = []
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_environment_is_built_reset_stepped_and_closed_on_the_callers_thread(mode: Any, tmp_path: Path) -> None:
+def test_launch_an_environment_is_built_reset_stepped_and_closed_on_the_callers_thread(
+    mode: Any, tmp_path: Path
+) -> None:
     BUILT.clear()
     environment = GymnasiumEnvironment(make=Affine, num_envs=2)
     agent = RandomAgent(describe_action(environment.action_space), 2, 0)
@@ -78,7 +80,7 @@ def test_an_environment_is_built_reset_stepped_and_closed_on_the_callers_thread(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_hanging_world_is_reported_in_every_loop(
+def test_launch_a_hanging_world_is_reported_in_every_loop(
     mode: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reported = threading.Event()
@@ -105,7 +107,7 @@ def test_a_hanging_world_is_reported_in_every_loop(
     assert "hang_until_reported" in (tmp_path / "log.txt").read_text()
 
 
-def test_a_hanging_round_is_reported_as_trainings_in_pipelined(
+def test_launch_a_hanging_round_is_reported_as_trainings_in_pipelined(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reported = threading.Event()
@@ -142,7 +144,7 @@ print(summary["state"], summary["reason"])
 """
 
 
-def test_a_realtime_run_whose_world_hangs_ends_on_one_signal(tmp_path: Path) -> None:
+def test_launch_a_realtime_run_whose_world_hangs_ends_on_one_signal(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", HANGING, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -192,7 +194,7 @@ class UnreadyWorld(NoisyWorld):
     ],
     ids=str,
 )
-def test_an_error_on_any_thread_carries_the_address_of_its_part(
+def test_launch_an_error_on_any_thread_carries_the_address_of_its_part(
     mode: Any, parts: Mapping[str, type[Any]], address: str
 ) -> None:
     with pytest.raises(Broken) as caught:
@@ -217,7 +219,7 @@ print(launch_small(LaunchConfig(mode=sys.argv[1]), interval=0.005, watch=paused)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_signal_ends_a_paused_run(mode: str) -> None:
+def test_launch_a_signal_ends_a_paused_run(mode: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", PAUSED, mode], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"

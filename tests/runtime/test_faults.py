@@ -94,14 +94,14 @@ PLACES = {"agent": BreakingAgent, "model": BreakingModel, "world": UnsavableWorl
 
 @pytest.mark.parametrize(("mode", "error"), FAILURES)
 @pytest.mark.parametrize("place", PLACES)
-def test_the_last_good_checkpoint_stays_the_newest(
+def test_launch_the_last_good_checkpoint_stays_the_newest(
     tmp_path: Path, mode: Any, place: str, error: type[BaseException]
 ) -> None:
     assert_fails(tmp_path, mode, {place: PLACES[place](error)}, error)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_bug_in_the_checkpoint_writer_ends_the_run(tmp_path: Path, mode: Any) -> None:
+def test_launch_a_bug_in_the_checkpoint_writer_ends_the_run(tmp_path: Path, mode: Any) -> None:
     assert_fails(tmp_path, mode, {"world": ObjectWorld()}, TypeError)
 
 
@@ -125,7 +125,7 @@ class BreakingTracker(Tracker):
 
 
 @pytest.mark.parametrize(("mode", "error"), FAILURES)
-def test_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
+def test_launch_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
     tmp_path: Path, mode: Any, error: type[BaseException]
 ) -> None:
     config = LaunchConfig(mode=mode, max_steps=100_000, record_every_steps=5)
@@ -138,7 +138,7 @@ def test_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
     assert steps[-1] >= steps[0] > 0
 
 
-def test_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
+def test_launch_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
     steps_at_failure: list[int] = []
     world = NoisyWorld()
 
@@ -152,7 +152,7 @@ def test_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_saves_come_as_often_as_asked_for(tmp_path: Path, mode: Any) -> None:
+def test_launch_saves_come_as_often_as_asked_for(tmp_path: Path, mode: Any) -> None:
     def wait_for_the_disk(step: int) -> None:
         """A save is under way meanwhile, and a slow disk is not what this is about."""
         for _ in range(200):
@@ -185,7 +185,7 @@ launch_small(LaunchConfig(mode=sys.argv[2]), world=NoisyWorld(hook=hang), folder
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep"])
-def test_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path, mode: str) -> None:
+def test_launch_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path, mode: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", TWICE, str(tmp_path), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -202,7 +202,7 @@ def test_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path
     assert list((tmp_path / "checkpoints").glob("step_*")) == []
 
 
-def test_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_launch_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) -> None:
     logged = threading.Event()
 
     class Listener(logging.Handler):
@@ -238,7 +238,7 @@ class DividingAgent(CollectingAgent):
         return np.full((1, 2), math.nan if self.calls == 4 else 0.5, dtype=np.float32)
 
 
-def test_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced_by_zeros() -> None:
+def test_launch_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced_by_zeros() -> None:
     world = ContinuousWorld()
     with pytest.raises(NonFiniteActionError, match="DividingAgent gave an action that is not finite"):
         launch(Interaction(DividingAgent(), world), config=LaunchConfig(mode="lockstep", max_steps=10))
@@ -251,7 +251,7 @@ def test_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced_by_zer
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_renamed_buffer_and_model_are_listed_and_refused(tmp_path: Path, mode: Any) -> None:
+def test_launch_a_renamed_buffer_and_model_are_listed_and_refused(tmp_path: Path, mode: Any) -> None:
     from pamiq_exp.buffers import RingBuffer
     from pamiq_exp.runtime import CheckpointError
     from tests.runtime.parts import FIELDS, linear_model

@@ -62,7 +62,7 @@ def assert_same_state(one: Any, other: Any, address: str = "") -> None:
 
 
 @pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
-def test_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> None:
+def test_launch_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> None:
     summaries = [launch_small(config, folder=tmp_path / name, seed=5) for name in "ab"]
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert_same_state(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
@@ -75,7 +75,9 @@ def test_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> No
 
 @pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
 @pytest.mark.parametrize("cut", [100, 93])
-def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut: int, config: LaunchConfig) -> None:
+def test_launch_a_resumed_run_equals_one_that_was_never_interrupted(
+    tmp_path: Path, cut: int, config: LaunchConfig
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     launch_small(config, folder=whole)
     launch_small(replace(config, max_steps=cut), folder=parts)
@@ -97,7 +99,7 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, cut
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
-def test_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(tmp_path: Path, mode: Any) -> None:
+def test_launch_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(tmp_path: Path, mode: Any) -> None:
     config = LaunchConfig(mode=mode, max_steps=20)
     launch_small(config, folder=tmp_path, interval=0.001)
     newest = list_checkpoints(tmp_path / "checkpoints")[-1]
@@ -106,7 +108,7 @@ def test_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(tmp_path
     assert world.step_number == 20
 
 
-def test_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) -> None:
+def test_launch_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     launch_small(LOCKSTEP, folder=whole)
     config = LaunchConfig(
@@ -121,7 +123,7 @@ def test_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) ->
     assert records(parts) == records(whole)
 
 
-def test_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: Path) -> None:
+def test_launch_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: Path) -> None:
     launch_small(LOCKSTEP, folder=tmp_path)
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
 
@@ -139,7 +141,7 @@ def test_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: Path) -
     assert summary["steps"] == 220
 
 
-def test_the_summary_holds_what_is_promised(tmp_path: Path) -> None:
+def test_launch_the_summary_holds_what_is_promised(tmp_path: Path) -> None:
     summary = launch_small(LOCKSTEP, folder=tmp_path, experiment_name="small", seed=3)
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written == summary
@@ -162,7 +164,7 @@ def test_a_launch_without_folder_models_or_trainers_just_runs() -> None:
     assert world.calls == ["setup", "teardown"]
 
 
-def test_the_world_goes_on_while_training_stands_still() -> None:
+def test_launch_the_world_goes_on_while_training_stands_still() -> None:
     world_reached, release = threading.Event(), threading.Event()
 
     def wait_for_world(batch: int) -> None:
@@ -188,7 +190,7 @@ def test_the_world_goes_on_while_training_stands_still() -> None:
     assert agent.versions == sorted(agent.versions)
 
 
-def test_realtime_trains_publishes_and_keeps_the_rate(tmp_path: Path) -> None:
+def test_launch_realtime_trains_publishes_and_keeps_the_rate(tmp_path: Path) -> None:
     summary = launch_small(LaunchConfig(max_steps=200, time_scale=2.0), interval=0.01, folder=tmp_path)
     assert summary["training_steps"] > 0
     assert summary["model_version"] == summary["training_steps"] // 3
@@ -197,7 +199,7 @@ def test_realtime_trains_publishes_and_keeps_the_rate(tmp_path: Path) -> None:
     assert last["run_seconds"] == pytest.approx(2 * float(summary["wall_seconds"]), rel=0.2)
 
 
-def test_max_seconds_ends_a_run() -> None:
+def test_launch_max_seconds_ends_a_run() -> None:
     summary = launch_small(LaunchConfig(max_seconds=0.3), interval=0.01)
     assert 0.3 <= float(summary["wall_seconds"]) < 2.0
     assert summary["reason"] == "0.3 seconds are over (launcher.max_seconds)"
@@ -223,7 +225,7 @@ class BrokenTracker(Tracker):
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
 @pytest.mark.parametrize("error", [BrokenError("boom"), SystemExit(3), KeyboardInterrupt("user code")])
 @pytest.mark.parametrize("place", ["environment", "trainer"])
-def test_an_exception_in_any_thread_ends_the_run_and_is_raised(
+def test_launch_an_exception_in_any_thread_ends_the_run_and_is_raised(
     tmp_path: Path, mode: Any, error: BaseException, place: str
 ) -> None:
     world = NoisyWorld(hook=break_at(50, error) if place == "environment" else None)
@@ -246,14 +248,14 @@ def test_an_exception_in_any_thread_ends_the_run_and_is_raised(
         assert world.step_number == 50
 
 
-def test_a_bug_in_a_tracker_is_not_swallowed(tmp_path: Path) -> None:
+def test_launch_a_bug_in_a_tracker_is_not_swallowed(tmp_path: Path) -> None:
     with pytest.raises(BrokenError, match="tracker"):
         launch_small(LOCKSTEP, folder=tmp_path, trackers={"broken": BrokenTracker()})
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
     assert len(records(tmp_path)) > 0
 
 
-def test_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path) -> None:
+def test_launch_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path) -> None:
     class Unready(NoisyWorld):
         def setup(self) -> None:
             raise BrokenError("no camera")
@@ -263,7 +265,7 @@ def test_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path) -> No
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
 
 
-def test_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_launch_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def make_unwritable(step: int) -> None:
         if step == 100:
             for path in list_checkpoints(tmp_path / "checkpoints"):
@@ -279,7 +281,7 @@ def test_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: pytest.
     assert summary["failed_saves"] == 4, "at steps 100, 150 and 200, and the try at the end"
 
 
-def test_settings_of_the_process_are_restored() -> None:
+def test_launch_settings_of_the_process_are_restored() -> None:
     before = (sys.getswitchinterval(), torch.get_num_threads(), signal.getsignal(signal.SIGTERM))
     config = LaunchConfig(mode="lockstep", max_steps=5, switch_interval=0.0003, threads=ThreadConfig(training=1))
     seen = []
@@ -292,20 +294,20 @@ def test_settings_of_the_process_are_restored() -> None:
     ("field", "value"),
     [("mode", "fast"), ("max_steps", 0), ("time_scale", -1.0), ("training_nice", 20), ("on_nonfinite", "ignore")],
 )
-def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
+def test_launch_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"launcher.{field} must"):
         LaunchConfig(**{field: value})
 
 
 @pytest.mark.parametrize(("device", "message"), [("gpu", "must be one of cpu"), ("cuda:99", "no such device|has only")])
-def test_a_wrong_device_is_refused_with_the_usable_ones(device: str, message: str) -> None:
+def test_launch_a_wrong_device_is_refused_with_the_usable_ones(device: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         launch_small(LaunchConfig(mode="lockstep", max_steps=1, device=device))
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
-def test_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: Mode, name: str) -> None:
+def test_launch_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: Mode, name: str) -> None:
     def be_told(step: int) -> None:
         if step == 5:
             os.kill(os.getpid(), signal.Signals[name])
@@ -317,7 +319,7 @@ def test_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: Mode, na
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-def test_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> None:
+def test_launch_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> None:
     class Slow(NoisyWorld):
         def setup(self) -> None:
             super().setup()
@@ -328,7 +330,7 @@ def test_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> 
     assert list_checkpoints(tmp_path / "checkpoints")
 
 
-def test_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: Path) -> None:
+def test_launch_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: Path) -> None:
     class Slow(NoisyWorld):
         def teardown(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -338,7 +340,7 @@ def test_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: Path) -
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "finished"
 
 
-def test_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None:
+def test_launch_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None:
     def hang_up(step: int) -> None:
         if step == 2:
             os.kill(os.getpid(), signal.SIGHUP)
@@ -351,7 +353,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None
     assert summary["state"] == "finished"
 
 
-def test_a_notebook_cell_that_is_run_again_does_not_mix_two_runs(tmp_path: Path) -> None:
+def test_launch_a_notebook_cell_that_is_run_again_does_not_mix_two_runs(tmp_path: Path) -> None:
     config = LaunchConfig(mode="lockstep", max_steps=4)
     launch_small(config, folder=tmp_path)
     records = (tmp_path / "metrics.jsonl").read_bytes()
@@ -374,7 +376,7 @@ def test_a_second_launch_into_the_folder_of_a_live_run_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
-def test_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: Path, mode: Mode) -> None:
+def test_launch_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: Path, mode: Mode) -> None:
     def remove(step: int) -> None:
         if step == 10:
             shutil.rmtree((tmp_path / "run").rename(tmp_path / "removed"))  # in one moment
@@ -391,7 +393,7 @@ def test_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: P
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
-def test_settings_without_effect_are_known(mode: Any) -> None:
+def test_launch_settings_without_effect_are_known(mode: Any) -> None:
     changed = LaunchConfig(
         mode=mode, time_scale=2.0, overrun="skip", overlap_turns=3, training_nice=5, separate_streams=False
     )

@@ -35,7 +35,7 @@ class Encoder(LightningModule):
         return self.target
 
 
-def test_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
+def test_publisher_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
     model = linear_model().train()
     port = Publisher({"linear": model}).inference_models()["linear"]
     x = torch.ones(1, 3)
@@ -45,14 +45,14 @@ def test_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
     assert model.training
 
 
-def test_outputs_can_be_fed_to_autograd_later() -> None:
+def test_publisher_outputs_can_be_fed_to_autograd_later() -> None:
     port = Publisher({"linear": linear_model()}).inference_models()["linear"]
     weight = torch.ones(3, requires_grad=True)
     (port(torch.ones(1, 3)) * weight).sum().backward()
     assert weight.grad is not None
 
 
-def test_parameters_and_rebound_buffers_appear_only_when_published() -> None:
+def test_publisher_parameters_and_rebound_buffers_appear_only_when_published() -> None:
     model = linear_model()
     publisher = Publisher({"linear": model})
     port = publisher.inference_models()["linear"]
@@ -67,7 +67,7 @@ def test_parameters_and_rebound_buffers_appear_only_when_published() -> None:
     assert [id(parameter) for parameter in model.parameters()] == identities
 
 
-def test_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
+def test_publisher_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
     model = Encoder().train()
     model.target.eval().requires_grad_(False)
     publisher = Publisher({"encoder": model})
@@ -77,7 +77,7 @@ def test_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
     assert [parameter.requires_grad for parameter in model.parameters()] == [True, True, False, False]
 
 
-def test_integer_buffers_keep_their_type() -> None:
+def test_publisher_integer_buffers_keep_their_type() -> None:
     class Normalized(LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -92,14 +92,14 @@ def test_integer_buffers_keep_their_type() -> None:
     assert counter.item() == 1
 
 
-def test_only_the_part_for_inference_is_replicated() -> None:
+def test_publisher_only_the_part_for_inference_is_replicated() -> None:
     model = Encoder()
     port = Publisher({"encoder": model}).inference_models()["encoder"]
     assert isinstance(port.module, nn.Linear)
     assert torch.equal(port(torch.ones(2)), model.target(torch.ones(2)))
 
 
-def test_an_inference_part_that_is_no_module_is_refused() -> None:
+def test_publisher_an_inference_part_that_is_no_module_is_refused() -> None:
     class Wrong(LightningModule):
         def inference_module(self) -> str:
             return "target"
@@ -108,7 +108,7 @@ def test_an_inference_part_that_is_no_module_is_refused() -> None:
         Publisher({"wrong": Wrong()})
 
 
-def test_a_step_keeps_the_version_it_began_with() -> None:
+def test_publisher_a_step_keeps_the_version_it_began_with() -> None:
     models = {"a": linear_model(), "b": linear_model()}
     publisher = Publisher(models)
     ports = publisher.inference_models()
@@ -121,7 +121,7 @@ def test_a_step_keeps_the_version_it_began_with() -> None:
     assert ports["a"].version == ports["b"].version == 1
 
 
-def test_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
+def test_publisher_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
     publisher = Publisher({"a": linear_model()})
     publisher.begin_step()
     publisher.publish(["a"])
@@ -136,7 +136,7 @@ def test_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
     assert publisher.version == 2
 
 
-def test_a_step_never_sees_a_torn_or_mixed_publication() -> None:
+def test_publisher_a_step_never_sees_a_torn_or_mixed_publication() -> None:
     models = {"a": Constant(), "b": Constant()}
     publisher = Publisher(models)
     ports = publisher.inference_models()
@@ -165,7 +165,7 @@ def test_a_step_never_sees_a_torn_or_mixed_publication() -> None:
     assert len(seen) > 1
 
 
-def test_a_resumed_run_goes_on_with_its_version() -> None:
+def test_publisher_a_resumed_run_goes_on_with_its_version() -> None:
     model: LinearModel = linear_model()
     publisher = Publisher({"linear": model})
     with torch.no_grad():

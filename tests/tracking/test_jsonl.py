@@ -34,7 +34,7 @@ figures = st.dictionaries(names, st.one_of(st.floats(), st.integers(-(2**60), 2*
 
 
 @given(figures)
-def test_a_line_reads_back_as_what_was_written(values: dict[str, float | int | str]) -> None:
+def test_jsonl_a_line_reads_back_as_what_was_written(values: dict[str, float | int | str]) -> None:
     line = to_line({"environment_step": 7, **values})
     assert line.endswith("\n")
     assert line.count("\n") == 1
@@ -48,14 +48,14 @@ def test_a_line_reads_back_as_what_was_written(values: dict[str, float | int | s
             assert back[name] == value
 
 
-def test_lines_start_with_the_axes_and_do_not_depend_on_the_order_of_the_figures() -> None:
+def test_jsonl_lines_start_with_the_axes_and_do_not_depend_on_the_order_of_the_figures() -> None:
     axes = dict.fromkeys(AXES, 1)
     line = to_line({"b/loss": 2.0, **axes, "a/loss": 1.0})
     assert line == to_line({"a/loss": 1.0, "b/loss": 2.0, **axes})
     assert tuple(json.loads(line)) == (*AXES, "a/loss", "b/loss")
 
 
-def test_records_are_on_disk_before_the_run_ends(tmp_path: Path) -> None:
+def test_jsonl_records_are_on_disk_before_the_run_ends(tmp_path: Path) -> None:
     tracker = JsonlTracker(flush_seconds=0.0)
     tracker.start(info(tmp_path))
     tracker.write(record(1))
@@ -74,7 +74,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_a_full_disk_refused_is_written_when_there_is_room_again(tmp_path: Path) -> None:
+def test_jsonl_what_a_full_disk_refused_is_written_when_there_is_room_again(tmp_path: Path) -> None:
     tracker = JsonlTracker(flush_seconds=0.0)
     tracker.start(info(tmp_path))
     failures = 0
@@ -90,7 +90,7 @@ def test_what_a_full_disk_refused_is_written_when_there_is_room_again(tmp_path: 
     assert read(tmp_path) == [record(step) for step in range(20)]
 
 
-def test_a_disk_that_stays_full_costs_the_last_records_and_says_so(
+def test_jsonl_a_disk_that_stays_full_costs_the_last_records_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = JsonlTracker(flush_seconds=1e9)
@@ -103,7 +103,7 @@ def test_a_disk_that_stays_full_costs_the_last_records_and_says_so(
     assert f"{20 - kept} records could not be written" in caplog.text
 
 
-def test_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
+def test_jsonl_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
     first = JsonlTracker()
     first.start(info(tmp_path))
     for step in (0, 10, 20, 30):
@@ -118,7 +118,7 @@ def test_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
     assert read(tmp_path) == [record(0), record(10), record(20), record(30, late=1.0)]
 
 
-def test_a_new_start_in_the_same_folder_mends_only_what_is_torn(tmp_path: Path) -> None:
+def test_jsonl_a_new_start_in_the_same_folder_mends_only_what_is_torn(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(to_line(record(5)) + '{"environment_step": 6}')
     tracker = JsonlTracker()
     tracker.start(info(tmp_path))
@@ -127,7 +127,7 @@ def test_a_new_start_in_the_same_folder_mends_only_what_is_torn(tmp_path: Path) 
     assert read(tmp_path) == [record(5), record(7)]
 
 
-def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
+def test_jsonl_equal_runs_give_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         tracker = JsonlTracker()

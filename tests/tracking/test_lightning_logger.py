@@ -28,7 +28,7 @@ def live(tracker: LightningLoggerTracker, folder: Path) -> RecordWriter:
     return writer
 
 
-def test_the_csv_logger_makes_one_table_of_all_sources(tmp_path: Path) -> None:
+def test_lightning_logger_the_csv_logger_makes_one_table_of_all_sources(tmp_path: Path) -> None:
     live(LightningLoggerTracker(functools.partial(CSVLogger, name="", version=""), folder="csv"), tmp_path)
     rows = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
     losses = {row["step"]: float(row["x/loss"]) for row in rows if row["x/loss"]}
@@ -37,7 +37,7 @@ def test_the_csv_logger_makes_one_table_of_all_sources(tmp_path: Path) -> None:
     assert rewards == {str(step * 10): -float(step) for step in range(5)}
 
 
-def test_the_tensorboard_logger_holds_figures_and_pictures(tmp_path: Path) -> None:
+def test_lightning_logger_the_tensorboard_logger_holds_figures_and_pictures(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     live(LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb"), tmp_path)
     events = accumulators.EventAccumulator(str(tmp_path / "tb"))
@@ -46,18 +46,18 @@ def test_the_tensorboard_logger_holds_figures_and_pictures(tmp_path: Path) -> No
     assert [event.step for event in events.Images("view")] == [50]
 
 
-def test_a_ready_made_logger_is_used_as_it_is(tmp_path: Path) -> None:
+def test_lightning_logger_a_ready_made_logger_is_used_as_it_is(tmp_path: Path) -> None:
     live(LightningLoggerTracker(FabricCSVLogger(tmp_path / "mine", name="n", version="v")), tmp_path)
     assert (tmp_path / "mine" / "n" / "v" / "metrics.csv").exists()
 
 
-def test_a_logger_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> None:
+def test_lightning_logger_a_logger_that_cannot_be_made_is_an_error_at_once(tmp_path: Path) -> None:
     tracker = LightningLoggerTracker(functools.partial(CSVLogger, nonsense=1))
     with pytest.raises(TypeError, match="nonsense"):
         RecordWriter({"logger": tracker}, tmp_path).start(RunInfo(tmp_path, "run", "experiment", seed=0))
 
 
-def test_a_folder_that_is_removed_under_the_logger_is_an_error(tmp_path: Path) -> None:
+def test_lightning_logger_a_folder_that_is_removed_under_the_logger_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     tracker = LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb")
     tracker.start(RunInfo(tmp_path, "run", "experiment", seed=0))

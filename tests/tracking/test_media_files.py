@@ -12,7 +12,7 @@ from pamiq_exp.media import Picture, Video
 from pamiq_exp.tracking.media_files import file_name, write_media
 
 
-def test_a_picture_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
+def test_media_a_picture_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     path = write_media(Picture("reconstructions/first", pixels), tmp_path / "media", 1200)
     assert path == tmp_path / "media" / "reconstructions_first_000001200.png"
@@ -20,7 +20,7 @@ def test_a_picture_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 47)])
-def test_a_video_plays_its_frames_in_order_at_its_rate(tmp_path: Path, height: int, width: int) -> None:
+def test_media_a_video_plays_its_frames_in_order_at_its_rate(tmp_path: Path, height: int, width: int) -> None:
     av = pytest.importorskip("av")
     shades = np.linspace(20, 230, 12).astype(np.uint8)
     frames = np.broadcast_to(shades[:, None, None, None], (12, height, width, 3))
@@ -47,7 +47,7 @@ def test_a_video_plays_its_frames_in_order_at_its_rate(tmp_path: Path, height: i
         Video("v", np.zeros((4, 4, 3), dtype=np.uint8), 10.0),
     ],
 )
-def test_wrong_pixels_are_named(tmp_path: Path, item: Picture | Video) -> None:
+def test_media_wrong_pixels_are_named(tmp_path: Path, item: Picture | Video) -> None:
     with pytest.raises(ValueError, match=f"'{item.name}' must be"):
         write_media(item, tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
@@ -56,5 +56,5 @@ def test_wrong_pixels_are_named(tmp_path: Path, item: Picture | Video) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [("a/b c", "a_b_c"), ("../../etc/x", "etc_x"), ("", "media"), ("日本", "日本")]
 )
-def test_names_become_harmless_file_names(name: str, expected: str) -> None:
+def test_media_names_become_harmless_file_names(name: str, expected: str) -> None:
     assert file_name(name) == expected

@@ -78,7 +78,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: Path) -> None:
+def test_wandb_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(project="proof", mode="offline", tags=("c",))}, tmp_path)
     writer.start(info(tmp_path))
     for step in range(1500):  # more than one block of the log
@@ -116,7 +116,7 @@ def test_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: 
     assert final["state"] == "failed"
 
 
-def test_two_runs_at_once_keep_apart_and_leave_no_global_run(tmp_path: Path) -> None:
+def test_wandb_two_runs_at_once_keep_apart_and_leave_no_global_run(tmp_path: Path) -> None:
     import wandb
 
     writers = []
@@ -147,7 +147,7 @@ def test_a_resumed_run_goes_on_with_the_same_wandb_run(tmp_path: Path) -> None:
     assert {row["environment_step"] for row in history(tmp_path)} == {0, 1}
 
 
-def test_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
+def test_wandb_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(mode="offline", upload_media=False)}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"environment_step": 0})
@@ -158,7 +158,7 @@ def test_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
     assert len(history(tmp_path)) == 1
 
 
-def test_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
+def test_wandb_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(mode="disabled")}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"environment_step": 0})
@@ -190,7 +190,7 @@ def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp
     assert resolve_mode("auto") == "online"
 
 
-def test_an_unknown_mode_is_refused_with_the_modes_that_exist() -> None:
+def test_wandb_an_unknown_mode_is_refused_with_the_modes_that_exist() -> None:
     with pytest.raises(ValueError, match="auto, online, offline, disabled"):
         WandbTracker(mode="onlin")  # type: ignore[arg-type]
 
@@ -234,7 +234,7 @@ def test_wandb_dying_or_hanging_in_mid_run_costs_nothing_of_the_local_record(
     assert [row["environment_step"] for row in history(tmp_path / "next")] == [5]
 
 
-def test_a_service_that_died_between_two_runs_is_started_again(tmp_path: Path) -> None:
+def test_wandb_a_service_that_died_between_two_runs_is_started_again(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path / name)
@@ -285,7 +285,7 @@ def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(tmp_path: Path
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("online", "https://wandb.example/run\n"), ("offline", None)])
-def test_the_address_of_an_online_run_is_kept_for_reports(
+def test_wandb_the_address_of_an_online_run_is_kept_for_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, expected: str | None
 ) -> None:
     import wandb

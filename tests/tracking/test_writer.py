@@ -55,7 +55,7 @@ class Foreign(Memory):
     finish_seconds = 0.05
 
 
-def test_every_tracker_gets_every_record_in_order_and_the_end(tmp_path: Path) -> None:
+def test_writer_every_tracker_gets_every_record_in_order_and_the_end(tmp_path: Path) -> None:
     own, foreign = Memory(), Foreign()
     writer = RecordWriter({"own": own, "foreign": foreign}, tmp_path)
     writer.start(info(tmp_path))
@@ -69,7 +69,7 @@ def test_every_tracker_gets_every_record_in_order_and_the_end(tmp_path: Path) ->
     writer.check()
 
 
-def test_put_returns_while_the_trackers_are_stuck_and_nothing_is_dropped(
+def test_writer_put_returns_while_the_trackers_are_stuck_and_nothing_is_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = threading.Event()
@@ -87,7 +87,7 @@ def test_put_returns_while_the_trackers_are_stuck_and_nothing_is_dropped(
     assert "does not keep up" in caplog.text
 
 
-def test_a_detached_tracker_that_hangs_delays_nobody_and_is_given_up_at_the_end(
+def test_writer_a_detached_tracker_that_hangs_delays_nobody_and_is_given_up_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = threading.Event()
@@ -104,7 +104,7 @@ def test_a_detached_tracker_that_hangs_delays_nobody_and_is_given_up_at_the_end(
     gate.set()
 
 
-def test_whatever_a_detached_tracker_raises_is_counted_and_told_once(
+def test_writer_whatever_a_detached_tracker_raises_is_counted_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own, dying = Memory(), Foreign(error=SystemExit("gone"))
@@ -119,7 +119,7 @@ def test_whatever_a_detached_tracker_raises_is_counted_and_told_once(
     assert caplog.text.count("tracking.dying: gone") == 1
 
 
-def test_a_full_disk_is_counted_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_writer_a_full_disk_is_counted_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other, full = Memory(), Memory(error=OSError(28, "No space left on device"))
     writer = RecordWriter({"full": full, "other": other}, tmp_path)
     writer.start(info(tmp_path))
@@ -133,7 +133,7 @@ def test_a_full_disk_is_counted_and_the_run_goes_on(tmp_path: Path, caplog: pyte
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("bug"), SystemExit(3), KeyboardInterrupt()])
-def test_a_bug_in_a_tracker_reaches_the_launcher_and_the_others_keep_their_records(
+def test_writer_a_bug_in_a_tracker_reaches_the_launcher_and_the_others_keep_their_records(
     tmp_path: Path, error: BaseException
 ) -> None:
     other, broken = Memory(), Memory(error=error)
@@ -149,7 +149,7 @@ def test_a_bug_in_a_tracker_reaches_the_launcher_and_the_others_keep_their_recor
     assert other.ended == [(1, {})]
 
 
-def test_a_tracker_that_cannot_start_is_raised_and_those_that_did_are_finished(tmp_path: Path) -> None:
+def test_writer_a_tracker_that_cannot_start_is_raised_and_those_that_did_are_finished(tmp_path: Path) -> None:
     class Wrong(Memory):
         def start(self, run: RunInfo) -> None:
             raise ValueError("no such project")
@@ -161,7 +161,7 @@ def test_a_tracker_that_cannot_start_is_raised_and_those_that_did_are_finished(t
     assert first.ended == [(1, {})]
 
 
-def test_figures_of_numpy_and_torch_arrive_as_plain_numbers(tmp_path: Path) -> None:
+def test_writer_figures_of_numpy_and_torch_arrive_as_plain_numbers(tmp_path: Path) -> None:
     memory = Memory()
     writer = RecordWriter({"memory": memory}, tmp_path)
     writer.start(info(tmp_path))
@@ -180,7 +180,7 @@ def test_figures_of_numpy_and_torch_arrive_as_plain_numbers(tmp_path: Path) -> N
     assert [type(value) for value in record.values()] == [float, int, float, int, int, float, str]
 
 
-def test_a_figure_that_is_no_number_is_named(tmp_path: Path) -> None:
+def test_writer_a_figure_that_is_no_number_is_named(tmp_path: Path) -> None:
     writer = RecordWriter({}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"dynamics/loss": [1.0, 2.0]})
@@ -189,7 +189,7 @@ def test_a_figure_that_is_no_number_is_named(tmp_path: Path) -> None:
         writer.check()
 
 
-def test_pictures_are_files_before_the_trackers_see_them(tmp_path: Path) -> None:
+def test_writer_pictures_are_files_before_the_trackers_see_them(tmp_path: Path) -> None:
     own, foreign = Memory(), Foreign()
     writer = RecordWriter({"own": own, "foreign": foreign}, tmp_path)
     writer.start(info(tmp_path))
@@ -200,7 +200,7 @@ def test_pictures_are_files_before_the_trackers_see_them(tmp_path: Path) -> None
     assert expected[0][1].exists()
 
 
-def test_media_that_cannot_be_written_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_writer_media_that_cannot_be_written_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "media").write_text("a file is in the way")
     memory = Memory()
     writer = RecordWriter({"memory": memory}, tmp_path)
@@ -214,7 +214,7 @@ def test_media_that_cannot_be_written_are_counted(tmp_path: Path, caplog: pytest
     assert "tracking.media" in caplog.text
 
 
-def test_trackers_are_ticked_while_nothing_happens(tmp_path: Path) -> None:
+def test_writer_trackers_are_ticked_while_nothing_happens(tmp_path: Path) -> None:
     ticked = threading.Event()
 
     class Ticking(Memory):
@@ -229,7 +229,7 @@ def test_trackers_are_ticked_while_nothing_happens(tmp_path: Path) -> None:
     writer.close(0, {})
 
 
-def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
+def test_writer_many_threads_may_put_at_once(tmp_path: Path) -> None:
     writer = RecordWriter({"jsonl": JsonlTracker()}, tmp_path)
     writer.start(info(tmp_path))
     threads = [
@@ -246,7 +246,7 @@ def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
         assert [line["n"] for line in lines if line["env"] == env] == list(range(300))
 
 
-def test_secrets_in_error_messages_are_masked(
+def test_writer_secrets_in_error_messages_are_masked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("THE_API_KEY", "marker-1234-secret")

@@ -96,7 +96,7 @@ class Part:
         return [dict(figures) for figures in self.trainer.round()]
 
 
-def test_a_round_is_due_when_a_rollout_and_the_turn_after_it_are_there() -> None:
+def test_on_policy_a_round_is_due_when_a_rollout_and_the_turn_after_it_are_there() -> None:
     part = Part()
     part.live(LENGTH)
     assert not part.trainer.ready()
@@ -140,7 +140,7 @@ def test_on_policy_epochs_contain_each_transition_once_with_its_own_advantage_an
             }
 
 
-def test_sequences_stay_together_in_the_order_of_time() -> None:
+def test_on_policy_sequences_stay_together_in_the_order_of_time() -> None:
     part = Part(sequence_length=3, minibatches=2, epochs=1)
     part.live(LENGTH + 1)
     part.train()
@@ -159,7 +159,9 @@ def test_sequences_stay_together_in_the_order_of_time() -> None:
     ("normalization", "each_part", "whole"),
     [("rollout", False, True), ("minibatch", True, True), ("none", False, False)],
 )
-def test_advantages_are_normalized_over_what_was_asked(normalization: Any, each_part: bool, whole: bool) -> None:
+def test_on_policy_advantages_are_normalized_over_what_was_asked(
+    normalization: Any, each_part: bool, whole: bool
+) -> None:
     part = Part(CONTINUAL, advantage_normalization=normalization, minibatches=2, epochs=1)
     part.live(LENGTH + 1)
     part.train()
@@ -172,7 +174,7 @@ def test_advantages_are_normalized_over_what_was_asked(normalization: Any, each_
     assert normal(torch.cat(parts)) is whole
 
 
-def test_advantages_can_keep_their_mean() -> None:
+def test_on_policy_advantages_can_keep_their_mean() -> None:
     part = Part(CONTINUAL, advantage_centering=False, epochs=1)
     part.live(LENGTH + 1)
     part.train()
@@ -183,14 +185,14 @@ def test_advantages_can_keep_their_mean() -> None:
     assert float(together.mean()) == pytest.approx(float(advantage.mean() / advantage.std(correction=0)), rel=1e-4)
 
 
-def test_a_world_without_ends_needs_no_fields_for_them() -> None:
+def test_on_policy_a_world_without_ends_needs_no_fields_for_them() -> None:
     part = Part(CONTINUAL)
     part.live(LENGTH + 1)
     part.train()
     assert all(torch.all(minibatch["weight"] == 1) for minibatch in part.module.minibatches)
 
 
-def test_half_of_the_fields_for_ends_is_refused() -> None:
+def test_on_policy_half_of_the_fields_for_ends_is_refused() -> None:
     part = Part({**CONTINUAL, "terminated": FLAG, "truncated": FLAG})
     part.live(LENGTH + 1)
     with pytest.raises(KeyError, match="all three"):
@@ -206,7 +208,7 @@ def test_on_policy_stops_early_above_the_target_kl() -> None:
     assert part.module.current_epoch == 1
 
 
-def test_a_limit_on_a_divergence_that_is_not_logged_is_refused() -> None:
+def test_on_policy_a_limit_on_a_divergence_that_is_not_logged_is_refused() -> None:
     class Silent(Learner):
         def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
             return self.net(batch["observation.vector"]).mean()
@@ -219,7 +221,7 @@ def test_a_limit_on_a_divergence_that_is_not_logged_is_refused() -> None:
         list(trainer.round())
 
 
-def test_staleness_is_reported_and_old_rollouts_are_left_out_and_counted() -> None:
+def test_on_policy_staleness_is_reported_and_old_rollouts_are_left_out_and_counted() -> None:
     fields = {**EPISODIC, "model_version": {"shape": [], "dtype": "int64"}}
     published = iter([5, 9])
     part = Part(fields, version=lambda: next(published), max_staleness=3)
@@ -234,7 +236,7 @@ def test_staleness_is_reported_and_old_rollouts_are_left_out_and_counted() -> No
     assert not part.trainer.ready(), "what was left out is gone"
 
 
-def test_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
+def test_on_policy_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
     first = Part()
     first.live(LENGTH + 1)
     first.train()
@@ -264,7 +266,7 @@ def test_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
         ({"capacity": LENGTH}, "capacity of at least 12"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_on_policy_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Part(**settings)
 
@@ -276,12 +278,12 @@ def test_on_policy_refuses_more_minibatches_than_transitions() -> None:
         part.train()
 
 
-def test_settings_under_which_clipping_has_no_effect_are_warned_of() -> None:
+def test_on_policy_settings_under_which_clipping_has_no_effect_are_warned_of() -> None:
     with pytest.warns(UserWarning, match="clipping has no effect"):
         OnPolicyTrainer("policy", "rollout", LENGTH, epochs=1, minibatches=1)
 
 
-def test_a_replay_buffer_is_no_place_for_rollouts() -> None:
+def test_on_policy_a_replay_buffer_is_no_place_for_rollouts() -> None:
     user = DataUser(RingBuffer(4 * LENGTH, LANES, CONTINUAL))
     trainer = OnPolicyTrainer("policy", "rollout", LENGTH)
     with pytest.raises(TypeError, match="RolloutBuffer"):
