@@ -43,17 +43,10 @@ TO_CLEAN: frozenset[str] = frozenset(
         "pamiq_exp/files.py",
         "pamiq_exp/interaction",
         "pamiq_exp/jobs",
-        "pamiq_exp/lightning_loop",
-        "pamiq_exp/media.py",
-        "pamiq_exp/models",
-        "pamiq_exp/recording",
-        "pamiq_exp/rewards",
         "pamiq_exp/run_folder",
         "pamiq_exp/runtime",
         "pamiq_exp/streams.py",
         "pamiq_exp/sweeps",
-        "pamiq_exp/tracking",
-        "pamiq_exp/trainers",
     }
 )
 """Folders whose words are still to be replaced."""
