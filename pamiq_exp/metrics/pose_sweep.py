@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pamiq_exp.component import State
+from pamiq_exp.every import Every
 from pamiq_exp.interaction import Array, StepObserver, Turn
 from pamiq_exp.seeding import numpy_generator
 
@@ -55,9 +56,9 @@ class PoseSweep(StepObserver):
         self._poses = {name: np.asarray(column) for name, column in poses.items()}
         self._count = len(self._poses.get("pose", ()))
         self._encoder_name = encoder
-        self._every, self._poses_per_turn = every_steps, poses_per_turn
+        self._poses_per_turn = poses_per_turn
         self._steps = 0
-        self._due = 0
+        self._sweeps = Every(every_steps, first=0)
         self._next: int | None = None
         self._columns: dict[str, list[Array]] = {}
         self._disabled = self._count == 0
@@ -78,13 +79,14 @@ class PoseSweep(StepObserver):
 
     def on_step(self, turn: Turn) -> None:
         self._steps += len(turn.observation.reward)
-        if self._disabled or (self._next is None and self._steps < self._due):
+        if self._disabled or (self._next is None and not self._sweeps.due(self._steps)):
             return
         encoder = self._encoder(turn)
         if encoder is None or not encoder.warmed_up:
             return
         if self._next is None:
-            self._next, self._columns, self._due = 0, {}, (self._steps // self._every + 1) * self._every
+            self._next, self._columns = 0, {}
+            self._sweeps.done(self._steps)
         last = min(self._next + self._poses_per_turn, self._count)
         with torch.no_grad():
             encoded = self._encoded.get(self._next) or self.encode(encoder, self._next, last)
@@ -132,14 +134,14 @@ class PoseSweep(StepObserver):
         saved = {name: np.concatenate(column) for name, column in self._columns.items()}
         return {
             "steps": self._steps,
-            "due": self._due,
+            "due": self._sweeps.next,
             "next": self._next,
             "columns": saved,
             "metrics": dict(self._metrics),
         }
 
     def load_state(self, state: State) -> None:
-        self._steps, self._due = int(state["steps"]), int(state["due"])
+        self._steps, self._sweeps.next = int(state["steps"]), int(state["due"])
         self._next = None if state["next"] is None else int(state["next"])
         self._columns = {name: [np.asarray(column)] for name, column in state["columns"].items()}
         self._metrics = {name: float(value) for name, value in state["metrics"].items()}

@@ -35,7 +35,7 @@ class Encoder(LightningModule):
         return self.target
 
 
-def test_publisher_replicas_are_in_evaluation_mode_and_without_gradients() -> None:
+def test_publisher_copies_are_in_evaluation_mode_and_without_gradients() -> None:
     model = linear_model().train()
     port = Publisher({"linear": model}).inference_models()["linear"]
     x = torch.ones(1, 3)
@@ -128,7 +128,7 @@ def test_publisher_training_waits_for_a_step_that_reads_what_it_wants_to_write()
     second = threading.Thread(target=publisher.publish, args=(["a"],))
     second.start()
     second.join(0.2)
-    assert second.is_alive(), "the second publication would write the replica that the step still reads"
+    assert second.is_alive(), "the second publication would write the inference copy that the step still reads"
     assert publisher.version == 1
     publisher.end_step()
     second.join(5.0)
