@@ -2,6 +2,7 @@
 
 from pamiq_exp.buffers.buffer import Batch, DataBuffer, RingBuffer, RolloutBuffer, buffer_bytes
 from pamiq_exp.buffers.collector import DataCollector
+from pamiq_exp.buffers.fields import on_policy_fields
 from pamiq_exp.buffers.random_replacement import RandomReplacementBuffer
 from pamiq_exp.buffers.sizes import log_buffer_sizes
 from pamiq_exp.buffers.user import DataUser
@@ -16,4 +17,5 @@ __all__ = [
     "RolloutBuffer",
     "buffer_bytes",
     "log_buffer_sizes",
+    "on_policy_fields",
 ]
