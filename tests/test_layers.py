@@ -38,7 +38,7 @@ ALLOWED = {
     "dashboard": {"jobs", "analysis", "run_folder"},
     "sweeps": {"jobs", "config", "run_folder"},
     "jobs": {"config", "runtime", "tracking", "run_folder"},
-    "config": {"runtime"},
+    "config": {"runtime", "run_folder"},
     "runtime": {"interaction", "buffers", "trainers", "lightning_loop", "tracking", "run_folder"},
     "trainers": {"buffers", "lightning_loop"},
     "lightning_loop": set(),

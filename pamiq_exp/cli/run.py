@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import cast
 
@@ -60,17 +62,23 @@ def _is_look(request: Request) -> bool:
 
 
 def _look(request: Request) -> int:
-    """Let Hydra show what it shows: help, configs, completion."""
+    """Let Hydra show what it shows: help, configs, completion; without secrets."""
+    from pamiq_exp.run_folder import mask_text
+
     flags = request.flags
     only_shipped = not (request.overrides or flags.config_dir or flags.config_path or flags.config_name)
     if not (flags.hydra_help or flags.shell_completion or (flags.help and only_shipped)):
         compose(request.overrides, request.source)  # may not set up Hydra
     register_resolvers()
     sys.argv = ["pamiq_exp", *request.arguments]
+    shown = io.StringIO()
     try:
-        hydra.main(version_base=VERSION_BASE, config_path=str(config_folder()), config_name=CONFIG_NAME)(_nothing)()
+        with redirect_stdout(shown):
+            hydra.main(version_base=VERSION_BASE, config_path=str(config_folder()), config_name=CONFIG_NAME)(_nothing)()
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
+    finally:
+        print(mask_text(shown.getvalue()), end="")
     return 0
 
 

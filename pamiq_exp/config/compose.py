@@ -27,6 +27,7 @@ from pamiq_exp.config.origins import Origins, located, origins_of
 from pamiq_exp.config.places import told_choices
 from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
 from pamiq_exp.config.replicate import expand_replicas, has_replicas
+from pamiq_exp.run_folder import note_secrets
 
 MOST_VARIANTS = 20
 MOST_CHOICES = 1000
@@ -125,6 +126,7 @@ def compose(words: Sequence[str], source: Source = Source()) -> Composed:
     except Exception as error:  # whatever Hydra and OmegaConf stumble over in a file is a mistake in that file
         raise ConfigError(_explain(error, parsed, loader)) from error
     written = _plain(config)
+    note_secrets(written)
     if not has_replicas(written):
         return Composed(config, written, source, tuple(words), tuple(loader.files))
     table = origins_of(loader.files, parsed, source)
@@ -214,6 +216,7 @@ def _choices(override: Override) -> list[str]:
 
 def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Read `key=value` words; `loader` knows what `glob(*)` stands for. Raises ConfigError for what is none."""
+    note_secrets(list(overrides))
     for word in overrides:
         if not word.partition("=")[0].strip("+~ "):
             message = f"'{word}' names no key"

@@ -3,7 +3,7 @@
 from pamiq_exp.run_folder.folder import RunFolder, read_manifest, user_path
 from pamiq_exp.run_folder.folder_lock import Owner, RunFolderError, owner_of
 from pamiq_exp.run_folder.manifest import machine, package_versions, source_hash
-from pamiq_exp.run_folder.secrets import mask_secrets, mask_text, mask_yaml
+from pamiq_exp.run_folder.secrets import mask_secrets, mask_text, mask_yaml, note_secrets
 
 __all__ = [
     "Owner",
@@ -13,6 +13,7 @@ __all__ = [
     "mask_secrets",
     "mask_text",
     "mask_yaml",
+    "note_secrets",
     "owner_of",
     "package_versions",
     "read_manifest",

@@ -30,6 +30,18 @@ _REFERENCE = re.compile(r"\$\{[\w.:\[\]]*\}")
 _WORD = re.compile(r"[a-z]{1,11}|[A-Z]{1,11}|[A-Z][a-z]{1,10}|[-+]?[\d.]{1,7}")
 _SHORTEST_INSIDE_TEXT = 8
 _SHORTEST = 4
+_SHORTEST_WORD = 3
+_noted: set[str] = set()
+
+
+def note_secrets(value: Any) -> None:
+    """Remember the secrets in a config or in command-line words: no later text of this process shows them.
+
+    Args:
+        value: Plain data, as in `mask_secrets`.
+    """
+    found = (secret.strip("'\"") for secret in _secrets_in(value, _mask(value, ())))
+    _noted.update(secret for secret in found if len(secret) >= _SHORTEST_WORD)
 
 
 def mask_secrets(value: Any, environment: Mapping[str, str] | None = None) -> Any:
@@ -50,7 +62,12 @@ def mask_secrets(value: Any, environment: Mapping[str, str] | None = None) -> An
 
 
 def mask_text(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """Return `text` with every secret of the environment replaced by `***`: for logs and error messages."""
+    """Return `text` without the secrets of the environment and of the configs so far: for logs and error messages.
+
+    Those of configs are masked wherever they stand as words.
+    """
+    for secret in sorted(_noted, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     return _mask_text(text, secret_values(environment))
 
 
@@ -120,6 +137,8 @@ def _mask(value: Any, secrets: Sequence[str]) -> Any:
 def _mask_named(key: str, value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str) and _is_secret(key, value):
         return MASK
+    if isinstance(value, (list, tuple)):
+        return [_mask_named(key, item, secrets) for item in value]
     return _mask(value, secrets)
 
 

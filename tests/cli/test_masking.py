@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,29 @@ def test_export_tells_of_masked_values_and_reproduce_refuses_them(
     refused = command("reproduce", "paper.yaml", "--allow", "tests.config.parts")
     assert refused.status == 2
     assert "environment.size: holds ***" in refused.err
+
+
+@pytest.mark.parametrize("password", ["abc", "'a b'"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+environment.password={}"],
+        ["check", "+environment.password={}"],
+        ["check", "environmemt.password={}"],
+        ["+environment.password=[{}"],
+        ["+environment.api_key=[{}]", "+environment.auth_token={}"],
+        ["+environment.password={}", "--cfg", "job"],
+        ["+environment.password={}", "--cfg", "all"],
+        ["+environment.password={}", "--info", "config"],
+    ],
+    ids=" ".join,
+)
+def test_a_password_in_a_config_is_never_shown(
+    command: Command, doll: list[str], password: str, words: list[str]
+) -> None:
+    asked = [word.format(password) for word in words]
+    outcome = command(*(word for word in asked if word == "check"), *doll, *(word for word in asked if word != "check"))
+    told = outcome.out + outcome.err
+    assert "***" in told
+    bare = password.strip("'")
+    assert not re.search(rf"(?<!\w){bare}(?!\w)", told), told
