@@ -17,7 +17,7 @@ class SearchConf:
     """Settings below `hydra.sweeper`.
 
     Attributes:
-        metric: The final figure (of `summary.json`) that is searched for.
+        metric: The final metric (of `summary.json`) that is optimized.
         direction: `maximize` or `minimize`.
         trials: How many settings are tried in all, those of earlier and other processes included.
         seeds: A trial is run with each of these, and its value is the mean. Empty: once, with the config's own seed.
@@ -25,7 +25,7 @@ class SearchConf:
         sampler: `tpe` or `random`.
         sampler_seed: Makes what is tried repeatable, as far as the results are.
         pruner: `none`, `median` or `hyperband`: ends trials early that do worse than others did at the same point.
-        prune_by: The recorded figure that tells, such as `interaction/coverage`.
+        prune_by: The recorded metric that decides, such as `interaction/coverage`.
         study: Name of the study; the same name in the same storage goes on with it.
         storage: Address of a database (as SQLAlchemy writes it); null is a file in the sweep's folder.
     """
@@ -48,7 +48,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchCo
 
 
 class SearchSweeper(Sweeper):
-    """Asks Optuna what to try, lets the launcher run it, and tells Optuna what came of it."""
+    """Search with Optuna: ask for settings, run them with the launcher, report the results."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings

@@ -2,8 +2,15 @@
 
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import depends_on_clock, run_differences
+from pamiq_exp.analysis.exported_file import (
+    apply_changes,
+    content_hash,
+    export_runs,
+    final_figures,
+    masked_keys,
+    to_yaml,
+)
 from pamiq_exp.analysis.facts import hyper_parameters_table
-from pamiq_exp.analysis.paper import apply_changes, content_hash, final_figures, masked_keys, paper_of, to_yaml
 from pamiq_exp.analysis.records import Records, Series, read_records
 from pamiq_exp.analysis.report import Options, write_report
 from pamiq_exp.analysis.results import Scores, collect_scores, result_tables
@@ -39,6 +46,7 @@ __all__ = [
     "depends_on_clock",
     "difference",
     "estimate",
+    "export_runs",
     "final_figures",
     "find_runs",
     "hyper_parameters_table",
@@ -46,7 +54,6 @@ __all__ = [
     "interquartile_mean",
     "masked_keys",
     "mean",
-    "paper_of",
     "performance_profile",
     "probability_of_improvement",
     "read_records",

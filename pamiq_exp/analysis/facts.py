@@ -48,7 +48,7 @@ def failures_table(runs: Sequence[Run], comparison: Comparison) -> Table | None:
     rows: list[list[Cell]] = []
     for run, why in comparison.left_out:
         rows.append([str(run.folder), why, run.reason if why == run.state else ""])
-    rows += [[str(run.folder), "not read whole", problem] for run in runs for problem in run.problems]
+    rows += [[str(run.folder), "not read whole", problem] for run in runs for problem in run.errors]
     return (
         Table(
             "failures",

@@ -13,8 +13,8 @@ import numpy as np
 
 from pamiq_exp.analysis import facts, figures, html, maps
 from pamiq_exp.analysis.comparison import Comparison, compare
+from pamiq_exp.analysis.exported_file import export_runs, to_yaml
 from pamiq_exp.analysis.figures import Plot
-from pamiq_exp.analysis.paper import paper_of, to_yaml
 from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.results import (
     Scores,
@@ -328,7 +328,7 @@ def _write_papers(output: _Output, runs: Sequence[Run]) -> None:
     for name in names:
         file = "paper.yaml" if len(names) == 1 else f"paper_{_file_name(name)}.yaml"
         try:
-            content = to_yaml(paper_of([run for run in runs if run.experiment_name == name]), file)
+            content = to_yaml(export_runs([run for run in runs if run.experiment_name == name]), file)
         except ReportError as error:
             output.tell(f"no {file}: {error}")
             continue

@@ -72,7 +72,7 @@ class Run:
     summary: Mapping[str, Scalar]
     records: Records
     media: tuple[Path, ...]
-    problems: tuple[str, ...]
+    errors: tuple[str, ...]
 
     @property
     def experiment_name(self) -> str:
@@ -161,14 +161,14 @@ def read_runs(
 
 def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
     """Read one run folder. What is missing or broken in it is told in `problems` and does not raise."""
-    problems: list[str] = []
-    manifest = _of_known_kinds(_mapping(_load(folder / file_names.MANIFEST, problems)), problems)
-    config = _mapping(_load(folder / file_names.CONFIG, problems))
-    overrides = _load(folder / file_names.OVERRIDES, problems)
-    summary = _mapping(_load(folder / file_names.SUMMARY, problems))
-    read = _records(folder, records, problems)
+    errors: list[str] = []
+    manifest = _of_known_kinds(_mapping(_load(folder / file_names.MANIFEST, errors)), errors)
+    config = _mapping(_load(folder / file_names.CONFIG, errors))
+    overrides = _load(folder / file_names.OVERRIDES, errors)
+    summary = _mapping(_load(folder / file_names.SUMMARY, errors))
+    read = _records(folder, records, errors)
     if read.unreadable:
-        problems.append(f"metrics.jsonl: {read.unreadable} lines are no records")
+        errors.append(f"metrics.jsonl: {read.unreadable} lines are no records")
     return Run(
         folder=folder,
         manifest=manifest,
@@ -177,7 +177,7 @@ def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
         summary={str(name): value for name, value in summary.items() if _is_scalar(value)},
         records=read,
         media=tuple(sorted(_media(folder), key=lambda path: natural(path.name))),
-        problems=tuple(problems),
+        errors=tuple(errors),
     )
 
 
@@ -218,15 +218,15 @@ def _size(folder: Path) -> int:
         return 0
 
 
-def _records(folder: Path, most: int | None, problems: list[str]) -> Records:
+def _records(folder: Path, most: int | None, errors: list[str]) -> Records:
     try:
         return read_records(folder / file_names.METRICS, most)
     except OSError as error:
-        problems.append(_words(folder / file_names.METRICS, error))
+        errors.append(_words(folder / file_names.METRICS, error))
         return Records({}, 0, 0)
 
 
-def _load(path: Path, problems: list[str]) -> object:
+def _load(path: Path, errors: list[str]) -> object:
     """Read a JSON or YAML file; None if it is missing or broken."""
     read = read_json if path.suffix == ".json" else read_yaml
     try:
@@ -234,9 +234,9 @@ def _load(path: Path, problems: list[str]) -> object:
     except FileNotFoundError:
         return None
     except BrokenFileError:
-        problems.append(f"{path.name} is broken")
+        errors.append(f"{path.name} is broken")
     except OSError as error:
-        problems.append(_words(path, error))
+        errors.append(_words(path, error))
     return None
 
 
@@ -245,13 +245,13 @@ def _words(path: Path, error: OSError) -> str:
     return str(error).replace(str(path), path.name) if error.strerror is None else f"{path.name}: {error.strerror}"
 
 
-def _of_known_kinds(manifest: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+def _of_known_kinds(manifest: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
     """Return a manifest without the values that are not of the kind that a run writes."""
     code = manifest.get("code")
     untracked = code.get("untracked") if isinstance(code, dict) else None
     wrong = [name for name, kind in _KINDS.items() if not isinstance(manifest.get(name), kind | None)]
     wrong += ["code"] if not isinstance(untracked, list | None) else []
-    problems += [f"manifest.json: {name} is not what a run writes" for name in dict.fromkeys(wrong)]
+    errors += [f"manifest.json: {name} is not what a run writes" for name in dict.fromkeys(wrong)]
     return {name: value for name, value in manifest.items() if name not in wrong}
 
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(command: str, words: list[str]) -> int:
     if command not in command_names():
-        from pamiq_exp.config.problems import nearest
+        from pamiq_exp.config.errors import nearest
 
         hint = nearest(command, command_names(), listing="commands")
         print(f"there is no command '{command}'\n    {hint}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """What there is to choose, read from files: config groups, their options, and the classes that a config may name.
 
-Nothing is imported and nothing is composed, so that a shell can ask while somebody types.
+Nothing is imported and nothing is composed, so that shell completion is fast.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def fills(options: Sequence[Entry], key: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    """Return the text of a config file; nothing of one that cannot be read. A run or a check tells what is wrong."""
+    """Return the text of a config file; nothing of one that cannot be read. A run or a check reports it."""
     try:
         return read_text(path)
     except OSError:

@@ -18,7 +18,13 @@ from pamiq_exp.config import (
     untried_choices,
     variants,
 )
-from pamiq_exp.jobs.preflight import compose_what_can_be, require_choice, require_folder, told_untried, told_warnings
+from pamiq_exp.jobs.preflight import (
+    compose_what_can_be,
+    require_choice,
+    require_folder,
+    untried_message,
+    warnings_message,
+)
 from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
 from pamiq_exp.jobs.sizes import size_lines
 from pamiq_exp.sweeps.sweep_file import expand
@@ -29,7 +35,7 @@ WIDEST = 60
 
 
 def main(words: Sequence[str]) -> int:
-    """Tell all problems of a config. Returns 1 if there are any, else 0."""
+    """Print all errors of a config. Returns 1 if there are any, else 0."""
     with_origins = ORIGINS_FLAG in words
     try:
         request = expand(read_request([word for word in words if word != ORIGINS_FLAG]))
@@ -37,7 +43,7 @@ def main(words: Sequence[str]) -> int:
             _print_origins(request)
         return _check(request)
     except ConfigError as error:
-        tell(error, heading="this config has problems")
+        tell(error, heading="this config has errors")
         return 1
 
 
@@ -47,27 +53,27 @@ def _check(request: Request) -> int:
     warnings: dict[str, None] = {}
     lists = variants(request.overrides, request.source) if request.flags.multirun else [list(request.overrides)]
     for overrides in lists:
-        composed, problems = compose_what_can_be(overrides, request.source)
+        composed, errors = compose_what_can_be(overrides, request.source)
         if composed is None:
-            raise ConfigError(problems)
-        if not problems:
+            raise ConfigError(errors)
+        if not errors:
             require_choice(composed, request)
         find_trusted_packages(request.allow)
-        found = examine(composed, request.allow, dry_run=request.dry_run and not problems)
-        told = {(each.key, each.message) for each in problems}
-        problems += [each for each in found.problems if (each.key, each.message) not in told]
-        if problems:
-            raise ConfigError(problems)
+        found = examine(composed, request.allow, dry_run=request.dry_run and not errors)
+        told = {(each.key, each.message) for each in errors}
+        errors += [each for each in found.errors if (each.key, each.message) not in told]
+        if errors:
+            raise ConfigError(errors)
         require_folder(composed, multirun=bool(request.flags.multirun))
         warnings |= dict.fromkeys(map(str, found.warnings))
-    print("no problems found" if request.dry_run else "no problems found; nothing was tried in a dry run")
+    print("no errors found" if request.dry_run else "no errors found; nothing was tried in a dry run")
     if warnings:
-        print(mask_text(told_warnings(list(warnings))))
+        print(mask_text(warnings_message(list(warnings))))
     if request.flags.multirun:
         for words in group_choices(request.overrides, request.source):
             compose(words, request.source)
     if request.flags.multirun and request.dry_run:
-        print(told_untried(untried_choices(request.overrides, request.source), len(lists)))
+        print(untried_message(untried_choices(request.overrides, request.source), len(lists)))
     if len(lists) == 1 and found.measured is not None:
         print(mask_text("\n".join(f"  {line}" for line in size_lines(found))))
     return 0

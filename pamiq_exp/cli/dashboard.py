@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("folder", nargs="?", type=Path, default=Path("outputs"), metavar="RUN | FOLDER",
         help="a run, a sweep, or a folder with some below it (outputs)")  # fmt: skip
     add("--port", type=_port, default=Settings.port, metavar="N", help="where the page is served (8080)")
-    add("--host", default=Settings.host, help="what to listen on (127.0.0.1: nobody but this machine)")
+    add("--host", default=Settings.host, help="what to listen on (127.0.0.1: this machine only)")
     add("--control", action="store_true", help="let the page pause, resume, save and stop runs")
     add("--no-browser", action="store_false", dest="browser", help="only print the address")
     add("--with-parent", action="store_true", help=argparse.SUPPRESS)

@@ -44,8 +44,8 @@ def show_differences(first: Run, second: Run, console: Console) -> None:
     if equal:
         console.print(Text(f"no difference in {', '.join(equal)}", style="dim"))
     for run, name in ((first, "first"), (second, "second")):
-        for problem in run.problems:
-            console.print(Text(printable(f"{name}: {problem}"), style="red"))
+        for detail in run.errors:
+            console.print(Text(printable(f"{name}: {detail}"), style="red"))
 
 
 def _read(path: Path) -> Run:

@@ -10,10 +10,10 @@ from pathlib import Path
 from pamiq_exp.analysis import (
     ReportError,
     Run,
+    export_runs,
     find_runs,
     hyper_parameters_table,
     masked_keys,
-    paper_of,
     read_runs,
     to_yaml,
 )
@@ -42,7 +42,7 @@ def _content(runs: Sequence[Run], arguments: argparse.Namespace) -> str:
     names = {run.experiment_name for run in runs}
     if len(names) > 1:
         raise ReportError(f"these are runs of {', '.join(sorted(names))}: export each experiment to a file of its own")
-    paper = paper_of(runs)
+    paper = export_runs(runs)
     for line in paper["left_out"]:
         print(f"left out: {line}", file=sys.stderr)
     if unfinished := [run for run in paper["runs"] if run["state"] != "finished"]:

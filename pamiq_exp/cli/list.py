@@ -20,7 +20,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     chosen, parts = select(arguments.what, found)
     if not chosen and not parts:
-        from pamiq_exp.config.problems import nearest
+        from pamiq_exp.config.errors import nearest
 
         known = {*map(plural, found), *ROOMS}
         message = f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}"
@@ -69,7 +69,7 @@ def _entry_lines(title: str, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _show(lines: Iterable[str]) -> None:
-    """Print lines, unless whoever reads them has seen enough: `list | head`."""
+    """Print lines until the reader closes the pipe: `list | head`."""
     try:
         print("\n".join(map(printable, lines)), flush=True)
     except BrokenPipeError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.component import set_up, tear_down
-from pamiq_exp.config import Builder, ConfigError, Problem, build_environment, compose
+from pamiq_exp.config import Builder, ConfigError, ErrorDetail, build_environment, compose
 from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
 
 USAGE = """\
@@ -25,7 +25,7 @@ TURNS = 200
 
 
 def main(words: Sequence[str]) -> int:
-    """Let somebody walk. Returns 0, or 2 for a world that cannot be walked through."""
+    """Let the user walk. Returns 0, or 2 for a world that cannot be walked through."""
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if words else 2
@@ -74,7 +74,7 @@ def _take_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
         if flag in ("--film", "--turns"):
             options[flag] = value if equals else next(remaining, "")
             if not options[flag] or (flag == "--turns" and not options[flag].isdigit()):
-                raise ConfigError(Problem(flag, "needs a value", "--film walk.mp4, --turns 200"))
+                raise ConfigError(ErrorDetail(flag, "needs a value", "--film walk.mp4, --turns 200"))
         else:
             rest.append(word)
     return rest, options
@@ -84,7 +84,7 @@ def _player(request: Request) -> Any:
     composed = compose(request.overrides, request.source)
     if not isinstance(composed.tree.get("environment"), dict):
         hint = "environment=noise_world, or an experiment that does"
-        raise ConfigError(Problem("environment", "is not chosen", hint))
+        raise ConfigError(ErrorDetail("environment", "is not chosen", hint))
     find_trusted_packages(request.allow)
     environment = build_environment(composed, request.allow)
     set_up(environment)

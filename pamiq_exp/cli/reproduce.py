@@ -18,15 +18,15 @@ from rich.text import Text
 
 from pamiq_exp.analysis import final_figures, read_run
 from pamiq_exp.analysis.tables import number
-from pamiq_exp.cli._paper import Paper, PaperRun, read_paper
-from pamiq_exp.config import ConfigError, Problem, Validated
+from pamiq_exp.cli._exported_file import ExportedFile, ExportedRun, read_exported_file
+from pamiq_exp.config import ConfigError, ErrorDetail, Validated
 from pamiq_exp.config.dry_run import SKIP_FLAG
-from pamiq_exp.config.keys import target_nodes
+from pamiq_exp.config.tree_paths import target_nodes
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.drift import MAIN_PACKAGES
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.paths import typed_path
-from pamiq_exp.jobs.preflight import folder_problem, refuse
+from pamiq_exp.jobs.preflight import folder_error, refuse
 from pamiq_exp.jobs.request import ONLINE_FLAG, take_allowed, tell
 from pamiq_exp.jobs.sizes import size_lines
 
@@ -40,14 +40,14 @@ def main(words: Sequence[str]) -> int:
     try:
         allow, rest = take_allowed(words)
         arguments = _parser().parse_intermixed_args(rest)
-        paper = read_paper(arguments.file, arguments.overrides)
+        paper = read_exported_file(arguments.file, arguments.overrides)
         chosen = _chosen(paper, arguments.runs)
         configs = [run.composed for run in chosen]
         validated = refuse(configs, allow, dry_run=not arguments.no_dry_run)
         keep_offline(configs, arguments.online)
         folder = _folder(paper, chosen)
-        if (problem := folder_problem(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
-            raise ConfigError(problem)
+        if (detail := folder_error(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
+            raise ConfigError(detail)
     except ConfigError as error:
         tell(error, heading=f"{' '.join(words[:1])} cannot be run")
         return 2
@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _agreed() -> bool:
-    """Whether the user goes on. Where nobody sits at a terminal, whoever wrote the command has decided."""
+    """Whether the user goes on. Without a terminal there is no question: the answer is yes."""
     if not sys.stdin.isatty():
         return True
     print("run it? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -91,7 +91,9 @@ def _run_all(
     return worst
 
 
-def _compare(paper: Paper, runs: Sequence[PaperRun], folders: Sequence[Path], overrides: Sequence[str]) -> int:
+def _compare(
+    paper: ExportedFile, runs: Sequence[ExportedRun], folders: Sequence[Path], overrides: Sequence[str]
+) -> int:
     console = Console()
     same = True
     for run, folder in zip(runs, folders, strict=True):
@@ -129,8 +131,8 @@ def _apart_table(title: str, apart: Mapping[str, tuple[float, float | None]]) ->
     return table
 
 
-def _reasons(paper: Paper, overrides: Sequence[str], repeats: bool) -> list[str]:
-    """Say why figures may be apart."""
+def _reasons(paper: ExportedFile, overrides: Sequence[str], repeats: bool) -> list[str]:
+    """Return why metrics may differ."""
     if overrides:
         return [f"they may differ: {' '.join(overrides)} was set for this run"]
     if not repeats:
@@ -142,7 +144,7 @@ def _reasons(paper: Paper, overrides: Sequence[str], repeats: bool) -> list[str]
     return ["this mode repeats bit for bit on the same kind of machine; what differs here:\n  " + told]
 
 
-def _other_versions(paper: Paper) -> list[str]:
+def _other_versions(paper: ExportedFile) -> list[str]:
     from pamiq_exp.run_folder import machine, package_versions, source_hash
 
     here: dict[str, Any] = package_versions() | {"python": sys.version.split()[0]}
@@ -158,8 +160,8 @@ def _other_versions(paper: Paper) -> list[str]:
     return [*lines, *([f"processor: {processor} there, {ours} here"] if processor not in (None, ours) else [])]
 
 
-def _tell_plan(file: Path, paper: Paper, runs: Sequence[PaperRun], overrides: Sequence[str]) -> None:
-    """Say what is about to be done, before it is."""
+def _tell_plan(file: Path, paper: ExportedFile, runs: Sequence[ExportedRun], overrides: Sequence[str]) -> None:
+    """Print what is about to be run."""
     targets = sorted({str(node["_target_"]) for _, node in target_nodes(runs[0].composed.tree)})
     budget = paper.fact("budget") or {}
     lines = [
@@ -174,15 +176,15 @@ def _tell_plan(file: Path, paper: Paper, runs: Sequence[PaperRun], overrides: Se
     print("\n".join(printable(line) for line in lines), file=sys.stderr)
 
 
-def _chosen(paper: Paper, indices: Sequence[int] | None) -> list[PaperRun]:
+def _chosen(paper: ExportedFile, indices: Sequence[int] | None) -> list[ExportedRun]:
     if indices is None:
         return list(paper.runs)
     if wrong := [index for index in indices if not 0 <= index < len(paper.runs)]:
-        raise ConfigError(Problem("--run", f"there is no run {wrong[0]}", f"there are 0 to {len(paper.runs) - 1}"))
+        raise ConfigError(ErrorDetail("--run", f"there is no run {wrong[0]}", f"there are 0 to {len(paper.runs) - 1}"))
     return [paper.runs[index] for index in indices]
 
 
-def _folder(paper: Paper, runs: Sequence[PaperRun]) -> Path:
+def _folder(paper: ExportedFile, runs: Sequence[ExportedRun]) -> Path:
     """Where results go: of one run its folder, of several that of the sweep."""
     outputs = Path(str(runs[0].composed.resolved.tree["paths"]["outputs"]))
     above = outputs / "sweeps" if len(runs) > 1 else outputs

@@ -83,7 +83,7 @@ def _look(request: Request) -> int:
 
 
 def _nothing(config: DictConfig) -> None:
-    """Take the place of a run where somebody only looks."""
+    """Do nothing: Hydra only prints."""
 
 
 def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:

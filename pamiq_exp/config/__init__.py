@@ -13,11 +13,11 @@ from pamiq_exp.config.compose import (
 )
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
 from pamiq_exp.config.environment import build_environment
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin, nearest, words_of
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.files import config_folder, plain_file
 from pamiq_exp.config.hydra_loader import Source
-from pamiq_exp.config.origins import Origins, located, origin_of, origins_of_file
-from pamiq_exp.config.problems import ConfigError, Origin, Problem, nearest, words_of
+from pamiq_exp.config.provenance import Provenance, located, origin_of, provenance_of_file
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.validate import Validated, examine, validate, validate_names
 
@@ -27,10 +27,10 @@ __all__ = [
     "Composed",
     "Composition",
     "ConfigError",
+    "ErrorDetail",
     "Experiment",
     "Origin",
-    "Origins",
-    "Problem",
+    "Provenance",
     "Source",
     "Validated",
     "build_environment",
@@ -45,9 +45,9 @@ __all__ = [
     "located",
     "nearest",
     "origin_of",
-    "origins_of_file",
     "parse_overrides",
     "plain_file",
+    "provenance_of_file",
     "record_composition",
     "register_resolvers",
     "untried_choices",

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.config.checks.allow_list import AllowList
-from pamiq_exp.config.checks.dataclasses import problem_of
-from pamiq_exp.config.checks.types import hints_of, value_problems
-from pamiq_exp.config.keys import join, target_nodes
-from pamiq_exp.config.problems import ConfigError, Problem, words_of
-from pamiq_exp.config.targets import argument_problems, find_target, node_problems, parameters_of
-from pamiq_exp.config.unread import UnreadKeys
+from pamiq_exp.config.checks.dataclasses import error_of
+from pamiq_exp.config.checks.types import hints_of, value_errors
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, words_of
+from pamiq_exp.config.targets import argument_errors, find_target, node_errors, parameters_of
+from pamiq_exp.config.tree_paths import join, target_nodes
+from pamiq_exp.config.unused_keys import UnusedKeys
 from pamiq_exp.trust import trusting
 
 SPECIAL_KEYS = ("_target_", "_args_", "_partial_")
@@ -41,12 +41,12 @@ class Builder:
         unread: Watches which keys of mappings are read.
     """
 
-    def __init__(self, allow: AllowList, *, for_dry_run: bool = False, unread: UnreadKeys | None = None) -> None:
+    def __init__(self, allow: AllowList, *, for_dry_run: bool = False, unread: UnusedKeys | None = None) -> None:
         self.allow = allow
         self.for_dry_run = for_dry_run
         self.unread = unread
 
-    def problems(self, node: object, key: str, given: tuple[str, ...] = ()) -> list[Problem]:
+    def errors(self, node: object, key: str, given: tuple[str, ...] = ()) -> list[ErrorDetail]:
         """Return everything that is wrong with the targets in a tree and their arguments; nothing is built.
 
         Args:
@@ -55,18 +55,18 @@ class Builder:
             given: Names of arguments that the topmost node will be given besides its own.
         """
         nodes = list(target_nodes(node, key))
-        named = [problem for at, each in nodes for problem in node_problems(each, at, self.allow)]
+        named = [detail for at, each in nodes for detail in node_errors(each, at, self.allow)]
         if named:
             return named
-        found: list[Problem] = []
+        found: list[ErrorDetail] = []
         for address, each in nodes:
             names = given if address == key else ()
             try:
                 target = find_target(each["_target_"], address, self.allow)
-                found += self._value_problems(target, each, address, names)
+                found += self._value_errors(target, each, address, names)
                 self._checked(each, address, names)
             except ConfigError as error:
-                found += error.problems
+                found += error.errors
         return found
 
     def build(self, node: object, key: str, given: Mapping[str, object] = MappingProxyType({})) -> Any:
@@ -93,14 +93,14 @@ class Builder:
 
     def _build_all(self, parts: Mapping[Any, tuple[str, object]]) -> dict[Any, Any]:
         """Build each part at its address; raise what is wrong with all of them together."""
-        built, problems = {}, []
+        built, errors = {}, []
         for name, (key, value) in parts.items():
             try:
                 built[name] = self.build(value, key)
             except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError(problems)
+                errors += error.errors
+        if errors:
+            raise ConfigError(errors)
         return built
 
     def _call(self, node: Mapping[str, object], key: str, given: Mapping[str, object]) -> Any:
@@ -123,7 +123,7 @@ class Builder:
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(_told(error, node, key)) from error
+            raise ConfigError(_constructor_error(error, node, key)) from error
 
     def _waits(self, target: Any, name: str, value: object, key: str) -> bool:
         """Whether an argument is made by a function and can be left out. Raises Postponed if it cannot."""
@@ -141,9 +141,9 @@ class Builder:
         target = find_target(node["_target_"], key, self.allow)
         return [name for name, each in parameters_of(target).items() if each.kind in POSITIONAL]
 
-    def _value_problems(
+    def _value_errors(
         self, target: Any, node: Mapping[str, object], key: str, given: tuple[str, ...]
-    ) -> list[Problem]:
+    ) -> list[ErrorDetail]:
         """Return the arguments of a node whose values do not fit the annotations of what it names."""
         hints, parameters = hints_of(target), parameters_of(target)
         arguments = node.get("_args_")
@@ -155,11 +155,11 @@ class Builder:
         ]
         values += [(str(name), join(key, name), value) for name, value in node.items() if name not in SPECIAL_KEYS]
         return [
-            problem
+            detail
             for name, address, value in values
             if name in hints and name in parameters and name not in given
             if parameters[name].kind not in STARRED and not (value is None and parameters[name].default is None)
-            for problem in value_problems(hints[name], value, address, self._locate)
+            for detail in value_errors(hints[name], value, address, self._locate)
         ]
 
     def _locate(self, target: object) -> object:
@@ -172,27 +172,27 @@ class Builder:
         target = find_target(node["_target_"], key, self.allow)
         arguments, partial = node.get("_args_", []), node.get("_partial_", False)
         if not isinstance(arguments, list):
-            raise ConfigError(Problem(f"{key}._args_", f"expected a list, not {arguments!r}"))
+            raise ConfigError(ErrorDetail(f"{key}._args_", f"expected a list, not {arguments!r}"))
         if not isinstance(partial, bool):
-            raise ConfigError(Problem(f"{key}._partial_", f"expected true or false, not {partial!r}"))
+            raise ConfigError(ErrorDetail(f"{key}._partial_", f"expected true or false, not {partial!r}"))
         keywords = {str(name) for name in node if name not in SPECIAL_KEYS} | set(given)
-        problems = argument_problems(target, key, len(arguments), keywords, partial=partial)
-        if problems:
-            raise ConfigError(problems)
+        errors = argument_errors(target, key, len(arguments), keywords, partial=partial)
+        if errors:
+            raise ConfigError(errors)
         return target
 
 
-def _told(error: Exception, node: Mapping[str, object], key: str) -> Problem:
-    """Turn what a constructor raised into a problem; the words of a plain ValueError are meant for users."""
+def _constructor_error(error: Exception, node: Mapping[str, object], key: str) -> ErrorDetail:
+    """Turn what a constructor raised into an error detail; the message of a plain ValueError are meant for users."""
     text = words_of(error)
     if not (isinstance(error, (ValueError, OSError)) and text):
-        return Problem(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
-    told = problem_of(text, key)
+        return ErrorDetail(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
+    told = error_of(text, key)
     if told.key == key:
         # Messages quote what they complain about: that is the argument to look at.
         quoted = [name for name, value in node.items() if value and isinstance(value, str) and repr(value) in text]
-        told = Problem(f"{key}.{quoted[0]}", told.message) if len(quoted) == 1 else told
-    return Problem(told.key, told.message, f"(while building {node['_target_']})")
+        told = ErrorDetail(f"{key}.{quoted[0]}", told.message) if len(quoted) == 1 else told
+    return ErrorDetail(told.key, told.message, f"(while building {node['_target_']})")
 
 
 @contextmanager

@@ -20,12 +20,12 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.checks.interpolations import Resolved, resolve
+from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin, nearest
 from pamiq_exp.config.files import config_folder
+from pamiq_exp.config.group_hints import list_choices
 from pamiq_exp.config.hydra_internals import BasicSweeper
 from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
-from pamiq_exp.config.origins import Origins, located, origins_of
-from pamiq_exp.config.places import told_choices
-from pamiq_exp.config.problems import COMMAND_LINE, ConfigError, Origin, Problem, nearest
+from pamiq_exp.config.provenance import Provenance, located, provenance_of
 from pamiq_exp.config.replicate import expand_replicas, has_replicas
 from pamiq_exp.run_folder import note_secrets
 
@@ -53,7 +53,7 @@ class Composed:
     source: Source = field(default_factory=Source)
     words: tuple[str, ...] = ()
     files: tuple[ConfigFile, ...] = ()
-    table: Origins | None = None
+    table: Provenance | None = None
 
     @classmethod
     def of_config(cls, config: DictConfig) -> Composed:
@@ -62,9 +62,9 @@ class Composed:
         return cls(config, tree)
 
     @cached_property
-    def origins(self) -> Origins:
+    def origins(self) -> Provenance:
         """What set each key. Raises ConfigError for a file that is gone."""
-        return self.table or origins_of(self.files, parse_overrides(self.words), self.source)
+        return self.table or provenance_of(self.files, parse_overrides(self.words), self.source)
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -101,9 +101,9 @@ class Composed:
         node = self.config._get_node("hydra")
         return OmegaConf.to_container(node, resolve=False, throw_on_missing=False) if OmegaConf.is_config(node) else {}
 
-    def located(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return the problems with what set their keys."""
-        found = list(problems)
+    def located(self, errors: Iterable[ErrorDetail]) -> list[ErrorDetail]:
+        """Return the errors with what set their keys."""
+        found = list(errors)
         return located(found, self.origins) if found and self.files else found
 
 
@@ -129,7 +129,7 @@ def compose(words: Sequence[str], source: Source = Source()) -> Composed:
     note_secrets(written)
     if not has_replicas(written):
         return Composed(config, written, source, tuple(words), tuple(loader.files))
-    table = origins_of(loader.files, parsed, source)
+    table = provenance_of(loader.files, parsed, source)
     tree = expand_replicas(written, table)
     with flag_override(config, ["struct", "readonly"], [False, False]):
         for key, node in tree.items():
@@ -195,7 +195,7 @@ def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list
     count = math.prod(sum(1 for _ in itertools.islice(each.sweep_iterator(), MOST_JOBS + 1)) for each in sweeps)
     if count > MOST_JOBS:
         words = " ".join(each.input_line or "" for each in sweeps)
-        raise ConfigError(Problem("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
+        raise ConfigError(ErrorDetail("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
     (batch,) = BasicSweeper.split_arguments(parsed, None)
     return batch
 
@@ -210,7 +210,9 @@ def _choices(override: Override) -> list[str]:
         return [override.input_line or ""]
     values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_CHOICES)]
     if not values:
-        raise ConfigError(Problem(key, f"{override.input_line} stands for nothing", "look for the choices with --help"))
+        raise ConfigError(
+            ErrorDetail(key, f"{override.input_line} stands for nothing", "look for the choices with --help")
+        )
     return values
 
 
@@ -220,38 +222,42 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
     for word in overrides:
         if not word.partition("=")[0].strip("+~ "):
             message = f"'{word}' names no key"
-            raise ConfigError(Problem("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed")))
+            raise ConfigError(
+                ErrorDetail("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed"))
+            )
     try:
         return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
         message = f"cannot be read: {str(error).splitlines()[0]}"
         hint = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
         origin = Origin(COMMAND_LINE, text=error.override, kind="typed")
-        raise ConfigError(Problem(error.override, message, hint, origin)) from error
+        raise ConfigError(ErrorDetail(error.override, message, hint, origin)) from error
 
 
-def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) -> list[Problem]:
+def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) -> list[ErrorDetail]:
     if isinstance(error, MissingConfigException):
-        problem = _missing_choice(error, loader)
-        typed = next((each for each in overrides if each.key_or_group == problem.key), None)
-        return [replace(problem, origin=_typed(typed) if typed else _origin_of_choice(error, loader.source, overrides))]
+        detail = _missing_choice(error, loader)
+        typed = next((each for each in overrides if each.key_or_group == detail.key), None)
+        return [replace(detail, origin=_typed(typed) if typed else _origin_of_choice(error, loader.source, overrides))]
     nulls = [each for each in overrides if each.input_line and each.input_line.endswith("=null")]
     for each in nulls if isinstance(error, ValueError) else ():
         if loader.get_group_options(each.key_or_group):
             options = loader.get_group_options(each.key_or_group)
             message = "a group cannot be set to null"
             hint = f"choose one of {', '.join(options)}, or leave it out: ~{each.key_or_group}"
-            return [Problem(each.key_or_group, message, hint, _typed(each))]
+            return [ErrorDetail(each.key_or_group, message, hint, _typed(each))]
     if unplaced := _unplaced_override(error, loader, overrides):
         return [unplaced]
     if unknown := _unknown_keys(overrides, loader):
         return unknown
     known = isinstance(error, (HydraException, OmegaConfBaseException))
     prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
-    return [Problem("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, loader.source, overrides))]
+    return [
+        ErrorDetail("", f"{prefix}{_plain_words(error)}", origin=_origin_of_choice(error, loader.source, overrides))
+    ]
 
 
-def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Override]) -> Problem | None:
+def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Override]) -> ErrorDetail | None:
     """Explain a file that chooses from a group which no other choice has brought along; None for other errors."""
     found = re.match(r"In '([^']+)/([^/']+)': Could not override '([^'@]+)", str(error))
     if found is None:
@@ -260,21 +266,23 @@ def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Ove
     others = [each for each in overrides if loader.get_group_options(each.key_or_group) and each.key_or_group != group]
     typed = " and ".join(each.input_line or "" for each in others)
     message = f"{group}={choice} chooses from '{missing}', which {typed or 'no other choice'} does not bring along"
-    hint = f"choose what does ({told_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
-    return Problem(group, message, hint, _origin_of_choice(error, loader.source, overrides))
+    hint = f"choose what does ({list_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
+    return ErrorDetail(group, message, hint, _origin_of_choice(error, loader.source, overrides))
 
 
 def _folders(source: Source) -> list[Path]:
     return [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
 
 
-def _missing_choice(error: MissingConfigException, loader: Loader) -> Problem:
+def _missing_choice(error: MissingConfigException, loader: Loader) -> ErrorDetail:
     wanted = error.missing_cfg_file or ""
     group, _, choice = wanted.rpartition("/")
     options = error.options or (loader.get_group_options(group, ObjectType.CONFIG) if group else [])
     if not group or not options:
-        return Problem("", f"there is no config '{wanted or loader.source.name}'", "look for it with --info searchpath")
-    return Problem(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
+        return ErrorDetail(
+            "", f"there is no config '{wanted or loader.source.name}'", "look for it with --info searchpath"
+        )
+    return ErrorDetail(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
 
 
 def _typed(override: Override) -> Origin:
@@ -296,7 +304,7 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     return Origin.of_file(path, next((at for at, line in enumerate(lines, 1) if choice and choice in line), 1))
 
 
-def _unknown_keys(overrides: Sequence[Override], loader: Loader) -> list[Problem]:
+def _unknown_keys(overrides: Sequence[Override], loader: Loader) -> list[ErrorDetail]:
     """Find the overrides that name nothing, by composing once more with only the choices of groups that exist."""
     groups = [each for each in overrides if loader.get_group_options(each.key_or_group)]
     values = [each for each in overrides if each not in groups]
@@ -309,7 +317,7 @@ def _unknown_keys(overrides: Sequence[Override], loader: Loader) -> list[Problem
     return [replace(_unknown_key(base, each.key_or_group, known), origin=_typed(each)) for each in missing]
 
 
-def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[Problem]:
+def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[ErrorDetail]:
     """Find the groups that are chosen although this config has no place for them."""
     for left_out in groups:
         try:
@@ -326,26 +334,26 @@ def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[Problem]:
             message = f"this config has no place for '{group}': it consists of {chosen}"
             if not choices:
                 message = "only single values can be set here: groups were chosen when the run began"
-            places_for = told_choices(group, _folders(loader.source))
+            places_for = list_choices(group, _folders(loader.source))
             hint = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
-            return [Problem(group, message, hint, _typed(left_out))]
+            return [ErrorDetail(group, message, hint, _typed(left_out))]
     return []
 
 
-def _unknown_key(base: DictConfig, key: str, groups: set[str]) -> Problem:
+def _unknown_key(base: DictConfig, key: str, groups: set[str]) -> ErrorDetail:
     parent, _, last = key.rpartition(".")
     while parent and not isinstance(OmegaConf.select(base, parent), DictConfig):
         parent, _, last = parent.rpartition(".")
     beside = OmegaConf.select(base, parent) if parent else base
     names = {str(name) for name in beside if str(name) != "hydra"}
     if not parent:
-        return Problem(
+        return ErrorDetail(
             key,
             f"there is no such key{' or group' if groups else ''}",
             nearest(last, names | groups, listing="there are"),
         )
-    remedies = [nearest(last, names, listing=f"{parent} has"), f"to add a new one write +{key}=..."]
-    return Problem(key, "there is no such key", "; ".join(filter(None, remedies)))
+    hints = [nearest(last, names, listing=f"{parent} has"), f"to add a new one write +{key}=..."]
+    return ErrorDetail(key, "there is no such key", "; ".join(filter(None, hints)))
 
 
 def _adds(override: Override) -> bool:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.config.compose import Composed, compose
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Kind, Origin
 from pamiq_exp.config.hydra_loader import Source, is_hydras
-from pamiq_exp.config.problems import ConfigError, Kind, Origin, Problem
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.files import read_yaml
 
@@ -49,7 +49,7 @@ class Composition:
         try:
             return cls._from_plain(read_yaml(path))
         except (OSError, ValueError) as error:
-            raise ConfigError(Problem("", f"{path} is not what a run keeps: {error}", "start it anew")) from error
+            raise ConfigError(ErrorDetail("", f"{path} is not what a run keeps: {error}", "start it anew")) from error
 
     @classmethod
     def _from_plain(cls, plain: object) -> Composition:
@@ -86,12 +86,12 @@ def compose_again(
         ConfigError: It cannot be composed so, or it would set up Hydra itself.
     """
     words = [*composition.overrides, *changes]
-    if problems := [_not_for_hydra(word) for word in words if is_hydras(word)]:
-        raise ConfigError(problems)
+    if errors := [_not_for_hydra(word) for word in words if is_hydras(word)]:
+        raise ConfigError(errors)
     kind: Kind = "trusted" if is_trusted(Path(file)) else "foreign"
     kept = {word: Origin(file, text=word, kind=kind) for word in composition.overrides if word not in changes}
     return compose(words, replace(source, name=composition.name, kept=composition.files, kept_in=file, words=kept))
 
 
-def _not_for_hydra(word: str) -> Problem:
-    return Problem(word.partition("=")[0], "cannot be set for a run that has begun", "leave it out")
+def _not_for_hydra(word: str) -> ErrorDetail:
+    return ErrorDetail(word.partition("=")[0], "cannot be set for a run that has begun", "leave it out")

@@ -14,10 +14,10 @@ from pamiq_exp.config.checks.static import PARTS
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import without_delay
 from pamiq_exp.config.environment import Begun, begin
-from pamiq_exp.config.failure import Failure, failing_layer
-from pamiq_exp.config.keys import join, leaves, parent, parts_of
-from pamiq_exp.config.problems import ConfigError, Problem, nearest, words_of
-from pamiq_exp.config.unread import UnreadKeys
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest, words_of
+from pamiq_exp.config.shape_errors import LayerError, failing_layer
+from pamiq_exp.config.tree_paths import join, leaves, parent, parts_of
+from pamiq_exp.config.unused_keys import UnusedKeys
 from pamiq_exp.formatting import bytes_text
 from pamiq_exp.machine import physical_memory
 
@@ -39,14 +39,14 @@ class DryRun:
     """What a dry run of a config has found.
 
     Attributes:
-        problems: What is wrong for certain.
+        errors: What is wrong for certain.
         warnings: What may be wrong, or due to generated data: the run may do without it.
         measured: What it has measured, if it came to that.
         tree: The config as it was built.
     """
 
-    problems: list[Problem]
-    warnings: list[Problem] = field(default_factory=list)
+    errors: list[ErrorDetail]
+    warnings: list[ErrorDetail] = field(default_factory=list)
     measured: DryRunResult | None = None
     tree: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,20 +56,20 @@ def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
 
     Call it when nothing else is wrong with the config. The environment is closed in every case.
     """
-    builder = Builder(allow, unread=UnreadKeys(composed.tree) if composed.is_put_together else None)
+    builder = Builder(allow, unread=UnusedKeys(composed.tree) if composed.is_put_together else None)
     try:
         begun = begin(composed, builder)
     except ConfigError as error:
-        return DryRun(error.problems)
-    trial = _Trial(builder, begun)
+        return DryRun(error.errors)
+    trial = _DryRunner(builder, begun)
     try:
         with _one_thread():
             measured = trial.run()
     except ConfigError as error:
-        return DryRun(error.problems)
+        return DryRun(error.errors)
     finally:
         _close(begun.environment)
-    return DryRun(trial.problems, trial.warnings, measured, begun.tree)
+    return DryRun(trial.errors, trial.warnings, measured, begun.tree)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _close(environment: Any) -> None:
         logger.warning("the environment of the dry run could not be closed", exc_info=True)
 
 
-class _Trial:
+class _DryRunner:
     """One config whose environment has been built.
 
     Args:
@@ -107,23 +107,23 @@ class _Trial:
         self.hurried = Builder(builder.allow, for_dry_run=True, unread=builder.unread)
         self.environment = begun.environment
         self.tree = begun.tree
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self.errors: list[ErrorDetail] = []
+        self.warnings: list[ErrorDetail] = []
 
     def run(self) -> DryRunResult | None:
         given = ("environment", "observers")
-        self.problems += self.builder.problems(without_delay(self.tree["interaction"]), "interaction", given)
+        self.errors += self.builder.errors(without_delay(self.tree["interaction"]), "interaction", given)
         for group in PARTS:
-            self.problems += self.builder.problems(self.tree.get(group), group)
-        models = None if self.problems else self._build_models()
+            self.errors += self.builder.errors(self.tree.get(group), group)
+        models = None if self.errors else self._build_models()
         if models is None:
             return None
         others = {name: self._build_group(name) for name in PARTS if name != "models"}
         buffers, trainers = others["buffers"], others["trainers"]
         interaction = self._build("interaction", without_delay(self.tree["interaction"]))
-        if self.problems:
+        if self.errors:
             return None
-        self.problems += _beyond_memory(buffers)
+        self.errors += _beyond_memory(buffers)
         from pamiq_exp.runtime.dry_run import dry_run_parts
 
         steps = self.tree.get("launcher", {}).get("max_steps")
@@ -133,19 +133,21 @@ class _Trial:
         self._note_unused(result)
         if (unread := self.builder.unread) is not None:
             unread.leave_out("interaction.delay")  # went into the environment already: see `begin`
-            self.problems += unread.problems()
+            self.errors += unread.errors()
         return result
 
     def _note_unused(self, result: DryRunResult) -> None:
         """Report the parts that nothing has asked for; classes of the user's own may do so later."""
-        found = self.problems if result.only_shipped else self.warnings
+        found = self.errors if result.only_shipped else self.warnings
         message = "nothing uses it" if result.only_shipped else "nothing has used it in the dry run"
         for group, names, use in (
             ("models", result.unused_models, "name it where it is to be used or trained"),
             ("buffers", result.unused_buffers, "have a trainer read it"),
         ):
             for name in names:
-                found.append(Problem(join(group, name), message, f"leave it out ({join(group, name)}=null), or {use}"))
+                found.append(
+                    ErrorDetail(join(group, name), message, f"leave it out ({join(group, name)}=null), or {use}")
+                )
 
     def _build_group(self, group: str) -> dict[str, Any]:
         built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
@@ -153,8 +155,10 @@ class _Trial:
         from pamiq_exp.runtime.dry_run import KINDS
 
         kind = KINDS.get(group, object)
-        self.problems += [
-            Problem(join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class")
+        self.errors += [
+            ErrorDetail(
+                join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class"
+            )
             for name, part in found.items()
             if not isinstance(part, kind)
         ]
@@ -171,7 +175,7 @@ class _Trial:
                 builder.unread.leave_out(key)
             return None
         except ConfigError as error:
-            self.problems += error.problems
+            self.errors += error.errors
             return None
 
     def _build_models(self) -> dict[str, Any] | None:
@@ -186,14 +190,14 @@ class _Trial:
             except TooLarge as error:
                 if error.tensors:
                     message = f"the models make more than {MOST_TENSORS:,} tensors"
-                    self.problems.append(Problem("models", message, "make them smaller: fewer layers, or copies"))
+                    self.errors.append(ErrorDetail("models", message, "make them smaller: fewer layers, or copies"))
                     return None
                 counts = self._count_parameters()
                 if sum(counts.values()) > most:
-                    self.problems.append(_too_many(counts, most))
+                    self.errors.append(_too_many(counts, most))
                     return None
         message = f"the models make more than {max(most, ROOM):,} numbers that are no parameters"
-        self.problems.append(Problem("models", message, "make them smaller, or raise launcher.max_parameters"))
+        self.errors.append(ErrorDetail("models", message, "make them smaller, or raise launcher.max_parameters"))
         return None
 
     def _count_parameters(self) -> dict[str, int]:
@@ -209,27 +213,27 @@ class _Trial:
         return counts
 
     def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> None:
-        """Turn what a part raised in the dry run into problems of the keys that are to blame, or into a warning."""
+        """Turn what a part raised in the dry run into errors of the keys that are to blame, or into a warning."""
         written = [each for each in fault.perhaps if self._key_of(fault.part, each[1]) != fault.part]
         for kind, name in (*fault.missing, *written):
             there = parts_of(self.tree, GROUPS[kind])
             hint = nearest(name, there, listing="there are") or f"declare it below {GROUPS[kind]}"
-            self.problems.append(Problem(self._key_of(fault.part, name), f"there is no {kind} '{name}'", hint))
+            self.errors.append(ErrorDetail(self._key_of(fault.part, name), f"there is no {kind} '{name}'", hint))
         if fault.missing:
             return
         failure = failing_layer(fault.error, models) if isinstance(fault.error, RuntimeError) else None
         if failure is not None and (failure.takes is not None or not fault.uncertain):
-            self.problems.append(self._sizes(fault, failure))
+            self.errors.append(self._sizes(fault, failure))
         else:
-            (self.warnings if fault.uncertain else self.problems).append(self._plain(fault))
+            (self.warnings if fault.uncertain else self.errors).append(self._plain(fault))
 
-    def _plain(self, fault: Fault) -> Problem:
+    def _plain(self, fault: Fault) -> ErrorDetail:
         words = words_of(fault.error).strip() or type(fault.error).__name__
         kind = "" if isinstance(fault.error, (ValueError, KeyError)) else f"{type(fault.error).__name__}: "
         if not fault.uncertain:
-            return Problem(fault.part, f"{kind}{words}", "(in the dry run)")
+            return ErrorDetail(fault.part, f"{kind}{words}", "(in the dry run)")
         hint = f"(in the dry run, whose data are made up within the declared bounds; {SKIP_FLAG} leaves it out)"
-        return Problem(fault.part, f"{type(fault.error).__name__}: {words}", hint)
+        return ErrorDetail(fault.part, f"{type(fault.error).__name__}: {words}", hint)
 
     def _key_of(self, part: str, value: str) -> str:
         """The key in the node of a part, or in the models it attaches, that holds a name."""
@@ -243,7 +247,7 @@ class _Trial:
                 return found[0]
         return part
 
-    def _sizes(self, fault: Fault, failure: Failure) -> Problem:
+    def _sizes(self, fault: Fault, failure: LayerError) -> ErrorDetail:
         """Explain what a layer raised: which one it was, and which two sizes do not agree."""
         sizes = {key: value for key, value in leaves(self.tree.get("models"), "models") if type(value) is int}
         own = {key: size for key, size in sizes.items() if key.startswith(f"models.{failure.model}.")}
@@ -251,15 +255,15 @@ class _Trial:
             for other, fitting in _others(sizes, failure.model, key):
                 if failure.would_fit(key, size, other, fitting):
                     message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
-                    return Problem(key, message, f"write {key}: ${{{other}}}")
-        return Problem(f"models.{failure.model}", f"{failure.told} (in the dry run of {fault.part})")
+                    return ErrorDetail(key, message, f"write {key}: ${{{other}}}")
+        return ErrorDetail(f"models.{failure.model}", f"{failure.told} (in the dry run of {fault.part})")
 
 
-def _too_many(counts: Mapping[str, int], most: int) -> Problem:
+def _too_many(counts: Mapping[str, int], most: int) -> ErrorDetail:
     largest = max(counts, key=lambda name: counts[name])
     total = sum(counts.values())
     message = f"has {counts[largest]:,} parameters, all models {total:,}; launcher.max_parameters is {most:,}"
-    return Problem(join("models", largest), message, "make it smaller, or raise the limit")
+    return ErrorDetail(join("models", largest), message, "make it smaller, or raise the limit")
 
 
 @contextmanager
@@ -282,11 +286,11 @@ def _others(sizes: Mapping[str, int], model: str, key: str) -> list[tuple[str, i
     return sorted(found, key=lambda pair: (pair[0].rpartition(".")[2] != last, pair[0].count(".")))
 
 
-def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[Problem]:
+def _beyond_memory(buffers: Mapping[str, Any]) -> Iterator[ErrorDetail]:
     """Yield the buffer that is largest if all together would not fit into this machine."""
     machine = physical_memory()
     sizes = {name: buffer.nbytes for name, buffer in buffers.items()}
     if machine is not None and sum(sizes.values()) > machine:
         largest = max(sizes, key=lambda name: sizes[name])
         message = f"takes {bytes_text(sizes[largest])} when full; this machine has {bytes_text(machine)} of memory"
-        yield Problem(join("buffers", largest), message, "give it a smaller capacity")
+        yield ErrorDetail(join("buffers", largest), message, "give it a smaller capacity")

@@ -10,13 +10,13 @@ from typing import Any
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT, resolve
-from pamiq_exp.config.checks.limits import limit_problems
-from pamiq_exp.config.checks.static import unsafe_problems
-from pamiq_exp.config.checks.untrusted_values import value_problems
+from pamiq_exp.config.checks.limits import limit_errors
+from pamiq_exp.config.checks.static import unsafe_errors
+from pamiq_exp.config.checks.untrusted_values import value_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import with_delay
-from pamiq_exp.config.keys import leaves
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
+from pamiq_exp.config.tree_paths import leaves
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def begin(composed: Composed, builder: Builder) -> Begun:
     """
     first = composed.resolved
     waiting = [key for key in first.waiting if key.startswith(("environment", "interaction.delay"))]
-    if waiting or first.problems:
+    if waiting or first.errors:
         message = "reads what only the environment tells, which is built from it"
-        raise ConfigError(first.problems or [Problem(key, message, "write the value out") for key in waiting])
+        raise ConfigError(first.errors or [ErrorDetail(key, message, "write the value out") for key in waiting])
     plain = first.tree["environment"]
     delayed = with_delay(plain, first.tree["interaction"].get("delay"))
     environment = builder.build(delayed, "environment")
@@ -68,14 +68,14 @@ def torn_down_on_error(part: object) -> Iterator[None]:
 
 def build_environment(composed: Composed, allow: AllowList) -> Any:
     """Validate and build the environment of a config alone. Raises ConfigError with all that is wrong with it."""
-    found = [*unsafe_problems(composed, allow), *composed.resolved.problems, *limit_problems(composed.resolved.tree)]
-    problems = [each for each in found if each.key.split(".")[0] in ("environment", "paths", "shared")]
+    found = [*unsafe_errors(composed, allow), *composed.resolved.errors, *limit_errors(composed.resolved.tree)]
+    errors = [each for each in found if each.key.split(".")[0] in ("environment", "paths", "shared")]
     node, builder = composed.resolved.tree["environment"], Builder(allow)
-    problems += [
-        Problem(key, "needs a value", f"{key}=...") for key, each in leaves(node, "environment") if each == "???"
+    errors += [
+        ErrorDetail(key, "needs a value", f"{key}=...") for key, each in leaves(node, "environment") if each == "???"
     ]
-    if problems := problems or builder.problems(node, "environment"):
-        raise ConfigError(composed.located(problems))
+    if errors := errors or builder.errors(node, "environment"):
+        raise ConfigError(composed.located(errors))
     return builder.build(node, "environment")
 
 
@@ -87,24 +87,24 @@ def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[
     spaces = describe_environment(environment)
     resolved = composed.with_spaces(spaces)
     tree = resolved.tree
-    problems = [
-        *resolved.problems,
-        *limit_problems(tree),
-        *_pace_problems(environment, tree),
-        *value_problems(resolved),
+    errors = [
+        *resolved.errors,
+        *limit_errors(tree),
+        *_pace_errors(environment, tree),
+        *value_errors(resolved),
     ]
-    if problems:
-        raise ConfigError(problems)
+    if errors:
+        raise ConfigError(errors)
     if delayed != tree["environment"]:
         tree = resolve({**composed.tree, "spaces": spaces, "environment": delayed}).tree
     return tree
 
 
-def _pace_problems(environment: Any, tree: Mapping[str, Any]) -> Iterator[Problem]:
+def _pace_errors(environment: Any, tree: Mapping[str, Any]) -> Iterator[ErrorDetail]:
     launcher = tree.get("launcher") or {}
     scale = launcher.get("time_scale", 1)
     if getattr(environment, "live", False) and launcher.get("mode") == "realtime" and scale != 1:
-        yield Problem(
+        yield ErrorDetail(
             "launcher.time_scale", f"a real world does not go {scale:g} times as fast", "launcher.time_scale=1"
         )
 
@@ -116,8 +116,8 @@ def describe_environment(environment: Any) -> dict[str, Any]:
     try:
         spaces = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)
     except UnsupportedSpaceError as error:
-        raise ConfigError(Problem("environment", str(error))) from error
+        raise ConfigError(ErrorDetail("environment", str(error))) from error
     except AttributeError as error:
         message = f"{type(environment).__name__} is no environment: {error}"
-        raise ConfigError(Problem("environment._target_", message, "see pamiq_exp.Environment")) from error
+        raise ConfigError(ErrorDetail("environment._target_", message, "see pamiq_exp.Environment")) from error
     return dict(spaces)

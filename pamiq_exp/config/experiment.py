@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from pamiq_exp.config.build import Builder, seeded
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.dataclasses import read_dataclass
-from pamiq_exp.config.checks.static import part_problems, static_problems
+from pamiq_exp.config.checks.static import part_errors, static_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.delay import without_delay
 from pamiq_exp.config.environment import begin, torn_down_on_error
-from pamiq_exp.config.keys import join, parts_of
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
+from pamiq_exp.config.tree_paths import join, parts_of
 from pamiq_exp.config.validate import Validated
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowLis
     from it: `${spaces.observation.image.shape}`. Each model is initialized from a random stream of its own.
 
     Raises:
-        ConfigError: With every problem that was found, before anything is built where that is possible.
+        ConfigError: With all errors, before anything is built where that is possible.
     """
     from pamiq_exp.runtime import LaunchConfig
 
     if isinstance(config, DictConfig):
         composed, validated = Composed.of_config(config), None
-        if problems := static_problems(composed, allow) or part_problems(composed, allow):
-            raise ConfigError(problems)
+        if errors := static_errors(composed, allow) or part_errors(composed, allow):
+            raise ConfigError(errors)
     else:
         composed, validated, allow = config.composed, config, config.allow
     builder = Builder(allow)
@@ -67,7 +67,7 @@ def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowLis
     with torn_down_on_error(begun.environment):
         if validated is not None and validated.tree and validated.tree["spaces"] != begun.tree["spaces"]:
             message = "shows or accepts something else than when it was checked, a moment ago"
-            raise ConfigError(Problem("environment", message, "let its spaces depend on its arguments alone"))
+            raise ConfigError(ErrorDetail("environment", message, "let its spaces depend on its arguments alone"))
         launch_config = read_dataclass(LaunchConfig, begun.tree["launcher"], "launcher")
         return _build_parts(builder, begun.environment, begun.tree, launch_config)
 
@@ -84,7 +84,7 @@ def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launc
     recorders = {name: part for name, part in trackers.items() if is_observer(part)}
     twice = sorted(recorders.keys() & metrics.keys())
     if twice:
-        raise ConfigError(Problem(f"tracking.{twice[0]}", "is the name of a metric, too", "rename one of them"))
+        raise ConfigError(ErrorDetail(f"tracking.{twice[0]}", "is the name of a metric, too", "rename one of them"))
     given = {"environment": environment, "observers": {**metrics, **recorders}}
     return Experiment(
         name=tree["experiment_name"],

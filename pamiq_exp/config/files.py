@@ -13,10 +13,10 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
 from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfigSource
 from pamiq_exp.config.hydra_internals import SourcesRegistry, get_yaml_loader
-from pamiq_exp.config.lines import BROKEN, invalid, read_text, read_text_nodes
-from pamiq_exp.config.problems import ConfigError, Origin, Problem
+from pamiq_exp.config.yaml_files import BROKEN, invalid, read_text, read_text_nodes
 
 MAIN = "config.yaml"
 
@@ -88,17 +88,19 @@ def plain_file(path: Path) -> dict[str, Any]:
     """Return what a file says that a run or `export` has written, as plain data. Raises ConfigError if it is none."""
     if not path.is_file():
         message = f"there is no {path.absolute()}"
-        raise ConfigError(Problem("", message, "name the folder of a run, or a file that `export` wrote"))
+        raise ConfigError(ErrorDetail("", message, "name the folder of a run, or a file that `export` wrote"))
     plain = OmegaConf.to_container(read_yaml(path, read_text(path))[0], resolve=False)
     assert isinstance(plain, dict)
     if "hydra" in plain:
         message = "no run keeps it, and a config that was written by others may not set up Hydra"
-        raise ConfigError(Problem("hydra", message, "take it out of the file", Origin.of_file(path)))
+        raise ConfigError(ErrorDetail("hydra", message, "take it out of the file", Origin.of_file(path)))
     return {str(key): value for key, value in plain.items()}
 
 
 def _unreadable(path: Path, message: str) -> ConfigError:
-    return ConfigError(Problem("", message, "a config file holds keys and values: key: value", Origin.of_file(path, 1)))
+    return ConfigError(
+        ErrorDetail("", message, "a config file holds keys and values: key: value", Origin.of_file(path, 1))
+    )
 
 
 @cache

@@ -24,7 +24,8 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.config.checks.hydra_settings import choice_problem, setting_problems
+from pamiq_exp.config.checks.hydra_settings import choice_error, setting_errors
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Kind, Origin
 from pamiq_exp.config.files import config_folder, read_yaml, use_checked_files
 from pamiq_exp.config.hydra_internals import (
     CachingConfigRepository,
@@ -35,10 +36,9 @@ from pamiq_exp.config.hydra_internals import (
     SourcesRegistry,
     create_config_search_path,
 )
-from pamiq_exp.config.lines import Node, read_nodes, read_text, read_text_nodes
-from pamiq_exp.config.problems import ConfigError, Kind, Origin, Problem
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
+from pamiq_exp.config.yaml_files import Node, read_nodes, read_text, read_text_nodes
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
@@ -172,7 +172,7 @@ class Loader(ConfigLoaderImpl):
         for key, folder in (("--config-dir", source.folder), ("--config-path", source.main)):
             if folder is not None and not Path(folder).is_dir():
                 hint = "name a folder with config groups: experiment/NAME.yaml, ..."
-                raise ConfigError(Problem(key, f"the config folder {folder} does not exist", hint))
+                raise ConfigError(ErrorDetail(key, f"the config folder {folder} does not exist", hint))
         main = str(Path(source.main).resolve() if source.main else config_folder())
         search_path = create_config_search_path(main)
         entries = search_path.get_path()
@@ -214,8 +214,8 @@ class Loader(ConfigLoaderImpl):
         choices = OmegaConf.to_container(config.hydra.runtime.choices)
         assert isinstance(choices, dict)
         typed = {word.lstrip("+~").partition("=")[0] for word in overrides}
-        problems = [choice_problem(str(group), str(choice), typed) for group, choice in choices.items()]
-        if found := [each for each in problems if each is not None]:
+        errors = [choice_error(str(group), str(choice), typed) for group, choice in choices.items()]
+        if found := [each for each in errors if each is not None]:
             raise ConfigError(found)
         return config
 
@@ -226,7 +226,7 @@ class Loader(ConfigLoaderImpl):
             self.files.append(file)
         if file is not None and file.origin.kind != "shipped":
             if isinstance(result.config, DictConfig) and "hydra" in result.config:
-                raise ConfigError(setting_problems(result.config, file.origin))
+                raise ConfigError(setting_errors(result.config, file.origin))
             if default.primary:
                 with_hydra = OmegaConf.create({"hydra": _shipped_hydra()})
                 with_hydra.merge_with(result.config)
@@ -276,10 +276,10 @@ class _Repository(CachingConfigRepository):
         self._left -= 1
         if self._left < 0:
             message = f"the files choose one another more than {MOST_READS} times"
-            raise ConfigError(Problem("defaults", message, "let a file choose each other file once"))
+            raise ConfigError(ErrorDetail("defaults", message, "let a file choose each other file once"))
         if ".." in Path(config_path).parts:
             message = f"{config_path} leads out of the config folder"
-            raise ConfigError(Problem("defaults", message, "name the group from the top: /group/NAME"))
+            raise ConfigError(ErrorDetail("defaults", message, "name the group from the top: /group/NAME"))
         return super().load_config(config_path)
 
 

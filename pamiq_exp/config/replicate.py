@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pamiq_exp.config.checks.interpolations import value_at
-from pamiq_exp.config.origins import Origins
-from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
+from pamiq_exp.config.provenance import Provenance
 
 REPLICATE, VALUE = "_replicate_", "_value_"
 SETTINGS = ("count", "names", "index")
@@ -19,7 +19,7 @@ MOST_KEYS = 100_000
 """Nor replicas of replicas that come to more keys than this: they would fill the memory before anyone looked."""
 
 
-def expand_replicas(tree: dict[str, Any], origins: Origins | None = None) -> dict[str, Any]:
+def expand_replicas(tree: dict[str, Any], origins: Provenance | None = None) -> dict[str, Any]:
     """Put the several nodes in the place of each node with a key `_replicate_`.
 
         models:
@@ -71,7 +71,7 @@ class _Expansion:
         origins: What set its keys.
     """
 
-    def __init__(self, tree: dict[str, Any], origins: Origins | None) -> None:
+    def __init__(self, tree: dict[str, Any], origins: Provenance | None) -> None:
         self._tree = tree
         self._origins = origins
         self._keys = 0
@@ -120,7 +120,7 @@ class _Expansion:
         address = f"{key}.{REPLICATE}"
         for unknown in settings.keys() - set(SETTINGS):
             hint = nearest(str(unknown), SETTINGS, listing="there are")
-            raise ConfigError(Problem(f"{address}.{unknown}", "there is no such key", hint))
+            raise ConfigError(ErrorDetail(f"{address}.{unknown}", "there is no such key", hint))
         index = settings.get("index", "index")
         names = settings.get("names", f"{name}_${{{index}}}")
         if isinstance(names, list):
@@ -134,34 +134,36 @@ class _Expansion:
         self._keys += copies * _size(node)
         if self._keys > MOST_KEYS:
             message = f"replicas in replicas come to more than {MOST_KEYS:,} keys"
-            raise ConfigError(Problem(f"{address}.{REPLICATE}", message, "ask for fewer copies"))
+            raise ConfigError(ErrorDetail(f"{address}.{REPLICATE}", message, "ask for fewer copies"))
 
     def _count(self, count: Any, address: str, in_mapping: bool) -> int:
         if isinstance(count, str):
             count = value_at(self._tree, f"{address}.count" if in_mapping else address)
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST:
             message = f"expected a number of copies from 0 to {MOST}, not {count!r}"
-            raise ConfigError(Problem(address, message, "write _replicate_: 3, or {count: 3, names: ...}"))
+            raise ConfigError(ErrorDetail(address, message, "write _replicate_: 3, or {count: 3, names: ...}"))
         return count
 
 
 def _check_names(names: tuple[Any, ...], count: int, address: str) -> None:
     if len(names) != count:
-        raise ConfigError(Problem(address, f"{count} copies, but {len(names)} names", "leave count out"))
+        raise ConfigError(ErrorDetail(address, f"{count} copies, but {len(names)} names", "leave count out"))
     wrong = [name for name in names if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name))]
     if wrong:
         message = f"{wrong[0]!r} is no name for a key"
-        raise ConfigError(Problem(address, message, "use letters, digits and underscores, and no digit first"))
+        raise ConfigError(ErrorDetail(address, message, "use letters, digits and underscores, and no digit first"))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(Problem(address, f"several copies would be called {twice[0]}", "put ${index} into names"))
+        raise ConfigError(ErrorDetail(address, f"several copies would be called {twice[0]}", "put ${index} into names"))
 
 
 def _check_free(names: Iterable[str], taken: Set[Any], address: str) -> None:
     for name in names:
         if name in taken:
             message = f"a copy would be called {name}, but there is such a key already"
-            raise ConfigError(Problem(address, message, 'give them other names: _replicate_: {names: "NAME_${index}"}'))
+            raise ConfigError(
+                ErrorDetail(address, message, 'give them other names: _replicate_: {names: "NAME_${index}"}')
+            )
 
 
 def has_replicas(node: Any) -> bool:

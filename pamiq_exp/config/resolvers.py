@@ -116,7 +116,7 @@ def _derived_seed_here(*, _parent_: Container, _root_: Container) -> int:
 
 
 def _address(node: Container) -> str:
-    """The address of a node in its config, as problems name it: `interaction.agent.parts[0]`."""
+    """The address of a node in its config, as errors name it: `interaction.agent.parts[0]`."""
     above = node._get_parent_container()
     if above is None:
         return ""

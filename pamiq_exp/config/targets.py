@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from pamiq_exp.config.checks.allow_list import AllowList, is_dotted_name
-from pamiq_exp.config.problems import ConfigError, Problem, nearest
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
 
 Target: TypeAlias = Callable[..., Any]
 
@@ -26,18 +26,18 @@ EXTRA_OF_MODULE = {
 """Which extra of this package brings a module that is not always there."""
 
 
-def name_problem(target: object, key: str, allow: AllowList) -> Problem | None:
+def name_error(target: object, key: str, allow: AllowList) -> ErrorDetail | None:
     """Return what is wrong with a `_target_` as text; nothing is imported."""
     address = f"{key}._target_"
     if not is_dotted_name(target):
-        return Problem(
+        return ErrorDetail(
             address,
             f"{target!r} is no name of a class",
             "write the full name out, such as pamiq_exp.agents.RandomAgent (no interpolation)",
         )
     name = str(target)
     if not allow.permits_name(name):
-        return Problem(address, f"a config may not name {name}", allow.hint(name))
+        return ErrorDetail(address, f"a config may not name {name}", allow.hint(name))
     return None
 
 
@@ -45,28 +45,28 @@ CHOOSES_ITS_FOLDER = ("_args_", "dir", "log_dir", "root_dir", "save_dir")
 """Arguments by which a logger of Lightning's would be told where to write: that is the tracker's affair."""
 
 
-def node_problems(node: Mapping[str, object], key: str, allow: AllowList) -> Iterator[Problem]:
+def node_errors(node: Mapping[str, object], key: str, allow: AllowList) -> Iterator[ErrorDetail]:
     """Yield what is unsafe in a node with a `_target_`, seen as text; nothing is imported."""
-    problem = name_problem(node["_target_"], key, allow)
-    if problem is not None:
-        yield problem
+    detail = name_error(node["_target_"], key, allow)
+    if detail is not None:
+        yield detail
     elif allow.is_foreign_logger(str(node["_target_"])):
         hint = "leave it out: pamiq_exp.tracking.LightningLoggerTracker(folder=...) gives it a place in the run folder"
         for name in CHOOSES_ITS_FOLDER:
             if name in node:
-                yield Problem(f"{key}.{name}", "a config may not say where a logger writes", hint)
+                yield ErrorDetail(f"{key}.{name}", "a config may not say where a logger writes", hint)
 
 
 def find_target(target: object, key: str, allow: AllowList) -> Target:
     """Import what `target` names, if that is allowed. Raises ConfigError otherwise."""
-    if (problem := name_problem(target, key, allow)) is not None:
-        raise ConfigError(problem)
+    if (detail := name_error(target, key, allow)) is not None:
+        raise ConfigError(detail)
     name = str(target)
     found = _locate(name, f"{key}._target_")
     if not allow.permits_object(found):
         home = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
         what = "no class or function" if not callable(found) else f"really {home}, which a config may not name"
-        raise ConfigError(Problem(f"{key}._target_", f"{name} is {what}", allow.hint(name)))
+        raise ConfigError(ErrorDetail(f"{key}._target_", f"{name} is {what}", allow.hint(name)))
     return found  # type: ignore[no-any-return]
 
 
@@ -86,29 +86,29 @@ def _locate(name: str, key: str) -> Any:
     return found
 
 
-def _import(module: str, name: str, key: str, otherwise: Problem | None = None) -> ModuleType:
+def _import(module: str, name: str, key: str, otherwise: ErrorDetail | None = None) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
-            raise ConfigError(otherwise or Problem(key, f"there is no package {module}", _where(module))) from None
+            raise ConfigError(otherwise or ErrorDetail(key, f"there is no package {module}", _where(module))) from None
         raise ConfigError(_absent(error, name, key)) from error
 
 
-def _absent(error: ModuleNotFoundError, name: str, key: str) -> Problem:
+def _absent(error: ModuleNotFoundError, name: str, key: str) -> ErrorDetail:
     absent = (error.name or "?").split(".", maxsplit=1)[0]
     extra = EXTRA_OF_MODULE.get(absent)
     hint = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
-    return Problem(key, f"{name} needs the module {absent}, which is not installed", hint)
+    return ErrorDetail(key, f"{name} needs the module {absent}, which is not installed", hint)
 
 
 def _where(module: str) -> str:
     return f"install it, or run from the folder that {module} lies in"
 
 
-def _missing(parent: object, part: str, name: str, key: str) -> Problem:
+def _missing(parent: object, part: str, name: str, key: str) -> ErrorDetail:
     public = getattr(parent, "__all__", None) or [each for each in dir(parent) if not each.startswith("_")]
-    return Problem(key, f"{name} does not exist", nearest(part, public, listing=f"in {_name_of(parent)}"))
+    return ErrorDetail(key, f"{name} does not exist", nearest(part, public, listing=f"in {_name_of(parent)}"))
 
 
 def _name_of(found: object) -> str:
@@ -123,9 +123,9 @@ def parameters_of(target: Target) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def argument_problems(
+def argument_errors(
     target: Target, key: str, positional: int, keywords: Collection[str], *, partial: bool
-) -> list[Problem]:
+) -> list[ErrorDetail]:
     """Compare the arguments that a config gives with those that `target` takes.
 
     Args:
@@ -142,15 +142,15 @@ def argument_problems(
     kinds = {kind: [n for n, p in parameters.items() if p.kind is kind] for kind in inspect._ParameterKind}
     by_position = kinds[inspect.Parameter.POSITIONAL_ONLY] + kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
     by_keyword = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD] + kinds[inspect.Parameter.KEYWORD_ONLY]
-    problems = []
+    errors = []
     if positional > len(by_position) and not kinds[inspect.Parameter.VAR_POSITIONAL]:
         message = f"{_name_of(target)} takes {len(by_position)} arguments by position, not {positional}"
-        problems.append(Problem(f"{key}._args_", message))
+        errors.append(ErrorDetail(f"{key}._args_", message))
     if not kinds[inspect.Parameter.VAR_KEYWORD]:
         for name in sorted(set(keywords) - set(by_keyword)):
             message = f"{_name_of(target)} takes no argument '{name}'"
-            problems.append(Problem(f"{key}.{name}", message, nearest(name, by_keyword, listing="it takes")))
+            errors.append(ErrorDetail(f"{key}.{name}", message, nearest(name, by_keyword, listing="it takes")))
     given = {*by_position[:positional], *keywords}
     required = [n for n in by_keyword if parameters[n].default is inspect.Parameter.empty and not partial]
     absent = [name for name in required if name not in given]
-    return problems + [Problem(f"{key}.{n}", f"{_name_of(target)} needs a value for '{n}'") for n in absent]
+    return errors + [ErrorDetail(f"{key}.{n}", f"{_name_of(target)} needs a value for '{n}'") for n in absent]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
 
 TRUST_FLAG = "--trust"
 
@@ -32,7 +32,7 @@ def trust_folder(folder: str) -> Path:
     """Add a folder to the list, and return its full path. Raises ConfigError for what is no folder."""
     path = Path(folder).expanduser().resolve()
     if not folder or not path.is_dir() or "\n" in str(path):
-        raise ConfigError(Problem(TRUST_FLAG, f"there is no folder {folder!r}", f"{TRUST_FLAG} FOLDER"))
+        raise ConfigError(ErrorDetail(TRUST_FLAG, f"there is no folder {folder!r}", f"{TRUST_FLAG} FOLDER"))
     known = trusted_folders()
     if path not in known:
         try:
@@ -40,7 +40,9 @@ def trust_folder(folder: str) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file.write_text("".join(f"{each}\n" for each in (*known, path)), encoding="utf-8")
         except (OSError, RuntimeError) as error:
-            raise ConfigError(Problem(TRUST_FLAG, f"the list of trusted folders cannot be written: {error}")) from error
+            raise ConfigError(
+                ErrorDetail(TRUST_FLAG, f"the list of trusted folders cannot be written: {error}")
+            ) from error
     return path
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.checks.allow_list import AllowList
-from pamiq_exp.config.checks.static import launcher_warnings, part_problems, static_problems, unsafe_problems
+from pamiq_exp.config.checks.static import launcher_warnings, part_errors, static_errors, unsafe_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.dry_run import perform_dry_run
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime.dry_run import DryRunResult
@@ -23,7 +23,7 @@ class Validated:
     Attributes:
         composed: The config.
         allow: What it may name.
-        problems: All that is wrong, each with what set its key; a config with problems cannot be built.
+        errors: All that is wrong, each with what set its key; a config with errors cannot be built.
         warnings: What may be wrong, or due to the generated data of the dry run.
         tree: The config as the dry run has built it; empty without a dry run.
         measured: What the dry run has measured, if it came to that.
@@ -31,23 +31,23 @@ class Validated:
 
     composed: Composed
     allow: AllowList
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    errors: list[ErrorDetail] = field(default_factory=list)
+    warnings: list[ErrorDetail] = field(default_factory=list)
     tree: Mapping[str, Any] = field(default_factory=dict)
     measured: DryRunResult | None = None
 
 
 def validate_names(composed: Composed, allow: AllowList) -> None:
     """Look at what shows without importing any part. Raises ConfigError with all that is wrong."""
-    if problems := static_problems(composed, allow):
-        raise ConfigError(composed.located(problems))
+    if errors := static_errors(composed, allow):
+        raise ConfigError(composed.located(errors))
 
 
 def validate(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Validated:
     """Validate a config in all stages. Raises ConfigError with all that is wrong, if anything is."""
     result = examine(composed, allow, dry_run=dry_run)
-    if result.problems:
-        raise ConfigError(result.problems)
+    if result.errors:
+        raise ConfigError(result.errors)
     return result
 
 
@@ -62,18 +62,18 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
         allow: What it may name.
         dry_run: Whether to try the parts on each other.
     """
-    unsafe = unsafe_problems(composed, allow)
-    problems = static_problems(composed, allow, unsafe)
-    warnings: list[Problem] = []
+    unsafe = unsafe_errors(composed, allow)
+    errors = static_errors(composed, allow, unsafe)
+    warnings: list[ErrorDetail] = []
     result = Validated(composed, allow)
     if not unsafe:
-        told = {(each.key, each.message) for each in problems}
-        problems += [each for each in part_problems(composed, allow) if (each.key, each.message) not in told]
-        if not problems and dry_run:
+        told = {(each.key, each.message) for each in errors}
+        errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in told]
+        if not errors and dry_run:
             found = perform_dry_run(composed, allow)
-            problems, warnings = found.problems, found.warnings
+            errors, warnings = found.errors, found.warnings
             result.tree, result.measured = found.tree, found.measured
-        if not problems:
+        if not errors:
             warnings = [*launcher_warnings(composed), *warnings]
-    result.problems, result.warnings = composed.located(problems), composed.located(warnings)
+    result.errors, result.warnings = composed.located(errors), composed.located(warnings)
     return result

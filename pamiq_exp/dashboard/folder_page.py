@@ -181,7 +181,7 @@ def _row(line: RunLine, pinned: bool) -> dict[str, Any]:
     return {
         "key": key, "pin": pinned, "run": key if key != "." else line.place.folder.name,
         "href": shell.address("/run", key=key), "state": line.state, "sign": sign, "mark": mark,
-        "reason": "; ".join([*([reason[:200]] if reason else []), *line.problems]),
+        "reason": "; ".join([*([reason[:200]] if reason else []), *line.errors]),
         "experiment": line.name, "seed": line.seed, "steps": line.steps, "steps_text": shell.number(line.steps),
         "result": line.metrics[metric] if metric else None,
         "result_name": metric or "",

@@ -21,7 +21,7 @@ _DEEPEST = 8
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)\s*$", re.MULTILINE)
 
 
-def origins_of(composition: Mapping[str, Any]) -> dict[str, str]:
+def provenance_of(composition: Mapping[str, Any]) -> dict[str, str]:
     """Return what chose each key: `reward/rnd.yaml:12`, or `typed: seed=3`.
 
     Args:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pamiq_exp.analysis.runs import natural
-from pamiq_exp.dashboard.provenance import origin_of, origins_of
+from pamiq_exp.dashboard.provenance import origin_of, provenance_of
 from pamiq_exp.files import BrokenFileError, open_file, read_bytes, read_json, read_yaml
 from pamiq_exp.run_folder import file_names
 
@@ -106,7 +106,7 @@ class RunLine:
     overrides: tuple[str, ...]
     steps: float | None
     metrics: Mapping[str, float]
-    problems: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 class RunList:
@@ -143,10 +143,10 @@ class RunList:
 
 
 def _read_line(place: Place) -> RunLine:
-    problems: list[str] = []
-    manifest = read_mapping(place.folder, file_names.MANIFEST, problems)
-    summary = read_mapping(place.folder, file_names.SUMMARY, problems)
-    overrides = read_tree(place.folder, file_names.OVERRIDES, problems)
+    errors: list[str] = []
+    manifest = read_mapping(place.folder, file_names.MANIFEST, errors)
+    summary = read_mapping(place.folder, file_names.SUMMARY, errors)
+    overrides = read_tree(place.folder, file_names.OVERRIDES, errors)
     seed = manifest.get("seed")
     metrics = {str(name): value for name, value in summary.items() if _is_number(value)}
     steps = metrics.get("steps")
@@ -162,11 +162,11 @@ def _read_line(place: Place) -> RunLine:
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
         steps=steps if _is_number(steps) else None,
         metrics=metrics,
-        problems=tuple(problems),
+        errors=tuple(errors),
     )
 
 
-def read_tree(folder: Path, name: str, problems: list[str]) -> object:
+def read_tree(folder: Path, name: str, errors: list[str]) -> object:
     """Return the tree in a JSON or YAML file of a run; None if it is missing or damaged, which `problems` is told."""
     read = read_json if name.endswith(".json") else read_yaml
     try:
@@ -174,9 +174,9 @@ def read_tree(folder: Path, name: str, problems: list[str]) -> object:
     except FileNotFoundError:
         return None
     except BrokenFileError as error:
-        problems.append(f"{name} is damaged: {reason_of(error, folder)}")
+        errors.append(f"{name} is damaged: {reason_of(error, folder)}")
     except OSError as error:
-        problems.append(reason_of(error, folder))
+        errors.append(reason_of(error, folder))
     return None
 
 
@@ -187,9 +187,9 @@ def reason_of(error: OSError, folder: Path) -> str:
     )
 
 
-def read_mapping(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
+def read_mapping(folder: Path, name: str, errors: list[str]) -> dict[str, Any]:
     """Return the mapping in a file; empty if there is none."""
-    tree = read_tree(folder, name, problems)
+    tree = read_tree(folder, name, errors)
     return tree if isinstance(tree, dict) else {}
 
 
@@ -208,16 +208,16 @@ class Setting:
     chosen_by: str
 
 
-def read_settings(folder: Path, problems: list[str]) -> list[Setting]:
+def read_settings(folder: Path, errors: list[str]) -> list[Setting]:
     """Return the config of a run as one flat list."""
-    config = read_mapping(folder, file_names.CONFIG, problems)
-    origins = origins_of(read_mapping(folder, file_names.COMPOSITION, problems))
+    config = read_mapping(folder, file_names.CONFIG, errors)
+    origins = provenance_of(read_mapping(folder, file_names.COMPOSITION, errors))
     if not origins:
-        origins = origins_of({"overrides": read_tree(folder, file_names.OVERRIDES, problems)})
+        origins = provenance_of({"overrides": read_tree(folder, file_names.OVERRIDES, errors)})
     found: list[Setting] = []
     for key, value in _leaves(config):
         if len(found) == MOST_SETTINGS:
-            problems.append(f"config.yaml: the first {MOST_SETTINGS:,} values are shown")
+            errors.append(f"config.yaml: the first {MOST_SETTINGS:,} values are shown")
             break
         found.append(Setting(key, _shown(value), origin_of(key, origins)))
     return found

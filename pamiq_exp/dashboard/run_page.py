@@ -216,7 +216,7 @@ class ConfigView:
     def __init__(self, watched: WatchedRun) -> None:
         self._run = watched
         self._settings: Sequence[Setting] | None = None
-        self._problems: list[str] = []
+        self._errors: list[str] = []
         with shell.element("section", "d-card"):
             shell.heading("config")
             with shell.element("div", "d-row"):
@@ -230,8 +230,8 @@ class ConfigView:
     async def update(self) -> None:
         """Read the config, once."""
         if self._settings is None:
-            self._settings = await run.io_bound(read_settings, self._run.folder, self._problems) or []
-            self._notices.set(self._problems)
+            self._settings = await run.io_bound(read_settings, self._run.folder, self._errors) or []
+            self._notices.set(self._errors)
             self._show()
 
     def _show(self) -> None:

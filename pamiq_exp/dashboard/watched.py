@@ -97,7 +97,7 @@ class WatchedRun:
         self.manifest: Mapping[str, Any] = {}
         self.summary: Mapping[str, Any] = {}
         self.launcher: Mapping[str, Any] = {}
-        self.problems: list[str] = []
+        self.errors: list[str] = []
         self.version = 0
         """Counts the looks that found new records."""
         self._looked = -1e9
@@ -127,7 +127,7 @@ class WatchedRun:
 
     def damage(self) -> list[str]:
         """Return what of the run could not be read."""
-        found = [*self.problems]
+        found = [*self.errors]
         if self.metrics.problem:
             found.append(self.metrics.problem)
         if self.metrics.unreadable:
@@ -188,11 +188,11 @@ class WatchedRun:
         names = (file_names.MANIFEST, file_names.SUMMARY, file_names.CONFIG)
         stamp = tuple(_changed(self.folder / name) for name in names)
         if stamp != self._stamp:
-            problems: list[str] = []
-            self.manifest, self.summary, config = (read_mapping(self.folder, name, problems) for name in names)
+            errors: list[str] = []
+            self.manifest, self.summary, config = (read_mapping(self.folder, name, errors) for name in names)
             launcher = config.get("launcher")
             self.launcher = launcher if isinstance(launcher, dict) else {}
-            self.problems, self._stamp = problems, stamp
+            self.errors, self._stamp = errors, stamp
 
 
 class Watched:

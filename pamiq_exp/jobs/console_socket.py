@@ -1,4 +1,4 @@
-"""How a live run is reached: a Unix socket in its run folder.
+"""Control of a live run over a Unix socket in its run folder.
 
 There is no open port, and who may talk to a run is who may enter its folder. A request is one line of
 JSON, `{"command": "pause"}`, and so is the answer, `{"ok": true, "result": ...}`, sent when it is done. Requests are
@@ -23,7 +23,7 @@ from pamiq_exp.files import parse_json
 from pamiq_exp.formatting import printable
 
 if TYPE_CHECKING:
-    # Not at run time: whoever asks needs neither torch nor lightning.
+    # Clients need neither torch nor lightning.
     from pamiq_exp.runtime import RunHandle
 
 SOCKET_NAME = "console.sock"
@@ -47,7 +47,7 @@ class ConsoleError(Exception):
 
 
 def answer(handle: RunHandle, command: str) -> dict[str, Any]:
-    """Do what was asked and say how it went."""
+    """Run a command and return its result."""
     if command == "status":
         return {"ok": True, "result": {"status": handle.status(), "records": handle.last_records()}}
     if command == "view":
@@ -189,7 +189,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def server_bind(self) -> None:
         with contextlib.suppress(OSError):
-            os.fchmod(self.fileno(), 0o600)  # Linux: nobody else can connect even before the next line
+            os.fchmod(self.fileno(), 0o600)  # Linux: no other user can connect even before the next line
         super().server_bind()
         os.chmod(str(self.server_address), 0o600)
 
@@ -225,7 +225,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing on the terminal of the run: whoever asked was told, or has gone."""
+        """Print nothing on the terminal of the run: the client got the error, or has gone."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What is not as it was when a run began."""
+"""Differences between a run when it began and now: config, config files, versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.config import Composition, Source, config_folder
-from pamiq_exp.config.keys import leaves
+from pamiq_exp.config.tree_paths import leaves
 from pamiq_exp.files import parse_yaml, read_json, read_text
 from pamiq_exp.run_folder import file_names
 
@@ -31,7 +31,7 @@ def changes_of_config(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
 
 
 def changes_of_files(kept: Composition, source: Source) -> list[str]:
-    """Return the config files that a run was composed from and that say something else by now."""
+    """Return the config files that a run was composed from and that differ now."""
     folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
     changed = []
     for place, text in kept.files.items():
@@ -70,7 +70,7 @@ def _read(path: Path) -> str:
 
 
 def _content(text: str) -> object:
-    """What a config file says; comments and layout make no difference."""
+    """The parsed content of a config file; comments and layout make no difference."""
     try:
         return parse_yaml(text)
     except ValueError:

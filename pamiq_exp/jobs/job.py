@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.config import (
     ConfigError,
+    ErrorDetail,
     Experiment,
-    Problem,
     Validated,
     build_experiment,
     derived_seeds,
@@ -63,7 +63,7 @@ class Job:
 
 
 def run_job(job: Job) -> int:
-    """Build and launch an experiment; tell what went wrong, and return the exit status."""
+    """Build and launch an experiment, print errors, and return the exit status."""
     from pamiq_exp.run_folder import RunFolder, RunFolderError
 
     output_is_incidental()
@@ -116,7 +116,7 @@ def _choose_start(folder: RunFolder) -> Path | None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a run that can be read, and say which one that is."""
+    """Return the newest checkpoint of a run that can be read, and print its name."""
     from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
 
     for checkpoint in reversed(list_checkpoints(folder / file_names.CHECKPOINTS)):
@@ -205,7 +205,7 @@ def _require_same_spaces(old: object, experiment: Experiment) -> None:
     if old != new:
         changed = [f"spaces.{name}: {old.get(name)} -> {new.get(name)}" for name in new if old.get(name) != new[name]]
         hint = "leave the environment as it was, or start another run"
-        raise ConfigError(Problem("environment", f"{message}: {', '.join(changed)}", hint))
+        raise ConfigError(ErrorDetail("environment", f"{message}: {', '.join(changed)}", hint))
 
 
 def _exit_status(summary: Mapping[str, object]) -> int:
@@ -239,7 +239,7 @@ def _tell_crash(error: BaseException, folder: Path) -> None:
 
 
 def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Path) -> None:
-    """Say where the results are, unless a tracker has shown it already."""
+    """Print where the results are, unless a tracker has shown it already."""
     if "terminal" not in experiment.trackers:
         steps, state = summary.get("steps"), summary.get("state")
         print(f"{experiment.name}: {state} after {steps} steps, results in {folder}")

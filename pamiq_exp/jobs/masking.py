@@ -1,6 +1,6 @@
 """What Hydra itself writes holds the config as it was typed: secrets are masked in it before a job begins.
 
-Until then nobody else may look: the folders of runs and sweeps are the user's alone.
+Until then no other user may look: the folders of runs and sweeps are the user's alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mask_files_of_hydra(settings: DictConfig) -> None:
 
 
 def close_to_others(folder: Path) -> None:
-    """Let nobody but the user enter a folder, where the disk knows users."""
+    """Make a folder accessible to its owner only, where the disk has permissions."""
     with suppress(OSError):
         folder.chmod(0o700)
 

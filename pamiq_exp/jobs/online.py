@@ -1,4 +1,4 @@
-"""Whether W&B may send what a config of somebody else's records."""
+"""Whether W&B may send the records of a config of another person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pamiq_exp.config import Composed, ConfigError, Problem
-from pamiq_exp.config.keys import target_nodes
+from pamiq_exp.config import Composed, ConfigError, ErrorDetail
+from pamiq_exp.config.tree_paths import target_nodes
 from pamiq_exp.jobs.request import ONLINE_FLAG, say
 
 VARIABLE = "WANDB_MODE"
@@ -27,7 +27,7 @@ def keep_offline(configs: Sequence[Composed], online: bool) -> None:
     try:
         wanted = mode_of_shell()
     except ValueError as error:
-        raise ConfigError(Problem(VARIABLE, str(error))) from error
+        raise ConfigError(ErrorDetail(VARIABLE, str(error))) from error
     if online or wanted is not None:
         return
     strangers = [config.stranger for config in configs if config.stranger is not None]

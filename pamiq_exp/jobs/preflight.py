@@ -13,7 +13,7 @@ from pamiq_exp.config import (
     AllowList,
     Composed,
     ConfigError,
-    Problem,
+    ErrorDetail,
     Source,
     Validated,
     compose,
@@ -33,10 +33,10 @@ SHOWN_CHOICES = 5
 def preflight(request: Request) -> list[Validated]:
     """Validate every config that this command line asks for, and that there is a place for its results.
 
-    Mistakes that show in names alone are told before torch is imported.
+    Errors in names alone are reported before torch is imported.
 
     Raises:
-        ConfigError: With all problems of the first config that has any.
+        ConfigError: With all errors of the first config that has any.
     """
     lists = variants(request.overrides, request.source) if request.flags.multirun else [request.overrides]
     configs = [compose(overrides, request.source) for overrides in lists]
@@ -48,14 +48,14 @@ def preflight(request: Request) -> list[Validated]:
     found = refuse(configs, request.allow, dry_run=request.dry_run)
     tried = request.flags.multirun and request.dry_run
     if untried := untried_choices(request.overrides, request.source) if tried else []:
-        say(told_untried(untried, len(configs)))
+        say(untried_message(untried, len(configs)))
     keep_offline(configs, request.online)
     require_folder(configs[0], multirun=bool(request.flags.multirun))
     return found
 
 
 def refuse(configs: Sequence[Composed], allow: AllowList, *, dry_run: bool = True) -> list[Validated]:
-    """Raise ConfigError with all problems of the first config that has any; print the warnings of the dry run.
+    """Raise ConfigError with all errors of the first config that has any; print the warnings of the dry run.
 
     Those that show without importing anything come first, for all configs; the dry run comes last, of each config
     once if some differ in their seeds alone.
@@ -75,12 +75,12 @@ def refuse(configs: Sequence[Composed], allow: AllowList, *, dry_run: bool = Tru
         found.append(validate(config, allow, dry_run=dry_run and kind not in kinds))
         kinds.add(kind)
     if warnings := list(dict.fromkeys(str(warning) for each in found for warning in each.warnings)):
-        say(told_warnings(warnings))
+        say(warnings_message(warnings))
     return found
 
 
-def told_untried(choices: Sequence[str], tried: int) -> str:
-    """Say which choices of a sweep were left to its jobs to check."""
+def untried_message(choices: Sequence[str], tried: int) -> str:
+    """Return a message on the choices of a sweep that only its jobs check."""
     kinds = f"{tried} of the configs of this sweep were tried in a dry run, every choice of each key once"
     if not choices:
         return kinds
@@ -88,54 +88,56 @@ def told_untried(choices: Sequence[str], tried: int) -> str:
     return f"{kinds} but for {len(choices)}, which their jobs will check: {shown}"
 
 
-def told_warnings(warnings: Sequence[str]) -> str:
+def warnings_message(warnings: Sequence[str]) -> str:
     """Print what the dry run has found that may be due to its generated data."""
     lines = [line for warning in warnings for line in warning.splitlines()]
     return "\n".join(["warnings, which stop nothing:", *(f"  {line}" for line in lines)])
 
 
-def compose_what_can_be(overrides: Sequence[str], source: Source) -> tuple[Composed | None, list[Problem]]:
+def compose_what_can_be(overrides: Sequence[str], source: Source) -> tuple[Composed | None, list[ErrorDetail]]:
     """Compose a config without the overrides that name nothing, and return what is wrong with those."""
-    problems: list[Problem] = []
+    errors: list[ErrorDetail] = []
     while True:
         try:
-            return compose(overrides, source), problems
+            return compose(overrides, source), errors
         except ConfigError as error:
-            problems += error.problems
-            typed = {each.origin.text for each in error.problems if each.origin is not None and each.origin.typed}
+            errors += error.errors
+            typed = {each.origin.text for each in error.errors if each.origin is not None and each.origin.typed}
             rest = [word for word in overrides if word not in typed]
             if len(rest) == len(overrides):
-                return None, problems
+                return None, errors
             overrides = rest
 
 
 def require_choice(composed: Composed, request: Request) -> None:
-    """Refuse a command line that says nothing yet, with the experiments there are. Raises ConfigError."""
+    """Refuse a command line without an experiment, with the experiments there are. Raises ConfigError."""
     chosen = OmegaConf.select(composed.config, "hydra.runtime.choices.experiment")
     if chosen is not None or "environment" in composed.tree:
         return
     folders = [config_folder(), *([Path(request.source.folder)] if request.source.folder else [])]
     names = sorted(path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml"))
-    raise ConfigError(Problem("experiment", "nothing is chosen yet", f"experiment=NAME, one of: {', '.join(names)}"))
+    raise ConfigError(
+        ErrorDetail("experiment", "nothing is chosen yet", f"experiment=NAME, one of: {', '.join(names)}")
+    )
 
 
 def require_folder(composed: Composed, *, multirun: bool) -> None:
     """Refuse a config whose results could not be written. Raises ConfigError."""
-    problem = folder_problem(composed.config, "hydra.sweep.dir" if multirun else "hydra.run.dir")
-    if problem is not None:
-        raise ConfigError(problem)
+    detail = folder_error(composed.config, "hydra.sweep.dir" if multirun else "hydra.run.dir")
+    if detail is not None:
+        raise ConfigError(detail)
 
 
-def folder_problem(config: DictConfig, key: str) -> Problem | None:
+def folder_error(config: DictConfig, key: str) -> ErrorDetail | None:
     """Return why the folder above the run folder, which `key` names, cannot be written, if it cannot."""
     try:
         folder = Path(str(OmegaConf.select(config, key))).parent
     except OmegaConfBaseException as error:
-        return Problem(key, str(error).splitlines()[0])
+        return ErrorDetail(key, str(error).splitlines()[0])
     try:
         there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryFile(dir=there):  # nothing is made before something runs
             return None
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror or error}"
-        return Problem("paths.outputs", message, "choose another folder: paths.outputs=FOLDER")
+        return ErrorDetail("paths.outputs", message, "choose another folder: paths.outputs=FOLDER")

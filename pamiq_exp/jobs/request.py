@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra import __version__ as hydra_version
 
 import pamiq_exp
-from pamiq_exp.config import AllowList, ConfigError, Problem, Source
+from pamiq_exp.config import AllowList, ConfigError, ErrorDetail, Source
 from pamiq_exp.config.dry_run import SKIP_FLAG
 from pamiq_exp.config.hydra_internals import get_args_parser
 from pamiq_exp.config.trust import TRUST_FLAG, trust_folder, trusted_folders_file
@@ -62,10 +62,10 @@ def read_request(words: Sequence[str]) -> Request:
     arguments = [*(word for word in arguments if word not in flags.overrides), *flags.overrides]  # as Hydra wants them
     if flags.experimental_rerun is not None:
         message = "is not offered: it would read a pickle, which can run code"
-        raise ConfigError(Problem("--experimental-rerun", message, "run the overrides in overrides.yaml again"))
+        raise ConfigError(ErrorDetail("--experimental-rerun", message, "run the overrides in overrides.yaml again"))
     if flags.config_path is not None and not Path(flags.config_path).is_absolute():
         hint = "give an absolute path; to add a folder of your own to the shipped configs use --config-dir"
-        raise ConfigError(Problem("--config-path", f"{flags.config_path} is no absolute path", hint))
+        raise ConfigError(ErrorDetail("--config-path", f"{flags.config_path} is no absolute path", hint))
     source = Source(flags.config_name or Source.name, flags.config_dir, flags.config_path)
     return Request(arguments, flags, allow, source, online=ONLINE_FLAG in rest, dry_run=SKIP_FLAG not in rest)
 
@@ -87,7 +87,7 @@ def take_allowed(words: Sequence[str]) -> tuple[AllowList, list[str]]:
             raise ValueError("--allow needs the name of a package")
         return AllowList.of_user(prefixes), rest
     except ValueError as error:
-        raise ConfigError(Problem(ALLOW_FLAG, str(error), "for example --allow my_package")) from error
+        raise ConfigError(ErrorDetail(ALLOW_FLAG, str(error), "for example --allow my_package")) from error
 
 
 def _take_flag(words: Sequence[str], name: str) -> tuple[list[str], list[str]]:
@@ -115,7 +115,7 @@ def find_trusted_packages(allow: AllowList) -> None:
 
 
 def tell(error: Exception, *, heading: str = "this config cannot be run") -> None:
-    """Print what is wrong, such as the problems of a config."""
+    """Print what is wrong, such as the errors of a config."""
     say(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
 
 

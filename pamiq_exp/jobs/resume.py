@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, nearest, plain_file
+from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, compose_again, nearest, plain_file
 from pamiq_exp.config.compose import quoted
 from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.files import read_yaml
@@ -35,7 +35,9 @@ def go_on(folder: Path | None, request: Request) -> int | None:
     """
     if folder is None:
         hint = "name the folder of the run (hydra.run.dir=FOLDER), or use: python -m pamiq_exp resume RUN"
-        raise ConfigError(Problem("--resume", "which run? Its folder is named after the time it begins", hint))
+        raise ConfigError(
+            ErrorDetail("--resume", "needs the folder of the run, which is named after the time by default", hint)
+        )
     if not (folder / file_names.MANIFEST).exists():
         return None
     from pamiq_exp.jobs.job import newest_whole
@@ -46,13 +48,13 @@ def go_on(folder: Path | None, request: Request) -> int | None:
     if kept != masked:
         hint = f"to change it: python -m pamiq_exp resume {folder} key=value; or choose another folder"
         message = f"{folder} holds a run of another command: {' '.join(kept) or 'without overrides'}"
-        raise ConfigError(Problem("--resume", message, hint))
+        raise ConfigError(ErrorDetail("--resume", message, hint))
     try:
         run = RunFolder(folder)
-        with run.owned():  # a run that goes on elsewhere is told before anything is read
+        with run.owned():  # raises for a run that is active elsewhere
             state = run.read_manifest().get("state")
     except RunFolderError as error:
-        raise ConfigError(Problem("--resume", str(error))) from error
+        raise ConfigError(ErrorDetail("--resume", str(error))) from error
     if state == "finished":
         say(f"{folder} has finished already: there is nothing left to do")
         return 0
@@ -107,7 +109,7 @@ def _refuse_folder(folder: Path) -> None:
     try:
         read_manifest(folder)
     except RunFolderError as error:
-        raise ConfigError(Problem("", str(error))) from error
+        raise ConfigError(ErrorDetail("", str(error))) from error
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,11 @@ def _refuse_seed(again: _Again) -> None:
     before, after = again.before.tree.get("seed"), again.config.tree.get("seed")
     if before != after:
         message = f"was {before} when the run began, and its random streams go on from the checkpoint"
-        raise ConfigError(Problem("seed", message, f"leave it out, or start another run with seed={after}"))
+        raise ConfigError(ErrorDetail("seed", message, f"leave it out, or start another run with seed={after}"))
 
 
 def _changed(folder: Path, again: _Again, request: Request) -> list[str]:
-    """Tell what is not as it was when the run began."""
+    """Return what has changed since the run began."""
     lines = [*changes_of_config(again.before.tree, again.config.tree), *changes_of_versions(folder)]
     if again.kept is not None and (edited := changes_of_files(again.kept, request.source)):
         lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
@@ -176,7 +178,7 @@ def _take_options(words: Sequence[str]) -> tuple[_Options, list[str]]:
             options = replace(options, partial=value == "true")
         elif key.startswith("resume."):
             hint = "use resume.checkpoint=step_000012000 or resume.partial=true"
-            raise ConfigError(Problem(key, f"{word} is not to be had", hint))
+            raise ConfigError(ErrorDetail(key, f"{word} is not an option of resume", hint))
         else:
             rest.append(word)
     return options, rest
@@ -192,11 +194,11 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
     checkpoints = list_checkpoints(folder / file_names.CHECKPOINTS)
     if not checkpoints:
         hint = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"
-        raise ConfigError(Problem("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
+        raise ConfigError(ErrorDetail("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
     names = [checkpoint.name for checkpoint in checkpoints]
     if name is not None and name not in names:
         raise ConfigError(
-            Problem("resume.checkpoint", f"there is no {name}", nearest(name, names, listing="checkpoints"))
+            ErrorDetail("resume.checkpoint", f"there is no {name}", nearest(name, names, listing="checkpoints"))
         )
     index = len(names) - 1 if name is None else names.index(name)
     try:
@@ -204,7 +206,7 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
     except CheckpointError as error:
         earlier = names[:index]
         hint = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
-        raise ConfigError(Problem("", str(error), hint)) from error
+        raise ConfigError(ErrorDetail("", str(error), hint)) from error
     return checkpoints[index]
 
 
@@ -216,7 +218,7 @@ def overrides_of(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ConfigError(Problem("", str(error), "put a whole one back, or remove it")) from error
+        raise ConfigError(ErrorDetail("", str(error), "put a whole one back, or remove it")) from error
     if not isinstance(typed, list) or not all(isinstance(word, str) for word in typed):
-        raise ConfigError(Problem("", f"{path} is no list of words", "put a whole one back, or remove it"))
+        raise ConfigError(ErrorDetail("", f"{path} is no list of words", "put a whole one back, or remove it"))
     return typed

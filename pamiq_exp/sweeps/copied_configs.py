@@ -7,6 +7,7 @@ as they were.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -14,10 +15,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pamiq_exp.config.compose import parse_overrides
+from omegaconf import OmegaConf
+
+from pamiq_exp.config.compose import compose_config, parse_overrides, quoted, variants
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.hydra_loader import Source
-from pamiq_exp.config.problems import ConfigError, Problem
+from pamiq_exp.jobs.masking import close_to_others
+from pamiq_exp.jobs.request import Request
 from pamiq_exp.run_folder import file_names
 
 FOLDER = "conf"
@@ -28,7 +33,28 @@ _LEFT_OUT = {"__pycache__", "node_modules", "outputs", "site-packages"}
 _FILE_SCHEME = "file://"
 
 
-def freeze(source: Source, folder: Path) -> Source:
+def copy_sweep_configs(request: Request, folder: Path | None = None) -> Request:
+    """Copy the config files of a sweep into its folder, and return the request that reads the copies from there.
+
+    Args:
+        request: A sweep that was found sound.
+        folder: The sweep's folder; by default a new one, as the config names it. Copies that lie there are kept.
+    """
+    first, *_ = variants(request.overrides, request.source)
+    if folder is None:
+        folder = Path(str(OmegaConf.select(compose_config(first, request.source), "hydra.sweep.dir")))
+    folder = folder.absolute()
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        close_to_others(folder)
+    source = copy_configs_of(request.source, folder)
+    flags = copy.copy(request.flags)
+    flags.overrides = [copied_override(word, folder) for word in request.overrides]
+    flags.overrides.append(f"hydra.sweep.dir={quoted(str(folder))}")
+    return replace(request, flags=flags, source=source)
+
+
+def copy_configs_of(source: Source, folder: Path) -> Source:
     """Copy all files that configs from `source` can consist of, and return the source that reads the copies.
 
     Where copies lie already they are used as they are: a sweep that goes on stays what it was.
@@ -49,7 +75,7 @@ def freeze(source: Source, folder: Path) -> Source:
     return replace(source, main=str(main), folder=str(own) if own.is_dir() else None, copy_of=source.folder)
 
 
-def freeze_override(word: str, folder: Path) -> str:
+def copied_override(word: str, folder: Path) -> str:
     """Return an override of `hydra.searchpath` that names copies of its folders; any other as it is."""
     (override,) = parse_overrides([word])
     paths = override.value()
@@ -64,14 +90,16 @@ def copy_configs(source: Path, target: Path) -> None:
     try:
         partial.mkdir(parents=True, exist_ok=True)
         for path in config_files(source):
-            copy = partial / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)  # with its mode: what only the user may read stays so
+            target_file = partial / path.relative_to(source)
+            target_file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target_file)  # with its mode: what only the user may read stays so
         partial.rename(target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         message = f"the config files cannot be copied to {target}: {error.strerror or error}"
-        raise ConfigError(Problem("hydra.sweep.dir", message, "choose another folder: paths.outputs=FOLDER")) from error
+        raise ConfigError(
+            ErrorDetail("hydra.sweep.dir", message, "choose another folder: paths.outputs=FOLDER")
+        ) from error
 
 
 def config_files(folder: Path) -> Iterator[Path]:
@@ -95,7 +123,7 @@ def config_files(folder: Path) -> Iterator[Path]:
                 count += 1
                 if count > MOST_FILES:
                     hint = "give a folder that holds nothing but config groups: experiment/NAME.yaml, ..."
-                    raise ConfigError(Problem("--config-dir", f"{folder} holds more than {MOST_FILES} files", hint))
+                    raise ConfigError(ErrorDetail("--config-dir", f"{folder} holds more than {MOST_FILES} files", hint))
                 yield here / file
 
 

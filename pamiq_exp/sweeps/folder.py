@@ -125,14 +125,14 @@ _PLAN_VALUES: Mapping[str, Callable[[object], bool]] = {
 
 @dataclass(frozen=True)
 class JobView:
-    """One job of a sweep, as its folder tells it now.
+    """One job of a sweep, read from its folder.
 
     Attributes:
         number: Its number; its folder is named after it.
         overrides: In what it differs from the others.
         state: See `STATES`. A `lost` job was being worked on by a process that is gone without a word.
         reason: Why it ended as it did.
-        fraction: How much of it is over, as far as that can be told.
+        fraction: How much of it is over, if known.
         summary: Its final figures.
     """
 
@@ -145,7 +145,7 @@ class JobView:
 
     @property
     def over(self) -> bool:
-        """Whether nobody will work on it unless the sweep is resumed."""
+        """Whether no process will work on it unless the sweep is resumed."""
         return self.state not in ("waiting", "running")
 
 
@@ -315,5 +315,5 @@ def _modified(path: Path) -> float:
 
 
 def process_name() -> str:
-    """Return what tells this process from all others, on this machine and elsewhere."""
+    """Return a name for this process that is unique over machines."""
     return f"{socket.gethostname()}.{os.getpid()}"

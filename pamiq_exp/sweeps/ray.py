@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict
 from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import job_state, read_json
-from pamiq_exp.sweeps.isolation import note_end
+from pamiq_exp.sweeps.worker_process import note_end
 
 
 def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:

@@ -1,4 +1,4 @@
-"""The search itself: ask, run, tell. Everything it knows lies in the study and in the sweep's folder."""
+"""Search for settings with Optuna. All its state lies in the study and in the sweep's folder."""
 
 from __future__ import annotations
 
@@ -183,9 +183,9 @@ class Searcher:
         if any((folder / PRUNE).exists() for folder in folders):
             self.study.tell(asked.trial, state=TrialState.PRUNED)
             return
-        problems = [why for folder, value in zip(folders, values, strict=True) if (why := _problem(folder, value))]
-        if problems:
-            asked.trial.set_user_attr("reason", "; ".join(problems))
+        errors = [why for folder, value in zip(folders, values, strict=True) if (why := _error(folder, value))]
+        if errors:
+            asked.trial.set_user_attr("reason", "; ".join(errors))
             self.study.tell(asked.trial, state=TrialState.FAIL)
         else:
             self.study.tell(asked.trial, math.fsum(values) / len(values))
@@ -276,7 +276,7 @@ def _ended_badly(folder: Path) -> bool:
     return state in ("failed", "lost", "stopped")
 
 
-def _problem(folder: Path, value: float) -> str:
+def _error(folder: Path, value: float) -> str:
     state, reason = job_state(folder, read_json(folder / file_names.MANIFEST))
     if state != "finished":
         return f"job {folder.name} {state}: {reason}"

@@ -18,7 +18,7 @@ from types import FrameType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config import ConfigError, Problem, Source
+from pamiq_exp.config import ConfigError, ErrorDetail, Source
 from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.jobs.preflight import preflight
@@ -26,14 +26,14 @@ from pamiq_exp.jobs.request import RESUME_FLAG, Request
 from pamiq_exp.jobs.signals import STOPS
 from pamiq_exp.run_folder import file_names, mask_secrets
 from pamiq_exp.streams import output_is_incidental
+from pamiq_exp.sweeps.copied_configs import copy_sweep_configs
 from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work, process_name
-from pamiq_exp.sweeps.frozen import freeze_sweep
-from pamiq_exp.sweeps.isolation import run_isolated
 from pamiq_exp.sweeps.view import SweepView, Watcher
-from pamiq_exp.sweeps.worker import Order, Place
+from pamiq_exp.sweeps.worker import JobSpec, WorkingDirectory
+from pamiq_exp.sweeps.worker_process import run_in_worker_process
 
 STOPPED_BY_SIGNAL = 128
-"""Exit statuses from here on mean that somebody stopped the sweep."""
+"""Exit statuses from here on mean that a signal stopped the sweep."""
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _SEARCH = "hydra_plugins.pamiq_exp_sweeps.search_sweeper.SearchSweeper"
@@ -68,7 +68,7 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     print(f"sweep {folder}", file=sys.stderr)
     with Watcher(folder) as view, _jobs_save_first(folder) as signals:
         try:
-            status = hand_to_hydra(freeze_sweep(request, folder))
+            status = hand_to_hydra(copy_sweep_configs(request, folder))
             while status < STOPPED_BY_SIGNAL and jobs_at_work(folder):  # by another process that shares the work
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
@@ -98,7 +98,7 @@ def run_job_of_sweep(
         dry_run: Whether to try the parts on each other first.
     """
     sweep = Path(str(settings.sweep.dir))
-    order = Order(
+    order = JobSpec(
         words=[*settings.overrides.task, *(word for word in settings.overrides.hydra if "hydra.searchpath=" in word)],
         source=source,
         folder=str(settings.runtime.output_dir),
@@ -107,10 +107,10 @@ def run_job_of_sweep(
         sweep=str(sweep),
         stop=str(_stop_file(sweep, process)),
         command=Plan.read(sweep).command,
-        place=Place(str(place[0]), place[1]),
+        place=WorkingDirectory(str(place[0]), place[1]),
         dry_run=dry_run,
     )
-    return run_isolated(order)
+    return run_in_worker_process(order)
 
 
 def _stop_file(sweep: Path, process: str) -> Path:
@@ -119,13 +119,13 @@ def _stop_file(sweep: Path, process: str) -> Path:
 
 
 def _require_packages(request: Request) -> None:
-    """Tell early what a launcher or sweeper needs that is not installed. Raises ConfigError."""
+    """Check that the packages of the launcher and sweeper are installed. Raises ConfigError."""
     for word in request.overrides:
         key, _, name = word.partition("=")
         module = _NEEDED.get((key, name))
         if module is not None and not _is_installed(module):
             hint = "pip install 'pamiq_exp[sweep]'"
-            raise ConfigError(Problem(key, f"{name} needs the package {module}, which is not installed", hint))
+            raise ConfigError(ErrorDetail(key, f"{name} needs the package {module}, which is not installed", hint))
 
 
 def _is_installed(module: str) -> bool:
@@ -139,7 +139,7 @@ def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
     sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
     if sweeper.get("_target_") == _SEARCH and not sweeper.metric:
         hint = "name a figure of summary.json: hydra.sweeper.metric=return_mean"
-        raise ConfigError(Problem("hydra.sweeper.metric", "is not set: what is searched for?", hint))
+        raise ConfigError(ErrorDetail("hydra.sweeper.metric", "is not set: what is searched for?", hint))
     jobs: list[list[str]] = []
     if sweeper.get("_target_") == _BASIC:
         params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
@@ -174,7 +174,7 @@ def _place(config: DictConfig, plan: Plan) -> Path:
     try:
         return Path(str(config.paths.outputs), "sweeps", plan.experiment_name).absolute()
     except OmegaConfBaseException as error:
-        raise ConfigError(Problem("paths.outputs", str(error).splitlines()[0])) from error
+        raise ConfigError(ErrorDetail("paths.outputs", str(error).splitlines()[0])) from error
 
 
 def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
@@ -195,9 +195,9 @@ def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
             folder.mkdir(mode=0o700)
     hint = f"go on with it ({RESUME_FLAG}), or choose another folder"
     if (folder / file_names.MANIFEST).exists():
-        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
+        raise ConfigError(ErrorDetail("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
     if not plan.write(folder):
-        raise ConfigError(Problem("hydra.sweep.dir", f"{folder} holds a sweep already", hint))
+        raise ConfigError(ErrorDetail("hydra.sweep.dir", f"{folder} holds a sweep already", hint))
     return folder
 
 
@@ -212,16 +212,16 @@ def _find(config: DictConfig, request: Request, plan: Plan) -> Path | None:
                 return folder
         except SweepError as error:
             if typed is not None and (folder / PLAN).exists():
-                raise ConfigError(Problem(RESUME_FLAG, str(error))) from error
+                raise ConfigError(ErrorDetail(RESUME_FLAG, str(error))) from error
     if typed is not None and (typed / PLAN).exists():
         hint = "to go on with it the words must be the same as before; or choose another folder"
-        raise ConfigError(Problem(RESUME_FLAG, f"{typed} holds a sweep of other words", hint))
+        raise ConfigError(ErrorDetail(RESUME_FLAG, f"{typed} holds a sweep of other words", hint))
     print(f"there is no sweep of this command in {typed or place} yet: it begins", file=sys.stderr)
     return None
 
 
 def _wait_until_saved(folder: Path, stop: Path) -> None:
-    """Wait for jobs that were told to stop, in whichever process they run."""
+    """Wait for jobs that were asked to stop, in any process."""
     deadline = time.monotonic() + _SAVE_SECONDS
     while time.monotonic() < deadline and jobs_at_work(folder, begun_by=stop.name):
         time.sleep(_LOOK_SECONDS)

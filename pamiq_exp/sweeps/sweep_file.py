@@ -1,6 +1,6 @@
-"""`conf/sweep/NAME.yaml`: a whole sweep in one file. It stands for words of the command line and can say nothing else.
+"""`conf/sweep/NAME.yaml`: a whole sweep in one file. It stands for words of the command line.
 
-A file that somebody sent can choose among launchers and give them numbers and names; it cannot hand them commands.
+A file of another person can choose among launchers and give them numbers and names; it cannot hand them commands.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pamiq_exp.config import ConfigError, Origin, Problem, Source, config_folder, nearest
+from pamiq_exp.config import ConfigError, ErrorDetail, Origin, Source, config_folder, nearest
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.limits import MOST_THREADS
 from pamiq_exp.config.compose import quoted
+from pamiq_exp.config.errors import Kind
 from pamiq_exp.config.files import is_shipped
-from pamiq_exp.config.problems import Kind
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.files import read_yaml
 from pamiq_exp.jobs.request import Request
@@ -147,9 +147,9 @@ def expand(request: Request) -> Request:
     if not chosen:
         return request
     if len(chosen) > 1:
-        raise ConfigError(Problem(GROUP, "one sweep at a time", "put both into one file"))
+        raise ConfigError(ErrorDetail(GROUP, "one sweep at a time", "put both into one file"))
     if not request.flags.multirun:
-        raise ConfigError(Problem(GROUP, "a sweep is many runs", "add -m"))
+        raise ConfigError(ErrorDetail(GROUP, "a sweep is many runs", "add -m"))
     typed = [word for word in request.overrides if word not in chosen]
     keys = {_key(word) for word in typed}
     path = _find(chosen[0].partition("=")[2], request.source)
@@ -173,7 +173,7 @@ def _find(name: str, source: Source) -> Path:
     folders = [folder / GROUP for folder in ([Path(source.folder)] if source.folder else []) + [main]]
     paths = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.yaml"))}
     if name not in paths:
-        raise ConfigError(Problem(GROUP, f"there is no sweep '{name}'", nearest(name, paths, listing="there are")))
+        raise ConfigError(ErrorDetail(GROUP, f"there is no sweep '{name}'", nearest(name, paths, listing="there are")))
     return paths[name]
 
 
@@ -182,48 +182,50 @@ def _read(path: Path) -> SweepFile:
     try:
         tree = read_yaml(path)
     except OSError as error:
-        raise ConfigError(Problem(key, str(error), "a sweep file holds keys and values: key: value")) from error
+        raise ConfigError(ErrorDetail(key, str(error), "a sweep file holds keys and values: key: value")) from error
     file = read_dataclass(SweepFile, {} if tree is None else tree, key)
-    problems = list(_problems(file, key))
-    if problems:
-        raise ConfigError(problems)
+    errors = list(_errors(file, key))
+    if errors:
+        raise ConfigError(errors)
     return file
 
 
-def _problems(file: SweepFile, key: str) -> Iterator[Problem]:
-    yield from _launcher_problems(file, key)
-    yield from _plan_problems(file, key)
+def _errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
+    yield from _launcher_errors(file, key)
+    yield from _plan_errors(file, key)
     for word in file.overrides:
         if not isinstance(word, str) or "=" not in word or _key(word).startswith("hydra"):
             hint = "write key=value; Hydra's own settings are for the command line"
-            yield Problem(f"{key}.overrides", f"{word!r} cannot stand here", hint)
+            yield ErrorDetail(f"{key}.overrides", f"{word!r} cannot stand here", hint)
     for name in (*file.grid, *file.search.space):
         if str(name).lstrip("+~").startswith("hydra"):
-            yield Problem(f"{key}.{name}", "Hydra's own settings are for the command line")
+            yield ErrorDetail(f"{key}.{name}", "Hydra's own settings are for the command line")
 
 
-def _launcher_problems(file: SweepFile, key: str) -> Iterator[Problem]:
+def _launcher_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
     names = LAUNCHERS[file.launcher.name]
     for name, value in vars(file.launcher).items():
         if name != "name" and value is not None and name not in names:
             has = ", ".join(names) or "no settings"
-            yield Problem(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
+            yield ErrorDetail(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
         elif isinstance(value, str) and not _NAME.fullmatch(value):
-            yield Problem(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
+            yield ErrorDetail(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
     if file.launcher.name == "joblib" and not 1 <= (file.launcher.jobs or 1) <= MOST_THREADS:
         message = f"asks for {file.launcher.jobs:,} processes; at most {MOST_THREADS} are given here"
-        yield Problem(f"{key}.launcher.jobs", message, "ask for fewer")
+        yield ErrorDetail(f"{key}.launcher.jobs", message, "ask for fewer")
 
 
-def _plan_problems(file: SweepFile, key: str) -> Iterator[Problem]:
+def _plan_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
     if isinstance(file.seeds, int) and file.seeds < 1:
-        yield Problem(f"{key}.seeds", f"expected at least one, not {file.seeds}")
+        yield ErrorDetail(f"{key}.seeds", f"expected at least one, not {file.seeds}")
     if isinstance(file.seeds, int) and file.seeds > _MOST_SEEDS:
-        yield Problem(f"{key}.seeds", f"{file.seeds} are more than {_MOST_SEEDS}, the most that a sweep may have")
+        yield ErrorDetail(f"{key}.seeds", f"{file.seeds} are more than {_MOST_SEEDS}, the most that a sweep may have")
     if file.search.space and file.grid:
-        yield Problem(f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such")
+        yield ErrorDetail(
+            f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such"
+        )
     if not file.search.space and file.budget.trials is not None:
-        yield Problem(f"{key}.budget.trials", "only a search has trials", "add search: {space: ...}")
+        yield ErrorDetail(f"{key}.budget.trials", "only a search has trials", "add search: {space: ...}")
 
 
 def _values(values: object) -> str:

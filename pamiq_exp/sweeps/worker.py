@@ -1,4 +1,4 @@
-"""What the process of one job of a sweep does."""
+"""The process of one job of a sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUTPUT = file_names.OUTPUT
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkingDirectory:
     """Where the user stands: the current folder, and where modules are found."""
 
     folder: str
@@ -32,8 +32,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the job's process is told.
+class JobSpec:
+    """Everything that the process of a job needs.
 
     Attributes:
         words: What the job is composed from.
@@ -56,11 +56,11 @@ class Order:
     sweep: str
     stop: str
     command: Sequence[str]
-    place: Place
+    place: WorkingDirectory
     dry_run: bool = True
 
 
-def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
+def work(order: JobSpec, environment: Mapping[str, str], lock: object) -> None:
     """Run the job and end the process with its exit status.
 
     Args:
@@ -78,7 +78,7 @@ def work(order: Order, environment: Mapping[str, str], lock: object) -> None:
     sys.exit(status)
 
 
-def _move_in(order: Order, environment: Mapping[str, str]) -> None:
+def _move_in(order: JobSpec, environment: Mapping[str, str]) -> None:
     """Leave the place of the process that this one was forked from."""
     os.setsid()  # Ctrl-C reaches the process that gave the order, which hands it on once
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # see `_warm`
@@ -97,7 +97,7 @@ def _move_in(order: Order, environment: Mapping[str, str]) -> None:
     sys.path.extend(path for path in order.place.path if path not in sys.path)
 
 
-def _run(order: Order) -> int:
+def _run(order: JobSpec) -> int:
     allow = AllowList(tuple(order.trusted))
     find_trusted_packages(allow)
     from pamiq_exp.jobs.job import Job, run_job

@@ -51,14 +51,14 @@ def test_broken_files_are_problems_and_no_crash(tmp_path: Path) -> None:
     (folder / "summary.json").write_text("[]")
     (folder / "metrics.jsonl").write_bytes(b"\xff\xfe\n")
     run = read_run(folder)
-    assert run.problems == ("manifest.json is broken", "config.yaml is broken", "metrics.jsonl: 1 lines are no records")
+    assert run.errors == ("manifest.json is broken", "config.yaml is broken", "metrics.jsonl: 1 lines are no records")
     assert (run.state, run.seed, run.settings) == ("unknown", None, {})
 
 
 def test_a_config_cannot_run_code(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "config.yaml").write_text(f"!!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
-    assert read_run(folder).problems == ("config.yaml is broken",)
+    assert read_run(folder).errors == ("config.yaml is broken",)
     assert not (tmp_path / "made").exists()
 
 

@@ -126,7 +126,7 @@ def test_only_what_a_config_names_is_imported(tmp_path: Path, repository: Path) 
         "'pamiq_exp.models', 'ale_py') if name in sys.modules])"
     )
     out = python(code, "check", "experiment=minimum", "tracking=jsonl_only", folder=tmp_path)
-    assert "no problems found" in out
+    assert "no errors found" in out
     assert "numba" not in out.splitlines()[-1]
     assert "noise_world" not in out.splitlines()[-1]
     assert "wandb" not in out.splitlines()[-1]
@@ -135,7 +135,7 @@ def test_only_what_a_config_names_is_imported(tmp_path: Path, repository: Path) 
 def test_what_a_run_takes_is_told(command: Command) -> None:
     outcome = command("check", "experiment=cartpole_ppo")
     assert outcome.status == 0, outcome.err
-    assert outcome.out.startswith("no problems found\n")
+    assert outcome.out.startswith("no errors found\n")
     assert "parameters  " in outcome.out
     assert "buffers     " in outcome.out
     assert "memory      " in outcome.out
@@ -275,4 +275,4 @@ def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, 
     assert "launcher.overrun: has no effect in mode lockstep" in outcome.out
     assert "leave it out, or choose realtime" in outcome.out
     shipped = command("check", "--no-dry-run", "experiment=curiosity_noise_world", "launcher=lockstep")
-    assert shipped.out == "no problems found; nothing was tried in a dry run\n", "the experiment set it, not the user"
+    assert shipped.out == "no errors found; nothing was tried in a dry run\n", "the experiment set it, not the user"

@@ -86,7 +86,7 @@ def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_
     command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = tmp_path / "memory.events"
-    monkeypatch.setattr("pamiq_exp.sweeps.isolation._MEMORY_COUNTERS", (str(counter),))
+    monkeypatch.setattr("pamiq_exp.sweeps.worker_process._MEMORY_COUNTERS", (str(counter),))
     once = f"interaction.agent.remember='{counter}'"
     outcome = command("-m", *unlucky, "interaction.agent.luck=drown,good", once)
     assert outcome.status == 1

@@ -95,7 +95,7 @@ def test_all_wrong_arguments_of_a_tree_are_told_at_once_and_nothing_is_built() -
         "a": {"_target_": PART, "size": -1, "sise": 2},
         "b": [{"_target_": f"{HERE}.Holder", "part": {"_target_": PART}, "fator": 1}],
     }
-    keys = [problem.key for problem in BUILDER.problems(tree, "root")]
+    keys = [detail.key for detail in BUILDER.errors(tree, "root")]
     assert keys == ["root.a.sise", "root.b[0].fator", "root.b[0].part.size"]
 
 
@@ -141,6 +141,6 @@ def trees_with_a_hidden_target(draw: st.DrawFn) -> Any:
 
 @given(trees_with_a_hidden_target())
 def test_a_bad_target_is_refused_however_deep_it_hides(tree: Any) -> None:
-    assert any("may not name" in str(problem) or "exist" in str(problem) for problem in BUILDER.problems(tree, "root"))
+    assert any("may not name" in str(detail) or "exist" in str(detail) for detail in BUILDER.errors(tree, "root"))
     with pytest.raises(ConfigError):
         BUILDER.build(tree, "root")

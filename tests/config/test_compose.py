@@ -19,7 +19,7 @@ from pamiq_exp.config import (
 from pamiq_exp.config.compose import sweep_jobs
 
 
-def problems(*overrides: str, source: Source = Source()) -> str:
+def errors(*overrides: str, source: Source = Source()) -> str:
     with pytest.raises(ConfigError) as error:
         compose_config(overrides, source)
     return str(error.value)
@@ -54,11 +54,11 @@ def test_both_ways_to_lockstep_are_the_same(override: str) -> None:
     ],
 )
 def test_what_names_nothing_is_told_with_what_is_near(overrides: list[str], expected: str) -> None:
-    assert expected in problems(*overrides)
+    assert expected in errors(*overrides)
 
 
 def test_all_unknown_keys_are_told_at_once() -> None:
-    text = problems("experiment=minimum", "sede=1", "launcher.max_step=2", "paths.output=x")
+    text = errors("experiment=minimum", "sede=1", "launcher.max_step=2", "paths.output=x")
     assert all(f"{key}: there is no such key" in text for key in ("sede", "launcher.max_step", "paths.output"))
 
 
@@ -71,17 +71,17 @@ def test_the_users_folder_adds_experiments_and_cannot_hide_the_shipped_ones(tmp_
     source = Source(folder=str(folder))
     assert compose_config(["experiment=mine"], source).experiment_name == "mine"
     assert compose_config(["experiment=minimum"], source).experiment_name == "minimum"
-    assert "did you mean mine?" in problems("experiment=mien", source=source)
+    assert "did you mean mine?" in errors("experiment=mien", source=source)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    assert "does not exist" in problems("experiment=minimum", source=Source(folder=str(tmp_path / "nowhere")))
+    assert "does not exist" in errors("experiment=minimum", source=Source(folder=str(tmp_path / "nowhere")))
 
 
 def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "broken.yaml").write_text("a: [1\nb: 2\n")
-    text = problems("experiment=broken", source=Source(folder=str(tmp_path)))
+    text = errors("experiment=broken", source=Source(folder=str(tmp_path)))
     assert "no valid YAML" in text
     assert "broken.yaml" in text
 

@@ -45,7 +45,7 @@ def tree(**changes: Any) -> DictConfig:
     return merged
 
 
-def problems(config: DictConfig) -> str:
+def errors(config: DictConfig) -> str:
     with pytest.raises(ConfigError) as error:
         build_experiment(config, ALLOW)
     return str(error.value)
@@ -116,7 +116,7 @@ def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
     experiment = build_experiment(tree(tracking={"film": film}), ALLOW)
     assert set(experiment.interaction.observers) == {"counter", "film"}
     assert experiment.trackers == {}
-    assert "tracking.counter: is the name of a metric, too" in problems(tree(tracking={"counter": film}))
+    assert "tracking.counter: is the name of a metric, too" in errors(tree(tracking={"counter": film}))
 
 
 def test_seeds_are_listed_by_address() -> None:
@@ -149,10 +149,10 @@ def test_seeds_are_listed_by_address() -> None:
     ],
 )
 def test_mistakes_are_told_with_their_key(changes: dict[str, Any], expected: str) -> None:
-    assert expected in problems(tree(**changes))
+    assert expected in errors(tree(**changes))
 
 
 def test_a_class_that_is_no_environment_is_told() -> None:
     config = tree()
     config.environment = {"_target_": f"{HERE}.Part", "size": 1}
-    assert "environment._target_: Part is no environment" in problems(config)
+    assert "environment._target_: Part is no environment" in errors(config)

@@ -1,4 +1,4 @@
-"""Whatever YAML is given, the answer is a list of problems: never a traceback."""
+"""Whatever YAML is given, the answer is a list of errors: never a traceback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config import AllowList, Composed, ConfigError, Source, compose
-from pamiq_exp.config.checks.static import TOP_LEVEL, static_problems
+from pamiq_exp.config.checks.static import TOP_LEVEL, static_errors
 from tests.conftest import Command
 
 ODD_TEXTS = st.sampled_from(
@@ -32,8 +32,8 @@ TREES = st.recursive(
 CONFIGS = st.dictionaries(st.sampled_from([*TOP_LEVEL, "hydra", "defaults", "a"]), TREES, max_size=6)
 
 
-def told(problems: list[Any]) -> str:
-    return "\n".join(str(problem) for problem in problems)
+def told(errors: list[Any]) -> str:
+    return "\n".join(str(detail) for detail in errors)
 
 
 @given(CONFIGS)
@@ -46,10 +46,10 @@ def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
         return  # not even a config
     assert isinstance(config, DictConfig)
     try:
-        problems = static_problems(Composed.of_config(config), AllowList())
+        errors = static_errors(Composed.of_config(config), AllowList())
     except ConfigError as error:
-        problems = error.problems
-    assert "Traceback" not in told(problems)
+        errors = error.errors
+    assert "Traceback" not in told(errors)
 
 
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
@@ -59,7 +59,7 @@ def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "experiment" / "any.yaml"
     path.write_text(f"# @package _global_\n{text}", encoding="utf-8", errors="surrogateescape")
     try:
-        static_problems(compose(["experiment=any"], Source(folder=str(tmp_path))), AllowList())
+        static_errors(compose(["experiment=any"], Source(folder=str(tmp_path))), AllowList())
     except ConfigError:
         return
 

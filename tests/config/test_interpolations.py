@@ -15,9 +15,9 @@ from pamiq_exp.config import Composed, ConfigError
 from pamiq_exp.config.checks.interpolations import Resolved, resolve, value_at
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 from pamiq_exp.config.checks.references import unread_keys
-from pamiq_exp.config.checks.untrusted_values import value_problems
+from pamiq_exp.config.checks.untrusted_values import value_errors
+from pamiq_exp.config.errors import Kind, Origin
 from pamiq_exp.config.hydra_loader import ConfigFile
-from pamiq_exp.config.problems import Kind, Origin
 
 SPACES = "${spaces.observation.image.shape}"
 
@@ -36,7 +36,7 @@ def resolved(tree: Any) -> Resolved:
 
 def refused(tree: Any) -> list[str]:
     found = resolved(tree)
-    return [str(problem) for problem in (*found.problems, *value_problems(found))]
+    return [str(detail) for detail in (*found.errors, *value_errors(found))]
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_interpolations_are_those_of_omegaconf(expression: str, expected: object
     }  # fmt: skip
     found = resolve(tree)
     if expected is None:
-        assert found.problems
+        assert found.errors
     else:
-        assert not found.problems
+        assert not found.errors
         assert found.tree["answer"] == expected
 
 
 def test_what_waits_for_the_environment_stays_as_it_is_written_and_is_known_to_wait() -> None:
     tree = {"a": SPACES, "b": "${a}", "c": "${length:${a}}", "d": "x", "spaces": "???"}
     found = resolve(tree)
-    assert not found.problems
+    assert not found.errors
     assert found.waiting == {"a", "b", "c"}
     now = resolve({**tree, "spaces": {"observation": {"image": {"shape": [3, 2]}}}})
     assert now.tree["b"] == [3, 2]
@@ -96,7 +96,7 @@ def test_what_doubles_itself_thirty_times_is_refused_at_once(kind: str) -> None:
         tree[f"x{index}"] = yaml.safe_load(yaml.safe_dump(then).replace("x0", f"x{index - 1}"))
     start = time.process_time()
     with pytest.raises(ConfigError) as error:
-        raise ConfigError(resolve(tree).problems)
+        raise ConfigError(resolve(tree).errors)
     assert "more than" in str(error.value) or "binary digits" in str(error.value)
     assert time.process_time() - start < 1.0
 
@@ -114,20 +114,20 @@ def test_budgets_are_kept_to_the_last_value() -> None:
     assert resolve({"a": "x" * (MOST_CHARACTERS - 1)}).tree
     with pytest.raises(ConfigError, match="comes to more than"):
         resolve({"a": "x" * MOST_CHARACTERS})
-    assert not resolve({"a": 2**MOST_BITS - 1}).problems
-    assert resolve({"a": 2**MOST_BITS}).problems
+    assert not resolve({"a": 2**MOST_BITS - 1}).errors
+    assert resolve({"a": 2**MOST_BITS}).errors
     chain = {f"a{index}": f"${{a{index + 1}}}" for index in range(LONGEST_WAY)}
-    assert not resolve({**chain, f"a{LONGEST_WAY}": 1}).problems
+    assert not resolve({**chain, f"a{LONGEST_WAY}": 1}).errors
     longer = resolve({**chain, f"a{LONGEST_WAY}": f"${{a{LONGEST_WAY + 1}}}", f"a{LONGEST_WAY + 1}": 1})
-    assert "leads through more than" in str(longer.problems)
+    assert "leads through more than" in str(longer.errors)
 
 
 def test_many_references_and_many_unread_keys_take_no_time() -> None:
     shared: dict[str, Any] = {f"key_{index}": index for index in range(9000)}
     tree = {"shared": shared, "environment": {f"k{index}": f"${{shared.key_{index}}}" for index in range(4500)}}
     start = time.process_time()
-    problems = list(unread_keys(resolve(tree)))
-    assert len(problems) == 4500
+    errors = list(unread_keys(resolve(tree)))
+    assert len(errors) == 4500
     assert time.process_time() - start < 3.0
 
 
@@ -160,7 +160,7 @@ def test_what_the_machine_says_is_nobody_s_own_word(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("text", ["${oc.decode:'${a}'}", "${oc.decode:'${oc.env:HOME}'}", "\\${a}"])
 def test_text_with_an_interpolation_in_it_is_never_read_twice(text: str) -> None:
     found = resolve({"a": "\\${oc.env:HOME}", "b": text, "c": "${b}"})
-    assert found.problems
+    assert found.errors
     with pytest.raises(ConfigError):
         value_at({"a": "\\${oc.env:HOME}", "b": text}, "b")
 
@@ -228,7 +228,7 @@ def test_what_the_user_has_typed_or_trusts_is_taken(hidden: tuple[str, Any, dict
         return  # the machine's word is nobody's own
     text = yaml.safe_dump({"shared": shared, "environment": {"kwargs": {name: value}}}, allow_unicode=True)
     found = written(text, "trusted").resolved
-    assert list(value_problems(found)) == []
+    assert list(value_errors(found)) == []
 
 
 @pytest.mark.parametrize(

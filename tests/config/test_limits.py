@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pamiq_exp.config import ConfigError, Source, compose
-from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_problems
-from pamiq_exp.config.lines import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
+from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_errors
+from pamiq_exp.config.yaml_files import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
 from tests.conftest import Command
 
 
@@ -26,15 +26,15 @@ def nested(key: str, value: object) -> dict[str, Any]:
     + [(key, most) for key, (most, _) in BY_ADDRESS.items()],
 )
 def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str, most: int) -> None:
-    assert list(limit_problems(nested(key, most))) == []
-    (problem,) = limit_problems(nested(key, most + 1))
-    assert problem.key == key
-    assert f"at most {most:,}" in problem.message
+    assert list(limit_errors(nested(key, most))) == []
+    (detail,) = limit_errors(nested(key, most + 1))
+    assert detail.key == key
+    assert f"at most {most:,}" in detail.message
 
 
 @pytest.mark.parametrize("value", [None, True, "many", "${shared.x}", 0])
 def test_what_is_no_number_is_left_to_others(value: object) -> None:
-    assert list(limit_problems({"environment": {"num_envs": value, "threads": [value]}})) == []
+    assert list(limit_errors({"environment": {"num_envs": value, "threads": [value]}})) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from pamiq_exp.config import ConfigError, compose, nearest
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.renamed import RENAMED
-from pamiq_exp.config.targets import argument_problems
+from pamiq_exp.config.targets import argument_errors
 from pamiq_exp.runtime import LaunchConfig
 from tests.conftest import REPOSITORY
 
@@ -35,7 +35,7 @@ def test_arguments_and_dataclass_keys_name_the_new_one(monkeypatch: pytest.Monke
     def train(*, max_grad_norm: float = 1.0) -> float:
         return max_grad_norm
 
-    [error] = argument_problems(train, "trainers.one", 0, ["gradient_clip"], partial=False)
+    [error] = argument_errors(train, "trainers.one", 0, ["gradient_clip"], partial=False)
     assert error.hint == "'gradient_clip' is now called max_grad_norm"
     monkeypatch.setitem(RENAMED, "how_long", ("max_steps",))
     with pytest.raises(ConfigError, match="'how_long' is now called max_steps"):

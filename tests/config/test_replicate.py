@@ -16,11 +16,11 @@ from pamiq_exp.config.replicate import expand_replicas
 
 def expanded(text: str) -> Any:
     found = resolve(expand_replicas(yaml.safe_load(text)))
-    assert not found.problems
+    assert not found.errors
     return found.tree
 
 
-def problem_of(text: str) -> str:
+def error_of(text: str) -> str:
     with pytest.raises(ConfigError) as error:
         expanded(text)
     return str(error.value)
@@ -97,7 +97,7 @@ def test_a_config_without_replicas_stays_the_same_object() -> None:
     ],
 )
 def test_what_cannot_be_is_told_with_its_address(text: str, words: list[str]) -> None:
-    message = problem_of(text)
+    message = error_of(text)
     for word in words:
         assert word in message
 

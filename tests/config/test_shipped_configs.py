@@ -21,7 +21,7 @@ def options(group: str) -> list[str]:
 
 
 def assert_sound(*overrides: str) -> None:
-    assert [str(each) for each in examine(compose(overrides), AllowList(), dry_run=False).problems] == []
+    assert [str(each) for each in examine(compose(overrides), AllowList(), dry_run=False).errors] == []
 
 
 def test_the_folder_is_found() -> None:

@@ -29,7 +29,7 @@ def lab(tmp_path: Path) -> Path:
 
 def told(lab: Path) -> str:
     found = examine(compose(["experiment=lab"], Source(folder=str(lab))), AllowList(), dry_run=False)
-    return "\n".join(map(str, found.problems))
+    return "\n".join(map(str, found.errors))
 
 
 def test_a_lab_s_places_work_once_its_folder_is_trusted(lab: Path, tmp_path: Path, command: Command) -> None:

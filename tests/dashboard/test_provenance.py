@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pamiq_exp.config import compose, origin_of, record_composition
-from pamiq_exp.config.keys import leaves
+from pamiq_exp.config.tree_paths import leaves
 from pamiq_exp.dashboard import provenance
 
 
@@ -26,7 +26,7 @@ from pamiq_exp.dashboard import provenance
 )
 def test_every_value_of_a_shipped_config_has_the_same_origin(words: list[str]) -> None:
     composed = compose(words)
-    table, kept = composed.origins, provenance.origins_of(record_composition(composed).to_plain())
+    table, kept = composed.origins, provenance.provenance_of(record_composition(composed).to_plain())
     wrong = {}
     for key, _ in leaves(composed.tree):
         expected = origin_of(key, table)
@@ -57,7 +57,7 @@ def _same(expected: str, found: str) -> bool:
     ],
 )
 def test_nonsense_has_no_origin_and_does_no_harm(composition: dict[str, Any]) -> None:
-    provenance.origins_of(composition)
+    provenance.provenance_of(composition)
 
 
 def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:
@@ -65,13 +65,13 @@ def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:
         "config": "launcher:\n  steps: 1\n",
         "launcher/lockstep": "# @package _global_\nlauncher:\n  mode: lockstep\n",
     }
-    table = provenance.origins_of({"files": files, "overrides": ["launcher=lockstep"]})
+    table = provenance.provenance_of({"files": files, "overrides": ["launcher=lockstep"]})
     assert table["launcher.mode"] == "launcher/lockstep.yaml:3"
 
 
 def test_later_files_replace_values_and_merge_mappings() -> None:
     files = {"config": "a:\n  b: 1\n  c: 1\n", "g/x": "b:\n  d: 2\n", "h": "# @package a\nc: 3\n"}
-    table = provenance.origins_of({"files": files, "overrides": ["a.b=7"]})
+    table = provenance.provenance_of({"files": files, "overrides": ["a.b=7"]})
     assert table["a.b"] == "typed: a.b=7"
     assert table["a.c"] == "h.yaml:2"
     assert table["g.b.d"] == "g/x.yaml:2"

@@ -56,11 +56,11 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: 
         (run / name).symlink_to("/dev/zero")
     else:
         (run / name).mkdir()
-    problems: list[str] = []
+    errors: list[str] = []
     runs = RunList(tmp_path)
     runs.look()
     (line,) = runs.lines()
-    settings, log = reader.read_settings(run, problems), reader.read_log(run)
+    settings, log = reader.read_settings(run, errors), reader.read_log(run)
     assert "hidden" not in f"{line}{settings}{log}{reader.last_record(run)}"
 
 
@@ -71,14 +71,14 @@ def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: st
     run = write_run(tmp_path / "run")
     for name in ("manifest.json", "config.yaml", "overrides.yaml", "summary.json"):
         (run / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-    problems: list[str] = []
-    assert len(reader.read_settings(run, problems)) <= reader.MOST_SETTINGS
+    errors: list[str] = []
+    assert len(reader.read_settings(run, errors)) <= reader.MOST_SETTINGS
     runs = RunList(tmp_path)
     runs.look()
     (line,) = runs.lines()
     assert line.state == "unknown"
     if text == "{":
-        assert any(problem.startswith("manifest.json is damaged") for problem in line.problems)
+        assert any(problem.startswith("manifest.json is damaged") for problem in line.errors)
 
 
 def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 1}, r: *a{n - 1}, s: *a{n - 1}}}" for n in range(1, 30)]
     (run / "config.yaml").write_text("\n".join(levels))
-    problems: list[str] = []
-    assert len(reader.read_settings(run, problems)) <= reader.MOST_SETTINGS
-    assert problems
+    errors: list[str] = []
+    assert len(reader.read_settings(run, errors)) <= reader.MOST_SETTINGS
+    assert errors
 
 
 def test_the_config_says_what_chose_each_value(tmp_path: Path) -> None:

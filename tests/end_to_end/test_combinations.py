@@ -41,7 +41,7 @@ def composed(row: Row, folder: Path, *more: str) -> list[str]:
 def refused(words: list[str]) -> str:
     """Return why a command line is refused; empty if it is not."""
     try:
-        return "\n".join(map(str, examine(compose(words), AllowList()).problems))
+        return "\n".join(map(str, examine(compose(words), AllowList()).errors))
     except ConfigError as error:
         return str(error)
 

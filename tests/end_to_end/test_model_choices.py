@@ -115,7 +115,7 @@ def test_every_size_is_sound(size: str) -> None:
         chosen = zip(("encoder", "dynamics", "policy"), choices, strict=True)
         words = [f"{group}={name}_{size}" for group, name in chosen if name]
         composed = compose(["experiment=curiosity_noise_world", "agent=curiosity", *words])
-        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).problems] == []
+        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
 
 
 def test_a_size_changes_the_width_and_the_depth() -> None:

@@ -104,7 +104,7 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: py
     monkeypatch.delattr(pamiq_exp.environments, "Camera")  # loaded anew when it is asked for
     monkeypatch.setitem(sys.modules, "cv2", None)
     node = {"_target_": "pamiq_exp.environments.Camera", "source": 0}
-    (problem,) = Builder(AllowList()).problems(node, "environment.sensors.image")
+    (problem,) = Builder(AllowList()).errors(node, "environment.sensors.image")
     assert "Camera needs the module cv2, which is not installed" in str(problem)
     assert "pip install 'pamiq_exp[vrchat]'" in str(problem)
 

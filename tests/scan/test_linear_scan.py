@@ -179,17 +179,17 @@ def test_memory_for_the_gradient_grows_in_step_with_time() -> None:
 
 
 def test_threads_may_scan_at_the_same_time() -> None:
-    problems = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
+    errors = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
     results: dict[int, Tensor] = {}
     threads = [
-        threading.Thread(target=lambda index=index: results.update({index: linear_scan(*problems[index])}))
+        threading.Thread(target=lambda index=index: results.update({index: linear_scan(*errors[index])}))
         for index in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for index, each in enumerate(problems):
+    for index, each in enumerate(errors):
         assert torch.equal(results[index], linear_scan(*each))
 
 

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from pamiq_exp.jobs.request import read_request
-from pamiq_exp.sweeps.frozen import freeze_sweep
+from pamiq_exp.sweeps.copied_configs import copy_sweep_configs
 from tests.conftest import Command
 
 SMALL = ["experiment=minimum", "tracking=jsonl_only", "launcher=lockstep", "launcher.max_steps=20"]
@@ -23,5 +23,5 @@ def test_nobody_else_enters_the_folder_of_a_run(command: Command, tmp_path: Path
 
 
 def test_nobody_else_enters_the_folder_of_a_sweep(tmp_path: Path) -> None:
-    freeze_sweep(read_request(["-m", "experiment=minimum", "seed=0,1"]), tmp_path / "sweep")
+    copy_sweep_configs(read_request(["-m", "experiment=minimum", "seed=0,1"]), tmp_path / "sweep")
     assert mode(tmp_path / "sweep") == 0o700

@@ -24,14 +24,14 @@ from pamiq_exp.media import Picture
 from pamiq_exp.tracking import RunInfo, WandbTracker
 from tests.conftest import REPOSITORY, Command
 
-FOREIGN = "# @package _global_\ndefaults: [minimum, override /tracking: default, _self_]\n"
+UNTRUSTED = "# @package _global_\ndefaults: [minimum, override /tracking: default, _self_]\n"
 
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     """A user who is logged in to W&B and has a config folder from somewhere."""
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
-    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{FOREIGN}seed: 1\n")
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{UNTRUSTED}seed: 1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "")
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
@@ -56,7 +56,7 @@ def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
 
 
 def test_a_file_that_only_chooses_is_from_elsewhere_too(user: Source, tmp_path: Path) -> None:
-    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(FOREIGN)
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(UNTRUSTED)
     keep_offline([compose(["experiment=foreign"], user)], online=False)
     assert os.environ["WANDB_MODE"] == "offline"
 
@@ -82,20 +82,20 @@ def test_a_word_that_wandb_does_not_know_is_no_consent(user: Source, monkeypatch
 def test_a_file_may_not_send_more_but_the_user_may(
     command: Command, user: Source, tmp_path: Path, key: str, value: str, expected: str
 ) -> None:
-    text = f"{FOREIGN}shared: {{yes: true, mode: online}}\ntracking: {{wandb: {{{key}: '{value}'}}}}\n"
+    text = f"{UNTRUSTED}shared: {{yes: true, mode: online}}\ntracking: {{wandb: {{{key}: '{value}'}}}}\n"
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text.replace("'true'", "true"))
     outcome = command("check", "experiment=foreign", "--config-dir", "conf")
     assert outcome.status == 1
     assert f"tracking.wandb.{key}: a config file may not {expected}" in outcome.err
     assert "conf/experiment/foreign.yaml:" in outcome.err
-    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(FOREIGN)
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(UNTRUSTED)
     typed = value.replace("${shared.yes}", "true").replace("${shared.mode}", "online")
     assert command("check", "experiment=foreign", "--config-dir", "conf", f"tracking.wandb.{key}={typed}").status == 0
 
 
 @pytest.mark.parametrize("key", ["base_url", "entity", "save_code", "host", "settings"])
 def test_no_config_says_where_w_and_b_lies(command: Command, user: Source, tmp_path: Path, key: str) -> None:
-    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{FOREIGN}tracking: {{wandb: {{{key}: evil}}}}\n")
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{UNTRUSTED}tracking: {{wandb: {{{key}: evil}}}}\n")
     outcome = command("check", "experiment=foreign", "--config-dir", "conf")
     assert outcome.status == 1
     assert f"tracking.wandb.{key}: " in outcome.err
@@ -114,7 +114,7 @@ def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(
     command: Command, user: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "os.system")
-    text = f"{FOREIGN}metrics: {{evil: {{_target_: os.system, _args_: [touch marker]}}}}\n"
+    text = f"{UNTRUSTED}metrics: {{evil: {{_target_: os.system, _args_: [touch marker]}}}}\n"
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
     for words, status in ((["check"], 1), ([], 2)):
         outcome = command(*words, "experiment=foreign", "--config-dir", "conf")

@@ -29,7 +29,7 @@ def write(name: str, text: str) -> None:
 
 def told(source: Source, *words: str) -> str:
     found = examine(compose(words, source), AllowList(), dry_run=False)
-    return "\n".join(map(str, found.problems))
+    return "\n".join(map(str, found.errors))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_words_of_a_run_folder_are_not_typed(own: Source) -> None:
     files = {file.place: file.content() for file in compose(["experiment=minimum"]).files}
     kept = Composition("config", ("experiment=minimum", "paths.outputs=/elsewhere"), files)
     again = compose_again(kept, ["seed=3"], file="RUN/composition.yaml")
-    problems = "\n".join(map(str, examine(again, AllowList(), dry_run=False).problems))
-    assert "paths.outputs: a config file may not name a place outside" in problems
-    assert "RUN/composition.yaml" in problems
+    errors = "\n".join(map(str, examine(again, AllowList(), dry_run=False).errors))
+    assert "paths.outputs: a config file may not name a place outside" in errors
+    assert "RUN/composition.yaml" in errors
     typed = compose_again(kept, ["paths.outputs=/elsewhere"], file="RUN/composition.yaml")
-    assert examine(typed, AllowList(), dry_run=False).problems == []
+    assert examine(typed, AllowList(), dry_run=False).errors == []
 
 
 @pytest.mark.parametrize("group", ["hydra/sweeper", "hydra/launcher", "hydra/job_logging", "hydra/env"])
@@ -170,7 +170,7 @@ def test_a_typed_search_path_and_a_config_folder_are_both_searched(own: Source, 
 
 
 def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
-    from pamiq_exp.analysis.paper import to_yaml
+    from pamiq_exp.analysis.exported_file import to_yaml
     from pamiq_exp.config import plain_file
     from pamiq_exp.run_folder import RunFolder
 

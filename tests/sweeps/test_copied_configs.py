@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.config import ConfigError, Source, compose_config, config_folder
-from pamiq_exp.sweeps import freeze, freeze_override
+from pamiq_exp.sweeps import copied_override, copy_configs_of
 from pamiq_exp.sweeps.copied_configs import config_files
 
 
@@ -26,21 +26,21 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_what_is_edited_later_does_not_reach_the_copies(own: Path, tmp_path: Path) -> None:
-    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    frozen = copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")
     (own / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [/experiment/minimum]\nseed: 2\n")
     assert compose_config(["experiment=mine"], Source(folder=str(own))).seed == 2
     assert compose_config(["experiment=mine"], frozen).seed == 1
 
 
 def test_a_sweep_that_goes_on_keeps_its_copies(own: Path, tmp_path: Path) -> None:
-    freeze(Source(folder=str(own)), tmp_path / "sweep")
+    copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")
     (own / "experiment" / "mine.yaml").unlink()
-    again = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    again = copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")
     assert compose_config(["experiment=mine"], again).seed == 1
 
 
 def test_the_shipped_configs_are_copied_whole(tmp_path: Path) -> None:
-    frozen = freeze(Source(), tmp_path / "sweep")
+    frozen = copy_configs_of(Source(), tmp_path / "sweep")
     assert frozen.main is not None
     assert frozen.folder is None
     copies = {path.relative_to(frozen.main): path.read_text() for path in Path(frozen.main).rglob("*.yaml")}
@@ -48,7 +48,7 @@ def test_the_shipped_configs_are_copied_whole(tmp_path: Path) -> None:
 
 
 def test_nothing_but_configs_is_copied(own: Path, tmp_path: Path) -> None:
-    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    frozen = copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")
     assert frozen.folder is not None
     copied = [path.relative_to(frozen.folder) for path in Path(frozen.folder).rglob("*") if path.is_file()]
     assert copied == [Path("experiment/mine.yaml")]
@@ -56,7 +56,7 @@ def test_nothing_but_configs_is_copied(own: Path, tmp_path: Path) -> None:
 
 def test_what_only_the_user_may_read_stays_so(own: Path, tmp_path: Path) -> None:
     (own / "experiment" / "mine.yaml").chmod(0o600)
-    frozen = freeze(Source(folder=str(own)), tmp_path / "sweep")
+    frozen = copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")
     assert (Path(str(frozen.folder)) / "experiment" / "mine.yaml").stat().st_mode & 0o777 == 0o600
 
 
@@ -66,16 +66,16 @@ def test_a_folder_that_leads_into_itself_has_an_end(own: Path) -> None:
 
 
 def test_folders_of_the_search_path_are_copied_too(own: Path, tmp_path: Path) -> None:
-    word = freeze_override(f'hydra.searchpath=["file://{own}", pkg://some_package.conf]', tmp_path / "sweep")
+    word = copied_override(f'hydra.searchpath=["file://{own}", pkg://some_package.conf]', tmp_path / "sweep")
     copy = tmp_path / "sweep" / "conf" / "searchpath_0"
     assert (copy / "experiment" / "mine.yaml").is_file()
     assert str(copy) in word
     assert "pkg://some_package.conf" in word
     assert str(own) not in word
-    assert freeze_override("seed=1", tmp_path) == "seed=1"
+    assert copied_override("seed=1", tmp_path) == "seed=1"
 
 
 def test_a_folder_that_cannot_be_written_is_told(own: Path, tmp_path: Path) -> None:
     (tmp_path / "sweep").write_text("a file in the way")
     with pytest.raises(ConfigError, match="choose another folder"):
-        freeze(Source(folder=str(own)), tmp_path / "sweep")
+        copy_configs_of(Source(folder=str(own)), tmp_path / "sweep")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from pamiq_exp.config.errors import ErrorDetail
 from pamiq_exp.config.files import config_folder
-from pamiq_exp.config.problems import Problem
 
 SIZES = ("_small", "_base", "_large")
 NOTHING = "none"
@@ -93,16 +93,16 @@ RULES = (
 )  # fmt: skip
 
 
-def choice_problems(hydra: object) -> list[Problem]:
+def choice_errors(hydra: object) -> list[ErrorDetail]:
     """Return the choices that do not go together, from Hydra's own node; options of the user's own are not judged."""
     runtime = hydra.get("runtime") if isinstance(hydra, Mapping) else None
     chosen = runtime.get("choices") if isinstance(runtime, Mapping) else None
     if not isinstance(chosen, Mapping):
         return []
-    return list(_problems({str(group): str(option) for group, option in chosen.items() if option is not None}))
+    return list(_errors({str(group): str(option) for group, option in chosen.items() if option is not None}))
 
 
-def _problems(choices: Mapping[str, str]) -> Iterator[Problem]:
+def _errors(choices: Mapping[str, str]) -> Iterator[ErrorDetail]:
     for rule in RULES:
         option, other = choices.get(rule.group, NOTHING), choices.get(rule.other, NOTHING)
         if not (_is_shipped(rule.group, option) and _is_shipped(rule.other, other)):
@@ -110,7 +110,7 @@ def _problems(choices: Mapping[str, str]) -> Iterator[Problem]:
         if rule.refuses(family(option), family(other)):
             has = f"{rule.other}={other}" if rule.other in choices else f"a config without {rule.other}"
             message = f"{rule.group}={option} does not go with {has}: {rule.why}"
-            yield Problem(rule.group, message, f"choose {rule.other}={rule.suggestion}, or another {rule.group}")
+            yield ErrorDetail(rule.group, message, f"choose {rule.other}={rule.suggestion}, or another {rule.group}")
 
 
 def family(option: str) -> str:

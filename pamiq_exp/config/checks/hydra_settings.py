@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.config.keys import leaves
-from pamiq_exp.config.problems import Origin, Problem
+from pamiq_exp.config.errors import ErrorDetail, Origin
+from pamiq_exp.config.tree_paths import leaves
 
 HARMLESS_CHOICES: Mapping[str, tuple[str, ...]] = {
     "hydra/hydra_logging": ("none", "default"),
@@ -18,18 +18,18 @@ OWN_DEFAULT = {"hydra/launcher": "basic", "hydra/sweeper": "basic", "hydra/env":
 REMEDY = "leave it out of config files; on the command line it can be set"
 
 
-def setting_problems(config: DictConfig, origin: Origin) -> list[Problem]:
+def setting_errors(config: DictConfig, origin: Origin) -> list[ErrorDetail]:
     """Return every key below `hydra` that a file sets which did not come with the package."""
     tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
     node = tree.get("hydra") if isinstance(tree, Mapping) else None
     keys = [key for key, _ in leaves(node, "hydra")]
-    return [Problem(key, "may not be set by a config file", REMEDY, origin) for key in keys]
+    return [ErrorDetail(key, "may not be set by a config file", REMEDY, origin) for key in keys]
 
 
-def choice_problem(group: str, choice: str, typed: Collection[str]) -> Problem | None:
+def choice_error(group: str, choice: str, typed: Collection[str]) -> ErrorDetail | None:
     """Return what is wrong with a choice of one of Hydra's groups, which a file has made and nobody has typed."""
     if not group.startswith("hydra/") or group in typed or choice in HARMLESS_CHOICES.get(group, ()):
         return None
     if choice in (OWN_DEFAULT.get(group, "default"), "None"):
         return None
-    return Problem(group.replace("/", "."), f"{choice} may not be chosen by a config file", REMEDY)
+    return ErrorDetail(group.replace("/", "."), f"{choice} may not be chosen by a config file", REMEDY)

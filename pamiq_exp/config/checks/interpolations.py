@@ -18,8 +18,7 @@ from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import GrammarVisitor
 
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
-from pamiq_exp.config.keys import join, parent
-from pamiq_exp.config.problems import FOREIGN, ConfigError, Origin, Problem, least, nearest
+from pamiq_exp.config.errors import UNTRUSTED, ConfigError, ErrorDetail, Origin, least, nearest
 from pamiq_exp.config.resolvers import (
     READABLE_ENVIRONMENT,
     READS_THE_MACHINE,
@@ -27,6 +26,7 @@ from pamiq_exp.config.resolvers import (
     WITH_THE_CONFIG,
     derived_seed,
 )
+from pamiq_exp.config.tree_paths import join, parent
 
 ENVIRONMENT = "${environment}"
 """What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
@@ -59,14 +59,14 @@ class Resolved:
         origins: The least trusted that had a say in each value, by its address.
         waiting: Addresses of values that wait for the environment.
         read: Addresses that something referred to.
-        problems: What could not be filled in.
+        errors: What could not be filled in.
     """
 
     tree: dict[str, Any]
     origins: dict[str, Origin] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     read: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
+    errors: list[ErrorDetail] = field(default_factory=list)
 
 
 def resolve(tree: Mapping[str, Any], written_by: WrittenBy | None = None) -> Resolved:
@@ -86,8 +86,8 @@ def value_at(tree: Mapping[str, Any], key: str) -> object:
     """Return the value at an address, filled in. Raises ConfigError if it cannot be."""
     resolver = _Resolver(tree, None)
     node = resolver.node(key, _raw(tree, key))
-    if resolver.result.problems:
-        raise ConfigError(resolver.result.problems)
+    if resolver.result.errors:
+        raise ConfigError(resolver.result.errors)
     return _plain(node)
 
 
@@ -152,7 +152,7 @@ class _Resolver:
             return self._known[key]
         if key in self._open:
             circle = " -> ".join([*self._open[self._open.index(key) :], key])
-            self._tell(Problem(key, f"is a circle: {circle}", "give one of them a value of its own"))
+            self._tell(ErrorDetail(key, f"is a circle: {circle}", "give one of them a value of its own"))
             raise _CannotTell
         self._open.append(key)
         try:
@@ -166,7 +166,7 @@ class _Resolver:
             else:
                 node = _Node(raw, self._written_by(key), characters=_characters(raw))
         except RecursionError:
-            self._tell(Problem(key, "nests too deep", "shorten the way"))
+            self._tell(ErrorDetail(key, "nests too deep", "shorten the way"))
             node = _Node(raw, self._written_by(key), waits=True)
         finally:
             self._open.pop()
@@ -193,14 +193,14 @@ class _Resolver:
     def _too_much(self, key: str) -> ConfigError:
         most = f"{MOST_VALUES:,} values and {MOST_CHARACTERS:,} characters"
         message = f"comes to more than {most} with all that it refers to"
-        return ConfigError(Problem(key, message, "refer to less, or to the parts that are needed"))
+        return ConfigError(ErrorDetail(key, message, "refer to less, or to the parts that are needed"))
 
     def _written_by(self, key: str) -> Origin | None:
-        return None if self.written_by is None else self.written_by(key) or FOREIGN
+        return None if self.written_by is None else self.written_by(key) or UNTRUSTED
 
-    def _tell(self, problem: Problem) -> None:
-        if problem not in self.result.problems:
-            self.result.problems.append(problem)
+    def _tell(self, detail: ErrorDetail) -> None:
+        if detail not in self.result.errors:
+            self.result.errors.append(detail)
 
     def _evaluated(self, key: str, text: str) -> _Node:
         """Work out a text with `${...}`."""
@@ -210,7 +210,7 @@ class _Resolver:
             if self._steps > LONGEST_WAY:
                 first = next(each for each in self._open if isinstance(_raw(self.tree, each), str))
                 message = f"leads through more than {LONGEST_WAY} interpolations"
-                self._tell(Problem(first, message, "shorten the way"))
+                self._tell(ErrorDetail(first, message, "shorten the way"))
                 raise _CannotTell
             value = self._value_of(key, text)
             if isinstance(value, _Node):
@@ -239,7 +239,7 @@ class _Resolver:
         if isinstance(value, (list, tuple)):
             return self._whole(key, [self._made_of(key, item) for item in value])
         if isinstance(value, str) and "${" in value:
-            self._tell(Problem(key, "gives a text with ${...} in it", "write it out where it is needed"))
+            self._tell(ErrorDetail(key, "gives a text with ${...} in it", "write it out where it is needed"))
             raise _CannotTell
         self._made += _characters(value)
         if self._made > MOST_CHARACTERS:
@@ -263,7 +263,7 @@ class _Resolver:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             if UNKNOWN in words:
                 return UNKNOWN
-            self._tell(Problem(key, f"cannot be read: {words}", "write ${key} or ${resolver:argument}"))
+            self._tell(ErrorDetail(key, f"cannot be read: {words}", "write ${key} or ${resolver:argument}"))
             raise _CannotTell from None
 
     def _part(self, value: Any) -> Any:
@@ -282,7 +282,7 @@ class _Resolver:
             return _Node(None, self._origin, waits=True)
         address = _absolute(name, key)
         if address.split(".")[0] == _HYDRA:
-            self._tell(Problem(key, f"${{{address}}} is not there in a run", _INSTEAD))
+            self._tell(ErrorDetail(key, f"${{{address}}} is not there in a run", _INSTEAD))
             raise _CannotTell
         self.result.read.add(address)
         try:
@@ -291,7 +291,7 @@ class _Resolver:
             self._tell(self._leads_nowhere(key, address, str(error.args[0])))
             raise _CannotTell from None
         if node.value == "???" and not node.waits:
-            self._tell(Problem(key, f"${{{address}}} needs a value", f"set {address}"))
+            self._tell(ErrorDetail(key, f"${{{address}}} needs a value", f"set {address}"))
             raise _CannotTell
         if not node.is_container:
             self._origin = _least(self._origin, node.origin)
@@ -314,28 +314,28 @@ class _Resolver:
             raw = child
         return self.node(at, raw)
 
-    def _leads_nowhere(self, key: str, address: str, missing: str) -> Problem:
+    def _leads_nowhere(self, key: str, address: str, missing: str) -> ErrorDetail:
         holder = parent(missing)
         beside = _raw(self.tree, holder) if holder else self.tree
         names = [str(each) for each in beside] if isinstance(beside, Mapping) else []
         if holder == f"{FILLED_IN_LATER}.observation":
             message = f"this environment shows no '{missing.rpartition('.')[2]}', only: {', '.join(names)}"
             instead = next((each for above, each in _READS_OTHERS.items() if key.startswith(above)), "another part")
-            return Problem(key, message, f"choose another environment, or {instead}")
+            return ErrorDetail(key, message, f"choose another environment, or {instead}")
         hint = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
-        return Problem(key, f"${{{address}}} leads nowhere: there is no {missing}", hint)
+        return ErrorDetail(key, f"${{{address}}} leads nowhere: there is no {missing}", hint)
 
     def _call(self, key: str, name: str, arguments: tuple[Any, ...]) -> Any:
         if name == _HYDRA:
-            self._tell(Problem(key, "${hydra:...} is not there in a run", _INSTEAD))
+            self._tell(ErrorDetail(key, "${hydra:...} is not there in a run", _INSTEAD))
             raise _CannotTell
         known = (*RESOLVERS, *WITH_THE_CONFIG)
         if name not in known:
             message = f"there is no resolver '{name}' for configs"
-            self._tell(Problem(key, message, nearest(name, known, listing="there are")))
+            self._tell(ErrorDetail(key, message, nearest(name, known, listing="there are")))
             raise _CannotTell
         if name in READS_THE_MACHINE and self._origin is not None and self._origin.kind != "typed":
-            self._origin = least(self._origin, FOREIGN)
+            self._origin = least(self._origin, UNTRUSTED)
         given = [self._argument(each) for each in arguments]
         if _holds_waiting(given):
             return UNKNOWN
@@ -349,7 +349,7 @@ class _Resolver:
             return RESOLVERS[name](*given)
         except PermissionError as error:
             hint = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
-            self._tell(Problem(key, str(error), hint))
+            self._tell(ErrorDetail(key, str(error), hint))
             raise _CannotTell from None
 
     def _argument(self, value: Any) -> Any:
@@ -382,7 +382,7 @@ class _Resolver:
         if node.waits:
             self.result.waiting.add(key)
         if type(node.value) is int and node.value.bit_length() > MOST_BITS:
-            self._tell(Problem(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
+            self._tell(ErrorDetail(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
         if (origin := _least(floor, node.origin)) is not None:
             self.result.origins[key] = origin
         return _plain(node) if node.is_container else node.value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from pamiq_exp.config.keys import leaves
-from pamiq_exp.config.problems import Problem
+from pamiq_exp.config.errors import ErrorDetail
+from pamiq_exp.config.tree_paths import leaves
 
 MOST_THREADS = max(64, 4 * (os.cpu_count() or 1))
 """Threads or processes that one part may start on this machine."""
@@ -47,11 +47,11 @@ BY_ADDRESS: Mapping[str, tuple[int, str]] = {
 }
 
 
-def limit_problems(tree: Mapping[str, object]) -> Iterator[Problem]:
+def limit_errors(tree: Mapping[str, object]) -> Iterator[ErrorDetail]:
     """Yield the numbers of a plain tree that are beyond what a config may ask for."""
     for key, value in leaves(tree):
         ceiling = BY_ADDRESS.get(key) or BY_NAME.get(key.rpartition(".")[2])
         if ceiling is None or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= ceiling[0]:
             continue
         most, of_what = ceiling
-        yield Problem(key, f"asks for {value:,} {of_what}; at most {most:,} are given here", "ask for fewer")
+        yield ErrorDetail(key, f"asks for {value:,} {of_what}; at most {most:,} are given here", "ask for fewer")

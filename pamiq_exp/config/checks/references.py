@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from pamiq_exp.config.checks.interpolations import UNKNOWN, Resolved, keys_in
-from pamiq_exp.config.keys import join, leaves, parent
-from pamiq_exp.config.problems import Problem, nearest
+from pamiq_exp.config.errors import ErrorDetail, nearest
+from pamiq_exp.config.tree_paths import join, leaves, parent
 
 OWN_TRAINERS = "pamiq_exp.trainers."
 
@@ -20,7 +20,7 @@ MOST_COMPARED = 200
 """References among which a likely one is looked for."""
 
 
-def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+def name_errors(tree: Mapping[str, Any]) -> Iterator[ErrorDetail]:
     """Yield the models and buffers that trainers name and nobody declares.
 
     What agents, rewards and the user's own trainers ask for shows in the dry run (see `perform_dry_run`).
@@ -36,10 +36,10 @@ def name_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
             if isinstance(wanted, str) and "${" not in wanted and wanted != "???" and wanted not in there:
                 key = join(join("trainers", name), argument)
                 hint = nearest(wanted, there, listing="there are") or f"declare it below {group}"
-                yield Problem(key, f"there is no {argument} '{wanted}'", hint)
+                yield ErrorDetail(key, f"there is no {argument} '{wanted}'", hint)
 
 
-def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = frozenset()) -> Iterator[Problem]:
+def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = frozenset()) -> Iterator[ErrorDetail]:
     """Yield the values that are set for others to refer to, and that nothing refers to.
 
     Args:
@@ -57,7 +57,7 @@ def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = f
                 continue
             message = f"nothing reads it: no other key refers to ${{{key}}}"
             close = get_close_matches(key, read, n=1, cutoff=0.8) if len(read) < MOST_COMPARED else []
-            yield Problem(key, message, f"leave it out, or did you mean {close[0]}?" if close else "leave it out")
+            yield ErrorDetail(key, message, f"leave it out, or did you mean {close[0]}?" if close else "leave it out")
 
 
 def _above(key: str) -> Iterator[str]:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.checks.allow_list import AllowList
-from pamiq_exp.config.checks.choices import choice_problems
-from pamiq_exp.config.checks.dataclasses import problem_of, read_dataclass
+from pamiq_exp.config.checks.choices import choice_errors
+from pamiq_exp.config.checks.dataclasses import error_of, read_dataclass
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT
-from pamiq_exp.config.checks.limits import limit_problems
-from pamiq_exp.config.checks.references import name_problems, unread_keys
-from pamiq_exp.config.checks.untrusted_values import problem_of_value, reason_against, value_problems
+from pamiq_exp.config.checks.limits import limit_errors
+from pamiq_exp.config.checks.references import name_errors, unread_keys
+from pamiq_exp.config.checks.untrusted_values import error_of_value, reason_against, value_errors
 from pamiq_exp.config.delay import delay_node, without_delay
-from pamiq_exp.config.keys import join, leaves, target_nodes
-from pamiq_exp.config.origins import origin_of
-from pamiq_exp.config.problems import ConfigError, Problem, nearest
-from pamiq_exp.config.targets import node_problems
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
+from pamiq_exp.config.provenance import origin_of
+from pamiq_exp.config.targets import node_errors
+from pamiq_exp.config.tree_paths import join, leaves, target_nodes
 from pamiq_exp.formatting import MASK
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ TOP_LEVEL = (
 """All top-level keys. `shared` is free for values that several parts interpolate."""
 
 
-def static_problems(composed: Composed, allow: AllowList, unsafe: Sequence[Problem] | None = None) -> list[Problem]:
+def static_errors(
+    composed: Composed, allow: AllowList, unsafe: Sequence[ErrorDetail] | None = None
+) -> list[ErrorDetail]:
     """Return what is wrong with a config as far as that shows without importing any of its parts.
 
     Args:
@@ -54,88 +56,90 @@ def static_problems(composed: Composed, allow: AllowList, unsafe: Sequence[Probl
     """
     written, resolved = composed.tree, composed.resolved
     tree = resolved.tree
-    problems = [_misplaced(key, composed) for key in map(str, written) if key not in TOP_LEVEL]
-    problems += _root_problems(written, tree)
+    errors = [_misplaced(key, composed) for key in map(str, written) if key not in TOP_LEVEL]
+    errors += _root_errors(written, tree)
     if composed.is_put_together and written.get("spaces", "???") != "???":
-        problems.append(Problem("spaces", "is filled in from the environment, nothing reads it", "leave it out"))
+        errors.append(ErrorDetail("spaces", "is filled in from the environment, nothing reads it", "leave it out"))
     for name in PARTS:
-        problems += _part_problems(tree.get(name) or {}, name)
-    problems += [
-        Problem(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
+        errors += _part_errors(tree.get(name) or {}, name)
+    errors += [
+        ErrorDetail(key, "needs a value", f"set it in the experiment, or on the command line: {key}=...")
         for key, value in leaves(written)
         if value == "???" and key != "spaces"
     ]
-    problems += [
-        Problem(
+    errors += [
+        ErrorDetail(
             key, f"holds {MASK}, which stands for a secret that no file of a run keeps", f"give it again: {key}=..."
         )
         for key, value in leaves(written)
         if isinstance(value, str) and MASK in value
     ]
-    problems += unsafe_problems(composed, allow) if unsafe is None else unsafe
+    errors += unsafe_errors(composed, allow) if unsafe is None else unsafe
     # Where choices do not go together, names that lead nowhere follow from that.
-    problems += choice_problems(composed.hydra) or [*resolved.problems, *name_problems(tree)]
-    problems += limit_problems(tree)
+    errors += choice_errors(composed.hydra) or [*resolved.errors, *name_errors(tree)]
+    errors += limit_errors(tree)
     only_shipped = all(file.origin.kind == "shipped" for file in composed.files)  # which need not be read again
-    problems += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
-    if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in problems))):
-        problems += _launcher_problems(tree)
-    return problems
+    errors += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
+    if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in errors))):
+        errors += _launcher_errors(tree)
+    return errors
 
 
-def _misplaced(key: str, composed: Composed) -> Problem:
+def _misplaced(key: str, composed: Composed) -> ErrorDetail:
     """Report a key that has no place at the top of a config: a file may not say where its keys belong."""
     file = next((each for each in composed.files if each.package.split(".")[0] == key), None)
     if file is None:
-        return Problem(key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are"))
+        return ErrorDetail(
+            key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are")
+        )
     message = f"the keys of {file.place}.yaml stand below '{key}', where nothing reads them"
-    return Problem(key, message, "begin the file with the line: # @package _global_", file.origin)
+    return ErrorDetail(key, message, "begin the file with the line: # @package _global_", file.origin)
 
 
-def unsafe_problems(composed: Composed, allow: AllowList) -> list[Problem]:
+def unsafe_errors(composed: Composed, allow: AllowList) -> list[ErrorDetail]:
     """Return the targets that a config may not name, arguments that they may not be given, and values of others."""
-    named = {key: list(node_problems(node, key, allow)) for key, node in target_nodes(composed.resolved.tree)}
+    named = {key: list(node_errors(node, key, allow)) for key, node in target_nodes(composed.resolved.tree)}
     for key, node in target_nodes(composed.tree):  # as it is written: a target takes no interpolation
         if "${" in str(node["_target_"]):
-            named[key] = list(node_problems(node, key, allow))
-    return [*(each for problems in named.values() for each in problems), *value_problems(composed.resolved)]
+            named[key] = list(node_errors(node, key, allow))
+    return [*(each for errors in named.values() for each in errors), *value_errors(composed.resolved)]
 
 
-def part_problems(composed: Composed, allow: AllowList) -> list[Problem]:
+def part_errors(composed: Composed, allow: AllowList) -> list[ErrorDetail]:
     """Return what is wrong with the targets of a config and with their arguments, and with the device.
 
     Imports what the config names. Call it when nothing in the config is unsafe.
     """
     tree = composed.resolved.tree
     builder = Builder(allow)
-    problems: list[Problem] = []
+    errors: list[ErrorDetail] = []
     for name in ("environment", *PARTS):
-        problems += builder.problems(tree.get(name), name)
-    problems += _interaction_problems(builder, tree.get("interaction"))
+        errors += builder.errors(tree.get(name), name)
+    errors += _interaction_errors(builder, tree.get("interaction"))
     for key, node in target_nodes(tree):
         positional = node.get("_args_")
-        if problems or not isinstance(positional, list):
+        if errors or not isinstance(positional, list):
             continue
         for index, (name, value) in enumerate(zip(builder.names_by_position(node, key), positional, strict=False)):
             address = join(join(key, "_args_"), index)
-            problem = problem_of_value(composed.resolved, address, reason_against(name, value))
-            problems += [problem] if problem is not None else []
+            detail = error_of_value(composed.resolved, address, reason_against(name, value))
+            errors += [detail] if detail is not None else []
     unknown = any(key.startswith("launcher") for key in composed.resolved.waiting)
-    return problems if unknown else problems + _device_problems(tree)
+    return errors if unknown else errors + _device_errors(tree)
 
 
-def _interaction_problems(builder: Builder, node: object) -> Iterator[Problem]:
+def _interaction_errors(builder: Builder, node: object) -> Iterator[ErrorDetail]:
     if not isinstance(node, Mapping):
         return
-    yield from builder.problems(without_delay(node), "interaction", ("environment", "observers"))
+    yield from builder.errors(without_delay(node), "interaction", ("environment", "observers"))
     delay = node.get("delay")
     if delay is None or isinstance(delay, Mapping):
-        yield from builder.problems(delay_node(delay), "interaction.delay", ("environment",))
+        yield from builder.errors(delay_node(delay), "interaction.delay", ("environment",))
     else:
-        yield Problem("interaction.delay", f"expected a mapping, not {delay!r}", "interaction.delay.steps=1")
+        yield ErrorDetail("interaction.delay", f"expected a mapping, not {delay!r}", "interaction.delay.steps=1")
 
 
-def launcher_warnings(composed: Composed) -> list[Problem]:
+def launcher_warnings(composed: Composed) -> list[ErrorDetail]:
     """Return the settings of the launcher that a user has changed and that do nothing in the mode of the run."""
     from pamiq_exp.runtime.config import LaunchConfig
 
@@ -147,21 +151,21 @@ def launcher_warnings(composed: Composed) -> list[Problem]:
         # What a shipped experiment sets is for the mode it chooses; who types another mode has not set it.
         if not chosen and (origin is None or origin.kind != "shipped"):
             message = f"has no effect in mode {launcher['mode']}"
-            warnings.append(Problem(f"launcher.{name}", message, f"leave it out, or choose {modes}", origin))
+            warnings.append(ErrorDetail(f"launcher.{name}", message, f"leave it out, or choose {modes}", origin))
     return warnings
 
 
-def _launcher_problems(tree: Mapping[str, Any]) -> list[Problem]:
+def _launcher_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
     from pamiq_exp.runtime.config import LaunchConfig
 
     try:
         read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
     except ConfigError as error:
-        return error.problems
+        return error.errors
     return []
 
 
-def _device_problems(tree: Mapping[str, Any]) -> list[Problem]:
+def _device_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
     from pamiq_exp.runtime.config import LaunchConfig
     from pamiq_exp.runtime.device import make_fabric
 
@@ -171,43 +175,45 @@ def _device_problems(tree: Mapping[str, Any]) -> list[Problem]:
     except ConfigError:
         return []  # told already
     except ValueError as error:
-        return [problem_of(str(error), "launcher")]
+        return [error_of(str(error), "launcher")]
     return []
 
 
-def _root_problems(written: Mapping[str, Any], tree: Mapping[str, Any]) -> Iterator[Problem]:
+def _root_errors(written: Mapping[str, Any], tree: Mapping[str, Any]) -> Iterator[ErrorDetail]:
     seed = tree.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool):
-        yield Problem("seed", f"expected a whole number, not {seed!r}")
+        yield ErrorDetail("seed", f"expected a whole number, not {seed!r}")
     name = tree.get("experiment_name")
     if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
         hint = f"it names a folder: {LONGEST_NAME} letters, digits, -_.+ and spaces at most, not beginning with a dot"
         shown = name if not isinstance(name, str) or len(name) < LONGEST_NAME else f"{name[:40]}..."
-        yield Problem("experiment_name", f"expected a name, not {shown!r}", "" if name == "???" else hint)
+        yield ErrorDetail("experiment_name", f"expected a name, not {shown!r}", "" if name == "???" else hint)
     if "launcher" not in tree:
-        yield Problem("launcher", "is not set", "choose one: launcher=realtime")
+        yield ErrorDetail("launcher", "is not set", "choose one: launcher=realtime")
     for name in ("environment", "interaction"):
         node = tree.get(name)
         if not isinstance(node, Mapping) or "_target_" not in node:
-            yield Problem(name, "is not set", f"choose one: {name}=NAME, or an experiment that does: experiment=NAME")
+            yield ErrorDetail(
+                name, "is not set", f"choose one: {name}=NAME, or an experiment that does: experiment=NAME"
+            )
     interaction = written.get("interaction")
     if isinstance(interaction, Mapping):
         if interaction.get("environment", ENVIRONMENT) != ENVIRONMENT:
             hint = "describe the environment in the node `environment`; wrappers too"
-            yield Problem("interaction.environment", f"must be {ENVIRONMENT}", hint)
+            yield ErrorDetail("interaction.environment", f"must be {ENVIRONMENT}", hint)
         if "observers" in interaction:
-            yield Problem("interaction.observers", "is filled from `metrics`", "put the observers there")
+            yield ErrorDetail("interaction.observers", "is filled from `metrics`", "put the observers there")
 
 
-def _part_problems(parts: object, name: str) -> Iterator[Problem]:
+def _part_errors(parts: object, name: str) -> Iterator[ErrorDetail]:
     if not isinstance(parts, Mapping):
-        yield Problem(name, f"expected parts by name, not {parts!r}")
+        yield ErrorDetail(name, f"expected parts by name, not {parts!r}")
         return
     for part, node in parts.items():
         if node is None or isinstance(node, str) or (isinstance(node, Mapping) and "_target_" in node):
             continue
         hint = f"this config has no such part, only values for it; parts there are: {_with_target(parts)}"
-        yield Problem(join(name, part), "has no _target_", hint)
+        yield ErrorDetail(join(name, part), "has no _target_", hint)
 
 
 def _with_target(parts: Mapping[str, object]) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from pamiq_exp.config.keys import join
-from pamiq_exp.config.problems import Problem, nearest
+from pamiq_exp.config.errors import ErrorDetail, nearest
+from pamiq_exp.config.tree_paths import join
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 LISTS = (list, tuple, set, frozenset)
@@ -63,18 +63,18 @@ class _Lenient(dict[str, Any]):
         return getattr(builtins, name, Any)
 
 
-def value_problems(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[Problem]:
+def value_errors(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[ErrorDetail]:
     """Return what is wrong with a plain value where `hint` is expected. What is not known yet always fits."""
     if _is_open(hint) or (isinstance(value, str) and ("${" in value or value == "???")):
         return []
     if isinstance(value, Mapping) and "_target_" in value:
-        return _node_problems(hint, value, key, locate)
+        return _node_errors(hint, value, key, locate)
     return list(_mismatches(hint, value, key, locate))
 
 
 def fits(hint: Any, value: object) -> bool:
     """Whether a plain value fits an annotation."""
-    return not value_problems(hint, value, "")
+    return not value_errors(hint, value, "")
 
 
 def describe(hint: Any) -> str:
@@ -96,30 +96,30 @@ def describe(hint: Any) -> str:
     return f"a node with the _target_ of a {name}" if inspect.isclass(origin or hint) else name
 
 
-def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[ErrorDetail]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        yield from value_problems(arguments[0], value, key, locate)
+        yield from value_errors(arguments[0], value, key, locate)
     elif origin in (Union, UnionType):
-        yield from _union_problems(hint, value, key, locate)
+        yield from _union_errors(hint, value, key, locate)
     elif _is_list(hint, origin):
-        yield from _list_problems(hint, value, key, locate)
+        yield from _list_errors(hint, value, key, locate)
     elif _has_fields(hint):
-        yield from _field_problems(hint, value, key, locate)
+        yield from _field_errors(hint, value, key, locate)
     elif (origin or hint) in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
         if not isinstance(value, Mapping):
             yield _expected(hint, value, key)
             return
         inner = arguments[1] if len(arguments) == 2 else Any
         for name, item in value.items():
-            yield from value_problems(inner, item, join(key, str(name)), locate)
+            yield from value_errors(inner, item, join(key, str(name)), locate)
     elif not _fits_plainly(hint, origin, value):
         yield _expected(hint, value, key)
 
 
-def _expected(hint: Any, value: object, key: str) -> Problem:
+def _expected(hint: Any, value: object, key: str) -> ErrorDetail:
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    return Problem(key, f"expected {describe(hint)}, not {shown}")
+    return ErrorDetail(key, f"expected {describe(hint)}, not {shown}")
 
 
 def _is_open(hint: Any) -> bool:
@@ -161,29 +161,29 @@ def _fits_plainly(hint: Any, origin: Any, value: object) -> bool:
         return True
 
 
-def _union_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+def _union_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterator[ErrorDetail]:
     options = get_args(hint)
-    tried = [value_problems(option, value, key, locate) for option in options]
+    tried = [value_errors(option, value, key, locate) for option in options]
     if all(tried):
-        nested = [each for each in tried if all(problem.key != key for problem in each)]
+        nested = [each for each in tried if all(detail.key != key for detail in each)]
         yield from nested[0] if len(nested) == 1 else [_expected(hint, value, key)]
 
 
-def _list_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+def _list_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterator[ErrorDetail]:
     if not isinstance(value, (list, tuple)):
         yield _expected(hint, value, key)
         return
     arguments = get_args(hint)
     fixed = get_origin(hint) is tuple and arguments and arguments[-1] is not Ellipsis
     if fixed and len(arguments) != len(value):
-        yield Problem(key, f"expected {len(arguments)} values, not {len(value)}")
+        yield ErrorDetail(key, f"expected {len(arguments)} values, not {len(value)}")
         return
     for index, item in enumerate(value):
         inner = arguments[index] if fixed else arguments[0] if arguments else Any
-        yield from value_problems(inner, item, join(key, index), locate)
+        yield from value_errors(inner, item, join(key, index), locate)
 
 
-def _field_problems(hint: Any, value: object, key: str, locate: Locate) -> Iterator[Problem]:
+def _field_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterator[ErrorDetail]:
     if not isinstance(value, Mapping):
         yield _expected(hint, value, key)
         return
@@ -193,12 +193,12 @@ def _field_problems(hint: Any, value: object, key: str, locate: Locate) -> Itera
         return
     for name, item in value.items():
         if name not in hints:
-            yield Problem(join(key, name), "there is no such key", nearest(str(name), hints, listing=f"{key} has"))
+            yield ErrorDetail(join(key, name), "there is no such key", nearest(str(name), hints, listing=f"{key} has"))
         else:
-            yield from value_problems(hints[name], item, join(key, name), locate)
+            yield from value_errors(hints[name], item, join(key, name), locate)
 
 
-def _node_problems(hint: Any, node: Mapping[str, object], key: str, locate: Locate) -> list[Problem]:
+def _node_errors(hint: Any, node: Mapping[str, object], key: str, locate: Locate) -> list[ErrorDetail]:
     """Whether what a node builds fits: only classes tell before they are built."""
     found = locate(node["_target_"])
     if not inspect.isclass(found) or node.get("_partial_", False):
@@ -206,7 +206,7 @@ def _node_problems(hint: Any, node: Mapping[str, object], key: str, locate: Loca
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if any(_may_hold(option, found) for option in options):
         return []
-    return [Problem(f"{key}._target_", f"expected {describe(hint)}, not {found.__name__}")]
+    return [ErrorDetail(f"{key}._target_", f"expected {describe(hint)}, not {found.__name__}")]
 
 
 def _may_hold(option: Any, found: type) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pamiq_exp.config.checks.interpolations import Resolved
-from pamiq_exp.config.keys import join, target_nodes
-from pamiq_exp.config.problems import Origin, Problem, least
+from pamiq_exp.config.errors import ErrorDetail, Origin, least
+from pamiq_exp.config.tree_paths import join, target_nodes
 from pamiq_exp.config.trust import TRUST_FLAG
 
 _ADDRESS = re.compile(
@@ -29,7 +29,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WANDB = "WandbTracker"
 
 
-def value_problems(resolved: Resolved) -> Iterator[Problem]:
+def value_errors(resolved: Resolved) -> Iterator[ErrorDetail]:
     """Yield the values of files that lead out of the current folder or to another machine.
 
     Args:
@@ -38,17 +38,17 @@ def value_problems(resolved: Resolved) -> Iterator[Problem]:
     if not resolved.origins:
         return
     for key, reason in (*_places(resolved.tree, ""), *_sending(resolved.tree)):
-        if (problem := problem_of_value(resolved, key, reason)) is not None:
-            yield problem
+        if (detail := error_of_value(resolved, key, reason)) is not None:
+            yield detail
 
 
-def problem_of_value(resolved: Resolved, key: str, reason: str | None) -> Problem | None:
+def error_of_value(resolved: Resolved, key: str, reason: str | None) -> ErrorDetail | None:
     """Return what is wrong with a value that only the user may give; None if the user did, or without a reason."""
     origin = _written_by(resolved, key) if reason else None
     if origin is None or origin.is_ours:
         return None
     hint = f"if you want that, type it yourself: {key}=... (or say once that its folder is yours: {TRUST_FLAG} DIR)"
-    return Problem(key, f"a config file may not {reason}", hint, origin)
+    return ErrorDetail(key, f"a config file may not {reason}", hint, origin)
 
 
 def reason_against(name: str, value: object) -> str | None:

@@ -61,4 +61,4 @@ def test_what_does_not_fit_is_told(node: Any, expected: str) -> None:
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         read_dataclass(Outer, {"a": 1, "steps": "x", "inner": {"b": 2}}, "outer")
-    assert [problem.key for problem in error.value.problems] == ["outer.a", "outer.steps", "outer.inner.b"]
+    assert [detail.key for detail in error.value.errors] == ["outer.a", "outer.steps", "outer.inner.b"]

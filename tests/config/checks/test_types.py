@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from pamiq_exp.config.checks.types import hints_of, value_problems
+from pamiq_exp.config.checks.types import hints_of, value_errors
 
 PartT = TypeVar("PartT")
 
@@ -27,8 +27,8 @@ def test_a_type_variable_stands_for_what_a_class_gives_its_generic_base() -> Non
         hints = hints_of(target)
         assert hints["part"] is int
         assert hints["name"] is str
-        assert value_problems(hints["part"], "three", "part")
+        assert value_errors(hints["part"], "three", "part")
 
 
 def test_a_type_variable_that_nobody_fills_fits_anything() -> None:
-    assert not value_problems(hints_of(Holder)["part"], "three", "part")
+    assert not value_errors(hints_of(Holder)["part"], "three", "part")

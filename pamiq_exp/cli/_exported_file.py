@@ -1,4 +1,4 @@
-"""Reading what `export` wrote. Whoever sent the file may have written anything into it."""
+"""Reader of exported files. They are untrusted: another person may have written them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pamiq_exp.analysis import apply_changes, content_hash
-from pamiq_exp.config import Composed, Composition, ConfigError, Problem, compose_again, plain_file
+from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, compose_again, plain_file
 from pamiq_exp.config.checks.static import TOP_LEVEL
 
 FORMAT = 1
@@ -23,7 +23,7 @@ _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
 
 @dataclass(frozen=True)
-class PaperRun:
+class ExportedRun:
     """One run of an exported file.
 
     Attributes:
@@ -40,75 +40,77 @@ class PaperRun:
 
 
 @dataclass(frozen=True)
-class Paper:
+class ExportedFile:
     """An exported file.
 
     Attributes:
         experiment_name: Names the results.
         runs: What is to be run.
-        facts: All that is told besides: budget, versions, code, machine.
+        facts: Everything else in the file: budget, versions, code, machine.
         edited: Whether what is to be run was changed after the export.
     """
 
     experiment_name: str
-    runs: Sequence[PaperRun]
+    runs: Sequence[ExportedRun]
     facts: Mapping[str, Any]
     edited: bool
 
     def fact(self, *path: str) -> Any:
-        """Return what is told at `path`; None if nothing is."""
+        """Return the value at `path`; None without one."""
         found: Any = self.facts
         for name in path:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
 
-def read_paper(path: Path, overrides: Sequence[str] = ()) -> Paper:
+def read_exported_file(path: Path, overrides: Sequence[str] = ()) -> ExportedFile:
     """Read an exported file; `overrides` are set in each of its runs.
 
     Raises:
         ConfigError: It cannot be read, is no such file, or holds what may not be shared.
     """
     if not path.is_file():
-        raise ConfigError(Problem("", f"there is no file {path}", "give a file that `export RUN -o FILE` wrote"))
+        raise ConfigError(ErrorDetail("", f"there is no file {path}", "give a file that `export RUN -o FILE` wrote"))
     plain = plain_file(path)
     if not _are_names(plain):
-        raise ConfigError(Problem("", f"{path} has keys that are no texts", "export the experiment again"))
+        raise ConfigError(ErrorDetail("", f"{path} has keys that are no texts", "export the experiment again"))
     version, config, runs = plain.get("format"), plain.get("config"), plain.get("runs")
     if not isinstance(version, int) or not isinstance(config, dict) or not isinstance(runs, list) or not runs:
-        raise ConfigError(Problem("", f"{path} is no exported experiment", "export one: export RUN -o paper.yaml"))
+        raise ConfigError(ErrorDetail("", f"{path} is no exported experiment", "export one: export RUN -o paper.yaml"))
     if version > FORMAT:
-        raise ConfigError(Problem("format", f"{path} was written by a later pamiq_exp", "update pamiq_exp"))
+        raise ConfigError(ErrorDetail("format", f"{path} was written by a later pamiq_exp", "update pamiq_exp"))
     if len(runs) > _MOST_RUNS:
-        raise ConfigError(Problem("runs", f"{len(runs)} are more than {_MOST_RUNS}", "split the file"))
+        raise ConfigError(ErrorDetail("runs", f"{len(runs)} are more than {_MOST_RUNS}", "split the file"))
     name = config.get("experiment_name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(Problem("config.experiment_name", f"{name!r} is no name for a folder"))
+        raise ConfigError(ErrorDetail("config.experiment_name", f"{name!r} is no name for a folder"))
     read = [_read_run(path, config, run, f"runs[{index}]", overrides) for index, run in enumerate(runs)]
     edited = plain.get("content_sha256") != content_hash(config, runs)
     facts = {str(key): value for key, value in plain.items() if key not in ("config", "runs")}
-    return Paper(name, read, facts, edited)
+    return ExportedFile(name, read, facts, edited)
 
 
-def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> PaperRun:
+def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> ExportedRun:
     if not isinstance(run, dict):
-        raise ConfigError(Problem(key, f"expected keys and values, not {run!r}"))
+        raise ConfigError(ErrorDetail(key, f"expected keys and values, not {run!r}"))
     changes, figures = run.get("changes") or {}, run.get("figures") or {}
     if not isinstance(figures, dict) or not _are_changes(changes):
-        raise ConfigError(Problem(key, "expected `changes` with `set` and `remove`, and `figures` by name"))
+        raise ConfigError(ErrorDetail(key, "expected `changes` with `set` and `remove`, and `figures` by name"))
     tree = apply_changes({str(name): value for name, value in base.items()}, changes)
     refused = [name for name in tree if name not in _MAY_HOLD]
     if refused:
         hint = f"take it out; a shared config holds {', '.join(sorted(_MAY_HOLD))}"
-        raise ConfigError([Problem(f"config.{name}", "may not be set by a shared config", hint) for name in refused])
+        raise ConfigError(
+            [ErrorDetail(f"config.{name}", "may not be set by a shared config", hint) for name in refused]
+        )
     if tree.get("experiment_name") != base.get("experiment_name"):
-        raise ConfigError(Problem(f"{key}.changes", "may not name another experiment"))
+        raise ConfigError(ErrorDetail(f"{key}.changes", "may not name another experiment"))
     text = OmegaConf.to_yaml(OmegaConf.create(tree | _OURS))
     composed = compose_again(Composition(PRIMARY, (), {PRIMARY: text}), overrides, file=str(path))
     title = " / ".join(str(run[name]) for name in ("arm", "task") if run.get(name))
     numbers = {str(name): value for name, value in figures.items() if isinstance(value, int | float)}
     seed = tree.get("seed")
-    return PaperRun(composed, title, numbers, seed if isinstance(seed, int) else 0)
+    return ExportedRun(composed, title, numbers, seed if isinstance(seed, int) else 0)
 
 
 def _are_names(tree: object) -> bool:

@@ -41,7 +41,7 @@ _HEAD = """\
 Plain = dict[str, Any]
 
 
-def paper_of(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -> Plain:
+def export_runs(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -> Plain:
     """Return everything that it takes to do some runs again, and what came of them, as plain data.
 
     Nothing in it tells of a user, a machine's name or a place on its disks. Seeds that were derived are written as the

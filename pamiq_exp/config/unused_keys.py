@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import ReferenceType, ref
 
-from pamiq_exp.config.problems import Problem, nearest
+from pamiq_exp.config.errors import ErrorDetail, nearest
 
 _ALIAS = re.compile(r"\$\{([^${}:.][^${}:]*)\}")
 
 
-class UnreadKeys:
+class UnusedKeys:
     """Watches the mappings that parts are built from.
 
     A key is read once anything looks it up or goes through the whole mapping. What a part keeps it may read later, so
@@ -43,13 +43,13 @@ class UnreadKeys:
         for place in [each for each in self._seen if each == key or each.startswith((f"{key}.", f"{key}["))]:
             del self._seen[place]
 
-    def problems(self) -> Iterator[Problem]:
+    def errors(self) -> Iterator[ErrorDetail]:
         """Yield the keys that nothing can read any more. Call it while all parts are alive."""
         for place, seen in self._seen.items():
             if all(mapping() is None for mapping in seen.mappings):
                 for name in sorted(seen.unread, key=str):
                     hint = nearest(str(name), {str(each) for each in seen.absent}, listing="it looks for")
-                    yield Problem(f"{place}.{name}", "nothing reads it", hint or "leave it out")
+                    yield ErrorDetail(f"{place}.{name}", "nothing reads it", hint or "leave it out")
 
 
 @dataclass

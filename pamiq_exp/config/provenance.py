@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
+from pamiq_exp.config.errors import ErrorDetail, Origin, least
 from pamiq_exp.config.hydra_loader import ConfigFile, Source
-from pamiq_exp.config.keys import join, parent
-from pamiq_exp.config.lines import Node, read_nodes
-from pamiq_exp.config.problems import Origin, Problem, least
+from pamiq_exp.config.tree_paths import join, parent
+from pamiq_exp.config.yaml_files import Node, read_nodes
 
 
-class Origins(dict[str, Origin]):
+class Provenance(dict[str, Origin]):
     """What set each key, by address: `models.encoder.width`, `trainers[0].seed`.
 
     Attributes:
@@ -62,13 +62,13 @@ class Origins(dict[str, Origin]):
                 self.set(copy, whole)
 
 
-def origins_of(files: Sequence[ConfigFile], overrides: Sequence[Override], source: Source) -> Origins:
+def provenance_of(files: Sequence[ConfigFile], overrides: Sequence[Override], source: Source) -> Provenance:
     """Return what set each key of a composed config, in the order in which Hydra laid its files over each other.
 
     Raises:
         ConfigError: If a file cannot be read any more.
     """
-    table = Origins()
+    table = Provenance()
     for file in files:
         if (node := file.nodes()) is not None:
             _lay(table, file.package, node, file.origin, top=True)
@@ -77,13 +77,13 @@ def origins_of(files: Sequence[ConfigFile], overrides: Sequence[Override], sourc
     return table
 
 
-def origins_of_file(path: Path) -> Origins:
+def provenance_of_file(path: Path) -> Provenance:
     """Return the line of each key of a file that holds a whole config, such as a run folder keeps.
 
     Raises:
         ConfigError: If it is no YAML file.
     """
-    table = Origins()
+    table = Provenance()
     if (node := read_nodes(path)) is not None:
         _lay(table, "", node, Origin.of_file(path))
     return table
@@ -99,12 +99,12 @@ def origin_of(key: str, table: Mapping[str, Origin]) -> Origin | None:
     return None
 
 
-def located(problems: Iterable[Problem], table: Mapping[str, Origin]) -> list[Problem]:
-    """Return the problems with what set their keys."""
-    return [each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in problems]
+def located(errors: Iterable[ErrorDetail], table: Mapping[str, Origin]) -> list[ErrorDetail]:
+    """Return the errors with what set their keys."""
+    return [each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in errors]
 
 
-def _lay(table: Origins, key: str, node: Node, file: Origin, *, top: bool = False) -> None:
+def _lay(table: Provenance, key: str, node: Node, file: Origin, *, top: bool = False) -> None:
     """Lay a node of a file over what is there: mappings are merged, everything else is replaced."""
     if node.kind == "scalar" and node.text == "???" and key in table:
         return  # a value that is left open replaces none
@@ -127,7 +127,7 @@ def _lay(table: Origins, key: str, node: Node, file: Origin, *, top: bool = Fals
         _lay(table, join(key, index), item, file)
 
 
-def _lay_word(table: Origins, override: Override, origin: Origin) -> None:
+def _lay_word(table: Provenance, override: Override, origin: Origin) -> None:
     key = override.key_or_group
     if override.is_delete():
         table.forget_below(key)

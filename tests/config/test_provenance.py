@@ -8,16 +8,16 @@ import pytest
 
 from pamiq_exp.config import (
     ConfigError,
+    ErrorDetail,
     Origin,
-    Problem,
     Source,
     compose,
     config_folder,
     located,
     origin_of,
-    origins_of_file,
+    provenance_of_file,
 )
-from pamiq_exp.config.lines import MOST_BYTES, MOST_DEPTH, read_nodes
+from pamiq_exp.config.yaml_files import MOST_BYTES, MOST_DEPTH, read_nodes
 
 EXPERIMENT = """\
 # @package _global_
@@ -77,7 +77,7 @@ def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
     table = compose(["experiment=mine"], source).origins
     assert origin_of("interaction.agent.speed", table) == table["interaction.agent._target_"]
     assert origin_of("nothing.like.it", table) is None
-    told = located([Problem("launcher.max_steps", "is wrong")], table)
+    told = located([ErrorDetail("launcher.max_steps", "is wrong")], table)
     assert str(told[0]).endswith("mine.yaml:7")
 
 
@@ -89,7 +89,7 @@ def test_a_typed_interpolation_that_leads_nowhere_is_traced() -> None:
 def test_a_saved_config_is_traced_too(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n")
-    table = origins_of_file(path)
+    table = provenance_of_file(path)
     assert {key: origin.line for key, origin in table.items()} == {
         "a": 1, "a.b": 2, "c": 3, "c.b": 2, "c.d": 5, "c.d[0]": 5, "c.d[1]": 5, "c.d[1].e": 5
     }  # fmt: skip

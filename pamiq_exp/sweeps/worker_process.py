@@ -1,7 +1,7 @@
-"""One job of a sweep in a process of its own: whatever becomes of it, the others go on, and why is written down.
+"""Run each job of a sweep in a process of its own: one that fails leaves the others alone, and its reason is kept.
 
 The launchers of Hydra call `run_isolated` in whichever process they have for it. That process needs little memory and
-stays alive when the job is killed, so it can tell how the job ended.
+stays alive when the job is killed, so it can record how the job ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.signals import STOPS
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
-from pamiq_exp.sweeps.worker import OUTPUT, Order, work
+from pamiq_exp.sweeps.worker import OUTPUT, JobSpec, work
 
 SKIPPED = 0
 _LOOK_SECONDS = 0.1
@@ -37,14 +37,14 @@ _MEMORY_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgr
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
-def run_isolated(order: Order) -> int:
+def run_in_worker_process(order: JobSpec) -> int:
     """Run a job that is not over yet, and return its exit status.
 
     A job that has a checkpoint goes on from it. Nothing is done for one that has finished, was pruned, or is being
-    worked on by somebody else, nor once the sweep is being stopped or is gone.
+    run by another process, nor once the sweep is being stopped or is gone.
 
     Raises:
-        SystemExit: Somebody asked this process to stop; the job was told and has saved.
+        SystemExit: This process was asked to stop; the job has saved.
     """
     _leave_if_abandoned()
     folder = Path(order.folder)
@@ -68,7 +68,7 @@ def run_isolated(order: Order) -> int:
             status = process.exitcode or 0
         if (folder / PRUNE).exists() and status != 0:
             note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
-        elif status != 0 and not _told(folder, before):
+        elif status != 0 and not _constructor_error(folder, before):
             asked = (
                 -status in STOPS or status - 128 in STOPS
             )  # while it was starting: later it would have saved and said so itself
@@ -88,7 +88,7 @@ class _Inherited:
         return tuple, ((DupFd(self._descriptor),),)
 
 
-def _start(order: Order, lock: int) -> BaseProcess:
+def _start(order: JobSpec, lock: int) -> BaseProcess:
     """Fork the job from a server that has imported everything: only the first job of a process waits for that."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pamiq_exp.sweeps.preload"])
@@ -192,7 +192,7 @@ def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> 
             run.finish(state, reason)
 
 
-def _told(folder: Path, before: Mapping[str, object]) -> bool:
+def _constructor_error(folder: Path, before: Mapping[str, object]) -> bool:
     """Whether the job itself has written how it ended."""
     ended = read_json(folder / file_names.MANIFEST).get("ended")
     return ended is not None and ended != before.get("ended")

@@ -31,7 +31,7 @@ def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
     return [each for each in found if not each.startswith(("experiment=", "arm=", "sweep="))]
 
 
-def told_choices(group: str, folders: Iterable[Path]) -> str:
+def list_choices(group: str, folders: Iterable[Path]) -> str:
     """Say which choices bring a group along; empty if none does."""
     choices = choices_with(group, folders)
     return ", ".join(choices[:MOST]) + (", ..." if len(choices) > MOST else "")

@@ -17,7 +17,7 @@ TAKES = ("in_features", "in_channels", "input_size", "normalized_shape", "num_fe
 
 
 @dataclass(frozen=True)
-class Failure:
+class LayerError:
     """A layer that raised.
 
     Attributes:
@@ -49,13 +49,13 @@ class Failure:
         return size - self.takes == fitting - self.given and fitting > 0
 
 
-def failing_layer(error: Exception, models: Mapping[str, nn.Module]) -> Failure | None:
+def failing_layer(error: Exception, models: Mapping[str, nn.Module]) -> LayerError | None:
     """Return the innermost layer of a model that an error came from; None if it came from none."""
     from torch import nn
 
     words = (str(error).splitlines() or [type(error).__name__])[0]
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    innermost: Failure | None = None
+    innermost: LayerError | None = None
     for frame in reversed(frames):
         layer = frame.f_locals.get("self")
         if not isinstance(layer, nn.Module):
@@ -64,7 +64,7 @@ def failing_layer(error: Exception, models: Mapping[str, nn.Module]) -> Failure 
         if address is None:
             continue
         takes, given = _sizes(layer, frame)
-        failure = Failure(address.split(".")[1], address, words, takes, given)
+        failure = LayerError(address.split(".")[1], address, words, takes, given)
         if takes is not None:
             return failure
         innermost = innermost or failure

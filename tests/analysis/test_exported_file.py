@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.analysis import apply_changes, depends_on_clock, find_runs, paper_of, read_runs
-from pamiq_exp.analysis.paper import _changes
+from pamiq_exp.analysis import apply_changes, depends_on_clock, export_runs, find_runs, read_runs
+from pamiq_exp.analysis.exported_file import _changes
 from pamiq_exp.analysis.runs import ReportError
 from pamiq_exp.seeding import derive_seed
 
@@ -51,7 +51,7 @@ def run_folder(folder: Path, seed: int, **config: Any) -> Path:
 def test_derived_seeds_are_written_as_what_derives_them(tmp_path: Path) -> None:
     for seed in (1, 2):
         run_folder(tmp_path / str(seed), seed)
-    paper = paper_of(read_runs(find_runs([tmp_path])))
+    paper = export_runs(read_runs(find_runs([tmp_path])))
     assert paper["config"]["agent"]["seed"] == "${derived_seed:}"
     assert paper["config"]["copy"]["of"]["seed"] == "${agent.seed}"
     assert paper["config"]["fixed"]["seed"] == 5
@@ -65,7 +65,7 @@ def test_figures_of_several_arms_are_kept_apart(tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         for seed in (1, 2):
             run_folder(tmp_path / f"{rate}_{seed}", seed, more={"rate": rate})
-    paper = paper_of(read_runs(find_runs([tmp_path])))
+    paper = export_runs(read_runs(find_runs([tmp_path])))
     assert len(paper["figures"]) == 2
     assert {run["arm"] for run in paper["runs"]} == set(paper["figures"])
 
@@ -73,4 +73,4 @@ def test_figures_of_several_arms_are_kept_apart(tmp_path: Path) -> None:
 def test_a_run_without_a_config_cannot_be_exported(tmp_path: Path) -> None:
     (run_folder(tmp_path / "run", 1) / "config.yaml").unlink()
     with pytest.raises(ReportError, match=r"no config\.yaml"):
-        paper_of(read_runs(find_runs([tmp_path])))
+        export_runs(read_runs(find_runs([tmp_path])))

@@ -1,4 +1,4 @@
-"""What can be wrong with a config, and how it is told."""
+"""Errors in configs: where they are, what is wrong, a hint, and who wrote the value."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Origin:
         return f"{self.file}: {self.text}" if self.text else f"{self.file}:{self.line}" if self.line else self.file
 
 
-FOREIGN = Origin("a file")
+UNTRUSTED = Origin("a file")
 
 
 def least(one: Origin, other: Origin) -> Origin:
@@ -65,13 +65,13 @@ def least(one: Origin, other: Origin) -> Origin:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One mistake in a config.
+class ErrorDetail:
+    """One error in a config.
 
     Attributes:
         key: Address in the config tree, such as `models.encoder.width`; empty for the config as a whole.
         message: What is wrong.
-        remedy: What to do about it.
+        hint: What to type instead.
         origin: What set the key.
     """
 
@@ -88,11 +88,11 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A config that cannot be run, with every problem found in it."""
+    """A config that cannot be run, with all its errors."""
 
-    def __init__(self, problems: Problem | Sequence[Problem]) -> None:
-        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+    def __init__(self, errors: ErrorDetail | Sequence[ErrorDetail]) -> None:
+        self.errors = [errors] if isinstance(errors, ErrorDetail) else list(errors)
+        super().__init__("\n".join(str(detail) for detail in self.errors))
 
 
 def words_of(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from pamiq_exp import files
-from pamiq_exp.config.problems import ConfigError, Origin, Problem
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
 from pamiq_exp.files import MOST_DIGITS, is_long_number
 
 MOST_BYTES = 1_000_000
@@ -84,7 +84,7 @@ def read_text(path: Path) -> str:
             raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
         return files.read_text(path, within=Path(path.anchor)).removeprefix("\ufeff")
     except OSError as error:
-        raise ConfigError(Problem("", f"{path} cannot be read: {error}")) from error
+        raise ConfigError(ErrorDetail("", f"{path} cannot be read: {error}")) from error
 
 
 def read_text_nodes(path: Path, text: str) -> Node | None:
@@ -102,12 +102,12 @@ def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     words = getattr(error, "problem", None) or str(error).splitlines()[0]
     origin = Origin.of_file(path, 0 if mark is None else mark.line + 1)
-    return ConfigError(Problem("", f"a config file is no valid YAML: {words}", "mend the file", origin))
+    return ConfigError(ErrorDetail("", f"a config file is no valid YAML: {words}", "mend the file", origin))
 
 
 def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:
     hint = "a config is a few hundred lines; data belongs in files of its own"
-    return ConfigError(Problem("", f"{path.name} {what}", hint, Origin.of_file(path, line)))
+    return ConfigError(ErrorDetail("", f"{path.name} {what}", hint, Origin.of_file(path, line)))
 
 
 def _assemble(path: Path, text: str) -> Node | None:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.config.unread import UnreadKeys
+from pamiq_exp.config.unused_keys import UnusedKeys
 
 
 def unread(tree: dict[str, Any], key: str, mapping: dict[str, Any], use: Callable[[dict[str, Any]], object]) -> str:
     """What is told of a mapping that was used once and then dropped."""
-    watch = UnreadKeys(tree)
+    watch = UnusedKeys(tree)
     use(watch.watched(mapping, key))
-    return "\n".join(str(each) for each in watch.problems())
+    return "\n".join(str(each) for each in watch.errors())
 
 
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")), st.booleans())
@@ -53,17 +53,17 @@ def test_whoever_goes_through_a_mapping_reads_all_of_it(use: Callable[[dict[str,
 
 
 def test_copies_are_plain() -> None:
-    watched = UnreadKeys({"part": {"a": 1}}).watched({"a": 1}, "part")
+    watched = UnusedKeys({"part": {"a": 1}}).watched({"a": 1}, "part")
     assert type(copy.copy(watched)) is type(copy.deepcopy(watched)) is dict
 
 
 def test_what_a_part_keeps_it_may_read_later() -> None:
-    watch = UnreadKeys({"part": {"a": 1, "b": 2}})
+    watch = UnusedKeys({"part": {"a": 1, "b": 2}})
     kept = watch.watched({"a": 1, "b": 2}, "part")
     assert kept["a"] == 1
-    assert list(watch.problems()) == []
+    assert list(watch.errors()) == []
     del kept
-    assert [each.key for each in watch.problems()] == ["part.b"]
+    assert [each.key for each in watch.errors()] == ["part.b"]
 
 
 def test_what_an_interpolation_brings_need_not_be_read() -> None:
@@ -71,14 +71,14 @@ def test_what_an_interpolation_brings_need_not_be_read() -> None:
 
 
 def test_a_mapping_that_two_parts_refer_to_is_read_if_either_reads_it() -> None:
-    watch = UnreadKeys({"shared": {"x": {"a": 1, "b": 2, "c": 3}}, "one": {"o": "${shared.x}"}, "two": "${shared.x}"})
+    watch = UnusedKeys({"shared": {"x": {"a": 1, "b": 2, "c": 3}}, "one": {"o": "${shared.x}"}, "two": "${shared.x}"})
     assert watch.watched({"a": 1, "b": 2, "c": 3}, "one.o")["a"] == 1
     assert watch.watched({"a": 1, "b": 2, "c": 3}, "two")["b"] == 2
-    assert [str(each).splitlines()[0] for each in watch.problems()] == ["shared.x.c: nothing reads it"]
+    assert [str(each).splitlines()[0] for each in watch.errors()] == ["shared.x.c: nothing reads it"]
 
 
 def test_a_part_that_was_not_built_to_the_end_tells_nothing() -> None:
-    watch = UnreadKeys({"metrics": {"a": {"options": {"x": 1}}}})
+    watch = UnusedKeys({"metrics": {"a": {"options": {"x": 1}}}})
     watch.watched({"x": 1}, "metrics.a.options")
     watch.leave_out("metrics.a")
-    assert list(watch.problems()) == []
+    assert list(watch.errors()) == []

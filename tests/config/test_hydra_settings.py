@@ -42,10 +42,10 @@ def test_an_experiment_cannot_set_up_hydra(
     source = folder_with(tmp_path, HOSTILE[key], package)
     with pytest.raises(ConfigError) as refused:
         compose(["experiment=hostile"], source)
-    problems = refused.value.problems
-    assert key in {problem.key[: len(key)] for problem in problems}
-    assert "secret-value" not in str(problems)
-    assert "may not be set by a config file" in str(problems[0])
+    errors = refused.value.errors
+    assert key in {detail.key[: len(key)] for detail in errors}
+    assert "secret-value" not in str(errors)
+    assert "may not be set by a config file" in str(errors[0])
 
 
 def test_the_user_can_set_up_hydra_on_the_command_line() -> None:
