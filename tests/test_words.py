@@ -34,19 +34,15 @@ TO_CLEAN: frozenset[str] = frozenset(
         "conf/reward",
         "conf/sweep",
         "conf/world",
-        "pamiq_exp/analysis",
-        "pamiq_exp/cli",
-        "pamiq_exp/config",
+        "pamiq_exp/config/checks/choices.py",
         "pamiq_exp/current_folder.py",
         "pamiq_exp/dashboard",
         "pamiq_exp/environments",
         "pamiq_exp/files.py",
         "pamiq_exp/interaction",
-        "pamiq_exp/jobs",
         "pamiq_exp/run_folder",
         "pamiq_exp/runtime",
         "pamiq_exp/streams.py",
-        "pamiq_exp/sweeps",
     }
 )
 """Folders whose words are still to be replaced."""

@@ -1,4 +1,4 @@
-"""One file that says all of an experiment: to print, to attach, and to run again."""
+"""Export of an experiment into one file: to print, to attach, and to run again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pamiq_exp.run_folder import file_names
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
-"""Keys at the top of a config that belong to whoever runs it, or whose values stand in other places once resolved."""
+"""Keys at the top of a config that belong to the user who runs it, or whose values stand in other places once resolved."""
 
 NO_FIGURES = ("experiment_name", "seed", "state", "reason")
 MISSING = "???"
@@ -104,7 +104,7 @@ def final_figures(summary: Mapping[str, object]) -> dict[str, float]:
 
 
 def masked_keys(paper: Plain) -> list[str]:
-    """Return the addresses of the values that hold the mask of a secret: whoever reproduces the file gives them."""
+    """Return the addresses of the values that hold the mask of a secret: reproducing the file needs them."""
 
     def below(node: object, key: str) -> Iterator[str]:
         if isinstance(node, dict):
@@ -178,7 +178,7 @@ def _shareable(node: object, key: str, seeds: Mapping[int, str], root: object) -
 
 
 def _is_place(text: str) -> bool:
-    """Whether a text names a place on this machine's disks or somebody's home."""
+    """Whether a text names a place on this machine's disks or a home folder."""
     path = text.removeprefix("file://")
     return os.path.isabs(path) or path.startswith("~") or ((home := _home()) is not None and home in text)
 

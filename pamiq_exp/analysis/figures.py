@@ -206,7 +206,7 @@ def visit_maps(name: str, title: str, shares: Mapping[str, FloatArray]) -> Plot:
 
     Args:
         name, title: See `Plot`.
-        shares: `(rows, columns)` by the name of a panel; a cell that nobody visited is left blank.
+        shares: `(rows, columns)` by the name of a panel; a cell without visits is left blank.
     """
     with _style():
         drawing, panels = _panels(len(shares), width=2.3, height=2.4)

@@ -263,7 +263,7 @@ def _write_maps(output: _Output, comparison: Comparison, scores: Scores | None) 
                 shares[arm] = share
         if shares:
             where = f" in {task}" if task else ""
-            title = f"Share of the runs of each arm that have visited a cell{where}; blank cells nobody has visited"
+            title = f"Share of the runs of each arm that have visited a cell{where}; blank cells have no visits"
             name = f"visits_{_file_name(task)}" if task else "visits"
             output.plot("Visits", figures.visit_maps(name, title, shares))
 

@@ -138,7 +138,7 @@ def candidates(words: Sequence[str]) -> list[tuple[str, str]]:
         "completion": lambda: ((shell, "") for shell in SCRIPTS),
     }
     found = offers[command]() if command in offers else iter(())
-    # A name that would steer the terminal, or end the line, is none that anybody would want to type.
+    # A name that would steer the terminal, or end the line, is not offered.
     return [(word, description) for word, description in found if word.startswith(typed) and word.isprintable()]
 
 

@@ -188,7 +188,7 @@ def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list
     """Return the overrides of every job of a grid, in the order in which Hydra numbers them.
 
     Raises:
-        ConfigError: For more jobs than anybody means.
+        ConfigError: For too many jobs (`MOST_JOBS`).
     """
     parsed = parse_overrides(overrides, Loader(source))
     sweeps = [each for each in parsed if each.is_discrete_sweep()]
@@ -211,7 +211,7 @@ def _choices(override: Override) -> list[str]:
     values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_CHOICES)]
     if not values:
         raise ConfigError(
-            ErrorDetail(key, f"{override.input_line} stands for nothing", "look for the choices with --help")
+            ErrorDetail(key, f"{override.input_line} matches nothing", "look for the choices with --help")
         )
     return values
 

@@ -43,7 +43,7 @@ class Composition:
 
     @classmethod
     def read(cls, path: Path) -> Composition | None:
-        """Read what a run has kept; None if it kept nothing. Raises ConfigError for what nobody can have composed."""
+        """Read what a run has kept; None if it kept nothing. Raises ConfigError for what cannot have been composed."""
         if not os.path.lexists(path):
             return None
         try:

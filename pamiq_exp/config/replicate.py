@@ -14,7 +14,7 @@ from pamiq_exp.config.provenance import Provenance
 REPLICATE, VALUE = "_replicate_", "_value_"
 SETTINGS = ("count", "names", "index")
 MOST = 1000
-"""Nobody means more copies than this."""
+"""The most copies of one node."""
 MOST_KEYS = 100_000
 """Nor replicas of replicas that come to more keys than this: they would fill the memory before anyone looked."""
 

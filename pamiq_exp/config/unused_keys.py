@@ -17,7 +17,7 @@ class UnusedKeys:
     """Watches the mappings that parts are built from.
 
     A key is read once anything looks it up or goes through the whole mapping. What a part keeps it may read later, so
-    only mappings that nobody holds any more tell: what was not read in them never will be.
+    only mappings without references are reported: what was not read in them never will be.
 
     Args:
         tree: The config with its interpolations: what they bring along was not set here, and need not be read.
@@ -54,7 +54,7 @@ class UnusedKeys:
 
 @dataclass
 class _Seen:
-    """What became of a mapping: its unread keys, keys that were looked for in vain, and the copies of it there are."""
+    """One mapping: its unread keys, the missing keys that were looked for, and its copies."""
 
     unread: set[Any]
     absent: set[Any] = field(default_factory=set)

@@ -25,7 +25,7 @@ def size_lines(validated: Validated) -> Iterator[str]:
     yield f"threads     {threads['inference']} for acting and {threads['training']} for training in each operation"
     ends = [f"after {launcher['max_steps']:,} steps"] if launcher.get("max_steps") else []
     ends += [f"after {launcher['max_seconds']:,} seconds"] if launcher.get("max_seconds") else []
-    yield f"ends        {' or '.join(ends) or 'when somebody stops it'}"
+    yield f"ends        {' or '.join(ends) or 'when a user stops it'}"
     yield from (f"environment {note}" for note in sizes.notes)
 
 

@@ -240,7 +240,7 @@ def _says(path: Path, word: str) -> bool:
 
 
 def _take(descriptor: int) -> bool:
-    """Lock a file; whoever only looks whether it is locked holds it for a moment too, so try for a second."""
+    """Lock a file; a process that only tests the lock holds it for a moment too, so try for a second."""
     for _ in range(20):
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

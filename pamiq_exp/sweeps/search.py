@@ -69,7 +69,7 @@ def search(
     """Try settings until the study has as many trials as were wanted.
 
     Raises:
-        HydraException: A setting of the search is not to be had.
+        HydraException: A setting of the search is not available.
     """
     conf = SearchConf(**settings)
     overrides = OverridesParser.create(context.config_loader).parse_overrides(list(arguments))

@@ -112,7 +112,7 @@ def _fork_server_settings() -> Iterator[None]:
 
 
 class _Signals:
-    """Hands signals on to the job, and afterwards to whoever else waits for them in this process."""
+    """Hands signals on to the job, and afterwards to the other handlers of this process."""
 
     def __init__(self) -> None:
         self._caught: list[int] = []
@@ -167,7 +167,7 @@ def _is_submitted() -> bool:
 
 
 def _is_abandoned() -> bool:
-    """Whether this is a worker of joblib's whose sweep is gone: nobody would tell it."""
+    """Whether this is a worker of joblib's whose sweep is gone: no process would stop it."""
     parent = multiprocessing.parent_process()
     return parent is not None and parent.pid != os.getppid()
 

@@ -213,7 +213,7 @@ def own(tmp_path: Path) -> list[str]:
 def test_dry_run_check_and_run_warn_and_go_on(command: Command, own: list[str]) -> None:
     outcome = command("check", *own)
     assert outcome.status == 0, outcome.err
-    assert "no problems found" in outcome.out
+    assert "no errors found" in outcome.out
     assert "models.own: nothing has used it in the dry run" in outcome.out
     outcome = command(*own)
     assert outcome.status == 0, outcome.err
@@ -224,7 +224,7 @@ def test_a_flag_leaves_the_dry_run_out(command: Command, own: list[str]) -> None
     closed = Thermometer.closed
     outcome = command("check", "--no-dry-run", *own)
     assert outcome.status == 0, outcome.err
-    assert outcome.out == "no problems found; nothing was tried in a dry run\n"
+    assert outcome.out == "no errors found; nothing was tried in a dry run\n"
     assert Thermometer.closed == closed
     outcome = command(*own, "--no-dry-run", "interaction.agent.model=null")
     assert outcome.status == 0, outcome.err

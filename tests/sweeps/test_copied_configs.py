@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.config import ConfigError, Source, compose_config, config_folder
-from pamiq_exp.sweeps import copied_override, copy_configs_of
-from pamiq_exp.sweeps.copied_configs import config_files
+from pamiq_exp.sweeps.copied_configs import config_files, copied_override, copy_configs_of
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def setting_errors(config: DictConfig, origin: Origin) -> list[ErrorDetail]:
 
 
 def choice_error(group: str, choice: str, typed: Collection[str]) -> ErrorDetail | None:
-    """Return what is wrong with a choice of one of Hydra's groups, which a file has made and nobody has typed."""
+    """Return what is wrong with a choice of one of Hydra's groups, which a file has made instead of the user."""
     if not group.startswith("hydra/") or group in typed or choice in HARMLESS_CHOICES.get(group, ()):
         return None
     if choice in (OWN_DEFAULT.get(group, "default"), "None"):

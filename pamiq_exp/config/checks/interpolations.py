@@ -74,7 +74,7 @@ def resolve(tree: Mapping[str, Any], written_by: WrittenBy | None = None) -> Res
 
     Args:
         tree: A config as plain data, without Hydra's node. What refers to `spaces` waits while that is `???`.
-        written_by: Who wrote the value at an address; without it nobody is asked.
+        written_by: Who wrote the value at an address; None: not checked.
 
     Raises:
         ConfigError: The config would take more than the budget.

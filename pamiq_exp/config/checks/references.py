@@ -21,7 +21,7 @@ MOST_COMPARED = 200
 
 
 def name_errors(tree: Mapping[str, Any]) -> Iterator[ErrorDetail]:
-    """Yield the models and buffers that trainers name and nobody declares.
+    """Yield the models and buffers that trainers name and that are not declared.
 
     What agents, rewards and the user's own trainers ask for shows in the dry run (see `perform_dry_run`).
     """

@@ -38,7 +38,7 @@ def hints_of(target: Callable[..., object]) -> dict[str, Any]:
 def _hints_of_function(function: Callable[..., object]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=False)
-    except Exception:  # whatever an annotation of somebody else's raises: it then says nothing
+    except Exception:  # annotations of other packages may raise anything; they are then not checked
         module = sys.modules.get(getattr(function, "__module__", ""), None)
         try:
             return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))
