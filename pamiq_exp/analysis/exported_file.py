@@ -23,7 +23,7 @@ from pamiq_exp.run_folder import file_names
 
 FORMAT = 1
 NOT_SHARED = ("paths", "shared", "spaces", "tracking")
-"""Keys at the top of a config that belong to the user who runs it, or whose values stand in other places once resolved."""
+"""Keys at the top of a config that the user who runs it sets, or whose values stand elsewhere once resolved."""
 
 NO_FIGURES = ("experiment_name", "seed", "state", "reason")
 MISSING = "???"
