@@ -112,7 +112,7 @@ def write_report(
         runs: As `read_runs` returns them: finished, failed or still running.
         folder: Where the files go; those of an earlier report with the same names are replaced.
         options: What is shown.
-        tell: Is told what is being done.
+        tell: Called with a line on each step.
 
     Returns:
         The path of `report.html`.
@@ -353,10 +353,10 @@ def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: 
     for run in runs:
         states[run.state] = states.get(run.state, 0) + 1
     names = dict.fromkeys(run.experiment_name for run in runs)
-    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
     arms = f"{len(comparison.arms)} arm{'s' * (len(comparison.arms) > 1)}"
     tasks = f" on {len(comparison.tasks)} tasks" if len(comparison.tasks) > 1 else ""
-    subtitle = f"{len(runs)} run{'s' * (len(runs) > 1)} ({told}); {arms}{tasks}"
+    subtitle = f"{len(runs)} run{'s' * (len(runs) > 1)} ({counts}); {arms}{tasks}"
     if scores is not None and scores.arms:
         best = scores.arms[0]
         value = number(float(np.mean([each.mean() for each in scores.strata(best)])))

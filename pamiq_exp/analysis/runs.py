@@ -62,7 +62,7 @@ class Run:
         summary: `summary.json`; empty for a run that has none.
         records: What `metrics.jsonl` tells.
         media: Its videos and pictures.
-        problems: What could not be read.
+        errors: What could not be read.
     """
 
     folder: Path
@@ -160,7 +160,7 @@ def read_runs(
 
 
 def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
-    """Read one run folder. What is missing or broken in it is told in `problems` and does not raise."""
+    """Read one run folder. What is missing or broken in it is listed in `errors` and does not raise."""
     errors: list[str] = []
     manifest = _of_known_kinds(_mapping(_load(folder / file_names.MANIFEST, errors)), errors)
     config = _mapping(_load(folder / file_names.CONFIG, errors))

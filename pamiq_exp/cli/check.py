@@ -25,7 +25,7 @@ from pamiq_exp.jobs.preflight import (
     untried_message,
     warnings_message,
 )
-from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
+from pamiq_exp.jobs.request import Request, find_trusted_packages, print_error, read_request
 from pamiq_exp.jobs.sizes import size_lines
 from pamiq_exp.sweeps.sweep_file import expand
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
             _print_origins(request)
         return _check(request)
     except ConfigError as error:
-        tell(error, heading="this config has errors")
+        print_error(error, heading="this config has errors")
         return 1
 
 
@@ -60,8 +60,8 @@ def _check(request: Request) -> int:
             require_choice(composed, request)
         find_trusted_packages(request.allow)
         found = examine(composed, request.allow, dry_run=request.dry_run and not errors)
-        told = {(each.key, each.message) for each in errors}
-        errors += [each for each in found.errors if (each.key, each.message) not in told]
+        known = {(each.key, each.message) for each in errors}
+        errors += [each for each in found.errors if (each.key, each.message) not in known]
         if errors:
             raise ConfigError(errors)
         require_folder(composed, multirun=bool(request.flags.multirun))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.config import Builder, ConfigError, ErrorDetail, build_environment, compose
-from pamiq_exp.jobs.request import Request, find_trusted_packages, read_request, tell
+from pamiq_exp.jobs.request import Request, find_trusted_packages, print_error, read_request
 
 USAGE = """\
 python -m pamiq_exp play environment=NAME [key=value ...]     walk with the keys, in a window
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         words, options = _take_options(list(words))
         player = _player(read_request(words))
     except ConfigError as error:
-        tell(error, heading="this world cannot be walked through")
+        print_error(error, heading="this world cannot be walked through")
         return 2
     try:
         return _play(player, options)

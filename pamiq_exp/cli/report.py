@@ -20,9 +20,9 @@ def main(words: Sequence[str]) -> int:
         if arguments.output.exists() and not arguments.output.is_dir():
             raise ReportError(f"{arguments.output} is a file: give a folder for the report (-o DIR)")
         folders = find_runs(arguments.paths)
-        _tell(f"reading {len(folders)} run{'s' * (len(folders) > 1)}")
+        _print_progress(f"reading {len(folders)} run{'s' * (len(folders) > 1)}")
         runs = read_runs(folders, records=arguments.records or None, processes=arguments.processes)
-        page = write_report(runs, arguments.output, _options(arguments), _tell)
+        page = write_report(runs, arguments.output, _options(arguments), _print_progress)
     except ReportError as error:
         print(error, file=sys.stderr)
         return 2
@@ -83,5 +83,5 @@ def _positive(word: str) -> int:
     return value
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     print(line, file=sys.stderr)

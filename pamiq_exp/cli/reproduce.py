@@ -27,7 +27,7 @@ from pamiq_exp.jobs.drift import MAIN_PACKAGES
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.preflight import folder_error, refuse
-from pamiq_exp.jobs.request import ONLINE_FLAG, take_allowed, tell
+from pamiq_exp.jobs.request import ONLINE_FLAG, print_error, take_allowed
 from pamiq_exp.jobs.sizes import size_lines
 
 STOPPED_BY_SIGNAL = 128
@@ -49,7 +49,7 @@ def main(words: Sequence[str]) -> int:
         if (detail := folder_error(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
             raise ConfigError(detail)
     except ConfigError as error:
-        tell(error, heading=f"{' '.join(words[:1])} cannot be run")
+        print_error(error, heading=f"{' '.join(words[:1])} cannot be run")
         return 2
     _tell_plan(arguments.file, paper, chosen, arguments.overrides)
     sizes = {each.measured.memory_bytes: each for each in validated if each.measured is not None}
@@ -140,8 +140,8 @@ def _reasons(paper: ExportedFile, overrides: Sequence[str], repeats: bool) -> li
     lines = _other_versions(paper)
     if paper.edited:
         lines.append("the file was edited after it was exported")
-    told = "\n  ".join(lines) or "nothing that is known: another kind of processor can round differently"
-    return ["this mode repeats bit for bit on the same kind of machine; what differs here:\n  " + told]
+    causes = "\n  ".join(lines) or "nothing that is known: another kind of processor can round differently"
+    return ["this mode repeats bit for bit on the same kind of machine; what differs here:\n  " + causes]
 
 
 def _other_versions(paper: ExportedFile) -> list[str]:

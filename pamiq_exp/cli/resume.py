@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from pamiq_exp.config import ConfigError
 from pamiq_exp.jobs.paths import typed_path
-from pamiq_exp.jobs.request import read_request, tell
+from pamiq_exp.jobs.request import print_error, read_request
 from pamiq_exp.jobs.resume import resume_run
 
 USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
@@ -30,5 +30,5 @@ def main(words: Sequence[str]) -> int:
         request = read_request(words[1:])
         return resume_run(typed_path(words[0]), request.overrides, request)
     except ConfigError as error:
-        tell(error, heading="this run cannot be resumed")
+        print_error(error, heading="this run cannot be resumed")
         return 2

@@ -17,7 +17,7 @@ from pamiq_exp.config import ConfigError, Validated, compose, compose_config, co
 from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, run_many, run_once
 from pamiq_exp.jobs.masking import close_to_others, mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight
-from pamiq_exp.jobs.request import RESUME_FLAG, Request, read_request, tell
+from pamiq_exp.jobs.request import RESUME_FLAG, Request, print_error, read_request
 from pamiq_exp.sweeps.sweep_file import expand
 
 RUN_DIR = "hydra.run.dir"
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
                 return status
         [validated] = preflight(request)
     except ConfigError as error:
-        tell(error)
+        print_error(error)
         return 2
     return _run(validated, resume, folder is None or not folder.exists())
 

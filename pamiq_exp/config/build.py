@@ -187,12 +187,12 @@ def _constructor_error(error: Exception, node: Mapping[str, object], key: str) -
     text = words_of(error)
     if not (isinstance(error, (ValueError, OSError)) and text):
         return ErrorDetail(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
-    told = error_of(text, key)
-    if told.key == key:
+    detail = error_of(text, key)
+    if detail.key == key:
         # Messages quote what they complain about: that is the argument to look at.
         quoted = [name for name, value in node.items() if value and isinstance(value, str) and repr(value) in text]
-        told = ErrorDetail(f"{key}.{quoted[0]}", told.message) if len(quoted) == 1 else told
-    return ErrorDetail(told.key, told.message, f"(while building {node['_target_']})")
+        detail = ErrorDetail(f"{key}.{quoted[0]}", detail.message) if len(quoted) == 1 else detail
+    return ErrorDetail(detail.key, detail.message, f"(while building {node['_target_']})")
 
 
 @contextmanager

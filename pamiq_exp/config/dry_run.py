@@ -254,9 +254,9 @@ class _DryRunner:
         for key, size in own.items():
             for other, fitting in _others(sizes, failure.model, key):
                 if failure.would_fit(key, size, other, fitting):
-                    message = f"is {size}, {parent(other)} gives {fitting}: {failure.told}"
+                    message = f"is {size}, {parent(other)} gives {fitting}: {failure.message}"
                     return ErrorDetail(key, message, f"write {key}: ${{{other}}}")
-        return ErrorDetail(f"models.{failure.model}", f"{failure.told} (in the dry run of {fault.part})")
+        return ErrorDetail(f"models.{failure.model}", f"{failure.message} (in the dry run of {fault.part})")
 
 
 def _too_many(counts: Mapping[str, int], most: int) -> ErrorDetail:

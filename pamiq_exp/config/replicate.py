@@ -1,4 +1,4 @@
-"""N of these: one config node that stands for several, told apart by an index."""
+"""Replicas: one config node that stands for several, each with its index."""
 
 from __future__ import annotations
 

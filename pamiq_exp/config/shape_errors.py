@@ -34,7 +34,7 @@ class LayerError:
     given: int | None = None
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """What happened."""
         if self.takes is None:
             return f"{self.layer} raised: {self.words}"

@@ -42,7 +42,7 @@ def name_error(target: object, key: str, allow: AllowList) -> ErrorDetail | None
 
 
 CHOOSES_ITS_FOLDER = ("_args_", "dir", "log_dir", "root_dir", "save_dir")
-"""Arguments by which a logger of Lightning's would be told where to write: that is the tracker's affair."""
+"""Arguments by which a logger of Lightning's takes the folder to write to: the tracker sets it."""
 
 
 def node_errors(node: Mapping[str, object], key: str, allow: AllowList) -> Iterator[ErrorDetail]:

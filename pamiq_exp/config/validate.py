@@ -1,4 +1,4 @@
-"""One validation: all that is wrong with a config, in stages; what has passed it is what is built."""
+"""Validation of a config in stages; a run builds exactly what has passed."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
     warnings: list[ErrorDetail] = []
     result = Validated(composed, allow)
     if not unsafe:
-        told = {(each.key, each.message) for each in errors}
-        errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in told]
+        known = {(each.key, each.message) for each in errors}
+        errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in known]
         if not errors and dry_run:
             found = perform_dry_run(composed, allow)
             errors, warnings = found.errors, found.warnings

@@ -94,7 +94,7 @@ class RunLine:
         overrides: What was typed.
         steps: Environment steps.
         metrics: Final metrics by name.
-        problems: What could not be read.
+        errors: What could not be read.
     """
 
     place: Place
@@ -167,7 +167,7 @@ def _read_line(place: Place) -> RunLine:
 
 
 def read_tree(folder: Path, name: str, errors: list[str]) -> object:
-    """Return the tree in a JSON or YAML file of a run; None if it is missing or damaged, which `problems` is told."""
+    """Return the tree in a JSON or YAML file of a run; None if it is missing or damaged, which is added to `errors`."""
     read = read_json if name.endswith(".json") else read_yaml
     try:
         return read(folder / name, most=MOST_TREE_BYTES)

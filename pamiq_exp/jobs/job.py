@@ -24,7 +24,7 @@ from pamiq_exp.config import (
     record_composition,
     words_of,
 )
-from pamiq_exp.jobs.request import say, tell
+from pamiq_exp.jobs.request import print_error, print_message
 from pamiq_exp.jobs.signals import Interrupted, status_of
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.streams import output_is_incidental
@@ -76,7 +76,7 @@ def run_job(job: Job) -> int:
                 folder.require_unused()
             return _run_in(folder, job)
     except RunFolderError as error:
-        say(str(error))
+        print_message(str(error))
         return 2
 
 
@@ -92,12 +92,12 @@ def _run_in(folder: RunFolder, job: Job) -> int:
         _keep_traceback(folder, error)
         if not resumed:
             _mark_ended(folder, "failed", words_of(error))
-        tell(error, heading="this run cannot be resumed" if resumed else "this config cannot be run")
+        print_error(error, heading="this run cannot be resumed" if resumed else "this config cannot be run")
         return 2
     except KeyboardInterrupt as error:
         reason = str(error) if isinstance(error, Interrupted) else "SIGINT"
         _mark_ended(folder, "stopped", reason)
-        say(f"\n{reason}: ended at once; nothing was saved")
+        print_message(f"\n{reason}: ended at once; nothing was saved")
         return status_of(error)
     except (Exception, SystemExit) as error:
         _keep_traceback(folder, error)
@@ -111,7 +111,9 @@ def _choose_start(folder: RunFolder) -> Path | None:
     checkpoint = newest_whole(folder.path)
     if checkpoint is None and (folder.path / file_names.MANIFEST).exists():
         earlier = folder.move_to_earlier()
-        say(f"there is no checkpoint to resume from: the run starts from the beginning, the old files are in {earlier}")
+        print_message(
+            f"there is no checkpoint to resume from: the run starts from the beginning, the old files are in {earlier}"
+        )
     return checkpoint
 
 
@@ -123,9 +125,9 @@ def newest_whole(folder: Path) -> Path | None:
         try:
             read_checkpoint(checkpoint)
         except CheckpointError as error:
-            say(f"{checkpoint.name} cannot be used: {error}")
+            print_message(f"{checkpoint.name} cannot be used: {error}")
         else:
-            say(f"going on from {checkpoint.name}")
+            print_message(f"going on from {checkpoint.name}")
             return checkpoint
     return None
 
@@ -235,7 +237,7 @@ def _tell_crash(error: BaseException, folder: Path) -> None:
     words = words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}... ({len(words)} characters)"
     lines = [f"the run failed: {type(error).__name__}: {words} {notes}".rstrip()]
     lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
-    say("\n".join(lines))
+    print_message("\n".join(lines))
 
 
 def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pamiq_exp.config import Composed, ConfigError, ErrorDetail
 from pamiq_exp.config.tree_paths import target_nodes
-from pamiq_exp.jobs.request import ONLINE_FLAG, say
+from pamiq_exp.jobs.request import ONLINE_FLAG, print_message
 
 VARIABLE = "WANDB_MODE"
 WANDB = "WandbTracker"
@@ -37,7 +37,7 @@ def keep_offline(configs: Sequence[Composed], online: bool) -> None:
     if any(_would_send(config) for config in configs):
         name = Path(strangers[0])
         shown = Path(*name.parts[-2:]) if name.is_absolute() else name
-        say(
+        print_message(
             f"W&B stays offline: {shown} did not come with pamiq_exp\n"
             f"    {ONLINE_FLAG} lets W&B do what it is set up for, for this command; {VARIABLE}=online for a shell"
         )

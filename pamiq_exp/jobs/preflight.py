@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before a run folder exists."""
+"""Checks of a command line before a run folder exists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pamiq_exp.config import (
     variants,
 )
 from pamiq_exp.jobs.online import keep_offline
-from pamiq_exp.jobs.request import Request, find_trusted_packages, say
+from pamiq_exp.jobs.request import Request, find_trusted_packages, print_message
 
 SHOWN_CHOICES = 5
 
@@ -48,7 +48,7 @@ def preflight(request: Request) -> list[Validated]:
     found = refuse(configs, request.allow, dry_run=request.dry_run)
     tried = request.flags.multirun and request.dry_run
     if untried := untried_choices(request.overrides, request.source) if tried else []:
-        say(untried_message(untried, len(configs)))
+        print_message(untried_message(untried, len(configs)))
     keep_offline(configs, request.online)
     require_folder(configs[0], multirun=bool(request.flags.multirun))
     return found
@@ -75,7 +75,7 @@ def refuse(configs: Sequence[Composed], allow: AllowList, *, dry_run: bool = Tru
         found.append(validate(config, allow, dry_run=dry_run and kind not in kinds))
         kinds.add(kind)
     if warnings := list(dict.fromkeys(str(warning) for each in found for warning in each.warnings)):
-        say(warnings_message(warnings))
+        print_message(warnings_message(warnings))
     return found
 
 
@@ -89,7 +89,7 @@ def untried_message(choices: Sequence[str], tried: int) -> str:
 
 
 def warnings_message(warnings: Sequence[str]) -> str:
-    """Print what the dry run has found that may be due to its generated data."""
+    """Return a message with the warnings of the dry run, whose data are generated."""
     lines = [line for warning in warnings for line in warning.splitlines()]
     return "\n".join(["warnings, which stop nothing:", *(f"  {line}" for line in lines)])
 

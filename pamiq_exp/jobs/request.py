@@ -1,4 +1,4 @@
-"""What the commands share in reading their arguments."""
+"""The command line of all commands: Hydra's grammar and the flags of this package."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def take_trusted(words: Sequence[str]) -> list[str]:
     folders, rest = _take_flag(words, TRUST_FLAG)
     for folder in folders:
         path = trust_folder(folder)
-        say(f"{path} is trusted from now on: its files may name places and machines ({trusted_folders_file()})")
+        print_message(f"{path} is now trusted: its files may name folders and machines ({trusted_folders_file()})")
     return rest
 
 
@@ -114,15 +114,15 @@ def find_trusted_packages(allow: AllowList) -> None:
         sys.path.append(here)
 
 
-def tell(error: Exception, *, heading: str = "this config cannot be run") -> None:
-    """Print what is wrong, such as the errors of a config."""
-    say(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
+def print_error(error: Exception, *, heading: str = "this config cannot be run") -> None:
+    """Print an error, such as those of a config."""
+    print_message(f"{heading}:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
 
 
-def say(text: str) -> None:
-    """Print to the terminal what went wrong, without the secrets of the environment.
+def print_message(text: str) -> None:
+    """Print to stderr without the secrets of the environment.
 
-    What comes from a config has no say in what the terminal does: control characters are shown as such.
+    Control characters are escaped.
     """
     from pamiq_exp.run_folder import mask_text
 

@@ -19,7 +19,7 @@ from pamiq_exp.files import read_yaml
 from pamiq_exp.jobs.drift import changes_of_config, changes_of_files, changes_of_versions
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.preflight import refuse
-from pamiq_exp.jobs.request import Request, say
+from pamiq_exp.jobs.request import Request, print_message
 from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, mask_secrets
 
 
@@ -56,7 +56,7 @@ def go_on(folder: Path | None, request: Request) -> int | None:
     except RunFolderError as error:
         raise ConfigError(ErrorDetail("--resume", str(error))) from error
     if state == "finished":
-        say(f"{folder} has finished already: there is nothing left to do")
+        print_message(f"{folder} has finished already: there is nothing left to do")
         return 0
     checkpoint = newest_whole(folder)
     if checkpoint is None:
@@ -86,7 +86,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     [validated] = refuse([again.config], request.allow, dry_run=request.dry_run)
     keep_offline([again.config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
-    say("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
+    print_message("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
     from pamiq_exp.jobs.job import Job, run_job
 
     group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None

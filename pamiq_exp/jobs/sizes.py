@@ -1,4 +1,4 @@
-"""What a run takes, told before anything is allocated for it."""
+"""Sizes of a run, printed before anything is allocated: parameters, buffers, memory, checkpoints."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Pruning:
     """Looks at the records of some trials until the context ends, and ends those that are not worth going on.
 
     The value of a trial at a point is the mean over those of its runs that have begun, once all of these have come so
-    far. How far a run has come is told by its steps or its seconds, whichever limits it.
+    far. Progress of a run is measured by its steps or its seconds, whichever limits it.
 
     Args:
         trials: Each with the numbers of its jobs.

@@ -126,7 +126,7 @@ class Searcher:
                 while any(is_locked(self.folder / str(number)) for asked in batch for number in asked.jobs):
                     time.sleep(_LOOK_SECONDS)  # a job that outlived the process that had begun it
             for asked in batch:
-                self._tell(asked)
+                self._report(asked)
             self._write_result()
         return True
 
@@ -162,7 +162,7 @@ class Searcher:
     def _adopt(self, frozen: FrozenTrial) -> list[Asked]:
         now = self.study.get_trials(deepcopy=False)[frozen.number]
         if now.state != TrialState.RUNNING:
-            return []  # its process has just told
+            return []  # its process has just reported it
         if set(self.space) <= set(frozen.params):
             return [self._asked(Trial(self.study, frozen._trial_id))]
         self.study.tell(frozen.number, state=TrialState.FAIL)
@@ -177,7 +177,7 @@ class Searcher:
         # Trials of several processes are not numbered in a row, so the launcher's own count will not do.
         return [*self.fixed, *asked.words, *seed, f"hydra.sweep.subdir={asked.jobs[index]}"]
 
-    def _tell(self, asked: Asked) -> None:
+    def _report(self, asked: Asked) -> None:
         folders = [self.folder / str(number) for number in asked.jobs]
         values = [final_figure(folder, str(self.conf.metric)) for folder in folders]
         if any((folder / PRUNE).exists() for folder in folders):

@@ -139,12 +139,12 @@ class SweepView:
         for _ in range(3):
             grid.add_column(no_wrap=True, justify="right")
         left = self.seconds_left()
-        told = "" if left is None or self._ended() >= self.total else f"{clock(left)} left"
+        remaining = "" if left is None or self._ended() >= self.total else f"{clock(left)} left"
         grid.add_row(
             ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT),
             Text(f"{self._ended()} / {self.total} jobs", style="bold"),
             Text(clock(time.monotonic() - self._started)),
-            Text(told, style=_LABEL),
+            Text(remaining, style=_LABEL),
         )
         return grid
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pamiq_exp.config import AllowList, ConfigError, Source, compose, validate
 from pamiq_exp.files import open_own
-from pamiq_exp.jobs.request import find_trusted_packages, tell
+from pamiq_exp.jobs.request import find_trusted_packages, print_error
 from pamiq_exp.jobs.signals import STOPS, interruptible, status_of
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.streams import Streams
@@ -107,7 +107,7 @@ def _run(order: JobSpec) -> int:
     try:
         validated = validate(compose(order.words, order.source), allow, dry_run=order.dry_run)
     except ConfigError as error:
-        tell(error)
+        print_error(error)
         RunFolder(folder).finish("failed", str(error))
         return 2
     return run_job(Job(validated, folder, order.overrides, Path(order.sweep).name, go_on=True))

@@ -137,11 +137,11 @@ class _Signals:
 
     def watch(self, process: BaseProcess, ends: Sequence[Path]) -> None:
         """Wait for the job to end, whatever happens meanwhile; it is to save and stop once a file of `ends` exists."""
-        told, deadline = 0, None
+        passed_on, deadline = 0, None
         while process.exitcode is None:
-            for number in self._caught[told:]:
-                told += 1
-                again = told > 1 and number == signal.SIGINT and not _is_submitted()  # submitit sends a second one
+            for number in self._caught[passed_on:]:
+                passed_on += 1
+                again = passed_on > 1 and number == signal.SIGINT and not _is_submitted()  # submitit sends a second one
                 if deadline is None or again:  # the second Ctrl-C stops at once
                     _send(process, number if number in STOPS else signal.SIGTERM)
                 deadline = deadline or time.monotonic() + _SAVE_SECONDS

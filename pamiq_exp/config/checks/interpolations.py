@@ -43,7 +43,7 @@ _READS_OTHERS = {
 _HYDRA = "hydra"
 _INSTEAD = (
     "a run knows nothing of Hydra, so that it can be resumed and reproduced: write a key of the config itself, such as "
-    "${seed}, or give the value as an override; a tracker is told its run folder"
+    "${seed}, or give the value as an override; a tracker gets its run folder as an argument"
 )
 _PLAIN_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 
@@ -119,7 +119,7 @@ class _Node:
         raise ValueError("a text cannot take up keys and values or a list")
 
 
-class _CannotTell(Exception):  # noqa: N818 - told already
+class _Unknown(Exception):  # noqa: N818 - reported already
     """A value that something is wrong with."""
 
 
@@ -152,8 +152,8 @@ class _Resolver:
             return self._known[key]
         if key in self._open:
             circle = " -> ".join([*self._open[self._open.index(key) :], key])
-            self._tell(ErrorDetail(key, f"is a circle: {circle}", "give one of them a value of its own"))
-            raise _CannotTell
+            self._report(ErrorDetail(key, f"is a circle: {circle}", "give one of them a value of its own"))
+            raise _Unknown
         self._open.append(key)
         try:
             if isinstance(raw, Mapping):
@@ -166,7 +166,7 @@ class _Resolver:
             else:
                 node = _Node(raw, self._written_by(key), characters=_characters(raw))
         except RecursionError:
-            self._tell(ErrorDetail(key, "nests too deep", "shorten the way"))
+            self._report(ErrorDetail(key, "nests too deep", "shorten the way"))
             node = _Node(raw, self._written_by(key), waits=True)
         finally:
             self._open.pop()
@@ -176,7 +176,7 @@ class _Resolver:
     def _below(self, key: str, raw: Any) -> _Node:
         try:
             return self.node(key, raw)
-        except _CannotTell:
+        except _Unknown:
             return _Node(raw, self._written_by(key), waits=True)
 
     def _whole(self, key: str, below: Any) -> _Node:
@@ -198,7 +198,7 @@ class _Resolver:
     def _written_by(self, key: str) -> Origin | None:
         return None if self.written_by is None else self.written_by(key) or UNTRUSTED
 
-    def _tell(self, detail: ErrorDetail) -> None:
+    def _report(self, detail: ErrorDetail) -> None:
         if detail not in self.result.errors:
             self.result.errors.append(detail)
 
@@ -210,8 +210,8 @@ class _Resolver:
             if self._steps > LONGEST_WAY:
                 first = next(each for each in self._open if isinstance(_raw(self.tree, each), str))
                 message = f"leads through more than {LONGEST_WAY} interpolations"
-                self._tell(ErrorDetail(first, message, "shorten the way"))
-                raise _CannotTell
+                self._report(ErrorDetail(first, message, "shorten the way"))
+                raise _Unknown
             value = self._value_of(key, text)
             if isinstance(value, _Node):
                 if value.waits:
@@ -225,7 +225,7 @@ class _Resolver:
             if _holds_waiting(value):
                 return _Node(text, self._origin, waits=True, characters=len(text))
             return self._made_of(key, value)
-        except _CannotTell:
+        except _Unknown:
             return _Node(text, self._origin, waits=True, characters=len(text))
         finally:
             self._origin, self._taken, self._steps = before
@@ -239,8 +239,8 @@ class _Resolver:
         if isinstance(value, (list, tuple)):
             return self._whole(key, [self._made_of(key, item) for item in value])
         if isinstance(value, str) and "${" in value:
-            self._tell(ErrorDetail(key, "gives a text with ${...} in it", "write it out where it is needed"))
-            raise _CannotTell
+            self._report(ErrorDetail(key, "gives a text with ${...} in it", "write it out where it is needed"))
+            raise _Unknown
         self._made += _characters(value)
         if self._made > MOST_CHARACTERS:
             raise self._too_much(key)
@@ -257,14 +257,14 @@ class _Resolver:
                 memo=None,
             )
             return visitor.visit(tree)
-        except (ConfigError, _CannotTell):
+        except (ConfigError, _Unknown):
             raise
         except (OmegaConfBaseException, RecursionError, ValueError, ArithmeticError, LookupError, TypeError) as error:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             if UNKNOWN in words:
                 return UNKNOWN
-            self._tell(ErrorDetail(key, f"cannot be read: {words}", "write ${key} or ${resolver:argument}"))
-            raise _CannotTell from None
+            self._report(ErrorDetail(key, f"cannot be read: {words}", "write ${key} or ${resolver:argument}"))
+            raise _Unknown from None
 
     def _part(self, value: Any) -> Any:
         """Count what a text is about to take up."""
@@ -282,17 +282,17 @@ class _Resolver:
             return _Node(None, self._origin, waits=True)
         address = _absolute(name, key)
         if address.split(".")[0] == _HYDRA:
-            self._tell(ErrorDetail(key, f"${{{address}}} is not there in a run", _INSTEAD))
-            raise _CannotTell
+            self._report(ErrorDetail(key, f"${{{address}}} is not there in a run", _INSTEAD))
+            raise _Unknown
         self.result.read.add(address)
         try:
             node = self._select(address)
         except KeyError as error:
-            self._tell(self._leads_nowhere(key, address, str(error.args[0])))
-            raise _CannotTell from None
+            self._report(self._leads_nowhere(key, address, str(error.args[0])))
+            raise _Unknown from None
         if node.value == "???" and not node.waits:
-            self._tell(ErrorDetail(key, f"${{{address}}} needs a value", f"set {address}"))
-            raise _CannotTell
+            self._report(ErrorDetail(key, f"${{{address}}} needs a value", f"set {address}"))
+            raise _Unknown
         if not node.is_container:
             self._origin = _least(self._origin, node.origin)
         return node
@@ -327,13 +327,13 @@ class _Resolver:
 
     def _call(self, key: str, name: str, arguments: tuple[Any, ...]) -> Any:
         if name == _HYDRA:
-            self._tell(ErrorDetail(key, "${hydra:...} is not there in a run", _INSTEAD))
-            raise _CannotTell
+            self._report(ErrorDetail(key, "${hydra:...} is not there in a run", _INSTEAD))
+            raise _Unknown
         known = (*RESOLVERS, *WITH_THE_CONFIG)
         if name not in known:
             message = f"there is no resolver '{name}' for configs"
-            self._tell(ErrorDetail(key, message, nearest(name, known, listing="there are")))
-            raise _CannotTell
+            self._report(ErrorDetail(key, message, nearest(name, known, listing="there are")))
+            raise _Unknown
         if name in READS_THE_MACHINE and self._origin is not None and self._origin.kind != "typed":
             self._origin = least(self._origin, UNTRUSTED)
         given = [self._argument(each) for each in arguments]
@@ -349,8 +349,8 @@ class _Resolver:
             return RESOLVERS[name](*given)
         except PermissionError as error:
             hint = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
-            self._tell(ErrorDetail(key, str(error), hint))
-            raise _CannotTell from None
+            self._report(ErrorDetail(key, str(error), hint))
+            raise _Unknown from None
 
     def _argument(self, value: Any) -> Any:
         """Return an argument of a resolver as plain data; all that lies in it has a say in the result."""
@@ -382,7 +382,7 @@ class _Resolver:
         if node.waits:
             self.result.waiting.add(key)
         if type(node.value) is int and node.value.bit_length() > MOST_BITS:
-            self._tell(ErrorDetail(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
+            self._report(ErrorDetail(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
         if (origin := _least(floor, node.origin)) is not None:
             self.result.origins[key] = origin
         return _plain(node) if node.is_container else node.value

@@ -52,7 +52,7 @@ def static_errors(
     Args:
         composed: The config.
         allow: What it may name.
-        unsafe: What `unsafe_problems` has found, if it was asked already.
+        unsafe: What `unsafe_errors` has found, if it was asked already.
     """
     written, resolved = composed.tree, composed.resolved
     tree = resolved.tree
@@ -173,7 +173,7 @@ def _device_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
         settings = read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
         make_fabric(settings.device, settings.precision)
     except ConfigError:
-        return []  # told already
+        return []  # reported already
     except ValueError as error:
         return [error_of(str(error), "launcher")]
     return []
