@@ -37,7 +37,7 @@ def test_a_lab_s_places_work_once_its_folder_is_trusted(lab: Path, tmp_path: Pat
     assert "--trust DIR" in told(lab)
     outcome = command("check", "experiment=lab", "--config-dir", str(lab), "--trust", str(lab.parent))
     assert outcome.status == 0, outcome.err
-    assert "is trusted from now on" in outcome.err
+    assert "is now trusted" in outcome.err
     assert command("check", "experiment=lab", "--config-dir", str(lab)).status == 0
     assert trusted_folders() == [lab.parent]
     assert trusted_folders_file() == tmp_path / "home" / "pamiq_exp" / "trusted_folders"
