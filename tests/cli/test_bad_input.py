@@ -25,7 +25,7 @@ REQUESTS = {
     "experiment=minimum seed=1,2": "--multirun",
     "experiment=minimum +extra.key=1": "extra: there is no such key at the top of a config",
     "experiment=minimum +interaction.agent.speed=1": "RandomAgent takes no argument 'speed'",
-    "experiment=minimum interaction.agent.environment=1": "did you mean environments?",
+    "experiment=minimum interaction.agent.num_env=1": "did you mean num_envs?",
     "experiment=minimum environment._target_=os.system": "a config may not name os.system",
     "experiment=minimum environment._target_=my_package.World": "--allow my_package",
     "experiment=minimum environment._target_=pamiq_exp.environments.Gymnasium": "did you mean GymnasiumEnvironment?",
