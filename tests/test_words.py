@@ -34,7 +34,7 @@ TO_CLEAN: frozenset[str] = frozenset(
         "conf/reward",
         "conf/sweep",
         "conf/world",
-        "pamiq_exp/config/checks/choices.py",
+        "pamiq_exp/config",
         "pamiq_exp/current_folder.py",
         "pamiq_exp/dashboard",
         "pamiq_exp/environments",
