@@ -1,6 +1,6 @@
 r"""Draw docs/images/dreamer_cartpole.png: how soon a pole is balanced, with and without imagination.
 
-python -m pamiq_exp -m experiment=cartpole_dreamer seed=0,1 launcher.max_steps=8000
+python -m pamiq_exp -m experiment=cartpole_imagination seed=0,1 launcher.max_steps=8000
 python -m pamiq_exp -m experiment=cartpole_ppo seed=0,1 \
     launcher.max_steps=30000 launcher.record_every_steps=200 +metrics.episodes.window=10
 python docs/dreamer_picture.py RUN_FOLDER...
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-COLOURS = {"cartpole_dreamer": "tab:blue", "cartpole_ppo": "tab:orange"}
-LABELS = {"cartpole_dreamer": "Dreamer: imagined", "cartpole_ppo": "PPO: lived through"}
+COLOURS = {"cartpole_imagination": "tab:blue", "cartpole_ppo": "tab:orange"}
+LABELS = {"cartpole_imagination": "Dreamer: imagined", "cartpole_ppo": "PPO: lived through"}
 
 
 def curve(folder: Path) -> tuple[str, list[int], list[float]]:

@@ -24,16 +24,6 @@ INSTEAD = {
 }
 TO_CLEAN: frozenset[str] = frozenset(
     {
-        "conf/agent",
-        "conf/arm",
-        "conf/dynamics",
-        "conf/encoder",
-        "conf/environment",
-        "conf/experiment",
-        "conf/policy",
-        "conf/reward",
-        "conf/sweep",
-        "conf/world",
         "pamiq_exp/config",
         "pamiq_exp/current_folder.py",
         "pamiq_exp/dashboard",

@@ -32,7 +32,7 @@ ROOMS = (
 )
 """Folders of this package whose public classes are parts of experiments."""
 
-_NO_OPTIONS = {"base"}
+_NO_OPTIONS = {"_parents"}
 _SENTENCE = re.compile(r"(.+?[.?!])(?=\s|$)")
 
 
@@ -109,10 +109,8 @@ def first_sentence(text: str) -> str:
 
 
 def fills(options: Sequence[Entry], key: str) -> bool:
-    """Whether the files of a group, or those they are based on, set the key at the top of the config."""
-    folder = options[0].path.parent
-    texts = map(_text, [*folder.glob("*.yaml"), *folder.glob("base/*.yaml")])
-    return any(re.search(rf"^{key}:", text, re.MULTILINE) for text in texts)
+    """Whether the files of a group set the key at the top of the config."""
+    return any(re.search(rf"^{key}:", _text(option.path), re.MULTILINE) for option in options)
 
 
 def _text(path: Path) -> str:

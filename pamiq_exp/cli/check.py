@@ -11,6 +11,7 @@ from pamiq_exp.config import (
     Composed,
     ConfigError,
     Origin,
+    Validated,
     compose,
     examine,
     group_choices,
@@ -74,9 +75,16 @@ def _check(request: Request) -> int:
             compose(words, request.source)
     if request.flags.multirun and request.dry_run:
         print(untried_message(untried_choices(request.overrides, request.source), len(lists)))
-    if len(lists) == 1 and found.measured is not None:
-        print(mask_text("\n".join(f"  {line}" for line in size_lines(found))))
+    if len(lists) == 1 and composed is not None:
+        print(mask_text("\n".join(_summary_lines(composed, found))))
     return 0
+
+
+def _summary_lines(composed: Composed, found: Validated) -> Iterator[str]:
+    """Yield what was chosen, and how large the parts are if a dry run has measured it."""
+    yield f"chosen: {composed.chosen}"
+    if found.measured is not None:
+        yield from (f"  {line}" for line in size_lines(found))
 
 
 def _print_origins(request: Request) -> None:

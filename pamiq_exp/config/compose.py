@@ -84,6 +84,14 @@ class Composed:
         )
 
     @property
+    def chosen(self) -> str:
+        """One line of what was chosen and by what: "encoder random_features <- reward/rnd.yaml"; empty without choices.
+
+        What `config.yaml` itself chooses is left out.
+        """
+        return ", ".join(map(str, Loader(self.source).choices(self.words))) if self.files else ""
+
+    @property
     def stranger(self) -> str | None:
         """Name a file that took part and is not known to be the user's own; None if there is none."""
         others = [file.origin for file in self.files if not file.origin.is_ours]

@@ -7,14 +7,14 @@ before Hydra applies any of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from hydra import version
 from hydra.core.config_search_path import SearchPathElement
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import DefaultsTreeNode, GroupDefault, ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -25,7 +25,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.hydra_settings import choice_error, setting_errors
-from pamiq_exp.config.errors import ConfigError, ErrorDetail, Kind, Origin
+from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Kind, Origin
 from pamiq_exp.config.files import config_folder, read_yaml, use_checked_files
 from pamiq_exp.config.hydra_internals import (
     CachingConfigRepository,
@@ -101,6 +101,23 @@ class ConfigFile:
     def content(self) -> str:
         """Return its text."""
         return read_text(self.path) if self.path is not None else self.text or ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option of a group that a config was composed with.
+
+    Attributes:
+        group, option: The choice: `encoder`, `random_features`.
+        by: What chose it: a file of the config folder, or the command line.
+    """
+
+    group: str
+    option: str
+    by: str
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.option} <- {self.by}"
 
 
 class KeptSource(ConfigSource):
@@ -191,6 +208,20 @@ class Loader(ConfigLoaderImpl):
         """Return the config of one run, with Hydra's own node at `hydra`."""
         return self.load_configuration(self.source.name, list(words), RunMode.RUN, from_shell=False)
 
+    def choices(self, words: Sequence[str]) -> list[Choice]:
+        """Return what is chosen, without what the primary config and Hydra choose themselves."""
+        listed = self.compute_defaults_list(self.source.name, list(words), RunMode.RUN)
+        found = []
+        for each, parent in _chosen_groups(listed.defaults_tree):
+            group, option = each.get_override_key(), each.get_name()
+            if option is None or group.startswith("hydra"):
+                continue
+            if (override := listed.overrides.override_metadata.get(group)) is not None:
+                parent = override.containing_config_path
+            if parent != self.source.name:
+                found.append(Choice(group, option, COMMAND_LINE if parent is None else f"{parent}.yaml"))
+        return found
+
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
@@ -262,6 +293,16 @@ class Loader(ConfigLoaderImpl):
         if original is not None and is_trusted(original) and _says(original, content):
             return "trusted"
         return "own" if path is not None else "foreign"
+
+
+def _chosen_groups(tree: DefaultsTreeNode) -> Iterator[tuple[GroupDefault, str | None]]:
+    """Yield the choices of groups below a file, each with the file that lists it."""
+    for each in tree.children or ():
+        node = each.node if isinstance(each, DefaultsTreeNode) else each
+        if isinstance(node, GroupDefault):
+            yield node, tree.node.get_config_path()
+        if isinstance(each, DefaultsTreeNode):
+            yield from _chosen_groups(each)
 
 
 class _Repository(CachingConfigRepository):

@@ -72,8 +72,10 @@ def provenance_of(files: Sequence[ConfigFile], overrides: Sequence[Override], so
     for file in files:
         if (node := file.nodes()) is not None:
             _lay(table, file.package, node, file.origin, top=True)
+    places = {file.place for file in files}
     for override in overrides:
-        _lay_word(table, override, source.origin_of_word(override))
+        if f"{override.key_or_group}/{_text_of(override)}" not in places:  # else it chooses a file, no value
+            _lay_word(table, override, source.origin_of_word(override))
     return table
 
 
@@ -125,6 +127,11 @@ def _lay(table: Provenance, key: str, node: Node, file: Origin, *, top: bool = F
         return
     for index, item in enumerate(node.children):
         _lay(table, join(key, index), item, file)
+
+
+def _text_of(override: Override) -> str:
+    """The option of a group that a word of the command line chooses, if it does."""
+    return "" if override.is_sweep_override() or override.is_delete() else str(override.value())
 
 
 def _lay_word(table: Provenance, override: Override, origin: Origin) -> None:

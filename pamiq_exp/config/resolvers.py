@@ -20,6 +20,14 @@ READABLE_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "SLURM_ARRAY_TASK_ID", "SLURM_JO
 """The environment variables that `${oc.env:NAME}` may read. All others could hold a secret."""
 
 
+SIZES = ("cpu", "small", "base", "large")
+"""The sizes that models come in."""
+
+
+class UnknownSizeError(ValueError):
+    """A size that models do not come in."""
+
+
 def derived_seed(root: object, address: str) -> int:
     """Return the seed of the component at `address`: a function of the root seed and of that address.
 
@@ -57,6 +65,20 @@ def _product(values: Sequence[object]) -> Number:
     return reduce(lambda one, other: within_digits(one * other), [1, *_numbers(values)])
 
 
+def by_size(size: object, *values: object) -> object:
+    """Return the value for a size of models, of the values for all of `SIZES`.
+
+    Raises:
+        UnknownSizeError: For another size.
+        ValueError: If there are not as many values as sizes.
+    """
+    if size not in SIZES:
+        raise UnknownSizeError(f"there is no size {size!r}")
+    if len(values) != len(SIZES):
+        raise ValueError(f"by_size takes a size and {len(SIZES)} values ({', '.join(SIZES)}), not {len(values)}")
+    return values[SIZES.index(str(size))]
+
+
 def _environment_variable(name: object, default: object = None) -> object:
     if name not in READABLE_ENVIRONMENT:
         raise PermissionError(f"a config may not read the environment variable {name}")
@@ -90,6 +112,7 @@ RESOLVERS: dict[str, Callable[..., object]] = {
     "maximum": _fold(max),
     "product": _product,
     "length": len,
+    "by_size": by_size,
     "now": _now,
     "oc.env": _environment_variable,
     "oc.dict.keys": _keys_of,

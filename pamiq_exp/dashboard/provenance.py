@@ -32,7 +32,8 @@ def provenance_of(composition: Mapping[str, Any]) -> dict[str, str]:
         {str(place): text for place, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
     )
     nodes = {place: node for place, text in files.items() if (node := _node(text)) is not None}
-    packages = _packages(nodes, files)
+    typed = [str(word).lstrip("+~").partition("=")[::2] for word in words] if isinstance(words, list) else []
+    packages = _packages(nodes, files, dict(typed))
     table: dict[str, str] = {}
     for place, node in nodes.items():
         for package in packages[place]:
@@ -63,10 +64,18 @@ def _node(text: str) -> yaml.MappingNode | None:
     return node if isinstance(node, yaml.MappingNode) else None
 
 
-def _packages(nodes: Mapping[str, yaml.MappingNode], files: Mapping[str, str]) -> dict[str, list[str]]:
+def _packages(
+    nodes: Mapping[str, yaml.MappingNode], files: Mapping[str, str], typed: Mapping[str, str]
+) -> dict[str, list[str]]:
     """Return where the keys of each file go: as a defaults list says (`/core@models.core: gru`), or its header, or its
     group. A file that such a file is based on goes where that one goes, unless its header says otherwise."""
-    listed = [(place, *entry) for place, node in nodes.items() for entry in _defaults(node, posixpath.dirname(place))]
+    entries = [(place, *entry) for place, node in nodes.items() for entry in _defaults(node, posixpath.dirname(place))]
+    chosen = {group: option for _, group, option, _ in reversed(entries) if "$" not in option} | typed
+    listed = []
+    for above, group, option, package in entries:
+        option = typed.get(f"{group}@{package}", option)
+        option = chosen.get(option[2:-1], option) if option.startswith("${") else option
+        listed.append((above, posixpath.normpath(posixpath.join(group, option)), package))
     moved: dict[str, list[str]] = {}
     for _, place, package in listed:
         if package:
@@ -76,6 +85,9 @@ def _packages(nodes: Mapping[str, yaml.MappingNode], files: Mapping[str, str]) -
             if not package and above in moved and _PACKAGE.search(files.get(place, "")) is None:
                 moved.setdefault(place, []).extend(moved[above])
         moved = {place: list(dict.fromkeys(found)) for place, found in moved.items()}
+    for above, place, package in listed:
+        if not package and above not in moved and place in moved:  # here it goes where its group goes
+            moved[place].append(_own_package(place, files.get(place, "")))
     return {place: moved.get(place) or [_own_package(place, files[place])] for place in nodes}
 
 
@@ -86,8 +98,8 @@ def _own_package(place: str, text: str) -> str:
     return group if package == "_group_" else "" if package == "_global_" else package.removeprefix("_global_.")
 
 
-def _defaults(node: yaml.MappingNode, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield the files that a file is based on, each with the package that the entry names, or with nothing."""
+def _defaults(node: yaml.MappingNode, folder: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the files that a file is based on: group, option, and the package that the entry names, or nothing."""
     for key, value in node.value:
         if key.value != "defaults" or not isinstance(value, yaml.SequenceNode):
             continue
@@ -101,7 +113,7 @@ def _defaults(node: yaml.MappingNode, folder: str) -> Iterator[tuple[str, str]]:
             else:
                 continue
             group = group.lstrip("/") if group.startswith("/") else posixpath.join(folder, group)
-            yield posixpath.normpath(posixpath.join(group, option)), "" if package == "_here_" else package
+            yield group, option, "" if package == "_here_" else package
 
 
 def _lay(table: dict[str, str], package: str, node: yaml.MappingNode, place: str) -> None:

@@ -142,6 +142,8 @@ def _launch(job: Job, folder: RunFolder) -> int:
     composed = job.validated.composed
     folder.write_config(composed.tree, job.overrides)  # what is left of a run whose parts cannot even be built
     folder.write_composition(record_composition(composed).to_plain())
+    if chosen := composed.chosen:
+        print_message(f"chosen: {chosen}")
     with folder.logging():
         experiment = build_experiment(job.validated)
     _require_same_spaces(before, experiment)

@@ -1,6 +1,6 @@
 """`conf/sweep/NAME.yaml`: a whole sweep in one file. It stands for words of the command line.
 
-A file of another person can choose among launchers and give them numbers and names; it cannot hand them commands.
+A file of another person can choose among executors and give them numbers and names; it cannot hand them commands.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_SEEDS = 10_000
 
 _NAME = re.compile(r"[\w.,:@+|&*()\[\]-]+")
 
-LAUNCHERS: Mapping[str, Mapping[str, str]] = {
+EXECUTORS: Mapping[str, Mapping[str, str]] = {
     "basic": {},
     "joblib": {"jobs": "n_jobs"},
     "ray": {"cpus": "cpus", "gpus": "gpus"},
@@ -39,15 +39,15 @@ LAUNCHERS: Mapping[str, Mapping[str, str]] = {
         "qos": "qos", "constraint": "constraint",
     },
 }  # fmt: skip
-"""Launchers, and what each calls the settings that a file may give it."""
+"""Executors, and what each calls the settings that a file may give it."""
 
 
 @dataclass(frozen=True)
-class Launcher:
+class Executor:
     """Where the jobs of a sweep run.
 
     Attributes:
-        name: One of `LAUNCHERS`.
+        name: One of `EXECUTORS`.
         jobs: How many run at once.
         cpus, gpus, memory_gb, minutes: What each job is given.
         restarts: How often a job that ran out of minutes goes on.
@@ -100,7 +100,7 @@ class SweepFile:
         grid: Every combination of these: lists of values, or Hydra's `range(0,5)`, `choice(a,b)`, `glob(*)`.
         search: Instead of a grid; there is one if it has a space.
         seeds: How many, or which.
-        launcher: Where the jobs run.
+        executor: Where the jobs run.
         budget: How much they may take.
     """
 
@@ -109,7 +109,7 @@ class SweepFile:
     grid: dict[str, Any] = field(default_factory=dict)
     search: Search = field(default_factory=Search)
     seeds: int | list[int] | None = None
-    launcher: Launcher = field(default_factory=Launcher)
+    executor: Executor = field(default_factory=Executor)
     budget: Budget = field(default_factory=Budget)
 
     def words(self) -> list[str]:
@@ -121,7 +121,7 @@ class SweepFile:
         words += [f"{key}={_values(values)}" for key, values in self.grid.items()]
         seeds = list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds or []
         words += self._search_words(seeds) if self.search.space else [f"seed={_values(seeds)}"] if seeds else []
-        return words + self._launcher_words()
+        return words + self._executor_words()
 
     def _search_words(self, seeds: list[int]) -> list[str]:
         settings = {name: value for name, value in vars(self.search).items() if name != "space" and value is not None}
@@ -130,10 +130,10 @@ class SweepFile:
         words += [f"hydra.sweeper.seeds=[{','.join(map(str, seeds))}]"] if seeds else []
         return words + [f"{key}={_values(values)}" for key, values in self.search.space.items()]
 
-    def _launcher_words(self) -> list[str]:
-        names = LAUNCHERS[self.launcher.name]
-        given = {name: value for name, value in vars(self.launcher).items() if name != "name" and value is not None}
-        words = [f"hydra/launcher={self.launcher.name}"] if self.launcher.name != "basic" else []
+    def _executor_words(self) -> list[str]:
+        names = EXECUTORS[self.executor.name]
+        given = {name: value for name, value in vars(self.executor).items() if name != "name" and value is not None}
+        words = [f"hydra/launcher={self.executor.name}"] if self.executor.name != "basic" else []
         return words + [f"hydra.launcher.{names[name]}={value}" for name, value in given.items()]
 
 
@@ -191,7 +191,7 @@ def _read(path: Path) -> SweepFile:
 
 
 def _errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
-    yield from _launcher_errors(file, key)
+    yield from _executor_errors(file, key)
     yield from _plan_errors(file, key)
     for word in file.overrides:
         if not isinstance(word, str) or "=" not in word or _key(word).startswith("hydra"):
@@ -202,17 +202,17 @@ def _errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
             yield ErrorDetail(f"{key}.{name}", "Hydra's own settings are for the command line")
 
 
-def _launcher_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
-    names = LAUNCHERS[file.launcher.name]
-    for name, value in vars(file.launcher).items():
+def _executor_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
+    names = EXECUTORS[file.executor.name]
+    for name, value in vars(file.executor).items():
         if name != "name" and value is not None and name not in names:
             has = ", ".join(names) or "no settings"
-            yield ErrorDetail(f"{key}.launcher.{name}", f"is not for {file.launcher.name}", f"it has {has}")
+            yield ErrorDetail(f"{key}.executor.{name}", f"is not for {file.executor.name}", f"it has {has}")
         elif isinstance(value, str) and not _NAME.fullmatch(value):
-            yield ErrorDetail(f"{key}.launcher.{name}", f"{value!r} is no name")  # it would end up in a shell script
-    if file.launcher.name == "joblib" and not 1 <= (file.launcher.jobs or 1) <= MOST_THREADS:
-        message = f"asks for {file.launcher.jobs:,} processes; at most {MOST_THREADS} are given here"
-        yield ErrorDetail(f"{key}.launcher.jobs", message, "ask for fewer")
+            yield ErrorDetail(f"{key}.executor.{name}", f"{value!r} is no name")  # it would end up in a shell script
+    if file.executor.name == "joblib" and not 1 <= (file.executor.jobs or 1) <= MOST_THREADS:
+        message = f"asks for {file.executor.jobs:,} processes; at most {MOST_THREADS} are given here"
+        yield ErrorDetail(f"{key}.executor.jobs", message, "ask for fewer")
 
 
 def _plan_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:

@@ -131,7 +131,7 @@ def observation(side: int) -> dict[str, object]:
 
 
 def make_ijepa(side: int, **given: Any) -> IJepa:
-    """A small one: as `encoder=ijepa_tiny`, but narrower, on a map of 4x4 tokens that are averaged to one."""
+    """A small one: as `encoder=ijepa`, but narrower and less deep, on a map of 4x4 tokens that are averaged to one."""
     settings = {"patch": side // 4, "tokens": 1, "token_width": FEATURES, "width": 64, "depth": 2, "targets": "all"}
     rest = {"predictor_depth": 1, "learning_rate": 1e-3, "warmup": 100}
     return IJepa(observation(side), FEATURES, **{**settings, **rest, **given})

@@ -1,25 +1,28 @@
 """How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
 
-Every encoder, dynamics and policy of `conf/` that comes in sizes is built as the flagship builds it, for pictures of
-64x64. Parameters are counted without allocating them. A size with more than `--most-parameters` takes a single
-training step, on one image or one sequence instead of a batch, by plain gradient descent, which needs no memory of its
-own; its time has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy machine changes
-it less.
+Every encoder, dynamics and policy of `conf/` is built as `experiment=curiosity_noise_world` builds it, for images of
+64x64, in all its sizes. Parameters are counted without allocating them. A size with more than `--most-parameters` takes
+a single training step, on one image or one sequence instead of a batch, by plain gradient descent, which needs no
+memory of its own; its time has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy
+machine changes it less.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from pamiq_exp.config import AllowList, Builder, compose_config, config_folder
+from pamiq_exp.config import AllowList, Builder, Composed, compose
+from pamiq_exp.config.checks.interpolations import resolve
 from pamiq_exp.models import Encoder, ImaginationActorCritic, RecurrentPolicyValue
 
 SPACES = {
@@ -27,38 +30,36 @@ SPACES = {
     "action": {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]},
     "num_envs": 4,
 }
-GROUPS = ("encoder", "dynamics", "policy")
-SIZES = ("_tiny", "", "_small", "_base", "_large")
-LANES, FRAMES, SEQUENCES, STEPS = 4, 32, 8, 64
+ENVIRONMENTS, FRAMES, SEQUENCES, STEPS = 4, 32, 8, 64
+
+PARAMETERS: dict[str, dict[str, int]] = json.loads(
+    (Path(__file__).parents[1] / "config" / "parameter_counts.json").read_text(encoding="utf-8")
+)
+"""Parameters of each choice, by its words (the first names the group of the model) and by size."""
 
 
-def choices(group: str) -> list[str]:
-    """The choices of a group that come in sizes, the smallest size of each first."""
-    names = {path.stem for path in (config_folder() / group).glob("*.yaml")}
-    kinds = sorted(name.removesuffix("_small") for name in names if name.endswith("_small"))
-    return [kind + size for kind in kinds for size in SIZES if kind + size in names]
+@lru_cache(maxsize=1)
+def composed(words: str) -> Composed:
+    """The config of `experiment=curiosity_noise_world` with other choices."""
+    return compose(["experiment=curiosity_noise_world", *words.split()])
 
 
-def build(config: DictConfig, name: str) -> Any:
-    """Build a model of a config."""
-    return Builder(AllowList()).build(OmegaConf.to_container(config.models[name], resolve=True), f"models.{name}")
+def tree(words: str, size: str) -> dict[str, Any]:
+    """That config in a size, filled in. Encoders stay small beside larger dynamics and policies."""
+    own = "encoder" if words.startswith("encoder") else "core dynamics policy"
+    sizes = dict.fromkeys(("encoder", "core", "dynamics", "policy"), "cpu") | dict.fromkeys(own.split(), size)
+    return resolve({**composed(words).tree, "sizes": sizes, "spaces": SPACES}).tree
 
 
-def composed(group: str, choice: str) -> DictConfig:
-    """The flagship's config with another choice."""
-    config = compose_config(["experiment=curiosity_noise_world", f"{group}={choice}"])
-    OmegaConf.update(config, "spaces", SPACES, force_add=True)
-    return config
-
-
-def make(group: str, choice: str) -> LightningModule:
-    """Build a model of a shipped size, with the world that it learns from where it needs one."""
-    config = composed(group, choice)
-    model = build(config, group)
+def make(words: str, size: str) -> LightningModule:
+    """Build the model that the first word chooses, with the models that it learns from where it needs some."""
+    group, builder, models = words.partition("=")[0], Builder(AllowList()), tree(words, size)["models"]
+    model = builder.build(models[group], f"models.{group}")
     if isinstance(model, ImaginationActorCritic):
-        model.attach_models({name: build(config, name) for name in ("encoder", "dynamics", "outcome")})
+        names = ("encoder", "dynamics", "outcome")
+        model.attach_models({name: builder.build(models[name], f"models.{name}") for name in names})
     if not isinstance(model, LightningModule | Encoder):
-        raise TypeError(f"{group}={choice} is no model, but a {type(model).__name__}")
+        raise TypeError(f"{words} is no model, but a {type(model).__name__}")
     return model
 
 
@@ -68,7 +69,7 @@ def published(model: LightningModule) -> Any:
     return model if part is None else part()
 
 
-def lived(model: LightningModule, count: int, steps: int, device: str) -> dict[str, Tensor]:
+def random_sequences(model: LightningModule, count: int, steps: int, device: str) -> dict[str, Tensor]:
     """Sequences `(count, steps)` with everything that a model reads of them."""
     shape = (count, steps)
     batch = {
@@ -89,28 +90,28 @@ def lived(model: LightningModule, count: int, steps: int, device: str) -> dict[s
 def act_of(model: LightningModule, device: str) -> Callable[[], object]:
     """What an agent with 4 environments asks of a model at each turn."""
     part = published(model)
-    now = {name: value[:, 0] for name, value in lived(model, LANES, 1, device).items()}
+    now = {name: value[:, 0] for name, value in random_sequences(model, ENVIRONMENTS, 1, device).items()}
     if isinstance(part, Encoder):
         return lambda: part.encode(now)
     if isinstance(part, RecurrentPolicyValue):
         return lambda: part.step(now, now["policy_state"])
     if hasattr(part, "initial_state"):
-        return lambda: part(now["latent"], now["action"], part.initial_state(LANES, device))
+        return lambda: part(now["latent"], now["action"], part.initial_state(ENVIRONMENTS, device))
     return lambda: part(now)
 
 
-def batch_of(group: str, choice: str, model: LightningModule, few: bool, device: str) -> dict[str, Tensor]:
+def batch_of(words: str, model: LightningModule, few: bool, device: str) -> dict[str, Tensor]:
     """What a training step is timed on; see the table."""
-    if group != "encoder":
-        return lived(model, 1 if few else SEQUENCES, STEPS, device)
-    if choice.startswith("icm"):
-        return lived(model, 1 if few else FRAMES // 2, 2, device)
-    return {"observation.image": lived(model, 1 if few else FRAMES, 1, device)["observation.image"][:, 0]}
+    if not words.startswith("encoder"):
+        return random_sequences(model, 1 if few else SEQUENCES, STEPS, device)
+    if words == "encoder=icm":
+        return random_sequences(model, 1 if few else FRAMES // 2, 2, device)
+    return {"observation.image": random_sequences(model, 1 if few else FRAMES, 1, device)["observation.image"][:, 0]}
 
 
-def milliseconds(group: str, choice: str, device: str, repeats: int, few: bool) -> tuple[float, float | None]:
+def milliseconds(words: str, size: str, device: str, repeats: int, few: bool) -> tuple[float, float | None]:
     """Time of a step of an agent with 4 num_envs, and of a training step, None where nothing is trained."""
-    model = make(group, choice).to(device)
+    model = make(words, size).to(device)
     published(model).eval()
     act = act_of(model, device)
 
@@ -123,7 +124,7 @@ def milliseconds(group: str, choice: str, device: str, repeats: int, few: bool) 
     if not learning:
         return acted, None
     model.train()
-    batch = batch_of(group, choice, model, few, device)
+    batch = batch_of(words, model, few, device)
     optimizer = (torch.optim.SGD if few else torch.optim.AdamW)(learning, lr=1e-4)
 
     def train() -> None:
@@ -158,23 +159,23 @@ def lines(wanted: list[str], device: str, most: int, repeats: int) -> Iterator[s
     """The rows of the table."""
     yield "| size | parameters | of them published | ms a step of 4 environments | ms a training step |"
     yield "|---|---|---|---|---|"
-    for group in GROUPS:
-        for choice in choices(group):
-            if wanted and not any(word in f"{group}={choice}" for word in wanted):
-                continue
-            with torch.device("meta"):
-                shape = make(group, choice)
-            total, told = count(shape), count(published(shape))
-            few = total > most
-            act, train = milliseconds(group, choice, device, repeats, few)
-            trained = "" if train is None else f"{train:.0f}{'*' * few}"
-            yield f"| `{group}={choice}` | {total:,} | {told:,} | {act:.1f} | {trained} |"
+    for words, size in ((words, size) for words, sizes in PARAMETERS.items() for size in sizes):
+        name = f"{words} ({size})"
+        if wanted and not any(word in name for word in wanted):
+            continue
+        with torch.device("meta"):
+            shape = make(words, size)
+        total, acting = count(shape), count(published(shape))
+        few = total > most
+        act, train = milliseconds(words, size, device, repeats, few)
+        trained = "" if train is None else f"{train:.0f}{'*' * few}"
+        yield f"| `{words}` {size} | {total:,} | {acting:,} | {act:.1f} | {trained} |"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wanted", nargs="*", help="parts of GROUP=CHOICE; all without one")
+    parser.add_argument("wanted", nargs="*", help="parts of `GROUP=CHOICE (SIZE)`; all without one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--most-parameters", type=int, default=20_000_000)
     parser.add_argument("--repeats", type=int, default=20)

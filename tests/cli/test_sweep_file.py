@@ -30,7 +30,7 @@ grid:
   launcher.record_every_steps: range(10,30,10)
   interaction.agent.flag: [true, null]
 seeds: 2
-launcher: {name: joblib, jobs: 2}
+executor: {name: joblib, jobs: 2}
 budget: {max_steps: 100}
 """,
     )
@@ -56,7 +56,7 @@ search:
   space: {a.rate: 'tag(log,interval(1e-4,1e-2))', a.kind: [x, y]}
   metric: coverage
 seeds: [3, 5]
-launcher: {name: submitit_slurm, partition: long, minutes: 60, restarts: 5}
+executor: {name: submitit_slurm, partition: long, minutes: 60, restarts: 5}
 budget: {trials: 9}
 """,
     )
@@ -88,11 +88,11 @@ def test_what_is_typed_wins_over_the_file() -> None:
 
 WRONG = {
     "grdi: {a: [1]}": "did you mean grid?",
-    "launcher: {name: jobli}": "expected one of basic, joblib",
-    "launcher: {name: basic, jobs: 2}": "launcher.jobs: is not for basic",
-    "launcher: {name: ray, address: 'evil:6379'}": "launcher.address: there is no such key",
-    "launcher: {name: submitit_slurm, setup: [rm]}": "launcher.setup: there is no such key",
-    'launcher: {name: submitit_slurm, partition: "a\\nrm -rf x"}': "is no name",
+    "executor: {name: jobli}": "expected one of basic, joblib",
+    "executor: {name: basic, jobs: 2}": "executor.jobs: is not for basic",
+    "executor: {name: ray, address: 'evil:6379'}": "executor.address: there is no such key",
+    "executor: {name: submitit_slurm, setup: [rm]}": "executor.setup: there is no such key",
+    'executor: {name: submitit_slurm, partition: "a\\nrm -rf x"}': "is no name",
     "overrides: [hydra.launcher.setup=x]": "Hydra's own settings are for the command line",
     "overrides: [+hydra.callbacks.a=x]": "Hydra's own settings are for the command line",
     "grid: {hydra.sweep.dir: [a]}": "Hydra's own settings are for the command line",

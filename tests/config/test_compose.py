@@ -10,6 +10,7 @@ from pamiq_exp.config import (
     Composition,
     ConfigError,
     Source,
+    compose,
     compose_again,
     compose_config,
     plain_file,
@@ -144,3 +145,12 @@ def test_a_saved_config_is_read_within_limits(tmp_path: Path) -> None:
 def test_more_jobs_than_anybody_means_are_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="more than 100,000 jobs"):
         sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
+
+
+def test_composed_config_names_its_choices_and_what_chose_them() -> None:
+    chosen = compose(["experiment=curiosity_noise_world", "agent=curiosity", "reward=rnd"]).chosen.split(", ")
+    assert "environment noise_world <- experiment/curiosity_noise_world.yaml" in chosen
+    assert "agent curiosity <- command line" in chosen
+    assert "encoder random_features <- agent/curiosity.yaml" in chosen
+    assert "dynamics none <- reward/rnd.yaml" in chosen
+    assert not any(each.startswith(("launcher ", "hydra")) for each in chosen)

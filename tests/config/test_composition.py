@@ -48,7 +48,7 @@ def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
     composition = record_composition(compose(["experiment=mine", "seed=3", "hydra.verbose=true"], own))
     assert composition.overrides == ("experiment=mine", "seed=3")
     assert composition.files["experiment/mine"] == MINE
-    assert {"config", "experiment/cartpole_ppo", "agent/ppo", "policy/base/ppo", "launcher/lockstep"} <= (
+    assert {"config", "experiment/cartpole_ppo", "agent/ppo", "_parents/ppo", "launcher/lockstep"} <= (
         composition.files.keys()
     )
     assert not {name for name in composition.files if name.startswith(("world/", "hydra/"))}

@@ -56,11 +56,6 @@ def test_each_choice_is_sound(group: str) -> None:
         assert_sound("experiment=minimum", f"{group}={option}")
 
 
-@pytest.mark.parametrize("option", options("size"))
-def test_each_size_of_the_system_of_2024_is_sound(option: str) -> None:
-    assert_sound("experiment=pamiq2024", f"size={option}")
-
-
 @pytest.mark.parametrize("option", options("overlay"))
 def test_each_overlay_is_sound(option: str) -> None:
     assert_sound("experiment=minimum", f"overlay={option}")
@@ -73,6 +68,6 @@ def test_an_experiment_chooses_and_sets_nothing_below_what_it_chooses(name: str)
         next(iter(each)) for each in OmegaConf.load(CONF / "config.yaml").defaults if not isinstance(each, str)
     }
     experiment = OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
-    assert set(experiment) <= {"defaults", "experiment_name", "launcher"}
+    assert set(experiment) <= {"defaults", "experiment_name", "launcher", "num_envs"}
     chosen = [next(iter(each)) for each in experiment.defaults if not isinstance(each, str)]
-    assert {each.removeprefix("override /") for each in chosen if each not in ("/arm", "/size")} <= everywhere
+    assert {each.removeprefix("override /") for each in chosen if each != "/arm"} <= everywhere

@@ -18,10 +18,11 @@ from pamiq_exp.dashboard import provenance
         [
             "experiment=curiosity_noise_world",
             "reward=rnd",
-            "dynamics=gru_small",
+            "dynamics=recurrent",
+            "core@policy_core=gru",
             "models.dynamics.network.token_width=64",
         ],
-        ["experiment=minimum", "environment.id=CartPole-v1"],
+        ["experiment=minimum", "launcher=pipelined", "environment.id=CartPole-v1"],
     ],
 )
 def test_every_value_of_a_shipped_config_has_the_same_origin(words: list[str]) -> None:

@@ -9,17 +9,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.config.checks.choices import NOTHING, RULES, family
+from pamiq_exp.config.checks.choices import NOTHING, RULES
 from tests.conftest import REPOSITORY
 from tests.end_to_end.combinations import Model, Refusal, Row
 
-SIZES = ("_small", "_base", "_large")
-
 
 def options_of(group: str, *left_out: str) -> list[str]:
-    """The options of a group, without its sizes for other machines."""
+    """The options of a group."""
     names = sorted(path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml"))
-    return [name for name in names if not name.endswith(SIZES) and name not in left_out]
+    return [name for name in names if name not in left_out]
 
 
 PENDULUM = "gymnasium id=Pendulum-v1"
@@ -30,14 +28,14 @@ GYMNASIUM = [CARTPOLE, PENDULUM, GRID]
 LEARNING = ["curiosity", "pamiq2023", "pamiq2024", "ppo"]
 """Agents with a place for all parts that learn."""
 
-RECURRENT_DYNAMICS = [name for name in options_of("dynamics") if name in options_of("core")]
 NORMALIZED = options_of("reward", "extrinsic", "reconstruction_error", "curious_and_extrinsic", "levels")
 
 OPTIONS = {
     "reward": options_of("reward"),
-    "dynamics": [name for name in options_of("dynamics") if name not in RECURRENT_DYNAMICS[1:]],
+    "dynamics": options_of("dynamics"),
     "encoder": options_of("encoder"),
-    "policy": options_of("policy", "ppo_cartpole", "ppo_minigrid", "dreamer_cartpole", "dreamer_curious"),
+    "policy": options_of("policy", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"),
+    "policy_input": options_of("policy_input"),
     "agent": [*LEARNING, "random"],
     "environment": ["noise_world", *GYMNASIUM, PICTURES],
     "world": options_of("world"),
@@ -56,7 +54,8 @@ PLACES = {
     "overlay": {"environment": GYMNASIUM},
     **{group: {"agent": LEARNING} for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward")},
     "normalizer": {"reward": NORMALIZED},
-    "core": {"policy": ["ppo_recurrent", "ppo_recurrent_latent"]},
+    "core": {"policy": ["ppo_recurrent"]},
+    "policy_input": {"policy": ["ppo", "ppo_legacy", "ppo_recurrent"]},
 }
 
 
@@ -70,7 +69,7 @@ def refused_by_rules() -> Iterator[Refusal]:
 
 
 def _plain(option: str) -> str:
-    return NOTHING if option == "null" else family(option)
+    return NOTHING if option == "null" else option
 
 
 WITHOUT_PICTURE = [CARTPOLE, PENDULUM]
@@ -115,7 +114,7 @@ def _is_replayed(row: Row) -> bool:
     """Whether anything learns from the replay buffer."""
     idle = {"encoder": ("none", "pixels"), "dynamics": ("none",), "decoder": ("null",)}
     learns = any(row.get(group, options[0]) not in options for group, options in idle.items())
-    return learns or row.get("policy") == "dreamer" or row.get("reward") in REPLAYED_REWARDS
+    return learns or row.get("policy") == "imagination" or row.get("reward") in REPLAYED_REWARDS
 
 
 def words_of(row: Row, experiment: str) -> list[str]:
@@ -123,10 +122,7 @@ def words_of(row: Row, experiment: str) -> list[str]:
     words = [f"experiment={experiment}"]
     for group, option in row.items():
         name, _, rest = option.partition(" ")
-        if group == "core":
-            words.append(f"core@models.policy.network.core={name}")
-            words += [f"core@models.dynamics.network.core={name}"] if row.get("dynamics") in RECURRENT_DYNAMICS else []
-        elif (group, option) != ("decoder", "null"):
+        if (group, option) != ("decoder", "null"):
             words += [f"{group}={name}", *(f"environment.{each}" for each in rest.split())]
     if "buffers" in row and not _is_replayed(row):
         words.append("buffers.replay=null")  # as the message says that refuses a buffer which nothing reads

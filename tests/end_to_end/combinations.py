@@ -84,8 +84,15 @@ class Model:
             for first in self.options[one]:
                 for second in self.options[other]:
                     pair = frozenset(((one, first), (other, second)))
-                    if pair not in refused and self._can_stand(dict(pair)) and not self._is_crowded(pair):
+                    if pair not in refused and self._can_stand(dict(pair)) and pair not in self.crowded:
                         yield pair
+
+    @cached_property
+    def crowded(self) -> set[frozenset[Choice]]:
+        """The pairs that leave no option for a third group."""
+        choices = [(group, option) for group, options in self.options.items() for option in options]
+        pairs = (frozenset(pair) for pair in combinations(choices, 2) if pair[0][0] != pair[1][0])
+        return {pair for pair in pairs if self._is_crowded(pair)}
 
     def _is_crowded(self, pair: frozenset[Choice]) -> bool:
         """Whether a third group, which has a place wherever the two have theirs, has no option that goes with both."""
@@ -127,7 +134,8 @@ class Model:
 
     def _fits(self, row: Row, group: str, option: str) -> bool:
         """Whether an option can join a row."""
-        refused = any(frozenset(((group, option), each)) in self.refused for each in row.items())
+        pairs = [frozenset(((group, option), each)) for each in row.items()]
+        refused = any(pair in self.refused or pair in self.crowded for pair in pairs)
         return not refused and self._can_stand({**row, group: option})
 
     def _can_stand(self, row: Row) -> bool:

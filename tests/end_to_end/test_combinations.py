@@ -127,7 +127,7 @@ def test_groups_without_a_place_are_refused_with_what_has_one() -> None:
         ["experiment=cartpole_ppo", "agent=random", "environment=noise_world"],
         ["experiment=cartpole_ppo", "reward=rnd"],
         ["experiment=minigrid_curiosity", "environment=gymnasium", "environment.id=CartPole-v1"],
-        ["experiment=curiosity_noise_world_dreamer", "agent=pamiq2023", "environment=cartpole"],
+        ["experiment=curiosity_noise_world_imagination", "agent=pamiq2023", "environment=cartpole"],
         ["experiment=pamiq2023", "environment=cartpole", "agent=ppo", "launcher=pipelined"],
     ],
     ids=" ".join,

@@ -45,15 +45,15 @@ def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_li
     as_often = ("+metrics.episodes.window=10", "launcher.record_every_steps=200")
     needed = {}
     for name, words in {
-        "cartpole_dreamer": ("launcher.max_steps=8000",),
+        "cartpole_imagination": ("launcher.max_steps=8000",),
         "cartpole_ppo": ("launcher.max_steps=30000", *as_often),
     }.items():
         summary_of(command, tmp_path / name, f"experiment={name}", "seed=0", *words)
         records = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         key = "interaction/return_mean"
         needed[name] = max(each["environment_step"] for each in records if each.get(key, 195) < 195)
-    assert returns_at_the_end(tmp_path / "cartpole_dreamer") >= 195
-    assert needed["cartpole_dreamer"] < needed["cartpole_ppo"]
+    assert returns_at_the_end(tmp_path / "cartpole_imagination") >= 195
+    assert needed["cartpole_imagination"] < needed["cartpole_ppo"]
 
 
 def test_ppo_finds_the_goal_of_a_grid_world(command: Command, tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pamiq_exp.config import AllowList, compose, compose_config, examine
-from tests.conftest import REPOSITORY, Command
+from tests.conftest import Command
 
 CURIOUS = (
     "experiment=curiosity_noise_world",
@@ -34,8 +32,8 @@ FEATURES_SOON = (
 )
 ENCODER_SOON = ("trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16")
 
-DYNAMICS = ("ensemble", "gru", "mixture", "mlp", "normal", "qgru", "qlstm", "sioconv", "sioconv_ps")
-SIZES = ("small", "base", "large")
+CORES = ("gru", "qgru", "qlstm", "sioconv", "sioconv_ps")
+DYNAMICS = ("ensemble", "mixture", "mlp", "normal", *(f"recurrent core={core}" for core in CORES))
 
 
 def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
@@ -47,12 +45,12 @@ def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_a_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: str) -> None:
-    summary = run(command, tmp_path / "run", f"dynamics={name}", *CARTPOLE, *FEATURES_SOON)
+    summary = run(command, tmp_path / "run", *f"dynamics={name}".split(), *CARTPOLE, *FEATURES_SOON)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
 
 
 def test_a_dynamics_is_trained_to_foresee_several_steps(command: Command, tmp_path: Path) -> None:
-    words = ("dynamics=sioconv", "models.dynamics.horizon=3", *CARTPOLE, *FEATURES_SOON)
+    words = ("dynamics=recurrent", "models.dynamics.horizon=3", *CARTPOLE, *FEATURES_SOON)
     summary = run(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
     assert "dynamics/loss_3_ahead" in (tmp_path / "run" / "metrics.jsonl").read_text()
@@ -94,36 +92,3 @@ def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
     names = {path.suffix for path in (tmp_path / "run" / "media").rglob("*reconstruction*")}
     assert ".png" in names
     assert names - {".png"}, "a film beside the pictures"
-
-
-def sized(group: str) -> list[str]:
-    """The choices of a group that come in sizes."""
-    names = {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")}
-    return sorted(name for name in names if any(f"{name}_{size}" in names for size in SIZES))
-
-
-@pytest.mark.parametrize("group", ["encoder", "core", "dynamics", "policy"])
-def test_what_comes_in_a_size_comes_in_all(group: str) -> None:
-    names = {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")}
-    assert {f"{name}_{size}" for name in sized(group) for size in SIZES} <= names
-
-
-@pytest.mark.parametrize("size", [pytest.param(size, marks=pytest.mark.slow) for size in SIZES])
-def test_every_size_is_sound(size: str) -> None:
-    """An encoder, a dynamics and a policy at a time: no size of one depends on that of another."""
-    for choices in zip_longest(sized("encoder"), sized("dynamics"), sized("policy")):
-        chosen = zip(("encoder", "dynamics", "policy"), choices, strict=True)
-        words = [f"{group}={name}_{size}" for group, name in chosen if name]
-        composed = compose(["experiment=curiosity_noise_world", "agent=curiosity", *words])
-        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
-
-
-def test_a_size_changes_the_width_and_the_depth() -> None:
-    config = compose_config(["experiment=curiosity_noise_world", "dynamics=qlstm_base"])
-    assert (config.models.dynamics.network.core.width, config.models.dynamics.network.core.depth) == (1536, 9)
-
-
-def test_every_core_is_the_core_of_a_dynamics() -> None:
-    cores = {path.stem for path in (REPOSITORY / "conf" / "core").glob("*.yaml")}
-    dynamics = {path.stem for path in (REPOSITORY / "conf" / "dynamics").glob("*.yaml")}
-    assert cores <= dynamics

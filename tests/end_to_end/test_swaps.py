@@ -49,8 +49,8 @@ def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
         ("environment=gymnasium", "environment.id=Pendulum-v1"),
         ("environment=gymnasium", "environment.id=MiniGrid-Empty-5x5-v0"),
         ("world=clean", "environment.actions=discrete", *SMALL),
-        ("dynamics=gru", *CARTPOLE),
-        ("policy=ppo_latent", *CARTPOLE),
+        ("dynamics=recurrent", "core=gru", *CARTPOLE),
+        ("policy_input=latent", *CARTPOLE),
         ("reward=extrinsic", *CARTPOLE),
         ("reward=curious_and_extrinsic", *CARTPOLE),
     ],
@@ -92,9 +92,9 @@ def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: 
         ("world=clean", "environment.image_size=32", "environment.images.size=8"),
         CARTPOLE,
         ("environment=gymnasium", "environment.id=MiniGrid-Empty-5x5-v0"),
-        ("world=clean", "environment.image_size=32", "policy=dreamer", "models.policy.min_reward_r2=null"),
-        (*CARTPOLE, "policy=ppo_lineage"),
-        (*CARTPOLE, "policy=ppo_recurrent", "core@models.policy.network.core=gru"),
+        ("world=clean", "environment.image_size=32", "policy=imagination", "models.policy.min_reward_r2=null"),
+        (*CARTPOLE, "policy=ppo_legacy"),
+        (*CARTPOLE, "policy=ppo_recurrent", "core@policy_core=gru"),
     ],
     ids=" ".join,
 )
@@ -105,7 +105,7 @@ def test_the_flagship_lives_in_any_world(command: Command, tmp_path: Path, words
         "trainers.encoder.learning_starts=100",
     )
     soon += ("trainers.encoder.held_out.turns=16",)
-    if "policy=dreamer" in words:
+    if "policy=imagination" in words:
         soon += ("trainers.outcome.learning_starts=100", "trainers.policy.learning_starts=100")
     else:
         soon += ("trainers.policy.rollout_steps=32",)

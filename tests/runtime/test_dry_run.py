@@ -224,7 +224,7 @@ def test_a_flag_leaves_the_dry_run_out(command: Command, own: list[str]) -> None
     closed = Thermometer.closed
     outcome = command("check", "--no-dry-run", *own)
     assert outcome.status == 0, outcome.err
-    assert outcome.out == "no errors found; nothing was tried in a dry run\n"
+    assert outcome.out.splitlines()[0] == "no errors found; nothing was tried in a dry run"
     assert Thermometer.closed == closed
     outcome = command(*own, "--no-dry-run", "interaction.agent.model=null")
     assert outcome.status == 0, outcome.err

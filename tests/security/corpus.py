@@ -234,13 +234,13 @@ PLANS: dict[str, bytes] = {
 
 SWEEP_FILES: dict[str, bytes] = {
     **{f"sweep: {kind}": text for kind, text in TEXTS.items() if kind not in ("empty", "null")},
-    "sweep: a launcher that runs a command": b"launcher: {name: submitit_local, setup: ['touch marker']}",
+    "sweep: an executor that runs a command": b"executor: {name: submitit_local, setup: ['touch marker']}",
     "sweep: settings of Hydra": b"experiment: minimum\noverrides: ['hydra.run.dir=/tmp/x']",
     "sweep: settings of Hydra by a group": b"experiment: minimum\noverrides: ['hydra/job_logging=x']",
     "sweep: settings of Hydra in a grid": b"experiment: minimum\ngrid: {hydra.sweep.dir: [a, b]}",
     "sweep: settings of Hydra added": b"experiment: minimum\noverrides: ['+hydra.callbacks.x._target_=os.system']",
     "sweep: a study elsewhere": b"experiment: minimum\nsearch: {space: {seed: 'range(3)'}, storage: 'sqlite:////tmp/x.db'}",
-    "sweep: an unknown launcher": b"launcher: {name: evil}",
+    "sweep: an unknown executor": b"executor: {name: evil}",
     "sweep: an experiment that is a list": b"experiment: [minimum]",
     "sweep: a grid that is a list": b"grid: [1, 2]",
     "sweep: seeds without end": b"experiment: minimum\nseeds: 1000000000",

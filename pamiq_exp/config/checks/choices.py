@@ -9,7 +9,6 @@ from functools import cache
 from pamiq_exp.config.errors import ErrorDetail
 from pamiq_exp.config.files import config_folder
 
-SIZES = ("_small", "_base", "_large")
 NOTHING = "none"
 """What a group counts as that is left out, or that no choice brings along."""
 
@@ -35,17 +34,14 @@ class Rule:
     right: tuple[str, ...] = ()
 
     def refuses(self, option: str, other: str) -> bool:
-        """Whether an option of the group does not go with one of the other group. Sizes do not matter."""
+        """Whether an option of the group does not go with one of the other group."""
         concerned = option in self.options if self.options else option != NOTHING
         return concerned and (other not in self.right if self.right else other == NOTHING)
 
 
-DREAMERS = ("dreamer", "dreamer_cartpole", "dreamer_curious")
-LATENT_POLICIES = ("ppo_latent", "ppo_recurrent_latent", *DREAMERS)
-FUTURES = (
-    "gru", "mixture", "mlp", "mlp_cartpole", "normal", "penalized", "qgru", "qlstm", "sioconv", "sioconv_ps",
-)  # fmt: skip
-SEQUENCES = ("replay", "replay_long")
+IMAGINATION = ("imagination", "imagination_cartpole", "imagination_curious")
+SINGLE_FUTURE = ("mixture", "mlp", "mlp_cartpole", "normal", "penalized", "recurrent")
+SEQUENCES = ("replay",)
 FORWARD_REWARDS = (
     "curious_and_extrinsic", "delta_minimize", "gamma_progress", "icm", "learning_progress", "open_loop_error",
     "prediction_error", "random_features",
@@ -55,9 +51,13 @@ IN_SEQUENCE = "it learns from turns that follow each other"
 LATENT = "it reads the encoder's latent vectors"
 
 RULES = (
-    Rule("policy", LATENT_POLICIES, "encoder", LATENT, "random_features"),
-    Rule("policy", DREAMERS, "dynamics", "it imagines with the forward dynamics, one future at a time", "mlp", FUTURES),
-    Rule("policy", DREAMERS, "buffers", IN_SEQUENCE, "replay", SEQUENCES),
+    Rule("policy_input", ("latent",), "encoder", LATENT, "random_features"),
+    Rule("policy", IMAGINATION, "encoder", LATENT, "random_features"),
+    Rule(
+        "policy", IMAGINATION, "dynamics", "it imagines with the forward dynamics, one future at a time", "mlp",
+        SINGLE_FUTURE,
+    ),
+    Rule("policy", IMAGINATION, "buffers", IN_SEQUENCE, "replay", SEQUENCES),
     Rule("dynamics", (), "encoder", LATENT, "random_features"),
     Rule("dynamics", ("pixels",), "encoder", "it predicts pictures", "pixels", ("pixels",)),
     Rule("dynamics", (), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
@@ -65,12 +65,12 @@ RULES = (
     Rule("decoder", (), "buffers", REPLAYED, "replay"),
     Rule("encoder", ("icm",), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
     Rule(
-        "encoder", ("ijepa", "ijepa_tiny", "image_vae", "plain_features", "random_features"),
+        "encoder", ("ijepa", "ijepa_or_random_features", "image_vae", "plain_features", "random_features"),
         "buffers", REPLAYED, "replay",
     ),
     Rule(
         "reward", ("gamma_progress",), "dynamics", "it compares one model with its slow copy", "mlp",
-        (*FUTURES, "pixels"),
+        (*SINGLE_FUTURE, "pixels"),
     ),
     Rule("reward", FORWARD_REWARDS, "dynamics", "it is made of the errors of the forward dynamics", "mlp"),
     Rule(
@@ -87,8 +87,12 @@ RULES = (
     Rule("reward", ("levels", "hierarchical", "meta"), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
     Rule("reward", ("rnd", "noveld", "rle", "learning_progress"), "buffers", REPLAYED, "replay"),
     Rule(
-        "reward", ("rle",), "policy", "its features are the layers of a policy that reads observations", "ppo",
-        ("ppo", "ppo_lineage", "ppo_cartpole", "ppo_minigrid"),
+        "reward", ("rle",), "policy", "its features are the layers of a policy without memory", "ppo",
+        ("ppo", "ppo_legacy", "ppo_cartpole", "ppo_minigrid"),
+    ),
+    Rule(
+        "reward", ("rle",), "policy_input", "its features are those of a policy that reads observations", "observation",
+        ("observation",),
     ),
 )  # fmt: skip
 
@@ -107,15 +111,10 @@ def _errors(choices: Mapping[str, str]) -> Iterator[ErrorDetail]:
         option, other = choices.get(rule.group, NOTHING), choices.get(rule.other, NOTHING)
         if not (_is_shipped(rule.group, option) and _is_shipped(rule.other, other)):
             continue
-        if rule.refuses(family(option), family(other)):
+        if rule.refuses(option, other):
             has = f"{rule.other}={other}" if rule.other in choices else f"a config without {rule.other}"
             message = f"{rule.group}={option} does not go with {has}: {rule.why}"
             yield ErrorDetail(rule.group, message, f"choose {rule.other}={rule.suggestion}, or another {rule.group}")
-
-
-def family(option: str) -> str:
-    """Return the name of an option without its size."""
-    return next((option.removesuffix(size) for size in SIZES if option.endswith(size)), option)
 
 
 @cache

@@ -23,7 +23,9 @@ from pamiq_exp.config.resolvers import (
     READABLE_ENVIRONMENT,
     READS_THE_MACHINE,
     RESOLVERS,
+    SIZES,
     WITH_THE_CONFIG,
+    UnknownSizeError,
     derived_seed,
 )
 from pamiq_exp.config.tree_paths import join, parent
@@ -347,10 +349,19 @@ class _Resolver:
             return derived_seed(self._part(self._select("seed")), parent(key), *given)
         try:
             return RESOLVERS[name](*given)
+        except UnknownSizeError as error:
+            self._report(ErrorDetail(self._where_size_is_set(given[0]), str(error), f"choose {', '.join(SIZES)}"))
+            raise _Unknown from None
         except PermissionError as error:
             hint = f"it may read {', '.join(READABLE_ENVIRONMENT)}; others could hold a secret"
             self._report(ErrorDetail(key, str(error), hint))
             raise _Unknown from None
+
+    def _where_size_is_set(self, size: object) -> str:
+        """The key that sets a size of models: `sizes.encoder`, or `size` for all of them."""
+        sizes = self.tree.get("sizes")
+        own = [name for name, value in sizes.items() if value == size] if isinstance(sizes, Mapping) else []
+        return join("sizes", str(own[0])) if own else "size"
 
     def _argument(self, value: Any) -> Any:
         """Return an argument of a resolver as plain data; all that lies in it has a say in the result."""

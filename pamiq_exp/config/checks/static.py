@@ -31,13 +31,18 @@ PARTS = ("models", "buffers", "trainers", "metrics", "tracking")
 """Top-level nodes that hold parts by name. A part set to null is left out."""
 
 TOP_LEVEL = (
+    "core",
     "environment",
     "experiment_name",
     "interaction",
     "launcher",
+    "num_envs",
     "paths",
+    "policy_core",
     "seed",
     "shared",
+    "size",
+    "sizes",
     "spaces",
     *PARTS,
 )

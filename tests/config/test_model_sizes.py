@@ -1,0 +1,68 @@
+"""The sizes that models come in: `size=base` for all of them, `sizes.encoder=base` for one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pamiq_exp.config import AllowList, compose, compose_config, examine
+from pamiq_exp.config.resolvers import SIZES
+from tests.benchmarks.bench_model_sizes import PARAMETERS, count, make
+from tests.conftest import REPOSITORY
+
+CURIOUS = ("experiment=curiosity_noise_world",)
+
+
+def options_of(group: str) -> set[str]:
+    return {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")} - {"none"}
+
+
+@pytest.mark.parametrize("words", PARAMETERS)
+def test_parameter_counts_of_all_sizes_are_those_of_the_table(words: str) -> None:
+    with torch.device("meta"):
+        counts = {size: count(make(words, size)) for size in PARAMETERS[words]}
+    assert counts == PARAMETERS[words]
+
+
+@pytest.mark.parametrize("group", ["encoder", "dynamics", "policy", "core"])
+def test_parameter_table_holds_each_option(group: str) -> None:
+    chosen = {word for words in PARAMETERS for word in words.split()}
+    needs_vectors = {"plain_features"}
+    assert {f"{group}={name}" for name in options_of(group) - needs_vectors} <= chosen
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_size_of_all_models_is_one_word(size: str) -> None:
+    for agent in ("pamiq2023", "pamiq2024_imagination"):
+        composed = compose([*CURIOUS, f"agent={agent}", f"size={size}"])
+        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).problems] == []
+
+
+def test_size_of_one_model_leaves_the_others() -> None:
+    models = compose([*CURIOUS, "sizes.encoder=large"]).resolved.tree["models"]
+    assert models["encoder"]["image"]["depth"] == 12
+    assert models["dynamics"]["network"]["core"]["depth"] == 2
+
+
+def test_single_value_wins_over_the_size() -> None:
+    models = compose([*CURIOUS, "size=base", "core.width=64"]).resolved.tree["models"]
+    assert (models["dynamics"]["network"]["core"]["width"], models["dynamics"]["network"]["core"]["depth"]) == (64, 9)
+
+
+@pytest.mark.parametrize(("word", "key"), [("size=huge", "size"), ("sizes.encoder=huge", "sizes.encoder")])
+def test_unknown_size_is_one_problem_that_names_the_sizes(word: str, key: str) -> None:
+    problems = examine(compose([*CURIOUS, word]), AllowList(), dry_run=False).problems
+    assert [each.key for each in problems] == [key]
+    assert "there is no size 'huge'" in str(problems[0])
+    assert "choose cpu, small, base, large" in str(problems[0])
+    assert f"at command line: {word}" in str(problems[0])
+
+
+def test_core_is_chosen_for_dynamics_and_policy_or_for_the_policy_alone() -> None:
+    def mixers(*words: str) -> list[str]:
+        models = compose_config([*CURIOUS, *words]).models
+        return [str(models[name].network.core.mixer._target_).rpartition(".")[2] for name in ("dynamics", "policy")]
+
+    assert mixers() == ["SioConv", "SioConv"]
+    assert mixers("core=gru") == ["Gru", "Gru"]
+    assert mixers("core@policy_core=qlstm") == ["SioConv", "QLstm"]
