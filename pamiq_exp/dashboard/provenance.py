@@ -70,7 +70,7 @@ def _packages(
     """Return where the keys of each file go: as a defaults list says (`/core@models.core: gru`), or its header, or its
     group. A file that such a file is based on goes where that one goes, unless its header says otherwise."""
     entries = [(place, *entry) for place, node in nodes.items() for entry in _defaults(node, posixpath.dirname(place))]
-    chosen = {group: option for _, group, option, _ in reversed(entries) if "$" not in option} | typed
+    chosen = {group: option for _, group, option, _ in reversed(entries) if "$" not in option} | dict(typed)
     listed = []
     for above, group, option, package in entries:
         option = typed.get(f"{group}@{package}", option)
