@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,10 @@ def read_exported_file(path: Path, overrides: Sequence[str] = ()) -> ExportedFil
     Raises:
         ConfigError: It cannot be read, is no such file, or holds what may not be shared.
     """
-    if not path.is_file():
-        raise ConfigError(ErrorDetail("", f"there is no file {path}", "give a file that `export RUN -o FILE` wrote"))
+    if not os.path.isfile(path):
+        raise ConfigError(
+            ErrorDetail("", f"there is no file {path.absolute()}", "give a file that `export RUN -o FILE` wrote")
+        )
     plain = plain_file(path)
     if not _are_names(plain):
         raise ConfigError(ErrorDetail("", f"{path} has keys that are no texts", "export the experiment again"))

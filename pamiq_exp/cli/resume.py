@@ -9,6 +9,7 @@ Two keys belong to this command alone: `resume.checkpoint=step_000012000` goes o
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,13 +23,13 @@ USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 
 def main(words: Sequence[str]) -> int:
     """Resume the run in the folder RUN with its own config. Returns the exit status."""
-    if not words or words[0].startswith("-") or not typed_path(words[0]).is_dir():
+    if not words or words[0].startswith("-") or not os.path.isdir(typed_path(words[0])):
         named = f"{words[0]} is no run folder" if words else "which run?"
         print(f"{named}\n    {USAGE}, where RUN is a folder such as outputs/NAME/DATE", file=sys.stderr)
         return 2
     try:
         request = read_request(words[1:])
-        return resume_run(typed_path(words[0]), request.overrides, request)
+        return resume_run(typed_path(words[0]).absolute(), request.overrides, request)
     except ConfigError as error:
         print_error(error, heading="this run cannot be resumed")
         return 2

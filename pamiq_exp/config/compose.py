@@ -236,6 +236,9 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
     try:
         return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
+        key, _, value = error.override.partition("=")
+        if key.isascii() and not value.isascii() and not re.search(r"[\[\]{}()'\",=\s]", value):
+            raise ConfigError(ErrorDetail(key, f"{value} has to be quoted", f"type '{key}=\"{value}\"'")) from error
         message = f"cannot be read: {str(error).splitlines()[0]}"
         hint = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
         origin = Origin(COMMAND_LINE, text=error.override, kind="typed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from copy import deepcopy
 from functools import cache, lru_cache
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfi
 
 def plain_file(path: Path) -> dict[str, Any]:
     """Return what a file says that a run or `export` has written, as plain data. Raises ConfigError if it is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         message = f"there is no {path.absolute()}"
         raise ConfigError(ErrorDetail("", message, "name the folder of a run, or a file that `export` wrote"))
     plain = OmegaConf.to_container(read_yaml(path, read_text(path))[0], resolve=False)

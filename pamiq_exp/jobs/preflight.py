@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +30,7 @@ from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.request import Request, find_trusted_packages, print_message
 
 SHOWN_CHOICES = 5
+SPLIT = "other choices have a place for it: give them a sweep of their own"
 
 
 def preflight(request: Request) -> list[Validated]:
@@ -39,7 +42,7 @@ def preflight(request: Request) -> list[Validated]:
         ConfigError: With all errors of the first config that has any.
     """
     lists = variants(request.overrides, request.source) if request.flags.multirun else [request.overrides]
-    configs = [compose(overrides, request.source) for overrides in lists]
+    configs = [_compose_job(overrides, lists, request) for overrides in lists]
     for config in configs:
         require_choice(config, request)
     if request.flags.multirun:
@@ -52,6 +55,31 @@ def preflight(request: Request) -> list[Validated]:
     keep_offline(configs, request.online)
     require_folder(configs[0], multirun=bool(request.flags.multirun))
     return found
+
+
+def _compose_job(overrides: Sequence[str], lists: Sequence[Sequence[str]], request: Request) -> Composed:
+    """Compose one job of all. Raises ConfigError, which tells the job by its choices."""
+    try:
+        return compose(overrides, request.source)
+    except ConfigError as error:
+        choices = " ".join(word for word in overrides if word not in request.overrides)
+        if not choices:
+            raise
+        others_compose = any(_composes(others, request) for others in lists if others != overrides)
+        raise ConfigError(
+            [
+                replace(each, message=f"with {choices}, {each.message}", hint=SPLIT if others_compose else each.hint)
+                for each in error.errors
+            ]
+        ) from error
+
+
+def _composes(overrides: Sequence[str], request: Request) -> bool:
+    try:
+        compose(overrides, request.source)
+    except ConfigError:
+        return False
+    return True
 
 
 def refuse(configs: Sequence[Composed], allow: AllowList, *, dry_run: bool = True) -> list[Validated]:
@@ -131,13 +159,19 @@ def require_folder(composed: Composed, *, multirun: bool) -> None:
 def folder_error(config: DictConfig, key: str) -> ErrorDetail | None:
     """Return why the folder above the run folder, which `key` names, cannot be written, if it cannot."""
     try:
-        folder = Path(str(OmegaConf.select(config, key))).parent
+        named = Path(str(OmegaConf.select(config, key)))
     except OmegaConfBaseException as error:
         return ErrorDetail(key, str(error).splitlines()[0])
+    folder = named.parent
     try:
+        named.exists()
         there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryFile(dir=there):  # nothing is made before something runs
             return None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            longest = max(named.parts, key=len)
+            message = f"{longest[:20]}... has {len(longest)} characters, more than the disk takes for a name"
+            return ErrorDetail(key, message, f"choose a shorter name: {key}=FOLDER")
         message = f"{folder} cannot be written: {error.strerror or error}"
         return ErrorDetail("paths.outputs", message, "choose another folder: paths.outputs=FOLDER")

@@ -6,6 +6,7 @@ choices of groups. What is refused leaves the run as it was.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def go_on(folder: Path | None, request: Request) -> int | None:
         raise ConfigError(
             ErrorDetail("--resume", "needs the folder of the run, which is named after the time by default", hint)
         )
-    if not (folder / file_names.MANIFEST).exists():
+    if not os.path.exists(folder / file_names.MANIFEST):
         return None
     from pamiq_exp.jobs.job import newest_whole
 

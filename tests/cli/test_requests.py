@@ -1,0 +1,60 @@
+"""Each message says what was asked for, what is wrong with it and what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["experiment=実験"], ["experiment: 実験 has to be quoted", "type 'experiment=\"実験\"'"]),
+        (
+            ["experiment=doll", "environment.size=größe"],
+            ["größe has to be quoted", "type 'environment.size=\"größe\"'"],
+        ),
+        (["experiment=cartpole_ppo", "tracking=null"], ["tracking: a group cannot be set to null", "~tracking"]),
+        (["experiment=doll", f"experiment_name={LONG}"], ["experiment_name: expected a name", "100 letters"]),
+        (["experiment=doll", f"hydra.run.dir={LONG}"], ["has 300 characters", "shorter name: hydra.run.dir=FOLDER"]),
+        (["experiment=doll", f"hydra.run.dir={LONG}", "--resume"], ["has 300 characters", "hydra.run.dir=FOLDER"]),
+        (["check", "experiment=doll", f"hydra.run.dir={LONG}/x"], ["has 300 characters", "hydra.run.dir=FOLDER"]),
+        ([f"experiment={LONG}"], ["experiment: there is no experiment 'nnn", "there are: "]),
+        (
+            ["-m", "experiment=doll,minimum", "environment.size=1"],
+            ["environment.size: with experiment=minimum, there is no such key", "a sweep of their own"],
+        ),
+        (
+            ["-m", "experiment=cartpole_ppo,minimum", "policy=ppo_cartpole"],
+            ["policy: with experiment=minimum, this config has no place for 'policy'", "a sweep of their own"],
+        ),
+        (
+            ["-m", "experiment=doll,minimum", "environment.siez=1"],
+            ["with experiment=doll, there is no such key", "did you mean"],
+        ),
+    ],
+    ids=lambda each: " ".join(each)[:60] if isinstance(each, list) else None,
+)
+def test_a_request_that_cannot_be_met(command: Command, doll: list[str], words: list[str], told: list[str]) -> None:
+    asked = words[0] == "check"
+    outcome = command(*words[:asked], *doll[:-1], *words[asked:])
+    assert outcome.status == 2 - asked
+    assert all(each in outcome.err for each in told), outcome.err
+    assert "LexerNoViable" not in outcome.err
+
+
+@pytest.mark.parametrize("name", [".", LONG, "nowhere"])
+@pytest.mark.parametrize("ask", ["resume", "reproduce"])
+def test_a_folder_that_is_no_run(command: Command, tmp_path: Path, ask: str, name: str) -> None:
+    outcome = command(ask, name)
+    assert outcome.status == 2
+    assert (str(tmp_path) if name == "." else name[:10]) in outcome.err
+    assert any(
+        hint in outcome.err
+        for hint in ("such as outputs/NAME/DATE", "name the folder of a run", "`export RUN -o FILE` wrote")
+    )
