@@ -58,3 +58,13 @@ def test_a_folder_that_is_no_run(command: Command, tmp_path: Path, ask: str, nam
         hint in outcome.err
         for hint in ("such as outputs/NAME/DATE", "name the folder of a run", "`export RUN -o FILE` wrote")
     )
+
+
+def test_a_shared_file_is_reproduced_where_outputs_is_a_link(command: Command, doll: list[str], tmp_path: Path) -> None:
+    (tmp_path.parent / "scratch").mkdir(exist_ok=True)
+    (tmp_path / "outputs").symlink_to(tmp_path.parent / "scratch")
+    assert command(*doll, "hydra.run.dir=run").status == 0
+    assert command("export", "run", "-o", "paper.yaml").status == 0
+    outcome = command("reproduce", "paper.yaml", "--allow", "tests.config.parts")
+    assert outcome.status == 0, outcome.err
+    assert list((tmp_path / "outputs" / "doll").iterdir())

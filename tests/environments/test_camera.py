@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -122,3 +123,23 @@ def test_pictures_are_cut_in_the_middle_and_never_distorted(
     shown = int(picture[0, -1, 0]) - int(picture[0, 0, 0])
     assert abs(shown - middle) <= 3, "so many columns are in the picture"
     assert abs(int(picture[0, size[1] // 2, 0]) - shape[1] // 2) <= 2
+
+
+def test_a_file_is_opened_with_leave_for_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pamiq_exp.environments.camera import capture
+
+    allowed: list[str | None] = []
+    monkeypatch.setattr(capture.cv2, "VideoCapture", lambda *_: allowed.append(os.environ.get(capture.FFMPEG_OPTIONS)))
+    monkeypatch.delenv(capture.FFMPEG_OPTIONS, raising=False)
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\nhttp://127.0.0.2:9/x.ts\n")
+    capture.open_device(str(tmp_path / "list.m3u8"), 1.0)
+    assert allowed == ["protocol_whitelist;file"]
+    assert capture.FFMPEG_OPTIONS not in os.environ
+
+
+@pytest.mark.parametrize("source", ["concat:/etc/hostname", "rtsp:127.0.0.2", "subfile,,start,0,end,9,,:/etc/hostname"])
+def test_a_protocol_without_an_address_is_no_source(source: str) -> None:
+    from pamiq_exp.environments.camera.capture import find_source
+
+    with pytest.raises(OSError, match="there is no camera, video file or stream"):
+        find_source(source)

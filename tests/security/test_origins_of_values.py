@@ -182,3 +182,27 @@ def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
     )
     (tmp_path / "paper.yaml").write_text(to_yaml({"config": odd}, "paper.yaml"))
     assert plain_file(tmp_path / "paper.yaml") == {"config": odd}
+
+
+@pytest.mark.parametrize("word", ["outputs", "rgb_array"])
+def test_a_word_that_is_also_the_name_of_a_link_is_no_path(own: Source, tmp_path: Path, word: str) -> None:
+    (tmp_path.parent / "disk").mkdir(exist_ok=True)
+    Path(word).symlink_to(tmp_path.parent / "disk")
+    write(
+        "experiment/mine",
+        f"{HEADER}environment: {{kwargs: {{render_mode: {word}, {word}: 1, list: [{word}]}}}}\n"
+        "paths: {outputs: outputs}\n",
+    )
+    assert "a link out of the current folder" not in told(own, "experiment=mine")
+    for key in ("path", "data_dir", "weights", "map"):
+        write("experiment/mine", f"{HEADER}environment: {{kwargs: {{{key}: {word}}}}}\n")
+        assert f"environment.kwargs.{key}: a config file may not name a link" in told(own, "experiment=mine")
+
+
+@pytest.mark.parametrize(
+    "source", ["async:http://127.0.0.2:8077/x", "rtsp:127.0.0.2", "rtsp://h/x", "concat:/etc/passwd|b", "concat:a|b"]
+)
+def test_a_file_may_not_point_a_camera_at_a_protocol(own: Source, source: str) -> None:
+    text = f"{HEADER}environment: {{kwargs: {{source: '{source}'}}}}\n"
+    write("experiment/evil", text)
+    assert "environment.kwargs.source: a config file may not name an address" in told(own, "experiment=evil")

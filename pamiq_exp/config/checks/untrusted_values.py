@@ -25,6 +25,13 @@ HOSTS = ("address", "endpoint", "host", "hostname", "hosts", "ip", "server", "se
 """Last words of arguments whose values name a machine."""
 FILES = ("device", "file", "filename", "files", "folder", "path", "paths", "source", "sources")
 """Last words of arguments whose values name a file or a device. What opens those may know words such as `concat:`."""
+PLACES = (
+    *FILES, "checkpoint", "checkpoints", "config", "data", "dataset", "dir", "directory", "image", "images", "location",
+    "map", "model", "output", "outputs", "pictures", "rom", "root", "scenario", "video", "videos", "weights",
+)  # fmt: skip
+"""Last words of arguments for which a plain word may be a path."""
+OUTPUTS = "outputs"
+"""Where results go unless something else is said: the user may have made it a link to another disk."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WANDB = "WandbTracker"
 
@@ -63,6 +70,9 @@ def reason_against(name: str, value: object) -> str | None:
         return "name a place outside of the current folder"
     if ".." in re.split(r"[/\\]", text):
         return "name a folder above"
+    is_word = re.fullmatch(r"\w+", text) is not None
+    if is_word and (kind not in PLACES or kind == text == OUTPUTS):
+        return None
     return "name a link out of the current folder" if _leads_out(text) else None
 
 
