@@ -75,14 +75,14 @@ def _check(request: Request) -> int:
             compose(words, request.source)
     if request.flags.multirun and request.dry_run:
         print(untried_message(untried_choices(request.overrides, request.source), len(lists)))
-    if len(lists) == 1 and composed is not None:
-        print(mask_text("\n".join(_summary_lines(composed, found))))
+    if len(lists) == 1:
+        print(mask_text("\n".join(_summary_lines(found))))
     return 0
 
 
-def _summary_lines(composed: Composed, found: Validated) -> Iterator[str]:
+def _summary_lines(found: Validated) -> Iterator[str]:
     """Yield what was chosen, and how large the parts are if a dry run has measured it."""
-    yield f"chosen: {composed.chosen}"
+    yield f"chosen: {found.composed.chosen}"
     if found.measured is not None:
         yield from (f"  {line}" for line in size_lines(found))
 

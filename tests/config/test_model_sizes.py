@@ -35,7 +35,7 @@ def test_parameter_table_holds_each_option(group: str) -> None:
 def test_size_of_all_models_is_one_word(size: str) -> None:
     for agent in ("pamiq2023", "pamiq2024_imagination"):
         composed = compose([*CURIOUS, f"agent={agent}", f"size={size}"])
-        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).problems] == []
+        assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
 
 
 def test_size_of_one_model_leaves_the_others() -> None:
@@ -50,12 +50,12 @@ def test_single_value_wins_over_the_size() -> None:
 
 
 @pytest.mark.parametrize(("word", "key"), [("size=huge", "size"), ("sizes.encoder=huge", "sizes.encoder")])
-def test_unknown_size_is_one_problem_that_names_the_sizes(word: str, key: str) -> None:
-    problems = examine(compose([*CURIOUS, word]), AllowList(), dry_run=False).problems
-    assert [each.key for each in problems] == [key]
-    assert "there is no size 'huge'" in str(problems[0])
-    assert "choose cpu, small, base, large" in str(problems[0])
-    assert f"at command line: {word}" in str(problems[0])
+def test_unknown_size_is_one_error_that_names_the_sizes(word: str, key: str) -> None:
+    errors = examine(compose([*CURIOUS, word]), AllowList(), dry_run=False).errors
+    assert [each.key for each in errors] == [key]
+    assert "there is no size 'huge'" in str(errors[0])
+    assert "choose cpu, small, base, large" in str(errors[0])
+    assert f"at command line: {word}" in str(errors[0])
 
 
 def test_core_is_chosen_for_dynamics_and_policy_or_for_the_policy_alone() -> None:
