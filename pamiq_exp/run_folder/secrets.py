@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from pamiq_exp.formatting import MASK
 
 _SECRET_VARIABLE = re.compile(r"SECRET|PASSWORD|PASSPHRASE|(KEY|TOKEN)S?\d*(?=_|$)", re.IGNORECASE)
@@ -76,6 +74,7 @@ def mask_yaml(text: str, environment: Mapping[str, str] | None = None) -> str:
 
     What cannot be read as YAML, or keeps a secret all the same, is left out.
     """
+
     secrets = secret_values(environment)
     found = _secrets_of(text, secrets)
     for secret in sorted(found or (), key=len, reverse=True):
