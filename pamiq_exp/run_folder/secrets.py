@@ -89,6 +89,8 @@ def mask_yaml(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 def _secrets_of(text: str, secrets: Sequence[str]) -> set[str] | None:
     """The secrets in the text of a YAML file; None if it is none."""
+    import yaml  # completion reads names of this package, and has no time for it
+
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError:
