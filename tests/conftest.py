@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", MPLBACKEND="agg", S
 os.environ.pop("PAMIQ_EXP_ALLOW", None)
 # Torch would start a thread for every core: on small tensors that costs more than it gains.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and runs would keep to that.
+for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _signal == signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("pamiq_exp", deadline=None, max_examples=50)
 settings.load_profile("pamiq_exp")
