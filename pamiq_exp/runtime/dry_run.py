@@ -319,12 +319,12 @@ class _DryRun:
 
 @contextmanager
 def _all_warmed_up(modules: Any) -> Iterator[None]:
-    """Have modules that wait for a warm-up (`ready`) take part: shapes matter here, not values."""
-    waiting = [module for module in modules if isinstance(getattr(type(module), "ready", None), property)]
+    """Have modules that wait for a warm-up (`warmed_up`) take part: shapes matter here, not values."""
+    waiting = [module for module in modules if isinstance(getattr(type(module), "warmed_up", None), property)]
     classes = [type(module) for module in waiting]
     try:
         for module, cls in zip(waiting, classes, strict=True):
-            module.__class__ = type(cls.__name__, (cls,), {"ready": True, "__module__": cls.__module__})
+            module.__class__ = type(cls.__name__, (cls,), {"warmed_up": True, "__module__": cls.__module__})
         yield
     finally:
         for module, cls in zip(waiting, classes, strict=True):
