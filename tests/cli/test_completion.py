@@ -37,7 +37,10 @@ def test_options_of_a_group_are_offered_also_in_a_list() -> None:
 def test_keys_are_those_of_the_config_that_is_being_typed() -> None:
     assert "launcher.max_steps=" in offered("experiment=minimum", "launcher.")
     assert "launcher.checkpoint." in offered("experiment=minimum", "launcher.ch")
-    assert offered("experiment=cartpole_ppo", "models.policy.learning") == ["models.policy.learning_rate="]
+    assert offered("experiment=cartpole_ppo", "models.policy.learning") == [
+        "models.policy.learning_rate=",
+        "models.policy.learning_rate_schedule=",
+    ]
     assert offered("experiment=minimum", "models.policy.learning") == []
     assert offered("experiment=nonsense", "launcher.") == []
 

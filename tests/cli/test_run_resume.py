@@ -48,7 +48,7 @@ def test_without_a_checkpoint_it_begins_anew_and_keeps_the_attempt(
     assert command(*words, "--resume").status == 143
     second = command(*words, "--resume")
     assert second.status == 143
-    assert "there is no checkpoint to go on from" in second.err
+    assert "there is no checkpoint to resume from" in second.err
     assert read(tmp_path / "run" / "earlier" / "0" / "manifest.json")["state"] == "stopped"
     assert not read(tmp_path / "run" / "manifest.json")["sessions"]
 
