@@ -112,7 +112,7 @@ def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path
 def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "my_package.py").write_text(
         "from pamiq_exp import Agent\n\n\nclass Still(Agent):\n"
-        "    def __init__(self, num_envs):\n        super().__init__()\n        self.num_envs = environments\n\n"
+        "    def __init__(self, num_envs):\n        super().__init__()\n        self.num_envs = num_envs\n\n"
         "    def step(self, observation):\n        import numpy\n\n"
         "        return numpy.zeros((self.num_envs, 1), dtype=numpy.int64)\n"
     )
