@@ -73,8 +73,8 @@ def test_actions_and_observations_pass_through_with_the_actions_under_way() -> N
     world.teardown()
 
 
-def test_several_lanes_of_one_clock_are_refused() -> None:
-    with pytest.raises(ValueError, match="one copy only"):
+def test_several_copies_with_their_own_clock_are_refused() -> None:
+    with pytest.raises(ValueError, match="can have only one copy"):
         GymnasiumEnvironment("real-time-gym-v1", num_envs=2, kwargs={"config": CONFIG})
 
 
