@@ -108,7 +108,7 @@ def test_control_a_hanging_worker_is_reported_once_with_all_stacks(caplog) -> No
     watchdog.look()
     watchdog.look()
     assert caplog.text.count("the hanging thread has given no heartbeat") == 1
-    assert "test_a_hanging_worker_is_reported_once" in caplog.text
+    assert "test_control_a_hanging_worker_is_reported_once" in caplog.text
     with worker.idle():
         worker.last_heartbeat -= 100.0
         watchdog.look()
