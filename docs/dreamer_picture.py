@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 COLOURS = {"cartpole_imagination": "tab:blue", "cartpole_ppo": "tab:orange"}
-LABELS = {"cartpole_imagination": "Dreamer: imagined", "cartpole_ppo": "PPO: lived through"}
+LABELS = {"cartpole_imagination": "imagined", "cartpole_ppo": "PPO: collected"}
 
 
 def curve(folder: Path) -> tuple[str, list[int], list[float]]:
