@@ -107,7 +107,7 @@ def _secrets_in(value: Any, masked: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item, other in zip(value, masked, strict=True):
             yield from _secrets_in(item, other)
-    elif value != masked:
+    elif isinstance(value, str) and value != masked:
         yield value.partition("=")[2] if str(masked).endswith(f"={MASK}") else value
 
 

@@ -53,6 +53,7 @@ def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
 
 
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
+@example(text="core: .nan\n")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "experiment").mkdir(exist_ok=True)

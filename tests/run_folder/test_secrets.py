@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pamiq_exp.run_folder import mask_secrets, mask_text, mask_yaml
+from pamiq_exp.run_folder import mask_secrets, mask_text, mask_yaml, note_secrets
 from pamiq_exp.run_folder.secrets import MASK
 
 MARKER = "marker-4711-secret"
@@ -130,3 +130,9 @@ def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
 @pytest.mark.parametrize("text", ["a: [", "token: x\nother: box\n"])
 def test_secrets_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
     assert mask_yaml(text, ENVIRONMENT).startswith("# this file was not kept")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3, None, [float("nan")], {"password": float("nan")}])
+def test_note_secrets_takes_only_texts_for_secrets(value: object) -> None:
+    note_secrets({"password": value, "core": value})
+    assert mask_text("core 3 nan None") == "core 3 nan None"

@@ -130,7 +130,7 @@ def test_a_choice_does_not_lead_out_of_the_config_folder(own: Source, tmp_path: 
 
 
 def test_a_sweep_file_asks_for_no_more_processes_than_are_given(own: Source, command: Command) -> None:
-    write("sweep/evil", "experiment: minimum\nseeds: 2\nlauncher: {name: joblib, jobs: 100000}\n")
+    write("sweep/evil", "experiment: minimum\nseeds: 2\nexecutor: {name: joblib, jobs: 100000}\n")
     outcome = command("-m", "sweep=evil", "--config-dir", "conf")
     assert outcome.status == 2
     assert "asks for 100,000 processes" in outcome.err
