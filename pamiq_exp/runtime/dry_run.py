@@ -33,7 +33,8 @@ from pamiq_exp.interaction import Agent, Environment, StepObserver
 from pamiq_exp.runtime.checkpoints import pack_state
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.dry_run_data import DryRunData, DryRunUser
-from pamiq_exp.runtime.publication import copy_for_inference, inference_part
+from pamiq_exp.runtime.exchange import SLOTS
+from pamiq_exp.runtime.publishable import copy_for_inference, inference_part
 from pamiq_exp.runtime.requested_parts import Missing, RequestedParts
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
@@ -112,8 +113,8 @@ class DryRunResult:
 
     @property
     def memory_bytes(self) -> int:
-        """Models with their gradients and optimizers, two published copies, and full buffers."""
-        return self.checkpoint_bytes + self.inference_bytes + self.gradient_bytes
+        """Models with their gradients and optimizers, the published copies, and full buffers."""
+        return self.checkpoint_bytes + (SLOTS - 1) * self.inference_bytes + self.gradient_bytes
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -239,7 +240,7 @@ class _DryRun:
     def _act(self, agent: Agent[Any, Any]) -> None:
         """Let the agent take a few turns, as if all models were warmed up."""
         parts = {name: inference_part(model) for name, model in self.models.items()}
-        self.result.inference_bytes = 2 * sum(_bytes_of(part) for part in parts.values())
+        self.result.inference_bytes = sum(_bytes_of(part) for part in parts.values())
         ports = RequestedParts({name: _InferenceModel(part) for name, part in parts.items()}, "model", self.missing)
         collectors = {name: user.collector for name, user in self.users.items()}
         inside = [component for _, component in components(agent)]  # before `attach`: walking would ask for everything

@@ -28,7 +28,6 @@ class Engine:
     """Everything that takes part in one run.
 
     Attributes:
-        published_training_steps: Batches trained by all trainers when the newest publication was made.
         next_record: When the interaction is recorded, in environment steps.
     """
 
@@ -57,7 +56,6 @@ class Engine:
         self.statistics = statistics
         self.records = records
         self.device = device
-        self.published_training_steps = 0
         self.next_record = Every(config.record_every_steps)
 
     def turn(self) -> None:
@@ -103,8 +101,8 @@ class Engine:
     def publish(self, rounds: Mapping[str, Mapping[str, float]]) -> None:
         """Publish together what finished rounds changed, and record their metrics, by name of the trainer."""
         trainers = {name: self.trainers[name] for name in rounds}
-        self.publisher.publish(dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains))
-        self.published_training_steps = self.statistics.training_steps
+        changed = dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains)
+        self.publisher.publish(changed, self.statistics.training_steps)
         for name, trainer in trainers.items():
             self.records.emit(name, rounds[name], trainer.training_step)
             self.records.show(trainer.media())
@@ -145,6 +143,6 @@ class Engine:
             self.records.show(observer.media())
         if self.config.mode == "realtime":  # the records of other modes repeat, and these depend on the wall clock
             metrics |= self.statistics.records()
-        self.records.emit("interaction", metrics, self.published_training_steps)
+        self.records.emit("interaction", metrics, self.publisher.training_step)
         if self.records.error is not None:
             self.control.fail("tracking", self.records.error)

@@ -59,7 +59,7 @@ def training_state(engine: Engine, pending_round: State | None) -> dict[str, Sta
         "generators": _global_generators(),
         "publication": {
             "version": engine.publisher.version,
-            "training_steps": engine.published_training_steps,
+            "training_steps": engine.publisher.training_step,
             "pending": pending_round,
             "published": engine.publisher.state() if pending_round is not None else None,
         },
@@ -93,8 +93,7 @@ def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = Fals
     engine.next_record.next = runtime["next_record"]
     engine.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
     publication = groups["publication"]
-    engine.publisher.restore(publication["version"], publication["published"])
-    engine.published_training_steps = publication["training_steps"]
+    engine.publisher.restore(publication["version"], publication["published"], publication["training_steps"])
     _restore_global_generators(groups["generators"])
     pending = publication["pending"]
     fits = pending is not None and set(pending["names"]) <= engine.trainers.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 
 import pytest
@@ -121,19 +122,32 @@ def test_publisher_a_step_keeps_the_version_it_began_with() -> None:
     assert ports["a"].version == ports["b"].version == 1
 
 
-def test_publisher_training_waits_for_a_step_that_reads_what_it_wants_to_write() -> None:
-    publisher = Publisher({"a": linear_model()})
+def test_publisher_training_does_not_wait_for_a_step_and_writes_nothing_that_it_reads() -> None:
+    model = Constant(10)
+    publisher = Publisher({"a": model})
+    port = publisher.inference_models()["a"]
     publisher.begin_step()
-    publisher.publish(["a"])
-    second = threading.Thread(target=publisher.publish, args=(["a"],))
-    second.start()
-    second.join(0.2)
-    assert second.is_alive(), "the second publication would write the inference copy that the step still reads"
-    assert publisher.version == 1
+    for number in range(1, 6):
+        with torch.no_grad():
+            model.value.fill_(number)
+        publisher.publish(["a"])
+        assert port() == (0.0, 0.0)
+    assert (publisher.version, port.version) == (5, 0)
     publisher.end_step()
-    second.join(5.0)
-    assert not second.is_alive()
-    assert publisher.version == 2
+    assert port() == (5.0, 5.0)
+
+
+def test_publisher_a_part_that_was_not_published_stays_as_it_is() -> None:
+    models = {"a": Constant(10), "b": Constant(10)}
+    publisher = Publisher(models)
+    ports = publisher.inference_models()
+    for number in range(1, 6):
+        with torch.no_grad():
+            for model in models.values():
+                model.value.fill_(number)
+        publisher.publish(["a"] if number % 2 else ["a", "b"])
+        newest = float(number - number % 2)
+        assert (ports["a"](), ports["b"]()) == ((number, number), (newest, newest))
 
 
 def test_publisher_a_step_never_sees_a_torn_or_mixed_publication() -> None:
@@ -170,8 +184,71 @@ def test_publisher_a_resumed_run_goes_on_with_its_version() -> None:
     publisher = Publisher({"linear": model})
     with torch.no_grad():
         model.layer.bias.fill_(2.0)
-    publisher.restore(17)
+    publisher.restore(17, training_step=5)
     port = publisher.inference_models()["linear"]
-    assert port.version == 17
+    assert (port.version, publisher.training_step) == (17, 5)
     assert torch.equal(port.module.layer.bias, model.layer.bias)
     assert publisher.publish(["linear"]) == 18
+
+
+def test_publisher_a_run_resumed_before_its_first_publication_uses_the_restored_parameters() -> None:
+    model = Constant(10)
+    publisher = Publisher({"a": model})
+    with torch.no_grad():
+        model.value.fill_(3.0)
+    publisher.restore(0)
+    assert publisher.inference_models()["a"]() == (3.0, 3.0)
+
+
+def test_publisher_a_step_never_sees_a_torn_or_mixed_publication_of_another_process() -> None:
+    model = Constant(20_000)
+    publisher = Publisher({"a": model, "b": model}, shared=True)
+    ports = publisher.inference_models()
+    enough = multiprocessing.get_context("fork").Event()
+
+    def publish() -> None:
+        while not enough.is_set():
+            number = publisher.version + 1
+            with torch.no_grad():
+                model.value.fill_(number)
+            publisher.publish(["a", "b"] if number % 3 else ["a"], training_step=10 * number)
+
+    process = multiprocessing.get_context("fork").Process(target=publish)
+    process.start()
+    seen = set()
+    while len(seen) < 20:
+        publisher.begin_step()
+        version = ports["a"].version
+        assert {*ports["a"](), *ports["b"]()} == ({version} if version % 3 else {version, max(0, version - 1)})
+        publisher.end_step()
+        seen.add(version)
+    enough.set()
+    process.join()
+    assert publisher.training_step == 10 * publisher.version
+
+
+def test_publisher_sharing_keeps_layout_ties_and_values() -> None:
+    class Tied(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+            self.picture = nn.Parameter(torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last))
+            self.register_buffer("count", torch.tensor(7))
+
+    model = Tied()
+    module = Publisher({"tied": model}, shared=True).inference_models()["tied"].module
+    assert module.second.weight is module.first.weight
+    assert module.picture.stride() == model.picture.stride()
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_publisher_a_tensor_that_processes_cannot_share_is_named() -> None:
+    class Sparse(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("adjacency", torch.eye(3).to_sparse())
+
+    message = "the model 'graph' .* its 'adjacency' is a sparse_coo tensor on cpu.*launcher.learner=thread"
+    with pytest.raises(TypeError, match=message):
+        Publisher({"graph": Sparse()}, shared=True)
