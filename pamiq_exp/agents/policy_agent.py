@@ -15,7 +15,7 @@ from pamiq_exp.seeding import torch_generator
 
 
 class PolicyAgent(LearningAgent):
-    """Samples actions from a published policy.
+    """Samples actions from a published policy; takes the most likely ones while `greedy`.
 
     The agent keeps the memory of a recurrent policy between steps, and resets it to zeros at the start of an episode.
     Transitions have the memory before their observation as the field `policy_state`.
@@ -49,7 +49,7 @@ class PolicyAgent(LearningAgent):
     def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
         """See the base class."""
         distribution, value, extras = self._policy_step(agent_input)
-        action = distribution.sample(self._generator)
+        action = distribution.mode() if self.greedy else distribution.sample(self._generator)
         branch_log_prob = distribution.branch_log_prob(action)
         self._entropy.add(distribution.entropy().cpu().numpy())
         return action, extras | {

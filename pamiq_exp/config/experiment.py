@@ -45,11 +45,18 @@ class Experiment:
     launch_config: LaunchConfig
 
 
-def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowList()) -> Experiment:
+def build_experiment(
+    config: DictConfig | Validated, allow: AllowList = AllowList(), *, learns: bool = True
+) -> Experiment:
     """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
 
     The environment comes first and its spaces are put into the config, so that all other parts can read shapes
     from it: `${spaces.observation.image.shape}`. Each model is initialized from a random stream of its own.
+
+    Args:
+        config: The config.
+        allow: What it may name, where it was made in Python.
+        learns: Whether anything is learned or recorded; False leaves out buffers, trainers, metrics and trackers.
 
     Raises:
         ConfigError: With all errors, before anything is built where that is possible.
@@ -69,13 +76,15 @@ def build_experiment(config: DictConfig | Validated, allow: AllowList = AllowLis
             message = "shows or accepts something else than when it was checked, a moment ago"
             raise ConfigError(ErrorDetail("environment", message, "let its spaces depend on its arguments alone"))
         launch_config = read_dataclass(LaunchConfig, begun.tree["launcher"], "launcher")
-        return _build_parts(builder, begun.environment, begun.tree, launch_config)
+        return _build_parts(builder, begun.environment, begun.tree, launch_config, learns)
 
 
-def _build_parts(builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig) -> Experiment:
+def _build_parts(
+    builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig, learns: bool
+) -> Experiment:
     models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in parts_of(tree, "models").items()}
     buffers, metrics, trainers, trackers = (
-        {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items()}
+        {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items() if learns}
         for group in ("buffers", "metrics", "trainers", "tracking")
     )
     from pamiq_exp.runtime.observers import is_observer

@@ -2,6 +2,7 @@
 
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation, continual
+from pamiq_exp.interaction.episodes import EndlessEpisodeError, EpisodePlayer, PlayedEpisodes
 from pamiq_exp.interaction.interaction import (
     FixedIntervalInteraction,
     Interaction,
@@ -17,13 +18,16 @@ __all__ = [
     "Agent",
     "Array",
     "CollectorPort",
+    "EndlessEpisodeError",
     "Environment",
+    "EpisodePlayer",
     "FixedIntervalInteraction",
     "InferencePort",
     "Interaction",
     "NonFiniteActionError",
     "NonFiniteRewardError",
     "Observation",
+    "PlayedEpisodes",
     "RandomActions",
     "StepObserver",
     "Turn",

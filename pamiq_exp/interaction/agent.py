@@ -24,6 +24,10 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
     `step` runs without gradients, and all models that one step uses come from one publication.
     """
 
+    greedy: bool = False
+    """Whether the agent does what it takes for best, in place of drawing its actions or exploring: an evaluation sets
+    it. An agent that draws its actions must heed it; `PolicyAgent` takes the `mode` of its policy's distribution."""
+
     def __init__(self) -> None:
         self._models: Mapping[str, InferencePort] = {}
         self._collectors: Mapping[str, CollectorPort] = {}
@@ -42,6 +46,11 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         Nothing that the agent sees or learns from may come from it; it exists for rewards that are upper bounds
         (oracles) and say so by their name. By default it is ignored.
         """
+
+    @property
+    def models(self) -> Mapping[str, InferencePort]:
+        """All published models by name."""
+        return self._models
 
     def model(self, name: str) -> InferencePort:
         """Return the published model `name`. Raises KeyError with the names that exist."""

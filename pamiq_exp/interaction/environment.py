@@ -71,6 +71,7 @@ class Environment(Component, ABC):
         live: There is only one such world, and it goes on by itself: nobody may walk in a copy of it.
         private: It shows pictures of the user's own. Those of private and of live worlds are sent to nobody unless
             the user says so.
+        has_episodes: Its episodes end. A world whose flags are always false says False.
         own_interval: Seconds from one turn to the next if the world itself makes its callers wait for them, else
             None. Such a world must not be paced a second time: use an unpaced interaction.
         observed_at: When what the newest observation shows was true (`time.perf_counter`); None means when
@@ -84,6 +85,7 @@ class Environment(Component, ABC):
     num_envs: int = 1
     live: bool = False
     private: bool = False
+    has_episodes: bool = True
     own_interval: float | None = None
     observed_at: float | None = None
     age: Age | None = None

@@ -146,7 +146,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
         print_message(f"chosen: {chosen}")
     with folder.logging():
         experiment = build_experiment(job.validated)
-    _require_same_spaces(before, experiment)
+    require_same_spaces(before, experiment)
     folder.write_config(experiment.config, job.overrides)
     folder.start(
         experiment_name=experiment.name,
@@ -200,7 +200,7 @@ def is_private(environment: object) -> bool:
     return any(getattr(part, "private", False) or getattr(part, "live", False) for part in parts)
 
 
-def _require_same_spaces(old: object, experiment: Experiment) -> None:
+def require_same_spaces(old: object, experiment: Experiment) -> None:
     """Refuse to go on in an environment that shows or accepts something else. Raises ConfigError."""
     if not isinstance(old, dict):
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, compose_again, nearest, plain_file
+from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, Source, compose_again, nearest, plain_file
 from pamiq_exp.config.compose import quoted
 from pamiq_exp.config.hydra_loader import is_hydras
 from pamiq_exp.files import read_yaml
@@ -77,17 +77,22 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     Raises:
         ConfigError: The run cannot go on like this.
     """
-    _refuse_folder(folder)
+    refuse_folder(folder)
     options, changes = _take_options(words)
-    again = _compose(folder, changes, request)
-    _refuse_seed(again)
+    kept = KeptConfig.read(folder)
+    config, before_changes = kept.compose(changes, request.source), kept.compose()
+    _refuse_seed(before_changes, config)
     before = overrides_of(folder)
     # A secret that is given again is no change: the words of a run stay what they were.
     overrides = [*before, *(word for word in changes if mask_secrets([word])[0] not in before)]
-    [validated] = refuse([again.config], request.allow, dry_run=request.dry_run)
-    keep_offline([again.config], request.online)
+    [validated] = refuse([config], request.allow, dry_run=request.dry_run)
+    keep_offline([config], request.online)
     checkpoint = _choose_checkpoint(folder, options.checkpoint)
-    print_message("\n".join([f"resuming {folder} from {checkpoint.name}", *_changed(folder, again, request)]))
+    print_message(
+        "\n".join(
+            [f"resuming {folder} from {checkpoint.name}", *_changed(folder, kept, before_changes, config, request)]
+        )
+    )
     from pamiq_exp.jobs.job import Job, run_job
 
     group = folder.parent.name if folder.parent.parent.parent.name == "sweeps" else None
@@ -103,7 +108,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     )
 
 
-def _refuse_folder(folder: Path) -> None:
+def refuse_folder(folder: Path) -> None:
     """Refuse a folder that leads elsewhere, and one whose manifest cannot be read. Raises ConfigError."""
     from pamiq_exp.run_folder import RunFolderError, read_manifest
 
@@ -114,50 +119,57 @@ def _refuse_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Again:
-    """The config of a run with the changes, and what it was without them.
+class KeptConfig:
+    """What a run has kept of its config.
 
     Attributes:
-        config: What the run goes on with.
-        before: What it had.
-        kept: What the run has kept; None for a run that kept only the result.
+        composition: What it was composed from.
+        here: Where its results are: the user has named the folder, whatever stands in it.
+        moved: Whether `here` takes the place of a folder that was typed.
+        file: What keeps the composition.
+        is_complete: Whether files were kept; a run in Python keeps only the result.
     """
 
-    config: Composed
-    before: Composed
-    kept: Composition | None = None
+    composition: Composition
+    here: str
+    moved: bool
+    file: Path
+    is_complete: bool
 
-
-def _compose(folder: Path, changes: Sequence[str], request: Request) -> _Again:
-    kept = Composition.read(folder / file_names.COMPOSITION)
-    file, composition = file_names.COMPOSITION, kept
-    if composition is None:
-        file, plain = file_names.CONFIG, plain_file(folder / file_names.CONFIG)
-        for key in ("shared", "spaces"):  # resolved: their values stand where they are read
-            plain.pop(key, None)
-        composition = Composition("config", (), {"config": OmegaConf.to_yaml(OmegaConf.create(plain))})
-    # The user has named the folder: that is where results are, whatever stands in it.
-    here = f"paths.outputs={quoted(str(folder.resolve().parent.parent))}"
-    if any(word.startswith("paths.outputs=") for word in composition.overrides):
+    @classmethod
+    def read(cls, folder: Path) -> KeptConfig:
+        """Read what the run in `folder` has kept. Raises ConfigError for what cannot have been composed."""
+        file = folder / file_names.COMPOSITION
+        composition = Composition.read(file)
+        is_complete = composition is not None
+        if composition is None:
+            file = folder / file_names.CONFIG
+            plain = plain_file(file)
+            for key in ("shared", "spaces"):  # resolved: their values stand where they are read
+                plain.pop(key, None)
+            composition = Composition("config", (), {"config": OmegaConf.to_yaml(OmegaConf.create(plain))})
         words = tuple(word for word in composition.overrides if not word.startswith("paths.outputs="))
-        composition = replace(composition, overrides=words)
-        changes = [here, *changes]
-    config = compose_again(composition, changes, request.source, str(folder / file))
-    before = compose_again(composition, changes[:1] if here in changes else (), file=str(folder / file))
-    return _Again(config, before, kept)
+        moved = words != composition.overrides
+        here = f"paths.outputs={quoted(str(folder.resolve().parent.parent))}"
+        return cls(replace(composition, overrides=words), here, moved, file, is_complete)
+
+    def compose(self, changes: Sequence[str] = (), source: Source = Source()) -> Composed:
+        """Compose the config again, with changes. Raises ConfigError for what cannot be composed."""
+        words = [self.here, *changes] if self.moved else list(changes)
+        return compose_again(self.composition, words, source, str(self.file))
 
 
-def _refuse_seed(again: _Again) -> None:
-    before, after = again.before.tree.get("seed"), again.config.tree.get("seed")
+def _refuse_seed(old: Composed, new: Composed) -> None:
+    before, after = old.tree.get("seed"), new.tree.get("seed")
     if before != after:
         message = f"was {before} when the run began, and its random streams go on from the checkpoint"
         raise ConfigError(ErrorDetail("seed", message, f"leave it out, or start another run with seed={after}"))
 
 
-def _changed(folder: Path, again: _Again, request: Request) -> list[str]:
+def _changed(folder: Path, kept: KeptConfig, before: Composed, config: Composed, request: Request) -> list[str]:
     """Return what has changed since the run began."""
-    lines = [*changes_of_config(again.before.tree, again.config.tree), *changes_of_versions(folder)]
-    if again.kept is not None and (edited := changes_of_files(again.kept, request.source)):
+    lines = [*changes_of_config(before.tree, config.tree), *changes_of_versions(folder)]
+    if kept.is_complete and (edited := changes_of_files(kept.composition, request.source)):
         lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
     return [f"  {line}" for line in lines]
 
@@ -190,7 +202,23 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
 
     An earlier one is never taken unasked: the run would silently lose what lies between.
     """
-    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+    from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint
+
+    checkpoint, earlier = find_checkpoint(folder, name, "resume.checkpoint")
+    try:
+        read_checkpoint(checkpoint)
+    except CheckpointError as error:
+        hint = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
+        raise ConfigError(ErrorDetail("", str(error), hint)) from error
+    return checkpoint
+
+
+def find_checkpoint(folder: Path, name: str | None, key: str) -> tuple[Path, list[str]]:
+    """Return the newest checkpoint of a run or the one of that name, and the names of earlier ones.
+
+    Raises ConfigError, for the option `key`, if there is none; nothing is read.
+    """
+    from pamiq_exp.runtime.checkpoints import list_checkpoints
 
     checkpoints = list_checkpoints(folder / file_names.CHECKPOINTS)
     if not checkpoints:
@@ -198,17 +226,9 @@ def _choose_checkpoint(folder: Path, name: str | None) -> Path:
         raise ConfigError(ErrorDetail("", f"there is no checkpoint in {folder / 'checkpoints'}", hint))
     names = [checkpoint.name for checkpoint in checkpoints]
     if name is not None and name not in names:
-        raise ConfigError(
-            ErrorDetail("resume.checkpoint", f"there is no {name}", nearest(name, names, listing="checkpoints"))
-        )
+        raise ConfigError(ErrorDetail(key, f"there is no {name}", nearest(name, names, listing="checkpoints")))
     index = len(names) - 1 if name is None else names.index(name)
-    try:
-        read_checkpoint(checkpoints[index])
-    except CheckpointError as error:
-        earlier = names[:index]
-        hint = f"to go on from the one before it, add resume.checkpoint={earlier[-1]}" if earlier else "start anew"
-        raise ConfigError(ErrorDetail("", str(error), hint)) from error
-    return checkpoints[index]
+    return checkpoints[index], names[:index]
 
 
 def overrides_of(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,12 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def read_checkpoint(path: Path) -> dict[str, State]:
-    """Read one checkpoint, after checking every byte of it.
+def read_checkpoint(path: Path, only: Collection[str] | None = None) -> dict[str, State]:
+    """Read one checkpoint, after checking every byte that is read.
+
+    Args:
+        path: Its folder.
+        only: The groups that are read; None for all. A replay buffer may be far larger than the models.
 
     Raises:
         CheckpointError: If a file is missing or changed, the schema is of a later version, or it is no checkpoint.
@@ -109,11 +113,12 @@ def read_checkpoint(path: Path) -> dict[str, State]:
     manifest = _read_manifest(path)
     try:
         files = manifest["files"]
-        for name in (_STATE, *files):
+        chosen = [group for group in manifest["groups"] if only is None or group in only]
+        for name in (_STATE, *(name for name in files if name.partition(".")[0] in chosen)):
             _verify(path, name, files[name])
         structure = json.loads(read_bytes(path / _STATE, most=files[_STATE]["size"]))
         groups: dict[str, State] = {}
-        for group in manifest["groups"]:
+        for group in chosen:
             name = f"{group}.safetensors"
             groups[group] = _unpack(structure[group], safetensors.torch.load_file(path / name) if name in files else {})
         return groups

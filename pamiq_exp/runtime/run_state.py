@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from lightning import LightningModule
 
 from pamiq_exp.component import State, collect_state, restore_state
 from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
@@ -77,7 +78,7 @@ def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = Fals
     Raises:
         CheckpointError: The checkpoint does not fit, and `partial` does not allow it.
     """
-    differences = _load_models(engine, groups["models"])
+    differences = load_models(engine.models, groups["models"])
     training = {**groups["buffers"], **groups["trainers"]}
     differences += _load_components(_training_components(engine), training, "training")
     differences += _load_components(engine.interaction, groups["interaction"], "interaction")
@@ -117,9 +118,14 @@ def _load_components(root: object, states: Mapping[str, State], title: str) -> l
     return differences + [f"{title} part {address} is not in the checkpoint" for address in missing]
 
 
-def _load_models(engine: Engine, states: State) -> list[str]:
-    differences = [f"model {name} is only in the checkpoint" for name in states.keys() - engine.models.keys()]
-    for name, model in engine.models.items():
+def load_models(models: Mapping[str, LightningModule], states: State) -> list[str]:
+    """Give models the parameters of a checkpoint; return what did not fit, one sentence each.
+
+    Raises:
+        CheckpointError: A model has other parameters.
+    """
+    differences = [f"model {name} is only in the checkpoint" for name in states.keys() - models.keys()]
+    for name, model in models.items():
         if name not in states:
             differences.append(f"model {name} is not in the checkpoint")
             continue

@@ -47,6 +47,8 @@ def total(first: int, second: int = 0, /, third: int = 0) -> int:
 class Room(Environment):
     """Shows its own counter."""
 
+    has_episodes = False
+
     def __init__(self, size: int = 3, num_envs: int = 1) -> None:
         self.observation_space = gymnasium.spaces.Dict({"state": gymnasium.spaces.Box(-1, 1, (size,), np.float32)})
         self.action_space = gymnasium.spaces.Discrete(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pamiq_exp.config import ConfigError
+from pamiq_exp.jobs.evaluate import choose_checkpoint
 from tests.config.hostile import corpus
 from tests.conftest import Command, Outcome
 from tests.security.corpus import (
     CONFIG_FOLDERS,
+    ESCAPE,
     PAPERS,
     PICTURES,
     PLANS,
     RUNS,
     SECRET,
     SWEEP_FILES,
+    TEXTS,
     VIDEOS,
     run_folder,
 )
@@ -146,6 +151,26 @@ def test_a_run_folder_is_not_gone_on_with(run: Command, outside: Path, name: str
     before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
     assert run("resume", folder).status == 2
     assert {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", some(RUNS, 9))
+def test_a_run_folder_is_not_evaluated(run: Command, outside: Path, name: str) -> None:
+    folder = sent_run(name, outside)
+    before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
+    assert run("evaluate", folder, "--checkpoint", "best").status == 2
+    assert {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")} == before
+
+
+def test_a_best_checkpoint_is_only_looked_for_in_its_run(run: Command, outside: Path) -> None:
+    folder = outside.parent / "here" / "sent"
+    run_folder(folder)
+    (folder / "checkpoints" / "step_000000010").mkdir(parents=True)
+    names = ["../../outside", str(outside), 5, ["step_000000010"], "x" * 5000, SECRET, ESCAPE]
+    for content in (*TEXTS.values(), *(json.dumps({"checkpoint": name}).encode() for name in names)):
+        (folder / "checkpoints" / "best.json").write_bytes(content)
+        with watched(outside) as deeds, pytest.raises(ConfigError):
+            choose_checkpoint(folder, "best")
+        assert_harmless(deeds)
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -31,6 +31,7 @@ class SensorEnvironment(Environment):
     """
 
     live = True
+    has_episodes = False
 
     def __init__(
         self, sensors: Mapping[str, Sensor], actuators: Mapping[str, Actuator] | None = None, num_envs: int = 1

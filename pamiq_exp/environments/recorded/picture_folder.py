@@ -42,6 +42,7 @@ class PictureFolder(Environment):
     """
 
     private = True
+    has_episodes = False
 
     def __init__(
         self, path: str, image_size: int = 64, order: Order = "shuffled", most: int = 10_000, num_envs: int = 1,

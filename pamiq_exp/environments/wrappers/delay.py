@@ -83,6 +83,7 @@ class DelayedActions(Environment):
         self.num_envs = environment.num_envs
         self.action_space = environment.action_space
         self.live, self.private, self.own_interval = environment.live, environment.private, environment.own_interval
+        self.has_episodes = environment.has_episodes
         self._substeps = substeps
         self._action = describe_action(environment.action_space)
         self._first = _first_action(first_action, self._action)

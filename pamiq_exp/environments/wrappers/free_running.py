@@ -51,6 +51,7 @@ class FreeRunning(Environment):
         if not interval > 0:
             raise ValueError(f"interval must be a positive number of seconds, not {interval!r}")
         self.num_envs, self.live, self.private = environment.num_envs, environment.live, environment.private
+        self.has_episodes = environment.has_episodes
         self.action_space = environment.action_space
         self.observation_space = environment.observation_space
         self.skipped_frames = 0

@@ -1,0 +1,143 @@
+"""`python -m pamiq_exp evaluate RUN`: let the agent of a run play episodes without learning, and keep their returns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import pamiq_exp
+from pamiq_exp.analysis.statistics import CONFIDENCE, Estimate, estimate, mean
+from pamiq_exp.config import ConfigError
+from pamiq_exp.files import write_atomically
+from pamiq_exp.formatting import printable
+from pamiq_exp.jobs.evaluate import BEST, CHECKPOINT, NEWEST, SEEDS, Evaluated, EvaluationRequest, evaluate_run
+from pamiq_exp.jobs.paths import typed_path
+from pamiq_exp.jobs.request import print_error, read_request
+from pamiq_exp.run_folder import file_names
+
+if TYPE_CHECKING:
+    from pamiq_exp.recording import VideoRecorder
+
+FILM_TURNS = 500
+"""Turns in a film at most."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Evaluate a run. Returns 0, or 2 for one that cannot be evaluated as asked."""
+    arguments, others = _parser().parse_known_args(words)
+    wanted = EvaluationRequest(
+        arguments.run.absolute(), arguments.checkpoint, arguments.episodes, tuple(arguments.seeds), arguments.greedy
+    )
+    if not arguments.run.is_dir():
+        print(f"{arguments.run} is no run folder: name one such as outputs/NAME/DATE", file=sys.stderr)
+        return 2
+    from pamiq_exp.runtime import CheckpointError
+    from pamiq_exp.runtime.evaluation import EvaluationError
+
+    film = _film() if arguments.video else None
+    try:
+        request = read_request(others)
+        evaluated = evaluate_run(wanted, request.overrides, request, film)
+        report = _report(evaluated, wanted) | {"videos": _write_films(evaluated, wanted.folder)}
+        write_atomically(wanted.folder / file_names.EVALUATION, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    except (ConfigError, CheckpointError, EvaluationError, OSError) as error:
+        print_error(error, heading="this run cannot be evaluated")
+        return 2
+    _print(report, wanted.folder)
+    return 0
+
+
+def _report(evaluated: Evaluated, wanted: EvaluationRequest) -> dict[str, Any]:
+    """Return what `evaluation.json` holds."""
+    episodes = [played.episodes for played in evaluated.played.values()]
+    returns = np.concatenate([each.returns for each in episodes])
+    found = estimate([each.returns for each in episodes], mean)
+    newest = next(iter(evaluated.played.values()))
+    return {
+        "schema": 1,
+        "experiment_name": evaluated.experiment_name,
+        "checkpoint": evaluated.checkpoint,
+        "environment_step": newest.environment_step,
+        "model_version": newest.model_version,
+        "actions": "greedy" if wanted.greedy else "sampled",
+        "run_seed": evaluated.run_seed,
+        "seeds": list(evaluated.played),
+        "episodes": len(returns),
+        "return_mean": found.value,
+        "return_interval": _interval(found),
+        "confidence": CONFIDENCE,
+        "return_std": float(returns.std()),
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
+        "episode_length_mean": float(np.concatenate([each.lengths for each in episodes]).mean()),
+        "returns": [each.returns.tolist() for each in episodes],
+        "lengths": [each.lengths.tolist() for each in episodes],
+        "pamiq_exp": pamiq_exp.__version__,
+        "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _interval(found: Estimate) -> list[float] | None:
+    """Return the ends of an interval; None where a seed has a single episode."""
+    return [found.low, found.high] if found.has_interval else None
+
+
+def _film() -> VideoRecorder:
+    from pamiq_exp.recording import VideoRecorder
+
+    return VideoRecorder(every_steps=sys.maxsize, length=FILM_TURNS, frames_per_second=30.0, name="evaluation")
+
+
+def _write_films(evaluated: Evaluated, folder: Path) -> list[str]:
+    """Write the films that were recorded; return where they lie in the run folder."""
+    from pamiq_exp.tracking.media_files import write_media
+
+    return [
+        write_media(item, folder / file_names.MEDIA, played.environment_step).relative_to(folder).as_posix()
+        for played in evaluated.played.values()
+        for item in played.media
+    ]
+
+
+def _print(report: dict[str, Any], folder: Path) -> None:
+    interval = report["return_interval"]
+    spread = f" [{interval[0]:.6g}, {interval[1]:.6g}]" if interval is not None else ""
+    lines = [
+        f"{report['experiment_name']}, {report['checkpoint']}, {report['actions']} actions: return "
+        f"{report['return_mean']:.6g}{spread}, mean of {report['episodes']} episodes"
+        + (f" with its {report['confidence']:.0%} interval" if interval is not None else ""),
+        *(str(folder / video) for video in report["videos"]),
+        str(folder / file_names.EVALUATION),
+    ]
+    print("\n".join(map(printable, lines)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pamiq_exp evaluate",
+        usage="%(prog)s RUN [options] [launcher.device=cpu] [--allow PACKAGE]",
+        description="Let the agent of a run play episodes without learning, in environments with other seeds, and "
+        f"write their returns to RUN/{file_names.EVALUATION}.",
+    )
+    add = parser.add_argument
+    add("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
+    add(CHECKPOINT, default=NEWEST, metavar="WHICH",
+        help=f"{NEWEST} (the default), {BEST} (see launcher.checkpoint.keep_best), or an environment step")  # fmt: skip
+    add("--episodes", type=_positive, default=20, metavar="N", help="episodes for each seed (20)")
+    add(SEEDS, type=int, nargs="+", default=[], metavar="SEED", help="root seeds, other than that of the run")
+    add("--sampled", dest="greedy", action="store_false", help="draw actions from the policy, as in the run")
+    add("--video", action="store_true", help=f"film the first {FILM_TURNS} turns of one environment")
+    return parser
+
+
+def _positive(word: str) -> int:
+    if (value := int(word)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value

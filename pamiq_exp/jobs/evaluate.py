@@ -1,0 +1,171 @@
+"""Evaluation of a run: its agent plays episodes of its own with the models of a checkpoint.
+
+The config is composed again from what the run has kept, validated like any other, and built without buffers, trainers,
+metrics and trackers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pamiq_exp.config import Composed, ConfigError, ErrorDetail, Experiment, Validated, build_experiment, plain_file
+from pamiq_exp.config.tree_paths import leaves, select
+from pamiq_exp.files import read_json
+from pamiq_exp.jobs.job import require_same_spaces
+from pamiq_exp.jobs.preflight import refuse
+from pamiq_exp.jobs.request import Request
+from pamiq_exp.jobs.resume import KeptConfig, find_checkpoint, refuse_folder
+from pamiq_exp.run_folder import file_names
+
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.evaluation import PlayedCheckpoint, Watcher
+
+CHECKPOINT, SEEDS = "--checkpoint", "--seeds"
+NEWEST, BEST = "newest", "best"
+APART = 1_000_000
+"""Between the seed of a run and the one of its evaluation, unless others are given."""
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """How a run is evaluated.
+
+    Attributes:
+        folder: The run folder.
+        checkpoint: `newest`, `best`, an environment step or the name of a checkpoint.
+        episodes: How many for each seed.
+        seeds: Root seeds, other than that of the run; empty for one that is made from that of the run.
+        greedy: See `Agent.greedy`.
+    """
+
+    folder: Path
+    checkpoint: str = NEWEST
+    episodes: int = 20
+    seeds: tuple[int, ...] = ()
+    greedy: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation found.
+
+    Attributes:
+        experiment_name: Of the run.
+        run_seed: Its seed.
+        checkpoint: Name of the checkpoint.
+        played: The episodes, by seed.
+    """
+
+    experiment_name: str
+    run_seed: int
+    checkpoint: str
+    played: Mapping[int, PlayedCheckpoint]
+
+
+def evaluate_run(
+    wanted: EvaluationRequest, changes: Sequence[str], request: Request, film: Watcher | None = None
+) -> Evaluated:
+    """Evaluate a run.
+
+    Args:
+        wanted: What is asked for.
+        changes: `key=value`; those of the environment are refused.
+        request: What else was typed: packages that may be named, where configs come from.
+        film: Watches the turns of the first seed; its media are in the result.
+
+    Raises:
+        ConfigError: The run cannot be evaluated like this.
+        CheckpointError: The checkpoint is damaged.
+        EvaluationError: The checkpoint does not fit, or episodes do not end.
+    """
+    from pamiq_exp.runtime.checkpoints import read_checkpoint
+    from pamiq_exp.runtime.evaluation import GROUPS, play_checkpoint
+
+    folder = wanted.folder
+    refuse_folder(folder)
+    kept = KeptConfig.read(folder)
+    before = kept.compose()
+    if changes:
+        _refuse_other_environment(before, kept.compose(changes, request.source))
+    run_seed = before.tree.get("seed")
+    if not isinstance(run_seed, int):
+        raise ConfigError(ErrorDetail("seed", f"is {run_seed!r} in the run, no whole number"))
+    seeds = wanted.seeds or (run_seed + APART,)
+    if run_seed in seeds:
+        message = f"{run_seed} is the seed of the run, whose episodes it has learned from"
+        raise ConfigError(ErrorDetail(SEEDS, message, f"give others, such as {SEEDS} {run_seed + APART}"))
+    checkpoint = choose_checkpoint(folder, wanted.checkpoint)
+    spaces = plain_file(folder / file_names.CONFIG).get("spaces")
+    configs = [kept.compose([*changes, f"seed={seed}"], request.source) for seed in seeds]
+    validated = refuse(configs, request.allow, dry_run=False)
+    state = read_checkpoint(checkpoint, GROUPS)
+    played: dict[int, PlayedCheckpoint] = {}
+    for seed, config in zip(seeds, validated, strict=True):
+        experiment = _build(config, spaces)
+        played[seed] = play_checkpoint(
+            experiment.interaction, experiment.models, experiment.launch_config, state, wanted.episodes,
+            greedy=wanted.greedy, seed=seed, watcher=None if played else film,
+        )  # fmt: skip
+    return Evaluated(str(before.tree.get("experiment_name")), run_seed, checkpoint.name, played)
+
+
+def choose_checkpoint(folder: Path, chosen: str) -> Path:
+    """Return the checkpoint of a run that is `newest`, `best`, of a step or of a name. Raises ConfigError."""
+    if chosen == BEST:
+        return find_checkpoint(folder, _best_checkpoint(folder), CHECKPOINT)[0]
+    if chosen == NEWEST:
+        return find_checkpoint(folder, None, CHECKPOINT)[0]
+    name = f"{file_names.CHECKPOINT_PREFIX}{int(chosen):09d}" if chosen.isdecimal() and len(chosen) < 16 else chosen
+    return find_checkpoint(folder, name, CHECKPOINT)[0]
+
+
+def _best_checkpoint(folder: Path) -> str:
+    path = folder / file_names.CHECKPOINTS / file_names.BEST_CHECKPOINT
+    try:
+        best = read_json(path)
+    except FileNotFoundError:
+        hint = "a run keeps it with launcher.checkpoint.keep_best=return_mean; or take --checkpoint newest"
+        raise ConfigError(ErrorDetail(CHECKPOINT, "this run kept no best checkpoint", hint)) from None
+    except OSError as error:
+        raise ConfigError(ErrorDetail(CHECKPOINT, str(error), "take --checkpoint newest")) from error
+    name = best.get("checkpoint") if isinstance(best, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError(ErrorDetail(CHECKPOINT, f"{path} names no checkpoint", "take --checkpoint newest"))
+    return name
+
+
+def _build(config: Validated, spaces: object) -> Experiment:
+    """Build the parts of a run that act. Raises ConfigError for an environment that differs or never ends."""
+    from pamiq_exp.component import tear_down
+
+    experiment = build_experiment(config, learns=False)
+    environment = experiment.interaction.environment
+    try:
+        require_same_spaces(spaces, experiment)
+        if not environment.has_episodes:
+            message = "has no episodes, so there are no returns to evaluate"
+            raise ConfigError(ErrorDetail("environment", message, "evaluate a run whose environment ends its episodes"))
+    except ConfigError:
+        tear_down(environment)
+        raise
+    return experiment
+
+
+def _refuse_other_environment(before: Composed, after: Composed) -> None:
+    """Refuse an environment, or a delay, that differs from that of the run. Raises ConfigError."""
+    for key in ("environment", "interaction.delay"):
+        old, new = (dict(leaves(_node(config.resolved.tree, key), key)) for config in (before, after))
+        for name in dict.fromkeys([*old, *new]):
+            if old.get(name) != new.get(name):
+                message = f"is {new.get(name)}, and {old.get(name)} in the run: an evaluation plays the run's own"
+                raise ConfigError(ErrorDetail(name, message, "leave it out, or start another run with it"))
+
+
+def _node(tree: Mapping[str, Any], key: str) -> object:
+    try:
+        return select(tree, key)
+    except KeyError:
+        return None

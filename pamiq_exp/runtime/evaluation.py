@@ -1,0 +1,100 @@
+"""Evaluation of what a checkpoint holds: its agent acts, and nothing is learned, collected or published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from lightning import LightningModule
+
+from pamiq_exp.component import State, set_up, tear_down
+from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction, PlayedEpisodes, StepObserver
+from pamiq_exp.media import Media
+from pamiq_exp.runtime.config import LaunchConfig
+from pamiq_exp.runtime.device import make_fabric
+from pamiq_exp.runtime.process_settings import seed_global_generators
+from pamiq_exp.runtime.publication import Publisher
+from pamiq_exp.runtime.run_state import load_models
+from pamiq_exp.runtime.scheduling import torch_threads
+from pamiq_exp.seeding import derive_seed
+
+GROUPS = ("models", "publication", "runtime")
+"""What an evaluation reads of a checkpoint."""
+
+Watcher: TypeAlias = StepObserver
+"""Watches the turns of an evaluation, such as a recorder of films."""
+
+
+class EvaluationError(Exception):
+    """A checkpoint cannot be evaluated; the message says why."""
+
+
+@dataclass(frozen=True)
+class PlayedCheckpoint:
+    """What `play_checkpoint` returns.
+
+    Attributes:
+        episodes: The episodes.
+        environment_step: When the checkpoint was saved.
+        model_version: The publication that it holds.
+        media: What observers of the interaction recorded.
+    """
+
+    episodes: PlayedEpisodes
+    environment_step: int
+    model_version: int
+    media: list[Media]
+
+
+def play_checkpoint(
+    interaction: Interaction,
+    models: Mapping[str, LightningModule],
+    config: LaunchConfig,
+    checkpoint: Mapping[str, State],
+    episodes: int,
+    *,
+    greedy: bool = True,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> PlayedCheckpoint:
+    """Let an agent play whole episodes with the models of a checkpoint, as fast as it can.
+
+    Environment and agent begin anew: of the checkpoint only the models are used. All parts are torn down afterwards.
+
+    Args:
+        interaction: The agent in its environment.
+        models: The models of the run, with any parameters.
+        config: Device, precision and threads.
+        checkpoint: What `read_checkpoint` returns of it, with at least the groups in `GROUPS`.
+        episodes: How many are counted.
+        greedy: See `Agent.greedy`.
+        seed: Of the global generators, which models of the user's own may draw from.
+        watcher: Watches the turns; its media are in the result.
+
+    Raises:
+        EvaluationError: The checkpoint holds other models, or episodes do not end.
+    """
+    if watcher is not None:
+        interaction.observers["watcher"] = watcher
+    interaction.agent.greedy = greedy
+    try:
+        fabric = make_fabric(config.device, config.precision)
+        for model in models.values():
+            model.configure_model()
+            model.to(fabric.device)
+        if differences := load_models(models, checkpoint["models"]):
+            raise EvaluationError("the checkpoint does not fit the config of its run:\n  " + "\n  ".join(differences))
+        publisher = Publisher(models, checkpoint["publication"]["version"])
+        interaction.agent.attach(publisher.inference_models(), {})
+        seed_global_generators(derive_seed(seed, "evaluation"))
+        set_up(interaction)
+        with torch.no_grad(), torch_threads(config.threads.inference):
+            played = EpisodePlayer(interaction).play(episodes)
+    except EndlessEpisodeError as error:
+        raise EvaluationError(str(error)) from error
+    finally:
+        tear_down(interaction)
+    media = [each for observer in interaction.observers.values() for each in observer.media()]
+    return PlayedCheckpoint(played, checkpoint["runtime"]["steps"], publisher.version, media)

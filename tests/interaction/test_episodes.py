@@ -1,0 +1,56 @@
+"""Whole episodes: what counts, in which environment, and what never ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction
+from tests.agents.worlds import ClockWorld
+from tests.interaction.worlds import Counter, Diary
+
+
+def player(world: ClockWorld | Diary, most_turns: int = 50) -> EpisodePlayer:
+    return EpisodePlayer(Interaction(Counter(world.num_envs), world), most_turns)
+
+
+def test_each_environment_plays_its_share_however_short_its_episodes() -> None:
+    # Episode k of an environment that ends at every multiple of n shows the steps (k-1)n+1 ... kn, the first also 0.
+    played = player(ClockWorld((4, 6))).play(4)
+    pays = lambda first, last: float(sum(range(first, last)))  # noqa: E731 - the transition out of step t pays t
+    assert played.returns.tolist() == [pays(0, 4), pays(5, 8), pays(0, 6), pays(7, 12)]
+    assert played.lengths.tolist() == [4, 3, 6, 5]
+
+
+def test_an_odd_number_of_episodes_is_shared_out() -> None:
+    assert len(player(ClockWorld((4, 6, 5))).play(7).returns) == 7
+    assert len(player(ClockWorld((4, 6, 5))).play(1).returns) == 1
+
+
+def test_an_episode_under_way_is_not_counted_by_the_next_evaluation() -> None:
+    each = player(ClockWorld((4, 6)))
+    each.play(2)  # ends with step 6: environment 0 is in the middle of its second episode, which ends at 8
+    played = each.play(2)
+    assert played.returns.tolist() == [float(sum(range(9, 12))), float(sum(range(7, 12)))]
+
+
+def test_what_counts_survives_a_checkpoint() -> None:
+    one, other = player(ClockWorld((4, 6))), player(ClockWorld((4, 6)))
+    one.play(2)
+    counter, restored = (next(iter(each.interaction.observers.values())) for each in (one, other))
+    world = other.interaction.environment
+    assert isinstance(world, ClockWorld)
+    world.now = one.interaction.environment.now  # type: ignore[attr-defined]
+    restored.load_state(counter.state())
+    assert np.array_equal(one.play(3).returns, other.play(3).returns)
+
+
+def test_episodes_without_end_are_refused() -> None:
+    with pytest.raises(EndlessEpisodeError, match="no episode has ended within 50 turns"):
+        player(Diary(2)).play(1)
+    assert player(Diary(2, episode=49)).play(4).lengths.tolist() == [49] * 4
+
+
+def test_at_least_one_episode_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        player(Diary(episode=3)).play(0)
