@@ -14,6 +14,8 @@ from typing import TypeAlias
 import pytest
 from hypothesis import settings
 
+from pamiq_exp.option_files import find_file, places, text_in
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Before anything imports them: no test talks to a server or opens a window.
@@ -84,4 +86,17 @@ def repository() -> Path:
 
 def experiment_names() -> Sequence[str]:
     """The shipped experiments."""
-    return sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
+    return options_of("experiment")
+
+
+def options_of(group: str) -> list[str]:
+    """The shipped options of a config group."""
+    conf = REPOSITORY / "conf"
+    return sorted(place.rpartition("/")[2] for place, _ in places(conf) if place.rpartition("/")[0] == group)
+
+
+def text_of_option(place: str) -> str:
+    """What a shipped option such as `world/clean` says."""
+    path = find_file(REPOSITORY / "conf", place)
+    assert path is not None, f"there is no {place}"
+    return text_in(path, place)

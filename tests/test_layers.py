@@ -25,6 +25,7 @@ FOUNDATION = {
     "machine",
     "media",
     "nonfinite",
+    "option_files",
     "scan",
     "seeding",
     "spaces",

@@ -6,15 +6,14 @@ Nothing is imported and nothing is composed, so that shell completion is fast.
 from __future__ import annotations
 
 import ast
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pamiq_exp.files import read_text
 from pamiq_exp.formatting import one_line
+from pamiq_exp.option_files import config_folder, places, text_in
 from pamiq_exp.run_folder import file_names
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -44,27 +43,29 @@ class Entry:
         name: What to write.
         description: One line on it.
         path: The file that it stands in.
+        text: What an option says.
     """
 
     name: str
     description: str
     path: Path
+    text: str = ""
 
 
 def config_folders(own: str | None = None) -> list[Path]:
     """Return the shipped config folder and the user's own, if there is one."""
-    shipped = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
-    return [shipped, *([Path(own)] if own else [])]
+    return [config_folder(), *([Path(own)] if own else [])]
 
 
 def groups(folders: Sequence[Path]) -> dict[str, list[Entry]]:
     """Return the options of every config group, by its name; both sorted."""
     found: dict[str, dict[str, Entry]] = {}
     for folder in folders:
-        for path in _yaml_files(folder):
-            group = path.parent.relative_to(folder).as_posix()
-            if group != "." and not _NO_OPTIONS & set(group.split("/")):
-                found.setdefault(group, {}).setdefault(path.stem, Entry(path.stem, describe_config(path), path))
+        for place, path in places(folder, skip=file_names.MANIFEST):
+            group, _, name = place.rpartition("/")
+            if group and not _NO_OPTIONS & set(group.split("/")):
+                text = text_in(path, place)
+                found.setdefault(group, {}).setdefault(name, Entry(name, describe_config(text), path, text))
     return {group: [options[name] for name in sorted(options)] for group, options in sorted(found.items())}
 
 
@@ -86,19 +87,19 @@ def classes(room: str) -> list[Entry]:
     return [entry for entry in entries if entry is not None]
 
 
-def describe_config(path: Path) -> str:
+def describe_config(text: str) -> str:
     """Return the first sentence of the comment that a config file begins with; empty without one."""
     lines: list[str] = []
-    for line in _text(path).splitlines():
-        text = line.removeprefix("#").strip()
+    for line in text.splitlines():
+        words = line.removeprefix("#").strip()
         if not line.startswith("#"):
             break
-        if text.startswith("@package"):
+        if words.startswith("@package"):
             continue
-        if not text and lines:
+        if not words and lines:
             break
-        if text:
-            lines.append(text)
+        if words:
+            lines.append(words)
     return first_sentence(" ".join(lines))
 
 
@@ -110,24 +111,7 @@ def first_sentence(text: str) -> str:
 
 def fills(options: Sequence[Entry], key: str) -> bool:
     """Whether the files of a group set the key at the top of the config."""
-    return any(re.search(rf"^{key}:", _text(option.path), re.MULTILINE) for option in options)
-
-
-def _text(path: Path) -> str:
-    """Return the text of a config file; nothing of one that cannot be read. A run or a check reports it."""
-    try:
-        return read_text(path)
-    except OSError:
-        return ""
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    for name, below, files in os.walk(folder):
-        below[:] = sorted(each for each in below if not each.startswith(".") and each != "outputs")
-        if file_names.MANIFEST in files:
-            below.clear()
-            continue
-        yield from (Path(name) / file for file in sorted(files) if file.endswith(".yaml"))
+    return any(re.search(rf"^{key}:", option.text, re.MULTILINE) for option in options)
 
 
 @cache

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -21,7 +20,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.checks.interpolations import Resolved, resolve
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin, nearest
-from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.group_hints import list_choices
 from pamiq_exp.config.hydra_internals import BasicSweeper
 from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
@@ -277,12 +275,8 @@ def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Ove
     others = [each for each in overrides if loader.get_group_options(each.key_or_group) and each.key_or_group != group]
     typed = " and ".join(each.input_line or "" for each in others)
     message = f"{group}={choice} chooses from '{missing}', which {typed or 'no other choice'} does not bring along"
-    hint = f"choose what does ({list_choices(missing, _folders(loader.source))}), or another {group.partition('/')[0]}"
+    hint = f"choose what does ({list_choices(missing, loader.source.folders)}), or another {group.partition('/')[0]}"
     return ErrorDetail(group, message, hint, _origin_of_choice(error, loader.source, overrides))
-
-
-def _folders(source: Source) -> list[Path]:
-    return [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
 
 
 def _missing_choice(error: MissingConfigException, loader: Loader) -> ErrorDetail:
@@ -304,9 +298,8 @@ def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Over
     """The line of a defaults list that an error of Hydra's is about, which names only the file."""
     found = re.match(r"In '([^']+)'", str(error))
     quoted = re.search(r"'(\$\{[^']+)'", str(error))
-    folders = _folders(source)
     names = [found[1]] if found else [f"{each.key_or_group}/{each.value()}" for each in overrides] if quoted else []
-    files = [file for name in names for folder in folders if (file := folder / f"{name}.yaml").is_file()]
+    files = [file for name in names if (file := source.find_file(name)) is not None]
     path = next((file for file in files if found or (quoted and quoted[1] in file.read_text("utf-8", "replace"))), None)
     if path is None:
         return None
@@ -345,7 +338,7 @@ def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[ErrorDeta
             message = f"this config has no place for '{group}': it consists of {chosen}"
             if not choices:
                 message = "only single values can be set here: groups were chosen when the run began"
-            places_for = list_choices(group, _folders(loader.source))
+            places_for = list_choices(group, loader.source.folders)
             hint = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
             return [ErrorDetail(group, message, hint, _typed(left_out))]
     return []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
@@ -18,18 +19,7 @@ from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
 from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfigSource
 from pamiq_exp.config.hydra_internals import SourcesRegistry, get_yaml_loader
 from pamiq_exp.config.yaml_files import BROKEN, invalid, read_text, read_text_nodes
-
-MAIN = "config.yaml"
-
-
-@cache
-def config_folder() -> Path:
-    """Return the folder of the shipped configs: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / MAIN).is_file():
-            return folder
-    raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
+from pamiq_exp.option_files import TOGETHER, config_folder, find_file, options_together
 
 
 def is_shipped(path: Path) -> bool:
@@ -42,20 +32,49 @@ class FileConfigSource(HydraFileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """See the base class. Raises ConfigError for a file that is no config or is beyond the limits."""
-        path = Path(self.path) / self._normalize_file_name(config_path)
-        if not path.is_file():
+        place = config_path.removesuffix(".yaml")
+        path = find_file(Path(self.path), place)
+        if path is None:
             return super().load_config(config_path)
         stat = path.stat()
-        config, header = _read(path, stat.st_mtime_ns, stat.st_size)
+        config, header = _read(path, place, stat.st_mtime_ns, stat.st_size)
         return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", deepcopy(config), dict(header))
+
+    def is_config(self, config_path: str) -> bool:
+        """See the base class."""
+        return find_file(Path(self.path), config_path.removesuffix(".yaml")) is not None
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """See the base class."""
+        found = set(super().list(config_path, results_filter)) - {TOGETHER.removesuffix(".yaml")}
+        if results_filter != ObjectType.GROUP:
+            found.update(options_together(Path(self.path, config_path, TOGETHER)))
+        return sorted(found)
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, changed: int, size: int) -> tuple[DictConfig, dict[str, str | None]]:
-    """Read a file once in a process, as long as it stays the same."""
-    if is_shipped(path):
-        return read_yaml(path, path.read_text(encoding="utf-8"), checked=False)
-    return read_yaml(path, read_text(path))
+def _read(path: Path, place: str, changed: int, size: int) -> tuple[DictConfig, dict[str, str | None]]:
+    """Read a config once in a process, as long as its file stays the same."""
+    return read_yaml(path, read_config(path, place, in_place=True), checked=not is_shipped(path))
+
+
+def read_config(path: Path, place: str, *, in_place: bool = False) -> str:
+    """Return the text of a config in the file that holds it.
+
+    Args:
+        path: The file.
+        place: The config's place in a config folder, without `.yaml`.
+        in_place: Keep the numbers of its lines, where the file holds other options above it.
+
+    Raises:
+        ConfigError: The file cannot be read, is too large, or no longer holds the config.
+    """
+    if path.name != TOGETHER:
+        return read_text(path)
+    option = options_together(path).get(Path(place).name)
+    if option is None:
+        raise _unreadable(path, f"{path.name} no longer holds {Path(place).name}")
+    return option.in_place if in_place else option.text
 
 
 def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfig, dict[str, str | None]]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pamiq_exp.option_files import places, text_in
+
 _BRINGS = re.compile(r"^\s*-\s*/([\w/]+)(?:@[^:\s]*)?:\s*(\S+)", re.MULTILINE)
 _USES = re.compile(r"^\s*-\s*([\w/]+)(?:@\S+)?\s*(?:#.*)?$", re.MULTILINE)
 MOST = 6
@@ -21,10 +23,7 @@ def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
     """
     found: dict[str, None] = {}
     for folder in folders:
-        texts = {
-            file.relative_to(folder).with_suffix("").as_posix(): file.read_text("utf-8", "replace")
-            for file in sorted(folder.glob("*/**/*.yaml"))
-        }
+        texts = {place: text_in(path, place) for place, path in places(folder) if "/" in place}
         found |= dict.fromkeys(
             name.replace("/", "=", 1) for name in texts if name.count("/") == 1 and _brings(group, name, texts, set())
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hydra import version
 from hydra.core.config_search_path import SearchPathElement
@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.hydra_settings import choice_error, setting_errors
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Kind, Origin
-from pamiq_exp.config.files import config_folder, read_yaml, use_checked_files
+from pamiq_exp.config.files import read_config, read_yaml, use_checked_files
 from pamiq_exp.config.hydra_internals import (
     CachingConfigRepository,
     Callbacks,
@@ -38,7 +38,8 @@ from pamiq_exp.config.hydra_internals import (
 )
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
-from pamiq_exp.config.yaml_files import Node, read_nodes, read_text, read_text_nodes
+from pamiq_exp.config.yaml_files import Node, read_text_nodes
+from pamiq_exp.option_files import config_folder, find_file
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
@@ -68,6 +69,15 @@ class Source:
     kept_in: str = ""
     words: Mapping[str, Origin] | None = None
 
+    @property
+    def folders(self) -> list[Path]:
+        """The config folders in the order in which they are searched."""
+        return [Path(self.main) if self.main else config_folder(), *([Path(self.folder)] if self.folder else [])]
+
+    def find_file(self, place: str) -> Path | None:
+        """Return the file that holds a config, such as `world/clean`; None if no folder has it."""
+        return next((path for each in self.folders if (path := find_file(each, place)) is not None), None)
+
     def origin_of_word(self, override: Override) -> Origin:
         """Return who wrote a word of the command line."""
         text, words = override.input_line or "", self.words or {}
@@ -79,9 +89,9 @@ class ConfigFile:
     """A file that took part in a config.
 
     Attributes:
-        place: Its place in a config folder, without `.yaml`.
+        place: Its place in a config folder, such as `world/clean`.
         package: Where its keys go; empty for the top.
-        path: The file; None for a text that a run has kept.
+        path: The file that holds it; None for a text that a run has kept.
         text: That text.
         origin: Who wrote it.
     """
@@ -95,12 +105,12 @@ class ConfigFile:
     def nodes(self) -> Node | None:
         """Return its tree with line numbers. Raises ConfigError."""
         if self.path is not None:
-            return read_nodes(self.path)
+            return read_text_nodes(self.path, read_config(self.path, self.place, in_place=True))
         return read_text_nodes(Path(self.origin.file), self.text or "")
 
     def content(self) -> str:
         """Return its text."""
-        return read_text(self.path) if self.path is not None else self.text or ""
+        return read_config(self.path, self.place) if self.path is not None else self.text or ""
 
 
 @dataclass(frozen=True)
@@ -219,8 +229,12 @@ class Loader(ConfigLoaderImpl):
             if (override := listed.overrides.override_metadata.get(group)) is not None:
                 parent = override.containing_config_path
             if parent != self.source.name:
-                found.append(Choice(group, option, COMMAND_LINE if parent is None else f"{parent}.yaml"))
+                found.append(Choice(group, option, self._name_of_file(parent) if parent is not None else COMMAND_LINE))
         return found
+
+    def _name_of_file(self, place: str) -> str:
+        path = self.source.find_file(place)
+        return str(PurePath(place).with_name(path.name)) if path is not None else f"{place}.yaml"
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
@@ -277,20 +291,20 @@ class Loader(ConfigLoaderImpl):
             return ConfigFile(place, package, None, text, Origin(f"{self.source.kept_in}:{place}.yaml", kind=kind))
         if scheme != "file":
             return None
-        path = Path(folder) / f"{place}.yaml"
+        path = find_file(Path(folder), place) or Path(folder) / f"{place}.yaml"
         return ConfigFile(place, package, path, None, Origin.of_file(path, kind=self._kind(place, path, None)))
 
     def _kind(self, place: str, path: Path | None, text: str | None) -> Kind:
         """Who wrote a file: a copy of a shipped or trusted one is as good as that."""
         if path is not None and path.is_relative_to(config_folder()):
             return "shipped"
-        content = path.read_bytes() if path is not None else (text or "").encode()
-        if _says(config_folder() / f"{place}.yaml", content):
+        content = read_config(path, place) if path is not None else text or ""
+        if _says(config_folder(), place, content):
             return "shipped"
         if is_trusted(path if path is not None else Path(self.source.kept_in)):
             return "trusted"
-        original = Path(self.source.copy_of) / f"{place}.yaml" if self.source.copy_of else None
-        if original is not None and is_trusted(original) and _says(original, content):
+        copied = Path(self.source.copy_of) if self.source.copy_of else None
+        if copied is not None and is_trusted(copied / f"{place}.yaml") and _says(copied, place, content):
             return "trusted"
         return "own" if path is not None else "foreign"
 
@@ -324,10 +338,12 @@ class _Repository(CachingConfigRepository):
         return super().load_config(config_path)
 
 
-def _says(path: Path, content: bytes) -> bool:
+def _says(folder: Path, place: str, content: str) -> bool:
+    """Whether a config folder has this config, word for word."""
+    path = find_file(folder, place)
     try:
-        return path.stat().st_size == len(content) and path.read_bytes() == content
-    except OSError:
+        return path is not None and read_config(path, place) == content
+    except ConfigError:
         return False
 
 

@@ -26,6 +26,7 @@ RENAMED = {
     "share": ("ema_decay",),
     "slow_rate": ("critic_ema_decay", "ema_decay"),
     "slowness": ("ema_decay",),
+    "stare": ("longest_dwell",),
     "smallest": ("min_std", "min_variance", "min_error"),
     # choices
     "delta_minimise": ("delta_minimize",),

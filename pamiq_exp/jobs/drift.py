@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pamiq_exp.config import Composition, Source, config_folder
+from pamiq_exp.config import Composition, Source
 from pamiq_exp.config.tree_paths import leaves
-from pamiq_exp.files import parse_yaml, read_json, read_text
+from pamiq_exp.files import parse_yaml, read_json
+from pamiq_exp.option_files import text_in
 from pamiq_exp.run_folder import file_names
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
@@ -32,11 +33,10 @@ def changes_of_config(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
 
 def changes_of_files(kept: Composition, source: Source) -> list[str]:
     """Return the config files that a run was composed from and that differ now."""
-    folders = [Path(source.main) if source.main else config_folder(), *([Path(source.folder)] if source.folder else [])]
     changed = []
     for place, text in kept.files.items():
-        found = next((path for folder in folders if (path := folder / f"{place}.yaml").is_file()), None)
-        if found is not None and _content(_read(found)) != _content(text):
+        found = source.find_file(place)
+        if found is not None and _content(text_in(found, place)) != _content(text):
             changed.append(f"{place}.yaml")
     return changed
 
@@ -59,14 +59,6 @@ def changes_of_versions(folder: Path) -> list[str]:
     if code is not None and code != source_hash(Path(__file__).parent.parent):
         lines.append("the code of pamiq_exp has changed")
     return lines
-
-
-def _read(path: Path) -> str:
-    """Return the text of a config file; nothing of one that cannot be read, which differs then from what was kept."""
-    try:
-        return read_text(path, within=Path(path.anchor))
-    except OSError:
-        return ""
 
 
 def _content(text: str) -> object:

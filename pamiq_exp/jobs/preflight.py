@@ -19,13 +19,13 @@ from pamiq_exp.config import (
     Source,
     Validated,
     compose,
-    config_folder,
     group_choices,
     untried_choices,
     validate,
     validate_names,
     variants,
 )
+from pamiq_exp.config.hydra_loader import Loader
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.request import Request, find_trusted_packages, print_message
 
@@ -142,8 +142,7 @@ def require_choice(composed: Composed, request: Request) -> None:
     chosen = OmegaConf.select(composed.config, "hydra.runtime.choices.experiment")
     if chosen is not None or "environment" in composed.tree:
         return
-    folders = [config_folder(), *([Path(request.source.folder)] if request.source.folder else [])]
-    names = sorted(path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml"))
+    names = Loader(request.source).get_group_options("experiment")
     raise ConfigError(
         ErrorDetail("experiment", "nothing is chosen yet", f"experiment=NAME, one of: {', '.join(names)}")
     )

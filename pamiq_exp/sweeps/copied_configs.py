@@ -19,10 +19,10 @@ from omegaconf import OmegaConf
 
 from pamiq_exp.config.compose import compose_config, parse_overrides, quoted, variants
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
-from pamiq_exp.config.files import config_folder
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.request import Request
+from pamiq_exp.option_files import config_folder
 from pamiq_exp.run_folder import file_names
 
 FOLDER = "conf"

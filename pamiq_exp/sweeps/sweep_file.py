@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pamiq_exp.config import ConfigError, ErrorDetail, Origin, Source, config_folder, nearest
+from pamiq_exp.config import ConfigError, ErrorDetail, Origin, Source, nearest
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.limits import MOST_THREADS
 from pamiq_exp.config.compose import quoted
@@ -169,9 +169,7 @@ def read(name: str, source: Source) -> SweepFile:
 
 
 def _find(name: str, source: Source) -> Path:
-    main = Path(source.main) if source.main else config_folder()
-    folders = [folder / GROUP for folder in ([Path(source.folder)] if source.folder else []) + [main]]
-    paths = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.yaml"))}
+    paths = {path.stem: path for folder in source.folders for path in sorted((folder / GROUP).glob("*.yaml"))}
     if name not in paths:
         raise ConfigError(ErrorDetail(GROUP, f"there is no sweep '{name}'", nearest(name, paths, listing="there are")))
     return paths[name]

@@ -74,12 +74,10 @@ def test_ones_own_configs_are_listed_too(command, tmp_path: Path) -> None:  # ty
     assert "  rnd " in text or "  prediction_error " in text
 
 
-def test_the_comment_is_read_to_its_first_full_stop(tmp_path: Path) -> None:
-    file = tmp_path / "a.yaml"
-    file.write_text("# @package _global_\n#\n# One sentence over\n# two lines. Another one.\n\n# not this\na: 1\n")
-    assert describe_config(file) == "One sentence over two lines."
-    file.write_text("a: 1 # not this\n")
-    assert describe_config(file) == ""
+def test_the_comment_is_read_to_its_first_full_stop() -> None:
+    text = "# @package _global_\n#\n# One sentence over\n# two lines. Another one.\n\n# not this\na: 1\n"
+    assert describe_config(text) == "One sentence over two lines."
+    assert describe_config("a: 1 # not this\n") == ""
     assert first_sentence("With v1.2 in it. And more") == "With v1.2 in it."
 
 

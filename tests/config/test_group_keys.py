@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from pamiq_exp.cli._catalogue import config_folders, groups
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, text_of_option
 
-CONF = REPOSITORY / "conf"
 PAGE = REPOSITORY / "docs" / "reference" / "config.md"
 CHOOSES = {"agent", "arm", "experiment", "sweep"}
 """Groups whose files choose from others and set values below those, or stand for words of the command line."""
@@ -21,7 +20,7 @@ DEEP = {"interaction.agent": 3, "interaction": 2, "models": 2, "buffers": 2, "tr
 
 def keys_of(place: str, package: str | None = None) -> Iterator[str]:
     """Yield the keys that a file of conf/ and its parents write."""
-    text = (CONF / f"{place}.yaml").read_text()
+    text = text_of_option(place)
     header = re.search(r"^# @package (\S+)$", text, re.MULTILINE)
     own = package if package is not None else header[1] if header else place.rpartition("/")[0].replace("/", ".")
     own = "" if own == "_global_" else own

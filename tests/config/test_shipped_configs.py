@@ -10,14 +10,10 @@ from omegaconf import OmegaConf
 
 from pamiq_exp.config import AllowList, compose, compose_config, config_folder, examine
 from pamiq_exp.runtime import LaunchConfig
-from tests.conftest import experiment_names
+from tests.conftest import experiment_names, options_of
 from tests.end_to_end.worlds import need_packages_of
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def assert_sound(*overrides: str) -> None:
@@ -52,11 +48,11 @@ def test_an_experiment_says_in_its_first_lines_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("group", ["launcher", "tracking", "metrics"])
 def test_each_choice_is_sound(group: str) -> None:
-    for option in options(group):
+    for option in options_of(group):
         assert_sound("experiment=minimum", f"{group}={option}")
 
 
-@pytest.mark.parametrize("option", options("overlay"))
+@pytest.mark.parametrize("option", options_of("overlay"))
 def test_each_overlay_is_sound(option: str) -> None:
     assert_sound("experiment=minimum", f"overlay={option}")
 

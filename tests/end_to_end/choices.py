@@ -10,14 +10,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.choices import NOTHING, RULES
-from tests.conftest import REPOSITORY
+from tests.conftest import experiment_names, options_of
 from tests.end_to_end.combinations import Model, Refusal, Row
 
 
-def options_of(group: str, *left_out: str) -> list[str]:
-    """The options of a group."""
-    names = sorted(path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml"))
-    return [name for name in names if name not in left_out]
+def options_but(group: str, *left_out: str) -> list[str]:
+    """The options of a group without some."""
+    return [name for name in options_of(group) if name not in left_out]
 
 
 PENDULUM = "gymnasium id=Pendulum-v1"
@@ -28,13 +27,13 @@ GYMNASIUM = [CARTPOLE, PENDULUM, GRID]
 LEARNING = ["curiosity", "pamiq2023", "pamiq2024", "ppo"]
 """Agents with a place for all parts that learn."""
 
-NORMALIZED = options_of("reward", "extrinsic", "reconstruction_error", "curious_and_extrinsic", "levels")
+NORMALIZED = options_but("reward", "extrinsic", "reconstruction_error", "curious_and_extrinsic", "levels")
 
 OPTIONS = {
     "reward": options_of("reward"),
     "dynamics": options_of("dynamics"),
     "encoder": options_of("encoder"),
-    "policy": options_of("policy", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"),
+    "policy": options_but("policy", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"),
     "policy_input": options_of("policy_input"),
     "agent": [*LEARNING, "random"],
     "environment": ["noise_world", *GYMNASIUM, PICTURES],
@@ -102,7 +101,7 @@ APART = [("reward", "world"), ("reward", "overlay")]
 
 MODEL = Model(OPTIONS, PLACES, REFUSALS, APART)
 
-EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
+EXPERIMENTS = experiment_names()
 STUDIED = {"curiosity_study"}
 """Experiments that choose an arm, which brings the agent."""
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Command
+from tests.conftest import Command, options_of
 from tests.end_to_end.runs import assert_equal_runs, records
 
 ELSEWHERE = {"extrinsic", "curious_and_extrinsic", "reconstruction_error"}
 """Rewards that other tests try: they belong to other agents or experiments."""
 
-NAMES = sorted({path.stem for path in (REPOSITORY / "conf" / "reward").glob("*.yaml")} - ELSEWHERE)
+NAMES = sorted(set(options_of("reward")) - ELSEWHERE)
 
 RESUMED = {"rle", "learning_progress"}
 """The two that reach furthest into the agent resume in every test run, the others in `make test-all`."""

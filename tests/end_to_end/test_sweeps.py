@@ -9,9 +9,9 @@ import pytest
 from pamiq_exp.config import Source
 from pamiq_exp.sweeps.sweep_file import read
 from tests.cli.sweep_fixtures import states, sweep_folder
-from tests.conftest import REPOSITORY, Command
+from tests.conftest import Command, options_of
 
-NAMES = sorted(path.stem for path in (REPOSITORY / "conf" / "sweep").glob("*.yaml"))
+NAMES = options_of("sweep")
 EXTRA = {"ppo_search": ["launcher.max_steps=8000"]}
 """What a short run needs to have a result."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Command
+from tests.conftest import Command, options_of
 
 WANDB = "wandb/offline-run-*/run-*.wandb"
 FILM = "media/view_*.mp4"
@@ -24,7 +24,7 @@ LEAVES = {
 
 
 def test_every_choice_is_tested() -> None:
-    assert LEAVES.keys() == {path.stem for path in (REPOSITORY / "conf" / "tracking").glob("*.yaml")}
+    assert LEAVES.keys() == set(options_of("tracking"))
 
 
 @pytest.mark.parametrize("choice", LEAVES)

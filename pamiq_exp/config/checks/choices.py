@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from pamiq_exp.config.errors import ErrorDetail
-from pamiq_exp.config.files import config_folder
+from pamiq_exp.option_files import config_folder, find_file
 
 NOTHING = "none"
 """What a group counts as that is left out, or that no choice brings along."""
@@ -119,4 +119,4 @@ def _errors(choices: Mapping[str, str]) -> Iterator[ErrorDetail]:
 
 @cache
 def _is_shipped(group: str, option: str) -> bool:
-    return option == NOTHING or (config_folder() / group / f"{option}.yaml").is_file()
+    return option == NOTHING or find_file(config_folder(), f"{group}/{option}") is not None

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from pamiq_exp.config.compose import compose_config, config_folder
+from pamiq_exp.config.compose import compose_config
 from pamiq_exp.environments import NoiseWorld
+from tests.conftest import options_of, text_of_option
 
-WORLDS = sorted(path.stem for path in (config_folder() / "world").glob("*.yaml"))
+WORLDS = options_of("world")
 
 
 def build(name: str, **keys: Any) -> NoiseWorld:
@@ -28,7 +28,7 @@ def test_all_named_worlds_are_there() -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_named_world_says_in_its_first_line_what_it_is(name: str) -> None:
-    lines = (Path(config_folder()) / "world" / f"{name}.yaml").read_text().splitlines()
+    lines = text_of_option(f"world/{name}").splitlines()
     assert lines[0] == "# @package environment"
     assert lines[1].startswith("# ")
     assert len(lines[1]) > 30

@@ -1,0 +1,121 @@
+"""Options of config groups as they lie in a config folder: a file each, or small ones together in one file.
+
+    reward/rnd.yaml         the option reward=rnd
+    world/_options.yaml     world=clean, world=food, ...: each a key at the margin, with its own keys below it
+
+The first line of `_options.yaml` may be the header of all of them: `# @package environment`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from pamiq_exp.files import read_text
+
+TOGETHER = "_options.yaml"
+_KEY = re.compile(r"([\w-]+):[ \t]*(.*)")
+_PACKAGE = re.compile(r"#\s*@package\s")
+_INDENT = "  "
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of the options that stand together in a file.
+
+    Attributes:
+        header: The header of all of them; empty without one.
+        body: What it says.
+        line: Where it begins in the file, from 1 on.
+    """
+
+    header: str
+    body: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """What it would say in a file of its own."""
+        return f"{self.header}\n{self.body}" if self.header else self.body
+
+    @property
+    def in_place(self) -> str:
+        """The text with empty lines in place of what stands above it, so that each line has its number."""
+        return self.header + "\n" * (self.line - 1) + self.body
+
+
+@cache
+def config_folder() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
+
+
+def options_together(path: Path) -> Mapping[str, Option]:
+    """Return the options in an `_options.yaml` by name; nothing where there is no such file that can be read."""
+    try:
+        stat = path.stat()
+        return _split(path, stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=200)
+def _split(path: Path, changed: int, size: int) -> Mapping[str, Option]:
+    """Read a file once in a process, as long as it stays the same."""
+    lines = read_text(path, within=Path(path.anchor)).splitlines()
+    header = lines[0] if lines and _PACKAGE.match(lines[0]) else ""
+    keys = [(at, match) for at, line in enumerate(lines) if (match := _KEY.match(line)) is not None]
+    ends = [at for at, _ in keys[1:]] + [len(lines)]
+    found = {}
+    for (at, match), end in zip(keys, ends, strict=True):
+        body = ["" if line.startswith("#") else line.removeprefix(_INDENT) for line in lines[at + 1 : end]]
+        found[match[1]] = Option(header, "\n".join([match[2], *body]).rstrip() + "\n", at + 1)
+    return found
+
+
+def find_file(folder: Path, place: str) -> Path | None:
+    """Return the file that holds a config, such as `world/clean`: its own, or the one that it shares; None if none."""
+    path = folder / f"{place}.yaml"
+    if path.name != TOGETHER and path.is_file():
+        return path
+    together = path.with_name(TOGETHER)
+    return together if path.stem in options_together(together) else None
+
+
+def text_in(path: Path, place: str) -> str:
+    """Return the text of a config in the file that holds it; nothing of one that cannot be read. A run reports that."""
+    if path.name == TOGETHER:
+        option = options_together(path).get(Path(place).name)
+        return option.text if option is not None else ""
+    try:
+        return read_text(path, within=Path(path.anchor))
+    except OSError:
+        return ""
+
+
+def places(folder: Path, *, skip: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield the configs below a folder, such as `world/clean`, each with the file that holds it.
+
+    Args:
+        folder: A config folder.
+        skip: A file whose presence says that a folder holds results.
+    """
+    for name, below, files in os.walk(folder):
+        below[:] = sorted(each for each in below if not each.startswith(".") and each != "outputs")
+        if skip and skip in files:
+            below.clear()
+            continue
+        here = Path(name)
+        group = here.relative_to(folder)
+        for file in sorted(files):
+            if file.endswith(".yaml"):
+                stems = options_together(here / file) if file == TOGETHER else [file.removesuffix(".yaml")]
+                yield from (((group / stem).as_posix(), here / file) for stem in stems)

@@ -1,0 +1,86 @@
+"""Options of config groups: a file each, or several in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine, record_composition
+from pamiq_exp.option_files import find_file, places, text_in
+
+WORLDS = """# @package environment
+# Worlds of our own.
+
+bare: # Nothing in it.
+# a comment at the margin belongs to no option
+still: # Noise that never changes.
+  defaults:
+    - bare
+    - _self_
+
+  noise:
+    mode: static
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "_options.yaml").write_text(WORLDS)
+    return tmp_path
+
+
+def test_option_in_a_shared_file_is_chosen_as_one_in_its_own(own: Path) -> None:
+    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    assert composed.tree["environment"]["noise"]["mode"] == "static"
+    assert "world still <- command line" in composed.chosen
+    assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
+
+
+def test_value_of_an_option_is_found_in_its_line_of_the_shared_file(own: Path) -> None:
+    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    origin = composed.origins["environment.noise.mode"]
+    assert Path(origin.file).name == "_options.yaml"
+    assert WORLDS.splitlines()[origin.line - 1] == "    mode: static"
+
+
+def test_unknown_option_is_told_with_those_of_the_shared_file(own: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no world 'stil'") as error:
+        compose(["experiment=curiosity_noise_world", "world=stil"], Source(folder=str(own)))
+    assert "still" in str(error.value)
+    assert "_options" not in str(error.value)
+
+
+def test_run_keeps_the_option_alone(own: Path) -> None:
+    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    kept = record_composition(composed).files
+    assert OmegaConf.create(kept["world/still"])["noise"] == {"mode": "static"}
+    assert kept["world/bare"].splitlines() == ["# @package environment", "# Nothing in it."]
+
+
+def test_error_in_an_option_names_the_line_of_the_shared_file(own: Path) -> None:
+    (own / "world" / "_options.yaml").write_text(f"{WORLDS}broken:\n  map: [\n")
+    with pytest.raises(ConfigError) as error:
+        compose(["experiment=curiosity_noise_world", "world=broken"], Source(folder=str(own)))
+    assert "_options.yaml:1" in str(error.value)
+
+
+def test_own_file_comes_before_the_shared_one(own: Path) -> None:
+    (own / "world" / "still.yaml").write_text("# @package environment\nmap: room\n")
+    path = find_file(own, "world/still")
+    assert path == own / "world" / "still.yaml"
+    assert text_in(path, "world/still").endswith("map: room\n")
+
+
+def test_places_are_those_of_single_and_shared_files(own: Path) -> None:
+    (own / "world" / "last.yaml").write_text("map: room\n")
+    assert [place for place, _ in places(own)] == ["world/bare", "world/still", "world/last"]
+
+
+def test_shared_file_that_cannot_be_read_has_no_options(own: Path) -> None:
+    (own / "world" / "_options.yaml").write_bytes(b"\xff\xfe\x00")
+    assert find_file(own, "world/still") is None
+    with pytest.raises(ConfigError, match="there is no world 'still'"):
+        compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
