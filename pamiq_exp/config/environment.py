@@ -103,7 +103,7 @@ def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[
 def _pace_errors(environment: Any, tree: Mapping[str, Any]) -> Iterator[ErrorDetail]:
     launcher = tree.get("launcher") or {}
     scale = launcher.get("time_scale", 1)
-    if getattr(environment, "live", False) and launcher.get("mode") == "realtime" and scale != 1:
+    if getattr(environment, "live", False) and launcher.get("mode") in ("realtime", "sequential") and scale != 1:
         yield ErrorDetail(
             "launcher.time_scale", f"a real world does not go {scale:g} times as fast", "launcher.time_scale=1"
         )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pamiq_exp.environments.camera import Camera
     from pamiq_exp.environments.data.fixed_poses import record_at_poses
     from pamiq_exp.environments.data.random_walk import record_random_transitions
-    from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment
+    from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment, gymnasium_environment
     from pamiq_exp.environments.modular import Actuator, Sensor, SensorEnvironment
     from pamiq_exp.environments.noise_world import NoiseWorld
     from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
@@ -40,6 +40,7 @@ __all__ = [
     "VideoFiles",
     "ViewNoise",
     "delayed",
+    "gymnasium_environment",
     "record_at_poses",
     "record_random_transitions",
 ]
@@ -66,6 +67,7 @@ __getattr__ = lazy_names(
         "VideoFiles": "recorded",
         "ViewNoise": "overlays",
         "delayed": "wrappers.delay",
+        "gymnasium_environment": "gymnasium_adapter",
         "record_at_poses": "data.fixed_poses",
         "record_random_transitions": "data.random_walk",
     },

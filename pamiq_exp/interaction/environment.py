@@ -72,6 +72,8 @@ class Environment(Component, ABC):
         private: It shows pictures of the user's own. Those of private and of live worlds are sent to nobody unless
             the user says so.
         has_episodes: Its episodes end. A world whose flags are always false says False.
+        free_running: It goes on by itself, at its own rate, whatever its callers do: see `FreeRunning`.
+        noop_action: The action of one environment that does nothing, canonical; None if it names none.
         own_interval: Seconds from one turn to the next if the world itself makes its callers wait for them, else
             None. Such a world must not be paced a second time: use an unpaced interaction.
         observed_at: When what the newest observation shows was true (`time.perf_counter`); None means when
@@ -86,6 +88,8 @@ class Environment(Component, ABC):
     live: bool = False
     private: bool = False
     has_episodes: bool = True
+    free_running: bool = False
+    noop_action: Sequence[float] | None = None
     own_interval: float | None = None
     observed_at: float | None = None
     age: Age | None = None

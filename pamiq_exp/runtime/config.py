@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pamiq_exp.nonfinite import OnNonfinite
 
-Mode = Literal["realtime", "lockstep", "pipelined"]
+Mode = Literal["realtime", "lockstep", "pipelined", "sequential"]
 Overrun = Literal["catch_up", "skip"]
 
 
@@ -57,10 +57,11 @@ class LaunchConfig:
         mode: `realtime`: learning has its own thread and turns never wait for it. `lockstep`: one thread
             and a virtual clock; after each turn the trainers that are ready run to their end. Same config,
             same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
-            turns on a thread of its own and is published exactly then: faster, and still the same bits.
+            turns on a thread of its own and is published exactly then: faster, and still the same bits. `sequential`:
+            one thread and the wall clock, for comparison: learning delays the next turn while the environment goes on.
         max_steps: Environment steps (all environments together) after which the run is finished.
         max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
-        time_scale: Run seconds in a wall second (realtime): 10 lets a 10 Hz world turn 100 times a second.
+        time_scale: Run seconds in a wall second (realtime, sequential): 10 lets a 10 Hz world turn 100 times a second.
         checkpoint: When to save.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
         precision: As Lightning Fabric names it: `32-true`, `bf16-mixed`, ...
@@ -122,13 +123,16 @@ class LaunchConfig:
 
 
 ONLY_IN: Mapping[str, tuple[Mode, ...]] = {
-    "time_scale": ("realtime",),
-    "overrun": ("realtime",),
+    "time_scale": ("realtime", "sequential"),
+    "overrun": ("realtime", "sequential"),
     "overlap_turns": ("pipelined",),
     "training_nice": ("realtime", "pipelined"),
     "separate_streams": ("realtime",),
 }
 """Settings that do nothing in some modes, as there is no deadline or no second thread that they could be about."""
+
+WALL_CLOCK: tuple[Mode, ...] = ("realtime", "sequential")
+"""Modes in which turns follow the wall clock, and what is measured depends on it."""
 
 _POSITIVE = (
     "max_steps",

@@ -16,7 +16,7 @@ from pamiq_exp.component import components
 from pamiq_exp.every import Every
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.runtime.clock import Clock
-from pamiq_exp.runtime.config import LaunchConfig
+from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.records import Means, RecordStream
@@ -128,9 +128,9 @@ class Engine:
             self.control.stop("finished", f"{config.max_seconds} seconds are over (launcher.max_seconds)")
 
     def _measure_age(self) -> None:
-        """In realtime the age of an observation is measured, in simulated time it is what the delay makes it."""
+        """On the wall clock the age of an observation is measured, in simulated time it is what the delay makes it."""
         age, statistics = self.interaction.age, self.statistics
-        if self.config.mode == "realtime":
+        if self.config.mode in WALL_CLOCK:
             statistics.observation_ages.add(age.seconds)
             statistics.observation_age_seconds = age.seconds * self.config.time_scale
         else:
@@ -141,7 +141,7 @@ class Engine:
         for observer in self.interaction.observers.values():
             metrics |= observer.report()
             self.records.show(observer.media())
-        if self.config.mode == "realtime":  # the records of other modes repeat, and these depend on the wall clock
+        if self.config.mode in WALL_CLOCK:  # the records of other modes repeat
             metrics |= self.statistics.records()
         self.records.emit("interaction", metrics, self.publisher.training_step)
         if self.records.error is not None:

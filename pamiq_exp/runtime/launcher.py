@@ -18,7 +18,7 @@ from pamiq_exp.interaction import Interaction, StepObserver
 from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
-from pamiq_exp.runtime.config import LaunchConfig
+from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
@@ -38,6 +38,7 @@ from pamiq_exp.runtime.records import RecordStream
 from pamiq_exp.runtime.run_state import load_state
 from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.scheduling import torch_threads
+from pamiq_exp.runtime.sequential import require_going_on, run_sequential
 from pamiq_exp.runtime.statistics import RunStatistics
 from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, Watchdog
 from pamiq_exp.seeding import derive_seed
@@ -131,13 +132,15 @@ class _Run:
         control: RunControl,
     ) -> None:
         _require_parameters(models, config.max_parameters)
+        if config.mode == "sequential":
+            require_going_on(interaction.environment)
         fabric = make_fabric(config.device, config.precision)
         for model in models.values():
             model.to(fabric.device)
         self.config = config
         self.folder = folder
         self.control = control
-        self.clock = WallClock(config.time_scale) if config.mode == "realtime" else VirtualClock()
+        self.clock = WallClock(config.time_scale) if config.mode in WALL_CLOCK else VirtualClock()
         log_buffer_sizes(buffers)
         users = {name: DataUser(buffer) for name, buffer in buffers.items()}
         self.writer = None
@@ -200,7 +203,9 @@ class _Run:
 
     def _loop(self, pending_round: State | None) -> None:
         ended = True
-        if isinstance(self.clock, WallClock):
+        if self.config.mode == "sequential":
+            run_sequential(self.engine, self.saver)
+        elif isinstance(self.clock, WallClock):
             ended = run_realtime(self.engine, self.saver)
         elif self.config.mode == "lockstep":
             run_lockstep(self.engine, self.clock, self.saver)
@@ -210,7 +215,7 @@ class _Run:
             self.saver.save_at_end()
 
     def _watchdog(self) -> Watchdog:
-        stop_timeout = STOP_TIMEOUT if self.config.mode == "realtime" else None
+        stop_timeout = STOP_TIMEOUT if self.config.mode in WALL_CLOCK else None
         return Watchdog(self.control, self.config.watchdog_seconds, self._report, stop_timeout)
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:

@@ -109,7 +109,9 @@ def test_a_huge_sweep_is_checked_in_part() -> None:
 
 def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
     lists = variants(["experiment=minimum", "launcher=glob(*)"])
-    assert sorted(words[1] for words in lists) == ["launcher=lockstep", "launcher=pipelined", "launcher=realtime"]
+    assert sorted(words[1] for words in lists) == [
+        f"launcher={each}" for each in ("lockstep", "pipelined", "realtime", "sequential")
+    ]
     with pytest.raises(ConfigError, match="matches nothing"):
         variants(["experiment=minimum", "launcher=glob(x*)"])
 

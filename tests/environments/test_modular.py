@@ -113,7 +113,7 @@ def test_parts_are_found_and_told_of_a_pause() -> None:
 def test_nobody_walks_in_a_live_world_but_its_agent() -> None:
     motor = Motor(spaces.Discrete(2))
     world = SensorEnvironment({"t": Thermometer(1)}, {"m": motor})
-    for real in (world, DelayedActions(world, steps=1), FreeRunning(world, interval=1.0)):
+    for real in (world, DelayedActions(world, steps=1), FreeRunning(lambda: world, interval=1.0)):
         assert record_random_transitions(real, 8, 4, seed=0) == {}
     assert motor.done == []
 

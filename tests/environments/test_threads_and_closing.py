@@ -47,7 +47,7 @@ def test_an_environment_that_belongs_to_a_thread_can_be_resumed_in_realtime(tmp_
 
 def test_an_environment_that_belongs_to_a_thread_can_run_freely() -> None:
     log: list[str] = []
-    environment = FreeRunning(GymnasiumEnvironment(make=functools.partial(OneThread, log)), 0.001)
+    environment = FreeRunning(functools.partial(GymnasiumEnvironment, make=functools.partial(OneThread, log)), 0.001)
     assert launch(interaction(environment), config=LaunchConfig(mode="realtime", max_steps=20))["state"] == "finished"
     assert log[1:] == ["environment"]
 

@@ -31,13 +31,15 @@ def record_random_transitions(
         `observation.*`, `action`, `reward`, `terminated`, `truncated` and `ended`, each
         `(num_envs * turns // sequence_length, sequence_length, *shape)`, the sequences in random order. As in
         all records, reward, terminated and truncated belong to the transition out of an observation; `ended`
-        says that the observation itself was the last of its episode. Nothing of a live world.
+        says that the observation itself was the last of its episode. Nothing of a world that is live or free-running.
 
     Raises:
         ValueError: Not even one sequence would be recorded.
     """
-    if environment.live:
-        logger.info("nothing is held out: only its agent acts in a live world (%s)", type(environment).__name__)
+    if environment.live or environment.free_running:
+        kind = "a live world" if environment.live else "a world that goes on by itself"
+        logger.info("nothing is held out: only its agent acts in %s (%s)", kind, type(environment).__name__)
+        tear_down(environment)
         return {}
     if turns < sequence_length or sequence_length < 1:
         raise ValueError(f"{turns} turns do not hold a sequence of {sequence_length}")

@@ -161,6 +161,7 @@ class GymnasiumEnvironment(Environment):
         try:
             environment = only.copies[0].environment
             self.own_interval = _own_interval(only.copies[0], self.num_envs)
+            self.noop_action = _noop_action(only.copies[0])
             reading = self._read(environment.observation_space, environment.action_space, only)
             self._maker = dataclasses.replace(self._maker, space=environment.observation_space)
             return reading
@@ -366,6 +367,15 @@ def _image_size(size: int | Sequence[int] | None) -> int | tuple[int, int] | Non
     if len(size) != 2:
         raise ValueError(f"image_size must be one number or [height, width], not {list(size)}")
     return int(size[0]), int(size[1])
+
+
+def _noop_action(copy: Copy) -> tuple[int] | None:
+    """Return the action that an environment of named actions calls NOOP."""
+    try:
+        meanings = list(copy.attribute("get_action_meanings")())
+    except Exception:  # an environment may have anything of that name, or nothing
+        return None
+    return (meanings.index("NOOP"),) if "NOOP" in meanings else None
 
 
 def _own_interval(copy: Copy, count: int) -> float | None:

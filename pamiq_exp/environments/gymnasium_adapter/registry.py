@@ -45,6 +45,7 @@ _PACKAGES = (
     _Package("MiniWorld-", "miniworld", "pip install miniworld"),
     _Package("Vizdoom", "vizdoom.gymnasium_wrapper", "pip install vizdoom"),
     _Package("real-time-gym-", "rtgym", "pip install rtgym"),
+    _Package("pamiq_exp/", "pamiq_exp.environments.real_time_tasks", "pip install pamiq_exp"),
 )
 
 

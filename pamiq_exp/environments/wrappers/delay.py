@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
-from pamiq_exp.environments.wrappers.free_running import FreeRunning
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import ActionSpec, describe_action
@@ -75,7 +74,7 @@ class DelayedActions(Environment):
     ) -> None:
         if substeps < 1:
             raise ValueError(f"delay.substeps must be at least 1, not {substeps}")
-        if substeps > 1 and (environment.own_interval is not None or isinstance(environment, FreeRunning)):
+        if substeps > 1 and (environment.own_interval is not None or environment.free_running):
             raise ValueError("delay.substeps: a world that runs by itself cannot be cut into substeps; use 1")
         bounds = (steps, steps) if isinstance(steps, (int, float)) else tuple(steps)
         self._low, self._high = _in_substeps(bounds, substeps)
@@ -84,6 +83,7 @@ class DelayedActions(Environment):
         self.action_space = environment.action_space
         self.live, self.private, self.own_interval = environment.live, environment.private, environment.own_interval
         self.has_episodes = environment.has_episodes
+        self.free_running, self.noop_action = environment.free_running, environment.noop_action
         self._substeps = substeps
         self._action = describe_action(environment.action_space)
         self._first = _first_action(first_action, self._action)

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import FreeRunning, delayed
+from pamiq_exp.environments.wrappers.free_running import Hold
 from pamiq_exp.interaction import Array, FixedIntervalInteraction, Interaction, Observation
 from pamiq_exp.runtime import LaunchConfig, launch
 from tests.interaction.worlds import Counter, Diary
@@ -54,7 +56,7 @@ def newest(world: FreeRunning, step: int) -> Observation:
 
 def test_the_newest_frame_wins_and_what_was_missed_is_counted() -> None:
     inner = Gated()
-    world = FreeRunning(inner, 1e-4)
+    world = FreeRunning(lambda: inner, 1e-4)
     assert step_of(world.observe()) == 0
     world.affect(STILL)
     inner.run(3)
@@ -73,7 +75,7 @@ def test_the_newest_frame_wins_and_what_was_missed_is_counted() -> None:
 
 def test_the_end_of_an_episode_waits_to_be_seen() -> None:
     inner = Gated(episode=2)
-    world = FreeRunning(inner, 1e-4)
+    world = FreeRunning(lambda: inner, 1e-4)
     world.observe()
     world.affect(STILL)
     inner.run(2)
@@ -87,13 +89,13 @@ def test_the_end_of_an_episode_waits_to_be_seen() -> None:
 
 def test_the_world_stands_still_while_it_is_saved_and_during_pauses() -> None:
     inner = Diary()
-    world = FreeRunning(inner, 1e-4)
+    world = FreeRunning(lambda: inner, 1e-4)
     world.observe()
     world.affect(STILL)
     newest(world, 3)
     saved = collect_state(world)
     assert saved[""]["environment"][""]["step"] == inner.step
-    other = FreeRunning(Diary(), 1e-4)
+    other = FreeRunning(Diary, 1e-4)
     restore_state(other, saved)
     assert step_of(other.observe()) == inner.step
     world.affect(STILL)
@@ -109,7 +111,7 @@ def test_an_error_of_the_world_reaches_the_agent() -> None:
         def affect(self, action: Array) -> None:
             raise RuntimeError("the camera is gone")
 
-    world = FreeRunning(Broken(), 1e-4)
+    world = FreeRunning(Broken, 1e-4)
     world.observe()
     world.affect(STILL)
     deadline = time.monotonic() + 10
@@ -121,7 +123,7 @@ def test_an_error_of_the_world_reaches_the_agent() -> None:
 
 
 def test_a_run_tells_how_many_frames_it_skipped_and_how_old_they_were() -> None:
-    world = FreeRunning(Diary(), 0.002)
+    world = FreeRunning(Diary, 0.002)
     interaction = FixedIntervalInteraction(Counter(), world, 0.01)
     summary = launch(interaction, config=LaunchConfig(mode="realtime", max_steps=30))
     assert summary["skipped_frames"] > 60  # type: ignore[operator]
@@ -129,14 +131,14 @@ def test_a_run_tells_how_many_frames_it_skipped_and_how_old_they_were() -> None:
 
 
 def test_a_slow_world_is_seen_more_than_once() -> None:
-    world = FreeRunning(Diary(), 0.02)
+    world = FreeRunning(Diary, 0.02)
     summary = launch(FixedIntervalInteraction(Counter(), world, 0.002), config=LaunchConfig(max_steps=60))
     assert summary["repeated_frames"] > 30  # type: ignore[operator]
 
 
 def test_what_runs_by_itself_cannot_be_cut_into_substeps() -> None:
     with pytest.raises(ValueError, match="runs by itself"):
-        delayed(FreeRunning(Diary(), 0.1), 0.5, substeps=2)
+        delayed(FreeRunning(Diary, 0.1), 0.5, substeps=2)
 
 
 def test_a_world_with_a_clock_of_its_own_is_not_paced_twice() -> None:
@@ -179,8 +181,69 @@ class Threads(Diary):
 def test_the_environment_is_set_up_stepped_saved_and_torn_down_on_its_own_thread(tmp_path: Path) -> None:
     inner = Threads()
     launch(
-        FixedIntervalInteraction(Counter(), FreeRunning(inner, 0.002), 0.01),
+        FixedIntervalInteraction(Counter(), FreeRunning(lambda: inner, 0.002), 0.01),
         config=LaunchConfig(mode="realtime", max_steps=3),
         folder=tmp_path,
     )
     assert inner.threads == dict.fromkeys(("setup", "observe", "affect", "state", "teardown"), "environment")
+
+
+def test_the_environment_is_made_where_it_is_used_and_what_its_making_raises_comes_back() -> None:
+    makers: list[str] = []
+    before = set(threading.enumerate())
+
+    def make() -> Diary:
+        makers.append(threading.current_thread().name)
+        return Diary()
+
+    world = FreeRunning(make, 1e-4)
+    world.teardown()
+    assert makers == ["environment"]
+
+    def fail() -> Diary:
+        raise OSError("no such device")
+
+    with pytest.raises(OSError, match="no such device"):
+        FreeRunning(fail, 1e-4)
+    with pytest.raises(TypeError, match=r"functools\.partial\(Diary"):
+        FreeRunning(Diary(), 1e-4)  # type: ignore[arg-type]
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("hold", "second"), [("previous", [7, 1]), ("zero", [0, 0]), ("noop", [3, 2])])
+def test_hold_says_what_is_done_in_a_frame_without_a_new_action(hold: Hold, second: list[int]) -> None:
+    inner = Gated()
+    inner.noop_action = (3, 2)
+    world = FreeRunning(lambda: inner, 1e-4, hold)
+    world.observe()
+    world.affect(np.array([[7, 1]]))
+    inner.run(2)
+    newest(world, 2)
+    world.affect(np.array([[8, 1]]))
+    inner.run(1)
+    inner.allowed.release(100)
+    world.teardown()
+    done = [action.tolist() for action in inner.actions]
+    assert done[:2] == [[[7, 1]], [second]]
+    assert [[8, 1]] in done[2:4], "a frame may have begun before the new action came"
+
+
+def test_hold_noop_needs_an_action_that_does_nothing() -> None:
+    with pytest.raises(ValueError, match="hold=previous or hold=zero"):
+        FreeRunning(Diary, 1e-4, "noop")
+    with pytest.raises(ValueError, match="one of previous, noop, zero"):
+        FreeRunning(Diary, 1e-4, "stop")  # type: ignore[arg-type]
+
+
+def test_zero_is_the_number_nearest_to_it_within_the_bounds() -> None:
+    class Positive(Diary):
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_space = gymnasium.spaces.Box(np.float32([0.5, -1]), np.float32([1, 1]), dtype=np.float32)
+
+    world = FreeRunning(Positive, 1e-4, "zero")
+    assert world._running.idle_action is not None
+    assert world._running.idle_action.tolist() == [[0.5, 0.0]]
+    world.teardown()
