@@ -87,7 +87,7 @@ class PixelTracker(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward = 1.0 - float(np.hypot(*(self.cursor - self.target)))
         return self._observation(), reward, False, False, {}
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8]:
         """Return a picture, `(size, size, 3)`."""
         picture = np.zeros((*self._grid.shape[:2], 3), np.uint8)
         for channel, place in enumerate((self.target, self.cursor)):
@@ -102,5 +102,5 @@ class PixelTracker(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return np.concatenate([self.cursor, self.target, self._velocity()]).astype(np.float32)
 
 
-gymnasium.register("pamiq_exp/CartPoleForce-v0", CartPoleForce, max_episode_steps=500)
-gymnasium.register("pamiq_exp/PixelTracker-v0", PixelTracker, max_episode_steps=400)
+gymnasium.register("pamiq_exp/CartPoleForce-v0", f"{__name__}:CartPoleForce", max_episode_steps=500)
+gymnasium.register("pamiq_exp/PixelTracker-v0", f"{__name__}:PixelTracker", max_episode_steps=400)
