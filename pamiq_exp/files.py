@@ -1,6 +1,6 @@
 """The one way to files: reading what may be a stranger's, and writing what is whole or absent.
 
-A folder that somebody sent may hold links, devices, pipes, huge files, and trees that grow without end when they are
+A folder from someone else may hold links, devices, pipes, huge files, and trees that grow without end when they are
 read. Everything that reads such a folder reads through this module: regular files only, none that a link leads to
 outside the folder, at most so many bytes, and trees of at most so many values and levels. Text is always UTF-8.
 Everything that is written is written without following links.
@@ -199,7 +199,7 @@ def make_own_folder(path: Path) -> None:
 def find_links(folder: Path) -> list[Path]:
     """Return all that is neither a file nor a folder below `folder`: links, pipes, devices; in order.
 
-    Whoever writes into a folder that somebody else may have prepared writes through them. Sockets are left out: a
+    Writing into a folder that someone else may have prepared would write through them. Sockets are left out: a
     process that was killed leaves one behind.
     """
     found: list[Path] = []

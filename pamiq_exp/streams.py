@@ -1,4 +1,4 @@
-"""The standard streams: they take every character, and what nobody reads any more costs no run."""
+"""The standard streams: they take every character, and a closed one ends no run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Tolerant(io.FileIO):
             else:
                 if written is not None:
                     return written
-                select.select([], [self], [])  # whoever shares it has made it non-blocking
+                select.select([], [self], [])  # another process that shares it made it non-blocking
         return len(view)
 
 

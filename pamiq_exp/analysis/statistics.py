@@ -265,7 +265,7 @@ def _strata(scores: Sequence[ArrayLike]) -> list[FloatArray]:
     if not strata or any(len(each) == 0 for each in strata):
         raise ValueError("every task needs at least one score")
     if not all(np.isfinite(each).all() for each in strata):
-        raise ValueError("scores have to be finite: leave out or mend the runs that gave NaN or infinity")
+        raise ValueError("scores have to be finite: leave out the runs that gave NaN or infinity")
     return strata
 
 

@@ -102,7 +102,7 @@ def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     words = getattr(error, "problem", None) or str(error).splitlines()[0]
     origin = Origin.of_file(path, 0 if mark is None else mark.line + 1)
-    return ConfigError(ErrorDetail("", f"a config file is no valid YAML: {words}", "mend the file", origin))
+    return ConfigError(ErrorDetail("", f"a config file is no valid YAML: {words}", "correct the file", origin))
 
 
 def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:

@@ -1,4 +1,4 @@
-"""What the page knows of the runs that somebody looks at, shared by all who do."""
+"""What the page knows of the runs that are open, shared by all browsers."""
 
 from __future__ import annotations
 

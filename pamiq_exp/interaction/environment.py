@@ -68,8 +68,8 @@ class Environment(Component, ABC):
         observation_space: What one environment shows: a Dict of named Boxes.
         action_space: What one environment accepts: Discrete, MultiDiscrete or one-dimensional Box.
         num_envs: Number of copies; the leading axis of every observation and action.
-        live: There is only one such world, and it goes on by itself: nobody may walk in a copy of it.
-        private: It shows pictures of the user's own. Those of private and of live worlds are sent to nobody unless
+        live: There is only one such world, and it continues by itself: it has no copies.
+        private: It shows pictures of the user's own. Those of private and of live worlds are not sent anywhere unless
             the user says so.
         has_episodes: Its episodes end. A world whose flags are always false says False.
         free_running: It goes on by itself, at its own rate, whatever its callers do: see `FreeRunning`.

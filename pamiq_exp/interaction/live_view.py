@@ -42,7 +42,7 @@ class _Moment:
 class LiveView:
     """Keeps a reference to what the newest turn showed, and draws it when asked.
 
-    `take` runs on the agent's thread and does not copy, draw or wait. `read` runs on the thread of whoever asks, and
+    `take` runs on the agent's thread and does not copy, draw or wait. `read` runs on the caller's thread, and
     does its work between two turns, where it delays none. The way on the map begins with the first turn taken.
     """
 

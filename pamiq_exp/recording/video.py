@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class VideoRecorder(StepObserver):
     """Records short films of what one environment sees, enlarged pixel by pixel.
 
-    Where the environment's ground truth has `pose` and `reachable`, a map with the body's way lies beside
+    Where the environment's ground truth has `pose` and `reachable`, a map with the agent's path lies beside
     the view. Environments without a picture among their observations are left alone.
 
     Args:

@@ -120,7 +120,7 @@ def _reference(repository: _Repository, name: str) -> str:
 
 
 class _Git:
-    """Runs git on a repository without the settings of anybody.
+    """Runs git on a repository without any user's settings.
 
     Args:
         repository: The repository.

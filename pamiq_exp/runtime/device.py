@@ -9,7 +9,7 @@ PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-t
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """Return a Fabric on one device. Raises ValueError for a device or precision that is not to be had."""
+    """Return a Fabric on one device. Raises ValueError for a device or precision that is not available."""
     accelerator, index = _accelerator(device)
     if precision not in PRECISIONS:
         raise ValueError(f"launcher.precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")

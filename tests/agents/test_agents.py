@@ -136,7 +136,7 @@ def curious(encoder: Encoder | Port, dynamics: DynamicsNetwork) -> PolicyAgent:
     return agent
 
 
-def test_curiosity_compares_each_latent_with_what_was_foreseen() -> None:
+def test_curiosity_compares_each_latent_with_its_prediction() -> None:
     signals = live(curious(ClockEncoder(), Persistence()), ClockWorld(), 8)
     assert [float(signal[2]) for signal in signals] == [0.0] + [1.0] * 7
     assert [float(signal[0]) for signal in signals] == [0.0] + [1.0] * 4 + [0.0] + [1.0] * 2
@@ -173,7 +173,7 @@ def test_latents_are_recorded_once_the_encoder_is_warmed_up() -> None:
     assert [float(record["latent"][0, 0]) for record in collector.records] == [3.5, 4.5]
 
 
-def test_a_field_that_nobody_records_is_named_together_with_those_that_exist() -> None:
+def test_field_that_is_not_recorded_is_named_together_with_those_that_exist() -> None:
     agent = RandomAgent(CLOCK["action"], 3, seed=0)
     agent.attach({}, {"replay": Collector({"pressure": {"shape": [], "dtype": "float32"}})})
     with pytest.raises(KeyError, match=r"replay.*pressure.*observation\.step"):

@@ -29,7 +29,7 @@ from pamiq_exp.rewards import (
 from pamiq_exp.spaces import ActionSpec
 from tests.agents.worlds import OUTCOME_FIELDS, Collector, Port
 
-LANES, SIZE = 3, 4
+NUM_ENVS, SIZE = 3, 4
 ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}
 VECTOR = {"vector": {"shape": [SIZE], "dtype": "float32"}}
 FIELDS: dict[str, object] = {"observation": VECTOR, "action": ACTION, **OUTCOME_FIELDS}
@@ -42,12 +42,12 @@ def seeded() -> None:
 
 def observation(turn: int, value: float | None = None, reward: float | None = None) -> Observation:
     world = np.random.default_rng(turn)
-    vector, paid = world.random((LANES, SIZE), dtype=np.float32), world.random(LANES, dtype=np.float32)
+    vector, paid = world.random((NUM_ENVS, SIZE), dtype=np.float32), world.random(NUM_ENVS, dtype=np.float32)
     if value is not None:
         vector[1, 2] = value
     if reward is not None:
         paid[1] = reward
-    never = np.zeros(LANES, dtype=np.bool_)
+    never = np.zeros(NUM_ENVS, dtype=np.bool_)
     return Observation({"vector": vector}, paid, never, never)
 
 
@@ -70,10 +70,10 @@ def agent_with(reward: Reward, collector: Collector) -> PolicyAgent:
 
 
 REWARDS: list[Any] = [
-    lambda: PredictionError(DiscountedStd(LANES, warmup=4)),
+    lambda: PredictionError(DiscountedStd(NUM_ENVS, warmup=4)),
     lambda: OpenLoopError(ExponentialStd(warmup=4)),
-    lambda: EllipticalBonus(DiscountedStd(LANES, warmup=4)),
-    lambda: Extrinsic(DiscountedStd(LANES, warmup=4)),
+    lambda: EllipticalBonus(DiscountedStd(NUM_ENVS, warmup=4)),
+    lambda: Extrinsic(DiscountedStd(NUM_ENVS, warmup=4)),
 ]
 
 
@@ -112,7 +112,7 @@ def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
     value: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     found, expected = Collector(FIELDS), Collector(FIELDS)
-    agent, other = (agent_with(Extrinsic(DiscountedStd(LANES, warmup=4)), each) for each in (found, expected))
+    agent, other = (agent_with(Extrinsic(DiscountedStd(NUM_ENVS, warmup=4)), each) for each in (found, expected))
     for turn in range(20):
         agent.step(observation(turn, reward=value if turn == 8 else None))
         other.step(observation(turn))
@@ -142,7 +142,7 @@ def test_a_scale_is_that_of_the_finite_rewards(make: Any, value: float) -> None:
 
 
 def test_counts_are_saved() -> None:
-    agents = [RandomAgent(ACTION, LANES, 0) for _ in range(2)]
+    agents = [RandomAgent(ACTION, NUM_ENVS, 0) for _ in range(2)]
     for agent in agents:
         agent.attach({}, {})
         agent.step(observation(0))
@@ -156,8 +156,8 @@ class Broken(nn.Module):
     def forward(self, batch: Any) -> Any:
         from pamiq_exp.models import MultiCategorical
 
-        return MultiCategorical(torch.full((LANES, 1, 3), math.nan), torch.ones(1, 3, dtype=torch.bool)), torch.ones(
-            LANES
+        return MultiCategorical(torch.full((NUM_ENVS, 1, 3), math.nan), torch.ones(1, 3, dtype=torch.bool)), torch.ones(
+            NUM_ENVS
         )
 
 

@@ -26,7 +26,7 @@ class ClockWorld(Environment):
     """Shows its own step number t, pays t for the transition out of step t, and ends episodes on schedule.
 
     Environment l ends an episode at each step number divisible by `ends[l]`: terminated in even num_envs, truncated in
-    odd ones. The transition out of such a step pays -1000, to be seen if anybody counts it.
+    odd ones. The transition out of such a step pays -1000, to be seen if it is counted.
     """
 
     def __init__(self, ends: tuple[int, ...] = (4, 6, 1000)) -> None:

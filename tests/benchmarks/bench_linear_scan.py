@@ -17,7 +17,7 @@ Scan = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 SHAPES = (((1, 256, 1024), "<= 0.5"), ((8, 1024, 512), "<= 8.6"))
 BYTES_MOVED = 10
-"""Tensors of the full size that are read or written at least: 3 forward, 5 backward, and 2 by whoever uses them."""
+"""Tensors of the full size that are read or written at least: 3 forward, 5 backward, and 2 by what uses them."""
 
 
 def steps(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:

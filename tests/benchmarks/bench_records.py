@@ -22,7 +22,7 @@ Record = Mapping[str, float | int | str]
 
 
 def trackers() -> dict[str, Tracker]:
-    """What a run has by default, with a terminal that nobody looks at."""
+    """What a run has by default, with a terminal that is not watched."""
     console = Console(file=io.StringIO(), force_terminal=True, width=110)
     return {
         "jsonl": JsonlTracker(),

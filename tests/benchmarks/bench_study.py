@@ -24,7 +24,7 @@ from itertools import pairwise
 from pamiq_exp.interaction import StepObserver, Turn
 from tests.benchmarks.table import Row, markdown
 
-LANES, ROLLOUT, ROLLOUTS, WARM = 16, 64, 20, 4
+NUM_ENVS, ROLLOUT, ROLLOUTS, WARM = 16, 64, 20, 4
 EXPERIMENT = (
     "experiment=curiosity_study",
     "launcher.checkpoint.every_steps=null",
@@ -58,7 +58,7 @@ def run_ours(rollouts: int, words: Sequence[str], profile: cProfile.Profile | No
     from pamiq_exp.config import build_experiment, compose_config
     from pamiq_exp.runtime import launch
 
-    steps = LANES * (ROLLOUT * rollouts + 2)
+    steps = NUM_ENVS * (ROLLOUT * rollouts + 2)
     experiment = build_experiment(compose_config([*EXPERIMENT, f"launcher.max_steps={steps}", *words]))
     watch = experiment.interaction.observers["stopwatch"] = Stopwatch()
     if profile is not None:
@@ -91,16 +91,16 @@ def run_theirs(rollouts: int) -> Marks:
     torch.set_num_threads(1)
     model = PPO(
         "CnnPolicy",
-        World(LANES),
+        World(NUM_ENVS),
         n_steps=ROLLOUT,
-        batch_size=LANES * ROLLOUT // 4,
+        batch_size=NUM_ENVS * ROLLOUT // 4,
         n_epochs=3,
         ent_coef=0.01,
         device="cpu",
         policy_kwargs={"features_extractor_class": Features, "net_arch": []},
     )
     watch = Watch()
-    model.learn(LANES * ROLLOUT * (rollouts + 1), callback=watch)
+    model.learn(NUM_ENVS * ROLLOUT * (rollouts + 1), callback=watch)
     return watch.marks
 
 
@@ -108,7 +108,7 @@ def microseconds(what: Sequence[str]) -> list[tuple[float, float]]:
     """Wall and CPU microseconds of a step, for each rollout of a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_study", "--one", str(ROLLOUTS), *what]
     marks = json.loads(subprocess.run(command, check=True, capture_output=True).stdout.splitlines()[-1])
-    scale = 1e6 / (LANES * ROLLOUT)
+    scale = 1e6 / (NUM_ENVS * ROLLOUT)
     return [(scale * (b[0] - a[0]), scale * (b[1] - a[1])) for a, b in pairwise(marks[WARM:])]
 
 

@@ -59,7 +59,7 @@ def test_every_record_is_sampled_equally_often() -> None:
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
-def test_sequences_are_consecutive_turns_of_one_lane_and_every_start_appears() -> None:
+def test_sequences_are_consecutive_turns_of_one_environment_and_every_start_appears() -> None:
     user = filled(DataUser(RingBuffer(16, 3, FIELDS)), 41)
     batch = user.sequences(30_000, 4, torch.Generator().manual_seed(0))
     codes = batch["reward"].long()

@@ -49,7 +49,7 @@ shared:
   lost: 3
 interaction:
   agent:
-    encoder: ${models.nobody}
+    encoder: ${models.missing}
 """
 
 
@@ -76,7 +76,7 @@ def python(code: str, *words: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_all_mistakes_are_told_at_once_with_file_line_and_remedy(command: Command, mistakes: list[str]) -> None:
+def test_all_errors_are_reported_at_once_with_file_line_and_hint(command: Command, mistakes: list[str]) -> None:
     outcome = command("check", *mistakes, "sede=3", "seed=x")
     assert outcome.status == 1
     assert "Traceback" not in outcome.err
@@ -90,7 +90,7 @@ def test_all_mistakes_are_told_at_once_with_file_line_and_remedy(command: Comman
         (15, "models.encoder.channels: expected a list, not 'many'", ""),
         (18, "models.dynamics.network.width: expected a whole number, not 'wide'", ""),
         (20, "shared.lost: nothing reads it", "leave it out"),
-        (23, "interaction.agent.encoder: ${models.nobody} leads nowhere", "models has"),
+        (23, "interaction.agent.encoder: ${models.missing} leads nowhere", "models has"),
     ]:
         assert key.split(":")[0].rpartition(".")[2] in lines[number]
         told = outcome.err[outcome.err.index(key) :]

@@ -1,4 +1,4 @@
-"""What a shell offers while somebody types."""
+"""What a shell offers while a user types."""
 
 from __future__ import annotations
 

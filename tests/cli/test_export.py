@@ -118,7 +118,7 @@ def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
 
 
 class Terminal(io.StringIO):
-    """Somebody who sits there and types."""
+    """A user who types."""
 
     def isatty(self) -> bool:
         return True

@@ -72,9 +72,9 @@ def test_a_folder_that_was_there_keeps_its_permissions(command: Command, tmp_pat
 
 HOMELESS = """
 import os, pwd, sys
-def nobody(number):
+def no_such_user(number):
     raise KeyError(f"getpwuid(): uid not found: {number}")
-pwd.getpwuid = nobody
+pwd.getpwuid = no_such_user
 import pamiq_exp.cli
 run = ["experiment=minimum", "tracking=default", "launcher=lockstep", "launcher.max_steps=20", "hydra.run.dir=run"]
 for words in (run, ["export", "run", "-o", "paper.yaml"], ["report", "run", "-o", "report"], ["list", "experiments"]):

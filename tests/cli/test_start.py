@@ -98,7 +98,7 @@ def test_the_public_names_are_there_when_asked_for() -> None:
 
 
 def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path) -> None:
-    """Whoever stands in a folder with a stranger's config must not run what else lies there."""
+    """A user who stands in a folder with a stranger's config must not run what else lies there."""
     for name in ("numpy.py", "omegaconf.py", "yaml.py", "difflib.py"):
         (tmp_path / name).write_text("raise SystemExit('the current folder was imported')")
     plugin = tmp_path / "hydra_plugins" / "evil"

@@ -45,7 +45,7 @@ def test_jobs_are_told_apart_by_what_their_folders_say(tmp_path: Path) -> None:
     assert jobs[5].overrides[-1] == "seed=5"
 
 
-def test_a_job_runs_as_long_as_somebody_holds_its_lock(tmp_path: Path) -> None:
+def test_job_runs_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
     folder = SweepFolder(write_sweep(tmp_path))
     with locked(tmp_path / "3" / "job.lock") as held:
         assert held is not None

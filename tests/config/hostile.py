@@ -1,4 +1,4 @@
-"""Configs that somebody might send to do harm. None of them may run code, write a file or leak a value.
+"""Configs that someone might send to do harm. None of them may run code, write a file or leak a value.
 
 `{marker}` stands for a file that must not appear, where the user stands, and `{outside}` for a folder beside that one.
 """

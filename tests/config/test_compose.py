@@ -144,7 +144,7 @@ def test_a_saved_config_is_read_within_limits(tmp_path: Path) -> None:
         plain_file(tmp_path / "config.yaml")
 
 
-def test_more_jobs_than_anybody_means_are_refused_at_once() -> None:
+def test_more_jobs_than_the_limit_are_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="more than 100,000 jobs"):
         sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
 

@@ -1,4 +1,4 @@
-"""Configs that somebody might send to do harm: each is refused, by name, file and line, and nothing of it happens."""
+"""Configs that someone might send to do harm: each is refused, by name, file and line, and nothing of it happens."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_node_that_is_referred_to_is_trusted_no_more_than_who_refers_to_it() -
     assert found.origins["shared.node.path"].kind == "typed"
 
 
-def test_what_the_machine_says_is_nobody_s_own_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_of_the_machine_has_no_author(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "/etc/passwd")
     for text in ("${oc.env:SLURM_JOB_ID}", "${now:/etc/passwd}"):
         found = resolve({"a": text}, lambda _: Origin("file", kind="shipped"))
@@ -225,7 +225,7 @@ def test_a_forbidden_value_is_refused_however_it_is_put_together(hidden: tuple[s
 def test_what_the_user_has_typed_or_trusts_is_taken(hidden: tuple[str, Any, dict[str, Any]]) -> None:
     name, value, shared = hidden
     if isinstance(value, str) and ("now:" in value or "oc.env:" in value):
-        return  # the machine's word is nobody's own
+        return  # a value of the machine has no author
     text = yaml.safe_dump({"shared": shared, "environment": {"kwargs": {name: value}}}, allow_unicode=True)
     found = written(text, "trusted").resolved
     assert list(value_errors(found)) == []

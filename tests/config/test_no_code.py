@@ -1,4 +1,4 @@
-"""What the source of the package never does, because a file of somebody else's could then run code."""
+"""What the source of the package never does, because a file of someone else's could then run code."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def unread(tree: dict[str, Any], key: str, mapping: dict[str, Any], use: Callabl
 
 
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")), st.booleans())
-def test_exactly_the_keys_that_nobody_looked_up_are_told(there: set[str], wanted: set[str], get: bool) -> None:
+def test_exactly_the_keys_that_were_not_read_are_reported(there: set[str], wanted: set[str], get: bool) -> None:
     mapping = dict.fromkeys(there, 1)
 
     def use(given: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def taken(**options: object) -> dict[str, object]:
         lambda m: {}.update(m), lambda m: m == {}, lambda m: m.copy(), lambda m: [*reversed(m)],
     ],
 )  # fmt: skip
-def test_whoever_goes_through_a_mapping_reads_all_of_it(use: Callable[[dict[str, Any]], object]) -> None:
+def test_iterating_over_a_mapping_reads_all_of_it(use: Callable[[dict[str, Any]], object]) -> None:
     mapping = {"a": 1, "b": {"c": 2}}
     assert unread({"part": mapping}, "part", mapping, use) == ""
 

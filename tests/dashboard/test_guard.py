@@ -1,4 +1,4 @@
-"""Who may see the page: nobody without the token, from another host, or from another page."""
+"""Who may see the page: no one without the token, from another host, or from another page."""
 
 from __future__ import annotations
 

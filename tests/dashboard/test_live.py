@@ -89,7 +89,7 @@ def test_many_viewers_cost_a_run_no_more_than_one(tmp_path: Path) -> None:
     assert sorted(asked) == ["status", "view"]
 
 
-def test_a_run_keeps_no_turns_when_nobody_looks_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_keeps_no_turns_when_no_page_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handle, "WATCHED_SECONDS", 0.1)
     with LiveWalk(tmp_path) as walk:
         assert walk.interaction.watcher is None

@@ -31,7 +31,7 @@ def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_curious_agent_learns_to_foresee_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
+def test_curious_agent_learns_to_predict_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
     words = ("experiment=curiosity_noise_world", "world=clean", "launcher.max_steps=20000", f"seed={seed}")
     summary = summary_of(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"] / 3

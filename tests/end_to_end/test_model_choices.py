@@ -49,7 +49,7 @@ def test_a_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: 
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
 
 
-def test_a_dynamics_is_trained_to_foresee_several_steps(command: Command, tmp_path: Path) -> None:
+def test_dynamics_is_trained_to_predict_several_steps(command: Command, tmp_path: Path) -> None:
     words = ("dynamics=recurrent", "models.dynamics.horizon=3", *CARTPOLE, *FEATURES_SOON)
     summary = run(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]

@@ -83,7 +83,7 @@ class Counter(gymnasium.Env[Any, Any]):
     ("environment_id", "turns"),
     [("CartPole-v1", 120), ("Pendulum-v1", 210), ("MountainCarContinuous-v0", 40), ("FrozenLake-v1", 80)],
 )
-def test_every_lane_lives_exactly_what_plain_gymnasium_gives(environment_id: str, turns: int) -> None:
+def test_every_copy_gives_exactly_what_plain_gymnasium_gives(environment_id: str, turns: int) -> None:
     environment = GymnasiumEnvironment(environment_id, num_envs=3, seed=5)
     reference = gymnasium.make_vec(environment_id, 3, "sync")
     generator = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
     assert not any(o.truncated[0] for o in falling)
 
 
-def test_the_same_seed_gives_the_same_life_and_lanes_differ() -> None:
+def test_same_seed_gives_the_same_episodes_and_copies_differ() -> None:
     lives = [live(GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=3), 50) for _ in range(2)]
     assert all(same(left, right) for left, right in zip(*lives, strict=True))
     assert not np.array_equal(lives[0][0].values["vector"][0], lives[0][0].values["vector"][1])
@@ -210,7 +210,7 @@ def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_one
     assert all(same(left, right) for left, right in zip(*lives, strict=True))
 
 
-def test_a_lane_that_has_just_begun_shows_a_new_beginning_on_resume() -> None:
+def test_copy_at_the_start_of_an_episode_begins_a_new_one_on_resume() -> None:
     environment = GymnasiumEnvironment(make=Counter, num_envs=2)
     live(environment, 6)  # five steps and the reset
     saved = collect_state(environment)

@@ -110,7 +110,7 @@ def test_parts_are_found_and_told_of_a_pause() -> None:
     assert sensor.hooks == motor.hooks == ["pause"]
 
 
-def test_nobody_walks_in_a_live_world_but_its_agent() -> None:
+def test_only_its_agent_acts_in_a_live_environment() -> None:
     motor = Motor(spaces.Discrete(2))
     world = SensorEnvironment({"t": Thermometer(1)}, {"m": motor})
     for real in (world, DelayedActions(world, steps=1), FreeRunning(lambda: world, interval=1.0)):

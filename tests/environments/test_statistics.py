@@ -31,7 +31,7 @@ class Unsaved(Walk):
 
 
 class OwnMean:
-    """Somebody's running mean."""
+    """A running mean of another package."""
 
     def __init__(self) -> None:
         self.total, self.count = np.zeros(3), 0

@@ -198,7 +198,7 @@ def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
     if not submitted:
         wait_for(lambda: not jobs_at_work(sweep))
         assert set(states(sweep)) == {"stopped"}
-        assert (len(states(sweep)) == 2) or launcher != "joblib", "a job was begun that nobody wanted any more"
+        assert (len(states(sweep)) == 2) or launcher != "joblib", "a job was begun after the stop"
 
     again = start([*words, "--resume"], tmp_path)
     out, _ = again.communicate(timeout=600)

@@ -456,7 +456,7 @@ def daily(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         ),
     ],
 )
-def test_driver_optimizers_that_cannot_work_are_refused_with_a_remedy(output: Any, message: str) -> None:
+def test_driver_optimizers_that_cannot_work_are_refused_with_a_hint(output: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         driver_of(WrongOptimizers(output))
 

@@ -29,7 +29,7 @@ from pamiq_exp.metrics.buffered import TURNS, BufferedMetric, Rows
 from pamiq_exp.metrics.model_error import Forgetting
 from tests.metrics.scripted import ScriptedAgent, ScriptedWorld
 
-LANES, LENGTH = 3, 3 * TURNS + 10
+NUM_ENVS, LENGTH = 3, 3 * TURNS + 10
 
 MAKERS: Mapping[str, Callable[[], BufferedMetric]] = {
     "actions": ActionClass,
@@ -46,7 +46,7 @@ MAKERS: Mapping[str, Callable[[], BufferedMetric]] = {
     "reward by tenth": RewardByTenth,
     "reward and noise": lambda: RewardNoiseCorrelation(window=200),
     "rooms": Rooms,
-    "stare": LongestDwell,
+    "longest_dwell": LongestDwell,
     "visits": VisitationEntropy,
 }
 
@@ -56,28 +56,28 @@ def interaction_with(metrics: Mapping[str, BufferedMetric]) -> Interaction:
     generator = np.random.default_rng(0)
     grid = np.ones((40, 40), dtype=np.bool_)
     grid[:, 20:25] = False
-    pose = np.cumsum(generator.normal(0, 0.1, (LENGTH, LANES, 4)), axis=0)
+    pose = np.cumsum(generator.normal(0, 0.1, (LENGTH, NUM_ENVS, 4)), axis=0)
     pose[..., :2] = np.clip(pose[..., :2] + 5.0, 0.0, 9.99)
     truth = [
         {
             "pose": pose[turn],
             "reachable": grid,
-            "room": generator.integers(-1, 6, LANES),
+            "room": generator.integers(-1, 6, NUM_ENVS),
             "room_count": np.array(6),
-            "noise_share": np.where(generator.random(LANES) < 0.05, 0.03, generator.random(LANES) ** 0.3),
-            "noise_mask": np.zeros((LANES, 2, 2), dtype=np.bool_),
-            "noisy_room": generator.random(LANES) < 0.5,
-            "presses": np.full(LANES, turn // 3),
-            "command": generator.integers(-1, 2, (LANES, 6)),
-            "touched": generator.random((LANES, 4)) < 0.01,
+            "noise_share": np.where(generator.random(NUM_ENVS) < 0.05, 0.03, generator.random(NUM_ENVS) ** 0.3),
+            "noise_mask": np.zeros((NUM_ENVS, 2, 2), dtype=np.bool_),
+            "noisy_room": generator.random(NUM_ENVS) < 0.5,
+            "presses": np.full(NUM_ENVS, turn // 3),
+            "command": generator.integers(-1, 2, (NUM_ENVS, 6)),
+            "touched": generator.random((NUM_ENVS, 4)) < 0.01,
         }
         for turn in range(LENGTH)
     ]
-    actions = [generator.integers(0, 3, (LANES, 5)) for _ in range(LENGTH)]
-    signals = [generator.normal(size=LANES).astype(np.float32) for _ in range(LENGTH)]
-    rewards = generator.normal(size=(LENGTH, LANES)).astype(np.float32)
-    ended = generator.random((LENGTH, LANES)) < 0.01
-    world = ScriptedWorld(truth, rewards=rewards, ended=ended, num_envs=LANES)
+    actions = [generator.integers(0, 3, (NUM_ENVS, 5)) for _ in range(LENGTH)]
+    signals = [generator.normal(size=NUM_ENVS).astype(np.float32) for _ in range(LENGTH)]
+    rewards = generator.normal(size=(LENGTH, NUM_ENVS)).astype(np.float32)
+    ended = generator.random((LENGTH, NUM_ENVS)) < 0.01
+    world = ScriptedWorld(truth, rewards=rewards, ended=ended, num_envs=NUM_ENVS)
     return Interaction(ScriptedAgent(actions, signals), world, metrics)
 
 

@@ -28,12 +28,12 @@ def test_a_lawn_mower_covers_everything() -> None:
     assert report["coverage_auc"] == pytest.approx(np.mean(np.arange(1, 17) / 16))
 
 
-def test_somebody_who_spins_covers_one_cell() -> None:
+def test_agent_that_spins_covers_one_cell() -> None:
     report = watch(Coverage(), [at((2, 2))] * 10).report()
     assert report == {"coverage": 1 / 16, "coverage_auc": 1 / 16}
 
 
-def test_lanes_add_up_without_counting_twice() -> None:
+def test_environments_add_up_without_counting_twice() -> None:
     script = [at((1, 1), (4, 4)), at((1, 2), (1, 1))]
     assert watch(Coverage(), script, num_envs=2).report()["coverage"] == 3 / 16
 
@@ -59,7 +59,7 @@ def test_coverage_goes_on_after_a_restore() -> None:
 
 
 def test_a_whole_world_can_be_covered() -> None:
-    """Somebody who walks along every row of a small room sees all of it."""
+    """An agent that walks along every row of a small room sees all of it."""
     room = "\n".join(["######", "#>...#", "#....#", "######"])
     world = NoiseWorld(map=room, noise={"fraction": 0}, image_size=8, speed=2.0)
     east, west, south, north = (np.array([[*branch, 0, 0, 0]]) for branch in ((1, 0), (2, 0), (0, 1), (0, 2)))

@@ -38,7 +38,7 @@ def test_the_share_of_noise_by_hand() -> None:
     assert metric.summary() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
 
 
-def test_who_looks_at_noise_without_moving_stares() -> None:
+def test_looking_at_noise_without_moving_is_dwelling() -> None:
     script = [view(0.1), view(0.6), view(0.9), view(0.8), view(0.3), view(0.9)]
     assert watch(LongestDwell(), script).report() == {"longest_dwell": 3}
 
@@ -54,19 +54,19 @@ def test_who_looks_at_noise_without_moving_stares() -> None:
         (view(0.5), 2),
     ],
 )
-def test_a_stare_ends_when_the_body_goes_or_turns_away_or_noise_is_gone(
+def test_dwell_time_ends_when_the_agent_moves_or_turns_away_or_noise_is_gone(
     other: dict[str, np.ndarray], longest: int
 ) -> None:
     script = [view(0.9), view(0.9), other, other]
     assert watch(LongestDwell(), script).report()["longest_dwell"] == longest
 
 
-def test_turning_is_measured_from_where_the_stare_began() -> None:
+def test_turning_is_measured_from_where_the_dwell_time_began() -> None:
     script = [view(0.9, degrees=degrees) for degrees in (350, 10, 19, 25, 30)]
     assert watch(LongestDwell(), script).report()["longest_dwell"] == 3
 
 
-def test_lanes_stare_apart() -> None:
+def test_dwell_times_of_environments_are_independent() -> None:
     script = [view(0.9, 0.1), view(0.1, 0.9), view(0.9, 0.9)]
     assert watch(LongestDwell(), script, num_envs=2).report()["longest_dwell"] == 2
 
@@ -122,7 +122,7 @@ def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
 @pytest.mark.parametrize(
     "make",
     [NoiseInView, LongestDwell, RewardByNoise, RewardByTenth, lambda: RewardNoiseCorrelation(window=4)],
-    ids=["noise in view", "longest stare", "reward by noise", "by tenths", "correlation"],
+    ids=["noise in view", "longest dwell time", "reward by noise", "by tenths", "correlation"],
 )
 def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:
     script = [view(share) for share in (0.1, 0.9, 0.8, 0.7, 0.02, 0.6, 0.95, 0.9, 0.8)]

@@ -32,7 +32,7 @@ class PixelEncoder(nn.Module):
 
 
 class Constant(nn.Module):
-    """A forward model that always foresees the same."""
+    """A forward model that always predicts the same."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_poses_are_spread_over_the_world_and_repeat(poses: dict[str, np.ndarray]
     assert (~same)[noisy].mean() > 0.9
 
 
-def test_a_world_in_which_nobody_can_be_placed_gives_no_poses() -> None:
+def test_world_without_a_free_place_gives_no_poses() -> None:
     from pamiq_exp.environments import GymnasiumEnvironment
 
     assert record_at_poses(GymnasiumEnvironment("CartPole-v1"), 4, seed=0) == {}

@@ -31,10 +31,10 @@ def test_no_observation_holds_the_truth() -> None:
 def test_agents_buffers_and_models_live_without_the_truth(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
 ) -> None:
-    """Whoever asked for the truth would end this run."""
+    """Anything that asks for the truth ends this run."""
 
     def ask(self: NoiseWorld) -> None:
-        raise AssertionError("somebody asked for the truth")
+        raise AssertionError("the truth was asked for")
 
     monkeypatch.setattr(NoiseWorld, "ground_truth", ask)
     words = SOON if agent == "curiosity" else ()

@@ -1,4 +1,4 @@
-"""A network that foresees pictures: of any size, told the action, and able to learn what moves."""
+"""A network that predicts images: of any size, given the action, and able to learn what moves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,11 @@ def pictures(count: int, length: int, shape: tuple[int, int, int], seed: int = 0
 
 @pytest.mark.parametrize("patch", [2, 4])
 @pytest.mark.parametrize("shape", [(8, 8, 3), (7, 10, 1), (1, 1, 3), (40, 40, 3)])
-def test_pictures_of_any_size_are_foreseen_unchanged_before_anything_is_learned(
-    shape: tuple[int, int, int], patch: int
-) -> None:
+def test_images_of_any_size_are_predicted_unchanged_before_learning(shape: tuple[int, int, int], patch: int) -> None:
     network = PixelDynamics(shape[0] * shape[1] * shape[2], ACTION, shape, channels=(4, 8), patch=patch)
     picture = torch.rand(2, network.features)
-    foreseen, _ = network(picture, torch.zeros(2, 1, dtype=torch.int64), network.initial_state(2))
-    assert torch.equal(foreseen, picture)
+    predicted, _ = network(picture, torch.zeros(2, 1, dtype=torch.int64), network.initial_state(2))
+    assert torch.equal(predicted, picture)
 
 
 def test_what_an_action_moves_is_learned() -> None:

@@ -29,7 +29,7 @@ def test_a_film_shows_the_view_enlarged_beside_a_map() -> None:
     assert (videos[0].frames[0, :, 128:] != videos[0].frames[4, :, 128:]).any(), "the body moved on the map"
 
 
-def test_films_begin_every_so_many_steps_of_all_lanes() -> None:
+def test_videos_begin_every_so_many_steps_of_all_environments() -> None:
     recorder = VideoRecorder(every_steps=40, length=3, size=64)
     assert len(film(recorder, 50)) == 3, "at 0, 40 and 80 of 100 steps"
     assert recorder.media() == []

@@ -18,7 +18,7 @@ ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec"
 NUMBERS = 32
 """Numbers in one vector of the synthetic worlds."""
 OBSERVATION: dict[str, ArraySpec] = {"vector": {"shape": [NUMBERS], "dtype": "float32"}}
-LANES = 64
+NUM_ENVS = 64
 FIELD = "observation.vector"
 
 
@@ -43,22 +43,22 @@ def images(count: int, seed: int = 7) -> Tensor:
 def white(seed: int = 0) -> Stream:
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield torch.randn(LANES, NUMBERS, generator=generator)
+        yield torch.randn(NUM_ENVS, NUMBERS, generator=generator)
 
 
 def flicker(bank: Tensor, seed: int = 0) -> Stream:
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield bank[torch.randint(len(bank), (LANES,), generator=generator)]
+        yield bank[torch.randint(len(bank), (NUM_ENVS,), generator=generator)]
 
 
 def blackout() -> Stream:
     while True:
-        yield torch.full((LANES, NUMBERS), 0.3)
+        yield torch.full((NUM_ENVS, NUMBERS), 0.3)
 
 
 def cycle(bank: Tensor) -> Stream:
-    now = torch.arange(LANES) % len(bank)
+    now = torch.arange(NUM_ENVS) % len(bank)
     while True:
         yield bank[now]
         now = (now + 1) % len(bank)

@@ -50,7 +50,7 @@ from pamiq_exp.rewards import (
 )
 from tests.rewards.parts import ACTION, FIELD, Published, transition
 
-LANES, FEATURES = 4, 6
+NUM_ENVS, FEATURES = 4, 6
 
 
 class Given(Reward):
@@ -77,7 +77,7 @@ class Drift(DynamicsNetwork):
         return latent + self.change * (1 + state), state + 1
 
 
-def vectors(steps: int, seed: int = 0, num_envs: int = LANES) -> Tensor:
+def vectors(steps: int, seed: int = 0, num_envs: int = NUM_ENVS) -> Tensor:
     return torch.randn(steps, num_envs, FEATURES, generator=torch.Generator().manual_seed(seed))
 
 
@@ -121,7 +121,7 @@ def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: 
         for ahead in range(1, min(depth, now + 1) + 1):
             latent = path[now + 1 - ahead]
             for step in range(now + 1 - ahead, now + 1):
-                latent, _ = network(latent, torch.zeros(LANES, 1), torch.full((LANES, 1), float(step)))
+                latent, _ = network(latent, torch.zeros(NUM_ENVS, 1), torch.full((NUM_ENVS, 1), float(step)))
             errors.append((path[now + 1] - latent).square().mean(-1).numpy())
         share = np.array(weights[: len(errors)]) / sum(weights[: len(errors)])
         np.testing.assert_allclose(measured[now], share @ np.stack(errors), rtol=1e-4)
@@ -144,7 +144,7 @@ def test_open_loop_errors_of_an_ensemble_are_those_of_the_mean_of_its_members() 
 
 def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() -> None:
     path = vectors(6)
-    valid = np.ones((5, LANES), dtype=np.bool_)
+    valid = np.ones((5, NUM_ENVS), dtype=np.bool_)
     valid[2, 1] = False
     reward, plain = OpenLoopError(horizon=3), PredictionError()
     for each in (reward, plain):
@@ -182,7 +182,7 @@ def test_the_variance_of_a_mixture_is_its_epistemic_and_its_aleatoric_part() -> 
     measured = judge(reward, path)[0]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        predicted, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+        predicted, _ = network.predict(path[0], torch.zeros(NUM_ENVS, 1, dtype=torch.int64), torch.zeros(NUM_ENVS, 0))
         draws = predicted.mean + predicted.variance.sqrt() * torch.randn(
             4000, *predicted.mean.shape, generator=generator
         )
@@ -198,7 +198,7 @@ def test_disagreement_is_the_variance_of_the_means_with_divisor_k() -> None:
     reward.attach({"dynamics": Published(network)})
     path = vectors(2)
     with torch.no_grad():
-        predicted, _ = network.predict(path[0], torch.zeros(LANES, 1, dtype=torch.int64), torch.zeros(LANES, 0))
+        predicted, _ = network.predict(path[0], torch.zeros(NUM_ENVS, 1, dtype=torch.int64), torch.zeros(NUM_ENVS, 0))
     np.testing.assert_allclose(judge(reward, path)[0], predicted.mean.numpy().var(0).mean(-1), rtol=1e-4)
 
 
@@ -232,7 +232,7 @@ class Expecting(PreviousErrorNetwork):
 @pytest.mark.parametrize("form", ["log", "exp"])
 def test_progress_is_positive_when_the_error_is_smaller_than_it_was(form: Any) -> None:
     for error, sign in ((0.5, 1), (2.0, -1)):
-        reward = LearningProgress(Given(np.full((1, LANES), error)), form=form)
+        reward = LearningProgress(Given(np.full((1, NUM_ENVS), error)), form=form)
         reward.attach({"previous_error": Published(Expecting(0.0))})
         assert (np.sign(judge(reward, vectors(2))) == sign).all()
         np.testing.assert_allclose(reward.fields()["log_error"], np.log(error + 1e-3), rtol=1e-5)
@@ -341,10 +341,10 @@ def test_novelty_counts_on_first_visits_and_only_as_it_rises() -> None:
 
 def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:
     network = TimeHierarchy(FEATURES, ACTION, layers=1, width=8)
-    reward = Hierarchical(LANES, 1, scheme="maximize")
+    reward = Hierarchical(NUM_ENVS, 1, scheme="maximize")
     reward.attach({"hierarchy": Published(network)})
     path = vectors(5)
-    action = network.action(torch.zeros(LANES, 1, dtype=torch.int64))
+    action = network.action(torch.zeros(NUM_ENVS, 1, dtype=torch.int64))
     with torch.no_grad():
         expected = [
             (path[step + 1] - network.step(0, path[step], action).prediction).square().mean(-1).numpy()
@@ -355,7 +355,7 @@ def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:
 
 def test_layers_of_the_hierarchy_speak_when_their_steps_are_over() -> None:
     network = TimeHierarchy(FEATURES, ACTION, layers=3, ratio=2, width=8)
-    reward = Hierarchical(LANES, 3, scheme="maximize")
+    reward = Hierarchical(NUM_ENVS, 3, scheme="maximize")
     reward.attach({"hierarchy": Published(network)})
     path = vectors(14)
     ticks: dict[str, list[int]] = {"layer_0": [], "layer_1": [], "layer_2": []}
@@ -412,7 +412,7 @@ def make_stateful(name: str) -> Reward:
         "progress": lambda: LearningProgress(PredictionError(dynamics="drift")),
         "ages": lambda: GammaProgress(dynamics="ages", window=3),
         "e3b": lambda: EllipticalBonus(window=5),
-        "hierarchical": lambda: Hierarchical(LANES, 3),
+        "hierarchical": lambda: Hierarchical(NUM_ENVS, 3),
     }[name]()
     reward.attach({key: Published(model) for key, model in MODELS.items()})
     return reward
@@ -423,7 +423,7 @@ STATEFUL = ("open_loop", "delta", "progress", "ages", "e3b", "hierarchical")
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_a_restored_reward_goes_on_as_if_nothing_had_happened(name: str) -> None:
-    path, valid = vectors(16), np.random.default_rng(0).random((15, LANES)) > 0.1
+    path, valid = vectors(16), np.random.default_rng(0).random((15, NUM_ENVS)) > 0.1
     whole, first, second = (make_stateful(name) for _ in range(3))
     expected = judge(whole, path, valid)
     judge(first, path[:8], valid[:7])
@@ -432,15 +432,15 @@ def test_a_restored_reward_goes_on_as_if_nothing_had_happened(name: str) -> None
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_lanes_are_judged_alone_as_they_are_together(name: str) -> None:
-    path, valid = vectors(12), np.random.default_rng(1).random((11, LANES)) > 0.1
+def test_rewards_of_one_environment_are_those_among_others(name: str) -> None:
+    path, valid = vectors(12), np.random.default_rng(1).random((11, NUM_ENVS)) > 0.1
     together = judge(make_stateful(name), path, valid)
     if name == "hierarchical":
-        order = np.arange(LANES)[::-1].copy()
+        order = np.arange(NUM_ENVS)[::-1].copy()
         np.testing.assert_allclose(
             judge(make_stateful(name), path[:, order], valid[:, order]), together[:, order], rtol=1e-5
         )
         return
-    for env in range(LANES):
+    for env in range(NUM_ENVS):
         alone = judge(make_stateful(name), path[:, env : env + 1], valid[:, env : env + 1])
         np.testing.assert_allclose(alone[:, 0], together[:, env], rtol=1e-4, atol=1e-6)

@@ -31,7 +31,7 @@ def test_a_place_is_worth_less_each_time() -> None:
     assert counted(oracle, [[1.26, 2.02, 0.0]]) == 1
 
 
-def test_lanes_share_their_counts_and_void_transitions_have_none() -> None:
+def test_environments_share_their_counts_and_void_transitions_have_none() -> None:
     oracle = CountOracle()
     np.testing.assert_allclose(counted(oracle, [[0, 0, 0], [0, 0, 0]]), [1 / np.sqrt(2)] * 2)
     np.testing.assert_allclose(counted(oracle, [[0, 0, 0], [5, 5, 0]], [False, True]), [0, 1])

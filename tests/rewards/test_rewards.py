@@ -35,7 +35,7 @@ from pamiq_exp.rewards import (
 from pamiq_exp.spaces import ActionSpec
 
 ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}
-LANES, FEATURES = 4, 5
+NUM_ENVS, FEATURES = 4, 5
 VECTOR = {"vector": {"shape": [6], "dtype": "float32"}}
 
 
@@ -53,11 +53,11 @@ def transition(seed: int = 0, valid: list[bool] | None = None, paid: float = 0.0
     generator = torch.Generator().manual_seed(seed)
     return Transition(
         observation={},
-        latent=torch.randn(LANES, FEATURES, generator=generator),
-        action=torch.randint(0, 3, (LANES, 1), generator=generator),
-        next_latent=torch.randn(LANES, FEATURES, generator=generator),
-        environment_reward=np.full(LANES, paid, dtype=np.float32),
-        valid=np.array(valid or [True] * LANES),
+        latent=torch.randn(NUM_ENVS, FEATURES, generator=generator),
+        action=torch.randint(0, 3, (NUM_ENVS, 1), generator=generator),
+        next_latent=torch.randn(NUM_ENVS, FEATURES, generator=generator),
+        environment_reward=np.full(NUM_ENVS, paid, dtype=np.float32),
+        valid=np.array(valid or [True] * NUM_ENVS),
     )
 
 
@@ -72,10 +72,10 @@ def test_prediction_error_is_the_mean_squared_error_of_the_prediction() -> None:
     reward.attach({"dynamics": Published(network)})
     step = transition()
     values = reward(step)
-    assert values.shape == (LANES,)
+    assert values.shape == (NUM_ENVS,)
     assert step.latent is not None
     assert step.next_latent is not None
-    for env in range(LANES):
+    for env in range(NUM_ENVS):
         prediction, _ = network(step.latent[env : env + 1], step.action[env : env + 1], torch.zeros(1, 0))
         expected = np.mean((step.next_latent[env].double().numpy() - prediction[0].double().numpy()) ** 2)
         assert values[env] == pytest.approx(expected, rel=1e-5)
@@ -107,7 +107,7 @@ def test_memory_survives_saving() -> None:
 
 
 def test_before_latents_mean_something_there_is_nothing_to_say() -> None:
-    reward = PredictionError(DiscountedStd(LANES))
+    reward = PredictionError(DiscountedStd(NUM_ENVS))
     reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
     assert not reward(without_latents(transition())).any()
     assert reward.report() == {}
@@ -121,7 +121,7 @@ def test_a_transition_that_means_nothing_is_worth_nothing_and_not_counted() -> N
 
 
 def test_raw_and_scaled_means_are_told_apart() -> None:
-    reward = Extrinsic(DiscountedStd(LANES, warmup=1, clip=0.25))
+    reward = Extrinsic(DiscountedStd(NUM_ENVS, warmup=1, clip=0.25))
     for step in range(10):
         reward(transition(paid=float(step)))
     figures = reward.report()
@@ -141,7 +141,7 @@ def test_a_silent_part_does_not_silence_the_sum() -> None:
     curious = PredictionError()
     reward = WeightedSum({"curious": curious, "world": Extrinsic()}, {"curious": 1.0, "world": 1.0})
     reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
-    np.testing.assert_array_equal(reward(without_latents(transition(paid=3.0))), [3.0] * LANES)
+    np.testing.assert_array_equal(reward(without_latents(transition(paid=3.0))), [3.0] * NUM_ENVS)
     assert "curious" not in reward.report()
 
 
@@ -155,10 +155,10 @@ def test_reconstruction_error_is_that_of_the_painted_image() -> None:
     vae = ImageVae({"image": {"shape": [36, 36, 3], "dtype": "uint8"}}, features=4)
     reward = ReconstructionError()
     reward.attach({"encoder": Published(vae)})
-    fields = {"observation.image": torch.randint(0, 256, (LANES, 36, 36, 3), dtype=torch.uint8)}
+    fields = {"observation.image": torch.randint(0, 256, (NUM_ENVS, 36, 36, 3), dtype=torch.uint8)}
     latent = vae.encode(fields)
     step = Transition(
-        fields, latent, torch.zeros(LANES, 1), latent, np.zeros(LANES, np.float32), np.ones(LANES, np.bool_)
+        fields, latent, torch.zeros(NUM_ENVS, 1), latent, np.zeros(NUM_ENVS, np.float32), np.ones(NUM_ENVS, np.bool_)
     )
     painted = vae.decode(latent)
     expected = (painted - fields["observation.image"] / 255).square().mean((1, 2, 3))
@@ -181,7 +181,7 @@ def test_a_reward_of_the_wrong_shape_is_refused() -> None:
         name = "scalar"
 
         def compute(self, transition: Transition) -> np.ndarray:
-            return np.zeros((LANES, 1), dtype=np.float32)
+            return np.zeros((NUM_ENVS, 1), dtype=np.float32)
 
     with pytest.raises(ValueError, match="one per environment"):
         Scalar()(transition())

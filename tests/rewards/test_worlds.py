@@ -1,4 +1,4 @@
-"""What each reward tends to where nothing can be foreseen, where all can, and where something new begins.
+"""What each reward tends to where nothing can be predicted, where everything can, and where something new begins.
 
 The worlds are streams of vectors; models are small and learn from each transition once it has been judged.
 """

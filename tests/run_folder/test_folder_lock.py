@@ -133,7 +133,7 @@ def test_folder_lock_records_survive_a_folder_that_is_taken_away(tmp_path: Path,
     assert {"config.yaml", "summary.json"} <= {path.name for path in folder.path.iterdir()}
 
 
-def test_folder_lock_records_that_somebody_cut_off_are_counted(tmp_path: Path) -> None:
+def test_folder_lock_records_that_were_cut_off_are_counted(tmp_path: Path) -> None:
     tracker = JsonlTracker(0.0)
     tracker.start(run_info(tmp_path))
     tracker.write({"environment_step": 1})

@@ -106,8 +106,8 @@ def test_dry_run_what_depends_on_no_data_is_certain() -> None:
     (fault,) = dry_run(OwnAgent(shape=2)).faults
     assert "gives actions (1, 2)" in str(fault.error)
     assert not fault.uncertain
-    (fault,) = dry_run(OwnAgent(model="nobody"), {"own": OwnModel()}).faults
-    assert fault.missing == (("model", "nobody"),)
+    (fault,) = dry_run(OwnAgent(model="missing"), {"own": OwnModel()}).faults
+    assert fault.missing == (("model", "missing"),)
     assert not fault.uncertain
 
 

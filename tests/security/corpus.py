@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - one input a line
-"""Run folders, exported files, sweep files and config folders that somebody might send to do harm.
+"""Run folders, exported files, sweep files and config folders that someone might send to do harm.
 
-Each is made by a function of the place that it is made in. `OUTSIDE` is a folder beside it that holds what is nobody's
+Each is made by a function of the place that it is made in. `OUTSIDE` is a folder beside it that holds what is private
 business: `secret.txt`, whose text must not appear anywhere, and `target.txt`, which must stay as it is.
 """
 

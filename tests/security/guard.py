@@ -1,4 +1,4 @@
-"""Watches what this process does while a command handles what somebody sent."""
+"""Watches what this process does while a command handles what someone sent."""
 
 from __future__ import annotations
 

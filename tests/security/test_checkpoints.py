@@ -1,4 +1,4 @@
-"""Checkpoints that somebody might send: each is refused, and nothing of it happens."""
+"""Checkpoints that someone might send: each is refused, and nothing of it happens."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ WORDS = ["status", "resume", "save ", "../../etc", "rm -rf /", "", "\x00", "stop
 
 
 def request(random_numbers: random.Random) -> bytes:
-    """One line of whatever somebody might send, none of which stops the run."""
+    """One line of what someone might send, none of which stops the run."""
     kind = random_numbers.randrange(6)
     if kind == 0:
         return random_numbers.randbytes(random_numbers.randrange(200))
@@ -54,7 +54,7 @@ def flood(folder: Path, count: int, seed: int, answers: list[dict[str, object]])
                 connection.shutdown(socket.SHUT_WR)
                 line = connection.makefile("rb").readline()
             except (BrokenPipeError, ConnectionResetError):
-                continue  # it was longer than anybody reads
+                continue  # it was longer than what is read
         if line:
             answers.append(json.loads(line))
 
@@ -99,7 +99,7 @@ def test_a_live_run_listens_on_no_port(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux gives a socket its mode before it is bound")
-def test_nobody_else_can_connect_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_users_cannot_connect_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "chmod", lambda *_: None)
     before = os.umask(0)
     try:

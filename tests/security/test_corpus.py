@@ -1,4 +1,4 @@
-"""What somebody might send, at every door: it runs nothing, touches nothing elsewhere, and ends with a sentence."""
+"""What someone might send, at every door: it runs nothing, touches nothing elsewhere, and ends with a sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_SECONDS, MOST_MEGABYTES = 10, 1000
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """What is nobody's business, beside the folder that the user stands in; it is still the same afterwards."""
+    """What is private, beside the folder that the user stands in; it is still the same afterwards."""
     folder, here = tmp_path / "outside", tmp_path / "here"
     folder.mkdir()
     here.mkdir()

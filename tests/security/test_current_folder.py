@@ -1,4 +1,4 @@
-"""A user may stand in a folder that somebody sent: nothing there runs, and no library takes settings from it."""
+"""A user may stand in a folder that someone sent: nothing there runs, and no library takes settings from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = ["launcher.max_steps=10", "tracking=jsonl_only"]
 
 @pytest.fixture
 def server() -> Iterator[tuple[int, list[bytes]]]:
-    """A server that nobody should talk to: its port, and what it was told."""
+    """A server that must get no connection: its port, and what it received."""
     heard: list[bytes] = []
 
     class Handler(BaseRequestHandler):

@@ -1,4 +1,4 @@
-"""What a config of somebody else's records stays here until the user says otherwise."""
+"""What a config of someone else's records stays here until the user says otherwise."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def server() -> Iterator[Server]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("flags", [[], ["--online"]])
-def test_a_run_of_a_config_from_elsewhere_calls_nobody(
+def test_run_of_a_config_from_elsewhere_opens_no_connection(
     user: Source, tmp_path: Path, server: Server, flags: list[str]
 ) -> None:
     environment = {**os.environ, "WANDB_BASE_URL": server.address, "PYTHONPATH": str(REPOSITORY)}

@@ -1,4 +1,4 @@
-"""A folder that somebody sent, in which everything acts that can act from the folder a user stands in."""
+"""A folder that someone sent, in which everything acts that can act from the folder a user stands in."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Trapped:
 
 
 class TrapFolder:
-    """A folder of traps, and a home and an environment for whoever stands in it.
+    """A folder of traps, and a home and an environment for a user who stands in it.
 
     Args:
         place: An empty folder.

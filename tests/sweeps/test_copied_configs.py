@@ -1,4 +1,4 @@
-"""Copies of config files that nobody edits."""
+"""Copies of config files, which later edits do not change."""
 
 from __future__ import annotations
 

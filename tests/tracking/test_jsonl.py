@@ -118,7 +118,7 @@ def test_jsonl_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path: Path) ->
     assert read(tmp_path) == [record(0), record(10), record(20), record(30, late=1.0)]
 
 
-def test_jsonl_a_new_start_in_the_same_folder_mends_only_what_is_torn(tmp_path: Path) -> None:
+def test_jsonl_a_new_start_in_the_same_folder_repairs_only_the_last_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(to_line(record(5)) + '{"environment_step": 6}')
     tracker = JsonlTracker()
     tracker.start(info(tmp_path))

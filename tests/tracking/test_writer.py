@@ -87,7 +87,7 @@ def test_writer_put_returns_while_the_trackers_are_stuck_and_nothing_is_dropped(
     assert "does not keep up" in caplog.text
 
 
-def test_writer_a_detached_tracker_that_hangs_delays_nobody_and_is_given_up_at_the_end(
+def test_writer_a_detached_tracker_that_hangs_delays_nothing_and_is_given_up_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = threading.Event()

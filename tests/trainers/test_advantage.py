@@ -90,7 +90,7 @@ def test_advantages_lambda_1_is_the_discounted_return_less_the_value(rollout: Ro
 
 
 @given(rollouts, rates, rates)
-def test_advantages_lanes_do_not_touch_each_other(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
+def test_advantages_of_environments_are_independent(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
     together = rollout.advantages(gamma, gae_lambda).advantage
     fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)
     apart = [
@@ -101,7 +101,7 @@ def test_advantages_lanes_do_not_touch_each_other(rollout: Rollout, gamma: float
 
 
 @given(st.floats(-3, 3), st.floats(0, 0.99), rates, st.integers(1, 20))
-def test_advantages_a_constant_reward_that_the_value_foretold_is_no_advantage(
+def test_advantages_of_a_constant_reward_that_the_value_predicts_are_zero(
     reward: float, gamma: float, gae_lambda: float, steps: int
 ) -> None:
     never = torch.zeros(steps, 2, dtype=torch.bool)

@@ -370,7 +370,7 @@ class Asks(Regression):
     ("name", "hint"),
     [("save_checkpoint", "launcher saves"), ("fit_loop", "is_last_batch"), ("datamodule", "buffers"), ("odd", "docs")],
 )
-def test_driver_what_the_trainer_has_not_is_an_error_with_model_call_and_remedy(name: str, hint: str) -> None:
+def test_driver_what_the_trainer_has_not_is_an_error_with_model_call_and_hint(name: str, hint: str) -> None:
     driver = driver_of(Asks(name))
     driver.begin_epoch()
     with pytest.raises(AttributeError, match=rf"model 'model' \(Asks\) uses self\.trainer\.{name}.*{hint}"):

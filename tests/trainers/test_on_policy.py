@@ -16,7 +16,7 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.trainers import OnPolicyTrainer, TrainingContext, generalized_advantages, standardized
 from tests.trainers.modules import Batch, cpu
 
-LANES, LENGTH = 2, 6
+NUM_ENVS, LENGTH = 2, 6
 NUMBER = {"shape": [], "dtype": "float32"}
 FLAG = {"shape": [], "dtype": "bool"}
 CONTINUAL = {
@@ -59,22 +59,22 @@ class Part:
         self, fields: Any = EPISODIC, capacity: int = 4 * LENGTH, version: Any = None, **settings: Any
     ) -> None:
         self.module = Learner()
-        self.user = DataUser(RolloutBuffer(capacity, LANES, fields))
+        self.user = DataUser(RolloutBuffer(capacity, NUM_ENVS, fields))
         self.trainer = OnPolicyTrainer("policy", "rollout", **({"rollout_steps": LENGTH} | settings))
         context = TrainingContext({"policy": self.module}, {"rollout": self.user}, cpu(), version=version)
         self.trainer.attach(context)
         self.rows: list[dict[str, np.ndarray[Any, Any]]] = []
         self._world = np.random.default_rng(1)
-        self._ended = np.zeros(LANES, dtype=bool)
+        self._ended = np.zeros(NUM_ENVS, dtype=bool)
 
     def live(self, turns: int, model_version: int = 0) -> None:
         for _ in range(turns):
-            ends = ~self._ended & (self._world.random(LANES) < 0.3)
-            terminated = ends & (self._world.random(LANES) < 0.5)
-            numbers = self._world.normal(size=(4, LANES)).astype(np.float32)
-            turn = np.full(LANES, len(self.rows))
+            ends = ~self._ended & (self._world.random(NUM_ENVS) < 0.3)
+            terminated = ends & (self._world.random(NUM_ENVS) < 0.5)
+            numbers = self._world.normal(size=(4, NUM_ENVS)).astype(np.float32)
+            turn = np.full(NUM_ENVS, len(self.rows))
             row = {
-                "observation.vector": np.stack([turn, np.arange(LANES), numbers[0]], axis=1).astype(np.float32),
+                "observation.vector": np.stack([turn, np.arange(NUM_ENVS), numbers[0]], axis=1).astype(np.float32),
                 "action": turn[:, None],
                 "log_prob": numbers[1],
                 "value": numbers[2],
@@ -82,7 +82,7 @@ class Part:
                 "terminated": terminated,
                 "truncated": ends & ~terminated,
                 "ended": self._ended,
-                "model_version": np.full(LANES, model_version),
+                "model_version": np.full(NUM_ENVS, model_version),
             }
             self.rows.append(row)
             self._ended = ends
@@ -126,7 +126,7 @@ def test_on_policy_epochs_contain_each_transition_once_with_its_own_advantage_an
             together = {name: torch.cat([minibatch[name] for minibatch in epoch]) for name in epoch[0]}
             turn, env = (together["observation.vector"][:, column].long() for column in (0, 1))
             assert sorted(zip(turn.tolist(), env.tolist(), strict=True)) == [
-                (t, n) for t in range(start, start + LENGTH) for n in range(LANES)
+                (t, n) for t in range(start, start + LENGTH) for n in range(NUM_ENVS)
             ]
             row = turn - start
             assert torch.equal(together["action"].squeeze(-1), turn)
@@ -179,7 +179,7 @@ def test_on_policy_advantages_can_keep_their_mean() -> None:
     part.live(LENGTH + 1)
     part.train()
     reward, value = part.column("reward", 0, LENGTH), part.column("value", 0, LENGTH + 1)
-    never = torch.zeros(LENGTH, LANES, dtype=torch.bool)
+    never = torch.zeros(LENGTH, NUM_ENVS, dtype=torch.bool)
     advantage = generalized_advantages(reward, value, never, never, never, 0.99, 0.95).advantage
     together = torch.cat([minibatch["advantage"] for minibatch in part.module.minibatches])
     assert float(together.mean()) == pytest.approx(float(advantage.mean() / advantage.std(correction=0)), rel=1e-4)
@@ -284,7 +284,7 @@ def test_on_policy_settings_under_which_clipping_has_no_effect_are_warned_of() -
 
 
 def test_on_policy_a_replay_buffer_is_no_place_for_rollouts() -> None:
-    user = DataUser(RingBuffer(4 * LENGTH, LANES, CONTINUAL))
+    user = DataUser(RingBuffer(4 * LENGTH, NUM_ENVS, CONTINUAL))
     trainer = OnPolicyTrainer("policy", "rollout", LENGTH)
     with pytest.raises(TypeError, match="RolloutBuffer"):
         trainer.attach(TrainingContext({"policy": Learner()}, {"rollout": user}, cpu()))

@@ -19,7 +19,7 @@ from pamiq_exp.media import Picture
 from pamiq_exp.trainers import ReplayTrainer, TrainingContext
 from tests.trainers.modules import SIZE, Batch, Regression, cpu
 
-LANES = 2
+NUM_ENVS = 2
 FIELDS = {"x": {"shape": [SIZE], "dtype": "float32"}, "y": {"shape": [], "dtype": "float32"}}
 
 
@@ -33,14 +33,14 @@ class Part:
 
     def __init__(self, module: LightningModule | None = None, capacity: int = 64, **settings: Any) -> None:
         self.module = module or Regression()
-        self.user = DataUser(RingBuffer(capacity, LANES, FIELDS))
+        self.user = DataUser(RingBuffer(capacity, NUM_ENVS, FIELDS))
         self.trainer = ReplayTrainer("model", "data", **({"batch_size": 4} | settings))
         self.trainer.attach(TrainingContext({"model": self.module}, {"data": self.user}, cpu()))
         self._world = np.random.default_rng(0)
 
     def live(self, turns: int) -> None:
         for _ in range(turns):
-            x = self._world.normal(size=(LANES, SIZE)).astype(np.float32)
+            x = self._world.normal(size=(NUM_ENVS, SIZE)).astype(np.float32)
             self.user.collector.collect({"x": x, "y": x.sum(axis=1)})
         self.user.update()
 
@@ -197,7 +197,7 @@ def test_replay_pictures_come_every_so_many_rounds_and_are_given_once() -> None:
     assert torch.equal(torch.get_rng_state(), randomness)
 
 
-def test_replay_pictures_of_a_model_that_draws_none_are_refused_with_a_remedy() -> None:
+def test_replay_pictures_of_a_model_that_draws_none_are_refused_with_a_hint() -> None:
     part = Part(train_every=0, pictures_every=1)
     part.live(1)
     with pytest.raises(TypeError, match=r"pictures\(batch\)"):

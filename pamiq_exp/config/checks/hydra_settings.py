@@ -15,7 +15,7 @@ HARMLESS_CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """Choices of Hydra's groups that the shipped config makes, or Hydra itself; of every other group its own default."""
 OWN_DEFAULT = {"hydra/launcher": "basic", "hydra/sweeper": "basic", "hydra/env": "default"}
-REMEDY = "leave it out of config files; on the command line it can be set"
+HINT = "leave it out of config files; on the command line it can be set"
 
 
 def setting_errors(config: DictConfig, origin: Origin) -> list[ErrorDetail]:
@@ -23,7 +23,7 @@ def setting_errors(config: DictConfig, origin: Origin) -> list[ErrorDetail]:
     tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
     node = tree.get("hydra") if isinstance(tree, Mapping) else None
     keys = [key for key, _ in leaves(node, "hydra")]
-    return [ErrorDetail(key, "may not be set by a config file", REMEDY, origin) for key in keys]
+    return [ErrorDetail(key, "may not be set by a config file", HINT, origin) for key in keys]
 
 
 def choice_error(group: str, choice: str, typed: Collection[str]) -> ErrorDetail | None:
@@ -32,4 +32,4 @@ def choice_error(group: str, choice: str, typed: Collection[str]) -> ErrorDetail
         return None
     if choice in (OWN_DEFAULT.get(group, "default"), "None"):
         return None
-    return ErrorDetail(group.replace("/", "."), f"{choice} may not be chosen by a config file", REMEDY)
+    return ErrorDetail(group.replace("/", "."), f"{choice} may not be chosen by a config file", HINT)

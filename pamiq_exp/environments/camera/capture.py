@@ -47,7 +47,7 @@ class CaptureSettings:
 class Capture:
     """Reads a camera on a thread of its own and keeps only the newest frame.
 
-    OpenCV queues frames: whoever reads more slowly than they come sees the past. This thread reads all of them.
+    OpenCV queues frames: a reader that is slower than the camera sees old ones. This thread reads all of them.
     A video file plays at its own rate, again and again.
 
     Args:

@@ -25,7 +25,7 @@ class VideoFiles(Environment):
     Args:
         path: A video, or a folder of videos, which are shown in the order of their names.
         image_size: Pixels a side.
-        stride: Show every so manieth frame.
+        stride: Show every n-th frame.
         num_envs: Number of videos seen at once.
 
     Raises:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What ends a program without its exit handlers, unless somebody handles it: a kill, a closed terminal."""
+"""What ends a program without its exit handlers, unless it is handled: a kill, a closed terminal."""
 
 
 class OnExit:
     """Calls a function when the program ends, short of being killed outright.
 
-    Signals are taken only where nobody else handles them; they end the program like `sys.exit`, with the status that a
+    Signals are taken only where nothing else handles them; they end the program like `sys.exit`, with the status that a
     shell gives.
 
     Args:

@@ -30,5 +30,5 @@ def test_a_type_variable_stands_for_what_a_class_gives_its_generic_base() -> Non
         assert value_errors(hints["part"], "three", "part")
 
 
-def test_a_type_variable_that_nobody_fills_fits_anything() -> None:
+def test_type_variable_without_a_value_fits_anything() -> None:
     assert not value_errors(hints_of(Holder)["part"], "three", "part")

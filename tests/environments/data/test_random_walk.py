@@ -9,7 +9,7 @@ from pamiq_exp.environments import record_random_transitions
 from tests.agents.worlds import ClockWorld
 
 
-def test_sequences_are_consecutive_turns_of_one_lane() -> None:
+def test_sequences_are_consecutive_turns_of_one_environment() -> None:
     world = ClockWorld(ends=(4, 6))
     batch = record_random_transitions(world, turns=11, sequence_length=5, seed=0)
     assert batch["observation.step"].shape == (4, 5, 1)

@@ -8,7 +8,7 @@ import pytest
 from pamiq_exp.environments.noise_world.maps import distances_from, load_map, parse_map, preset_names, reachable_cells
 
 
-def test_the_presets_are_what_the_lineage_and_the_design_say() -> None:
+def test_presets_are_those_of_the_legacy_and_of_the_design() -> None:
     assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms25", "rooms9"]
     room, rooms9 = load_map("room"), load_map("rooms9")
     assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 meters from the middle"

@@ -63,7 +63,7 @@ def test_the_discrete_actions_do_the_same(number: int, moved: tuple[float, float
     assert pose_after([number], actions="discrete")[:3] == pytest.approx((x, y, math.radians(degrees)), abs=1e-12)
 
 
-def test_action_spaces_are_those_of_the_lineage() -> None:
+def test_action_spaces_are_those_of_the_legacy() -> None:
     assert hall().action_space.nvec.tolist() == [3, 3, 3, 2, 2]
     assert hall(actions="masked").action_space.nvec.tolist() == [3, 3, 3, 1, 1]
     assert hall(actions="discrete").action_space.n == 7
@@ -142,7 +142,7 @@ def test_sticky_actions_repeat_the_last_one() -> None:
     assert 1.7 < steps.mean() < 2.3
 
 
-def test_random_starts_differ_between_lanes_and_seeds() -> None:
+def test_random_starts_differ_between_environments_and_seeds() -> None:
     poses = [hall(start="random", num_envs=6, seed=seed).ground_truth()["pose"] for seed in (0, 0, 1)]
     assert np.array_equal(poses[0], poses[1])
     assert not np.array_equal(poses[0], poses[2])

@@ -104,7 +104,7 @@ def test_what_a_tile_shows_is_a_function_of_seed_tile_and_tick_alone() -> None:
     assert np.array_equal(bases(worlds[0]), bases(worlds[1]))
 
 
-def test_lanes_and_seeds_see_different_noise() -> None:
+def test_environments_and_seeds_see_different_noise() -> None:
     world = NoiseWorld(noise={"pool": 50}, num_envs=2)
     other = NoiseWorld(noise={"pool": 50}, num_envs=1, seed=1)
     assert (bases(world)[0] != bases(world)[1]).mean() > 0.5

@@ -44,7 +44,7 @@ def test_a_lamp_is_switched_by_each_new_touch() -> None:
     assert lamp[2] == 0
 
 
-def test_a_ball_rolls_to_and_fro_whatever_anybody_does() -> None:
+def test_ball_rolls_to_and_fro_without_being_touched() -> None:
     world, other = hall("o"), hall("o")
     places = []
     for _ in range(200):

@@ -87,7 +87,7 @@ def test_impossible_actions_are_refused(action: list[list[int]]) -> None:
         NoiseWorld(noise={"fraction": 0}, num_envs=2).affect(np.array(action))
 
 
-def test_lanes_live_apart() -> None:
+def test_environments_are_independent() -> None:
     world = NoiseWorld(noise={"fraction": 0}, num_envs=2)
     world.affect(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]))
     pose = world.ground_truth()["pose"]

@@ -52,7 +52,7 @@ def test_videos_are_shown_one_after_the_other_each_an_episode(videos: str) -> No
     world.teardown()
 
 
-def test_lanes_begin_with_different_videos_and_then_at_different_places(videos: str) -> None:
+def test_environments_begin_with_different_videos_and_then_at_different_places(videos: str) -> None:
     world = VideoFiles(videos, image_size=16, num_envs=4)
     assert shades(world, 2) == [[10, 200, 50, 220], [30, 220, 70, -240]]
 

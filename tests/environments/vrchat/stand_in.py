@@ -149,7 +149,7 @@ class VRChatStandIn:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
-                with suppress(OSError):  # nobody watches any more
+                with suppress(OSError):  # no one watches any more
                     self._stream()
 
             def _stream(self) -> None:

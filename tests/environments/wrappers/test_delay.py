@@ -63,7 +63,7 @@ def test_varying_delays_let_the_newest_action_that_has_arrived_hold(seed: int, h
             assert len(set(ages)) > 1, "delays vary"
 
 
-def test_lanes_and_seeds_draw_delays_of_their_own() -> None:
+def test_environments_and_seeds_draw_different_delays() -> None:
     histories = []
     for seed in (0, 0, 1):
         world = Diary(num_envs=2)

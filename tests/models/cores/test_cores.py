@@ -204,7 +204,7 @@ def test_the_state_changes_the_output_and_what_comes_after(name: str) -> None:
 
 
 @every_core
-def test_nothing_foresees_what_comes(name: str) -> None:
+def test_core_reads_no_later_step(name: str) -> None:
     core = make(name)
     x = torch.randn(2, 30, WIDTH)
     changed = x.clone()

@@ -1,4 +1,4 @@
-"""Forward dynamics learns what can be foreseen, and counts only transitions that mean something."""
+"""Forward dynamics learns what can be predicted, and counts only transitions that mean something."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_noise_costs_its_variance_and_no_less() -> None:
     assert float(dynamics.loss(sequences(2000, 2, seed=99))) == pytest.approx(1.0, abs=0.05)
 
 
-def test_memory_foresees_what_the_present_does_not_show() -> None:
+def test_memory_predicts_what_the_present_does_not_show() -> None:
     torch.manual_seed(0)
     cycle = torch.tensor([0.0, 0.0, 1.0]).repeat(8)[None, :, None].expand(1, -1, FEATURES)
     batch = {

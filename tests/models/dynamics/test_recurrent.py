@@ -131,7 +131,7 @@ def test_a_core_comes_close_to_the_best_predictor_of_a_linear_system(name: str) 
 
 @every_core
 def test_order_matters_to_what_remembers(name: str) -> None:
-    """A predictable sequence is foreseen; the same observations in another order are not."""
+    """A predictable sequence is predicted; the same observations in another order are not."""
     torch.manual_seed(0)
     dynamics = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, CORES[name](24)), burn_in=3)
     cycle = torch.tensor([0.0, 0.0, 1.0]).repeat(9)[None, :, None].expand(1, -1, FEATURES)

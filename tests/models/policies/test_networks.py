@@ -22,7 +22,7 @@ ACTIONS: dict[str, ActionSpec] = {
     "multi_discrete": {"kind": "multi_discrete", "shape": [3], "dtype": "int64", "nvec": [3, 2, 4]},
     "box": {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1, -1], "high": [1, 1]},
 }
-LANES, TURNS = 3, 40
+NUM_ENVS, TURNS = 3, 40
 
 
 def cores() -> dict[str, RecurrentCore]:
@@ -44,12 +44,12 @@ def network(core: str = "sioconv", action: str = "multi_discrete") -> RecurrentP
 
 
 def acted(module: RecurrentPolicyValue) -> dict[str, Tensor]:
-    """Act for some turns, through ends of episodes; return the records, `(LANES, TURNS, ...)`."""
-    generator, state = torch_generator(1), module.initial_state(LANES)
+    """Act for some turns, through ends of episodes; return the records, `(NUM_ENVS, TURNS, ...)`."""
+    generator, state = torch_generator(1), module.initial_state(NUM_ENVS)
     rows: list[dict[str, Tensor]] = []
     for _ in range(TURNS):
-        seen = {"observation.vector": torch.randn(LANES, 3, generator=generator)}
-        ended = torch.rand(LANES, generator=generator) < 0.1
+        seen = {"observation.vector": torch.randn(NUM_ENVS, 3, generator=generator)}
+        ended = torch.rand(NUM_ENVS, generator=generator) < 0.1
         with torch.no_grad():
             distribution, value, after = module.step(seen, state)
         action = distribution.sample(generator)

@@ -276,7 +276,7 @@ def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_th
     torch.testing.assert_close(reward.double(), torch.stack([0 * wrong, wrong]).double(), atol=0.2, rtol=0)
 
 
-def test_a_reward_that_nobody_knows_is_refused() -> None:
+def test_unknown_reward_is_refused() -> None:
     with pytest.raises(ValueError, match="reward must be one of recorded, prediction_error"):
         RewardHeads(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
 

@@ -179,7 +179,7 @@ def test_hidden_features_become_predictable_without_collapse() -> None:
 
 
 def test_a_target_that_learns_to_be_predicted_collapses_and_the_alarm_goes_off() -> None:
-    """With the gradient through the target, being the same everywhere is the easiest way to be foreseen."""
+    """With the gradient through the target, being the same everywhere is the easiest way to be predicted."""
     model = make(patch=8, min_area=1, learning_rate=3e-3)
     pixels = model.context.pixels(views(32))
     assert not measure_collapse(model.context.normal_tokens(pixels)).collapsed
