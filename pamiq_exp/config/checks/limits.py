@@ -20,7 +20,7 @@ LONGEST_WAY = 32
 MOST_BITS = 1024
 """Binary digits of a whole number."""
 
-MOST_LANES = 100_000
+MOST_ENVS = 100_000
 MOST_PICTURES = 100_000
 MOST_PIXELS = 8192
 MOST_STEPS = 10**12
@@ -28,7 +28,7 @@ MOST_SECONDS = 10 * 366 * 24 * 3600
 """Ten years."""
 
 BY_NAME: Mapping[str, tuple[int, str]] = {
-    "num_envs": (MOST_LANES, "environments"),
+    "num_envs": (MOST_ENVS, "environments"),
     "n_jobs": (MOST_THREADS, "processes"),
     "num_workers": (MOST_THREADS, "processes"),
     "image_size": (MOST_PIXELS, "pixels a side"),
