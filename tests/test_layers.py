@@ -28,6 +28,7 @@ FOUNDATION = {
     "option_files",
     "scan",
     "seeding",
+    "shared_memory",
     "spaces",
     "streams",
     "trust",

@@ -58,21 +58,14 @@ class DataCollector:
 
     def collect(self, transition: Mapping[str, NDArray[Any]]) -> None:
         """Copy one turn. Raises ValueError if names or shapes are not exactly those of `fields`."""
-        if transition.keys() != self._shapes.keys():
-            raise ValueError(self._mismatch(transition))
+        self._require_fields(transition)
         with self._lock:
             chunk = self._chunk
             if chunk.count == 0:
                 chunk.first_turn = self.turn
             index = chunk.count
             for name, column in chunk.columns.items():
-                value = transition[name]
-                if value.shape != self._shapes[name]:
-                    raise ValueError(
-                        f"the field {name} has the shape {value.shape}, but the buffer expects {self._shapes[name]} "
-                        "(num_envs first)"
-                    )
-                column[index] = value
+                column[index] = transition[name]
             chunk.count = index + 1
             self.turn += 1
             if chunk.count == chunk.capacity:
@@ -114,6 +107,17 @@ class DataCollector:
             return self._free.pop()
         except IndexError:
             return Chunk(self._chunk_turns, self.num_envs, self.fields)
+
+    def _require_fields(self, transition: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ValueError if names or shapes are not exactly those of `fields`."""
+        if transition.keys() != self._shapes.keys():
+            raise ValueError(self._mismatch(transition))
+        for name, shape in self._shapes.items():
+            if transition[name].shape != shape:
+                raise ValueError(
+                    f"the field {name} has the shape {transition[name].shape}, but the buffer expects {shape} "
+                    "(num_envs first)"
+                )
 
     def _mismatch(self, transition: Mapping[str, NDArray[Any]]) -> str:
         missing = sorted(self._shapes.keys() - transition.keys())

@@ -6,6 +6,7 @@ import torch
 
 from pamiq_exp.buffers.buffer import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.buffers.collector import DataCollector
+from pamiq_exp.buffers.shared_collector import SharedCollector
 from pamiq_exp.component import Component, State
 
 
@@ -13,11 +14,16 @@ class DataUser(Component):
     """A buffer and its collector, used on the training thread.
 
     Several trainers may share one: each remembers the `count_added` of its last round.
+
+    Args:
+        buffer: Where the turns are kept.
+        shared: Whether training goes to a process of its own, forked later.
     """
 
-    def __init__(self, buffer: DataBuffer) -> None:
+    def __init__(self, buffer: DataBuffer, shared: bool = False) -> None:
         self.buffer = buffer
-        self.collector = DataCollector(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
+        kind = SharedCollector if shared else DataCollector
+        self.collector = kind(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
         self.count_added = 0
         """Number of all environment steps added so far: turns times environments."""
 

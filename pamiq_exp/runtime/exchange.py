@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
 from collections.abc import Iterable
 
-from pamiq_exp.runtime.shared_memory import words
+from pamiq_exp.shared_memory import lock, words
 
 SLOTS = 3
 """Places for the parameters of each part: the reader's, the writer's, and the newest published one between them."""
@@ -38,7 +36,7 @@ class Exchange:
         self._seen = 0
         """Publications when the reader last took the newest slots: its own note."""
         self._words = words(_PARTS + _WIDTH * parts, shared)
-        self._lock = multiprocessing.get_context("fork").Lock() if shared else threading.Lock()
+        self._lock = lock(shared)
         for part in range(parts):
             for role in (_READER, _NEWEST, _WRITER):
                 self._words[_PARTS + _WIDTH * part + role] = role

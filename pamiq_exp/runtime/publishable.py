@@ -12,7 +12,7 @@ from torch import nn
 from pamiq_exp.component import State
 from pamiq_exp.runtime.checkpoints import copy_state
 from pamiq_exp.runtime.exchange import SLOTS
-from pamiq_exp.runtime.shared_memory import shared_array
+from pamiq_exp.shared_memory import shared_array
 
 _ALIGNMENT = 64
 """Bytes of a cache line."""

@@ -34,9 +34,12 @@ def test_nested_field_descriptions_become_dotted_names() -> None:
     capacity=st.integers(1, 30),
     num_envs=st.integers(1, 3),
     pieces=st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    shared=st.booleans(),
 )
-def test_the_newest_turns_are_kept_in_the_order_of_time(capacity: int, num_envs: int, pieces: list[int]) -> None:
-    user = DataUser(RingBuffer(capacity, num_envs, FIELDS))
+def test_the_newest_turns_are_kept_in_the_order_of_time(
+    capacity: int, num_envs: int, pieces: list[int], shared: bool
+) -> None:
+    user = DataUser(RingBuffer(capacity, num_envs, FIELDS), shared)
     turn = 0
     for piece in pieces:
         filled(user, piece, first=turn)
