@@ -71,6 +71,9 @@ class DataCollector:
             if chunk.count == chunk.capacity:
                 self._retire(chunk)
 
+    def flush(self) -> None:
+        """Make sure that all collected turns can be taken: when the agent takes no more turns."""
+
     @property
     def pending(self) -> int:
         """Number of turns that wait to be fetched, read without the lock."""

@@ -95,6 +95,11 @@ class SharedCollector(DataCollector):
         self._to_report[self._slot] = (self._order, self._first_turn, self._filled)
         self._report()
 
+    def flush(self) -> None:
+        """Report what could not be reported yet, waiting for the lock: when the agent takes no more turns."""
+        with self._shared_lock:
+            self._write_report()
+
     @property
     def pending(self) -> int:
         """Number of turns that wait to be fetched, read without the lock."""
@@ -137,13 +142,16 @@ class SharedCollector(DataCollector):
         if not self._shared_lock.acquire(False):
             return
         try:
-            for slot, row in self._to_report.items():
-                self._slots[slot, : _COUNT + 1] = row
-            self._to_report.clear()
-            if self._spare is None:
-                self._spare = self._reserve()
+            self._write_report()
         finally:
             self._shared_lock.release()
+
+    def _write_report(self) -> None:
+        for slot, row in self._to_report.items():
+            self._slots[slot, : _COUNT + 1] = row
+        self._to_report.clear()
+        if self._spare is None:
+            self._spare = self._reserve()
 
     def _reserve(self) -> int | None:
         """Return a slot for the agent: a free one, else the oldest full one that nobody reads, else none."""

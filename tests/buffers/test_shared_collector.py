@@ -110,6 +110,7 @@ def test_shared_collector_another_process_gets_whole_turns_in_order_and_counts_t
     process.start()
     for number in range(5000):
         user.collector.collect(turn(number))
+    user.collector.flush()
     done.set()
     seen, torn = ours.recv()
     process.join()
