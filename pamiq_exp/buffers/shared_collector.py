@@ -154,7 +154,7 @@ class SharedCollector(DataCollector):
             self._spare = self._reserve()
 
     def _reserve(self) -> int | None:
-        """Return a slot for the agent: a free one, else the oldest full one that nobody reads, else none."""
+        """Return a slot for the agent: a free one, else the oldest full one that is not being read, else none."""
         slots = self._slots
         free = np.flatnonzero(slots[:, _ORDER] == _FREE)
         if len(free):
