@@ -79,6 +79,19 @@ def by_size(size: object, *values: object) -> object:
     return values[SIZES.index(str(size))]
 
 
+def reseeded(node: object, stream: object) -> object:
+    """Return a copy of a node in which each `seed` is another one, derived from it and the name of a stream.
+
+    For a second instance of a component that must not repeat what the first one draws.
+    """
+    if isinstance(node, Mapping):
+        return {
+            name: derive_seed(value, str(stream)) if name == "seed" and type(value) is int else reseeded(value, stream)
+            for name, value in node.items()
+        }
+    return [reseeded(item, stream) for item in node] if isinstance(node, list) else node
+
+
 def _environment_variable(name: object, default: object = None) -> object:
     if name not in READABLE_ENVIRONMENT:
         raise PermissionError(f"a config may not read the environment variable {name}")
@@ -113,6 +126,7 @@ RESOLVERS: dict[str, Callable[..., object]] = {
     "product": _product,
     "length": len,
     "by_size": by_size,
+    "reseeded": reseeded,
     "now": _now,
     "oc.env": _environment_variable,
     "oc.dict.keys": _keys_of,

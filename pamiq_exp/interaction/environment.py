@@ -118,6 +118,13 @@ class Environment(Component, ABC):
         """Return final figures for `summary.json`."""
         return {}
 
+    def render(self) -> Array | None:
+        """Return a picture of each environment for people, `(num_envs, height, width, channels)` uint8, if it has any.
+
+        Only asked for where no observation is a picture.
+        """
+        return None
+
     def place(self, poses: Array) -> bool:
         """Place the agents of all environments at x, y (meters) and heading (radians), `(num_envs, 3)`, at rest.
 

@@ -57,8 +57,10 @@ class Interaction(Component):
         """Sees each turn after the observers, while a person watches the live run."""
 
     def setup(self) -> None:
-        """Offer the agent the world's truth; see `Agent.attach_oracle`."""
+        """Offer the agent the world's truth (see `Agent.attach_oracle`), and observers the agent."""
         self.agent.attach_oracle(self.environment.ground_truth)
+        for observer in self.observers.values():
+            observer.attach(self.agent)
 
     @property
     def num_envs(self) -> int:

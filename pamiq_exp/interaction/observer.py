@@ -48,6 +48,9 @@ class Turn:
 class StepObserver(Component):
     """Base class of metrics and recorders. `on_step` runs on the inference thread: keep it cheap."""
 
+    def attach(self, agent: Agent[Any, Any]) -> None:
+        """Called once, before `setup` and the first turn, with the agent that will be observed and its models."""
+
     def on_step(self, turn: Turn) -> None:
         """Watch one turn of all environments."""
 

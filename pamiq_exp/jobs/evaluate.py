@@ -28,6 +28,9 @@ NEWEST, BEST = "newest", "best"
 APART = 1_000_000
 """Between the seed of a run and the one of its evaluation, unless others are given."""
 
+RENDERING = ("++environment.kwargs.render_mode=rgb_array",)
+"""What lets an environment of Gymnasium draw itself for a film."""
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -99,7 +102,8 @@ def evaluate_run(
         raise ConfigError(ErrorDetail(SEEDS, message, f"give others, such as {SEEDS} {run_seed + APART}"))
     checkpoint = choose_checkpoint(folder, wanted.checkpoint)
     spaces = plain_file(folder / file_names.CONFIG).get("spaces")
-    configs = [kept.compose([*changes, f"seed={seed}"], request.source) for seed in seeds]
+    rendering = RENDERING if film is not None and _can_render(before.tree) else ()
+    configs = [kept.compose([*changes, *rendering, f"seed={seed}"], request.source) for seed in seeds]
     validated = refuse(configs, request.allow, dry_run=False)
     state = read_checkpoint(checkpoint, GROUPS)
     played: dict[int, PlayedCheckpoint] = {}
@@ -162,6 +166,12 @@ def _refuse_other_environment(before: Composed, after: Composed) -> None:
             if old.get(name) != new.get(name):
                 message = f"is {new.get(name)}, and {old.get(name)} in the run: an evaluation plays the run's own"
                 raise ConfigError(ErrorDetail(name, message, "leave it out, or start another run with it"))
+
+
+def _can_render(tree: Mapping[str, Any]) -> bool:
+    environment = tree.get("environment")
+    target = environment.get("_target_") if isinstance(environment, Mapping) else None
+    return target == "pamiq_exp.environments.GymnasiumEnvironment"
 
 
 def _node(tree: Mapping[str, Any], key: str) -> object:

@@ -4,6 +4,7 @@ from pamiq_exp.metrics.action_class import ActionClass
 from pamiq_exp.metrics.buffered import BufferedMetric, TruthMetric
 from pamiq_exp.metrics.coverage import Coverage, Rooms, VisitationEntropy
 from pamiq_exp.metrics.episodes import Episodes
+from pamiq_exp.metrics.evaluation import Evaluation
 from pamiq_exp.metrics.model_error import ModelError
 from pamiq_exp.metrics.noise import (
     LongestDwell,
@@ -24,6 +25,7 @@ __all__ = [
     "BufferedMetric",
     "Coverage",
     "Episodes",
+    "Evaluation",
     "FirstVisitAuroc",
     "LongestDwell",
     "ModelError",

@@ -15,10 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 class VideoRecorder(StepObserver):
-    """Records short films of what one environment sees, enlarged pixel by pixel.
+    """Records short films of what one environment shows, enlarged pixel by pixel.
+
+    That is the picture among its observations, or else what it renders.
 
     Where the environment's ground truth has `pose` and `reachable`, a map with the agent's path lies beside
-    the view. Environments without a picture among their observations are left alone.
+    the view. Environments that show and render no picture are left alone.
 
     Args:
         every_steps: Environment steps (of all environments together) from the start of one film to the next; the
@@ -71,20 +73,19 @@ class VideoRecorder(StepObserver):
     def _start(self, turn: Turn) -> None:
         self._starts.done(self._steps)
         self._key = self._key or picture_key(turn.observation.values)
-        if self._key is None:
+        view = self._view(turn)
+        if view is None:
             logger.info("no film: this environment shows no picture")
             self._starts = Every(None)
             return
-        view = fitted(picture(turn.observation.values[self._key][self._env]), self._size)
         width = view.shape[1] + (self._size if self._map is not None else 0)
         self._frames = np.zeros((self._length, self._size, width + width % 2, 3), dtype=np.uint8)
         self._count = 0
 
     def _take(self, turn: Turn) -> None:
         assert self._frames is not None
-        assert self._key is not None
-        frame = self._frames[self._count]
-        view = fitted(picture(turn.observation.values[self._key][self._env]), self._size)
+        frame, view = self._frames[self._count], self._view(turn)
+        assert view is not None
         top = (self._size - view.shape[0]) // 2
         frame[top : top + view.shape[0], : view.shape[1]] = view
         if self._map is not None:
@@ -93,6 +94,12 @@ class VideoRecorder(StepObserver):
         if self._count == self._length:
             self._finished.append(Video(self._name, self._frames, self._rate))
             self._frames = None
+
+    def _view(self, turn: Turn) -> Frame | None:
+        if self._key is not None:
+            return fitted(picture(turn.observation.values[self._key][self._env]), self._size)
+        rendered = turn.environment.render()
+        return None if rendered is None else fitted(picture(rendered[self._env]), self._size)
 
     def teardown(self) -> None:
         """End the film that is being recorded."""

@@ -52,14 +52,15 @@ class CheckpointError(Exception):
     """A checkpoint cannot be used; the message names the reason and what to do."""
 
 
-def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep: int) -> Path:
-    """Write one checkpoint below `folder` and remove all but the newest `keep`.
+def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep: int, best: str | None = None) -> Path:
+    """Write one checkpoint below `folder` and remove all but the newest `keep` and the best one.
 
     Args:
         folder: The run's `checkpoints` folder; made if it does not exist.
         step: Environment step, part of the name.
         groups: Nested plain data and tensors; each group's tensors go to a file of their own.
-        keep: How many checkpoints stay.
+        keep: How many of the newest checkpoints stay.
+        best: Name of another one that stays.
 
     Raises:
         OSError: If the disk is full or read-only; nothing half-written stays behind.
@@ -81,9 +82,15 @@ def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    for old in list_checkpoints(folder)[:-keep]:
-        _retire(old)
+    remove_old_checkpoints(folder, keep, best)
     return target
+
+
+def remove_old_checkpoints(folder: Path, keep: int, best: str | None) -> None:
+    """Remove all checkpoints but the newest `keep` and the one of the name `best`."""
+    for old in list_checkpoints(folder)[:-keep]:
+        if old.name != best:
+            _retire(old)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -22,12 +22,15 @@ class CheckpointConfig:
             their list of checkpoints; the run itself is the same either way).
         every_steps: Environment steps between saves.
         keep: Number of newest checkpoints that stay on disk.
+        keep_best: A metric of the interaction, such as `return_mean`: the checkpoint with its highest value so far
+            stays on disk as well. None keeps none.
         at_end: Save when the run finishes or is stopped, so that it can be resumed.
     """
 
     every_seconds: float | None = None
     every_steps: int | None = None
     keep: int = 2
+    keep_best: str | None = None
     at_end: bool = True
 
     def __post_init__(self) -> None:
@@ -35,6 +38,9 @@ class CheckpointConfig:
             _positive("checkpoint.every_seconds", self.every_seconds),
             _positive("checkpoint.every_steps", self.every_steps),
             _positive("checkpoint.keep", self.keep),
+            "checkpoint.keep_best needs saves on the way: set checkpoint.every_steps or checkpoint.every_seconds"
+            if self.keep_best is not None and self.every_steps is None and self.every_seconds is None
+            else None,
         )
 
 

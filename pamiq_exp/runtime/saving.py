@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pamiq_exp.component import State
 from pamiq_exp.every import Every
-from pamiq_exp.runtime.checkpoints import remove_leftovers, write_checkpoint
+from pamiq_exp.runtime.best_checkpoint import BestCheckpoint
+from pamiq_exp.runtime.checkpoints import remove_leftovers, remove_old_checkpoints, write_checkpoint
 from pamiq_exp.runtime.config import CheckpointConfig
 from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
@@ -42,6 +43,7 @@ class Saver:
         self._hold = hold
         self._folder = folder
         self._config = engine.config.checkpoint if folder is not None else CheckpointConfig()
+        self._best = BestCheckpoint(folder or Path(), self._config.keep_best)
         self.last: Path | None = None
         self._inference: Worker | None = None
         self._training: Worker | None = None
@@ -56,6 +58,7 @@ class Saver:
         self._restart_counting()
         if self._folder is not None:
             remove_leftovers(self._folder)
+            self._best.read()
 
     @contextmanager
     def serving(
@@ -96,23 +99,27 @@ class Saver:
         """Save after the last turn, unless the last save holds it already."""
         if self._config.at_end and self._saved_step != self._engine.statistics.steps:
             self.save()
+        self._best.warn_if_unknown(self._engine.records)
 
     def save(self) -> Path | None:
         """Save now; return where, or None if it was not possible (the log has the reason)."""
         if self._folder is None:
             return None
+        value = self._best.value_in(self._engine.records)
         # Not under the lock: the thread that is asked for its part may be waiting to save as well.
         groups = self._snapshot()
         if groups is None:
             return None
         with self._lock:
-            return self._write(self._folder, groups)
+            return self._write(self._folder, groups, value)
 
-    def _write(self, folder: Path, groups: dict[str, State]) -> Path | None:
+    def _write(self, folder: Path, groups: dict[str, State], value: float) -> Path | None:
         step = groups["runtime"]["steps"]
         try:
             self._hold()
-            path = write_checkpoint(folder, step, groups, self._config.keep)
+            path = write_checkpoint(folder, step, groups, self._config.keep, self._best.name)
+            if self._best.note(path, value):
+                remove_old_checkpoints(folder, self._config.keep, self._best.name)
         except OSError as error:
             self._engine.statistics.failed_saves += 1
             good = f"the last good checkpoint is {self.last}" if self.last else "there is no checkpoint yet"

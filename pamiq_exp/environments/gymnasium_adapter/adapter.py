@@ -247,6 +247,12 @@ class GymnasiumEnvironment(Environment):
                 self._warn_once(name, f"truth.{name} is left out: {path} is not a number")
         return truth
 
+    def render(self) -> Array | None:
+        if self._maker.arguments.get("render_mode") != "rgb_array":
+            return None
+        self.observe()
+        return np.stack(self._pictures(self._made()))
+
     def _warn_once(self, key: str, message: str) -> None:
         if key in self._unwarned:
             self._unwarned.discard(key)

@@ -169,6 +169,10 @@ class DelayedActions(Environment):
         parts = [encoded(self._actions[slot], self._action) * self._is_set[slot, :, None] for slot in slots]
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
+    def render(self) -> Array | None:
+        """See the base class."""
+        return self.environment.render()
+
     def ground_truth(self) -> Mapping[str, Array]:
         return self.environment.ground_truth()
 
