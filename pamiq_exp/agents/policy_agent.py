@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from pamiq_exp.agents.exploration import Exploration
 from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Array, Observation
+from pamiq_exp.interaction import Array, CollectorPort, InferencePort, Observation
 from pamiq_exp.models import ActionDistribution, RecurrentPolicyValue
 from pamiq_exp.models.policies.networks import STATE_FIELD
 from pamiq_exp.rewards import Reward, RunningMean
 from pamiq_exp.seeding import torch_generator
+
+_LOG_PROBS = ("log_prob", "branch_log_prob")
 
 
 class PolicyAgent(LearningAgent):
@@ -25,18 +30,33 @@ class PolicyAgent(LearningAgent):
         reward: The reward; None for that of the environment.
         encoder: Name of the encoder, if the reward or the policy needs latent vectors.
         policy: Name of the policy: called with the fields of `AgentInput`, it returns the distribution over actions
-            and the value, `(num_envs,)`. Of a `RecurrentPolicyValue`, `step` is called instead.
+            and the value, `(num_envs,)`, or None for the latter. Of a `RecurrentPolicyValue`, `step` is called instead.
+        exploration: Replaces some actions by random ones; None acts by the policy alone.
     """
 
     def __init__(
-        self, seed: int, reward: Reward | None = None, encoder: str | None = None, policy: str = "policy"
+        self,
+        seed: int,
+        reward: Reward | None = None,
+        encoder: str | None = None,
+        policy: str = "policy",
+        exploration: Exploration | None = None,
     ) -> None:
         super().__init__(reward, encoder)
         self._policy_name = policy
+        self._exploration = exploration
+        self._collects_log_probs = False
         self._generator = torch_generator(seed)
         self._entropy = RunningMean()
         self._memory: Tensor | None = None
         """The memory of a recurrent policy before the next step."""
+
+    def attach(self, models: Mapping[str, InferencePort], collectors: Mapping[str, CollectorPort]) -> None:
+        """See `LearningAgent.attach`."""
+        super().attach(models, collectors)
+        self._collects_log_probs = any(
+            not collector.fields.keys().isdisjoint(_LOG_PROBS) for collector in collectors.values()
+        )
 
     def step(self, observation: Observation) -> Array:
         """See `Agent.step`."""
@@ -50,13 +70,16 @@ class PolicyAgent(LearningAgent):
         """See the base class."""
         distribution, value, extras = self._policy_step(agent_input)
         action = distribution.mode() if self.greedy else distribution.sample(self._generator)
-        branch_log_prob = distribution.branch_log_prob(action)
+        if self._exploration is not None and not self.greedy:
+            action = self._exploration.replace(action, self._exploration.choose())
         self._entropy.add(distribution.entropy().cpu().numpy())
-        return action, extras | {
-            "branch_log_prob": branch_log_prob.cpu().numpy(),
-            "log_prob": branch_log_prob.sum(-1).cpu().numpy(),
-            "value": value.cpu().numpy(),
-        }
+        if value is not None:
+            extras["value"] = value.cpu().numpy()
+        if self._collects_log_probs:
+            branch_log_prob = distribution.branch_log_prob(action)
+            extras["branch_log_prob"] = branch_log_prob.cpu().numpy()
+            extras["log_prob"] = branch_log_prob.sum(-1).cpu().numpy()
+        return action, extras
 
     def state(self) -> State:
         """The state of the base class and the memory of the policy."""
@@ -68,7 +91,7 @@ class PolicyAgent(LearningAgent):
         memory = state.get(STATE_FIELD)
         self._memory = None if memory is None else memory.to(self._models_device())
 
-    def _policy_step(self, agent_input: AgentInput) -> tuple[ActionDistribution, Tensor, dict[str, Array]]:
+    def _policy_step(self, agent_input: AgentInput) -> tuple[ActionDistribution, Tensor | None, dict[str, Array]]:
         """Run the policy; return distribution, value, and further fields of the transition."""
         port = self.model(self._policy_name)
         network = port.module

@@ -4,6 +4,7 @@ from pamiq_exp.buffers.buffer import Batch, DataBuffer, RingBuffer, RolloutBuffe
 from pamiq_exp.buffers.collector import DataCollector
 from pamiq_exp.buffers.fields import on_policy_fields
 from pamiq_exp.buffers.random_replacement import RandomReplacementBuffer
+from pamiq_exp.buffers.replay import ReplayBuffer
 from pamiq_exp.buffers.sizes import log_buffer_sizes
 from pamiq_exp.buffers.user import DataUser
 
@@ -13,6 +14,7 @@ __all__ = [
     "DataCollector",
     "DataUser",
     "RandomReplacementBuffer",
+    "ReplayBuffer",
     "RingBuffer",
     "RolloutBuffer",
     "buffer_bytes",

@@ -37,8 +37,10 @@ from pamiq_exp.models.nn.running_moments import RunningMoments
 from pamiq_exp.models.nn.two_hot import TwoHotHead, symexp, symlog
 from pamiq_exp.models.nn.value_head import ValueHead
 from pamiq_exp.models.pixels import PixelDynamics, Pixels
+from pamiq_exp.models.policies.dqn import DeepQLearning, QNetwork
 from pamiq_exp.models.policies.networks import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
 from pamiq_exp.models.policies.ppo import ActorCritic
+from pamiq_exp.models.policies.sac import SacNetwork, SoftActorCritic
 from pamiq_exp.models.world_models.imagination import Imagined, imagine, lambda_returns
 from pamiq_exp.models.world_models.imagination_policy import ImaginationActorCritic, ImaginationPolicy
 from pamiq_exp.models.world_models.reward_head import RewardHeads, RewardHeadsNetwork
@@ -49,6 +51,7 @@ __all__ = [
     "ActionEncoding",
     "ActorCritic",
     "Batch",
+    "DeepQLearning",
     "DiagonalGaussian",
     "DynamicsNetwork",
     "Encoder",
@@ -79,6 +82,7 @@ __all__ = [
     "PolicyValueNetwork",
     "Prediction",
     "PredictionHead",
+    "QNetwork",
     "RandomFeatures",
     "RecurrentDynamics",
     "RecurrentPolicyValue",
@@ -86,6 +90,8 @@ __all__ = [
     "RewardHeads",
     "RewardHeadsNetwork",
     "RunningMoments",
+    "SacNetwork",
+    "SoftActorCritic",
     "TwoHotHead",
     "ValueHead",
     "horizon_weights",

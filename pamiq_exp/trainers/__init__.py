@@ -2,6 +2,8 @@
 
 from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
+from pamiq_exp.trainers.n_step import n_step_transitions
+from pamiq_exp.trainers.off_policy import OffPolicyTrainer
 from pamiq_exp.trainers.on_policy import OnPolicyTrainer
 from pamiq_exp.trainers.replay import ReplayTrainer
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
@@ -9,10 +11,12 @@ from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 __all__ = [
     "Advantages",
     "ModuleTrainer",
+    "OffPolicyTrainer",
     "OnPolicyTrainer",
     "ReplayTrainer",
     "Trainer",
     "TrainingContext",
     "generalized_advantages",
+    "n_step_transitions",
     "standardized",
 ]

@@ -87,12 +87,14 @@ class ActionScale(nn.Module):
         """Scale actions for the input of a network, `(..., numbers)`."""
         return (action.to(self.reach.dtype) - self.middle) / self.reach
 
+    def write(self, scaled: Tensor) -> Tensor:
+        """Inverse of `read`: the actions of scaled numbers, `(..., numbers)`."""
+        return scaled * self.reach.to(scaled.dtype) + self.middle.to(scaled.dtype)
+
     def act(self, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
         """Scale the mean and log standard deviation of a network's output to actions, each `(..., numbers)`."""
         mean, log_std = to_float32(mean), to_float32(log_std)
-        return mean * self.reach.to(mean.dtype) + self.middle.to(mean.dtype), log_std + self.reach.to(
-            log_std.dtype
-        ).log()
+        return self.write(mean), log_std + self.reach.to(log_std.dtype).log()
 
 
 def leading_shape(batch: Batch, fields: Mapping[str, ArraySpec]) -> torch.Size:

@@ -1,0 +1,147 @@
+"""Deep Q-learning as a LightningModule (Mnih et al. 2015), with double, dueling and n-step variants."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, smooth_l1_loss
+
+from pamiq_exp.models.nn.action_distributions import ActionDistribution
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.nn.joint_actions import GreedyChoice, JointActions
+from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork
+from pamiq_exp.models.policies.off_policy_networks import follow, next_inputs
+from pamiq_exp.models.policies.ppo import weighted_mean
+from pamiq_exp.spaces import ActionSpec, flatten_specs
+
+ValueLoss: TypeAlias = Literal["huber", "mse"]
+"""Loss of the errors of action values."""
+
+
+class QNetwork(nn.Module):
+    """Values of all joint choices of discrete actions, for any inputs.
+
+    Args:
+        inputs: The input fields, named as in buffers; see `PolicyValueNetwork`.
+        action: The action space.
+        channels: Widths of the convolutional layers, if an input is an image.
+        hidden: Widths of the linear layers.
+        activation: After each layer.
+        dueling: Q = V + A - mean(A), with a value and advantages in place of one output per choice.
+
+    Raises:
+        ValueError: For continuous actions, or too many joint choices.
+
+    Source: for `dueling` Wang et al. 2016, Dueling network architectures, equation 9.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, object],
+        action: ActionSpec,
+        channels: Sequence[int] = (32, 64, 64),
+        hidden: Sequence[int] = (256, 256),
+        activation: ActivationName = "relu",
+        dueling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.joint = JointActions(action, "DQN")
+        self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
+        self.choices = nn.Linear(self.body.width, self.joint.count)
+        self.value = nn.Linear(self.body.width, 1) if dueling else None
+
+    def values(self, batch: Batch) -> Tensor:
+        """Return Q of all joint choices, `(..., choices)`, for fields with leading axes `(...)`."""
+        features = self.body(batch)
+        choices: Tensor = self.choices(features)
+        if self.value is None:
+            return choices
+        value: Tensor = self.value(features)
+        return value + choices - choices.mean(-1, keepdim=True)
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """Return the best action of each environment for certain, and its value, `(...)`."""
+        values = self.values(batch)
+        return GreedyChoice(values, self.joint), values.amax(-1)
+
+
+class DeepQLearning(LightningModule):
+    """Deep Q-learning, trained on the batches of an `OffPolicyTrainer`; its `n_steps` are the n-step variant.
+
+    The target of Q(o, a) is y = reward + bootstrap * Q'(o', a'), where Q' is the target network and a' its own best
+    action, or with `double` that of Q.
+
+    Sources: Mnih et al. 2015, Human-level control through deep reinforcement learning, algorithm 1; for `double` van
+    Hasselt et al. 2016, Deep reinforcement learning with double Q-learning, equation 4.
+
+    Args:
+        network: The action values.
+        double: Choose a' by Q instead of Q'.
+        target_update_every: Batches between two updates of the target network.
+        tau: Of each update: target = (1 - tau) * target + tau * Q; 1 copies.
+        loss: `huber` (quadratic below an error of 1, linear above) or `mse`.
+        learning_rate: Of Adam.
+    """
+
+    updates: Tensor
+
+    def __init__(
+        self,
+        network: QNetwork,
+        double: bool = False,
+        target_update_every: int = 1000,
+        tau: float = 1.0,
+        loss: ValueLoss = "huber",
+        learning_rate: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        if loss not in get_args(ValueLoss):
+            raise ValueError(f"loss must be one of {', '.join(get_args(ValueLoss))}, not {loss!r}")
+        if target_update_every < 1:
+            raise ValueError(f"target_update_every must be at least 1, not {target_update_every}")
+        self.network = network
+        self.target = copy.deepcopy(network).requires_grad_(False)
+        self.double = bool(double)
+        self.target_update_every = int(target_update_every)
+        self.tau = float(tau)
+        self.learning_rate = float(learning_rate)
+        self._loss = smooth_l1_loss if loss == "huber" else mse_loss
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def inference_module(self) -> QNetwork:
+        """Inference needs only the network."""
+        return self.network
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """See `QNetwork.forward`."""
+        output: tuple[ActionDistribution, Tensor] = self.network(batch)
+        return output
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of the action values on a batch of transitions."""
+        weight = batch["weight"]
+        with torch.no_grad():
+            following = next_inputs(batch, self.network.body.fields)
+            values = self.target.values(following)
+            best = (self.network.values(following) if self.double else values).argmax(-1, keepdim=True)
+            target = batch["reward"] + batch["bootstrap"] * values.gather(-1, best).squeeze(-1)
+        index = self.network.joint.index(batch["action"]).unsqueeze(-1)
+        value = self.network.values(batch).gather(-1, index).squeeze(-1)
+        loss = weighted_mean(self._loss(value, target, reduction="none"), weight)
+        self.log_dict({"loss": loss, "action_value": weighted_mean(value.detach(), weight)})
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_index: int) -> None:
+        """Move the target network when it is due."""
+        self.updates += 1
+        if int(self.updates) % self.target_update_every == 0:
+            follow(self.target, self.network, self.tau)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
