@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
+from pamiq_exp.formatting import bytes_text
 from pamiq_exp.spaces import ArraySpec, flatten_specs
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,16 @@ class DataBuffer(Component, ABC):
         self.fields: dict[str, ArraySpec] = flatten_specs(fields)
         if not self.fields:
             raise ValueError("a buffer needs at least one field")
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.zeros((capacity, num_envs, *spec["shape"]), dtype=spec["dtype"])
-            for name, spec in self.fields.items()
-        }
+        try:
+            self._arrays: dict[str, NDArray[Any]] = {
+                name: np.zeros((capacity, num_envs, *spec["shape"]), dtype=spec["dtype"])
+                for name, spec in self.fields.items()
+            }
+        except MemoryError:
+            size = bytes_text(buffer_bytes(capacity, num_envs, self.fields))
+            raise ValueError(
+                f"the buffer takes {size} when full, more than this machine has: give it a smaller capacity"
+            ) from None
         self._columns: Batch = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
         """Tensors that share the memory of the arrays."""
         _warn_about_float_images(self.fields)

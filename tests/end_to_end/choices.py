@@ -33,7 +33,9 @@ OPTIONS = {
     "reward": options_of("reward"),
     "dynamics": options_of("dynamics"),
     "encoder": options_of("encoder"),
-    "policy": options_but("policy", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"),
+    "policy": options_but(
+        "policy", "dqn_cartpole", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"
+    ),
     "policy_input": options_of("policy_input"),
     "agent": [*LEARNING, "random"],
     "environment": ["noise_world", *GYMNASIUM, PICTURES],
@@ -54,7 +56,7 @@ PLACES = {
     **{group: {"agent": LEARNING} for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward")},
     "normalizer": {"reward": NORMALIZED},
     "core": {"policy": ["ppo_recurrent"]},
-    "policy_input": {"policy": ["ppo", "ppo_legacy", "ppo_recurrent"]},
+    "policy_input": {"policy": ["dqn", "ppo", "ppo_legacy", "ppo_recurrent", "sac"]},
 }
 
 
@@ -90,6 +92,7 @@ REFUSALS: Sequence[Refusal] = (
         for world in worlds
     ),
     *(Refusal(("reward", "mask_oracle"), ("environment", world), "another environment") for world in WITHOUT_PICTURE),
+    Refusal(("policy", "dqn"), ("environment", PENDULUM), "DQN needs discrete actions"),
     *(
         Refusal(("encoder", "plain_features"), ("environment", world), "another encoder")
         for world in ("noise_world", GRID, PICTURES)

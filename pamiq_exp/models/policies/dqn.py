@@ -106,7 +106,7 @@ class DeepQLearning(LightningModule):
             raise ValueError(f"target_update_every must be at least 1, not {target_update_every}")
         self.network = network
         self.target = copy.deepcopy(network).requires_grad_(False)
-        self.double = bool(double)
+        self.double_q = bool(double)
         self.target_update_every = int(target_update_every)
         self.tau = float(tau)
         self.learning_rate = float(learning_rate)
@@ -128,7 +128,7 @@ class DeepQLearning(LightningModule):
         with torch.no_grad():
             following = next_inputs(batch, self.network.body.fields)
             values = self.target.values(following)
-            best = (self.network.values(following) if self.double else values).argmax(-1, keepdim=True)
+            best = (self.network.values(following) if self.double_q else values).argmax(-1, keepdim=True)
             target = batch["reward"] + batch["bootstrap"] * values.gather(-1, best).squeeze(-1)
         index = self.network.joint.index(batch["action"]).unsqueeze(-1)
         value = self.network.values(batch).gather(-1, index).squeeze(-1)

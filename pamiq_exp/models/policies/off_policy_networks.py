@@ -68,7 +68,8 @@ def next_inputs(batch: Batch, fields: Iterable[str]) -> dict[str, Tensor]:
 @torch.no_grad()
 def follow(target: nn.Module, source: nn.Module, tau: float) -> None:
     """Move the parameters of a target network: target = (1 - tau) * target + tau * source."""
-    ours, theirs = list(target.parameters()), list(source.parameters())
+    ours: list[Tensor] = list(target.parameters())
+    theirs: list[Tensor] = list(source.parameters())
     if tau == 1:
         torch._foreach_copy_(ours, theirs)
     else:

@@ -6,6 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -284,7 +285,7 @@ class SoftActorCritic(LightningModule):
         policy, encoder = self.network.policy, self.network.policy.encoder
         acting = [*policy.trunk.parameters(), *policy.body.parameters(), *policy.head.parameters()]
         judging = [*encoder.parameters(), *self.network.critic.parameters()]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": acting},
             {"params": judging, "lr": self.critic_learning_rate},
             {"params": [self.log_temperature]},
