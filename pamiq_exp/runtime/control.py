@@ -16,6 +16,10 @@ _NOTICE_SECONDS = 1.0
 StopState = Literal["finished", "stopped", "failed"]
 
 
+class TurnGivenUp(Exception):  # noqa: N818 - no error of the run
+    """A turn failed after a signal had ended the run, which had reached programs of the environment as well."""
+
+
 class ThreadFailure:
     """What ended a run early: the exception and the thread that raised it."""
 
@@ -122,6 +126,8 @@ class RunControl:
         self.stop_state: StopState = "finished"
         self.stop_reason = ""
         self.failure: ThreadFailure | None = None
+        self.turn_given_up = False
+        """The last turn failed because of the signal that ended the run: the environment cannot be used any more."""
         self.training_waits = False
         """Training found nothing to do: the inference loop sets `wake_training` after its next turn."""
         self.wake_training = threading.Event()
@@ -184,13 +190,16 @@ class RunControl:
             self.stopping = True
 
     @property
+    def stopped_by_signal(self) -> bool:
+        """Whether a signal ended the run."""
+        return self.stop_state == "stopped" and self.stop_reason in signal.Signals.__members__
+
+    @property
     def exit_code(self) -> int:
         """What the process should end with, by the conventions of a shell."""
         if self.failure is not None:
             return 1
-        if self.stop_state == "stopped" and self.stop_reason in signal.Signals.__members__:
-            return 128 + signal.Signals[self.stop_reason]
-        return 0
+        return 128 + signal.Signals[self.stop_reason] if self.stopped_by_signal else 0
 
     @property
     def paused(self) -> bool:

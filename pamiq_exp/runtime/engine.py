@@ -5,6 +5,7 @@ The engine has no threads and no loop of its own: lockstep, pipelined and realti
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -17,11 +18,14 @@ from pamiq_exp.every import Every
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.runtime.clock import Clock
 from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
-from pamiq_exp.runtime.control import RunControl
+from pamiq_exp.runtime.control import RunControl, TurnGivenUp
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.records import Means, RecordStream
 from pamiq_exp.runtime.statistics import RunStatistics
 from pamiq_exp.trainers import Trainer
+
+_SIGNAL_SECONDS = 0.1
+"""How much later than its environment's programs a run may get a signal that is sent to all of them."""
 
 
 class Engine:
@@ -59,13 +63,24 @@ class Engine:
         self.next_record = Every(config.record_every_steps)
 
     def turn(self) -> None:
-        """Take one turn with one publication, and count and record it."""
+        """Take one turn with one publication, and count and record it.
+
+        Raises:
+            TurnGivenUp: It failed, and a signal has ended the run: a signal to a whole group of processes ends the
+                programs of an environment, too.
+        """
         statistics = self.statistics
         begin = time.perf_counter()
         self.publisher.begin_step()
         try:
             with torch.no_grad():
                 self.interaction.step()
+        except Exception as error:
+            if threading.current_thread() is threading.main_thread():
+                time.sleep(_SIGNAL_SECONDS)
+            if self.control.stopped_by_signal:
+                raise TurnGivenUp from error
+            raise
         finally:
             self.publisher.end_step()
         statistics.turn_durations.add(time.perf_counter() - begin)

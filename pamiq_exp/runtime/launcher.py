@@ -244,7 +244,8 @@ class _Run:
             action()
         except BaseException as error:
             logger.exception("while the run ended")
-            self.control.fail("main", error)
+            if not self.control.turn_given_up:
+                self.control.fail("main", error)
 
     def _metrics(self) -> Summary:
         """What the experiment measured, under plain names; nothing after a failure, whose parts may be half done."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
 
-from pamiq_exp.runtime.control import RunControl, Worker
+from pamiq_exp.runtime.control import RunControl, TurnGivenUp, Worker
 from pamiq_exp.runtime.scheduling import lower_priority
+
+logger = logging.getLogger(__name__)
 
 
 def begin_worker(worker: Worker, threads: int, niceness: int = 0) -> None:
@@ -26,7 +29,8 @@ def begin_worker(worker: Worker, threads: int, niceness: int = 0) -> None:
 def run_worker(control: RunControl, worker: Worker, loop: Callable[[], None], threads: int, niceness: int = 0) -> bool:
     """Run the loop of a worker on the calling thread until the run ends.
 
-    What the loop raises ends the run and is left in the control. See `begin_worker` for the other arguments.
+    What the loop raises ends the run and is left in the control, except for a turn that a signal made fail.
+    See `begin_worker` for the other arguments.
 
     Returns:
         Whether the loop came to its end; False if the watchdog had to interrupt it.
@@ -34,6 +38,10 @@ def run_worker(control: RunControl, worker: Worker, loop: Callable[[], None], th
     begin_worker(worker, threads, niceness)
     try:
         loop()
+    except TurnGivenUp:
+        control.turn_given_up = True
+        text = "the turn at which %s came failed; what was learned before is saved"
+        logger.warning(text, control.stop_reason, exc_info=True)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and worker.forced_to_end:
             return False

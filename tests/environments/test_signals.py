@@ -51,7 +51,9 @@ launch(interaction, config=LaunchConfig(mode="realtime"), folder=folder / "run")
     [
         ("sync", "program", signal.SIGINT),
         ("async", "program", signal.SIGINT),
-        ("async", "none", signal.SIGTERM),  # a program that an environment starts must be able to end by this one
+        ("async", "none", signal.SIGTERM),
+        ("sync", "program", signal.SIGTERM),  # it ends the program, too
+        ("async", "program", signal.SIGTERM),
     ],
 )
 def test_a_signal_to_the_whole_group_saves_and_stops(

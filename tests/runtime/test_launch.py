@@ -319,6 +319,26 @@ def test_launch_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: M
     assert signal.getsignal(signal.SIGHUP) == before
 
 
+@pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined", "sequential"])
+def test_launch_signal_that_ends_a_program_of_the_environment_too_saves_and_stops(tmp_path: Path, mode: Mode) -> None:
+    def lose_the_program(step: int) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise BrokenPipeError("the program is gone")
+
+    class WithProgram(NoisyWorld):
+        def teardown(self) -> None:
+            raise BrokenPipeError("the program cannot be closed")
+
+    world = WithProgram(hook=lose_the_program)
+    summary = launch_small(LaunchConfig(mode=mode), world=world, folder=tmp_path, interval=0.001)
+    assert (summary["state"], summary["reason"]) == ("stopped", "SIGTERM")
+    assert read_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])["runtime"]["steps"] == summary["steps"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "the program is gone" in log
+    assert "the program cannot be closed" in log
+
+
 def test_launch_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> None:
     class Slow(NoisyWorld):
         def setup(self) -> None:
