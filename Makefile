@@ -21,7 +21,7 @@ endef
 # Tests of one file stay together: they share what was compiled and composed for them.
 PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadfile
 
-.PHONY: setup run test test-all bench lint docs audit clean
+.PHONY: setup run test test-all bench lint docs site audit release-check clean
 
 setup: $(STAMP)
 
@@ -60,11 +60,20 @@ lint: setup
 docs: setup
 	$(BIN)/python -m pytest tests/test_docs.py -m ""
 
+# The same pages as a site in site/, with an API reference and search.
+site: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[site]'
+	$(BIN)/python docs/build_site.py
+
 # Known advisories against what is pinned; looks them up in a network.
 audit: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[audit]'
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+# Builds both distributions, installs each into an empty environment and runs an experiment there (minutes, a network).
+release-check: setup
+	$(BIN)/python -m tests.release_check
+
 clean:
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

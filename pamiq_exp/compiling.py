@@ -17,13 +17,18 @@ from pamiq_exp.current_folder import elsewhere
 
 _SETTINGS = ".numba_config.yaml"
 
-with elsewhere(_SETTINGS):
-    import numba
-    import numba.core.config
+try:
+    with elsewhere(_SETTINGS):
+        import numba
+        import numba.core.config
 
-# Numba reads the file again whenever it compiles. There is no public way to tell it not to.
-assert numba.core.config._config_fname == _SETTINGS
-numba.core.config._config_fname = ""
+    # Numba reads the file again whenever it compiles. There is no public way to tell it not to.
+    assert numba.core.config._config_fname == _SETTINGS
+    numba.core.config._config_fname = ""
+    HAS_NUMBA = True
+except ImportError:
+    HAS_NUMBA = False
+"""Whether functions are compiled. Some Pythons have no numba; functions then run as they are written, slowly."""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -45,6 +50,8 @@ def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
 
 
 def _compile(function: Callable[Parameters, Result], *, inline: bool) -> Callable[Parameters, Result]:
+    if not HAS_NUMBA:
+        return function
     settings = vars(numba.core.config)
     chosen = settings["CACHE_DIR"]
     settings["CACHE_DIR"] = chosen or _cache_folder()

@@ -19,6 +19,7 @@ FOUNDATION = {
     "component",
     "current_folder",
     "every",
+    "extras",
     "files",
     "formatting",
     "lazy",

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import release_check
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
@@ -105,3 +107,20 @@ def test_continuous_integration_runs_the_tests_and_nothing_else() -> None:
     commands = [line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))]
     assert commands == ["exec make test"]
     assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
+
+
+def test_every_place_that_names_the_version_names_the_same() -> None:
+    assert release_check.version_errors(REPOSITORY) == []
+
+
+def test_a_license_that_is_not_known_to_be_permissive_is_an_error() -> None:
+    found = {"a": ["MIT"], "b": ["OSI Approved :: GNU General Public License v3"], "c": []}
+    assert [line.split()[0] for line in release_check.license_errors(found)] == ["b", "c"]
+
+
+def test_metadata_of_this_package_have_everything_that_a_release_needs(installed: Path) -> None:
+    (wheel,) = installed.parent.glob("*.whl")
+    metadata = release_check.read_metadata(wheel)
+    assert release_check.metadata_errors(metadata) == []
+    metadata.replace_header("Version", "0.0.1")
+    assert release_check.metadata_errors(metadata) == ["the version is not that of the package"]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from pamiq_exp.files import parse_json, read_bytes
+from pamiq_exp.files import parse_json, parse_json_fast, read_bytes
 from pamiq_exp.run_folder.records import PLOT_AXES
 
 FloatArray = NDArray[np.float64]
@@ -126,8 +125,8 @@ def _evenly(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 def _parse(lines: Sequence[bytes]) -> tuple[list[Record], int]:
     """Parse all lines at once, or one by one if some of them are broken."""
     try:
-        records = orjson.loads(b"[" + b",".join(lines) + b"]")
-        if all(type(record) is dict for record in records):
+        records = parse_json_fast(b"[" + b",".join(lines) + b"]")
+        if isinstance(records, list) and all(type(record) is dict for record in records):
             return records, 0
     except ValueError:
         pass

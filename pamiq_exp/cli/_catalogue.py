@@ -31,6 +31,9 @@ ROOMS = (
 )
 """Folders of this package whose public classes are parts of experiments."""
 
+MODELINE = "yaml-language-server:"
+"""Begins the comment by which a file names its JSON schema to an editor."""
+
 _NO_OPTIONS = {"_parents"}
 _SENTENCE = re.compile(r"(.+?[.?!])(?=\s|$)")
 
@@ -94,7 +97,7 @@ def describe_config(text: str) -> str:
         words = line.removeprefix("#").strip()
         if not line.startswith("#"):
             break
-        if words.startswith("@package"):
+        if words.startswith(("@package", MODELINE)):
             continue
         if not words and lines:
             break

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
+from typing import Any
 
 from hydra import version
 from hydra.core.config_search_path import SearchPathElement
@@ -248,14 +249,11 @@ class Loader(ConfigLoaderImpl):
         self,
         config_name: str | None,
         overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
+        *rest: Any,  # more in each version of Hydra
+        **named: Any,
     ) -> DictConfig:
         self.files = []
-        config = super()._load_configuration_impl(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
+        config = super()._load_configuration_impl(config_name, overrides, *rest, **named)
         choices = OmegaConf.to_container(config.hydra.runtime.choices)
         assert isinstance(choices, dict)
         typed = {word.lstrip("+~").partition("=")[0] for word in overrides}

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from omegaconf import Container, OmegaConf
 
 from pamiq_exp.config.checks.limits import MOST_BITS
+from pamiq_exp.config.hydra_internals import register_resolver
 from pamiq_exp.seeding import derive_seed
 
 Number: TypeAlias = int | float
@@ -144,8 +145,8 @@ def register_resolvers() -> None:
     """Make the resolvers known to OmegaConf, which fills in Hydra's own node. May be called again."""
     for name, resolver in RESOLVERS.items():
         if name not in ("now", "oc.dict.keys", "oc.dict.values"):
-            OmegaConf.register_new_resolver(name, resolver, replace=True)
-    OmegaConf.register_new_resolver("derived_seed", _derived_seed_here, replace=True)
+            register_resolver(name, resolver, replace=True)
+    register_resolver("derived_seed", _derived_seed_here, replace=True)
 
 
 def _derived_seed_here(*, _parent_: Container, _root_: Container) -> int:

@@ -10,20 +10,9 @@ from typing import Any, TypeAlias
 
 from pamiq_exp.config.checks.allow_list import AllowList, is_dotted_name
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
+from pamiq_exp.extras import install_hint
 
 Target: TypeAlias = Callable[..., Any]
-
-EXTRA_OF_MODULE = {
-    "ale_py": "worlds",
-    "av": "video",
-    "cv2": "vrchat",
-    "minigrid": "worlds",
-    "miniworld": "worlds",
-    "pythonosc": "vrchat",
-    "tensorboard": "tensorboard",
-    "vizdoom": "worlds",
-}
-"""Which extra of this package brings a module that is not always there."""
 
 
 def name_error(target: object, key: str, allow: AllowList) -> ErrorDetail | None:
@@ -97,9 +86,7 @@ def _import(module: str, name: str, key: str, otherwise: ErrorDetail | None = No
 
 def _absent(error: ModuleNotFoundError, name: str, key: str) -> ErrorDetail:
     absent = (error.name or "?").split(".", maxsplit=1)[0]
-    extra = EXTRA_OF_MODULE.get(absent)
-    hint = f"pip install 'pamiq_exp[{extra}]'" if extra else f"pip install the package that holds {absent}"
-    return ErrorDetail(key, f"{name} needs the module {absent}, which is not installed", hint)
+    return ErrorDetail(key, f"{name} needs the module {absent}, which is not installed", install_hint(absent))
 
 
 def _where(module: str) -> str:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from pamiq_exp.dashboard.reader import RECORDS, reason_of
-from pamiq_exp.files import open_file
+from pamiq_exp.files import open_file, parse_json_fast
 
 MOST_RECORDS = 1000
 """Records of one kind (same source, same metrics) that are kept: between half of this and all of it."""
@@ -84,7 +83,7 @@ class _Kind:
 
     def _parse(self, line: bytes) -> FloatArray | None:
         try:
-            record = orjson.loads(line)
+            record = parse_json_fast(line)
         except ValueError:
             return None
         if not isinstance(record, dict) or not isinstance(record.pop("source", None), str):

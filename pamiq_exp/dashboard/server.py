@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pamiq_exp.dashboard.watched import Sources, Watched
+from pamiq_exp.extras import install_hint
 
 if TYPE_CHECKING:
     import uvicorn
@@ -111,9 +112,7 @@ def make_server(settings: Settings, sources: Sources, token: str, port: int) -> 
         from fastapi import FastAPI
         from nicegui import ui
     except ImportError as error:
-        raise DashboardError(
-            "the dashboard needs the package nicegui: pip install 'pamiq_exp[dashboard]' (make setup installs it)"
-        ) from error
+        raise DashboardError(f"the dashboard needs the package nicegui: {install_hint('nicegui')}") from error
     from pamiq_exp.dashboard.guard import Guard
 
     logging.getLogger("nicegui").setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pamiq_exp.component import Component
+from pamiq_exp.extras import install_hint
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.map_picture import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.media import Video
@@ -187,7 +188,7 @@ def _pygame() -> Any:
     try:
         import pygame
     except ImportError:
-        raise NoDisplayError("a window needs the package pygame: pip install 'pamiq_exp[play]'") from None
+        raise NoDisplayError(f"a window needs the package pygame: {install_hint('pygame')}") from None
     return pygame
 
 

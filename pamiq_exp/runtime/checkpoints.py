@@ -16,36 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from pamiq_exp.component import State
 from pamiq_exp.files import open_file, read_bytes, read_json, sync_folder
 from pamiq_exp.run_folder import file_names
+from pamiq_exp.runtime.tensor_file import DTYPE_NAMES, read_tensors
 
 SCHEMA_VERSION = 1
 _PREFIX = file_names.CHECKPOINT_PREFIX
 _MANIFEST = file_names.MANIFEST
 _STATE = "state.json"
 _WRITE_BYTES = 1 << 22
-
-_DTYPE_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.uint16: "U16",
-    torch.uint32: "U32",
-    torch.uint64: "U64",
-    torch.bool: "BOOL",
-}
 
 
 class CheckpointError(Exception):
@@ -127,9 +110,9 @@ def read_checkpoint(path: Path, only: Collection[str] | None = None) -> dict[str
         groups: dict[str, State] = {}
         for group in chosen:
             name = f"{group}.safetensors"
-            groups[group] = _unpack(structure[group], safetensors.torch.load_file(path / name) if name in files else {})
+            groups[group] = _unpack(structure[group], read_tensors(path / name) if name in files else {})
         return groups
-    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, SafetensorError) as error:
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         message = f"{path} is no checkpoint of pamiq_exp ({type(error).__name__}: {error}); take another one"
         raise CheckpointError(message) from error
 
@@ -190,8 +173,8 @@ def _plain_tensor(value: torch.Tensor | NDArray[Any], address: str) -> torch.Ten
         tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
     except TypeError:
         tensor = None
-    if tensor is None or tensor.dtype not in _DTYPE_NAMES:
-        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in _DTYPE_NAMES)
+    if tensor is None or tensor.dtype not in DTYPE_NAMES:
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPE_NAMES)
         raise TypeError(f"the state {address} is an array of {value.dtype}; a checkpoint takes {known}")
     return tensor
 
@@ -229,7 +212,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str,
         data = tensor.contiguous()
         size = data.numel() * data.element_size()
         header[name] = {
-            "dtype": _DTYPE_NAMES[data.dtype],
+            "dtype": DTYPE_NAMES[data.dtype],
             "shape": list(data.shape),
             "data_offsets": [position, position + size],
         }

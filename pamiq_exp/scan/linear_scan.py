@@ -88,7 +88,9 @@ def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
 @functools.cache
 def _suitable_method(device: str) -> ScanMethod:
     if device == "cpu":
-        return "compiled"
+        from pamiq_exp.compiling import HAS_NUMBA  # importing numba is slow
+
+        return "compiled" if HAS_NUMBA else "chunked"
     return "associative" if device == "cuda" and find_spec("triton") is not None else "chunked"
 
 
@@ -99,6 +101,8 @@ def warm_up() -> None:
     The first time on a machine this takes seconds and holds the interpreter lock, which would delay a run. Layers that
     scan call it when they are built.
     """
+    if _suitable_method("cpu") != "compiled":
+        return
     from pamiq_exp.scan import kernels
 
     for dtype in (torch.float32, torch.float64):

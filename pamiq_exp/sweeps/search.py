@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import math
 import os
 import time
@@ -40,7 +41,11 @@ RESULT = "search.json"
 RETRY = "retry_of"
 """What a trial says that tries another one again, whose jobs had failed."""
 
+OPTUNA_VERSION = "optuna_version"
+"""The attribute of a study that names the Optuna which began it."""
+
 _LOOK_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 Space = dict[str, BaseDistribution]
 
 
@@ -111,7 +116,17 @@ class Searcher:
             )  # fmt: skip
             trials = self.study.get_trials(deepcopy=False)
             self.study.sampler = _sampler(conf, tried=len(trials))
+            self._note_version()
             self._retry(trials)
+
+    def _note_version(self) -> None:
+        """Keep with the study which Optuna began it: another one may propose other trials."""
+        begun_with = self.study.user_attrs.get(OPTUNA_VERSION)
+        if begun_with is None:
+            self.study.set_user_attr(OPTUNA_VERSION, optuna.__version__)
+        elif begun_with != optuna.__version__:
+            message = "this study was begun with Optuna %s; Optuna %s may propose other trials from the same seed"
+            _log.warning(message, begun_with, optuna.__version__)
 
     def run_batch(self, launcher: Launcher) -> bool:
         """Ask for trials, run their jobs, tell what came of them; return whether there was anything to do."""
@@ -299,7 +314,10 @@ def _sampler(conf: SearchConf, tried: int) -> optuna.samplers.BaseSampler:
     if conf.sampler == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna 4 still calls it that
-            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+            # All settings that versions of Optuna choose differently.
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True
+            )
     if conf.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     raise HydraException(f"hydra.sweeper.sampler must be tpe or random, not '{conf.sampler}'")
@@ -309,7 +327,9 @@ def _pruner(name: str) -> optuna.pruners.BasePruner:
     if name == "none":
         return optuna.pruners.NopPruner()
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=RUNGS // 5)
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=4, n_warmup_steps=RUNGS // 5, interval_steps=1, n_min_trials=1
+        )
     if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=RUNGS, reduction_factor=3)
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=RUNGS, reduction_factor=3, bootstrap_count=0)
     raise HydraException(f"hydra.sweeper.pruner must be none, median or hyperband, not '{name}'")

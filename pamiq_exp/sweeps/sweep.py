@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pamiq_exp.config import ConfigError, ErrorDetail, Source
 from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.config.hydra_loader import is_hydras
+from pamiq_exp.extras import install_hint
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import RESUME_FLAG, Request
 from pamiq_exp.jobs.signals import STOPS
@@ -124,8 +125,8 @@ def _require_packages(request: Request) -> None:
         key, _, name = word.partition("=")
         module = _NEEDED.get((key, name))
         if module is not None and not _is_installed(module):
-            hint = "pip install 'pamiq_exp[sweep]'"
-            raise ConfigError(ErrorDetail(key, f"{name} needs the package {module}, which is not installed", hint))
+            message = f"{name} needs the package {module}, which is not installed"
+            raise ConfigError(ErrorDetail(key, message, install_hint(module)))
 
 
 def _is_installed(module: str) -> bool:

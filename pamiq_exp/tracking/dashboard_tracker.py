@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO
 
+from pamiq_exp.extras import install_hint
 from pamiq_exp.run_folder.records import Record, Value
 from pamiq_exp.tracking.tracker import RunInfo, Tracker
 
@@ -34,7 +35,7 @@ class DashboardTracker(Tracker):
         """See `Tracker`."""
         if importlib.util.find_spec("nicegui") is None:
             raise ModuleNotFoundError(
-                "tracking=dashboard needs the package nicegui: pip install 'pamiq_exp[dashboard]', or leave it out"
+                f"tracking=dashboard needs the package nicegui: {install_hint('nicegui')}, or leave it out"
             )
         command = [sys.executable, "-P", "-m", "pamiq_exp", "dashboard", str(run.folder)]
         words = [*command, "--port", str(self.port), "--with-parent"]

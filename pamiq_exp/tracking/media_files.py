@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.extras import install_hint
 from pamiq_exp.files import write_atomically
 from pamiq_exp.media import Media, Picture, Recording
 
@@ -85,7 +86,7 @@ def _mp4(
     try:
         import av
     except ImportError as error:
-        raise ModuleNotFoundError("videos need the package av: install it with `pip install av`") from error
+        raise ModuleNotFoundError(f"videos need the package av: {install_hint('av')}") from error
 
     # H.264 in yuv420p, which every browser plays, halves the color planes: sizes must be even.
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")

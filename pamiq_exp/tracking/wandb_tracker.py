@@ -27,6 +27,8 @@ _RUN_ID = re.compile(r"[\w-]{1,64}")
 _PATIENCE_SECONDS = 3.0
 _INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run gives up on it
 
+_SILENT = "WANDB_SILENT"
+
 Mode = Literal["auto", "online", "offline", "disabled"]
 _MODES = ("auto", "online", "offline", "disabled")
 Wanted = Literal["online", "offline", "disabled"]
@@ -160,7 +162,7 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     import wandb
 
     _end_service(only_if_dead=True)
-    _users_settings()
+    logged_in()  # reads the user's settings, before `init` would do it
     run_id, known = _run_id(info.folder, fresh)
     settings = wandb.Settings(
         mode=mode,
@@ -220,17 +222,6 @@ def _end_service(only_if_dead: bool) -> None:
         process.kill()
 
 
-def _users_settings() -> wandb.Settings:
-    """Return what W&B is set up for by the environment and the user's own files.
-
-    W&B would read `wandb/settings` of the current folder too, which could send the user's key to another server.
-    """
-    from wandb.sdk import wandb_setup
-
-    with elsewhere("wandb", ".wandb"):
-        return wandb_setup.singleton().settings
-
-
 def _run_id(folder: Path, fresh: bool) -> tuple[str, bool]:
     """Return the W&B id of this run folder, and whether the folder had it before: the same after a resume."""
     path = folder / "wandb" / "run_id.txt"
@@ -266,12 +257,20 @@ def resolve_mode(mode: Mode) -> Wanted:
 
 
 def logged_in() -> bool:
-    """Whether W&B credentials are at hand, by W&B's own rules. Asks for no input and opens no connection."""
-    try:
-        from wandb.sdk.lib import wbauth
+    """Whether W&B credentials are at hand, by W&B's own rules. Asks for no input and opens no connection.
 
-        host = _users_settings().base_url
-        found = wbauth.authenticate_session(host=host, source="pamiq_exp", prompt=False, update_session=False)
-    except (ImportError, TypeError):  # another version of the client
-        return bool(os.environ.get("WANDB_API_KEY"))
-    return found is not None
+    W&B sets itself up with this: from the environment and the user's own files, but not from `wandb/settings` of the
+    current folder, which could send the user's key to another server. It is silent in this process from then on: else
+    it would ask its server for the name to greet.
+    """
+    import wandb
+
+    before = os.environ.get(_SILENT)
+    os.environ[_SILENT] = "true"
+    try:
+        with elsewhere("wandb", ".wandb"):
+            return bool(wandb.login(prompt=False, verify=False))
+    finally:
+        os.environ.pop(_SILENT)
+        if before is not None:
+            os.environ[_SILENT] = before

@@ -67,6 +67,17 @@ def test_it_finds_what_is_good_and_writes_it_down(tmp_path: Path) -> None:
     assert len(result["trials"]) == 25
 
 
+def test_a_study_keeps_the_version_of_optuna_and_another_one_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert searcher(tmp_path, n_trials=1).study.user_attrs["optuna_version"] == optuna.__version__
+    searcher(tmp_path, n_trials=1)
+    assert not caplog.messages
+    monkeypatch.setattr(optuna, "__version__", "4.0.0")
+    searcher(tmp_path, n_trials=1)
+    assert "begun with Optuna" in caplog.text
+
+
 def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     launcher = InstantLauncher(tmp_path, lambda rate, seed: rate + 10.0 * seed)
     run(searcher(tmp_path, trials=2, seeds=[1, 2, 3]), launcher)

@@ -143,7 +143,8 @@ def test_a_resumed_run_goes_on_with_the_same_wandb_run(tmp_path: Path) -> None:
         writer.put({"environment_step": step})
         writer.close(0, {})
     runs = [record.run for record in wandb_records(tmp_path) if record.WhichOneof("record_type") == "run"]
-    assert len({run.run_id for run in runs}) == 1
+    assert len({(run.run_id, run.project) for run in runs}) == 1
+    assert runs[0].start_time.ToNanoseconds() < runs[1].start_time.ToNanoseconds()  # the order in which W&B joins them
     assert {row["environment_step"] for row in history(tmp_path)} == {0, 1}
 
 

@@ -65,7 +65,7 @@ class _Lenient(dict[str, Any]):
 
 def value_errors(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[ErrorDetail]:
     """Return what is wrong with a plain value where `hint` is expected. What is not known yet always fits."""
-    if _is_open(hint) or (isinstance(value, str) and ("${" in value or value == "???")):
+    if is_open(hint) or (isinstance(value, str) and ("${" in value or value == "???")):
         return []
     if isinstance(value, Mapping) and "_target_" in value:
         return _node_errors(hint, value, key, locate)
@@ -86,7 +86,7 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(str(choice) for choice in get_args(hint))
     if origin in LISTS or origin in LISTS_ABC or hint in LISTS or hint in LISTS_ABC:
         return "a list"
-    if origin in (dict, collections.abc.Mapping) or hint in (dict, collections.abc.Mapping) or _has_fields(hint):
+    if origin in (dict, collections.abc.Mapping) or hint in (dict, collections.abc.Mapping) or has_fields(hint):
         return "keys and values"
     if origin is collections.abc.Callable:
         return "a node with _target_ and _partial_: true"
@@ -102,9 +102,9 @@ def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[
         yield from value_errors(arguments[0], value, key, locate)
     elif origin in (Union, UnionType):
         yield from _union_errors(hint, value, key, locate)
-    elif _is_list(hint, origin):
+    elif is_list(hint, origin):
         yield from _list_errors(hint, value, key, locate)
-    elif _has_fields(hint):
+    elif has_fields(hint):
         yield from _field_errors(hint, value, key, locate)
     elif (origin or hint) in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
         if not isinstance(value, Mapping):
@@ -122,20 +122,22 @@ def _expected(hint: Any, value: object, key: str) -> ErrorDetail:
     return ErrorDetail(key, f"expected {describe(hint)}, not {shown}")
 
 
-def _is_open(hint: Any) -> bool:
+def is_open(hint: Any) -> bool:
     """Whether an annotation says nothing about plain values."""
     if hint in (Any, object, inspect.Parameter.empty) or isinstance(hint, str):
         return True
     if get_origin(hint) in (Union, UnionType):
-        return any(_is_open(option) for option in get_args(hint))
+        return any(is_open(option) for option in get_args(hint))
     return not (hint is None or inspect.isclass(hint) or get_origin(hint) is not None)
 
 
-def _is_list(hint: Any, origin: Any) -> bool:
+def is_list(hint: Any, origin: Any) -> bool:
+    """Whether an annotation stands for a list."""
     return origin in LISTS or origin in LISTS_ABC or hint in LISTS or hint in LISTS_ABC
 
 
-def _has_fields(hint: Any) -> bool:
+def has_fields(hint: Any) -> bool:
+    """Whether an annotation is a dataclass or a typed dictionary."""
     return is_typeddict(hint) or (inspect.isclass(hint) and dataclasses.is_dataclass(hint))
 
 
@@ -204,12 +206,13 @@ def _node_errors(hint: Any, node: Mapping[str, object], key: str, locate: Locate
     if not inspect.isclass(found) or node.get("_partial_", False):
         return []
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if any(_may_hold(option, found) for option in options):
+    if any(may_hold(option, found) for option in options):
         return []
     return [ErrorDetail(f"{key}._target_", f"expected {describe(hint)}, not {found.__name__}")]
 
 
-def _may_hold(option: Any, found: type) -> bool:
+def may_hold(option: Any, found: type) -> bool:
+    """Whether an annotation accepts instances of a class."""
     origin = get_origin(option) or option
     if origin is collections.abc.Callable:
         return "__call__" in dir(found)

@@ -21,16 +21,16 @@ from typing import Any
 
 import gymnasium
 
+from pamiq_exp.extras import install_hint
 from pamiq_exp.trust import module_of, trusted_packages
 
 
 @dataclass(frozen=True)
 class _Package:
-    """A package that registers environments: the prefix of their ids, its module, how to install it."""
+    """A package that registers environments: the prefix of their ids, and its module."""
 
     prefix: str
     module: str
-    install: str
     only_prefix: bool = True
     """Whether all of its ids have that prefix."""
 
@@ -40,12 +40,12 @@ class _Package:
 
 
 _PACKAGES = (
-    _Package("ALE/", "ale_py", "pip install ale-py", only_prefix=False),
-    _Package("MiniGrid-", "minigrid", "pip install minigrid", only_prefix=False),
-    _Package("MiniWorld-", "miniworld", "pip install miniworld"),
-    _Package("Vizdoom", "vizdoom.gymnasium_wrapper", "pip install vizdoom"),
-    _Package("real-time-gym-", "rtgym", "pip install rtgym"),
-    _Package("pamiq_exp/", "pamiq_exp.environments.real_time_tasks", "pip install pamiq_exp"),
+    _Package("ALE/", "ale_py", only_prefix=False),
+    _Package("MiniGrid-", "minigrid", only_prefix=False),
+    _Package("MiniWorld-", "miniworld"),
+    _Package("Vizdoom", "vizdoom.gymnasium_wrapper"),
+    _Package("real-time-gym-", "rtgym"),
+    _Package("pamiq_exp/", "pamiq_exp.environments.real_time_tasks"),
 )
 
 
@@ -241,7 +241,9 @@ def _is_registered(environment_id: str) -> bool:
 def _unknown(environment_id: str, trusted: Sequence[str]) -> str:
     for package in _PACKAGES:
         if environment_id.startswith(package.prefix) and not package.is_installed:
-            return f"the environment '{environment_id}' needs the package {package.module}: `{package.install}`"
+            return (
+                f"the environment '{environment_id}' needs the package {package.module}: {install_hint(package.module)}"
+            )
     near = _nearest(environment_id, gymnasium.registry)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`gymnasium.pprint_registry()` lists those that exist."
     asked = f" {', '.join(trusted)} did not register it either." if trusted else ""

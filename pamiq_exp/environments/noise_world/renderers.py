@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.compiling import HAS_NUMBA
 from pamiq_exp.environments.noise_world import rendering
 from pamiq_exp.environments.noise_world.options import one_of
 from pamiq_exp.environments.noise_world.renderer import Floats, Ints, Renderer
@@ -127,6 +128,11 @@ class MotionOnly(Renderer):
 def make_renderer(name: str, threads: int, device: str) -> Renderer:
     """Return the renderer of that name. Raises ValueError for an unknown name or device."""
     one_of(name, RENDERERS, "environment.renderer")
+    if name == "numba" and not HAS_NUMBA:
+        raise ValueError(
+            "environment.renderer=numba needs the package numba, which is not installed: pip install numba, "
+            "or choose environment.renderer=torch"
+        )
     if name == "numba":
         return NumbaRenderer(threads)
     from pamiq_exp.environments.noise_world.batched import TorchRenderer

@@ -10,11 +10,9 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple, cast
 
 import numpy as np
-from numba import types
-from numba.experimental import structref
 from numpy.typing import NDArray
 
-from pamiq_exp.compiling import compiled
+from pamiq_exp.compiling import HAS_NUMBA, compiled
 from pamiq_exp.environments.noise_world.actions import obey
 from pamiq_exp.environments.noise_world.drawing import Sources, draw_images, one_source
 from pamiq_exp.environments.noise_world.moving import Motion, look, move
@@ -76,33 +74,34 @@ class Setting:
     eye_height: float
 
 
-class Packed(structref.StructRefProxy):
-    """A reference to everything in a `Setting`, for compiled functions."""
+if HAS_NUMBA:
+    from numba import types
+    from numba.experimental import structref
 
+    class Packed(structref.StructRefProxy):
+        """A reference to everything in a `Setting`, for compiled functions."""
 
-@structref.register
-class PackedType(types.StructRef):
-    """The type of `Packed` in compiled functions."""
+    @structref.register
+    class PackedType(types.StructRef):
+        """The type of `Packed` in compiled functions."""
 
+    structref.define_proxy(Packed, PackedType, [field.name for field in fields(Setting)])  # type: ignore[no-untyped-call]
 
-structref.define_proxy(Packed, PackedType, [field.name for field in fields(Setting)])  # type: ignore[no-untyped-call]
-
-
-@compiled
-def pack_parts(
-    envs: EnvStates,
-    scene: Scene,
-    camera: Camera,
-    motion: Motion,
-    solid: NDArray[np.bool_],
-    meanings: Numbers,
-    sources: Sources,
-    plain: Ints,
-    stride: int,
-    eye_height: float,
-) -> Packed:
-    """Make the reference; compiled, as only compiled functions are cached across processes."""
-    return Packed(envs, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
+    @compiled
+    def pack_parts(
+        envs: EnvStates,
+        scene: Scene,
+        camera: Camera,
+        motion: Motion,
+        solid: NDArray[np.bool_],
+        meanings: Numbers,
+        sources: Sources,
+        plain: Ints,
+        stride: int,
+        eye_height: float,
+    ) -> Packed:
+        """Make the reference; compiled, as only compiled functions are cached across processes."""
+        return Packed(envs, scene, camera, motion, solid, meanings, sources, plain, stride, eye_height)  # type: ignore[no-untyped-call]
 
 
 def pack(setting: Setting) -> Setting:
@@ -110,6 +109,8 @@ def pack(setting: Setting) -> Setting:
 
     Threads take one each, as they would get in each other's way at its reference counts.
     """
+    if not HAS_NUMBA:
+        return setting
     return cast("Setting", pack_parts(*(getattr(setting, field.name) for field in fields(setting))))
 
 
