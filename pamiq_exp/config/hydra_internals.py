@@ -9,14 +9,16 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from omegaconf import OmegaConf
+from omegaconf import __version__ as omegaconf_version
 
 try:
     from omegaconf._yaml import get_yaml_loader  # type: ignore[import-not-found] # OmegaConf 2.4
 except ImportError:
     from omegaconf._utils import get_yaml_loader
 
-register_resolver = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
-"""Its name in OmegaConf 2.4, else the earlier one."""
+_OMEGACONF = tuple(map(int, omegaconf_version.split(".")[:2]))
+register_resolver = OmegaConf.register_new_resolver if _OMEGACONF < (2, 4) else OmegaConf.register_resolver
+"""By the name that OmegaConf has for it: in 2.4 that of a function which took other arguments before."""
 
 __all__ = [
     "BasicSweeper",
