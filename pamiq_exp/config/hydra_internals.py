@@ -1,5 +1,7 @@
 """Private modules of Hydra and OmegaConf that this package uses, and what their versions call otherwise."""
 
+from collections.abc import Callable
+
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
@@ -17,7 +19,9 @@ except ImportError:
     from omegaconf._utils import get_yaml_loader
 
 _OMEGACONF = tuple(map(int, omegaconf_version.split(".")[:2]))
-register_resolver = OmegaConf.register_new_resolver if _OMEGACONF < (2, 4) else OmegaConf.register_resolver
+register_resolver: Callable[..., None] = getattr(
+    OmegaConf, "register_new_resolver" if _OMEGACONF < (2, 4) else "register_resolver"
+)
 """By the name that OmegaConf has for it: in 2.4 that of a function which took other arguments before."""
 
 __all__ = [
