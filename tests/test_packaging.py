@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -124,3 +125,20 @@ def test_metadata_of_this_package_have_everything_that_a_release_needs(installed
     assert release_check.metadata_errors(metadata) == []
     metadata.replace_header("Version", "0.0.1")
     assert release_check.metadata_errors(metadata) == ["the version is not that of the package"]
+
+
+def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_results() -> None:
+    lines = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    found: dict[str, list[str]] = {}
+    for name, rest in steps:
+        found.setdefault(name, []).append(rest)
+    [program], [words] = found["ENTRYPOINT"], found["CMD"]
+    command = " ".join([*json.loads(program), *json.loads(words)])
+    assert f"\t$(BIN)/{command}\n" in (REPOSITORY / "Makefile").read_text()
+    assert found["USER"] == ["pamiq"]
+    assert found["VOLUME"] == ["/work/outputs"]
+    copied = {word for rest in found["COPY"] for word in rest.split()[:-1]}
+    assert all((REPOSITORY / name).exists() for name in copied)
+    wheel = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["only-include"]) <= copied

@@ -24,6 +24,12 @@ register_resolver: Callable[..., None] = getattr(
 )
 """By the name that OmegaConf has for it: in 2.4 that of a function which took other arguments before."""
 
+
+def raw_name(name: object) -> str:
+    """Return the text of a reference as OmegaConf's grammar hands it over: in 2.4 it stands in an object."""
+    return str(getattr(name, "raw", name))
+
+
 __all__ = [
     "BasicSweeper",
     "CachingConfigRepository",
@@ -36,5 +42,6 @@ __all__ = [
     "create_config_search_path",
     "get_args_parser",
     "get_yaml_loader",
+    "raw_name",
     "register_resolver",
 ]

@@ -238,9 +238,12 @@ class Loader(ConfigLoaderImpl):
         return str(PurePath(place).with_name(path.name)) if path is not None else f"{place}.yaml"
 
     def _parse_overrides_and_create_caching_repo(
-        self, config_name: str | None, overrides: list[str]
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        *rest: Any,  # more in each version of Hydra
     ) -> tuple[list[Override], CachingConfigRepository]:
-        parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides, *rest)
         counting = _Repository(repository.delegate)
         counting.cache = repository.cache
         return parsed, counting

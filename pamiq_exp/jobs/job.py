@@ -24,6 +24,7 @@ from pamiq_exp.config import (
     record_composition,
     words_of,
 )
+from pamiq_exp.jobs.next_steps import next_steps
 from pamiq_exp.jobs.request import print_error, print_message
 from pamiq_exp.jobs.signals import Interrupted, status_of
 from pamiq_exp.run_folder import file_names
@@ -189,6 +190,8 @@ def _launch(job: Job, folder: RunFolder) -> int:
         watch=lambda handle: serve(handle, folder.path),
     )
     _tell_end(experiment, summary, folder.path)
+    if job.group is None:  # a sweep has commands of its own
+        _print_next_steps(folder.path)
     return _exit_status(summary)
 
 
@@ -249,3 +252,9 @@ def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Pat
         print(f"{experiment.name}: {state} after {steps} steps, results in {folder}")
         if (sentence := coverage_sentence(summary)) is not None:
             print(sentence)
+
+
+def _print_next_steps(folder: Path) -> None:
+    """Print the commands that go on from here."""
+    print("next:")
+    print("\n".join(f"  {command}" for command in next_steps(folder)))

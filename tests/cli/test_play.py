@@ -18,7 +18,7 @@ def frames_of(path: Path) -> int:
 
 
 def test_a_world_is_walked_through_in_a_window(command: Command) -> None:
-    pytest.importorskip("pygame", reason="the window needs pygame: pip install 'pamiq_exp[play]'")
+    pytest.importorskip("pygame", reason="the window needs pygame: extra play")
     outcome = command("play", *SMALL, "--turns", "3")
     assert outcome.status == 0, outcome.err
 

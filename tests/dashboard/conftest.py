@@ -145,7 +145,7 @@ def write_sweep(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def site(root: Path) -> Iterator[Site]:
     """The page of these runs, read-only."""
-    pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'pamiq_exp[dashboard]'")
+    pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
     served = start_site(root, "--port", "0")
     yield served
     end_site(served)

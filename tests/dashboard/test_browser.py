@@ -17,7 +17,7 @@ import pytest
 from tests.dashboard.conftest import HOSTILE, HOSTILE_KEY, HOSTILE_METRIC, Site, browser_path, end_site, start_site
 from tests.dashboard.live_parts import LiveWalk
 
-pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'pamiq_exp[dashboard]'")
+pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser is driven by playwright: pip install playwright"
 )

@@ -16,7 +16,7 @@ from pamiq_exp.dashboard.server import DashboardError, listen
 from pamiq_exp.tracking import DashboardTracker, RunInfo
 from tests.dashboard.conftest import Site, end_site, start_site
 
-pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'pamiq_exp[dashboard]'")
+pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
 
 
 def test_the_address_is_the_first_line_and_only_this_machine_is_served(site: Site) -> None:

@@ -243,7 +243,7 @@ def test_what_is_rendered_is_covered_too() -> None:
 
 
 def test_symbols_are_no_pixels() -> None:
-    pytest.importorskip("minigrid", reason="needs minigrid: pip install 'pamiq_exp[worlds]'")
+    pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     import minigrid.wrappers
 
     with pytest.raises(ValueError, match="RGBImgPartialObsWrapper"):

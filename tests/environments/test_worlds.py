@@ -22,7 +22,7 @@ from tests.end_to_end.worlds import need_miniworld, need_packages_of
 
 
 def minigrid(**keys: Any) -> GymnasiumEnvironment:
-    wrappers = pytest.importorskip("minigrid.wrappers", reason="needs minigrid: pip install 'pamiq_exp[worlds]'")
+    wrappers = pytest.importorskip("minigrid.wrappers", reason="needs minigrid: extra worlds")
     return GymnasiumEnvironment("MiniGrid-FourRooms-v0", wrappers=[wrappers.RGBImgPartialObsWrapper], **keys)
 
 
@@ -33,12 +33,12 @@ def miniworld(**keys: Any) -> GymnasiumEnvironment:
 
 
 def vizdoom(**keys: Any) -> GymnasiumEnvironment:
-    pytest.importorskip("vizdoom", reason="needs vizdoom: pip install 'pamiq_exp[worlds]'")
+    pytest.importorskip("vizdoom", reason="needs vizdoom: extra worlds")
     return GymnasiumEnvironment("VizdoomMyWayHome-v1", image_size=40, **keys)
 
 
 def atari(**keys: Any) -> GymnasiumEnvironment:
-    pytest.importorskip("ale_py", reason="needs ale-py: pip install 'pamiq_exp[worlds]'")
+    pytest.importorskip("ale_py", reason="needs ale-py: extra worlds")
     return GymnasiumEnvironment("ALE/Pong-v5", image_size=40, **keys)
 
 
@@ -127,7 +127,7 @@ def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEn
 
 @pytest.mark.parametrize("overlay", ["tv", "tv_remote", "boxes", "view_noise"])
 def test_an_overlay_is_one_override(command: Command, tmp_path: Path, overlay: str) -> None:
-    pytest.importorskip("minigrid", reason="needs minigrid: pip install 'pamiq_exp[worlds]'")
+    pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     outcome = command(
         "experiment=minigrid_curiosity", f"overlay={overlay}", "agent=random", "launcher.max_steps=40",
         "tracking=jsonl_only", f"hydra.run.dir={tmp_path / 'run'}",

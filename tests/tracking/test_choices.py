@@ -33,7 +33,7 @@ def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tm
         pytest.importorskip("tensorboard")
     if choice == "dashboard":
         pytest.importorskip("nicegui")
-    pytest.importorskip("av", reason="films need PyAV: pip install 'pamiq_exp[video]'")
+    pytest.importorskip("av", reason="films need PyAV: extra video")
     outcome = command(
         "experiment=minimum", "launcher.max_steps=20", "launcher.record_every_steps=10", f"tracking={choice}",
         "environment.render_as_observation=true", "environment.image_size=32",

@@ -19,6 +19,7 @@ from omegaconf.grammar_visitor import GrammarVisitor
 
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 from pamiq_exp.config.errors import UNTRUSTED, ConfigError, ErrorDetail, Origin, least, nearest
+from pamiq_exp.config.hydra_internals import raw_name
 from pamiq_exp.config.resolvers import (
     READABLE_ENVIRONMENT,
     READS_THE_MACHINE,
@@ -254,7 +255,7 @@ class _Resolver:
         try:
             tree = _parsed(text)
             visitor = GrammarVisitor(
-                lambda name, memo: self._part(self._reference(key, name)),
+                lambda name, memo: self._part(self._reference(key, raw_name(name))),
                 lambda name, args, args_str: self._part(self._call(key, name, args)),
                 memo=None,
             )

@@ -12,7 +12,7 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-pytest.importorskip("av", reason="recordings need PyAV: pip install 'pamiq_exp[video]'")
+pytest.importorskip("av", reason="recordings need PyAV: extra video")
 
 from pamiq_exp.agents import PlaybackAgent, RandomAgent
 from pamiq_exp.component import collect_state, restore_state

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("av", reason="videos need PyAV: pip install 'pamiq_exp[video]'")
+pytest.importorskip("av", reason="videos need PyAV: extra video")
 
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import PictureFolder, VideoFiles

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'pamiq_exp[vrchat]'")
+pytest.importorskip("pythonosc", reason="VRChat needs python-osc: extra vrchat")
 
 from pamiq_exp.environments import VRChatAvatar
 from pamiq_exp.environments.vrchat.controls import AXES, BUTTONS

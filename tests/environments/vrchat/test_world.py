@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("pythonosc", reason="VRChat needs python-osc: pip install 'pamiq_exp[vrchat]'")
-pytest.importorskip("cv2", reason="cameras need OpenCV: pip install 'pamiq_exp[vrchat]'")
+pytest.importorskip("pythonosc", reason="VRChat needs python-osc: extra vrchat")
+pytest.importorskip("cv2", reason="cameras need OpenCV: extra vrchat")
 
 from pamiq_exp.config import AllowList, Builder, ConfigError, compose
 from pamiq_exp.config.environment import begin

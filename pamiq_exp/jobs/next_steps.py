@@ -1,0 +1,40 @@
+"""What a user can do with a run that has ended: commands that work where it was started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from pamiq_exp.run_folder import file_names
+
+
+def next_steps(folder: Path) -> list[str]:
+    """Return the commands that show, summarize and evaluate a run."""
+    return [f"{_program()} {' '.join(map(shlex.quote, words))}" for words in _commands(_short(folder))]
+
+
+def _commands(folder: Path) -> Iterator[list[str]]:
+    if find_spec("nicegui") is not None:
+        yield ["dashboard", str(folder)]
+    yield ["report", str(folder), "-o", "report"]
+    checkpoints = folder / file_names.CHECKPOINTS
+    if checkpoints.is_dir() and any(checkpoints.iterdir()):
+        yield ["evaluate", str(folder)]
+
+
+def _program() -> str:
+    """Return how this program is started here: `make run` uses an environment that no shell has to have activated."""
+    found = shutil.which("python")
+    same = found is not None and Path(found).absolute() == Path(sys.executable).absolute()
+    return f"{'python' if same else shlex.quote(str(_short(Path(sys.executable))))} -m pamiq_exp"
+
+
+def _short(path: Path) -> Path:
+    """Return a path as seen from the current folder, if it lies below it."""
+    absolute = Path(os.path.abspath(path))
+    return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute

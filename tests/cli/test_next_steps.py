@@ -1,0 +1,52 @@
+"""What a finished run prints to go on with: commands that work as they stand."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pamiq_exp.jobs import next_steps
+from tests.conftest import Command
+
+
+def printed(out: str) -> list[list[str]]:
+    _, _, after = out.partition("next:\n")
+    return [shlex.split(line) for line in after.splitlines() if line.startswith("  ")]
+
+
+def test_a_run_prints_commands_that_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_steps, "find_spec", lambda name: None)  # the dashboard would not end by itself
+    outcome = command("experiment=cartpole_ppo", "launcher.max_steps=300", "tracking=jsonl_only", "hydra.run.dir=a b")
+    assert outcome.status == 0, outcome.err
+    commands = printed(outcome.out)
+    names = [words[words.index("pamiq_exp") + 1] for words in commands]
+    assert names == ["report", "evaluate"]
+    for words in commands:
+        extra = ["--episodes", "1"] if "evaluate" in words else []
+        outcome = command(*words[words.index("pamiq_exp") + 1 :], *extra)
+        assert outcome.status == 0, f"{words}\n{outcome.out}\n{outcome.err}"
+
+
+def test_the_program_is_named_as_it_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "outputs" / "run"
+    run.mkdir(parents=True)
+    monkeypatch.setattr(next_steps, "find_spec", lambda name: object())
+    monkeypatch.setattr(next_steps.shutil, "which", lambda name: sys.executable)
+    assert next_steps.next_steps(run) == [
+        "python -m pamiq_exp dashboard outputs/run",
+        "python -m pamiq_exp report outputs/run -o report",
+    ]
+    monkeypatch.setattr(next_steps.shutil, "which", lambda name: "/usr/bin/python")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert next_steps.next_steps(run)[0].startswith(".venv/bin/python -m pamiq_exp dashboard ")
+
+
+def test_jobs_of_a_sweep_print_none(command: Command) -> None:
+    words = ["-m", "experiment=minimum", "seed=0,1", "launcher.max_steps=20", "tracking=jsonl_only"]
+    outcome = command(*words)
+    assert outcome.status == 0, outcome.err
+    assert "next:" not in outcome.out
