@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
+from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchSweeper
 from tests import release_check
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -142,3 +145,9 @@ def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_result
     assert all((REPOSITORY / name).exists() for name in copied)
     wheel = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(wheel["only-include"]) <= copied
+
+
+def test_the_plugins_that_hydra_finds_by_entry_points_exist() -> None:
+    """Hydra 1.4 looks for them; earlier versions look into the folder hydra_plugins."""
+    named = PROJECT["entry-points"]["hydra.plugins"].values()
+    assert {EntryPoint("", value, "hydra.plugins").load() for value in named} == {RayLauncher, SearchSweeper}
