@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 
-from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
-from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchSweeper
 from tests import release_check
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -150,4 +150,5 @@ def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_result
 def test_the_plugins_that_hydra_finds_by_entry_points_exist() -> None:
     """Hydra 1.4 looks for them; earlier versions look into the folder hydra_plugins."""
     named = PROJECT["entry-points"]["hydra.plugins"].values()
-    assert {EntryPoint("", value, "hydra.plugins").load() for value in named} == {RayLauncher, SearchSweeper}
+    found = [EntryPoint("", value, "hydra.plugins").load() for value in named]
+    assert [issubclass(each, base) for each, base in zip(found, (Launcher, Sweeper), strict=True)] == [True, True]
