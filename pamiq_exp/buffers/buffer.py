@@ -55,6 +55,8 @@ class DataBuffer(Component, ABC):
             ) from None
         self._columns: Batch = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
         """Tensors that share the memory of the arrays."""
+        self._rows: Batch = {name: column.flatten(0, 1) for name, column in self._columns.items()}
+        """Likewise, a row for each environment step."""
         _warn_about_float_images(self.fields)
         self._turns = torch.zeros(capacity, dtype=torch.int64)
         """Number of each turn, which shows gaps where data was dropped."""
@@ -194,10 +196,7 @@ class DataBuffer(Component, ABC):
         return [slice(first, self.capacity), slice(0, rest)]
 
     def _select(self, index: torch.Tensor, leading: tuple[int, ...]) -> Batch:
-        return {
-            name: column.flatten(0, 1).index_select(0, index).view(*leading, *column.shape[2:])
-            for name, column in self._columns.items()
-        }
+        return {name: rows.index_select(0, index).view(*leading, *rows.shape[1:]) for name, rows in self._rows.items()}
 
     def _require(self, turns: int) -> None:
         if self._size < turns:

@@ -34,31 +34,35 @@ def n_step_transitions(sequences: Batch, gamma: float) -> Batch:
     section "Multi-step learning".
     """
     reward = sequences["reward"]
-    steps = reward.shape[1] - 1
     never = torch.zeros_like(reward, dtype=torch.bool)
     terminated, truncated, ended = (sequences.get(name, never) for name in ("terminated", "truncated", "ended"))
-    last, total = _last_step_and_return(reward[:, :-1], (terminated | truncated)[:, :-1], gamma)
+    if reward.shape[1] == 2:
+        total, factor, following = reward[:, 0], gamma * (~terminated[:, 0]).to(reward.dtype), None
+    else:
+        total, factor, following = _n_step_return(reward, terminated, truncated, gamma)
     row = torch.arange(len(reward), device=reward.device)
-    factor = gamma ** (last + 1).to(reward.dtype)
-    transitions = {
-        "reward": total,
-        "bootstrap": torch.where(terminated[row, last], 0.0, factor),
-        "weight": (~ended[:, 0]).to(reward.dtype),
-    }
+    transitions = {"reward": total, "bootstrap": factor, "weight": (~ended[:, 0]).to(reward.dtype)}
     for name, value in sequences.items():
         if name in _OUTCOME:
             continue
         transitions[name] = value[:, 0]
         if name != "action":
-            transitions[NEXT + name] = value[:, 1] if steps == 1 else value[row, last + 1]
+            transitions[NEXT + name] = value[:, 1] if following is None else value[row, following]
     return transitions
 
 
-def _last_step_and_return(reward: Tensor, ends: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """The last step that belongs to each return, and the return, both `(batch,)`; arguments are `(batch, steps)`."""
-    steps = reward.shape[1]
-    if steps == 1:
-        return torch.zeros_like(reward[:, 0], dtype=torch.int64), reward[:, 0]
+def _n_step_return(
+    reward: Tensor, terminated: Tensor, truncated: Tensor, gamma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the discounted sum of rewards, the factor of the value after it, and the turn of that value.
+
+    Arguments are `(batch, n + 1)`, of which the last turn gives the value alone; results are `(batch,)`.
+    """
+    steps = reward.shape[1] - 1
+    ends = (terminated | truncated)[:, :-1]
     counts = ends.cumsum(1) - ends.to(torch.int64) == 0
     discount = gamma ** torch.arange(steps, dtype=reward.dtype, device=reward.device)
-    return counts.sum(1) - 1, torch.where(counts, reward * discount, 0.0).sum(1)
+    total = torch.where(counts, reward[:, :-1] * discount, 0.0).sum(1)
+    following = counts.sum(1)
+    stops = terminated.gather(1, following.unsqueeze(1) - 1).squeeze(1)
+    return total, torch.where(stops, 0.0, gamma ** following.to(reward.dtype)), following

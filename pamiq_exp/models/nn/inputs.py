@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
@@ -39,8 +40,7 @@ def scale(value: Tensor, spec: ArraySpec) -> Tensor:
     number = torch.get_default_dtype()
     signed = not is_image(spec)
     if "lows" in spec and "highs" in spec:
-        pairs = [_origin_and_size(*pair, signed) for pair in zip(spec["lows"], spec["highs"], strict=True)]
-        origin, size = torch.tensor(pairs, dtype=number, device=value.device).T
+        origin, size = _origins_and_sizes(tuple(spec["lows"]), tuple(spec["highs"]), signed, number, value.device)
         each: Tensor = (value.to(number) - origin) / size
         return each
     missing = (0.0, 255.0) if value.dtype == torch.uint8 else (-math.inf, math.inf)
@@ -49,6 +49,16 @@ def scale(value: Tensor, spec: ArraySpec) -> Tensor:
     if start:
         scaled = scaled - start
     return scaled if extent == 1 else scaled * (1 / extent)
+
+
+@lru_cache(maxsize=256)
+def _origins_and_sizes(
+    lows: tuple[float, ...], highs: tuple[float, ...], signed: bool, number: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """`_origin_and_size` of each number, as tensors: made once, for they are asked for at every turn."""
+    pairs = [_origin_and_size(low, high, signed) for low, high in zip(lows, highs, strict=True)]
+    origin, size = torch.tensor(pairs, dtype=number, device=device).T
+    return origin, size
 
 
 def _origin_and_size(low: float, high: float, signed: bool) -> tuple[float, float]:
