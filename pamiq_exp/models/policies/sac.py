@@ -202,8 +202,7 @@ class SoftActorCritic(LightningModule):
 
     The target of the critics is y = reward + bootstrap * V(next observation), where V is the smaller of two target
     critics' values plus temperature * entropy; the policy maximizes V of the critics; the temperature keeps the
-    policy's entropy at its target. One backward pass takes all three gradients at the same parameters, as the authors'
-    implementation does.
+    policy's entropy at its target. One backward pass takes all three gradients at the same parameters.
 
     Sources: Haarnoja et al. 2018, Soft actor-critic algorithms and applications, equations 5 to 9 and 18 and algorithm
     1; see `SacNetwork` for discrete actions and images.

@@ -101,9 +101,9 @@ def test_sac_losses_and_gradients_of_continuous_actions_are_those_of_the_equatio
     ]
     driver = trained_on(module, batch)
     logged = driver.logged.values
-    assert logged["critic_loss"] == pytest.approx(float(critic_loss), abs=1e-5)
-    assert logged["policy_loss"] == pytest.approx(float(policy_loss), abs=1e-5)
-    assert driver.loss == pytest.approx(float(critic_loss + policy_loss + temperature_loss), abs=1e-5)
+    assert logged["critic_loss"] == pytest.approx(float(critic_loss.detach()), abs=1e-5)
+    assert logged["policy_loss"] == pytest.approx(float(policy_loss.detach()), abs=1e-5)
+    assert driver.loss == pytest.approx(float((critic_loss + policy_loss + temperature_loss).detach()), abs=1e-5)
     for parameter, gradient in zip([*acting, *judging, module.log_temperature], expected, strict=True):
         assert parameter.grad is not None
         assert torch.allclose(parameter.grad, gradient, atol=1e-5)
