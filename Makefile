@@ -18,8 +18,8 @@ dpkg-deb -x $(WHEEL)_*.deb fetched && wheel=$$(echo fetched/usr/share/python-whe
 bin/python $$wheel/pip install --quiet --no-index $$wheel && rm -r fetched $(WHEEL)_*.deb
 endef
 
-# Tests of one file stay together: they share what was compiled and composed for them.
-PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadfile
+# Tests of one file stay together, and pages of the documentation are spread (tests/conftest.py).
+PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadgroup
 
 .PHONY: setup run test test-all bench lint docs site audit release-check clean
 

@@ -70,6 +70,15 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     return run
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, since they share fixtures, but spread the pages of the documentation."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        path = call.params.get("page", item.path) if call else item.path
+        item.add_marker(pytest.mark.xdist_group(str(path.relative_to(REPOSITORY))))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep reports to text that UTF-8 knows: pytest-xdist cannot send anything else."""

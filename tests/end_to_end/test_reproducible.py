@@ -1,4 +1,4 @@
-"""The flagship repeats bit for bit, also when it is interrupted."""
+"""A run repeats bit for bit, also when it is interrupted; another seed gives another run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import pytest
 from tests.conftest import Command
 from tests.end_to_end.runs import assert_equal_runs, records
 
-WORDS = (
+FLAGSHIP = (
     "experiment=curiosity_noise_world",
-    "tracking=jsonl_only",
     "environment.image_size=32",
     "environment.images.size=16",
     "trainers.policy.rollout_steps=64",
-    "launcher.record_every_steps=100",
 )
 
 
 def run(command: Command, folder: Path, *words: str) -> Path:
-    outcome = command(*WORDS, f"hydra.run.dir={folder}", *words)
+    outcome = command(*words, "tracking=jsonl_only", "launcher.record_every_steps=100", f"hydra.run.dir={folder}")
     assert outcome.status == 0, outcome.err
     return folder
 
 
 @pytest.mark.parametrize("mode", ["lockstep", pytest.param("pipelined", marks=pytest.mark.slow)])
 def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Command, tmp_path: Path, mode: str) -> None:
-    words = (f"launcher={mode}", "seed=3")
+    words = (*FLAGSHIP, f"launcher={mode}", "seed=3")
     once = run(command, tmp_path / "once", *words, "launcher.max_steps=1000")
     again = run(command, tmp_path / "again", *words, "launcher.max_steps=1000")
     assert_equal_runs(once, again)
@@ -42,7 +40,6 @@ def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Comm
 
 
 def test_another_seed_is_another_run(command: Command, tmp_path: Path) -> None:
-    folders = [
-        run(command, tmp_path / name, "launcher=lockstep", f"seed={name}", "launcher.max_steps=200") for name in "12"
-    ]
+    words = ("experiment=minimum", "launcher=lockstep", "launcher.max_steps=200")
+    folders = [run(command, tmp_path / seed, *words, f"seed={seed}") for seed in "12"]
     assert records(folders[0]) != records(folders[1])
