@@ -75,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker, since they share fixtures, but spread the pages of the documentation."""
     for item in items:
         call = getattr(item, "callspec", None)
-        path = call.params.get("page", item.path) if call else item.path
-        item.add_marker(pytest.mark.xdist_group(str(path.relative_to(REPOSITORY))))
+        page = call.params.get("page") if call else None
+        item.add_marker(pytest.mark.xdist_group(str(page if isinstance(page, Path) else item.path)))
 
 
 @pytest.hookimpl(wrapper=True)
