@@ -191,7 +191,12 @@ def _launch(job: Job, folder: RunFolder) -> int:
     )
     _tell_end(experiment, summary, folder.path)
     if job.group is None:  # a sweep has commands of its own
-        _print_next_steps(folder.path)
+        steps, environment = summary["steps"], experiment.interaction.environment
+        assert isinstance(steps, int)
+        allowed = job.validated.allow.trusted
+        print("next:")
+        for command in next_steps(folder.path, steps, allowed, has_episodes=environment.has_episodes):
+            print(f"  {command}")
     return _exit_status(summary)
 
 
@@ -252,9 +257,3 @@ def _tell_end(experiment: Experiment, summary: Mapping[str, object], folder: Pat
         print(f"{experiment.name}: {state} after {steps} steps, results in {folder}")
         if (sentence := coverage_sentence(summary)) is not None:
             print(sentence)
-
-
-def _print_next_steps(folder: Path) -> None:
-    """Print the commands that go on from here."""
-    print("next:")
-    print("\n".join(f"  {command}" for command in next_steps(folder)))

@@ -6,25 +6,35 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from pamiq_exp.run_folder import file_names
 
 
-def next_steps(folder: Path) -> list[str]:
-    """Return the commands that show, summarize and evaluate a run."""
-    return [f"{_program()} {' '.join(map(shlex.quote, words))}" for words in _commands(_short(folder))]
+def next_steps(folder: Path, steps: int, allowed: Sequence[str], *, has_episodes: bool) -> list[str]:
+    """Return the commands that show and summarize a run, and evaluate it, or let it go on.
+
+    Args:
+        folder: The run folder.
+        steps: Environment steps that it has taken.
+        allowed: Packages that its config may name.
+        has_episodes: Whether there are returns to evaluate.
+    """
+    last = "evaluate" if has_episodes else "resume"
+    words = [] if has_episodes else [f"launcher.max_steps={2 * steps}"]
+    commands = _commands(_short(folder), last, [*words, *(f"--allow={each}" for each in allowed)])
+    return [f"{_program()} {' '.join(map(shlex.quote, words))}" for words in commands]
 
 
-def _commands(folder: Path) -> Iterator[list[str]]:
+def _commands(folder: Path, last: str, words: Sequence[str]) -> Iterator[list[str]]:
     if find_spec("nicegui") is not None:
         yield ["dashboard", str(folder)]
     yield ["report", str(folder), "-o", "report"]
     checkpoints = folder / file_names.CHECKPOINTS
     if checkpoints.is_dir() and any(checkpoints.iterdir()):
-        yield ["evaluate", str(folder)]
+        yield [last, str(folder), *words]
 
 
 def _program() -> str:
