@@ -86,15 +86,17 @@ class ReplayBuffer(RingBuffer):
         turn = torch.arange(turns, device=ended.device)
         begins = torch.zeros(batch, turns, dtype=torch.int64, device=ended.device)
         begins[:, 1:] = torch.where(ended[:, :-1], turn[1:], 0)
-        first = begins.cummax(1).values[:, context:, None]
+        first = begins.cummax(1).values[:, context:]
         """The first turn of the episode, as far as it is in the sequence."""
-        lag = torch.arange(-context, 1, device=ended.device)
-        source = torch.maximum(turn[context:, None] + lag, first)
-        rows = torch.arange(batch, device=ended.device)[:, None, None]
+        row = torch.arange(batch, device=ended.device)[:, None] * turns
         stacked = {name: value[:, context:] for name, value in frames.items()}
         for name in self._stacked:
-            # (batch, length, frames, height, width, channels) -> (batch, length, height, width, frames * channels)
-            stacked[name] = frames[name][rows, source].movedim(2, -2).flatten(-2)
+            singles = frames[name].flatten(0, 1)
+            lagged = [
+                singles.index_select(0, (row + torch.maximum(turn[context:] - lag, first)).flatten())
+                for lag in range(context, -1, -1)
+            ]
+            stacked[name] = torch.cat(lagged, -1).unflatten(0, (batch, turns - context))
         return stacked
 
 

@@ -34,7 +34,13 @@ OPTIONS = {
     "dynamics": options_of("dynamics"),
     "encoder": options_of("encoder"),
     "policy": options_but(
-        "policy", "dqn_cartpole", "ppo_cartpole", "ppo_minigrid", "imagination_cartpole", "imagination_curious"
+        "policy",
+        "dqn_cartpole",
+        "sac_pixels",
+        "ppo_cartpole",
+        "ppo_minigrid",
+        "imagination_cartpole",
+        "imagination_curious",
     ),
     "policy_input": options_of("policy_input"),
     "agent": [*LEARNING, "random"],

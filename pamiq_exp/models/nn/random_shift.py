@@ -21,8 +21,10 @@ def random_shift(images: Tensor, pad: int) -> Tensor:
     """
     if not pad:
         return images
-    batch, height, width, _ = images.shape
+    batch, height, width, channels = images.shape
     shift = torch.randint(-pad, pad + 1, (2, batch, 1), device=images.device)
     row = (torch.arange(height, device=images.device) + shift[0]).clamp_(0, height - 1)
     column = (torch.arange(width, device=images.device) + shift[1]).clamp_(0, width - 1)
-    return images[torch.arange(batch, device=images.device)[:, None, None], row[:, :, None], column[:, None, :]]
+    row += torch.arange(batch, device=images.device)[:, None] * height
+    pixel = row[:, :, None] * width + column[:, None, :]
+    return images.reshape(-1, channels).index_select(0, pixel.flatten()).view(images.shape)
