@@ -96,7 +96,7 @@ class ReplayBuffer(RingBuffer):
                 singles.index_select(0, (row + torch.maximum(turn[context:] - lag, first)).flatten())
                 for lag in range(context, -1, -1)
             ]
-            stacked[name] = torch.cat(lagged, -1).unflatten(0, (batch, turns - context))
+            stacked[name] = torch.cat(lagged, -1).view(batch, turns - context, *singles.shape[1:3], -1)
         return stacked
 
 
