@@ -27,6 +27,7 @@ FOUNDATION = {
     "media",
     "nonfinite",
     "option_files",
+    "remote_errors",
     "scan",
     "seeding",
     "shared_memory",

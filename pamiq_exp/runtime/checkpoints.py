@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -35,7 +37,43 @@ class CheckpointError(Exception):
     """A checkpoint cannot be used; the message names the reason and what to do."""
 
 
-def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep: int, best: str | None = None) -> Path:
+@dataclass(frozen=True)
+class WrittenGroups:
+    """Groups of a checkpoint whose tensors are on the disk, and what the checkpoint is to hold of them besides.
+
+    Attributes:
+        structure: Each group's plain data, with references to its tensors.
+        files: Size and checksum of each file.
+    """
+
+    structure: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+
+
+GroupsWriter: TypeAlias = Callable[[Path], WrittenGroups]
+"""Writes groups whose state was copied before, here or in another process, into the folder of a checkpoint."""
+
+
+def write_groups(groups: Mapping[str, State], folder: Path) -> WrittenGroups:
+    """Write the tensors of groups into a folder, each group's to a file of its own."""
+    written = WrittenGroups({}, {})
+    for group, state in groups.items():
+        tensors: dict[str, torch.Tensor] = {}
+        written.structure[group] = _pack(state, group, tensors)
+        if tensors:
+            name = f"{group}.safetensors"
+            written.files[name] = _write_tensors(folder / name, tensors)
+    return written
+
+
+def write_checkpoint(
+    folder: Path,
+    step: int,
+    groups: Mapping[str, State],
+    keep: int,
+    best: str | None = None,
+    others: Sequence[GroupsWriter] = (),
+) -> Path:
     """Write one checkpoint below `folder` and remove all but the newest `keep` and the best one.
 
     Args:
@@ -44,6 +82,7 @@ def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep:
         groups: Nested plain data and tensors; each group's tensors go to a file of their own.
         keep: How many of the newest checkpoints stay.
         best: Name of another one that stays.
+        others: Write further groups.
 
     Raises:
         OSError: If the disk is full or read-only; nothing half-written stays behind.
@@ -54,8 +93,15 @@ def write_checkpoint(folder: Path, step: int, groups: Mapping[str, State], keep:
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir()
-        files = dict(_write_files(unfinished, groups))
-        manifest = {"schema_version": SCHEMA_VERSION, "step": step, "groups": sorted(groups), "files": files}
+        structure: dict[str, Any] = {}
+        files: dict[str, dict[str, Any]] = {}
+        writers: list[GroupsWriter] = [partial(write_groups, groups), *others]
+        for write in writers:
+            written = write(unfinished)
+            structure |= written.structure
+            files |= written.files
+        files[_STATE] = _write_bytes(unfinished / _STATE, json.dumps(structure).encode())
+        manifest = {"schema_version": SCHEMA_VERSION, "step": step, "groups": sorted(structure), "files": files}
         manifest["sha256"] = manifest_checksum(manifest)
         _write_bytes(unfinished / _MANIFEST, json.dumps(manifest, indent=2).encode())
         sync_folder(unfinished)
@@ -137,17 +183,6 @@ def pack_state(state: State, address: str) -> None:
         TypeError: It holds something else than numbers, text, arrays and tensors; the message names the place.
     """
     _pack(state, address, {})
-
-
-def _write_files(folder: Path, groups: Mapping[str, State]) -> Iterator[tuple[str, dict[str, Any]]]:
-    structure = {}
-    for group, state in groups.items():
-        tensors: dict[str, torch.Tensor] = {}
-        structure[group] = _pack(state, group, tensors)
-        if tensors:
-            name = f"{group}.safetensors"
-            yield name, _write_tensors(folder / name, tensors)
-    yield _STATE, _write_bytes(folder / _STATE, json.dumps(structure).encode())
 
 
 def _pack(value: Any, address: str, tensors: dict[str, torch.Tensor]) -> Any:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pamiq_exp.nonfinite import OnNonfinite
 
 Mode = Literal["realtime", "lockstep", "pipelined", "sequential"]
+LearnerPlace = Literal["thread", "process"]
 Overrun = Literal["catch_up", "skip"]
 
 
@@ -65,6 +66,8 @@ class LaunchConfig:
             same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
             turns on a thread of its own and is published exactly then: faster, and still the same bits. `sequential`:
             one thread and the wall clock, for comparison: learning delays the next turn while the environment goes on.
+        learner: Where models are trained in realtime: on a `thread` beside the agent, or in a `process` of their own,
+            whose Python code cannot hold up the agent's (Linux, CPU).
         max_steps: Environment steps (all environments together) after which the run is finished.
         max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
         time_scale: Run seconds in a wall second (realtime, sequential): 10 lets a 10 Hz world turn 100 times a second.
@@ -92,6 +95,7 @@ class LaunchConfig:
     """
 
     mode: Mode = "realtime"
+    learner: LearnerPlace = "thread"
     max_steps: int | None = None
     max_seconds: float | None = None
     time_scale: float = 1.0
@@ -112,6 +116,8 @@ class LaunchConfig:
     def __post_init__(self) -> None:
         _refuse(
             _choice("mode", self.mode, get_args(Mode)),
+            _choice("learner", self.learner, get_args(LearnerPlace)),
+            self._unsuitable_for_process(),
             _choice("overrun", self.overrun, get_args(Overrun)),
             _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite)),
             *(_positive(name, getattr(self, name)) for name in _POSITIVE),
@@ -119,6 +125,16 @@ class LaunchConfig:
             if 0 <= self.training_nice <= 19
             else f"training_nice must lie between 0 and 19, not {self.training_nice}",
         )
+
+    def _unsuitable_for_process(self) -> str | None:
+        if self.learner != "process":
+            return None
+        if self.mode != "realtime":
+            return f"learner=process trains beside the agent, and launcher.mode is {self.mode}: learner=thread"
+        if self.threads.training > 1:
+            # OpenMP's threads do not survive the fork, and the first operation would wait for them without end.
+            return f"learner=process trains with one torch thread, not {self.threads.training}: threads.training=1"
+        return None
 
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield the settings that were changed and do nothing in this mode, each with the modes in which it does."""

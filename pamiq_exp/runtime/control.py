@@ -8,10 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
+
+from pamiq_exp.shared_memory import semaphore, words
 
 _NOTICE_SECONDS = 1.0
 """How often a parked thread looks for the end by itself: a signal handler may take no lock, and so cannot notify it."""
+
+ResultT = TypeVar("ResultT")
 
 StopState = Literal["finished", "stopped", "failed"]
 
@@ -26,6 +30,38 @@ class ThreadFailure:
     def __init__(self, thread: str, error: BaseException) -> None:
         self.thread = thread
         self.error = error
+
+
+class DataSignal:
+    """Lets training sleep until the agent has collected something. The agent never waits.
+
+    Args:
+        shared: Whether training goes to a process of its own, forked later.
+    """
+
+    def __init__(self, shared: bool = False) -> None:
+        self._awaited = words(1, shared)
+        self._semaphore = semaphore(shared)
+
+    def announce(self) -> None:
+        """Wake training if it waits: called by the agent after each turn."""
+        if self._awaited[0]:
+            self.wake()
+
+    def wake(self) -> None:
+        """End the wait that is under way, or the next one: for a task, a pause, the end."""
+        self._awaited[0] = 0
+        self._semaphore.release()
+
+    def prepare(self) -> None:
+        """Forget what came so far. Between this and `wait`, look whether there is something else to do."""
+        while self._semaphore.acquire(False):
+            pass
+        self._awaited[0] = 1
+
+    def wait(self) -> None:
+        """Wait for `wake`, or for `announce` after `prepare`; at most a second, as one may have been missed."""
+        self._semaphore.acquire(timeout=_NOTICE_SECONDS)
 
 
 class Worker:
@@ -116,9 +152,12 @@ class RunControl:
 
     Every change happens under one condition, so `paused` is never true while a turn or a batch is under
     way, however quickly pause and resume follow each other. Workers read the flags without the lock.
+
+    Args:
+        shared: Whether training goes to a process of its own, forked later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool = False) -> None:
         self._condition = threading.Condition()
         self._workers: list[Worker] = []
         self.stopping = False
@@ -128,10 +167,8 @@ class RunControl:
         self.failure: ThreadFailure | None = None
         self.turn_given_up = False
         """The last turn failed because of the signal that ended the run: the environment cannot be used any more."""
-        self.training_waits = False
-        """Training found nothing to do: the inference loop sets `wake_training` after its next turn."""
-        self.wake_training = threading.Event()
-        """Set when training may have something to do: new data, a task, the end."""
+        self.data_signal = DataSignal(shared)
+        """Wakes training when it may have something to do: new data, a task, the end."""
 
     def add_worker(
         self,
@@ -169,7 +206,7 @@ class RunControl:
                 self.stop_reason = reason
             self.stopping = True
             self._condition.notify_all()
-        self.wake_training.set()
+        self.data_signal.wake()
 
     def fail(self, thread: str, error: BaseException) -> None:
         """End the run because of an exception. The first failure is the one that is reported."""
@@ -212,7 +249,7 @@ class RunControl:
         with self._condition:
             self.pause_requested = True
             self._condition.notify_all()
-        self.wake_training.set()
+        self.data_signal.wake()
         with self._condition:
             return self._condition.wait_for(lambda: self._all_parked() or self.stopping, timeout) and self._all_parked()
 
@@ -222,11 +259,33 @@ class RunControl:
             self.pause_requested = False
             self._condition.notify_all()
 
+    def run_at_safe_point(self, worker: Worker | None, action: Callable[[], ResultT]) -> ResultT | None:
+        """Let a worker's thread do something at its next safe point, and wait for the result.
+
+        Without a worker, or on its own thread, it is done at once. None if the worker ended before it could.
+        """
+        if worker is None or worker.is_current:
+            return action()
+        results: list[ResultT] = []
+        done = threading.Event()
+
+        def task() -> None:
+            try:
+                results.append(action())
+            finally:
+                done.set()
+
+        worker.ask(task)
+        while not done.wait(0.1):
+            if worker not in self.workers:
+                break
+        return results[0] if results else None
+
     def notify(self) -> None:
         """Wake all threads that wait: something has changed."""
         with self._condition:
             self._condition.notify_all()
-        self.wake_training.set()
+        self.data_signal.wake()
 
     def wait(self, timeout: float) -> None:
         """Wait until something changes or `timeout` seconds have passed."""

@@ -108,7 +108,9 @@ class Engine:
     def round(self, name: str) -> Iterator[Mapping[str, float]]:
         """Run one round of a trainer, a batch at a time; a note on an error names the trainer that raised it."""
         try:
-            yield from self.trainers[name].round()
+            for metrics in self.trainers[name].round():
+                self.statistics.count_batches()
+                yield metrics
         except Exception as error:
             error.add_note(f"(in trainers.{name})")
             raise
@@ -117,6 +119,7 @@ class Engine:
         """Publish together what finished rounds changed, and record their metrics, by name of the trainer."""
         trainers = {name: self.trainers[name] for name in rounds}
         changed = dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains)
+        self.statistics.count_batches()
         self.publisher.publish(changed, self.statistics.training_steps)
         for name, trainer in trainers.items():
             self.records.emit(name, rounds[name], trainer.training_step)

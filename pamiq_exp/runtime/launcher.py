@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -10,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from lightning import LightningModule
 
 from pamiq_exp.buffers import DataBuffer, DataUser, log_buffer_sizes
@@ -23,6 +25,8 @@ from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
+from pamiq_exp.runtime.learner import LocalLearner, set_up_part
+from pamiq_exp.runtime.learner_process import ProcessLearner
 from pamiq_exp.runtime.lockstep import run_lockstep
 from pamiq_exp.runtime.memory import tune_malloc
 from pamiq_exp.runtime.pipelined import PipelinedLoop
@@ -35,7 +39,12 @@ from pamiq_exp.runtime.process_settings import (
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
 from pamiq_exp.runtime.records import RecordStream
-from pamiq_exp.runtime.run_state import load_state
+from pamiq_exp.runtime.run_state import (
+    load_inference_state,
+    pending_round,
+    require_fit,
+    restore_global_generators,
+)
 from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.runtime.sequential import require_going_on, run_sequential
@@ -104,7 +113,7 @@ def launch(
         stack.enter_context(torch_threads(config.threads.training))
         seed_global_generators(derive_seed(seed, "training"))
         info = run_info or _describe(run_folder, experiment_name, seed, config)
-        control = RunControl()
+        control = RunControl(shared=config.learner == "process")
         stack.enter_context(stop_on_signals(control))
         with _manifest(run_folder, info, config):
             try:
@@ -135,6 +144,9 @@ class _Run:
         if config.mode == "sequential":
             require_going_on(interaction.environment)
         fabric = make_fabric(config.device, config.precision)
+        shared = config.learner == "process"
+        if shared:
+            _require_fork(fabric.device)
         for model in models.values():
             model.to(fabric.device)
         self.config = config
@@ -142,7 +154,7 @@ class _Run:
         self.control = control
         self.clock = WallClock(config.time_scale) if config.mode in WALL_CLOCK else VirtualClock()
         log_buffer_sizes(buffers)
-        users = {name: DataUser(buffer) for name, buffer in buffers.items()}
+        users = {name: DataUser(buffer, shared) for name, buffer in buffers.items()}
         self.writer = None
         if folder is not None:
             own = {"jsonl": JsonlTracker(hold=folder.hold)}
@@ -153,8 +165,8 @@ class _Run:
         for trainer in trainers.values():
             trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
-        publisher = Publisher(models)
-        statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder)
+        publisher = Publisher(models, shared)
+        statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder, shared)
         records = RecordStream(self.writer, statistics)
         interaction.agent.attach(publisher.inference_models(), {name: user.collector for name, user in users.items()})
         interaction.skip_nonfinite = config.on_nonfinite == "skip"
@@ -165,7 +177,9 @@ class _Run:
             interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
             fabric.device,
         )  # fmt: skip
-        self.saver = Saver(self.engine, None) if folder is None else Saver(self.engine, folder.checkpoints, folder.hold)
+        self.learner = ProcessLearner(self.engine, self._report) if shared else LocalLearner(self.engine)
+        place = (None,) if folder is None else (folder.checkpoints, folder.hold)
+        self.saver = Saver(self.engine, self.learner, *place)
 
     def execute(
         self,
@@ -175,16 +189,15 @@ class _Run:
         watch: Callable[[RunHandle], AbstractContextManager[None]] | None,
     ) -> Summary:
         """Set up, run, save, tear down; raise what went wrong on the way."""
-        roots = {"interaction": self.engine.interaction, "buffers": self.engine.users, "trainers": self.engine.trainers}
-        parts = dict(components(roots))
+        parts = dict(components({"interaction": self.engine.interaction}))
         try:
+            checkpoint = None if resume_from is None else read_checkpoint(resume_from)
+            differences = self.learner.start(checkpoint)
             for address, part in parts.items():
-                _set_up(part, address)
-            pending_round = None
-            if resume_from is not None:
-                differences, pending_round = load_state(self.engine, read_checkpoint(resume_from), resume_partial)
-                for difference in differences:
-                    logger.warning("resumed without a part: %s", difference)
+                set_up_part(part, address)
+            pending = None
+            if checkpoint is not None:
+                pending = self._load(checkpoint, differences, resume_partial)
                 info = replace(info, resumed_step=self.engine.statistics.steps)
                 self.engine.stop_if_done()
             self.saver.start()
@@ -194,23 +207,32 @@ class _Run:
             console = watch(handle) if watch is not None else nullcontext()
             with console, frozen_heap(), self._watchdog().watching():
                 self.clock.start()
-                self._loop(pending_round)
+                self._loop(pending)
         except BaseException as error:
             self.control.fail("main", error)
         finally:
             self.clock.pause()
         return self._finish(info, list(parts.values()))
 
-    def _loop(self, pending_round: State | None) -> None:
+    def _load(self, checkpoint: Mapping[str, State], differences: list[str], partial: bool) -> State | None:
+        """Restore the agent's side; return what was still to be published when the run was saved."""
+        differences = differences + load_inference_state(self.engine, checkpoint)
+        require_fit(differences, partial)
+        for difference in differences:
+            logger.warning("resumed without a part: %s", difference)
+        restore_global_generators(checkpoint)
+        return pending_round(self.engine, checkpoint)
+
+    def _loop(self, pending: State | None) -> None:
         ended = True
         if self.config.mode == "sequential":
             run_sequential(self.engine, self.saver)
         elif isinstance(self.clock, WallClock):
-            ended = run_realtime(self.engine, self.saver)
+            ended = run_realtime(self.engine, self.saver, self.learner)
         elif self.config.mode == "lockstep":
             run_lockstep(self.engine, self.clock, self.saver)
         else:
-            PipelinedLoop(self.engine, self.clock, self.saver, pending_round).run()
+            PipelinedLoop(self.engine, self.clock, self.saver, pending).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
 
@@ -220,6 +242,7 @@ class _Run:
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
         metrics = self._metrics()
+        self._attempt(self.learner.close)
         for part in reversed(parts):
             self._attempt(part.teardown)
         for observer in self.engine.interaction.observers.values():  # recorders have ended what they had begun
@@ -254,7 +277,7 @@ class _Run:
             interaction = self.engine.interaction
             measures = [interaction.agent.summary, interaction.environment.summary]
             measures += [observer.summary for observer in interaction.observers.values()]
-            measures += [trainer.summary for trainer in self.engine.trainers.values()]
+            measures.append(self.learner.summary)
             for measure in measures:
                 self._attempt(partial(_update, metrics, measure))
         return metrics
@@ -304,12 +327,14 @@ def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> 
         raise
 
 
-def _set_up(part: Component, address: str) -> None:
-    try:
-        part.setup()
-    except Exception as error:
-        error.add_note(f"(while {address} was set up)")
-        raise
+def _require_fork(device: torch.device) -> None:
+    """Raise ValueError where training cannot go to a process of its own."""
+    if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
+        raise ValueError("launcher.learner=process forks this process, which is safe on Linux only: learner=thread")
+    if device.type != "cpu":
+        raise ValueError(
+            f"launcher.learner=process trains on the CPU, and device is {device}: learner=thread, or device=cpu"
+        )
 
 
 def _require_parameters(models: Mapping[str, LightningModule], most: int | None) -> None:

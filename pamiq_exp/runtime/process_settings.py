@@ -38,13 +38,15 @@ def switch_interval(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def frozen_heap() -> Iterator[None]:
-    """Keep what exists now out of garbage collections.
+def frozen_heap(collect: bool = True) -> Iterator[None]:
+    """Keep what exists now out of garbage collections, after one of them if `collect` says so.
 
     Torch and Lightning leave some hundred thousand objects behind that are never freed. Going through them
-    takes the collector a tenth of a second, on whichever thread happens to trigger it.
+    takes the collector a tenth of a second, on whichever thread happens to trigger it. In a process that was just
+    forked it would also copy all of them.
     """
-    gc.collect()
+    if collect:
+        gc.collect()
     gc.freeze()
     try:
         yield

@@ -13,8 +13,8 @@ import time
 import torch
 
 from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.learner import Learner
 from pamiq_exp.runtime.pacing import Pacer
-from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.scheduling import reduced_timer_slack
 from pamiq_exp.runtime.streams import own_stream
@@ -23,18 +23,14 @@ from pamiq_exp.runtime.worker import run_worker
 
 logger = logging.getLogger(__name__)
 
-_TRAINING_PAUSE = 0.002
-"""Seconds between two looks at the buffers when new data did not suffice: a trainer that waits for much
-data from a fast environment should not cost a core."""
 
-
-def run_realtime(engine: Engine, saver: Saver) -> bool:
-    """Take turns on the calling thread, with training and saving on others. Failures are left in the control.
+def run_realtime(engine: Engine, saver: Saver, learner: Learner) -> bool:
+    """Take turns on the calling thread, with training and saving beside it. Failures are left in the control.
 
     Returns whether all threads have ended; if not, what they own must not be touched.
     """
     inference = InferenceLoop(engine, saver)
-    training = TrainingLoop(engine) if engine.trainers else None
+    training = learner.training() if engine.trainers else None
     threads = [threading.Thread(target=_save_when_due, args=(engine, saver), name="saving", daemon=True)]
     if training is not None:
         threads.append(threading.Thread(target=training.run, name="training", daemon=True))
@@ -82,9 +78,7 @@ class InferenceLoop:
             if pacer is not None and not pacer.turn_taken():
                 engine.statistics.deadline_misses += 1
                 engine.statistics.skipped_turns = pacer.skipped
-            if control.training_waits:
-                control.training_waits = False
-                control.wake_training.set()
+            control.data_signal.announce()
             if self._saver.due_by_steps:
                 control.notify()
 
@@ -92,58 +86,6 @@ class InferenceLoop:
         self._engine.resume()
         if self._pacer is not None:
             self._pacer.realign()
-
-
-class TrainingLoop:
-    """Runs the trainers in turn, each a whole round at a time, and sleeps while none is ready."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.worker = engine.control.add_worker("training")
-        self._engine = engine
-
-    def run(self) -> None:
-        """Train until the run ends, on the training thread."""
-        config = self._engine.config
-        run_worker(self._engine.control, self.worker, self._loop, config.threads.training, config.training_nice)
-
-    def _loop(self) -> None:
-        engine = self._engine
-        with own_stream(engine.device, first=False, separate=engine.config.separate_streams):
-            while self.worker.safe_point():
-                if not self._train_all():
-                    self._wait_for_data()
-
-    def _train_all(self) -> bool:
-        """Let each trainer that is ready run a round; return whether any did."""
-        engine = self._engine
-        trained = False
-        for name, trainer in engine.trainers.items():
-            engine.fetch_data()
-            if trainer.ready():
-                trained = True
-                if not self._train(name):
-                    return True
-        return trained
-
-    def _train(self, name: str) -> bool:
-        """Run one round and publish it; return False if the run stopped in the middle of it."""
-        means = Means()
-        for metrics in self._engine.round(name):
-            means.add(metrics)
-            if not self.worker.safe_point():
-                return False
-        self._engine.publish({name: means.result()})
-        return True
-
-    def _wait_for_data(self) -> None:
-        control = self._engine.control
-        control.wake_training.clear()
-        control.training_waits = True
-        if control.stopping or self.worker.interrupted():
-            return
-        with self.worker.idle():
-            control.wake_training.wait()
-            time.sleep(_TRAINING_PAUSE)
 
 
 def _save_when_due(engine: Engine, saver: Saver) -> None:

@@ -28,8 +28,13 @@ class RecordStream:
         """The first error of a tracker of this package, if there was one."""
         return self._writer.error if self._writer is not None else None
 
-    def emit(self, source: str, metrics: Mapping[str, float], training_step: int) -> None:
-        """Write one record: `metrics` are named `<source>/<name>` in it. Without metrics there is no record."""
+    def emit(
+        self, source: str, metrics: Mapping[str, float], training_step: int, model_version: int | None = None
+    ) -> None:
+        """Write one record: `metrics` are named `<source>/<name>` in it. Without metrics there is no record.
+
+        `model_version` is the newest publication by default; a record that comes from another process has its own.
+        """
         if not metrics:
             return
         statistics = self._statistics
@@ -38,7 +43,7 @@ class RecordStream:
             "environment_step": statistics.steps,
             "wall_seconds": statistics.wall_seconds,
             "run_seconds": statistics.run_seconds,
-            "model_version": statistics.model_version,
+            "model_version": statistics.model_version if model_version is None else model_version,
             "training_step": training_step,
             "observation_age_seconds": statistics.observation_age_seconds,
         }

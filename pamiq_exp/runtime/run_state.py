@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +13,6 @@ from lightning import LightningModule
 from pamiq_exp.component import State, collect_state, restore_state
 from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
 from pamiq_exp.runtime.engine import Engine
-
-
-class Restored(NamedTuple):
-    """What loading a checkpoint gave.
-
-    Attributes:
-        differences: What did not fit, one sentence each.
-        pending_round: A round that was done but not yet published when the run was saved, see `training_state`.
-    """
-
-    differences: list[str]
-    pending_round: State | None
 
 
 def inference_state(engine: Engine) -> dict[str, State]:
@@ -67,38 +55,46 @@ def training_state(engine: Engine, pending_round: State | None) -> dict[str, Sta
     }
 
 
-def load_state(engine: Engine, groups: Mapping[str, State], partial: bool = False) -> Restored:
-    """Restore a checkpoint into an engine whose parts have just been set up.
+def load_training_state(engine: Engine, groups: Mapping[str, State]) -> list[str]:
+    """Restore what `training_state` returned, into parts that have just been set up, and publish it.
 
-    Args:
-        engine: What to restore.
-        groups: What `inference_state` and `training_state` returned.
-        partial: Let parts that are not in the checkpoint start from the beginning.
-
-    Raises:
-        CheckpointError: The checkpoint does not fit, and `partial` does not allow it.
+    Returns what did not fit, one sentence each: see `require_fit`. Raises CheckpointError for what cannot be loaded.
     """
     differences = load_models(engine.models, groups["models"])
     training = {**groups["buffers"], **groups["trainers"]}
     differences += _load_components(_training_components(engine), training, "training")
-    differences += _load_components(engine.interaction, groups["interaction"], "interaction")
+    publication = groups["publication"]
+    engine.publisher.restore(publication["version"], publication["published"], publication["training_steps"])
+    engine.statistics.count_batches()
+    restore_global_generators(groups)
+    return differences
+
+
+def load_inference_state(engine: Engine, groups: Mapping[str, State]) -> list[str]:
+    """Restore what `inference_state` returned; see `load_training_state`."""
+    differences = _load_components(engine.interaction, groups["interaction"], "interaction")
+    runtime, statistics = groups["runtime"], engine.statistics
+    statistics.steps, statistics.turns = runtime["steps"], runtime["turns"]
+    statistics.deadline_misses = runtime["deadline_misses"]
+    engine.next_record.next = runtime["next_record"]
+    engine.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
+    return differences
+
+
+def require_fit(differences: Sequence[str], partial: bool) -> None:
+    """Raise CheckpointError if parts do not fit and `partial` does not let them start from the beginning."""
     if differences and not partial:
         raise CheckpointError(
             "the checkpoint does not fit this config:\n  "
             + "\n  ".join(differences)
             + "\nresume with the config of the run, or with resume.partial=true to start these parts from the beginning"
         )
-    runtime, statistics = groups["runtime"], engine.statistics
-    statistics.steps, statistics.turns = runtime["steps"], runtime["turns"]
-    statistics.deadline_misses = runtime["deadline_misses"]
-    engine.next_record.next = runtime["next_record"]
-    engine.clock.restore(runtime["run_seconds"], runtime["wall_seconds"])
-    publication = groups["publication"]
-    engine.publisher.restore(publication["version"], publication["published"], publication["training_steps"])
-    _restore_global_generators(groups["generators"])
-    pending = publication["pending"]
-    fits = pending is not None and set(pending["names"]) <= engine.trainers.keys()
-    return Restored(differences, pending if fits else None)
+
+
+def pending_round(engine: Engine, groups: Mapping[str, State]) -> State | None:
+    """Return the round that was done but not yet published when the run was saved, see `training_state`."""
+    pending: State | None = groups["publication"]["pending"]
+    return pending if pending is not None and set(pending["names"]) <= engine.trainers.keys() else None
 
 
 def _training_components(engine: Engine) -> dict[str, Mapping[str, Any]]:
@@ -151,7 +147,9 @@ def _global_generators() -> State:
     }
 
 
-def _restore_global_generators(state: State) -> None:
+def restore_global_generators(groups: Mapping[str, State]) -> None:
+    """Restore the global generators, which training draws from and setting up parts may have drawn from."""
+    state = groups["generators"]
     torch.set_rng_state(state["torch"])
     kind, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((kind, keys, position, has_gauss, cached))

@@ -13,11 +13,12 @@ from pathlib import Path
 from pamiq_exp.component import State
 from pamiq_exp.every import Every
 from pamiq_exp.runtime.best_checkpoint import BestCheckpoint
-from pamiq_exp.runtime.checkpoints import remove_leftovers, remove_old_checkpoints, write_checkpoint
+from pamiq_exp.runtime.checkpoints import GroupsWriter, remove_leftovers, remove_old_checkpoints, write_checkpoint
 from pamiq_exp.runtime.config import CheckpointConfig
 from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
-from pamiq_exp.runtime.run_state import inference_state, training_state
+from pamiq_exp.runtime.learner import Learner
+from pamiq_exp.runtime.run_state import inference_state
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Saver:
 
     Args:
         engine: What to save.
+        learner: Copies and writes what training owns.
         folder: The run's `checkpoints` folder; None saves nothing.
         hold: Called before each save: sees that the run folder is still there, or raises OSError.
 
@@ -38,8 +40,11 @@ class Saver:
         last: The newest checkpoint that this process wrote.
     """
 
-    def __init__(self, engine: Engine, folder: Path | None, hold: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, engine: Engine, learner: Learner, folder: Path | None, hold: Callable[[], None] = lambda: None
+    ) -> None:
         self._engine = engine
+        self._learner = learner
         self._hold = hold
         self._folder = folder
         self._config = engine.config.checkpoint if folder is not None else CheckpointConfig()
@@ -107,17 +112,17 @@ class Saver:
             return None
         value = self._best.value_in(self._engine.records)
         # Not under the lock: the thread that is asked for its part may be waiting to save as well.
-        groups = self._snapshot()
-        if groups is None:
+        copied = self._snapshot()
+        if copied is None:
             return None
         with self._lock:
-            return self._write(self._folder, groups, value)
+            return self._write(self._folder, value, *copied)
 
-    def _write(self, folder: Path, groups: dict[str, State], value: float) -> Path | None:
+    def _write(self, folder: Path, value: float, groups: dict[str, State], training: GroupsWriter) -> Path | None:
         step = groups["runtime"]["steps"]
         try:
             self._hold()
-            path = write_checkpoint(folder, step, groups, self._config.keep, self._best.name)
+            path = write_checkpoint(folder, step, groups, self._config.keep, self._best.name, [training])
             if self._best.note(path, value):
                 remove_old_checkpoints(folder, self._config.keep, self._best.name)
         except OSError as error:
@@ -130,35 +135,18 @@ class Saver:
         logger.info("saved %s", path)
         return path
 
-    def _snapshot(self) -> dict[str, State] | None:
+    def _snapshot(self) -> tuple[dict[str, State], GroupsWriter] | None:
         """Let each thread copy its part; None if the run ended before they could."""
+        ask = self._engine.control.run_at_safe_point
         if self._inference is self._training:
             # One thread, one moment: no turn may pass between the two halves.
-            return self._ask(self._inference, lambda: inference_state(self._engine) | self._training_state())
-        first = self._ask(self._inference, lambda: inference_state(self._engine))
-        second = self._ask(self._training, self._training_state)
-        return None if first is None or second is None else first | second
+            return ask(self._inference, lambda: (inference_state(self._engine), self._training_state()))
+        first = ask(self._inference, lambda: inference_state(self._engine))
+        second = ask(self._training, self._training_state)
+        return None if first is None or second is None else (first, second)
 
-    def _training_state(self) -> dict[str, State]:
-        return training_state(self._engine, self._pending_round())
-
-    def _ask(self, worker: Worker | None, copy: Callable[[], dict[str, State]]) -> dict[str, State] | None:
-        if worker is None or worker.is_current:
-            return copy()
-        results: list[dict[str, State]] = []
-        done = threading.Event()
-
-        def task() -> None:
-            try:
-                results.append(copy())
-            finally:
-                done.set()
-
-        worker.ask(task)
-        while not done.wait(0.1):
-            if worker not in self._engine.control.workers:
-                break
-        return results[0] if results else None
+    def _training_state(self) -> GroupsWriter:
+        return self._learner.copy_state(self._pending_round())
 
     def _restart_counting(self) -> None:
         self._by_steps.done(self._engine.statistics.steps)

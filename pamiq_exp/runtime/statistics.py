@@ -13,6 +13,7 @@ from pamiq_exp.run_folder.statistics import Place, statistics_in
 from pamiq_exp.runtime.clock import Clock
 from pamiq_exp.runtime.durations import Durations
 from pamiq_exp.runtime.publication import Publisher
+from pamiq_exp.shared_memory import words
 from pamiq_exp.tracking import RecordWriter
 from pamiq_exp.trainers import Trainer
 
@@ -20,7 +21,7 @@ from pamiq_exp.trainers import Trainer
 class RunStatistics:
     """The statistics of one run, each an attribute or property of the name that `STATISTICS` gives it.
 
-    The inference thread counts; any thread may read.
+    The inference thread counts, and training its batches, maybe in another process; any thread may read.
 
     Attributes:
         steps: Environment steps taken since the start of the run, resumed parts included.
@@ -45,6 +46,7 @@ class RunStatistics:
         publisher: Publisher,
         writer: RecordWriter | None,
         folder: RunFolder | None,
+        shared: bool = False,
     ) -> None:
         self.steps = 0
         self.turns = 0
@@ -62,7 +64,13 @@ class RunStatistics:
         self._publisher = publisher
         self._writer = writer
         self._folder = folder
+        self._batches = words(1, shared)
+        """Batches trained by all trainers, counted where they are trained."""
         self._before: tuple[float, int, int] | None = None
+
+    def count_batches(self) -> None:
+        """Note how many batches were trained. Called where training is."""
+        self._batches[0] = sum(trainer.training_step for trainer in self._trainers.values())
 
     def summary(self) -> dict[str, float]:
         """What goes into `summary.json`."""
@@ -107,7 +115,7 @@ class RunStatistics:
     @property
     def training_steps(self) -> int:
         """Batches trained by all trainers."""
-        return sum(trainer.training_step for trainer in self._trainers.values())
+        return self._batches[0]
 
     @property
     def training_steps_per_second(self) -> float:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import multiprocessing
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +18,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 from pamiq_exp.current_folder import workers_forget_it
 from pamiq_exp.environments.gymnasium_adapter.copies import Calls, SeparateCopies
 from pamiq_exp.environments.gymnasium_adapter.copy import HELD_BACK, Copy, MakeCopy
+from pamiq_exp.remote_errors import portable_error, received_error
 
 PATIENCE = 10.0
 """Seconds that environments may take to close before their processes are killed."""
@@ -113,8 +112,7 @@ class ProcessCopies(SeparateCopies):
             if error is None:
                 answers.append(answer)
             else:
-                error.__cause__ = _RemoteTracebackError(answer) if answer else None
-                errors.append(error)
+                errors.append(received_error(error, answer))
         if errors:
             raise errors[0]
         return answers
@@ -161,18 +159,10 @@ def _next_call(pipe: Connection, parent: int) -> Any:
     return pipe.recv()
 
 
-class _RemoteTracebackError(Exception):
-    """Where the error was raised in the other process, as text."""
-
-
 def _send_failure(pipe: Connection, error: BaseException) -> None:
     """Send an error, or its text where it does not survive the way to the other process, and its traceback as text."""
-    trace = "".join(traceback.format_exception(error))
+    sent, trace = portable_error(error, EnvironmentProcessError)
     try:
-        copy.copy(error)  # made anew from its class and arguments, as at the other end
-        pipe.send((error, trace))
-    except Exception:  # whatever the error's class raises meanwhile
-        text = EnvironmentProcessError(f"{type(error).__name__}: {error}")
-        for note in getattr(error, "__notes__", []):
-            text.add_note(note)
-        pipe.send((text, trace))
+        pipe.send((sent, trace))
+    except Exception:  # it holds what cannot be sent
+        pipe.send((EnvironmentProcessError(f"{type(error).__name__}: {error}"), trace))
