@@ -26,8 +26,20 @@ def returns_at_the_end(folder: Path) -> float:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_ppo", f"seed={seed}")
-    assert summary["steps"] <= 150_000
+    assert summary["steps"] <= 100_000
     assert summary["return_mean"] >= 475
+
+
+def test_sac_swings_up_a_pendulum(command: Command, tmp_path: Path) -> None:
+    summary_of(command, tmp_path / "run", "experiment=pendulum_sac", "seed=0")
+    outcome = command("evaluate", str(tmp_path / "run"), "--episodes", "20")
+    assert outcome.status == 0, outcome.err
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["return_mean"] >= -200
+
+
+def test_dqn_balances_the_pole(command: Command, tmp_path: Path) -> None:
+    summary = summary_of(command, tmp_path / "run", "experiment=cartpole_dqn", "seed=0")
+    assert summary["return_mean"] >= 450
 
 
 @pytest.mark.parametrize("seed", [0, 1])
