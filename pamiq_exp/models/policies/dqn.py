@@ -52,6 +52,10 @@ class QNetwork(nn.Module):
         super().__init__()
         self.joint = JointActions(action, "DQN")
         self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
+        for layer in self.body.modules():
+            # Orthogonal weights, which make policies begin well, leave a pole of CartPole at half of the return here.
+            if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                layer.reset_parameters()
         self.choices = nn.Linear(self.body.width, self.joint.count)
         self.value = nn.Linear(self.body.width, 1) if dueling else None
 
