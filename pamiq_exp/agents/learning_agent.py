@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pamiq_exp.agents.seen_ranges import SeenRanges
 from pamiq_exp.component import State
-from pamiq_exp.interaction import Agent, Array, CollectorPort, InferencePort, Observation
+from pamiq_exp.interaction import Agent, Array, CollectorPort, Environment, InferencePort, Observation
 from pamiq_exp.models import Encoder
-from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RunningMean, Transition
+from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RewardStreams, RunningMean, Transition
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class LearningAgent(Agent[Observation, Array]):
     - `observation.<name>`: o_t, unchanged
     - `latent`: its latent vector; a buffer with this field gets nothing until the encoder is warmed up
     - `action`: a_t, canonical
-    - `reward`: the agent's reward of the transition, and `environment_reward`: that of the environment
+    - `reward`: the agent's reward of the transition, with `streams` together with that of the environment, and
+      `environment_reward`: that of the environment
     - `terminated`, `truncated`: whether o_{t+1} is the last of its episode, and why; a change of the reward's goal at
       o_{t+1} counts as a termination
     - `ended`: o_t itself was the last of its episode, so the transition is not valid (its reward is 0)
@@ -82,11 +83,20 @@ class LearningAgent(Agent[Observation, Array]):
     Args:
         reward: The reward; None for that of the environment.
         encoder: Name of the encoder; None for no latent vectors.
+        streams: How the reward is combined with that of the environment; None for the reward alone.
     """
 
-    def __init__(self, reward: Reward | None = None, encoder: str | None = None) -> None:
+    def __init__(
+        self, reward: Reward | None = None, encoder: str | None = None, streams: RewardStreams | None = None
+    ) -> None:
         super().__init__()
+        if streams is not None and (reward is None or isinstance(reward, Extrinsic)):
+            raise ValueError(
+                "reward_streams combines a reward of the agent's own with that of the environment, and this agent has "
+                "none of its own: choose another reward (reward=rnd), or leave reward_streams out"
+            )
         self.reward = reward or Extrinsic()
+        self.streams = streams
         self._encoder_name = encoder
         self._collects_latents = False
         self._encoder_is_frozen = True
@@ -112,6 +122,21 @@ class LearningAgent(Agent[Observation, Array]):
         self._collects_latents = any("latent" in collector.fields for collector in collectors.values())
         if self._encoder_name is not None:
             self.model(self._encoder_name)
+
+    def check_environment(self, environment: Environment) -> None:
+        """See `Agent.check_environment`: streams need an environment with rewards, and separate ones its episodes."""
+        if self.streams is None:
+            return
+        if not environment.has_rewards:
+            raise ValueError(
+                f"reward_streams adds the reward of the environment, and {type(environment).__name__} pays none: leave "
+                "reward_streams out, or choose another environment"
+            )
+        if self.streams.separate and not environment.has_episodes:
+            raise ValueError(
+                f"two reward streams differ in that only the extrinsic return ends with the episode, and "
+                f"{type(environment).__name__} has no episodes: choose reward_streams=single"
+            )
 
     def attach_oracle(self, ground_truth: GroundTruth) -> None:
         """See `Agent.attach_oracle`: only a reward that is an oracle gets the ground truth."""
@@ -143,7 +168,7 @@ class LearningAgent(Agent[Observation, Array]):
         """Mean reward and the metrics of the reward's parts, since the last call."""
         reward = self._recent_reward.take()
         metrics = {} if reward is None else {"reward": reward}
-        return metrics | self.reward.report()
+        return metrics | self.reward.report() | ({} if self.streams is None else self.streams.report())
 
     def summary(self) -> dict[str, float]:
         """Mean reward of the whole run, and how many observations and rewards were not finite, if any."""
@@ -231,7 +256,7 @@ class LearningAgent(Agent[Observation, Array]):
         known = previous_latent is not None and agent_input.latent is not None
         both_finite = agent_input.finite & previous.agent_input.finite
         valid = ~previous.ended & both_finite
-        reward = self.reward(
+        own = self.reward(
             Transition(
                 observation=agent_input.fields,
                 latent=previous_latent if known else None,
@@ -243,18 +268,32 @@ class LearningAgent(Agent[Observation, Array]):
                 encoder_changed=not self._encoder_is_frozen and agent_input.version != previous.agent_input.version,
             )
         )
-        self._recent_reward.add(reward[valid])
-        self._total_reward.add(reward[valid])
+        streams = self.streams
+        reward = own if streams is None else streams.combine(observation.reward, own, valid)
         finite = np.isfinite(reward)
+        rewarded = finite & (self.reward.rewarded if streams is None else valid)
+        self._recent_reward.add(reward[rewarded])
+        self._total_reward.add(reward[rewarded])
         if not finite.all():
             self._count_nonfinite("rewards", ~finite, f"has the {self.reward.name} reward {reward[~finite][0]}")
-        self.signals["rewarded"] = valid & finite & (known or not self.reward.needs_latents)
+        self.signals["rewarded"] = rewarded
         self.signals["reward"] = np.where(finite, reward, np.float32(0))
-        return reward if both_finite.all() else np.where(both_finite | previous.ended, reward, np.float32(np.nan))
+        if streams is not None and streams.separate:
+            reward = streams.stack(observation.reward, own, valid)
+        unknown = ~(both_finite | previous.ended)
+        if unknown.any():
+            reward = reward.copy()
+            reward[unknown] = np.nan
+        return reward
 
     def _collect(self, observation: Observation, pending: PendingStep, reward: NDArray[np.float32]) -> None:
         """Complete the transition of the previous step, and give its fields to the collectors."""
         cuts = self.reward.cuts()
+        if cuts is not None and self.streams is not None and self.streams.separate:
+            raise ValueError(
+                f"the reward {type(self.reward).__name__} ends its return where its goal changes, so it has no return "
+                "across episodes for a stream of its own: choose reward_streams=single"
+            )
         transition = pending.transition | {
             "reward": reward,
             "environment_reward": observation.reward,

@@ -13,7 +13,7 @@ from pamiq_exp.component import State
 from pamiq_exp.interaction import Array, CollectorPort, InferencePort, Observation
 from pamiq_exp.models import ActionDistribution, RecurrentPolicyValue
 from pamiq_exp.models.policies.networks import STATE_FIELD
-from pamiq_exp.rewards import Reward, RunningMean
+from pamiq_exp.rewards import Reward, RewardStreams, RunningMean
 from pamiq_exp.seeding import torch_generator
 
 _LOG_PROBS = ("log_prob", "branch_log_prob")
@@ -30,8 +30,10 @@ class PolicyAgent(LearningAgent):
         reward: The reward; None for that of the environment.
         encoder: Name of the encoder, if the reward or the policy needs latent vectors.
         policy: Name of the policy: called with the fields of `AgentInput`, it returns the distribution over actions
-            and the value, `(num_envs,)`, or None for the latter. Of a `RecurrentPolicyValue`, `step` is called instead.
+            and the value, `(num_envs,)` or, of separate streams, `(num_envs, 2)`, or None for the latter. Of a
+            `RecurrentPolicyValue`, `step` is called instead.
         exploration: Replaces some actions by random ones; None acts by the policy alone.
+        streams: See `LearningAgent`.
     """
 
     def __init__(
@@ -41,8 +43,9 @@ class PolicyAgent(LearningAgent):
         encoder: str | None = None,
         policy: str = "policy",
         exploration: Exploration | None = None,
+        streams: RewardStreams | None = None,
     ) -> None:
-        super().__init__(reward, encoder)
+        super().__init__(reward, encoder, streams)
         self._policy_name = policy
         self._exploration = exploration
         self._collects_log_probs = False

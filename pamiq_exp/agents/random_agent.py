@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.interaction import Array, RandomActions
-from pamiq_exp.rewards import Reward
+from pamiq_exp.rewards import Reward, RewardStreams
 from pamiq_exp.spaces import ActionSpec
 
 
@@ -23,6 +23,7 @@ class RandomAgent(LearningAgent):
         stickiness: Probability of repeating the last action.
         reward: The reward; None for that of the environment.
         encoder: Name of the encoder, if any.
+        streams: See `LearningAgent`.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class RandomAgent(LearningAgent):
         stickiness: float = 0.0,
         reward: Reward | None = None,
         encoder: str | None = None,
+        streams: RewardStreams | None = None,
     ) -> None:
-        super().__init__(reward, encoder)
+        super().__init__(reward, encoder, streams)
         self.actions = RandomActions(action, num_envs, seed, stickiness)
 
     def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:

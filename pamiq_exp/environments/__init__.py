@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pamiq_exp.environments.vrchat import VRChatAvatar
     from pamiq_exp.environments.wrappers.delay import DelayedActions, delayed
     from pamiq_exp.environments.wrappers.free_running import FreeRunning
+    from pamiq_exp.environments.wrappers.symbols import OneHotSymbols
 
 __all__ = [
     "Actuator",
@@ -29,6 +30,7 @@ __all__ = [
     "NoDisplayError",
     "NoiseWorld",
     "NoisyTV",
+    "OneHotSymbols",
     "PictureFolder",
     "PixelOverlay",
     "Play",
@@ -56,6 +58,7 @@ __getattr__ = lazy_names(
         "NoDisplayError": "play",
         "NoiseWorld": "noise_world",
         "NoisyTV": "overlays",
+        "OneHotSymbols": "wrappers.symbols",
         "PictureFolder": "recorded",
         "PixelOverlay": "overlays",
         "Play": "play",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import Component
 
 if TYPE_CHECKING:
+    from pamiq_exp.interaction.environment import Environment
     from pamiq_exp.interaction.protocols import CollectorPort, InferencePort
 
 ObservationT = TypeVar("ObservationT")
@@ -39,6 +40,9 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         """Called by the launcher, once, before `setup`."""
         self._models = models
         self._collectors = collectors
+
+    def check_environment(self, environment: Environment) -> None:
+        """Raise ValueError if this agent cannot learn there; called by the interaction, once, in `setup`."""
 
     def attach_oracle(self, ground_truth: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
         """Offered by the interaction, once, in `setup`: what tells the world's truth.

@@ -71,6 +71,7 @@ class Environment(Component, ABC):
         live: There is only one such world, and it continues by itself: it has no copies.
         private: It shows pictures of the user's own. Those of private and of live worlds are not sent anywhere unless
             the user says so.
+        has_rewards: It pays rewards. One whose rewards are always 0 says False.
         has_episodes: Its episodes end. A world whose flags are always false says False.
         free_running: It goes on by itself, at its own rate, whatever its callers do: see `FreeRunning`.
         noop_action: The action of one environment that does nothing, canonical; None if it names none.
@@ -87,6 +88,7 @@ class Environment(Component, ABC):
     num_envs: int = 1
     live: bool = False
     private: bool = False
+    has_rewards: bool = True
     has_episodes: bool = True
     free_running: bool = False
     noop_action: Sequence[float] | None = None

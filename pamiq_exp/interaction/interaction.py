@@ -57,7 +57,8 @@ class Interaction(Component):
         """Sees each turn after the observers, while a person watches the live run."""
 
     def setup(self) -> None:
-        """Offer the agent the world's truth (see `Agent.attach_oracle`), and observers the agent."""
+        """Offer the agent the environment and the world's truth (see `Agent`), and observers the agent."""
+        self.agent.check_environment(self.environment)
         self.agent.attach_oracle(self.environment.ground_truth)
         for observer in self.observers.values():
             observer.attach(self.agent)

@@ -2,6 +2,7 @@
 
 from pamiq_exp.rewards.ama import AleatoricMapping, PenalizedNormal, PenalizedNormalHead
 from pamiq_exp.rewards.count_oracle import CountOracle
+from pamiq_exp.rewards.curiosity_critic import CuriosityCritic, ErrorCritic, ErrorCriticNetwork, TableCritic
 from pamiq_exp.rewards.delta_minimize import DeltaMinimize
 from pamiq_exp.rewards.disagreement import Disagreement
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
@@ -20,6 +21,7 @@ from pamiq_exp.rewards.hierarchical import (
 from pamiq_exp.rewards.learning_progress import LearningProgress, PreviousError, PreviousErrorNetwork
 from pamiq_exp.rewards.mask_oracle import MaskOracle
 from pamiq_exp.rewards.meta import Meta, ResidualLevels, ResidualLevelsModel
+from pamiq_exp.rewards.ngu import NeverGiveUp
 from pamiq_exp.rewards.normalizer import DiscountedStd, ExponentialStd, NoNormalizer, Normalizer
 from pamiq_exp.rewards.noveld import NovelD
 from pamiq_exp.rewards.open_loop_error import OpenLoopError
@@ -28,18 +30,22 @@ from pamiq_exp.rewards.reconstruction_error import ReconstructionError
 from pamiq_exp.rewards.reward import GroundTruth, Reward, RunningMean
 from pamiq_exp.rewards.rle import GoalFeatures, RandomGoals, RandomLatentExploration
 from pamiq_exp.rewards.rnd import RandomNetwork, RandomNetworkDistillation, RndModel
+from pamiq_exp.rewards.streams import RewardStreams
 from pamiq_exp.rewards.transition import NeededModel, PublishedModel, Transition
 from pamiq_exp.rewards.weighted_sum import WeightedSum
 
 __all__ = [
     "AleatoricMapping",
     "CountOracle",
+    "CuriosityCritic",
     "DeltaMinimize",
     "Disagreement",
     "DiscountedStd",
     "DynamicsPair",
     "DynamicsReward",
     "EllipticalBonus",
+    "ErrorCritic",
+    "ErrorCriticNetwork",
     "ExponentialStd",
     "Extrinsic",
     "GammaProgress",
@@ -54,6 +60,7 @@ __all__ = [
     "MaskOracle",
     "Meta",
     "NeededModel",
+    "NeverGiveUp",
     "NoNormalizer",
     "Normalizer",
     "NovelD",
@@ -74,8 +81,10 @@ __all__ = [
     "ResidualLevels",
     "ResidualLevelsModel",
     "Reward",
+    "RewardStreams",
     "RndModel",
     "RunningMean",
+    "TableCritic",
     "TimeHierarchy",
     "TimeHierarchyModel",
     "Transition",

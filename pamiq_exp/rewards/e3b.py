@@ -17,7 +17,8 @@ _REFRESH = 1000
 class EllipticalBonus(Reward):
     """r = phi' C^-1 phi for phi = phi(o_{t+1}), where C = ridge I + sum of phi phi' over the episode before it.
 
-    An episode is one of the environment, cut after `window` turns. After each turn the inverse is updated by
+    An episode is one of the environment, cut after `window` turns. Its first observation enters C and has no bonus,
+    as in the authors' code (facebookresearch/e3b). After each turn the inverse is updated by
     u = C^-1 phi, C^-1 -= u u' / (1 + phi' u), in double precision. phi is the agent's encoder; the paper uses
     inverse-dynamics features, which keep what the agent controls.
 
@@ -43,7 +44,7 @@ class EllipticalBonus(Reward):
 
     def compute(self, transition: Transition) -> NDArray[np.float32] | None:
         """See the base class."""
-        if transition.next_latent is None:
+        if transition.next_latent is None or transition.latent is None:
             return None
         features = transition.next_latent.double().cpu().numpy()
         num_envs, width = features.shape
@@ -51,21 +52,29 @@ class EllipticalBonus(Reward):
             self._inverse = np.tile(np.eye(width) / self.ridge, (num_envs, 1, 1))
             self._covariance = np.tile(np.eye(width) * self.ridge, (num_envs, 1, 1))
             self._age = np.zeros(num_envs, dtype=np.int64)
+            self._include(transition.latent.double().cpu().numpy())
         over = ~transition.valid if self.window is None else ~transition.valid | (self._age >= self.window)
         self._inverse[over] = np.eye(width) / self.ridge
         self._covariance[over] = np.eye(width) * self.ridge
         self._age[over] = 0
+        bonus = self._include(features)
+        bonus[over] = 0
+        self._age += 1
+        due = self._age % _REFRESH == 0
+        if due.any():
+            self._inverse[due] = np.linalg.inv(self._covariance[due])
+        return bonus.astype(np.float32)
+
+    def _include(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bonus of features, `(num_envs, features)` -> `(num_envs,)`, and add them to C."""
+        assert self._inverse is not None
         features[~np.isfinite(features).all(1)] = 0  # would stay in the covariance to the end of the episode
         update = np.matmul(self._inverse, features[:, :, None])[:, :, 0]
         bonus: NDArray[np.float64] = np.einsum("lf,lf->l", features, update)
         scaled = update / np.sqrt(1 + bonus)[:, None]
         self._inverse -= scaled[:, :, None] * scaled[:, None, :]
         self._covariance += features[:, :, None] * features[:, None, :]
-        self._age += 1
-        due = self._age % _REFRESH == 0
-        if due.any():
-            self._inverse[due] = np.linalg.inv(self._covariance[due])
-        return bonus.astype(np.float32)
+        return bonus
 
     def state(self) -> State:
         """The covariances, their inverses, and the ages of the episodes."""

@@ -17,6 +17,11 @@ Mask = NDArray[np.bool_]
 class Normalizer(Component, ABC):
     """Scales the rewards of one stream."""
 
+    @property
+    def warmed_up(self) -> bool:
+        """Whether the scale is known; before, all rewards are returned as 0."""
+        return True
+
     @abstractmethod
     def __call__(self, reward: Rewards, valid: Mask) -> Rewards:
         """Return scaled rewards, `(num_envs,)`.
@@ -83,13 +88,18 @@ class DiscountedStd(Normalizer):
             )
             self._moments[:] = merged
         count, _, variance = self._moments
-        if count < self.warmup:
+        if not self.warmed_up:
             return np.where(np.isfinite(reward), np.float32(0), reward)
         std = float(np.sqrt(variance + 1e-8))
         if count <= self.reference_steps:
             self._largest = max(self._largest, std)
         scaled = reward / np.float32(max(std, self.min_relative_std * self._largest))
         return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
+
+    @property
+    def warmed_up(self) -> bool:
+        """See the base class."""
+        return bool(self._moments[0] >= self.warmup)
 
     def state(self) -> State:
         """Discounted sums, their moments and the largest deviation."""
@@ -135,12 +145,17 @@ class ExponentialStd(Normalizer):
             self._sums *= self.ema_decay
             self._sums += known.size, known.sum(), np.square(known).sum()
             self._count += known.size
-        if self._count < self.warmup:
+        if not self.warmed_up:
             return np.where(np.isfinite(reward), np.float32(0), reward)
         weight, total, squares = self._sums
         variance = squares / weight - (total / weight) ** 2
         scaled = reward / np.float32(max(np.sqrt(max(variance, 0.0)), self.min_std))
         return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
+
+    @property
+    def warmed_up(self) -> bool:
+        """See the base class."""
+        return self._count >= self.warmup
 
     def state(self) -> State:
         """Sums and their count."""

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from pamiq_exp.models import Encoder, InverseDynamics, RandomFeatures
+from pamiq_exp.models import Encoder, InverseDynamics, Prediction, RandomFeatures
 from pamiq_exp.rewards.dynamics_reward import DynamicsReward
 from pamiq_exp.rewards.normalizer import Normalizer
 from pamiq_exp.rewards.transition import PublishedModel, Transition
+
+
+def squared_error(prediction: Prediction, target: Tensor) -> Tensor:
+    """Mean squared error of a prediction of `(..., features)`, `(...)`; of an ensemble that of its mean."""
+    mean = prediction.mean.mean(0) if prediction.mean.ndim > target.ndim else prediction.mean
+    return (target - mean).square().mean(-1)
 
 
 class PredictionError(DynamicsReward):
@@ -34,9 +41,7 @@ class PredictionError(DynamicsReward):
         predicted = self.predict(transition)
         if predicted is None:
             return None
-        prediction, target = predicted
-        mean = prediction.mean.mean(0) if prediction.mean.ndim > target.ndim else prediction.mean
-        error: NDArray[np.float32] = (target - mean).square().mean(-1).float().cpu().numpy()
+        error: NDArray[np.float32] = squared_error(*predicted).float().cpu().numpy()
         return error
 
 

@@ -77,6 +77,8 @@ class Reward(Component, ABC):
 
     def __init__(self, normalizer: Normalizer | None = None, parts: Sequence[str] = ()) -> None:
         self.normalizer = normalizer or NoNormalizer()
+        self.rewarded = np.zeros(0, dtype=np.bool_)
+        """Where the newest transition has a reward, `(num_envs,)`: it is valid, and nothing warms up."""
         self._raw = RunningMean()
         self._normalized = RunningMean()
         self._parts = {part: RunningMean() for part in parts}
@@ -98,11 +100,13 @@ class Reward(Component, ABC):
     def __call__(self, transition: Transition) -> NDArray[np.float32]:
         """Return the scaled reward of each environment, `(num_envs,)`; 0 where the transition is not valid.
 
-        A reward that is not finite is returned unchanged, and does not enter means and scales.
+        A reward that is not finite is returned unchanged, and does not enter means and scales; nor do the zeros
+        that are returned while a model or the scale warms up. `rewarded` says where there is a reward.
         """
         raw = self.compute(transition)
         valid = transition.valid
         if raw is None:
+            self.rewarded = np.zeros(len(valid), dtype=np.bool_)
             return np.zeros(len(valid), dtype=np.float32)
         if raw.shape != valid.shape:
             raise ValueError(
@@ -111,7 +115,8 @@ class Reward(Component, ABC):
         raw = np.where(valid, raw, np.float32(0))
         normalized = np.where(valid, self.normalizer(raw, valid), np.float32(0))
         self._raw.add(raw[valid])
-        self._normalized.add(normalized[valid])
+        self.rewarded = valid & np.isfinite(raw) & self.normalizer.warmed_up
+        self._normalized.add(normalized[self.rewarded])
         return normalized
 
     def note(self, part: str, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:

@@ -98,11 +98,20 @@ class RandomNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Mean squared error of the predictor, `(...)`, for fields with any common leading axes."""
+        error: Tensor = self._difference(batch).square().mean(-1)
+        return error
+
+    def error_norm(self, batch: Batch) -> Tensor:
+        """Euclidean norm of the predictor's error, `(...)`."""
+        norm: Tensor = torch.linalg.vector_norm(self._difference(batch), dim=-1)
+        return norm
+
+    def _difference(self, batch: Batch) -> Tensor:
         whitened = self.whitened(batch)
         with torch.no_grad():
             target = self.target(whitened)
-        error: Tensor = (self.predictor(whitened) - target).square().mean(-1)
-        return error
+        difference: Tensor = self.predictor(whitened) - target
+        return difference
 
     def whitened(self, batch: Batch) -> dict[str, Tensor]:
         """The inputs, each number with mean 0 and variance 1 over the warm-up, clipped."""

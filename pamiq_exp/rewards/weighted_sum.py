@@ -53,12 +53,13 @@ class WeightedSum(Reward):
         for part in self.parts.values():
             part.attach_oracle(ground_truth)
 
-    def compute(self, transition: Transition) -> NDArray[np.float32]:
-        """See the base class."""
+    def compute(self, transition: Transition) -> NDArray[np.float32] | None:
+        """See the base class; None while no part has a reward."""
         total = np.zeros(len(transition.valid), dtype=np.float32)
         for name, part in self.parts.items():
             total += np.float32(self.weights[name]) * part(transition)
-        return total
+        silent = transition.valid.any() and not any(part.rewarded.any() for part in self.parts.values())
+        return None if silent and np.isfinite(total).all() else total
 
     def policy_inputs(self, num_envs: int, device: torch.device) -> dict[str, torch.Tensor]:
         """See the base class."""

@@ -250,6 +250,7 @@ class _DryRun:
                 model.eval()
             with _all_warmed_up(parts.values()):
                 agent.attach(ports, RequestedParts(collectors, "buffer", self.missing))
+                agent.check_environment(self.environment)
                 agent.attach_oracle(self.environment.ground_truth)
                 for component in inside:
                     component.setup()

@@ -4,7 +4,7 @@ from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, sta
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.n_step import n_step_transitions
 from pamiq_exp.trainers.off_policy import OffPolicyTrainer
-from pamiq_exp.trainers.on_policy import OnPolicyTrainer
+from pamiq_exp.trainers.on_policy import OnPolicyTrainer, ReturnStream
 from pamiq_exp.trainers.replay import ReplayTrainer
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
@@ -14,6 +14,7 @@ __all__ = [
     "OffPolicyTrainer",
     "OnPolicyTrainer",
     "ReplayTrainer",
+    "ReturnStream",
     "Trainer",
     "TrainingContext",
     "generalized_advantages",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pamiq_exp.scan import linear_scan
@@ -33,6 +34,7 @@ def generalized_advantages(
     ended: Tensor,
     gamma: float,
     gae_lambda: float,
+    episodic: bool = True,
 ) -> Advantages:
     """Estimate advantages from a rollout of T steps.
 
@@ -47,6 +49,10 @@ def generalized_advantages(
     transition out of a final observation (`ended_t`) is void: its action was ignored and its reward means
     nothing, so it gets weight 0 and passes nothing on.
 
+    A return that is not `episodic` (an intrinsic one, say) goes on at the end of an episode: the transition into a
+    final observation is followed by the first of the next episode, whose value and advantage are used in place of
+    those of the final observation. (If the rollout ends there, the value of the final observation is all there is.)
+
     Args:
         reward: `(T, num_envs)`, of the transition out of each observation.
         value: `(T + 1, num_envs)`, with the value of the observation after the last transition.
@@ -55,20 +61,29 @@ def generalized_advantages(
         ended: `(T, num_envs)`, bool: o_t itself is a final observation.
         gamma: Discount of each step, in [0, 1].
         gae_lambda: 0 trusts the value after one step, 1 trusts only rewards.
+        episodic: Whether the return ends with the episode.
 
     Raises:
         ValueError: If shapes do not fit each other; nothing is broadcast.
 
     Source: Schulman et al. 2016, High-dimensional continuous control using generalized advantage
-    estimation, equations 11 to 16.
+    estimation, equations 11 to 16; for returns across episodes, Burda et al. 2018, Exploration by random network
+    distillation, section 2.3.
     """
     ends = {"terminated": terminated, "truncated": truncated, "ended": ended}
     _require_shapes(reward, value, ends)
     number = reward.dtype
     real = (~ended).to(number)
-    delta = (reward + gamma * (~terminated).to(number) * value[1:] - value[:-1]) * real
-    decay = gamma * gae_lambda * (~(terminated | truncated | ended)).to(number)
-    advantage = linear_scan(decay, delta, reverse=True)
+    if episodic:
+        next_value = (~terminated).to(number) * value[1:]
+        decay = gamma * gae_lambda * (~(terminated | truncated | ended)).to(number)
+    else:
+        # The value after each transition, that of a final observation replaced by the one after it.
+        known = linear_scan(1 - real, value[:-1].masked_fill(ended, 0), value[-1], reverse=True)
+        next_value = torch.cat([known[1:], value[-1:]])
+        decay = gamma * gae_lambda * real + (1 - real)
+    delta = (reward + gamma * next_value - value[:-1]) * real
+    advantage = linear_scan(decay, delta, reverse=True) * real
     return Advantages(advantage, advantage + value[:-1], real)
 
 

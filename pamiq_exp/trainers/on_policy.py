@@ -14,11 +14,27 @@ from pamiq_exp.buffers import Batch, DataBuffer, RolloutBuffer
 from pamiq_exp.component import State
 from pamiq_exp.lightning_loop import TrainingPlan
 from pamiq_exp.scan import warm_up
-from pamiq_exp.trainers.advantage import generalized_advantages, standardized
+from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.trainer import TrainingContext
 
 Normalization = Literal["rollout", "minibatch", "none"]
+
+
+@dataclass(frozen=True)
+class ReturnStream:
+    """How the return of one stream of rewards enters the advantage.
+
+    Attributes:
+        gamma: Discount.
+        weight: Of its advantage in the sum.
+        episodic: Whether the return ends with the episode.
+    """
+
+    gamma: float = 0.99
+    weight: float = 1.0
+    episodic: bool = True
+
 
 _OUTCOME = ("reward", "terminated", "truncated", "model_version")
 """Fields of a transition that are used up by the advantages and not part of minibatches."""
@@ -32,9 +48,13 @@ class OnPolicyTrainer(ModuleTrainer):
     `log_prob`, `value`, `reward` and what the policy reads (`observation.*`), and, unless the environment never
     ends, `terminated`, `truncated` and `ended` (see `generalized_advantages`).
 
+    With `streams`, `reward` and `value` are `(streams)` in each transition, and the advantage is the weighted sum of
+    those of the streams: A = c_e A_e + c_i A_i (Burda et al. 2018, section 2.3).
+
     The module's `training_step` gets minibatches with all these fields but the outcomes, and with
     `advantage`, `return` and `weight`; each `(batch, *shape)`, or `(batch, sequence, *shape)`. The module defines the
-    loss.
+    loss. A module with the method `observe_returns(returns)` gets all returns of a rollout, `(n,)` or `(n, streams)`,
+    before its minibatches.
 
     Args:
         model, seed, max_rounds, max_grad_norm, gradient_clip_algorithm, accumulate_grad_batches: See
@@ -43,8 +63,9 @@ class OnPolicyTrainer(ModuleTrainer):
         rollout_steps: Turns in a rollout.
         epochs: Passes over each rollout.
         minibatches: Parts into which the transitions of a pass are split at random.
-        gamma: Discount.
+        gamma: Discount, of a single stream of rewards.
         gae_lambda: See `generalized_advantages`.
+        streams: The streams of rewards by name, in the order in which transitions hold them; None for a single one.
         advantage_normalization: Over the whole `rollout`, each `minibatch`, or `none`.
         advantage_centering: Whether normalized advantages get the mean 0, or keep their own and are only scaled.
         sequence_length: Turns that stay together in minibatches, for policies with a memory (whose
@@ -61,6 +82,7 @@ class OnPolicyTrainer(ModuleTrainer):
     minibatches: int = 4
     gamma: float = 0.99
     gae_lambda: float = 0.95
+    streams: Mapping[str, ReturnStream] | None = None
     advantage_normalization: Normalization = "rollout"
     advantage_centering: bool = True
     sequence_length: int | None = None
@@ -115,6 +137,7 @@ class OnPolicyTrainer(ModuleTrainer):
             return
         self.rounds += 1
         transitions = self._transitions(rollout)
+        self._observe_returns(transitions)
         driver.begin_epoch()
         total = self.epochs * self.minibatches
         for index, minibatch in enumerate(self._minibatches_of(transitions), start=1):
@@ -156,17 +179,48 @@ class OnPolicyTrainer(ModuleTrainer):
 
     def _transitions(self, rollout: Batch) -> Batch:
         """Turn a rollout `(T + 1, num_envs, ...)` into transitions or sequences `(count, ...)` with advantages."""
-        reward = rollout["reward"][:-1]
-        ends = {name: self._end_field(rollout, name)[:-1] for name in ("terminated", "truncated", "ended")}
-        advantages = generalized_advantages(
-            reward, rollout["value"], **ends, gamma=self.gamma, gae_lambda=self.gae_lambda
-        )
+        advantages = self._advantages(rollout)
         advantage = advantages.advantage
         if self.advantage_normalization == "rollout":
             advantage = standardized(advantage, advantages.weight, self.advantage_centering)
         transitions = {name: value[:-1] for name, value in rollout.items() if name not in _OUTCOME}
         transitions |= {"advantage": advantage, "return": advantages.target, "weight": advantages.weight}
         return {name: self._rows(value) for name, value in self.driver.fabric.to_device(transitions).items()}
+
+    def _advantages(self, rollout: Batch) -> Advantages:
+        """The advantage of all streams together, and the returns `(T, num_envs)` or `(T, num_envs, streams)`."""
+        reward, value = rollout["reward"][:-1], rollout["value"]
+        terminated, truncated, ended = (
+            self._end_field(rollout, name)[:-1] for name in ("terminated", "truncated", "ended")
+        )
+
+        def estimate(reward: Tensor, value: Tensor, stream: ReturnStream) -> Advantages:
+            return generalized_advantages(
+                reward, value, terminated, truncated, ended, stream.gamma, self.gae_lambda, stream.episodic
+            )
+
+        if self.streams is None:
+            return estimate(reward, value, ReturnStream(self.gamma))
+        if reward.shape[2:] != (len(self.streams),):
+            raise ValueError(
+                f"the trainer of {self.model!r} has the streams {', '.join(self.streams)}, but a reward in the buffer "
+                f"{self.buffer!r} has the shape {tuple(reward.shape[2:])}: choose reward_streams=two, or no streams"
+            )
+        each = [
+            estimate(reward[..., index], value[..., index], stream)
+            for index, stream in enumerate(self.streams.values())
+        ]
+        weights = [stream.weight for stream in self.streams.values()]
+        advantage = torch.stack([weight * one.advantage for weight, one in zip(weights, each, strict=True)]).sum(0)
+        return Advantages(advantage, torch.stack([one.target for one in each], -1), each[0].weight)
+
+    def _observe_returns(self, transitions: Batch) -> None:
+        """Give the module the returns of a rollout, once; those that are not finite are left to `on_nonfinite`."""
+        observe = getattr(self.driver.module, "observe_returns", None)
+        if not callable(observe):
+            return
+        returns = transitions["return"][transitions["weight"] > 0]
+        observe(returns[returns.isfinite().reshape(len(returns), -1).all(-1)])
 
     def _rows(self, value: Tensor) -> Tensor:
         if self.sequence_length is None:
@@ -184,7 +238,7 @@ class OnPolicyTrainer(ModuleTrainer):
                 f"the buffer {self.buffer!r} has some of the fields terminated, truncated and ended but not {name!r}; "
                 "advantages need all three, or none in an environment that never ends"
             )
-        return torch.zeros_like(rollout["reward"], dtype=torch.bool)
+        return torch.zeros(rollout["reward"].shape[:2], dtype=torch.bool, device=rollout["reward"].device)
 
     def _minibatches_of(self, transitions: Batch) -> Iterator[Batch]:
         count = len(transitions["advantage"])

@@ -27,7 +27,7 @@ GYMNASIUM = [CARTPOLE, PENDULUM, GRID]
 LEARNING = ["curiosity", "pamiq2023", "pamiq2024", "ppo"]
 """Agents with a place for all parts that learn."""
 
-NORMALIZED = options_but("reward", "extrinsic", "reconstruction_error", "curious_and_extrinsic", "levels")
+NORMALIZED = options_but("reward", "extrinsic", "reconstruction_error", "levels")
 
 OPTIONS = {
     "reward": options_of("reward"),
@@ -115,7 +115,7 @@ STUDIED = {"curiosity_study"}
 """Experiments that choose an arm, which brings the agent."""
 
 
-REPLAYED_REWARDS = ("hierarchical", "levels", "meta", "noveld", "rle", "rnd")
+REPLAYED_REWARDS = ("curiosity_critic", "hierarchical", "levels", "meta", "ngu", "noveld", "rle", "rnd")
 
 
 def _is_replayed(row: Row) -> bool:

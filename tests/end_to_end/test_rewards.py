@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Command, options_of
 from tests.end_to_end.runs import assert_equal_runs, records
 
-ELSEWHERE = {"extrinsic", "curious_and_extrinsic", "reconstruction_error"}
+ELSEWHERE = {"extrinsic", "reconstruction_error"}
 """Rewards that other tests try: they belong to other agents or experiments."""
 
 NAMES = sorted(set(options_of("reward")) - ELSEWHERE)

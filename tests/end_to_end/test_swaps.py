@@ -52,7 +52,7 @@ def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
         ("dynamics=recurrent", "core=gru", *CARTPOLE),
         ("policy_input=latent", *CARTPOLE),
         ("reward=extrinsic", *CARTPOLE),
-        ("reward=curious_and_extrinsic", *CARTPOLE),
+        ("reward=prediction_error", "reward_streams=single", *CARTPOLE),
     ],
     ids=" ".join,
 )

@@ -19,16 +19,21 @@ from pamiq_exp.models import (
     DynamicsNetwork,
     EnsembleDynamics,
     FixedNormal,
+    ForwardDynamics,
     NormalHead,
+    PlainFeatures,
     ResidualDynamics,
     horizon_weights,
 )
 from pamiq_exp.models.nn.layers import FieldsNetwork
 from pamiq_exp.rewards import (
+    CuriosityCritic,
     DeltaMinimize,
     Disagreement,
     DynamicsPair,
     EllipticalBonus,
+    ErrorCritic,
+    ErrorCriticNetwork,
     ExponentialStd,
     GammaProgress,
     GaussianEnsemble,
@@ -36,6 +41,7 @@ from pamiq_exp.rewards import (
     Hierarchical,
     InverseFeatureError,
     LearningProgress,
+    NeverGiveUp,
     NovelD,
     OpenLoopError,
     PenalizedNormal,
@@ -44,6 +50,7 @@ from pamiq_exp.rewards import (
     RandomLatentExploration,
     Reward,
     RndModel,
+    TableCritic,
     TimeHierarchy,
     Transition,
     level_coefficients,
@@ -268,7 +275,8 @@ def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
 def test_the_elliptical_bonus_equals_direct_inversion() -> None:
     path = vectors(40, num_envs=3)
     measured = judge(EllipticalBonus(ridge=0.1, window=None), path)
-    covariance = np.tile(0.1 * np.eye(FEATURES), (3, 1, 1))
+    first = path[0].double().numpy()
+    covariance = 0.1 * np.eye(FEATURES) + first[:, :, None] * first[:, None, :]
     for step in range(39):
         features = path[step + 1].double().numpy()
         for env in range(3):
@@ -282,10 +290,11 @@ def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() ->
     valid = np.ones((8, 2), dtype=np.bool_)
     valid[2, 1] = False
     bonus = judge(EllipticalBonus(window=4), path, valid)
-    fresh = path[1:].double().square().sum(-1).numpy() / 0.1
-    np.testing.assert_allclose(bonus[[0, 4], 0], fresh[[0, 4], 0], rtol=1e-6)
-    assert (bonus[[1, 2, 3, 5], 0] < fresh[[1, 2, 3, 5], 0]).all()
-    np.testing.assert_allclose(bonus[2, 1], fresh[2, 1], rtol=1e-6)
+    np.testing.assert_array_equal(bonus == 0, [[turn == 4, turn in (2, 6)] for turn in range(8)])
+    again = judge(EllipticalBonus(window=None), path[5:7])  # what the second episode of environment 0 begins with
+    np.testing.assert_allclose(bonus[5, 0], again[0, 0], rtol=1e-6)
+    again = judge(EllipticalBonus(window=None), path[3:5])
+    np.testing.assert_allclose(bonus[3, 1], again[0, 1], rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -324,19 +333,109 @@ def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
     assert not (changed[:, 0] & changed[:, 1]).any()
 
 
-def test_novelty_counts_on_first_visits_and_only_as_it_rises() -> None:
+@pytest.mark.parametrize("bits", [None, 12])
+def test_novelty_counts_on_first_visits_of_an_episode_and_only_as_it_rises(bits: int | None) -> None:
     model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
     path = vectors(40, num_envs=2)
     model.network.warm_up({FIELD: path})
-    reward = NovelD(num_envs=2, seed=0, bits=12, window=3, alpha=0.5)
-    reward.attach({"rnd": Published(model.network)})
     there, back = path[0], path[1]
     walk = torch.stack([back, there, there, there, back, back, back, back, back, there])
     with torch.no_grad():
-        novelty = np.stack([model.network({FIELD: each}).numpy() for each in walk])
+        whitened = model.network.whitened({FIELD: walk})
+        difference = (model.network.predictor(whitened) - model.network.target(whitened)).double().numpy()
+    novelty = np.sqrt((difference**2).sum(-1))
     rises = np.maximum(novelty[1:] - 0.5 * novelty[:-1], 0)
-    first = np.array([1, 0, 0, 1, 0, 0, 0, 0, 1])[:, None]  # the last one: more than three turns have passed
-    np.testing.assert_allclose(judge(reward, walk), rises * first, rtol=1e-5)
+    valid = np.ones((9, 2), dtype=np.bool_)
+    valid[4, 0] = False  # a new episode begins with `back` in environment 0
+    for window, first in {
+        None: [[1, 0, 0, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0]],
+        3: [[1, 0, 0, 1, 0, 0, 0, 0, 1], [1, 0, 0, 1, 0, 0, 0, 0, 1]],  # the others: more than three turns have passed
+    }.items():
+        reward = NovelD(num_envs=2, seed=0, bits=bits, window=window, alpha=0.5)
+        reward.attach({"rnd": Published(model.network)})
+        measured = judge(reward, walk, valid)
+        np.testing.assert_allclose(measured[valid], (rises * np.array(first).T)[valid], rtol=1e-5)
+
+
+def test_ngu_is_the_inverse_similarity_to_the_episode_times_the_clipped_novelty() -> None:
+    model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
+    path = vectors(30, num_envs=2)
+    model.network.warm_up({FIELD: path})
+    valid = np.ones((29, 2), dtype=np.bool_)
+    valid[10, 1] = False
+    reward = NeverGiveUp(num_envs=2, neighbors=3, limit=2.0)
+    reward.attach({"rnd": Published(model.network)})
+    measured = judge(reward, path, valid)
+    memory: list[list[Any]] = [[path[0, env].double().numpy()] for env in range(2)]
+    distances: list[float] = []
+    errors: list[float] = []
+    for step in range(29):
+        with torch.no_grad():
+            error = model.network({FIELD: path[step + 1]}).double().numpy()
+        errors += [float(each) for each in error[valid[step]]]
+        for env in range(2):
+            f = path[step + 1, env].double().numpy()
+            if not valid[step, env]:
+                memory[env] = [f]
+                continue
+            near = sorted(float(((f - other) ** 2).sum()) for other in memory[env])[:3]
+            distances += near
+            memory[env].append(f)
+            kernel = [1e-3 / (max(each / np.mean(distances) - 8e-3, 0) + 1e-3) for each in near]
+            alpha = 1 + (error[env] - np.mean(errors)) / np.std(errors)
+            expected = min(max(alpha, 1), 2) / (np.sqrt(sum(kernel)) + 1e-3)
+            assert measured[step, env] == pytest.approx(expected, rel=1e-4)
+
+
+def test_curiosity_critic_subtracts_the_error_that_the_critic_predicts() -> None:
+    torch.manual_seed(0)
+    network = ErrorCriticNetwork(FEATURES, ACTION, hidden=(8,))
+    reward, error = CuriosityCritic(dynamics="drift"), PredictionError(dynamics="drift")
+    for each in (reward, error):
+        each.attach({"drift": Published(Drift(0.1)), "error_critic": Published(network)})
+    path = vectors(4)
+    with torch.no_grad():
+        raw = network.raw(path[:-1], torch.zeros(3, NUM_ENVS, 1, dtype=torch.int64)).numpy()
+    np.testing.assert_allclose(judge(reward, path), judge(error, path) - np.maximum(raw, 0), rtol=1e-5)
+
+
+def test_error_critic_learns_the_present_error_of_the_dynamics_and_leaves_it_alone() -> None:
+    dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=8))
+    critic = ErrorCritic(ErrorCriticNetwork(FEATURES, ACTION, hidden=(8,)))
+    critic.attach_models({"encoder": PlainFeatures({"vector": {"shape": [FEATURES], "dtype": "float32"}}),
+                          "dynamics": dynamics})  # fmt: skip
+    critic.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    batch = {
+        "latent": vectors(2).transpose(0, 1), "action": torch.zeros(NUM_ENVS, 2, 1, dtype=torch.int64),
+        "ended": torch.tensor([[False, False], [True, False], [False, False], [False, True]]),
+    }  # fmt: skip
+    loss = critic.training_step(batch, 0)
+    loss.backward()
+    prediction, _ = dynamics.network(batch["latent"][:, 0], batch["action"][:, 0], torch.zeros(NUM_ENVS, 0))
+    error = (batch["latent"][:, 1] - prediction).square().mean(-1)
+    squares = (critic.network.raw(batch["latent"][:, 0], batch["action"][:, 0]) - error).square()
+    torch.testing.assert_close(loss, squares[[0, 2, 3]].mean())
+    assert all(parameter.grad is None for parameter in dynamics.parameters())
+
+
+def test_table_critic_is_a_moving_average_of_each_state() -> None:
+    critic = TableCritic(2, ema_decay=0.9)
+    for error in (2.0, 4.0):
+        critic.update(1, error)
+    assert critic(0) == 0
+    assert critic(1) == pytest.approx(0.9 * 0.2 + 0.4)
+
+
+def test_noveld_visits_survive_saving() -> None:
+    model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
+    path = vectors(12, num_envs=2).repeat(2, 1, 1)
+    model.network.warm_up({FIELD: path})
+    whole, resumed = NovelD(num_envs=2, seed=0), NovelD(num_envs=2, seed=0)
+    for each in (whole, resumed):
+        each.attach({"rnd": Published(model.network)})
+    judge(whole, path[:9])
+    restore_state(resumed, collect_state(whole))
+    np.testing.assert_array_equal(judge(resumed, path[8:]), judge(whole, path[8:]))
 
 
 def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:

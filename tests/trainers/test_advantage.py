@@ -139,3 +139,22 @@ def test_standardized_advantages_have_mean_0_and_variance_1_where_they_count(rol
     if len(counted) > 2:
         assert float(counted.mean()) == pytest.approx(0, abs=1e-9)
         assert float(counted.var(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+@given(rollouts, rates, rates)
+def test_advantages_across_episodes_are_those_of_a_rollout_without_final_observations(
+    rollout: Rollout, gamma: float, gae_lambda: float
+) -> None:
+    fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)
+    actual = generalized_advantages(*fields, gamma, gae_lambda, episodic=False)
+    for env in range(rollout.reward.shape[1]):
+        kept = [t for t in range(len(rollout.reward)) if not rollout.ended[t, env]]
+        if not kept:
+            continue
+        values = torch.stack([*(rollout.value[t, env] for t in kept), rollout.value[-1, env]])[:, None]
+        rewards = rollout.reward[kept, env][:, None]
+        never = torch.zeros_like(rewards, dtype=torch.bool)
+        expected = generalized_advantages(rewards, values, never, never, never, gamma, gae_lambda)
+        torch.testing.assert_close(actual.advantage[kept, env], expected.advantage[:, 0], rtol=1e-9, atol=1e-9)
+    assert torch.equal(actual.weight == 0, rollout.ended)
+    assert not actual.advantage[rollout.ended].any()

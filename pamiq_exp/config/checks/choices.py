@@ -43,9 +43,12 @@ IMAGINATION = ("imagination", "imagination_cartpole", "imagination_curious")
 SINGLE_FUTURE = ("mixture", "mlp", "mlp_cartpole", "normal", "penalized", "recurrent")
 SEQUENCES = ("replay",)
 FORWARD_REWARDS = (
-    "curious_and_extrinsic", "delta_minimize", "gamma_progress", "icm", "learning_progress", "open_loop_error",
+    "curiosity_critic", "delta_minimize", "gamma_progress", "icm", "learning_progress", "open_loop_error",
     "prediction_error", "random_features",
 )  # fmt: skip
+TWO_STREAMS = ("rnd",)
+"""Rewards whose papers give them a stream of their own: what reward_streams=both is with them."""
+PPO = ("ppo", "ppo_cartpole", "ppo_legacy", "ppo_minigrid", "ppo_recurrent")
 REPLAYED = "it learns from a replay buffer"
 IN_SEQUENCE = "it learns from turns that follow each other"
 LATENT = "it reads the encoder's latent vectors"
@@ -80,16 +83,20 @@ RULES = (
     Rule("reward", ("ama",), "dynamics", "it subtracts the noise that is predicted", "penalized", ("penalized",)),
     Rule("reward", ("mask_oracle",), "encoder", "it compares pictures", "pixels", ("pixels",)),
     Rule("reward", ("mask_oracle",), "dynamics", "it compares pictures", "pixels", ("pixels",)),
-    Rule("reward", ("icm", "e3b"), "encoder", "its features are those of inverse dynamics", "icm", ("icm",)),
+    Rule("reward", ("icm", "e3b", "ngu"), "encoder", "its features are those of inverse dynamics", "icm", ("icm",)),
     Rule("reward", ("random_features",), "encoder", "its features are random", "random_features", ("random_features",)),
     Rule("reward", ("reconstruction_error",), "encoder", "it is a VAE's", "image_vae", ("image_vae",)),
-    Rule("reward", ("hash_count", "noveld", "levels", "hierarchical", "meta"), "encoder", LATENT, "random_features"),
+    Rule("reward", ("hash_count", "levels", "hierarchical", "meta"), "encoder", LATENT, "random_features"),
     Rule("reward", ("levels", "hierarchical", "meta"), "buffers", IN_SEQUENCE, "replay", SEQUENCES),
-    Rule("reward", ("rnd", "noveld", "rle", "learning_progress"), "buffers", REPLAYED, "replay"),
+    Rule(
+        "reward", ("rnd", "noveld", "ngu", "rle", "learning_progress", "curiosity_critic"), "buffers", REPLAYED,
+        "replay",
+    ),
     Rule(
         "reward", ("rle",), "policy", "its features are the layers of a policy without memory", "ppo",
         ("ppo", "ppo_legacy", "ppo_cartpole", "ppo_minigrid"),
     ),
+    Rule("reward_streams", ("two",), "policy", "each stream has a value, which PPO learns", "ppo", PPO),
     Rule(
         "reward", ("rle",), "policy_input", "its features are those of a policy that reads observations", "observation",
         ("observation",),
@@ -103,7 +110,10 @@ def choice_errors(hydra: object) -> list[ErrorDetail]:
     chosen = runtime.get("choices") if isinstance(runtime, Mapping) else None
     if not isinstance(chosen, Mapping):
         return []
-    return list(_errors({str(group): str(option) for group, option in chosen.items() if option is not None}))
+    choices = {str(group): str(option) for group, option in chosen.items() if option is not None}
+    if choices.get("reward_streams") == "both" and choices.get("reward") in TWO_STREAMS:
+        choices["reward_streams"] = "two"
+    return list(_errors(choices))
 
 
 def _errors(choices: Mapping[str, str]) -> Iterator[ErrorDetail]:

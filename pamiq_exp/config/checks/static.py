@@ -34,7 +34,9 @@ TOP_LEVEL = (
     "core",
     "environment",
     "experiment_name",
+    "extrinsic_weight",
     "interaction",
+    "intrinsic_weight",
     "launcher",
     "num_envs",
     "paths",
@@ -80,11 +82,13 @@ def static_errors(
         if isinstance(value, str) and MASK in value
     ]
     errors += unsafe_errors(composed, allow) if unsafe is None else unsafe
-    # Where choices do not go together, names that lead nowhere follow from that.
-    errors += choice_errors(composed.hydra) or [*resolved.errors, *name_errors(tree)]
+    # Where choices do not go together, names that lead nowhere and values that nothing reads follow from that.
+    mismatched = choice_errors(composed.hydra)
+    errors += mismatched or [*resolved.errors, *name_errors(tree)]
     errors += limit_errors(tree)
     only_shipped = all(file.origin.kind == "shipped" for file in composed.files)  # which need not be read again
-    errors += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
+    if not mismatched:
+        errors += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
     if not any(key.startswith("launcher") for key in (*resolved.waiting, *(each.key for each in errors))):
         errors += _launcher_errors(tree)
     return errors

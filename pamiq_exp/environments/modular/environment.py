@@ -31,6 +31,7 @@ class SensorEnvironment(Environment):
     """
 
     live = True
+    has_rewards = False
     has_episodes = False
 
     def __init__(

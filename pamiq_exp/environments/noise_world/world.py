@@ -116,7 +116,7 @@ class NoiseWorld(Environment):
         image_options = from_mapping(ImageOptions, images, "environment.images")
         self.num_envs, self.dt, self.image_size, self.sticky = num_envs, dt, image_size, sticky
         self.private = image_options.source == "folder"
-        self.has_episodes = episode_steps is not None
+        self.has_rewards, self.has_episodes = False, episode_steps is not None
         self.map = load_map(map)
         self.surfaces = Surfaces(self.map, wall_height)
         self.gates_open_at = gates_open_at

@@ -42,6 +42,7 @@ class PictureFolder(Environment):
     """
 
     private = True
+    has_rewards = False
     has_episodes = False
 
     def __init__(

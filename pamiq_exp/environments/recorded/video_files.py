@@ -33,6 +33,7 @@ class VideoFiles(Environment):
     """
 
     private = True
+    has_rewards = False
 
     def __init__(self, path: str, image_size: int = 64, stride: int = 1, num_envs: int = 1) -> None:
         if min(image_size, stride, num_envs) < 1:

@@ -82,7 +82,7 @@ class DelayedActions(Environment):
         self.num_envs = environment.num_envs
         self.action_space = environment.action_space
         self.live, self.private, self.own_interval = environment.live, environment.private, environment.own_interval
-        self.has_episodes = environment.has_episodes
+        self.has_episodes, self.has_rewards = environment.has_episodes, environment.has_rewards
         self.free_running, self.noop_action = environment.free_running, environment.noop_action
         self._substeps = substeps
         self._action = describe_action(environment.action_space)

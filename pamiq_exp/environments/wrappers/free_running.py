@@ -80,7 +80,7 @@ class FreeRunning(Environment):
             raise
         environment = self._running.environment
         self.num_envs, self.live, self.private = environment.num_envs, environment.live, environment.private
-        self.has_episodes = environment.has_episodes
+        self.has_episodes, self.has_rewards = environment.has_episodes, environment.has_rewards
         self.action_space = environment.action_space
         self.observation_space = environment.observation_space
         self.skipped_frames = 0

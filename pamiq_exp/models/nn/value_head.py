@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,19 +25,25 @@ class ValueHead(nn.Module):
         width: Size of the input.
         normalize: Learn in the scale of returns; otherwise returns are learned unscaled.
         horizon: Number of returns after which mean and std become exponentially weighted.
+        streams: Names of rewards of which each has its own return; empty for a single one. With streams, values,
+            returns, mean and std have one more axis, `(..., streams)`.
     """
 
-    def __init__(self, width: int, normalize: bool = True, horizon: float = 100_000.0) -> None:
+    def __init__(
+        self, width: int, normalize: bool = True, horizon: float = 100_000.0, streams: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.normalize = bool(normalize)
-        self.linear = nn.Linear(width, 1)
-        self.returns = RunningMoments(horizon=horizon)
+        self.streams = tuple(streams)
+        self.linear = nn.Linear(width, max(1, len(self.streams)))
+        self.returns = RunningMoments(*([len(self.streams)] if self.streams else []), horizon=horizon)
         nn.init.orthogonal_(self.linear.weight, gain=1.0)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """`(..., width)` -> `(...)`, in at least float32."""
-        value = to_float32(self.linear(features).squeeze(-1))
+        output = self.linear(features)
+        value = to_float32(output if self.streams else output.squeeze(-1))
         if not self.normalize:
             return value
         return value * self.scale.to(value.dtype) + self.returns.mean.to(value.dtype)
@@ -52,7 +60,10 @@ class ValueHead(nn.Module):
 
     @torch.no_grad()
     def observe(self, returns: Tensor) -> None:
-        """Update mean and std with returns, `(n,)`. Predictions do not change, except at the first call."""
+        """Update mean and std with returns, `(n,)` or `(n, streams)`, each of which counts once.
+
+        Predictions do not change, except at the first call.
+        """
         if not returns.numel():
             return
         begins = bool(self.returns.count == 0)
@@ -61,5 +72,5 @@ class ValueHead(nn.Module):
         if begins or not self.normalize:
             return
         weight, bias, shrink = self.linear.weight, self.linear.bias, scale / self.scale
-        weight.mul_(shrink.to(weight.dtype))
+        weight.mul_(shrink.to(weight.dtype).unsqueeze(-1))
         bias.copy_(bias * shrink + (mean - self.returns.mean) / self.scale)

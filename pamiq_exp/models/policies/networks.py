@@ -33,7 +33,10 @@ class PolicyNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
-        """Return the distribution over actions and the value, `(...)`, for fields with leading axes `(...)`."""
+        """Return the distribution over actions and the value, `(...)`, for fields with leading axes `(...)`.
+
+        With `value_streams`, the value has one more axis, `(..., streams)`.
+        """
 
 
 class PolicyValueNetwork(PolicyNetwork):
@@ -49,6 +52,7 @@ class PolicyValueNetwork(PolicyNetwork):
         separate: Separate layers for policy and value.
         normalize_value: Learn values in the scale of the returns so far; see `ValueHead`.
         patch: See `ConvolutionalStack`.
+        value_streams: See `ValueHead`.
     """
 
     def __init__(
@@ -61,13 +65,14 @@ class PolicyValueNetwork(PolicyNetwork):
         separate: bool = False,
         normalize_value: bool = True,
         patch: int = 1,
+        value_streams: Sequence[str] = (),
     ) -> None:
         super().__init__()
         fields = flatten_specs(inputs)
         self.body = FieldsNetwork(fields, channels, hidden, activation, patch=patch)
         self.value_body = FieldsNetwork(fields, channels, hidden, activation, patch=patch) if separate else None
         self.policy = make_action_head(self.body.width, action)
-        self.value = ValueHead(self.body.width, normalize_value)
+        self.value = ValueHead(self.body.width, normalize_value, streams=value_streams)
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
         """See the base class; any leading axes."""
@@ -81,7 +86,7 @@ class PolicyStep(NamedTuple):
 
     Attributes:
         distribution: Over the actions of each environment.
-        value: `(num_envs,)`.
+        value: `(num_envs,)`, or `(num_envs, streams)`.
         state: The memory before the next step, `(num_envs, depth, state_width)`.
     """
 
@@ -105,6 +110,7 @@ class RecurrentPolicyValue(PolicyNetwork):
         hidden: Widths of the linear layers before the core.
         activation: After each of them.
         normalize_value: See `ValueHead`.
+        value_streams: See `ValueHead`.
 
     Raises:
         ValueError: For a core with dropout.
@@ -119,6 +125,7 @@ class RecurrentPolicyValue(PolicyNetwork):
         hidden: Sequence[int] = (),
         activation: ActivationName = "relu",
         normalize_value: bool = True,
+        value_streams: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if any(isinstance(part, nn.Dropout) and part.p > 0 for part in core.modules()):
@@ -130,7 +137,7 @@ class RecurrentPolicyValue(PolicyNetwork):
         self.core = core
         self.outlet = nn.LayerNorm(core.width)
         self.policy = make_action_head(core.width, action)
-        self.value = ValueHead(core.width, normalize_value)
+        self.value = ValueHead(core.width, normalize_value, streams=value_streams)
 
     def initial_state(self, num_envs: int, device: torch.device | str | None = None) -> Tensor:
         """The memory at the start of an episode, `(num_envs, depth, state_width)`."""

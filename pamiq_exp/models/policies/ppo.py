@@ -58,7 +58,8 @@ class ActorCritic(LightningModule):
 
     A minibatch holds the inputs of the network, `action (..., branches)`, and `log_prob`, `value`,
     `advantage`, `return`, `weight`, each `(...)`, where the leading axes are `(batch,)`, or
-    `(batch, sequence)` for a network that remembers; transitions of weight 0 are in no mean.
+    `(batch, sequence)` for a network that remembers; transitions of weight 0 are in no mean. If the network has
+    several values, `value` and `return` have one more axis; the value loss is the sum of those of all streams.
 
     Args:
         network: Policy and value.
@@ -110,11 +111,14 @@ class ActorCritic(LightningModule):
         output: tuple[ActionDistribution, Tensor] = self.network(batch)
         return output
 
+    def observe_returns(self, returns: Tensor) -> None:
+        """Update the scale of values with the returns of a new rollout, `(n,)` or `(n, streams)`, each of them once."""
+        self.network.value.observe(returns)
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Policy loss + value loss - entropy bonus on one minibatch."""
-        _require_fields(batch)
+        self._require_fields(batch)
         weight = batch["weight"]
-        self.network.value.observe(batch["return"][weight > 0])
         distribution, value = self.network(batch)
         policy = self._policy_loss(distribution, batch)
         value_loss = self._value_loss(value, batch)
@@ -130,10 +134,9 @@ class ActorCritic(LightningModule):
                 "entropy": entropy,
                 "approx_kl": policy.approximate_kl,
                 "clip_fraction": policy.clip_fraction,
-                "explained_variance": explained_variance(batch["value"], batch["return"], weight),
-                "return_std": self.network.value.return_std,
             }
         )
+        self._log_values(batch)
         if branch_entropy.shape[-1] > 1:
             means = [weighted_mean(each, weight) for each in branch_entropy.detach().unbind(-1)]
             self.log_dict({f"entropy_{branch}": mean for branch, mean in enumerate(means)})
@@ -174,7 +177,32 @@ class ActorCritic(LightningModule):
             limit = (self.value_clip * head.return_std).to(value.dtype)
             limited = recorded + torch.clamp(value - recorded, -limit, limit)
             error = torch.maximum(error, (limited - target).square())
-        return 0.5 * weighted_mean(error, batch["weight"]) / head.scale.square().to(value.dtype)
+        error = error / head.scale.square().to(value.dtype)
+        return 0.5 * weighted_mean(error.sum(-1) if head.streams else error, batch["weight"])
+
+    def _log_values(self, batch: Batch) -> None:
+        head = self.network.value
+        value, target, std = batch["value"], batch["return"], head.return_std
+        if not head.streams:
+            value, target, std = value.unsqueeze(-1), target.unsqueeze(-1), std.unsqueeze(-1)
+        for index, stream in enumerate(head.streams or ("",)):
+            suffix = f"_{stream}" if stream else ""
+            explained = explained_variance(value[..., index], target[..., index], batch["weight"])
+            self.log_dict({f"explained_variance{suffix}": explained, f"return_std{suffix}": std[index]})
+
+    def _require_fields(self, batch: Batch) -> None:
+        """All fields must have the shapes that are expected: one of `(batch, 1)` would silently make a square loss."""
+        for name in _MINIBATCH_FIELDS:
+            if name not in batch:
+                raise KeyError(f"PPO needs the field '{name}' in each minibatch; it holds: {', '.join(sorted(batch))}")
+        leading = batch["action"].shape[:-1]
+        streams = self.network.value.streams
+        for name in _MINIBATCH_FIELDS[1:]:
+            expected = (*leading, len(streams)) if streams and name in ("value", "return") else leading
+            if batch[name].shape != expected:
+                raise ValueError(
+                    f"the field '{name}' has the shape {tuple(batch[name].shape)}, expected {tuple(expected)}"
+                )
 
 
 def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -183,14 +211,3 @@ def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     unexplained = weighted_mean((residual - weighted_mean(residual, weight)).square(), weight)
     variance = weighted_mean((target - weighted_mean(target, weight)).square(), weight)
     return 1 - unexplained / variance.clamp(min=1e-12)
-
-
-def _require_fields(batch: Batch) -> None:
-    """All fields of single numbers must have equal shapes: one of `(batch, 1)` would silently make a square loss."""
-    for name in _MINIBATCH_FIELDS:
-        if name not in batch:
-            raise KeyError(f"PPO needs the field '{name}' in each minibatch; it holds: {', '.join(sorted(batch))}")
-    expected = batch["action"].shape[:-1]
-    for name in _MINIBATCH_FIELDS[1:]:
-        if batch[name].shape != expected:
-            raise ValueError(f"the field '{name}' has the shape {tuple(batch[name].shape)}, expected {tuple(expected)}")

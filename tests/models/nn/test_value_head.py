@@ -61,3 +61,14 @@ def test_no_returns_at_all_change_nothing() -> None:
     module.observe(torch.zeros(0))
     assert float(module.returns.count) == 0
     assert torch.isfinite(module(torch.randn(3, 6))).all()
+
+
+def test_value_head_streams_are_heads_of_their_own() -> None:
+    torch.manual_seed(0)
+    module, features = ValueHead(6, streams=("extrinsic", "intrinsic")), torch.randn(50, 6)
+    module.observe(torch.randn(100, 2))
+    before = module(features)
+    assert before.shape == (50, 2)
+    module.observe(torch.stack([300 + 70 * torch.randn(100), torch.randn(100)], -1))
+    torch.testing.assert_close(module(features), before, rtol=1e-4, atol=1e-4)
+    assert float(module.scale[0]) > 30 > 2 > float(module.scale[1])
