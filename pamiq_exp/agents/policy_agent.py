@@ -11,8 +11,8 @@ from pamiq_exp.agents.exploration import Exploration
 from pamiq_exp.agents.learning_agent import AgentInput, LearningAgent
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Array, CollectorPort, InferencePort, Observation
-from pamiq_exp.models import ActionDistribution, RecurrentPolicyValue
-from pamiq_exp.models.policies.networks import STATE_FIELD
+from pamiq_exp.models import ActionDistribution
+from pamiq_exp.models.policies.networks import STATE_FIELD, RecurrentPolicy
 from pamiq_exp.rewards import Reward, RewardStreams, RunningMean
 from pamiq_exp.seeding import torch_generator
 
@@ -31,7 +31,7 @@ class PolicyAgent(LearningAgent):
         encoder: Name of the encoder, if the reward or the policy needs latent vectors.
         policy: Name of the policy: called with the fields of `AgentInput`, it returns the distribution over actions
             and the value, `(num_envs,)` or, of separate streams, `(num_envs, 2)`, or None for the latter. Of a
-            `RecurrentPolicyValue`, `step` is called instead.
+            `RecurrentPolicy`, `step` is called instead.
         exploration: Replaces some actions by random ones; None acts by the policy alone.
         streams: See `LearningAgent`.
     """
@@ -75,6 +75,9 @@ class PolicyAgent(LearningAgent):
         action = distribution.mode() if self.greedy else distribution.sample(self._generator)
         if self._exploration is not None and not self.greedy:
             action = self._exploration.replace(action, self._exploration.choose())
+        network = self.model(self._policy_name).module
+        if self._memory is not None and isinstance(network, RecurrentPolicy):
+            self._memory = network.remember(self._memory, action)
         self._entropy.add(distribution.entropy().cpu().numpy())
         if value is not None:
             extras["value"] = value.cpu().numpy()
@@ -98,14 +101,14 @@ class PolicyAgent(LearningAgent):
         """Run the policy; return distribution, value, and further fields of the transition."""
         port = self.model(self._policy_name)
         network = port.module
-        if not isinstance(network, RecurrentPolicyValue):
+        if not isinstance(network, RecurrentPolicy):
             distribution, value = port(agent_input.fields)
             return distribution, value, {}
         before = self._memory
         if before is None:
             first = next(iter(agent_input.fields.values()))
             before = network.initial_state(len(first), first.device)
-        distribution, value, self._memory = network.step(agent_input.fields, before)
+        distribution, value, self._memory = network.step(agent_input.fields, before, self._generator)
         return distribution, value, {STATE_FIELD: before.cpu().numpy()}
 
     def report(self) -> dict[str, float]:

@@ -41,8 +41,10 @@ from pamiq_exp.models.policies.dqn import DeepQLearning, QNetwork
 from pamiq_exp.models.policies.networks import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
 from pamiq_exp.models.policies.ppo import ActorCritic
 from pamiq_exp.models.policies.sac import SacNetwork, SoftActorCritic
+from pamiq_exp.models.world_models.behavior import ImaginationPolicy
+from pamiq_exp.models.world_models.dreamer import Dreamer, DreamerNetwork
 from pamiq_exp.models.world_models.imagination import Imagined, imagine, lambda_returns
-from pamiq_exp.models.world_models.imagination_policy import ImaginationActorCritic, ImaginationPolicy
+from pamiq_exp.models.world_models.imagination_policy import ImaginationActorCritic
 from pamiq_exp.models.world_models.reward_head import RewardHeads, RewardHeadsNetwork
 
 __all__ = [
@@ -53,6 +55,8 @@ __all__ = [
     "Batch",
     "DeepQLearning",
     "DiagonalGaussian",
+    "Dreamer",
+    "DreamerNetwork",
     "DynamicsNetwork",
     "Encoder",
     "EnsembleDynamics",

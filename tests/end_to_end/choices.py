@@ -37,6 +37,7 @@ OPTIONS = {
         "policy",
         "dqn_cartpole",
         "sac_pixels",
+        "dreamer_cartpole",
         "ppo_cartpole",
         "ppo_minigrid",
         "imagination_cartpole",
@@ -62,7 +63,7 @@ PLACES = {
     **{group: {"agent": LEARNING} for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward")},
     "normalizer": {"reward": NORMALIZED},
     "core": {"policy": ["ppo_recurrent"]},
-    "policy_input": {"policy": ["dqn", "ppo", "ppo_legacy", "ppo_recurrent", "sac"]},
+    "policy_input": {"policy": ["dqn", "dreamer", "ppo", "ppo_legacy", "ppo_recurrent", "sac"]},
 }
 
 

@@ -1,4 +1,4 @@
-"""SAC and DQN in every loop, with intrinsic rewards, delays and several environments, and resumed to the same bits."""
+"""SAC, DQN and DreamerV3 in every loop, with rewards, delays and several environments, resumed to the same bits."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ DQN = (
     "models.policy.network.dueling=true",
     *SMALL,
 )
+DREAMER = (
+    "experiment=cartpole_dreamer",
+    "models.policy.network.memory=8",
+    "models.policy.network.variables=2",
+    "models.policy.network.classes=4",
+    "trainers.policy.sequence_length=8",
+    *SMALL,
+)
 DELAYED_AND_CURIOUS = (
     "reward=curious_and_extrinsic",
     "encoder=random_features",
@@ -53,7 +61,7 @@ def run(words: tuple[str, ...], folder: Path) -> Summary:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(*SAC, *DELAYED_AND_CURIOUS), DQN], ids=["sac", "dqn"])
+@pytest.mark.parametrize("words", [(*SAC, *DELAYED_AND_CURIOUS), DQN, DREAMER], ids=["sac", "dqn", "dreamer"])
 def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
     def go(name: str, steps: int) -> Path:
         outcome = command(*words, "seed=3", f"launcher.max_steps={steps}", f"hydra.run.dir={tmp_path / name}")
@@ -68,7 +76,7 @@ def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["realtime", "pipelined"])
-@pytest.mark.parametrize("words", [SAC, DQN], ids=["sac", "dqn"])
+@pytest.mark.parametrize("words", [SAC, DQN, DREAMER], ids=["sac", "dqn", "dreamer"])
 def test_off_policy_learns_in_every_loop(tmp_path: Path, words: tuple[str, ...], mode: str) -> None:
     steps = 2000 if mode == "realtime" else 400
     summary = run((*words, f"launcher.mode={mode}", f"launcher.max_steps={steps}"), tmp_path / "run")

@@ -95,7 +95,29 @@ class PolicyStep(NamedTuple):
     state: Tensor
 
 
-class RecurrentPolicyValue(PolicyNetwork):
+class RecurrentPolicy(nn.Module, ABC):
+    """Base class of networks that act with a memory, which starts anew with each episode."""
+
+    @abstractmethod
+    def initial_state(self, num_envs: int, device: torch.device | str | None = None) -> Tensor:
+        """The memory at the start of an episode, `(num_envs, depth, state_width)`."""
+
+    @abstractmethod
+    def step(self, fields: Batch, state: Tensor, generator: torch.Generator) -> PolicyStep:
+        """Run one step of all environments.
+
+        Args:
+            fields: `(num_envs, *shape)`.
+            state: The memory, `(num_envs, depth, state_width)`.
+            generator: For networks that draw random numbers.
+        """
+
+    def remember(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the memory after the action `(num_envs, branches)` was chosen; the same unless a network needs it."""
+        return state
+
+
+class RecurrentPolicyValue(PolicyNetwork, RecurrentPolicy):
     """A recurrent policy with a value; its memory starts anew with each episode.
 
     Acting takes one `step` after another. Training scans sequences of transitions: the memory before a sequence is the
@@ -140,11 +162,11 @@ class RecurrentPolicyValue(PolicyNetwork):
         self.value = ValueHead(core.width, normalize_value, streams=value_streams)
 
     def initial_state(self, num_envs: int, device: torch.device | str | None = None) -> Tensor:
-        """The memory at the start of an episode, `(num_envs, depth, state_width)`."""
+        """See `RecurrentPolicy.initial_state`."""
         return self.core.initial_state((num_envs,), device)
 
-    def step(self, fields: Batch, state: Tensor) -> PolicyStep:
-        """Run one step of all environments: fields `(num_envs, *shape)`, memory `(num_envs, depth, state_width)`."""
+    def step(self, fields: Batch, state: Tensor, generator: torch.Generator | None = None) -> PolicyStep:
+        """See `RecurrentPolicy.step`; nothing is drawn."""
         output, state = self.core.step(self._embed(fields), state)
         return PolicyStep(*self._heads(output), state)
 

@@ -1,107 +1,29 @@
-"""Actor-critic in imagination (the behavior learning of Hafner et al. 2023, DreamerV3)."""
+"""Actor-critic that learns in imagination, in any forward dynamics."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
 
 import torch
 from lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from pamiq_exp.models.dynamics.latent_model import find_model
-from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
+from pamiq_exp.models.nn.action_distributions import ActionDistribution
 from pamiq_exp.models.nn.inputs import Batch
-from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork
-from pamiq_exp.models.nn.running_moments import Statistics
-from pamiq_exp.models.nn.two_hot import TwoHotHead
 from pamiq_exp.models.policies.ppo import weighted_mean
-from pamiq_exp.models.world_models.imagination import Imagined, imagine, lambda_returns
+from pamiq_exp.models.world_models.behavior import (
+    BehaviorSettings,
+    ImaginationPolicy,
+    ReturnRange,
+    behavior_losses,
+    training_generator,
+    update_slow,
+)
+from pamiq_exp.models.world_models.imagination import Imagined, imagine
 from pamiq_exp.models.world_models.reward_head import RewardHeads
 from pamiq_exp.models.world_models.world_model import WorldModel
-from pamiq_exp.spaces import ActionSpec, ArraySpec
-
-
-class Critic(nn.Module):
-    """Value network on latent vectors, with a two-hot head.
-
-    Args:
-        features: Size of a latent vector.
-        hidden: Widths of the linear layers.
-        activation: What follows each of them.
-    """
-
-    def __init__(self, features: int, hidden: Sequence[int], activation: ActivationName) -> None:
-        super().__init__()
-        self.body = _latent_body(features, hidden, activation)
-        self.head = TwoHotHead(self.body.width)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """`(..., features)` -> `(...)`."""
-        value: Tensor = self.head(self.body({"latent": latent}))
-        return value
-
-    def loss(self, latent: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy against targets `(...)`, for latents `(..., features)`: `(...)`."""
-        return self.head.loss(self.body({"latent": latent}), target)
-
-
-class ImaginationPolicy(nn.Module):
-    """A policy and a critic on latent vectors, without common layers.
-
-    Args:
-        features: Size of a latent vector.
-        action: The action space.
-        hidden: Widths of the linear layers of each.
-        activation: What follows each layer.
-        uniform: Weight of the uniform distribution that is mixed into discrete actions.
-    """
-
-    def __init__(
-        self,
-        features: int,
-        action: ActionSpec,
-        hidden: Sequence[int] = (256, 256),
-        activation: ActivationName = "silu",
-        uniform: float = 0.01,
-    ) -> None:
-        super().__init__()
-        self.body = _latent_body(features, hidden, activation)
-        self.policy = make_action_head(self.body.width, action, uniform)
-        self.critic = Critic(features, hidden, activation)
-
-    def act(self, latent: Tensor) -> ActionDistribution:
-        """Return the distribution over actions for latents `(..., features)`."""
-        distribution: ActionDistribution = self.policy(self.body({"latent": latent}))
-        return distribution
-
-    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
-        """Return the distribution over actions and the value, `(...)`, for the field `latent (..., features)`."""
-        return self.act(batch["latent"]), self.critic(batch["latent"])
-
-
-class ReturnRange(Statistics):
-    """Range from the 5th to the 95th percentile of returns, as a moving average over batches.
-
-    Args:
-        ema_decay: new = ema_decay * old + (1 - ema_decay) * range of the batch.
-    """
-
-    width: Tensor
-
-    def __init__(self, ema_decay: float = 0.99) -> None:
-        super().__init__()
-        self.ema_decay = float(ema_decay)
-        self.register_buffer("width", torch.full((), -1.0, dtype=torch.float64))
-
-    @torch.no_grad()
-    def update(self, returns: Tensor) -> Tensor:
-        """Update with returns of any shape, and return the divisor of advantages: the range, but at least 1."""
-        low, high = torch.quantile(returns.flatten(), returns.new_tensor([0.05, 0.95]))
-        new = (high - low).double()
-        self.width = torch.where(self.width < 0, new, self.width.lerp(new, 1 - self.ema_decay))
-        return self.width.clamp(min=1).to(returns.dtype)
 
 
 class ImaginationActorCritic(LightningModule):
@@ -165,10 +87,9 @@ class ImaginationActorCritic(LightningModule):
         self._reward_heads: tuple[RewardHeads, ...] = ()
         self.burn_in = int(burn_in)
         self.horizon = int(horizon)
-        self.gamma = float(gamma)
-        self.return_lambda = float(return_lambda)
-        self.entropy_coefficient = float(entropy_coefficient)
-        self.slow_weight = float(slow_weight)
+        self.settings = BehaviorSettings(
+            float(gamma), float(return_lambda), float(entropy_coefficient), float(slow_weight)
+        )
         self.critic_ema_decay = float(critic_ema_decay)
         self.range = ReturnRange(range_ema_decay)
         self.min_reward_r2 = min_reward_r2
@@ -205,7 +126,7 @@ class ImaginationActorCritic(LightningModule):
             context.latent.flatten(0, 1),
             context.state.flatten(0, 1),
             self.horizon,
-            _global_generator(context.latent.device),
+            training_generator(context.latent.device),
         )
         continues = torch.cat([context.weight.flatten()[None], imagined.continuation[:-1]])
         return imagined, continues.cumprod(0)
@@ -213,50 +134,21 @@ class ImaginationActorCritic(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Losses of policy and critic on trajectories imagined from a batch of replayed sequences."""
         imagined, weight = self.imagine(batch)
-        with torch.no_grad():
-            value = self.network.critic(imagined.latent)
-            returns = lambda_returns(imagined.reward, imagined.continuation, value, self.gamma, self.return_lambda)
-            scale = self.range.update(returns[weight > 0.5] if bool((weight > 0.5).any()) else returns)
-            advantage = (returns - value[:-1]) / scale
-            slow_value = self.slow_critic(imagined.latent[:-1])
-        distribution = self.network.act(imagined.latent[:-1])
-        policy_loss = -weighted_mean(distribution.log_prob(imagined.action) * advantage, weight)
-        entropy = weighted_mean(distribution.entropy(), weight)
-        value_loss = weighted_mean(self.network.critic.loss(imagined.latent[:-1], returns), weight)
-        slow_loss = weighted_mean(self.network.critic.loss(imagined.latent[:-1], slow_value), weight)
-        loss = policy_loss - self.entropy_coefficient * entropy + value_loss + self.slow_weight * slow_loss
+        losses = behavior_losses(self.network, self.slow_critic, self.range, imagined, weight, self.settings)
         self.log_dict(
             {
-                "loss": loss,
-                "policy_loss": policy_loss,
-                "value_loss": value_loss,
-                "entropy": entropy,
-                "imagined_return": weighted_mean(returns, weight),
+                "loss": losses.total,
+                **losses.metrics(),
                 "imagined_reward": weighted_mean(imagined.reward, weight),
                 "return_range": self.range.width,
             }
         )
-        return loss
+        return losses.total
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_index: int) -> None:
         """Update the slow critic."""
-        with torch.no_grad():
-            pairs = zip(self.slow_critic.parameters(), self.network.critic.parameters(), strict=True)
-            for slow, fast in pairs:
-                slow.lerp_(fast, 1 - self.critic_ema_decay)
+        update_slow(self.slow_critic, self.network.critic, self.critic_ema_decay)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with epsilon 1e-5."""
         return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5)
-
-
-def _latent_body(features: int, hidden: Sequence[int], activation: ActivationName) -> FieldsNetwork:
-    return FieldsNetwork({"latent": ArraySpec(shape=[features], dtype="float32")}, (), hidden, activation)
-
-
-def _global_generator(device: torch.device) -> torch.Generator:
-    """The generator that training draws from on `device`; the launcher seeds and saves it."""
-    if device.type == "cuda":
-        generators = cast("Sequence[torch.Generator]", torch.cuda.default_generators)
-        return generators[device.index or 0]
-    return torch.default_generator

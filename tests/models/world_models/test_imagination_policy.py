@@ -20,7 +20,7 @@ from pamiq_exp.models import (
     RewardHeadsNetwork,
 )
 from pamiq_exp.models.cores import QLstm, RecurrentCore
-from pamiq_exp.models.world_models.imagination_policy import ReturnRange
+from pamiq_exp.models.world_models.behavior import ReturnRange
 from pamiq_exp.models.world_models.world_model import WorldModel
 from pamiq_exp.spaces import ActionSpec
 

@@ -1,0 +1,247 @@
+"""DreamerV3: the recurrent state-space model, its losses, and what policy and critic learn from it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pamiq_exp.models import Dreamer, DreamerNetwork
+from pamiq_exp.models.nn.field_decoder import FieldDecoder, ImageDecoder
+from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.world_models.rssm import NormalizedGru, Observed, Rssm, balanced_kl
+from pamiq_exp.spaces import ActionSpec
+
+TWO: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [2]}
+VECTOR = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
+IMAGE = {"observation": {"image": {"shape": [20, 12, 3], "dtype": "uint8"}}}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def rssm(**changes: float) -> Rssm:
+    return Rssm(6, TWO, memory=8, variables=3, classes=4, hidden=10, uniform=changes.get("uniform", 0.01))
+
+
+def dreamer(inputs: dict[str, object] | None = None, **settings: float) -> Dreamer:
+    network = DreamerNetwork(inputs or dict(VECTOR), TWO, memory=8, variables=3, classes=4, hidden=(16,))
+    return Dreamer(network, horizon=3, **settings)  # type: ignore[arg-type]
+
+
+def sequences(batch: int = 4, time: int = 6) -> dict[str, Tensor]:
+    ended = torch.zeros(batch, time, dtype=torch.bool)
+    terminated = torch.zeros(batch, time, dtype=torch.bool)
+    ended[0, 2] = terminated[0, 1] = True
+    return {
+        "observation.vector": torch.randn(batch, time, 3),
+        "action": torch.randint(0, 2, (batch, time, 1)),
+        "reward": torch.randn(batch, time),
+        "terminated": terminated,
+        "ended": ended,
+    }
+
+
+def test_rssm_cell_is_a_gated_mixture_of_old_and_new() -> None:
+    cell = NormalizedGru(2, 3)
+    value, memory = torch.randn(5, 2), torch.randn(5, 3)
+    gates = torch.cat([value, memory], -1) @ cell.gates.weight.T
+    normal = (gates - gates.mean(-1, keepdim=True)) / (gates.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    reset, candidate, update = normal[:, :3], normal[:, 3:6], normal[:, 6:]
+    share = 1 / (1 + (1 - update).exp())
+    expected = share * torch.tanh(candidate / (1 + (-reset).exp())) + (1 - share) * memory
+    torch.testing.assert_close(cell(value, memory), expected)
+
+
+def test_rssm_distributions_are_mixed_with_a_uniform_one() -> None:
+    model = rssm(uniform=0.2)
+    log_probs = model.prior(1000 * torch.randn(7, 8)).detach()
+    assert log_probs.shape == (7, 3, 4)
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(7, 3))
+    assert float(log_probs.exp().min()) >= 0.2 / 4 - 1e-6
+
+
+def test_rssm_samples_are_one_hot_follow_the_distribution_and_pass_gradients() -> None:
+    model = rssm()
+    log_probs = torch.tensor([0.7, 0.2, 0.1, 0.0]).clamp(min=1e-9).log().expand(4000, 3, 4).clone().requires_grad_()
+    state = model.sample(torch.zeros(4000, 8), log_probs, torch.Generator().manual_seed(0))
+    drawn = state[:, 8:].view(4000, 3, 4)
+    torch.testing.assert_close(drawn.detach().round().sum(-1), torch.ones(4000, 3))
+    torch.testing.assert_close(drawn.detach().mean((0, 1)), torch.tensor([0.7, 0.2, 0.1, 0.0]), atol=0.02, rtol=0)
+    weights = torch.randn(3, 4)
+    (drawn * weights).sum().backward()
+    torch.testing.assert_close(log_probs.grad, (weights * log_probs.detach().exp()).expand(4000, 3, 4))
+
+
+def test_rssm_forgets_at_the_first_observation_of_an_episode() -> None:
+    model = rssm()
+    embedded, action = torch.randn(2, 5, 6), torch.randint(0, 2, (2, 5, 1))
+    first = torch.zeros(2, 5, dtype=torch.bool)
+    first[:, 3] = True
+    long = model.observe(embedded, action, first, torch.Generator().manual_seed(1))
+    short = model.observe(embedded[:, 3:4], action[:, 3:4], first[:, 3:4], torch.Generator().manual_seed(1))
+    torch.testing.assert_close(long.prior[:, 3], short.prior[:, 0])
+    torch.testing.assert_close(long.posterior[:, 3], short.posterior[:, 0])
+    assert not torch.allclose(long.prior[:, 2], short.prior[:, 0])
+
+
+def test_rssm_imagination_takes_the_actions_of_the_policy() -> None:
+    network = DreamerNetwork(dict(VECTOR), TWO, memory=8, variables=3, classes=4, hidden=(16,))
+    start = torch.randn(5, network.rssm.width)
+    states, actions = network.rssm.imagine(start, network.behavior.act, 4, torch.Generator().manual_seed(0))
+    assert states.shape == (5, 5, network.rssm.width)
+    assert actions.shape == (4, 5, 1)
+    for step in range(4):
+        expected = network.rssm.advance(states[step], network.rssm.action(actions[step]))
+        torch.testing.assert_close(states[step + 1, :, :8], expected)
+
+
+def test_balanced_kl_is_the_divergence_of_categoricals_and_trains_one_side_each() -> None:
+    logits = torch.randn(2, 2, 5, 3, 4, requires_grad=True)
+    prior, posterior = (part.log_softmax(-1) for part in logits)
+    dynamics, representation = balanced_kl(Observed(torch.zeros(2, 5, 1), prior, posterior), free_nats=0.0)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=posterior), torch.distributions.Categorical(logits=prior)
+    ).sum(-1)
+    torch.testing.assert_close(dynamics, expected)
+    torch.testing.assert_close(representation, expected)
+    (gradient,) = torch.autograd.grad(dynamics.sum(), logits, retain_graph=True)
+    assert float(gradient[0].abs().sum()) > 0
+    assert float(gradient[1].abs().sum()) == 0
+    (gradient,) = torch.autograd.grad(representation.sum(), logits)
+    assert float(gradient[0].abs().sum()) == 0
+    assert float(gradient[1].abs().sum()) > 0
+
+
+def test_balanced_kl_below_the_free_nats_has_no_gradient() -> None:
+    logits = torch.zeros(1, 1, 3, 4, requires_grad=True)
+    near = (logits + 0.01 * torch.randn(1, 1, 3, 4)).log_softmax(-1)
+    dynamics, _ = balanced_kl(Observed(torch.zeros(1, 1, 1), logits.log_softmax(-1), near), free_nats=1.0)
+    torch.testing.assert_close(dynamics, torch.ones(1, 1))
+    (gradient,) = torch.autograd.grad(dynamics.sum(), logits)
+    assert float(gradient.abs().sum()) == 0
+
+
+@pytest.mark.parametrize("shape", [[20, 12, 3], [7, 7, 1], [64, 48, 3], [33, 9, 2]])
+def test_image_decoder_gives_images_of_any_size(shape: list[int]) -> None:
+    image = ImageDecoder(5, shape, (4, 6), "silu")(torch.randn(2, 5))
+    assert list(image.shape) == [2, *shape]
+
+
+def test_field_decoder_loss_is_the_squared_error_in_symlog_space() -> None:
+    fields = {"observation.vector": {"shape": [3], "dtype": "float32"}}
+    decoder = FieldDecoder(4, fields, (8,), (), "silu")  # type: ignore[arg-type]
+    features, target = torch.randn(2, 5, 4), 100 * torch.randn(2, 5, 3)
+    decoded = decoder.decode(features.view(-1, 4))["observation.vector"].view(2, 5, 3)
+    expected = ((decoded - target.sign() * (1 + target.abs()).log()) ** 2).sum(-1)
+    torch.testing.assert_close(decoder.loss(features, {"observation.vector": target}), expected)
+
+
+def test_dreamer_pairs_a_state_with_the_reward_that_came_with_its_observation() -> None:
+    module = dreamer()
+    batch = sequences()
+    seen: dict[str, Tensor] = {}
+
+    def spy(features: Tensor, target: Tensor) -> Tensor:
+        seen["target"] = target
+        return torch.zeros_like(target)
+
+    module.reward.loss = spy  # type: ignore[method-assign]
+    module.training_step(batch, 0)
+    target = seen["target"]
+    torch.testing.assert_close(target[1:, 1:], batch["reward"][1:, :-1])
+    assert float(target[0, 3]) == 0  # the first observation of an episode comes with no reward
+    torch.testing.assert_close(target[0, 2], batch["reward"][0, 1])
+
+
+def test_dreamer_weights_imagined_steps_by_discounted_continuation() -> None:
+    module = dreamer(gamma=0.9)
+    with torch.no_grad():
+        module.continuation.weight.zero_()
+        module.continuation.bias.fill_(math.log(3.0))  # continues with probability 3/4
+    start = torch.randn(2, module.network.rssm.width)
+    _, weight = module._imagine(start, torch.tensor([1.0, 0.0]))
+    expected = torch.tensor([1.0, 0.9 * 0.75, (0.9 * 0.75) ** 2])
+    torch.testing.assert_close(weight[:, 0], expected)
+    torch.testing.assert_close(weight[:, 1], torch.zeros(3))
+
+
+def test_dreamer_behavior_does_not_train_the_world_model() -> None:
+    module = dreamer(beta_dynamics=0.0, beta_representation=0.0)
+    batch = sequences()
+    torch.manual_seed(1)
+    model_loss, _ = module._model_loss(module.observe(batch), batch)
+    model_loss.backward()
+    alone = {name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
+    assert not any("behavior" in name for name in alone)
+    expected = {name: gradient.clone() for name, gradient in alone.items()}
+    module.zero_grad()
+    torch.manual_seed(1)
+    module.training_step(batch, 0).backward()
+    gradients = dict(module.named_parameters())
+    for name, gradient in expected.items():
+        torch.testing.assert_close(gradients[name].grad, gradient)
+    assert any(float(p.grad.abs().sum()) > 0 for n, p in gradients.items() if "behavior" in n and p.grad is not None)
+
+
+def test_dreamer_acts_as_it_is_trained() -> None:
+    """Memory carried from step to step gives the states of a scan over the same sequence."""
+    module = dreamer()
+    network = module.network
+    batch = sequences(batch=3, time=4)
+    batch["ended"].zero_()
+    observed = network.rssm.observe(
+        network.encoder(batch), batch["action"], batch["ended"], torch.Generator().manual_seed(5)
+    )
+    generator = torch.Generator().manual_seed(5)
+    state = network.initial_state(3)
+    for step in range(4):
+        fields: Batch = {"observation.vector": batch["observation.vector"][:, step]}
+        _, value, state = network.step(fields, state, generator)
+        assert value.shape == (3,)
+        torch.testing.assert_close(state[:, 0, : network.rssm.width], observed.state[:, step])
+        state = network.remember(state, batch["action"][:, step])
+
+
+def test_dreamer_learns_to_predict_an_episode() -> None:
+    """A counter that runs to three and pays there: reconstruction, reward and continuation become predictable."""
+    module = dreamer(learning_rate=1e-2)
+    optimizer = module.configure_optimizers()
+    turns = torch.arange(8) % 4
+    batch = {
+        "observation.vector": torch.nn.functional.one_hot(turns.clamp(max=2), 3).float().expand(4, 8, 3),
+        "action": torch.zeros(4, 8, 1, dtype=torch.int64),
+        "reward": (turns == 2).float().expand(4, 8),
+        "terminated": (turns == 2).expand(4, 8),
+        "ended": (turns == 3).expand(4, 8),
+    }
+    losses = []
+    for index in range(120):
+        loss = module.training_step(batch, index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        module.on_train_batch_end(None, batch, index)
+        losses.append(module._model_loss(module.observe(batch), batch)[1])
+    for name in ("reconstruction_loss", "reward_loss", "continuation_loss"):
+        assert float(losses[-1][name]) < 0.2 * float(losses[0][name]), name
+
+
+def test_dreamer_reads_images() -> None:
+    module = dreamer(dict(IMAGE))
+    batch = sequences()
+    batch["observation.image"] = torch.randint(0, 256, (4, 6, 20, 12, 3), dtype=torch.uint8)
+    loss = module.training_step(batch, 0)
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+
+
+def test_dreamer_refuses_single_transitions_and_a_horizon_of_nothing() -> None:
+    with pytest.raises(ValueError, match="sequence_length"):
+        dreamer().training_step({name: value[:, 0] for name, value in sequences().items()}, 0)
+    with pytest.raises(ValueError, match="horizon"):
+        Dreamer(dreamer().network, horizon=0)
