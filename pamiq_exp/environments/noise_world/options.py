@@ -71,7 +71,7 @@ class Panel:
         kind: `image` (a picture of the pool) or `blocks` (random colors).
         blocks: Colors per side of a `blocks` panel, at most 64.
         rate_hz: Changes per second; None takes that of the noise.
-        room: Number of the room.
+        room: Number of the room; None for that of the start.
     """
 
     wall: str
@@ -82,7 +82,7 @@ class Panel:
     kind: str = "image"
     blocks: int = 27
     rate_hz: float | None = None
-    room: int = 0
+    room: int | None = None
 
     def __post_init__(self) -> None:
         one_of(self.wall, WALLS, "noise.where: wall of a panel")

@@ -236,9 +236,8 @@ def _rooms_behind_gates(world_map: WorldMap) -> list[int]:
 
 def _room_by_distance(world_map: WorldMap, free: NDArray[np.bool_], *, farthest: bool) -> int:
     """Return the room farthest from the start, or the nearest one other than the start's."""
-    row, column = int(world_map.start[1]), int(world_map.start[0])
-    distance = distances_from(free, row, column)
-    home = int(world_map.rooms[row, column])
+    distance = distances_from(free, int(world_map.start[1]), int(world_map.start[0]))
+    home = _room_of_start(world_map)
     others = [room for room in range(world_map.room_count) if room != home]
     if not others:
         raise ValueError("noise.where: 'one_room' and 'far_room' need a map with more than one room")
@@ -246,15 +245,20 @@ def _room_by_distance(world_map: WorldMap, free: NDArray[np.bool_], *, farthest:
     return max(others, key=lambda room: (nearest[room], -room)) if farthest else min(others, key=nearest.__getitem__)
 
 
+def _room_of_start(world_map: WorldMap) -> int:
+    return int(world_map.rooms[int(world_map.start[1]), int(world_map.start[0])])
+
+
 def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> NoisyTiles:
     direction, shape = DIRECTION_OF_WALL[panel.wall], surfaces.map.rooms.shape
+    room = _room_of_start(surfaces.map) if panel.room is None else panel.room
     walls = [
         index
         for index, face in enumerate(surfaces.faces)
-        if face.direction == direction and surfaces.map.rooms[face.row, face.column] == panel.room
+        if face.direction == direction and surfaces.map.rooms[face.row, face.column] == room
     ]
     if not walls:
-        raise ValueError(f"noise.where: there is no {panel.wall} wall in room {panel.room}")
+        raise ValueError(f"noise.where: there is no {panel.wall} wall in room {room}")
     along = {index: along_wall(surfaces.faces[index], shape) for index in walls}
     middle = (min(along.values()) + max(along.values()) + 1) / 2 + panel.center
     width, height = round(panel.width), min(round(panel.height), surfaces.wall_height - round(panel.bottom))
@@ -267,7 +271,7 @@ def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> Noisy
     ]
     if not tiles:
         raise ValueError(
-            f"noise.where: the panel on the {panel.wall} wall of room {panel.room} is beside the wall: "
+            f"noise.where: the panel on the {panel.wall} wall of room {room} is beside the wall: "
             "change its center or width"
         )
     count = len(tiles)

@@ -162,6 +162,17 @@ def test_panels_hang_where_they_were_put() -> None:
     assert not mask[60, 32], "the floor"
 
 
+def test_a_panel_without_a_room_hangs_in_the_room_of_the_start() -> None:
+    panel = {"wall": "east", "width": 1, "height": 1}
+    for start, room in (("#.>.+...#", 0), ("#...+.>.#", 1)):
+        drawing = "\n".join(["#########", start, "#########"])
+        kept, named = (
+            NoiseWorld(map=drawing, noise={"where": [panel | chosen]})._stage.sources[0].source.tiles
+            for chosen in ({}, {"room": room})
+        )
+        assert kept.tolist() == named.tolist()
+
+
 def test_blocks_are_as_many_as_asked_for() -> None:
     panel = {"wall": "north", "width": 8, "height": 3, "kind": "blocks", "blocks": 4}
     room = "\n".join(["#" * 10, *["#" + "." * 8 + "#"] * 6, "#...^....#", "#" * 10])
