@@ -165,7 +165,7 @@ def test_panels_hang_where_they_were_put() -> None:
 def test_a_panel_without_a_room_hangs_in_the_room_of_the_start() -> None:
     panel = {"wall": "east", "width": 1, "height": 1}
     for start, room in (("#.>.+...#", 0), ("#...+.>.#", 1)):
-        drawing = "\n".join(["#########", start, "#########"])
+        drawing = "\n".join(["#########", start, "#...#...#", "#...#...#", "#########"])
         kept, named = (
             NoiseWorld(map=drawing, noise={"where": [panel | chosen]})._stage.sources[0].source.tiles
             for chosen in ({}, {"room": room})
