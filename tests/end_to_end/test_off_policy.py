@@ -39,7 +39,8 @@ DREAMER = (
     *SMALL,
 )
 DELAYED_AND_CURIOUS = (
-    "reward=curious_and_extrinsic",
+    "reward=prediction_error",
+    "reward_streams=single",
     "encoder=random_features",
     "dynamics=mlp",
     "buffers=replay",
