@@ -152,7 +152,14 @@ def compose_config(words: Sequence[str], source: Source = Source()) -> DictConfi
 def _plain(config: DictConfig) -> dict[str, Any]:
     tree = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
     assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items() if key != "hydra"}
+    return {str(key): _with_lists(value) for key, value in tree.items() if key != "hydra"}
+
+
+def _with_lists(node: Any) -> Any:
+    """Return a tree with lists in the place of tuples, which OmegaConf 2.4 keeps."""
+    if isinstance(node, dict):
+        return {name: _with_lists(value) for name, value in node.items()}
+    return [_with_lists(item) for item in node] if isinstance(node, (list, tuple)) else node
 
 
 def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:

@@ -159,6 +159,6 @@ def _address(node: Container) -> str:
     if above is None:
         return ""
     name = node._key()
-    if OmegaConf.is_list(above):
-        return f"{_address(above)}[{name}]"
-    return f"{_address(above)}.{name}".removeprefix(".")
+    if OmegaConf.is_dict(above):
+        return f"{_address(above)}.{name}".removeprefix(".")
+    return f"{_address(above)}[{name}]"  # in a list, or a tuple of OmegaConf 2.4

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from pamiq_exp.config import (
+    Composed,
     Composition,
     ConfigError,
     Source,
@@ -156,3 +158,9 @@ def test_composed_config_names_its_choices_and_what_chose_them() -> None:
     assert "encoder random_features <- agent/curiosity.yaml" in chosen
     assert "dynamics none <- reward/rnd.yaml" in chosen
     assert not any(each.startswith(("launcher ", "hydra")) for each in chosen)
+
+
+def test_tuples_of_a_config_made_in_python_are_lists() -> None:
+    """Every version of OmegaConf: 2.4 keeps tuples as they are, and does not let them change."""
+    config = OmegaConf.create({"shared": {"sizes": (1, (2, 3)), "parts": [{"name": ("a",)}]}})
+    assert Composed.of_config(config).tree == {"shared": {"sizes": [1, [2, 3]], "parts": [{"name": ["a"]}]}}
