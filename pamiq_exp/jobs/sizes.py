@@ -19,7 +19,8 @@ def size_lines(validated: Validated) -> Iterator[str]:
     parts = _listed({name: bytes_text(size) for name, size in sizes.buffer_bytes.items()})
     yield f"buffers     {bytes_text(sum(sizes.buffer_bytes.values()))} when full{parts}"
     memory = bytes_text(sizes.memory_bytes)
-    yield f"memory      {memory} for models, gradients, optimizers, published copies and buffers"
+    kept = f"{bytes_text(sizes.kept_bytes)} that rewards and metrics keep at first"
+    yield f"memory      {memory} for models, gradients, optimizers, published copies, buffers, and {kept}"
     yield f"checkpoint  {bytes_text(sizes.checkpoint_bytes)} when the buffers are full"
     threads = {"inference": 1, "training": 1} | (launcher.get("threads") or {})
     yield f"threads     {threads['inference']} for acting and {threads['training']} for training in each operation"

@@ -96,6 +96,7 @@ class DryRunResult:
         gradient_bytes: Of all gradients.
         optimizer_bytes: Of what the trainers keep beside the models.
         buffer_bytes: Of each data buffer when it is full.
+        kept_bytes: Of what the agent, with its rewards, and the metrics keep after the turns of the dry run.
         notes: How observations and actions are understood, by the environment itself.
     """
 
@@ -109,17 +110,18 @@ class DryRunResult:
     gradient_bytes: int = 0
     optimizer_bytes: int = 0
     buffer_bytes: dict[str, int] = field(default_factory=dict)
+    kept_bytes: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
     def memory_bytes(self) -> int:
-        """Models with their gradients and optimizers, the published copies, and full buffers."""
+        """Models with their gradients and optimizers, the published copies, full buffers, rewards and metrics."""
         return self.checkpoint_bytes + (SLOTS - 1) * self.inference_bytes + self.gradient_bytes
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Models, what is published of them, optimizers, and full buffers."""
-        kept = sum(self.model_bytes.values()) + self.inference_bytes + self.optimizer_bytes
+        """Models, what is published of them, optimizers, full buffers, and what rewards and metrics keep."""
+        kept = sum(self.model_bytes.values()) + self.inference_bytes + self.optimizer_bytes + self.kept_bytes
         return kept + sum(self.buffer_bytes.values())
 
 
@@ -306,8 +308,11 @@ class _DryRun:
 
     def _pack(self, address: str, part: object) -> None:
         """Pack the states below an address, as a checkpoint does."""
-        for below, state in collect_state(part).items():
+        states = collect_state(part)
+        for below, state in states.items():
             pack_state(state, f"{address}.{below}" if below else address)
+        if not isinstance(part, Trainer):
+            self.result.kept_bytes += _tensor_bytes(states)
 
     def _measure(self, trainers: Mapping[str, Trainer]) -> None:
         parameters = [each for model in self.models.values() for each in model.parameters() if each.grad is not None]

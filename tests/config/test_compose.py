@@ -151,6 +151,13 @@ def test_more_jobs_than_the_limit_are_refused_at_once() -> None:
         sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
 
 
+def test_grid_may_have_as_many_jobs_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamiq_exp.config.compose.MOST_JOBS", 6)
+    assert len(sweep_jobs(["seed=range(3)", "launcher.max_steps=1,2"])) == 6
+    with pytest.raises(ConfigError, match="more than 6 jobs"):
+        sweep_jobs(["seed=range(7)"])
+
+
 def test_composed_config_names_its_choices_and_what_chose_them() -> None:
     chosen = compose(["experiment=curiosity_noise_world", "agent=curiosity", "reward=rnd"]).chosen.split(", ")
     assert "environment noise_world <- experiment/curiosity_noise_world.yaml" in chosen

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pamiq_exp.config import ConfigError, Source, compose
+from pamiq_exp.buffers import RingBuffer
+from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
 from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_errors
 from pamiq_exp.config.yaml_files import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
 from tests.conftest import Command
@@ -30,6 +31,18 @@ def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str
     (detail,) = limit_errors(nested(key, most + 1))
     assert detail.key == key
     assert f"at most {most:,}" in detail.message
+
+
+@pytest.mark.parametrize(("missing", "refused"), [(0, False), (1, True)])
+def test_buffers_may_take_the_memory_of_the_machine_and_no_more(
+    missing: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = RingBuffer(1000, 1, {"x": {"shape": [], "dtype": "float32"}})
+    monkeypatch.setattr("pamiq_exp.config.dry_run.physical_memory", lambda: buffer.nbytes - missing)
+    fields = "{x: {shape: [], dtype: float32}}"
+    node = f"{{_target_: pamiq_exp.buffers.RingBuffer, capacity: 1000, num_envs: 1, fields: {fields}}}"
+    errors = examine(compose(["experiment=minimum", f"+buffers.own={node}"]), AllowList()).errors
+    assert [each.key for each in errors if "this machine has" in each.message] == ["buffers.own"] * refused
 
 
 @pytest.mark.parametrize("value", [None, True, "many", "${shared.x}", 0])

@@ -235,7 +235,10 @@ def test_pictures_that_look_like_symbols_are_reported(
     space = spaces.Box(0, high, (7, 7, 3), np.uint8)
     shown = np.full((7, 7, 3), largest, np.uint8)
     with caplog.at_level(logging.WARNING):
-        GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": shown, "space": space}).setup()
+        environment = GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": shown, "space": space})
+        noted = [note for note in environment.notes() if f"reaches {largest}" in note]
+        assert [f"reaches {largest}, declared up to 255" in note for note in noted] == [warned] * (high == 255)
+        environment.setup()
     assert [f"reaches {largest}, declared up to 255" in each.getMessage() for each in caplog.records] == [True] * warned
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import gymnasium
@@ -171,9 +172,22 @@ class GymnasiumEnvironment(Environment):
     def _read(self, observation_space: Space, action_space: Space, copies: Copies) -> Reading:
         self._actions = action_map(action_space)
         if not self._render:
-            return observation_parts(observation_space, self._image_size, self._channels)
+            reading = observation_parts(observation_space, self._image_size, self._channels)
+            self._note_brightness(reading, copies)
+            return reading
         copies.reset(self._seeds()[: copies.count])
         return Reading({"image": picture_part(self._pictures(copies)[0].shape, self._image_size)})
+
+    def _note_brightness(self, reading: Reading, copies: Copies) -> None:
+        """Note how far the first pictures of a copy reach that is made to be looked at."""
+        pictures = {name: part for name, part in reading.parts.items() if _is_brightness(part.space)}
+        if not pictures:
+            return
+        with suppress(Exception):  # it raises again in the run, where it is reported
+            raw, *_ = copies.reset(self._seeds()[: copies.count])
+            for name, part in pictures.items():
+                most = int(np.max(part.read(raw)))
+                reading.notes.append(_dark(name, most) if _may_be_symbols(most) else f"{name}: reaches {most} at first")
 
     def _make_vector(self) -> VectorEnv:
         assert self._found is not None
@@ -293,12 +307,8 @@ class GymnasiumEnvironment(Environment):
                     f"the part {name} of the observation reaches from {array.min():g} to {array.max():g}, beyond the "
                     f"bounds that are declared ({low.min():g} to {high.max():g}) and by which models scale it",
                 )
-            elif array.dtype == np.uint8 and high.max() == 255 and 0 < array.max() <= _SYMBOLS:
-                self._warn_once(
-                    "dark",
-                    f"the picture {name} reaches {array.max()}, declared up to 255: if its numbers are symbols and not "
-                    "brightness, models see almost no contrast; a wrapper can declare the true bounds",
-                )
+            elif _is_brightness(part.space) and _may_be_symbols(int(array.max())):
+                self._warn_once("dark", _dark(name, int(array.max())))
 
     def _pictures(self, copies: Copies) -> list[NDArray[np.uint8]]:
         pictures = [np.asarray(picture) for picture in copies.render()]
@@ -382,6 +392,21 @@ def _noop_action(copy: Copy) -> tuple[int] | None:
     except Exception:  # an environment may have anything of that name, or nothing
         return None
     return (meanings.index("NOOP"),) if "NOOP" in meanings else None
+
+
+def _is_brightness(space: gymnasium.spaces.Box) -> bool:
+    return space.dtype == np.uint8 and int(space.high.max()) == 255
+
+
+def _may_be_symbols(most: int) -> bool:
+    return 0 < most <= _SYMBOLS
+
+
+def _dark(name: str, most: int) -> str:
+    return (
+        f"the picture {name} reaches {most}, declared up to 255: if its numbers are symbols and not brightness, models "
+        "see almost no contrast; a wrapper can declare the true bounds"
+    )
 
 
 def _own_interval(copy: Copy, count: int) -> float | None:
