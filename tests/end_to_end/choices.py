@@ -54,7 +54,7 @@ OPTIONS = {
     "buffers": options_of("buffers"),
     "metrics": options_of("metrics"),
     "launcher": options_of("launcher"),
-    "interaction": options_of("interaction"),
+    "interaction": options_but("interaction", "fixed_interval_50_ms"),
     "tracking": options_of("tracking"),
 }
 PLACES = {

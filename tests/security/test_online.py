@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import wandb
 
-from pamiq_exp.config import AllowList, Builder, ConfigError, Source, compose
+from pamiq_exp.config import AllowList, Builder, ConfigError, ErrorDetail, Source, compose, examine
 from pamiq_exp.environments import DelayedActions
 from pamiq_exp.interaction import Environment
 from pamiq_exp.jobs.job import is_private
@@ -108,6 +108,38 @@ def test_a_file_may_not_name_another_machine_for_an_avatar(command: Command, use
     outcome = command("check", "experiment=foreign", "--config-dir", "conf")
     assert outcome.status == 1
     assert "environment.actuators.avatar.host: a config file may not name an address on the network" in outcome.err
+
+
+PAGE = "{_target_: pamiq_exp.tracking.DashboardTracker}"
+
+
+@pytest.mark.parametrize(
+    ("choice", "tracking", "refused"),
+    [
+        ("dashboard", "{}", None),
+        ("dashboard", "{dashboard: {port: 9000}}", None),
+        ("dashboard", "{dashboard: {control: true}}", "dashboard.control: a config file may not let a page control"),
+        ("dashboard", "{dashboard: {browser: true}}", "dashboard.browser: a config file may not open a browser"),
+        ("terminal", f"{{page: {PAGE}}}", "page._target_: a config file may not start the page of a run"),
+    ],
+)
+def test_file_may_choose_the_shipped_page_and_give_it_no_more_rights(
+    user: Source, tmp_path: Path, choice: str, tracking: str, refused: str | None
+) -> None:
+    text = f"# @package _global_\ndefaults: [minimum, override /tracking: {choice}, _self_]\ntracking: {tracking}\n"
+    (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
+    errors = [str(each) for each in validation_errors(["experiment=foreign"], user)]
+    assert len(errors) == (refused is not None)
+    assert refused is None or f"tracking.{refused}" in errors[0]
+
+
+def test_user_may_type_what_a_page_may_do(user: Source) -> None:
+    words = ["experiment=foreign", "tracking=dashboard", "tracking.dashboard.control=true"]
+    assert not validation_errors(words, user)
+
+
+def validation_errors(words: list[str], source: Source) -> list[ErrorDetail]:
+    return examine(compose(words, source), AllowList(), dry_run=False).errors
 
 
 def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(

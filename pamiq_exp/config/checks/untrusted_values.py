@@ -34,6 +34,12 @@ OUTPUTS = "outputs"
 """Where results go unless something else is said: the user may have made it a link to another disk."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WANDB = "WandbTracker"
+DASHBOARD = "DashboardTracker"
+_MORE_OF_A_PAGE = {
+    "control": "let a page control the run",
+    "browser": "open a browser",
+    "_args_": "give the settings of a page by position",
+}
 
 
 def value_errors(resolved: Resolved) -> Iterator[ErrorDetail]:
@@ -44,7 +50,7 @@ def value_errors(resolved: Resolved) -> Iterator[ErrorDetail]:
     """
     if not resolved.origins:
         return
-    for key, reason in (*_places(resolved.tree, ""), *_sending(resolved.tree)):
+    for key, reason in (*_places(resolved.tree, ""), *_sending(resolved.tree), *_pages(resolved.tree)):
         if (detail := error_of_value(resolved, key, reason)) is not None:
             yield detail
 
@@ -113,6 +119,14 @@ def _sending(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield join(key, "upload_media"), "send pictures to W&B"
         if node.get("_args_"):
             yield join(key, "_args_"), "give W&B's settings by position"
+
+
+def _pages(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what starts a page in the browser, or lets it do more than show the run."""
+    for key, node in target_nodes(tree):
+        if str(node["_target_"]).endswith(DASHBOARD):
+            yield join(key, "_target_"), "start the page of a run"
+            yield from ((join(key, name), reason) for name, reason in _MORE_OF_A_PAGE.items() if node.get(name))
 
 
 def _leads_out(value: str) -> bool:
