@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MASK = "***"
 """Stands for a secret in everything that is written or shown. It is no value: nothing runs with it."""
 
@@ -28,6 +30,15 @@ def bytes_text(count: float) -> str:
     while count >= 1000 and size < len(_BYTE_UNITS) - 1:
         count, size = count / 1000, size + 1
     return f"{count:.1f} {_BYTE_UNITS[size]}" if size else f"{count:.0f} B"
+
+
+def number_text(value: float) -> str:
+    """Return a number with thousands apart: whole ones as they are, others with four digits or one decimal."""
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _escaped(character: str) -> str:

@@ -149,11 +149,11 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
     if len(kinds) == 1:
         names = next(iter(kinds))
         columns = {name: [record[name] for record in records] for name in names}
-        axes = {axis: _numbers(columns[axis]) for axis in PLOT_AXES if axis in columns}
+        axes = {axis: as_numbers(columns[axis]) for axis in PLOT_AXES if axis in columns}
         figures = [name for name in names if "/" in name]
         if not figures:
             return {}
-        return _reduce(axes, figures, np.stack([_numbers(columns[name]) for name in figures]))
+        return _reduce(axes, figures, np.stack([as_numbers(columns[name]) for name in figures]))
     holding: dict[str, list[Record]] = {}
     for record in records:
         for name in record:
@@ -163,11 +163,12 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
 
 
 def _sparse(name: str, records: Sequence[Record]) -> Series:
-    axes = {axis: _numbers([record.get(axis) for record in records]) for axis in PLOT_AXES if axis in records[0]}
-    return _reduce(axes, [name], _numbers([record[name] for record in records])[None])[name]
+    axes = {axis: as_numbers([record.get(axis) for record in records]) for axis in PLOT_AXES if axis in records[0]}
+    return _reduce(axes, [name], as_numbers([record[name] for record in records])[None])[name]
 
 
-def _numbers(values: Sequence[object]) -> FloatArray:
+def as_numbers(values: Sequence[object]) -> FloatArray:
+    """Return values of records as floats; NaN for what is no number."""
     try:
         numbers = np.array(values, dtype=np.float64)
         if numbers.ndim == 1:

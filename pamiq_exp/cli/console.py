@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pamiq_exp.formatting import one_line, printable
+from pamiq_exp.formatting import number_text, one_line, printable
 from pamiq_exp.jobs.console_socket import COMMANDS, ConsoleError, ask
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.run_folder.records import AXES
@@ -90,9 +90,7 @@ def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> Render
 
 
 def _number(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else one_line(str(value))
+    return number_text(value) if isinstance(value, (int, float)) else one_line(str(value))
 
 
 def _key(seconds: float) -> str:

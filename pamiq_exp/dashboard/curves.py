@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pamiq_exp.analysis.records import as_numbers
 from pamiq_exp.dashboard.reader import RECORDS, reason_of
 from pamiq_exp.files import open_file, parse_json_fast
 
@@ -92,7 +93,7 @@ class _Kind:
             self.names = tuple(record)
         if tuple(record) != self.names:  # same source, as many metrics, other names: as good as another kind
             record = {name: record.get(name) for name in self.names}
-        return _numbers(list(record.values()))
+        return as_numbers(list(record.values()))
 
 
 class MetricsFile:
@@ -203,20 +204,6 @@ def _by_kind(lines: Sequence[bytes]) -> Iterator[tuple[tuple[bytes, int] | None,
             yield (line[begin : line.find(b'"', begin)], line.count(b",")), line
         else:
             yield None, line
-
-
-def _numbers(values: Sequence[object]) -> FloatArray:
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return np.array([_number(value) for value in values], dtype=np.float64)
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 def smoothed(values: FloatArray, weight: float) -> FloatArray:

@@ -20,6 +20,7 @@ from pamiq_exp.dashboard.reader import (
     read_settings,
 )
 from pamiq_exp.dashboard.watched import Status, WatchedRun
+from pamiq_exp.formatting import bytes_text
 from pamiq_exp.run_folder.statistics import STATISTICS
 
 UPDATE_SECONDS, PICTURE_SECONDS = 1.0, 0.12
@@ -201,7 +202,7 @@ def machine_facts(status: Status, watched: WatchedRun) -> list[tuple[str, str]]:
             value = latest.get(_MACHINE_RECORDS[name])
         if isinstance(value, int | float):
             unit = STATISTICS[name].unit
-            shown = shell.size(value) if unit == "bytes" else shell.number(value, unit)
+            shown = bytes_text(value) if unit == "bytes" else shell.number(value, unit)
             found.append((STATISTICS[name].label, shown))
     machine = watched.manifest.get("machine")
     if isinstance(machine, dict):
@@ -312,9 +313,9 @@ class FilesView:
                 item.props["preload"] = "metadata"
             else:
                 item.props["alt"] = file.name
-            shell.text("figcaption", f"{file.name}, {shell.size(file.size)}", "d-dim d-text")
+            shell.text("figcaption", f"{file.name}, {bytes_text(file.size)}", "d-dim d-text")
 
 
 def _file_row(file: StoredFile) -> tuple[str, str, str]:
     written = datetime.fromtimestamp(file.modified).strftime("%Y-%m-%d %H:%M:%S")
-    return file.name, shell.size(file.size), written
+    return file.name, bytes_text(file.size), written

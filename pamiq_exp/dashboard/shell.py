@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from pamiq_exp.formatting import clock, number_text
+
 SIGNS = {
     "running": ("▶", "live"), "starting": ("…", "wait"), "paused": ("⏸", "wait"), "pausing": ("⏸", "wait"),
     "stopping": ("■", "wait"), "waiting": ("·", "wait"), "finished": ("✓", "good"), "pruned": ("✂", "good"),
@@ -155,28 +157,12 @@ def number(value: float | int | None, unit: str = "") -> str:
     """Return a number for people, with its unit."""
     if value is None or not math.isfinite(value):
         return "-"
-    if float(value).is_integer() and abs(value) < 1e15:
-        shown = f"{int(value):,}"
-    else:
-        shown = f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{shown} {unit}".rstrip()
-
-
-def size(count: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    return f"{number_text(value)} {unit}".rstrip()
 
 
 def duration(seconds: float | None) -> str:
     """Return a duration as `h:mm:ss`."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return "-" if seconds is None or not math.isfinite(seconds) else clock(seconds)
 
 
 def moment(stamp: str) -> str:
