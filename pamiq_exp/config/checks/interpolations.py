@@ -18,6 +18,20 @@ from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import GrammarVisitor
 
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
+from pamiq_exp.config.checks.value_nodes import (
+    NOTHING,
+    UNKNOWN,
+    ValueNode,
+    absolute_address,
+    characters_of,
+    child_of,
+    holds_waiting,
+    least_below,
+    least_of,
+    node_below,
+    plain_value,
+    written_at,
+)
 from pamiq_exp.config.errors import UNTRUSTED, ConfigError, ErrorDetail, Origin, least, nearest
 from pamiq_exp.config.hydra_internals import raw_name
 from pamiq_exp.config.resolvers import (
@@ -88,46 +102,14 @@ def resolve(tree: Mapping[str, Any], written_by: WrittenBy | None = None) -> Res
 def value_at(tree: Mapping[str, Any], key: str) -> object:
     """Return the value at an address, filled in. Raises ConfigError if it cannot be."""
     resolver = _Resolver(tree, None)
-    node = resolver.node(key, _raw(tree, key))
+    node = resolver.node(key, written_at(tree, key))
     if resolver.result.errors:
         raise ConfigError(resolver.result.errors)
-    return _plain(node)
-
-
-@dataclass(slots=True)
-class _Node:
-    """A value that is filled in.
-
-    Attributes:
-        value: A leaf, or the nodes below it.
-        origin: The least trusted that had a say in it.
-        floor: The least trusted that had a say in its standing here: nothing below it is trusted more.
-        waits: Whether it waits for the environment.
-        values, characters: How many there are in it.
-    """
-
-    value: Any
-    origin: Origin | None = None
-    floor: Origin | None = None
-    waits: bool = False
-    values: int = 1
-    characters: int = 0
-
-    @property
-    def is_container(self) -> bool:
-        """Whether there are nodes below it."""
-        return not self.waits and isinstance(self.value, (dict, list))
-
-    def __str__(self) -> str:
-        raise ValueError("a text cannot take up keys and values or a list")
+    return plain_value(node)
 
 
 class _Unknown(Exception):  # noqa: N818 - reported already
     """A value that something is wrong with."""
-
-
-UNKNOWN = "\0"
-"""Stands for what is not known yet in a text that is put together; YAML has no such character."""
 
 
 class _Resolver:
@@ -135,7 +117,7 @@ class _Resolver:
         self.tree = tree
         self.written_by = written_by
         self.result = Resolved({})
-        self._known: dict[str, _Node] = {}
+        self._known: dict[str, ValueNode] = {}
         self._open: list[str] = []
         self._steps = 0
         self._made = 0
@@ -149,7 +131,7 @@ class _Resolver:
             self.result.tree[name] = self._write_out(node, name, None)
         return self.result
 
-    def node(self, key: str, raw: Any) -> _Node:
+    def node(self, key: str, raw: Any) -> ValueNode:
         """Return the node at `key`, where `raw` is written."""
         if key in self._known:
             return self._known[key]
@@ -167,24 +149,24 @@ class _Resolver:
             elif isinstance(raw, str) and "${" in raw:
                 node = self._evaluated(key, raw)
             else:
-                node = _Node(raw, self._written_by(key), characters=_characters(raw))
+                node = ValueNode(raw, self._written_by(key), characters=characters_of(raw))
         except RecursionError:
             self._report(ErrorDetail(key, "nests too deep", "shorten the way"))
-            node = _Node(raw, self._written_by(key), waits=True)
+            node = ValueNode(raw, self._written_by(key), waits=True)
         finally:
             self._open.pop()
         self._known[key] = node
         return node
 
-    def _below(self, key: str, raw: Any) -> _Node:
+    def _below(self, key: str, raw: Any) -> ValueNode:
         try:
             return self.node(key, raw)
         except _Unknown:
-            return _Node(raw, self._written_by(key), waits=True)
+            return ValueNode(raw, self._written_by(key), waits=True)
 
-    def _whole(self, key: str, below: Any) -> _Node:
+    def _whole(self, key: str, below: Any) -> ValueNode:
         nodes = below.values() if isinstance(below, dict) else below
-        node = _Node(below, self._written_by(key) if key else None)
+        node = ValueNode(below, self._written_by(key) if key else None)
         node.values += sum(each.values for each in nodes)
         node.characters = sum(each.characters for each in nodes)
         if isinstance(below, dict):
@@ -205,37 +187,37 @@ class _Resolver:
         if detail not in self.result.errors:
             self.result.errors.append(detail)
 
-    def _evaluated(self, key: str, text: str) -> _Node:
+    def _evaluated(self, key: str, text: str) -> ValueNode:
         """Work out a text with `${...}`."""
         before = self._origin, self._taken, self._steps
         self._origin, self._taken, self._steps = self._written_by(key), len(text), self._steps + 1
         try:
             if self._steps > LONGEST_WAY:
-                first = next(each for each in self._open if isinstance(_raw(self.tree, each), str))
+                first = next(each for each in self._open if isinstance(written_at(self.tree, each), str))
                 message = f"leads through more than {LONGEST_WAY} interpolations"
                 self._report(ErrorDetail(first, message, "shorten the way"))
                 raise _Unknown
             value = self._value_of(key, text)
-            if isinstance(value, _Node):
+            if isinstance(value, ValueNode):
                 if value.waits:
                     value = UNKNOWN
                 elif value.is_container:
                     # The environment itself, which is judged where it stands, may be named by everybody.
-                    floor = value.floor if text == ENVIRONMENT else _least(self._origin, value.floor)
-                    return _Node(value.value, self._origin, floor, False, value.values, value.characters)
+                    floor = value.floor if text == ENVIRONMENT else least_of(self._origin, value.floor)
+                    return ValueNode(value.value, self._origin, floor, False, value.values, value.characters)
                 else:
                     value = value.value
-            if _holds_waiting(value):
-                return _Node(text, self._origin, waits=True, characters=len(text))
+            if holds_waiting(value):
+                return ValueNode(text, self._origin, waits=True, characters=len(text))
             return self._made_of(key, value)
         except _Unknown:
-            return _Node(text, self._origin, waits=True, characters=len(text))
+            return ValueNode(text, self._origin, waits=True, characters=len(text))
         finally:
             self._origin, self._taken, self._steps = before
 
-    def _made_of(self, key: str, value: Any) -> _Node:
+    def _made_of(self, key: str, value: Any) -> ValueNode:
         """The node of a value that was worked out."""
-        if isinstance(value, _Node):
+        if isinstance(value, ValueNode):
             return value
         if isinstance(value, Mapping):
             return self._whole(key, {name: self._made_of(key, item) for name, item in value.items()})
@@ -244,10 +226,10 @@ class _Resolver:
         if isinstance(value, str) and "${" in value:
             self._report(ErrorDetail(key, "gives a text with ${...} in it", "write it out where it is needed"))
             raise _Unknown
-        self._made += _characters(value)
+        self._made += characters_of(value)
         if self._made > MOST_CHARACTERS:
             raise self._too_much(key)
-        return _Node(value, self._origin, characters=_characters(value))
+        return ValueNode(value, self._origin, characters=characters_of(value))
 
     def _value_of(self, key: str, text: str) -> Any:
         if (plain := _PLAIN_REFERENCE.fullmatch(text)) is not None:
@@ -271,19 +253,19 @@ class _Resolver:
 
     def _part(self, value: Any) -> Any:
         """Count what a text is about to take up."""
-        if isinstance(value, _Node):
+        if isinstance(value, ValueNode):
             self._taken += value.characters
             if self._made + self._taken > MOST_CHARACTERS:
                 raise self._too_much(self._open[-1])
             value = UNKNOWN if value.waits else value if value.is_container else value.value
         return value
 
-    def _reference(self, key: str, name: str) -> _Node:
+    def _reference(self, key: str, name: str) -> ValueNode:
         """Return what `${name}`, written at `key`, stands for."""
         if UNKNOWN in name:
             self.result.read.add(UNKNOWN)  # anything may be meant
-            return _Node(None, self._origin, waits=True)
-        address = _absolute(name, key)
+            return ValueNode(None, self._origin, waits=True)
+        address = absolute_address(name, key)
         if address.split(".")[0] == _HYDRA:
             self._report(ErrorDetail(key, f"${{{address}}} is not there in a run", _INSTEAD))
             raise _Unknown
@@ -297,29 +279,29 @@ class _Resolver:
             self._report(ErrorDetail(key, f"${{{address}}} needs a value", f"set {address}"))
             raise _Unknown
         if not node.is_container:
-            self._origin = _least(self._origin, node.origin)
+            self._origin = least_of(self._origin, node.origin)
         return node
 
-    def _select(self, address: str) -> _Node:
+    def _select(self, address: str) -> ValueNode:
         """Return the node at an address, through references. Raises KeyError with the first key that is not there."""
         if address.split(".")[0] == FILLED_IN_LATER and self.tree.get(FILLED_IN_LATER, "???") == "???":
-            return _Node(None, self._origin, waits=True)
+            return ValueNode(None, self._origin, waits=True)
         raw: Any = self.tree
         at = ""
         names = re.findall(r"[^.\[\]]+", address)
         for position, name in enumerate(names):
-            child = _child(raw, name)
+            child = child_of(raw, name)
             at = join(at, int(name)) if isinstance(raw, list) else join(at, name)
-            if child is _NOTHING:
+            if child is NOTHING:
                 raise KeyError(at)
             if isinstance(child, str) and "${" in child:
-                return _descend(self.node(at, child), names[position + 1 :], at)
+                return node_below(self.node(at, child), names[position + 1 :], at)
             raw = child
         return self.node(at, raw)
 
     def _leads_nowhere(self, key: str, address: str, missing: str) -> ErrorDetail:
         holder = parent(missing)
-        beside = _raw(self.tree, holder) if holder else self.tree
+        beside = written_at(self.tree, holder) if holder else self.tree
         names = [str(each) for each in beside] if isinstance(beside, Mapping) else []
         if holder == f"{FILLED_IN_LATER}.observation":
             message = f"this environment shows no '{missing.rpartition('.')[2]}', only: {', '.join(names)}"
@@ -340,7 +322,7 @@ class _Resolver:
         if name in READS_THE_MACHINE and self._origin is not None and self._origin.kind != "typed":
             self._origin = least(self._origin, UNTRUSTED)
         given = [self._argument(each) for each in arguments]
-        if _holds_waiting(given):
+        if holds_waiting(given):
             return UNKNOWN
         if name == "oc.select":
             return self._selected(key, *given)
@@ -366,15 +348,15 @@ class _Resolver:
 
     def _argument(self, value: Any) -> Any:
         """Return an argument of a resolver as plain data; all that lies in it has a say in the result."""
-        if isinstance(value, _Node):
-            self._origin = _least(self._origin, _least_below(value))
-            return _plain(value)
+        if isinstance(value, ValueNode):
+            self._origin = least_of(self._origin, least_below(value))
+            return plain_value(value)
         if isinstance(value, Mapping):
             return {name: self._argument(item) for name, item in value.items()}
         return [self._argument(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     def _selected(self, key: str, name: object, default: object = None) -> object:
-        address = _absolute(str(name), key)
+        address = absolute_address(str(name), key)
         self.result.read.add(address)
         try:
             node = self._select(address)
@@ -384,9 +366,9 @@ class _Resolver:
             return default
         return self._reference(key, address)
 
-    def _write_out(self, node: _Node, key: str, floor: Origin | None) -> Any:
+    def _write_out(self, node: ValueNode, key: str, floor: Origin | None) -> Any:
         """Return a node as plain data, and note who had a say in its leaves."""
-        floor = _least(floor, node.floor)
+        floor = least_of(floor, node.floor)
         if node.is_container and isinstance(node.value, dict) and node.value:
             return {name: self._write_out(item, join(key, str(name)), floor) for name, item in node.value.items()}
         if node.is_container and node.value:
@@ -395,79 +377,9 @@ class _Resolver:
             self.result.waiting.add(key)
         if type(node.value) is int and node.value.bit_length() > MOST_BITS:
             self._report(ErrorDetail(key, f"has more than {MOST_BITS} binary digits", "write a smaller number"))
-        if (origin := _least(floor, node.origin)) is not None:
+        if (origin := least_of(floor, node.origin)) is not None:
             self.result.origins[key] = origin
-        return _plain(node) if node.is_container else node.value
-
-
-_NOTHING = object()
-
-
-def _child(node: Any, name: str) -> Any:
-    if isinstance(node, Mapping):
-        found: Any = node.get(name, _NOTHING)
-        return node.get(int(name), _NOTHING) if found is _NOTHING and name.isdecimal() else found
-    if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
-        return node[int(name)]
-    return _NOTHING
-
-
-def _raw(tree: Any, key: str) -> Any:
-    """What is written at an address; None where references lead on."""
-    node = tree
-    for name in re.findall(r"[^.\[\]]+", key):
-        node = _child(node, name)
-        if node is _NOTHING:
-            return None
-    return node
-
-
-def _descend(node: _Node, names: list[str], at: str) -> _Node:
-    """Return the node below a node. Raises KeyError with the first key that is not there."""
-    for name in names:
-        if node.waits:
-            return node
-        found: Any = _child(node.value, name) if isinstance(node.value, (dict, list)) else _NOTHING
-        at = join(at, name)
-        if found is _NOTHING:
-            raise KeyError(at)
-        floor = _least(node.floor, found.floor)
-        node = _Node(found.value, _least(node.floor, found.origin), floor, found.waits, found.values, found.characters)
-    return node
-
-
-def _least(one: Origin | None, other: Origin | None) -> Origin | None:
-    return one if other is None else other if one is None else least(one, other)
-
-
-def _least_below(node: _Node) -> Origin | None:
-    found = _least(node.floor, node.origin)
-    if node.is_container:
-        for each in node.value.values() if isinstance(node.value, dict) else node.value:
-            found = _least(found, _least_below(each))
-    return found
-
-
-def _plain(node: _Node) -> Any:
-    if node.waits:
-        return UNKNOWN
-    if isinstance(node.value, dict):
-        return {name: _plain(item) for name, item in node.value.items()}
-    return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
-
-
-def _holds_waiting(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_holds_waiting, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_waiting, value))
-    return isinstance(value, str) and UNKNOWN in value
-
-
-def _characters(value: object) -> int:
-    if isinstance(value, str):
-        return len(value)
-    return value.bit_length() // 3 + 1 if isinstance(value, int) else 8
+        return plain_value(node) if node.is_container else node.value
 
 
 @lru_cache(maxsize=4096)
@@ -485,16 +397,6 @@ def _decoded(text: object) -> object:
     return GrammarVisitor(refuse, refuse, memo=None).visit(
         parse(text, parser_rule="singleElement", lexer_mode="VALUE_MODE")
     )
-
-
-def _absolute(name: str, key: str) -> str:
-    """The address that `${name}` at `key` means."""
-    if not name.startswith("."):
-        return name
-    above = key
-    while name.startswith("."):
-        above, name = parent(above), name[1:]
-    return f"{above}.{name}" if above and name else name or above
 
 
 def keys_in(text: object) -> Iterator[str]:

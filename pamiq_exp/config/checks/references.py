@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any
 
-from pamiq_exp.config.checks.interpolations import UNKNOWN, Resolved, keys_in
+from pamiq_exp.config.checks.interpolations import Resolved, keys_in
+from pamiq_exp.config.checks.value_nodes import UNKNOWN
 from pamiq_exp.config.errors import ErrorDetail, nearest
 from pamiq_exp.config.tree_paths import join, leaves, parent
 
