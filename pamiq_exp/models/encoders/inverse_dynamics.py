@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
+from lightning import LightningModule
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from pamiq_exp.models.dynamics.forward_dynamics import ForwardDynamics
+from pamiq_exp.models.dynamics.latent_model import find_model
+from pamiq_exp.models.dynamics.network import DynamicsNetwork
 from pamiq_exp.models.encoders.encoder import Encoder
 from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
 from pamiq_exp.models.nn.inputs import Batch
@@ -21,12 +27,19 @@ class InverseDynamics(Encoder):
         loss = -log p(a_t | phi(o_t), phi(o_{t+1})), summed over the branches
 
     The features need not contain what is independent of actions: noise that no action causes can be left out, noise
-    that an action switches cannot. The forward dynamics has no gradient into them, so that it cannot lower its error
-    by shrinking them; and each vector is normalized to mean 0 and variance 1, so that errors keep their scale.
+    that an action switches cannot. Each vector is normalized to mean 0 and variance 1, so that errors keep their scale.
+
+    With `feature_gradient` "inverse" the forward dynamics has no gradient into the features, so that it cannot lower
+    its error by choosing them. With "both", the loss is (1 - beta) times the one above plus beta times
+
+        1/2 mean (f(phi(o_t), a_t) - phi(o_{t+1}))^2
+
+    for the forward dynamics f as it is, whose own trainer changes it.
 
     Trains on sequences of at least 2 steps, with `action` and `ended`.
 
-    Source: Pathak et al. 2017, Curiosity-driven exploration by self-supervised prediction, section 2.2.
+    Sources: Pathak et al. 2017, Curiosity-driven exploration by self-supervised prediction, equations 2 to 7 (both);
+    Burda et al. 2018, Large-scale study of curiosity-driven learning, section 2.2 (inverse).
 
     Args:
         observation: The observation space of one environment: `${spaces.observation}`.
@@ -38,6 +51,12 @@ class InverseDynamics(Encoder):
         inverse_hidden: Widths of the linear layers between the features and the action.
         learning_rate: Of AdamW.
         patch: See `ConvolutionalStack`.
+        feature_gradient: Whose losses the features learn from: "inverse" or "both".
+        forward_share: beta, with "both".
+        dynamics: Name of the forward dynamics, with "both".
+
+    Raises:
+        ValueError: For another `feature_gradient`, or a share outside of 0 to 1.
     """
 
     def __init__(
@@ -51,14 +70,32 @@ class InverseDynamics(Encoder):
         inverse_hidden: Sequence[int] = (256,),
         learning_rate: float = 1e-3,
         patch: int = 1,
+        feature_gradient: Literal["inverse", "both"] = "inverse",
+        forward_share: float = 0.2,
+        dynamics: str = "dynamics",
     ) -> None:
         super().__init__(observation, features)
+        if feature_gradient not in ("inverse", "both") or not 0 <= forward_share <= 1:
+            raise ValueError(
+                "feature_gradient is inverse or both and forward_share from 0 to 1, not "
+                f"{feature_gradient!r} and {forward_share}"
+            )
+        self.feature_gradient = feature_gradient
+        self.forward_share = float(forward_share) if feature_gradient == "both" else 0.0
+        self._dynamics_name = dynamics
+        # In a tuple, or the dynamics would become a submodule: trained, published and saved twice.
+        self._dynamics: tuple[ForwardDynamics, ...] = ()
         body = FieldsNetwork(self.fields, channels, hidden, "leaky_relu", map_side, patch)
         self.network = nn.Sequential(body, orthogonal(nn.Linear(body.width, features)))
         self.inverse = mlp(2 * features, inverse_hidden, "leaky_relu")
         self.head = make_action_head(inverse_hidden[-1] if inverse_hidden else 2 * features, action)
         self.learning_rate = float(learning_rate)
         self._discrete = action["kind"] != "box"
+
+    def attach_models(self, models: Mapping[str, LightningModule]) -> None:
+        """Find the forward dynamics, with `feature_gradient` "both". Raises ValueError without one."""
+        if self.feature_gradient == "both":
+            self._dynamics = (find_model(models, self._dynamics_name, ForwardDynamics, "feature_gradient: both"),)
 
     def encode(self, batch: Batch) -> Tensor:
         """See `Encoder.encode`."""
@@ -94,7 +131,31 @@ class InverseDynamics(Encoder):
         valid, action = valid_transitions(batch["ended"]), batch["action"][:, :-1]
         distribution = self.action_between(latent[:, :-1], latent[:, 1:])
         loss = -masked_mean(distribution.log_prob(action), valid)
+        for dynamics in self._dynamics:
+            mean = _predicted_means(dynamics.network, latent[:, :-1], action, batch["ended"][:, :-1])
+            errors = (mean - latent[:, 1:]).square().mean(-1)
+            loss = (1 - self.forward_share) * loss + self.forward_share * 0.5 * masked_mean(errors, valid)
         if not self._discrete:
             return loss, None
         correct = (distribution.mode() == action).to(latent.dtype).mean(-1)
         return loss, masked_mean(correct, valid)
+
+
+class _SequencePrediction(nn.Module):
+    """The mean of the next latent vectors of sequences, `(batch, T, features)`; of an ensemble that of its members."""
+
+    def __init__(self, network: DynamicsNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, latent: Tensor, action: Tensor, ended: Tensor) -> Tensor:
+        mean: Tensor = self.network.predict_sequence(latent, action, ended)[0].mean
+        return mean.mean(0) if mean.ndim > latent.ndim else mean
+
+
+def _predicted_means(network: DynamicsNetwork, latent: Tensor, action: Tensor, ended: Tensor) -> Tensor:
+    """What a network predicts, with a gradient into the latent vectors and none into its parameters."""
+    module = _SequencePrediction(network)
+    fixed = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    means: Tensor = functional_call(module, fixed, (latent, action, ended))
+    return means

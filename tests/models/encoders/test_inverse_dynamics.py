@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from pamiq_exp.models import InverseDynamics
+from pamiq_exp.models import ForwardDynamics, InverseDynamics, ResidualDynamics
 from pamiq_exp.spaces import ActionSpec
 
 ACTION: ActionSpec = {"kind": "multi_discrete", "shape": [2], "dtype": "int64", "nvec": [3, 2]}
@@ -79,3 +81,47 @@ def test_continuous_actions_are_told_by_their_density() -> None:
 def test_single_observations_are_refused() -> None:
     with pytest.raises(ValueError, match="sequence_length"):
         make().training_step(sequences(3, 1, torch.Generator().manual_seed(0)), 0)
+
+
+def test_inverse_dynamics_with_both_gradients_adds_the_forward_error_and_leaves_the_dynamics_alone() -> None:
+    torch.manual_seed(0)
+    observation = {"vector": {"shape": [5], "dtype": "float32"}}
+    action: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}
+    arguments: dict[str, Any] = {"features": 4, "hidden": (8,), "inverse_hidden": (8,)}
+    encoder = InverseDynamics(observation, action, **arguments, feature_gradient="both", forward_share=0.3)
+    plain = InverseDynamics(observation, action, **arguments)
+    plain.load_state_dict(encoder.state_dict())
+    dynamics = ForwardDynamics(ResidualDynamics(4, action, width=8))
+    encoder.attach_models({"dynamics": dynamics})
+    for module in (encoder, plain):
+        module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    ended = torch.tensor([[False, True, False], [False, False, False]])
+    batch = {
+        "observation.vector": torch.randn(2, 3, 5), "action": torch.randint(0, 3, (2, 3, 1)), "ended": ended,
+    }  # fmt: skip
+    loss = encoder.training_step(batch, 0)
+    loss.backward()
+    latent = plain.encode(batch)
+    rows = [(0, 0), (1, 0), (1, 1)]
+    errors = []
+    for row, step in rows:
+        mean, _ = dynamics.network(latent[row, step][None], batch["action"][row, step][None], torch.zeros(1, 0))
+        errors.append((mean[0] - latent[row, step + 1]).square().mean())
+    expected = 0.7 * plain.training_step(batch, 0) + 0.3 * 0.5 * torch.stack(errors).mean()
+    torch.testing.assert_close(loss, expected)
+    expected.backward()
+    for one, other in zip(encoder.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    assert encoder.network[1].weight.grad.abs().sum() > 0  # type: ignore[union-attr,operator]
+    dynamics.zero_grad()
+    encoder.training_step(batch, 0).backward()
+    assert all(parameter.grad is None for parameter in dynamics.parameters())
+
+
+def test_inverse_dynamics_with_both_gradients_needs_a_forward_dynamics() -> None:
+    encoder = InverseDynamics(
+        {"vector": {"shape": [5], "dtype": "float32"}},
+        {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}, feature_gradient="both",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="feature_gradient: both needs the ForwardDynamics 'dynamics'"):
+        encoder.attach_models({})
