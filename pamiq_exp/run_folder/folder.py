@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pamiq_exp._version import __version__
@@ -254,8 +255,14 @@ class RunFolder:
         with suppress(OSError):  # the disk is full already
             write_atomically(self.path / _RESERVE, bytes(_RESERVE_BYTES))
 
-    def finish(self, state: RunState, reason: str | None = None, summary: Mapping[str, Value] | None = None) -> None:
-        """Write how the run ended: `summary.json` first, then the state in `manifest.json`.
+    def finish(
+        self,
+        state: RunState,
+        reason: str | None = None,
+        summary: Mapping[str, Value] | None = None,
+        details: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write how the run ended: `summary.json` first, then the state, and `details`, in `manifest.json`.
 
         Raises:
             OSError: The folder cannot be written, or belongs to another run now.
@@ -267,6 +274,7 @@ class RunFolder:
         masked = None if reason is None else _shortened(mask_text(reason))
         reached = {name: summary[name] for name in _END_STATE if name in summary} if summary is not None else {}
         self._manifest = (self._manifest or self.read_manifest()) | {
+            **mask_secrets(dict(details)),
             "state": state,
             "reason": masked,
             "ended": _now(),

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pamiq_exp.nonfinite import OnNonfinite
 
 Mode = Literal["realtime", "lockstep", "pipelined", "sequential"]
+Inference = Literal["eager", "traced", "compiled"]
 LearnerPlace = Literal["thread", "process"]
 Overrun = Literal["catch_up", "skip"]
 
@@ -68,6 +69,8 @@ class LaunchConfig:
             one thread and the wall clock, for comparison: learning delays the next turn while the environment goes on.
         learner: Where models are trained in realtime: on a `thread` beside the agent, or in a `process` of their own,
             whose Python code cannot hold up the agent's (Linux, CPU).
+        inference: How the agent's copies of the models compute: `eager`, `traced` or `compiled`. Both of the latter are
+            quicker for small networks, and what they cannot do stays eager, with a warning. Results differ by rounding.
         max_steps: Environment steps (all environments together) after which the run is finished.
         max_seconds: Wall seconds after which the run is finished, pauses excluded, resumed parts included.
         time_scale: Run seconds in a wall second (realtime, sequential): 10 lets a 10 Hz world turn 100 times a second.
@@ -96,6 +99,7 @@ class LaunchConfig:
 
     mode: Mode = "realtime"
     learner: LearnerPlace = "thread"
+    inference: Inference = "eager"
     max_steps: int | None = None
     max_seconds: float | None = None
     time_scale: float = 1.0
@@ -117,6 +121,7 @@ class LaunchConfig:
         _refuse(
             _choice("mode", self.mode, get_args(Mode)),
             _choice("learner", self.learner, get_args(LearnerPlace)),
+            _choice("inference", self.inference, get_args(Inference)),
             self._unsuitable_for_process(),
             _choice("overrun", self.overrun, get_args(Overrun)),
             _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite)),

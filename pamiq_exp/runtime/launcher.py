@@ -165,7 +165,7 @@ class _Run:
         for trainer in trainers.values():
             trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
-        publisher = Publisher(models, shared)
+        publisher = Publisher(models, shared, config.inference)
         statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder, shared)
         records = RecordStream(self.writer, statistics)
         interaction.agent.attach(publisher.inference_models(), {name: user.collector for name, user in users.items()})
@@ -242,9 +242,9 @@ class _Run:
 
     def _finish(self, info: RunInfo, parts: list[Component]) -> Summary:
         metrics = self._metrics()
-        self._attempt(self.learner.close)
-        for part in reversed(parts):
+        for part in reversed(parts):  # first what moves
             self._attempt(part.teardown)
+        self._attempt(self.learner.close)
         for observer in self.engine.interaction.observers.values():  # recorders have ended what they had begun
             self._attempt(partial(_show, self.engine.records, observer))
         summary = self._summary(info, metrics)
@@ -254,7 +254,8 @@ class _Run:
                 self.control.fail("tracking", self.writer.error)
             summary = self._summary(info, metrics)
         if self.folder is not None:
-            self.folder.finish(self.control.stop_state, self.control.stop_reason, summary)
+            details = {"inference": self.engine.publisher.inference_notes} if self.config.inference != "eager" else {}
+            self.folder.finish(self.control.stop_state, self.control.stop_reason, summary, details)
         failure = self.control.failure
         if failure is not None:
             failure.error.add_note(f"(raised in the {failure.thread} thread)")

@@ -47,8 +47,11 @@ class Learner(ABC):
         """What trains beside the agent in realtime."""
 
     @abstractmethod
-    def copy_state(self, pending_round: State | None) -> GroupsWriter:
-        """Copy what training owns between two batches, and return what writes it. See `training_state`."""
+    def copy_state(self, pending_round: State | None) -> GroupsWriter | None:
+        """Copy what training owns between two batches, and return what writes it. See `training_state`.
+
+        None if training ended before it could.
+        """
 
     @abstractmethod
     def summary(self) -> dict[str, float]:

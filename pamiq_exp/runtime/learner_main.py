@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import os
 import queue
@@ -138,7 +139,9 @@ class _Server:
         self._checkpoint = checkpoint
         self._learner = LocalLearner(engine)
         self._training: TrainingLoop | None = None
-        self._copied: GroupsWriter | None = None
+        self._copies: dict[int, GroupsWriter] = {}
+        """What is still to be written, by number: two saves may overlap."""
+        self._numbers = itertools.count()
         self._work: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
 
     def serve(self) -> None:
@@ -148,6 +151,8 @@ class _Server:
                 request = self._pipe.recv()
                 if request[1] in ("start", "train", "summary", "close"):
                     self._work.put(request)
+                elif request[1] == "write":  # a disk may take long, and a pause or the end should not wait for it
+                    threading.Thread(target=self._answer, args=request, name="saving", daemon=True).start()
                 else:
                     self._answer(*request)
         except (EOFError, OSError):
@@ -188,16 +193,18 @@ class _Server:
     def _do_resume(self) -> None:
         self._engine.control.resume()
 
-    def _do_copy(self) -> None:
+    def _do_copy(self) -> int | None:
         worker = self._training.worker if self._training is not None else None
         alive = worker if worker in self._engine.control.workers else None
-        self._copied = self._engine.control.run_at_safe_point(alive, lambda: self._learner.copy_state(None))
+        copied = self._engine.control.run_at_safe_point(alive, lambda: self._learner.copy_state(None))
+        if copied is None:
+            return None
+        number = next(self._numbers)
+        self._copies[number] = copied
+        return number
 
-    def _do_write(self, folder: Path) -> WrittenGroups:
-        if self._copied is None:
-            raise LearnerError("training ended before its state could be copied")
-        write, self._copied = self._copied, None
-        return write(folder)
+    def _do_write(self, number: int, folder: Path) -> WrittenGroups:
+        return self._copies.pop(number)(folder)
 
     def _do_summary(self) -> dict[str, float]:
         return self._learner.summary()

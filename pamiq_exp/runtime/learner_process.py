@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -81,21 +82,21 @@ class ProcessLearner(Learner):
         """See `Learner.training`."""
         return _TrainingElsewhere(self._engine, self._ask)
 
-    def copy_state(self, pending_round: State | None) -> GroupsWriter:
+    def copy_state(self, pending_round: State | None) -> GroupsWriter | None:
         """See `Learner.copy_state`: the state stays in the other process, which writes it."""
-        for user in self._engine.users.values() if self._engine.control.stopping else ():
-            user.collector.flush()
-        self._request("copy")
+        copy: int | None = self._request("copy")
+        return None if copy is None else partial(self._write, copy)
 
-        def write(folder: Path) -> WrittenGroups:
-            written: WrittenGroups = self._request("write", folder)
-            return written
-
-        return write
+    def _write(self, copy: int, folder: Path) -> WrittenGroups:
+        written: WrittenGroups = self._request("write", copy, folder)
+        return written
 
     def summary(self) -> dict[str, float]:
-        """See `Learner.summary`."""
-        summary: dict[str, float] = self._request("summary")
+        """See `Learner.summary`; empty if the process hangs, which has been logged then."""
+        try:
+            summary: dict[str, float] = self._ask("summary").result(_PATIENCE)
+        except TimeoutError:
+            return {}
         return summary
 
     def close(self) -> None:

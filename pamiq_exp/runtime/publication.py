@@ -16,8 +16,10 @@ from lightning import LightningModule
 from torch import nn
 
 from pamiq_exp.component import State
+from pamiq_exp.runtime.config import Inference
 from pamiq_exp.runtime.exchange import Exchange
 from pamiq_exp.runtime.publishable import Publishable, TorchPublishable
+from pamiq_exp.runtime.quick_inference import QuickInference
 from pamiq_exp.runtime.streams import StreamOrder
 
 
@@ -41,12 +43,15 @@ class Publisher:
     Args:
         models: The training modules by name.
         shared: Whether the learner goes to a process of its own, forked later.
+        inference: How inference copies compute; see `QuickInference`.
 
     Raises:
         TypeError: A model cannot be copied, or cannot be shared; the message names it and what to do.
     """
 
-    def __init__(self, models: Mapping[str, LightningModule], shared: bool = False) -> None:
+    def __init__(
+        self, models: Mapping[str, LightningModule], shared: bool = False, inference: Inference = "eager"
+    ) -> None:
         devices = {tensor.device for model in models.values() for tensor in model.parameters()}
         self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
         self._written: torch.cuda.Event | None = None
@@ -56,9 +61,17 @@ class Publisher:
         if shared:
             for each in self._published.values():
                 each.share()
+        self._quick = QuickInference(inference)
+        for name, each in self._published.items():
+            self._quick.prepare(name, each.copies)
         self._exchange = Exchange(len(models), shared)
         self._snapshot = Snapshot(0, [0] * len(models), self._published)
         self._in_step = False
+
+    @property
+    def inference_notes(self) -> dict[str, str]:
+        """How each method of an inference copy that was called is computed, and why; see `QuickInference`."""
+        return dict(self._quick.notes)
 
     @property
     def version(self) -> int:

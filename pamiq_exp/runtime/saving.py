@@ -102,6 +102,8 @@ class Saver:
 
     def save_at_end(self) -> None:
         """Save after the last turn, unless the last save holds it already."""
+        for user in self._engine.users.values():
+            user.collector.flush()
         if self._config.at_end and self._saved_step != self._engine.statistics.steps:
             self.save()
         self._best.warn_if_unknown(self._engine.records)
@@ -140,12 +142,16 @@ class Saver:
         ask = self._engine.control.run_at_safe_point
         if self._inference is self._training:
             # One thread, one moment: no turn may pass between the two halves.
-            return ask(self._inference, lambda: (inference_state(self._engine), self._training_state()))
-        first = ask(self._inference, lambda: inference_state(self._engine))
-        second = ask(self._training, self._training_state)
+            first, second = ask(self._inference, lambda: (inference_state(self._engine), self._training_state())) or (
+                None,
+                None,
+            )
+        else:
+            first = ask(self._inference, lambda: inference_state(self._engine))
+            second = ask(self._training, self._training_state)
         return None if first is None or second is None else (first, second)
 
-    def _training_state(self) -> GroupsWriter:
+    def _training_state(self) -> GroupsWriter | None:
         return self._learner.copy_state(self._pending_round())
 
     def _restart_counting(self) -> None:
