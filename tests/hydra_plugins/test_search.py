@@ -70,11 +70,11 @@ def test_it_finds_what_is_good_and_writes_it_down(tmp_path: Path) -> None:
 def test_a_study_keeps_the_version_of_optuna_and_another_one_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert searcher(tmp_path, n_trials=1).study.user_attrs["optuna_version"] == optuna.__version__
-    searcher(tmp_path, n_trials=1)
+    assert searcher(tmp_path, trials=1).study.user_attrs["optuna_version"] == optuna.__version__
+    searcher(tmp_path, trials=1)
     assert not caplog.messages
     monkeypatch.setattr(optuna, "__version__", "4.0.0")
-    searcher(tmp_path, n_trials=1)
+    searcher(tmp_path, trials=1)
     assert "begun with Optuna" in caplog.text
 
 
