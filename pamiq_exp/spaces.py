@@ -13,6 +13,9 @@ from typing import Any, NotRequired, TypedDict, cast
 import gymnasium
 import numpy as np
 
+ACTION_MASK = "action_mask"
+"""The part of an observation that marks allowed choices: a number for each choice of each branch, 1 or 0."""
+
 
 class ArraySpec(TypedDict):
     """Shape and numpy dtype of one array, without environments and time, and its declared bounds.

@@ -27,6 +27,7 @@ FOUNDATION = {
     "media",
     "nonfinite",
     "option_files",
+    "plasticity",
     "remote_errors",
     "scan",
     "seeding",

@@ -15,7 +15,7 @@ from pamiq_exp.config import AllowList, ConfigError
 from pamiq_exp.config.checks.json_schema import DEFINITIONS, LATER, Schema, SchemaBuilder, Target, reference
 from pamiq_exp.config.checks.static import PARTS, TOP_LEVEL
 from pamiq_exp.config.checks.types import hints_of
-from pamiq_exp.config.delay import delay_node
+from pamiq_exp.config.interaction_wrappers import DELAYED
 from pamiq_exp.config.targets import find_target
 from pamiq_exp.option_files import places, text_in
 from pamiq_exp.run_folder import file_names
@@ -82,11 +82,13 @@ def _root(builder: SchemaBuilder, allow: AllowList) -> Schema:
     interaction = takes["interaction"]
     observers = hints_of(interaction)["observers"]
     hints = {"metrics": observers, "tracking": takes["trackers"] | observers}
-    delayed = delay_node({})["_target_"]
-    delay = builder.arguments(find_target(delayed, "", allow), omit=("environment",))
+    delay = builder.arguments(find_target(DELAYED, "", allow), omit=("environment",))
+    count = {"anyOf": [builder.value(int), _NULL, LATER]}
     for name, target in builder.targets.items():
         if inspect.isclass(target) and issubclass(target, interaction):
-            builder.definitions[name]["properties"]["delay"] = {"anyOf": [delay, _NULL, LATER]}
+            builder.definitions[name]["properties"] |= {
+                "delay": {"anyOf": [delay, _NULL, LATER]}, "frame_stack": count, "action_repeat": count,
+            }  # fmt: skip
     known: dict[str, Schema] = {
         "experiment_name": builder.value(str),
         "seed": builder.value(int),

@@ -12,9 +12,9 @@ from pamiq_exp.config.build import Builder, Postponed, seeded
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.static import PARTS
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.delay import without_delay
 from pamiq_exp.config.environment import Begun, begin
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest, words_of
+from pamiq_exp.config.interaction_wrappers import WRAPPERS, without_wrappers
 from pamiq_exp.config.shape_errors import LayerError, failing_layer
 from pamiq_exp.config.tree_paths import join, leaves, parent, parts_of
 from pamiq_exp.config.unused_keys import UnusedKeys
@@ -112,7 +112,7 @@ class _DryRunner:
 
     def run(self) -> DryRunResult | None:
         given = ("environment", "observers")
-        self.errors += self.builder.errors(without_delay(self.tree["interaction"]), "interaction", given)
+        self.errors += self.builder.errors(without_wrappers(self.tree["interaction"]), "interaction", given)
         for group in PARTS:
             self.errors += self.builder.errors(self.tree.get(group), group)
         models = None if self.errors else self._build_models()
@@ -120,7 +120,7 @@ class _DryRunner:
             return None
         others = {name: self._build_group(name) for name in PARTS if name != "models"}
         buffers, trainers = others["buffers"], others["trainers"]
-        interaction = self._build("interaction", without_delay(self.tree["interaction"]))
+        interaction = self._build("interaction", without_wrappers(self.tree["interaction"]))
         if self.errors:
             return None
         self.errors += _beyond_memory(buffers)
@@ -132,7 +132,8 @@ class _DryRunner:
             self._explain(fault, models)
         self._note_unused(result)
         if (unread := self.builder.unread) is not None:
-            unread.leave_out("interaction.delay")  # went into the environment already: see `begin`
+            for name in WRAPPERS:
+                unread.leave_out(f"interaction.{name}")  # went into the environment already: see `begin`
             self.errors += unread.errors()
         return result
 

@@ -14,8 +14,8 @@ from pamiq_exp.config.checks.limits import limit_errors
 from pamiq_exp.config.checks.static import unsafe_errors
 from pamiq_exp.config.checks.untrusted_values import value_errors
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.delay import with_delay
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
+from pamiq_exp.config.interaction_wrappers import WRAPPERS, wrapped_environment
 from pamiq_exp.config.tree_paths import leaves
 
 
@@ -39,15 +39,16 @@ def begin(composed: Composed, builder: Builder) -> Begun:
         ConfigError: If it cannot be built, is no environment, or what depends on it is not allowed.
     """
     first = composed.resolved
-    waiting = [key for key in first.waiting if key.startswith(("environment", "interaction.delay"))]
+    read = ("environment", *(f"interaction.{name}" for name in WRAPPERS))
+    waiting = [key for key in first.waiting if key.startswith(read)]
     if waiting or first.errors:
         message = "reads what only the environment tells, which is built from it"
         raise ConfigError(first.errors or [ErrorDetail(key, message, "write the value out") for key in waiting])
     plain = first.tree["environment"]
-    delayed = with_delay(plain, first.tree["interaction"].get("delay"))
-    environment = builder.build(delayed, "environment")
+    wrapped = wrapped_environment(plain, first.tree["interaction"])
+    environment = builder.build(wrapped, "environment")
     with torn_down_on_error(environment):
-        tree = _with_spaces(composed, environment, delayed)
+        tree = _with_spaces(composed, environment, wrapped)
     tree["environment"] = plain
     tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     return Begun(environment, tree)
@@ -79,10 +80,10 @@ def build_environment(composed: Composed, allow: AllowList) -> Any:
     return builder.build(node, "environment")
 
 
-def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[str, Any]:
+def _with_spaces(composed: Composed, environment: Any, wrapped: object) -> dict[str, Any]:
     """Fill in a config with the spaces of its environment. Raises ConfigError with all that is wrong.
 
-    Whatever refers to the environment gets it as the agent meets it, delayed if it is.
+    Whatever refers to the environment gets it as the agent meets it, wrapped if it is.
     """
     spaces = describe_environment(environment)
     resolved = composed.with_spaces(spaces)
@@ -95,8 +96,8 @@ def _with_spaces(composed: Composed, environment: Any, delayed: object) -> dict[
     ]
     if errors:
         raise ConfigError(errors)
-    if delayed != tree["environment"]:
-        tree = resolve({**composed.tree, "spaces": spaces, "environment": delayed}).tree
+    if wrapped != tree["environment"]:
+        tree = resolve({**composed.tree, "spaces": spaces, "environment": wrapped}).tree
     return tree
 
 

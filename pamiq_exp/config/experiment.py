@@ -13,9 +13,9 @@ from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.static import part_errors, static_errors
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.delay import without_delay
 from pamiq_exp.config.environment import begin, torn_down_on_error
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
+from pamiq_exp.config.interaction_wrappers import without_wrappers
 from pamiq_exp.config.tree_paths import join, parts_of
 from pamiq_exp.config.validate import Validated
 
@@ -99,7 +99,7 @@ def _build_parts(
         name=tree["experiment_name"],
         seed=tree["seed"],
         config=tree,
-        interaction=builder.build(without_delay(tree["interaction"]), "interaction", given),
+        interaction=builder.build(without_wrappers(tree["interaction"]), "interaction", given),
         models=models,
         buffers=buffers,
         trainers=trainers,

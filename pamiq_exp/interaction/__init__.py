@@ -5,6 +5,7 @@ from pamiq_exp.interaction.environment import Age, Array, Environment, Observati
 from pamiq_exp.interaction.episodes import EndlessEpisodeError, EpisodePlayer, PlayedEpisodes
 from pamiq_exp.interaction.interaction import (
     FixedIntervalInteraction,
+    ForbiddenActionsError,
     Interaction,
     NonFiniteActionError,
     NonFiniteRewardError,
@@ -22,6 +23,7 @@ __all__ = [
     "Environment",
     "EpisodePlayer",
     "FixedIntervalInteraction",
+    "ForbiddenActionsError",
     "InferencePort",
     "Interaction",
     "NonFiniteActionError",

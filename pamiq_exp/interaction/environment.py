@@ -127,6 +127,13 @@ class Environment(Component, ABC):
         """
         return None
 
+    def repeat_actions(self, times: int) -> bool:
+        """Do each action `times` times from now on, in each environment until its episode ends.
+
+        Called before the first observation. Returns whether this world can do that by itself.
+        """
+        return False
+
     def place(self, poses: Array) -> bool:
         """Place the agents of all environments at x, y (meters) and heading (radians), `(num_envs, 3)`, at rest.
 

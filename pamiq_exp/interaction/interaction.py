@@ -12,6 +12,7 @@ from pamiq_exp.component import Component
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.interaction.observer import StepObserver, Turn
+from pamiq_exp.spaces import ACTION_MASK, describe_action
 
 
 class NonFiniteActionError(ArithmeticError):
@@ -20,6 +21,10 @@ class NonFiniteActionError(ArithmeticError):
 
 class NonFiniteRewardError(ArithmeticError):
     """An environment gave a reward or an observation with NaN or infinity in it; the message says which and where."""
+
+
+class ForbiddenActionsError(ValueError):
+    """An action mask allows nothing; the message says which and where."""
 
 
 class Interaction(Component):
@@ -76,6 +81,8 @@ class Interaction(Component):
             observation = environment.observe()
             if not self.skip_nonfinite:
                 _require_numbers(observation, environment)
+            if ACTION_MASK in observation.values:
+                _require_choice(observation, environment)
             at = time.perf_counter() if environment.observed_at is None else environment.observed_at
             part = "interaction.agent"
             action = self.agent.step(observation)
@@ -121,6 +128,24 @@ def _require_numbers(observation: Observation, environment: Environment) -> None
             raise NonFiniteRewardError(
                 f"the part {part} of the observation of {name} in copy {index} holds NaN. {hint}"
             )
+
+
+def _require_choice(observation: Observation, environment: Environment) -> None:
+    """Raise ForbiddenActionsError for an action mask that allows no choice of some branch, but at episode ends."""
+    mask = observation.values[ACTION_MASK]
+    choices = describe_action(environment.action_space).get("nvec") or []
+    if mask.shape[1:] != (sum(choices),):
+        return  # no mask of these actions; a policy that is to read it has refused it
+    branches = np.split(mask > 0.5, np.cumsum(choices)[:-1], axis=1)
+    empty = np.stack([~branch.any(axis=1) for branch in branches], axis=1) & ~observation.ended[:, None]
+    if empty.any():
+        index, branch = (int(each) for each in np.argwhere(empty)[0])
+        name = getattr(environment, "name", type(environment).__name__)
+        where = f"branch {branch} of the action" if len(choices) > 1 else "every action"
+        raise ForbiddenActionsError(
+            f"the {ACTION_MASK} of {name} forbids {where} in copy {index}, and its episode has not ended: a mask must "
+            "allow at least one choice, such as one that does nothing"
+        )
 
 
 class FixedIntervalInteraction(Interaction):

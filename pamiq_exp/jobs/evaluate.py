@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config import Composed, ConfigError, ErrorDetail, Experiment, Validated, build_experiment, plain_file
+from pamiq_exp.config.interaction_wrappers import WRAPPERS
 from pamiq_exp.config.tree_paths import leaves, select
 from pamiq_exp.files import read_json
 from pamiq_exp.jobs.job import require_same_spaces
@@ -159,8 +160,8 @@ def _build(config: Validated, spaces: object) -> Experiment:
 
 
 def _refuse_other_environment(before: Composed, after: Composed) -> None:
-    """Refuse an environment, or a delay, that differs from that of the run. Raises ConfigError."""
-    for key in ("environment", "interaction.delay"):
+    """Refuse an environment, or a wrapper, that differs from that of the run. Raises ConfigError."""
+    for key in ("environment", *(f"interaction.{name}" for name in WRAPPERS)):
         old, new = (dict(leaves(_node(config.resolved.tree, key), key)) for config in (before, after))
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):
@@ -171,7 +172,7 @@ def _refuse_other_environment(before: Composed, after: Composed) -> None:
 def _can_render(tree: Mapping[str, Any]) -> bool:
     environment = tree.get("environment")
     target = environment.get("_target_") if isinstance(environment, Mapping) else None
-    return target == "pamiq_exp.environments.GymnasiumEnvironment"
+    return target in ("pamiq_exp.environments.gymnasium_environment", "pamiq_exp.environments.GymnasiumEnvironment")
 
 
 def _node(tree: Mapping[str, Any], key: str) -> object:

@@ -16,6 +16,7 @@ from pamiq_exp.metrics.noise import (
     TimeInNoisyRoom,
 )
 from pamiq_exp.metrics.objects import ObjectsTouched
+from pamiq_exp.metrics.plasticity import Plasticity
 from pamiq_exp.metrics.pose_sweep import PoseProbe
 from pamiq_exp.metrics.random_walks import RandomWalk
 from pamiq_exp.metrics.reward_scores import FirstVisitAuroc
@@ -31,6 +32,7 @@ __all__ = [
     "ModelError",
     "NoiseInView",
     "ObjectsTouched",
+    "Plasticity",
     "PoseProbe",
     "RandomWalk",
     "RemotePresses",

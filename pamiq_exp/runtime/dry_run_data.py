@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 
 from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.interaction import Array, Environment, Observation
-from pamiq_exp.spaces import ArraySpec
-
-ACTION_MASK = "action_mask"
-"""A part of an observation that marks the possible actions: all of them, or an agent would have none."""
+from pamiq_exp.spaces import ACTION_MASK, ArraySpec
 
 WIDEST = 1000.0
 """Width of bounds that are used as declared. Of wider and infinite ones only the part near zero is used."""
@@ -63,7 +60,7 @@ class DryRunData:
     def _part(self, name: str, space: gymnasium.Space) -> Array:  # type: ignore[type-arg]
         if not isinstance(space, gymnasium.spaces.Box):
             return np.zeros((self.num_envs, *(space.shape or ())), dtype=space.dtype)
-        if name == ACTION_MASK:
+        if name == ACTION_MASK:  # of a mask that forbids everything nothing could be chosen
             return np.ones((self.num_envs, *space.shape), dtype=space.dtype)
         return self._box(space)
 

@@ -1,6 +1,7 @@
 """Trainers: when and on what a module trains. Replay, on-policy, advantages."""
 
 from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
+from pamiq_exp.trainers.interventions import Intervention, L2Init, ReDo, ShrinkAndPerturb
 from pamiq_exp.trainers.module_trainer import ModuleTrainer
 from pamiq_exp.trainers.n_step import n_step_transitions
 from pamiq_exp.trainers.off_policy import OffPolicyTrainer
@@ -10,11 +11,15 @@ from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
 __all__ = [
     "Advantages",
+    "Intervention",
+    "L2Init",
     "ModuleTrainer",
     "OffPolicyTrainer",
     "OnPolicyTrainer",
+    "ReDo",
     "ReplayTrainer",
     "ReturnStream",
+    "ShrinkAndPerturb",
     "Trainer",
     "TrainingContext",
     "generalized_advantages",

@@ -3,7 +3,7 @@
 # The annotations of the fields below are evaluated here: subclasses in other files inherit them.
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from pamiq_exp.component import State
 from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, TrainingPlan
 from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
 from pamiq_exp.seeding import torch_generator
+from pamiq_exp.trainers.interventions import Intervention
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
 
 PartT = TypeVar("PartT")
@@ -41,6 +42,8 @@ class ModuleTrainer(Trainer):
         max_grad_norm: Largest norm (or absolute value) of the gradient; None does not clip.
         gradient_clip_algorithm: "norm" or "value".
         accumulate_grad_batches: Batches whose gradients are gathered for one step of the optimizer.
+        interventions: What is done to the module beside the steps of its optimizers: `ReDo`, `ShrinkAndPerturb`,
+            `L2Init`.
     """
 
     model: str
@@ -50,6 +53,7 @@ class ModuleTrainer(Trainer):
     max_grad_norm: float | None = field(default=None, kw_only=True)
     gradient_clip_algorithm: ClipAlgorithm = field(default="norm", kw_only=True)
     accumulate_grad_batches: int = field(default=1, kw_only=True)
+    interventions: Sequence[Intervention] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         self.trains = (self.model,)
@@ -77,6 +81,8 @@ class ModuleTrainer(Trainer):
         self._driver = LightningDriver(
             self.model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.num_envs)
         )
+        for intervention in self.interventions:
+            intervention.begin(module)
 
     def check_buffer(self, buffer: DataBuffer) -> None:
         """Raise ValueError or TypeError if this trainer cannot work with the buffer; called by `attach`."""
@@ -150,6 +156,9 @@ class ModuleTrainer(Trainer):
         stopped = driver.should_stop
         metrics = driver.train_batch(batch, last) | rates
         self._count_skipped()
+        if driver.skipped is None:
+            for intervention in self.interventions:
+                intervention.after_batch(driver.module, driver.optimizers, driver.batches)
         if driver.should_stop and not stopped:
             logger.info("the model '%s' set trainer.should_stop: it is not trained any more", self.model)
         if driver.loss is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pamiq_exp.config import ConfigError, build_experiment, compose_config
-from pamiq_exp.environments import DelayedActions
+from pamiq_exp.environments import ActionRepeat, DelayedActions, FrameStack
+from pamiq_exp.environments.wrappers.wrapper import EnvironmentWrapper
 
 WORDS = (
     "experiment=curiosity_noise_world",
@@ -33,9 +34,27 @@ def test_the_agent_and_its_models_meet_the_delayed_environment() -> None:
     assert plain.config["environment"]["seed"] == experiment.config["environment"]["seed"], "the same world"
 
 
+def test_the_agent_and_its_models_meet_the_stacked_and_repeating_environment() -> None:
+    words = ("interaction.frame_stack=3", "interaction.action_repeat=2", "interaction.delay.steps=1")
+    experiment = build_experiment(compose_config([*WORDS, *FEW, *words]))
+    environment = experiment.interaction.environment
+    kinds = []
+    while isinstance(environment, EnvironmentWrapper):
+        kinds.append(type(environment))
+        environment = environment.environment
+    assert kinds == [DelayedActions, FrameStack, ActionRepeat]
+    assert experiment.config["spaces"]["observation"]["image"]["shape"] == [24, 24, 9]
+    assert experiment.trainers["dynamics"]._held_out["observation.image"].shape[-3:] == (24, 24, 9)
+    assert experiment.config["environment"]["_target_"] == "pamiq_exp.environments.NoiseWorld", "as the user wrote it"
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
+        ("interaction.frame_stack=many", r"interaction\.frame_stack: expected"),
+        ("interaction.frame_stack=0", r"frame_stack must be at least 1, not 0"),
+        ("interaction.action_repeat=[2]", r"interaction\.action_repeat: expected"),
+        ("interaction.action_repeat=-1", r"action_repeat must be at least 1, not -1"),
         ("+interaction.delay.step=1", r"interaction\.delay\.step: .*\n.*did you mean steps"),
         ("interaction.delay.substeps=many", r"interaction\.delay\.substeps: expected"),
         ("interaction.delay=1", r"interaction\.delay: expected a mapping, not 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.build import Builder
@@ -14,8 +15,8 @@ from pamiq_exp.config.checks.interpolations import ENVIRONMENT
 from pamiq_exp.config.checks.limits import limit_errors
 from pamiq_exp.config.checks.references import name_errors, unread_keys
 from pamiq_exp.config.checks.untrusted_values import error_of_value, reason_against, value_errors
-from pamiq_exp.config.delay import delay_node, without_delay
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
+from pamiq_exp.config.interaction_wrappers import without_wrappers, wrapper_nodes
 from pamiq_exp.config.provenance import origin_of
 from pamiq_exp.config.targets import node_errors
 from pamiq_exp.config.tree_paths import join, leaves, target_nodes
@@ -140,12 +141,16 @@ def part_errors(composed: Composed, allow: AllowList) -> list[ErrorDetail]:
 def _interaction_errors(builder: Builder, node: object) -> Iterator[ErrorDetail]:
     if not isinstance(node, Mapping):
         return
-    yield from builder.errors(without_delay(node), "interaction", ("environment", "observers"))
+    yield from builder.errors(without_wrappers(node), "interaction", ("environment", "observers"))
     delay = node.get("delay")
-    if delay is None or isinstance(delay, Mapping):
-        yield from builder.errors(delay_node(delay), "interaction.delay", ("environment",))
-    else:
+    if delay is not None and not isinstance(delay, Mapping):
         yield ErrorDetail("interaction.delay", f"expected a mapping, not {delay!r}", "interaction.delay.steps=1")
+        return
+    for key, wrapper in wrapper_nodes(node):
+        # The argument of the others is the value of the key itself.
+        address = f"interaction.{key}"
+        for error in builder.errors(wrapper, address, ("environment",)):
+            yield error if key == "delay" else replace(error, key=address)
 
 
 def launcher_warnings(composed: Composed) -> list[ErrorDetail]:

@@ -36,6 +36,7 @@ from pamiq_exp.environments.gymnasium_adapter.processes import ProcessCopies
 from pamiq_exp.environments.gymnasium_adapter.registry import find, make_native_vector
 from pamiq_exp.environments.gymnasium_adapter.registry import make as make_by_id
 from pamiq_exp.environments.gymnasium_adapter.snapshot import NotPlainError, Snapshot
+from pamiq_exp.environments.gymnasium_adapter.wrappers import RepeatedAction
 from pamiq_exp.interaction import Array, Environment, Observation
 from pamiq_exp.seeding import derive_seed
 
@@ -260,6 +261,13 @@ class GymnasiumEnvironment(Environment):
             else:
                 self._warn_once(name, f"truth.{name} is left out: {path} is not a number")
         return truth
+
+    def repeat_actions(self, times: int) -> bool:
+        if self._vectorization == "native":
+            return False
+        repeat = functools.partial(RepeatedAction, times=times)
+        self._maker = dataclasses.replace(self._maker, wrappers=(*self._maker.wrappers, repeat))
+        return True
 
     def render(self) -> Array | None:
         if self._maker.arguments.get("render_mode") != "rgb_array":

@@ -13,12 +13,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from pamiq_exp.spaces import ACTION_MASK
+
 Space: TypeAlias = "gymnasium.Space[Any]"
 ImageSize: TypeAlias = "int | tuple[int, int] | None"
 Reader: TypeAlias = Callable[[Any], Any]
 Channels: TypeAlias = Literal["first", "last"]
-
-ACTION_MASK = "action_mask"
 
 _COLORS = 4
 """Most channels of a single picture: red, green, blue and opacity."""
@@ -167,10 +167,12 @@ def _part(
     if 0 in (space.shape or ()):
         notes.append(f"{name} is left out: it is empty ({space})")
         return None
-    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) >= 2:
+    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) >= 2 and name != ACTION_MASK:
         return _image_part(space, pick, image_size, channels, name, notes)
-    if name.endswith(ACTION_MASK):
-        notes.append(f"{name} looks like a mask of the possible actions: an agent that knows none sees it as numbers")
+    if name == ACTION_MASK:
+        notes.append(f"{name} marks the choices that are allowed: policies of PPO take no others")
+    elif name.endswith(ACTION_MASK):
+        notes.append(f"{name} looks like an action mask, but is read as numbers: a mask has to be called {ACTION_MASK}")
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore"):  # bounds beyond float32 are none
             low, high = _flat(space.low), _flat(space.high)

@@ -31,6 +31,7 @@ _KNOWN = (
     "gymnasium.envs.toy_text.",
     "gymnasium.wrappers.",
     "pamiq_exp.environments.overlays.",
+    "pamiq_exp.environments.gymnasium_adapter.",
 )
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.component import State
+from pamiq_exp.environments.wrappers.wrapper import EnvironmentWrapper
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation
 from pamiq_exp.seeding import numpy_generator
 from pamiq_exp.spaces import ActionSpec, describe_action
@@ -34,7 +35,7 @@ def delayed(
     return DelayedActions(environment, steps, substeps, observe_action, first_action, seed)
 
 
-class DelayedActions(Environment):
+class DelayedActions(EnvironmentWrapper):
     """Wrapper in which actions take effect late, as if the environment went on while the agent computes.
 
     The action that answers the observation of turn t takes effect d turns later and holds until another one
@@ -78,12 +79,7 @@ class DelayedActions(Environment):
             raise ValueError("delay.substeps: a world that runs by itself cannot be cut into substeps; use 1")
         bounds = (steps, steps) if isinstance(steps, (int, float)) else tuple(steps)
         self._low, self._high = _in_substeps(bounds, substeps)
-        self.environment = environment
-        self.num_envs = environment.num_envs
-        self.action_space = environment.action_space
-        self.live, self.private, self.own_interval = environment.live, environment.private, environment.own_interval
-        self.has_episodes, self.has_rewards = environment.has_episodes, environment.has_rewards
-        self.free_running, self.noop_action = environment.free_running, environment.noop_action
+        super().__init__(environment)
         self._substeps = substeps
         self._action = describe_action(environment.action_space)
         self._first = _first_action(first_action, self._action)
@@ -168,28 +164,6 @@ class DelayedActions(Environment):
         slots = [(self._turn - 1 - back) % len(self._actions) for back in range(self._shown)]
         parts = [encoded(self._actions[slot], self._action) * self._is_set[slot, :, None] for slot in slots]
         return np.concatenate(parts, axis=1, dtype=np.float32)
-
-    def render(self) -> Array | None:
-        """See the base class."""
-        return self.environment.render()
-
-    def ground_truth(self) -> Mapping[str, Array]:
-        return self.environment.ground_truth()
-
-    def notes(self) -> list[str]:
-        return self.environment.notes()
-
-    def report(self) -> dict[str, float]:
-        return self.environment.report()
-
-    def summary(self) -> dict[str, float]:
-        return self.environment.summary()
-
-    def place(self, poses: Array) -> bool:
-        return self.environment.place(poses)
-
-    def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
-        return self.environment.keyboard()
 
     def on_resume(self) -> None:
         # Nothing aged while the world stood still.

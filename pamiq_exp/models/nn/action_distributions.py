@@ -134,8 +134,13 @@ class ActionHead(nn.Module, ABC):
     """The last layer of a policy: features -> distribution over actions."""
 
     @abstractmethod
-    def forward(self, features: Tensor) -> ActionDistribution:
-        """`(..., width)` -> a distribution with the same leading axes."""
+    def forward(self, features: Tensor, allowed: Tensor | None = None) -> ActionDistribution:
+        """`(..., width)` -> a distribution with the same leading axes.
+
+        Args:
+            features: The input.
+            allowed: What an `ActionMask` returns, for choices.
+        """
 
 
 class CategoricalHead(ActionHead):
@@ -157,9 +162,10 @@ class CategoricalHead(ActionHead):
         nn.init.orthogonal_(self.logits.weight, gain=0.01)
         self.register_buffer("allowed", torch.arange(max(nvec)) < torch.tensor(nvec)[:, None], persistent=False)
 
-    def forward(self, features: Tensor) -> MultiCategorical:
+    def forward(self, features: Tensor, allowed: Tensor | None = None) -> MultiCategorical:
         """See the base class."""
-        return MultiCategorical(self.logits(features).unflatten(-1, self._shape), self.allowed, self.uniform)
+        logits = self.logits(features).unflatten(-1, self._shape)
+        return MultiCategorical(logits, self.allowed if allowed is None else allowed, self.uniform)
 
 
 class GaussianHead(ActionHead):
@@ -182,7 +188,7 @@ class GaussianHead(ActionHead):
         nn.init.zeros_(self.mean.bias)
         self.log_std = nn.Parameter(torch.full((size,), log_std))
 
-    def forward(self, features: Tensor) -> DiagonalGaussian:
+    def forward(self, features: Tensor, allowed: Tensor | None = None) -> DiagonalGaussian:
         """See the base class."""
         return DiagonalGaussian(*self.scale.act(self.mean(features), self.log_std))
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from pamiq_exp.models.nn.input_normalizer import InputNormalizer
 from pamiq_exp.models.nn.inputs import Batch, is_image, leading_shape, scale
 from pamiq_exp.spaces import ArraySpec
 
@@ -138,6 +139,7 @@ class FieldsNetwork(nn.Module):
         activation_name: What follows each layer, the last one included.
         map_side: See `ConvolutionalStack`.
         patch: See `ConvolutionalStack`.
+        normalize: Normalize fields that are no images by their running mean and variance; see `InputNormalizer`.
     """
 
     def __init__(
@@ -148,10 +150,12 @@ class FieldsNetwork(nn.Module):
         activation_name: ActivationName,
         map_side: int = _MAP_SIDE,
         patch: int = 1,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
         self.stacks = nn.ModuleDict()
+        self.normalizers = nn.ModuleDict()
         joined = 0
         for name, spec in self.fields.items():
             if is_image(spec):
@@ -160,6 +164,8 @@ class FieldsNetwork(nn.Module):
                 joined += stack.width
             else:
                 joined += math.prod(spec["shape"])
+                if normalize:
+                    self.normalizers[_module_name(name)] = InputNormalizer(math.prod(spec["shape"]))
         self.body = mlp(joined, hidden, activation_name)
         self.width = hidden[-1] if hidden else joined
         orthogonal(self)
@@ -170,10 +176,35 @@ class FieldsNetwork(nn.Module):
         parts = []
         for name, spec in self.fields.items():
             value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
-            parts.append(self.stacks[_module_name(name)](value) if is_image(spec) else value.flatten(1))
+            parts.append(self._read(name, value))
         joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         features: Tensor = self.body(_in_precision_of(self.body, joined))
         return features.view(*leading, self.width)
+
+    def count_inputs(self, batch: Batch) -> None:
+        """Count a batch, with any leading axes, in the running statistics of inputs that are normalized."""
+        for name, spec in self.fields.items():
+            if _module_name(name) in self.normalizers:
+                value = scale(batch[name].reshape(-1, *spec["shape"]), spec).flatten(1)
+                self._normalizer(name).count(value)
+
+    def refresh_inputs(self) -> None:
+        """Let what was counted count from now on; see `InputNormalizer`."""
+        for name in self.fields:
+            if _module_name(name) in self.normalizers:
+                self._normalizer(name).refresh()
+
+    def _normalizer(self, name: str) -> InputNormalizer:
+        normalizer = self.normalizers[_module_name(name)]
+        assert isinstance(normalizer, InputNormalizer)
+        return normalizer
+
+    def _read(self, name: str, value: Tensor) -> Tensor:
+        module = _module_name(name)
+        if module in self.stacks:
+            features: Tensor = self.stacks[module](value)
+            return features
+        return self._normalizer(name)(value.flatten(1)) if module in self.normalizers else value.flatten(1)
 
 
 def _in_precision_of(module: nn.Module, value: Tensor) -> Tensor:

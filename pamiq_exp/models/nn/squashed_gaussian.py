@@ -88,7 +88,7 @@ class SquashedGaussianHead(ActionHead):
         self.scale = ActionScale(action)
         self.layer = nn.Linear(width, 2 * math.prod(action["shape"]))
 
-    def forward(self, features: Tensor) -> SquashedGaussian:
+    def forward(self, features: Tensor, allowed: Tensor | None = None) -> SquashedGaussian:
         """See the base class."""
         mean, log_std = self.layer(features).chunk(2, -1)
         return SquashedGaussian(mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD), self.scale)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.cores import RecurrentCore
 from pamiq_exp.models.nn.action_distributions import ActionDistribution, make_action_head
+from pamiq_exp.models.nn.action_mask import ActionMask, split_action_mask
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, orthogonal
 from pamiq_exp.models.nn.sequences import episode_starts
@@ -27,9 +28,22 @@ class PolicyNetwork(nn.Module, ABC):
     Attributes:
         policy: From features to a distribution over actions.
         value: From features to a value.
+        mask: Reads which choices an observation allows; None without masks.
     """
 
     value: ValueHead
+    mask: ActionMask | None
+
+    def bodies(self) -> list[FieldsNetwork]:
+        """Return what reads the inputs."""
+        return [part for part in self.modules() if isinstance(part, FieldsNetwork)]
+
+    def allowed(self, batch: Batch) -> Tensor | None:
+        """Return which choices a batch allows; None for all. See `ActionMask`."""
+        if self.mask is None:
+            return None
+        allowed: Tensor = self.mask(batch)
+        return allowed
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
@@ -44,7 +58,8 @@ class PolicyValueNetwork(PolicyNetwork):
 
     Args:
         inputs: The input fields, named as in buffers: `{"observation": ${spaces.observation}}`, or
-            `{"latent": {"shape": [128]}}` to act on the encoder's features.
+            `{"latent": {"shape": [128]}}` to act on the encoder's features. `observation.action_mask` is no input: it
+            marks the choices that are allowed, see `ActionMask`.
         action: The action space.
         channels: Widths of the convolutional layers, if an input is an image.
         hidden: Widths of the linear layers.
@@ -53,6 +68,7 @@ class PolicyValueNetwork(PolicyNetwork):
         normalize_value: Learn values in the scale of the returns so far; see `ValueHead`.
         patch: See `ConvolutionalStack`.
         value_streams: See `ValueHead`.
+        normalize_inputs: Normalize inputs that are no images; see `InputNormalizer`.
     """
 
     def __init__(
@@ -66,11 +82,13 @@ class PolicyValueNetwork(PolicyNetwork):
         normalize_value: bool = True,
         patch: int = 1,
         value_streams: Sequence[str] = (),
+        normalize_inputs: bool = False,
     ) -> None:
         super().__init__()
-        fields = flatten_specs(inputs)
-        self.body = FieldsNetwork(fields, channels, hidden, activation, patch=patch)
-        self.value_body = FieldsNetwork(fields, channels, hidden, activation, patch=patch) if separate else None
+        fields, self.mask = split_action_mask(flatten_specs(inputs), action)
+        settings = (fields, channels, hidden, activation)
+        self.body = FieldsNetwork(*settings, patch=patch, normalize=normalize_inputs)
+        self.value_body = FieldsNetwork(*settings, patch=patch, normalize=normalize_inputs) if separate else None
         self.policy = make_action_head(self.body.width, action)
         self.value = ValueHead(self.body.width, normalize_value, streams=value_streams)
 
@@ -78,7 +96,7 @@ class PolicyValueNetwork(PolicyNetwork):
         """See the base class; any leading axes."""
         features = self.body(batch)
         value_features = features if self.value_body is None else self.value_body(batch)
-        return self.policy(features), self.value(value_features)
+        return self.policy(features, self.allowed(batch)), self.value(value_features)
 
 
 class PolicyStep(NamedTuple):
@@ -133,6 +151,7 @@ class RecurrentPolicyValue(PolicyNetwork, RecurrentPolicy):
         activation: After each of them.
         normalize_value: See `ValueHead`.
         value_streams: See `ValueHead`.
+        normalize_inputs: See `PolicyValueNetwork`.
 
     Raises:
         ValueError: For a core with dropout.
@@ -148,13 +167,15 @@ class RecurrentPolicyValue(PolicyNetwork, RecurrentPolicy):
         activation: ActivationName = "relu",
         normalize_value: bool = True,
         value_streams: Sequence[str] = (),
+        normalize_inputs: bool = False,
     ) -> None:
         super().__init__()
         if any(isinstance(part, nn.Dropout) and part.p > 0 for part in core.modules()):
             raise ValueError(
                 "the core of a policy must have dropout: 0; with dropout, the probability ratios of PPO would be random"
             )
-        self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
+        fields, self.mask = split_action_mask(flatten_specs(inputs), action)
+        self.body = FieldsNetwork(fields, channels, hidden, activation, normalize=normalize_inputs)
         self.inlet = orthogonal(nn.Linear(self.body.width, core.width))
         self.core = core
         self.outlet = nn.LayerNorm(core.width)
@@ -168,7 +189,7 @@ class RecurrentPolicyValue(PolicyNetwork, RecurrentPolicy):
     def step(self, fields: Batch, state: Tensor, generator: torch.Generator | None = None) -> PolicyStep:
         """See `RecurrentPolicy.step`; nothing is drawn."""
         output, state = self.core.step(self._embed(fields), state)
-        return PolicyStep(*self._heads(output), state)
+        return PolicyStep(*self._heads(output, self.allowed(fields)), state)
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
         """See the base class; leading axes `(sequences, time)`.
@@ -192,12 +213,12 @@ class RecurrentPolicyValue(PolicyNetwork, RecurrentPolicy):
             )
         reset = episode_starts(batch["ended"]) if "ended" in batch else None
         output, _ = self.core.scan(embedded, batch[STATE_FIELD][:, 0].to(self.core.state_dtype), reset)
-        return self._heads(output)
+        return self._heads(output, self.allowed(batch))
 
     def _embed(self, fields: Batch) -> Tensor:
         embedded: Tensor = self.inlet(self.body(fields).to(self.inlet.weight.dtype))
         return embedded
 
-    def _heads(self, output: Tensor) -> tuple[ActionDistribution, Tensor]:
+    def _heads(self, output: Tensor, allowed: Tensor | None) -> tuple[ActionDistribution, Tensor]:
         features = self.outlet(output)
-        return self.policy(features), self.value(features)
+        return self.policy(features, allowed), self.value(features)

@@ -119,6 +119,8 @@ class ActorCritic(LightningModule):
         """Policy loss + value loss - entropy bonus on one minibatch."""
         self._require_fields(batch)
         weight = batch["weight"]
+        for body in self.network.bodies():
+            body.count_inputs(batch)
         distribution, value = self.network(batch)
         policy = self._policy_loss(distribution, batch)
         value_loss = self._value_loss(value, batch)
@@ -141,6 +143,11 @@ class ActorCritic(LightningModule):
             means = [weighted_mean(each, weight) for each in branch_entropy.detach().unbind(-1)]
             self.log_dict({f"entropy_{branch}": mean for branch, mean in enumerate(means)})
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Normalize inputs by all that was seen from the next rollout on."""
+        for body in self.network.bodies():
+            body.refresh_inputs()
 
     def configure_optimizers(self) -> Any:
         """Adam with epsilon 1e-5, and the linear schedule if there is one.

@@ -1,0 +1,132 @@
+"""Action masks of environments: where they come from, how policies heed them, and masks that are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from pamiq_exp.component import set_up, tear_down
+from pamiq_exp.config import build_experiment, compose_config
+from pamiq_exp.environments import GymnasiumEnvironment, ShownActionMask
+from pamiq_exp.interaction import ForbiddenActionsError, Interaction
+from pamiq_exp.runtime import Publisher
+from tests.interaction.worlds import Counter
+
+TAXI = (
+    "environment=gymnasium", "environment.id=Taxi-v4", "interaction=unpaced", "launcher=lockstep", "agent=ppo",
+    "experiment_name=taxi", "num_envs=3",
+    "environment.wrappers=[{_target_: pamiq_exp.environments.ShownActionMask, _partial_: true}]",
+)  # fmt: skip
+
+
+class Doors(gymnasium.Env[Any, Any]):
+    """Six doors on two levels, of which only some are open; where its mask is, the arguments say."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (2,), np.float32)
+
+    def __init__(self, part: bool = False, info: bool = True, closed: bool = False, length: int = 3) -> None:
+        self.action_space = gymnasium.spaces.MultiDiscrete([4, 2])
+        self.part, self.info, self.closed, self.length = part, info, closed, length
+        if part:
+            self.observation_space = gymnasium.spaces.Dict({  # type: ignore[assignment]
+                "seen": gymnasium.spaces.Box(0, 1, (2,), np.float32),
+                "action_mask": gymnasium.spaces.Box(0, 1, (2, 3), np.uint8),
+            })  # fmt: skip
+
+    def action_masks(self) -> list[np.ndarray]:
+        return np.split(self._mask(), [4])
+
+    def _mask(self) -> np.ndarray:
+        mask = np.array([1, 0, self.steps % 2, 1, 0, 1])
+        return np.zeros(6, int) if self.steps == self.length else mask * (1 - self.closed)
+
+    def _shown(self) -> tuple[Any, dict[str, Any]]:
+        seen = np.zeros(2, np.float32)
+        shown = {"seen": seen, "action_mask": self._mask().reshape(2, 3).astype(np.uint8)} if self.part else seen
+        return shown, {"action_mask": self._mask()} if self.info else {"other": 1}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.steps = 0
+        return self._shown()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        shown, info = self._shown()
+        return shown, 0.0, self.steps == self.length, False, info
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrappers"),
+    [
+        ({}, [ShownActionMask]),
+        ({"info": False}, [lambda env: ShownActionMask(env, "action_masks")]),
+        ({"part": True, "info": False}, []),
+    ],
+)
+def test_masks_come_from_info_from_a_method_or_from_the_observation(settings: Any, wrappers: Any) -> None:
+    environment = GymnasiumEnvironment(make=lambda: Doors(**settings), num_envs=2, wrappers=wrappers)
+    interaction = Interaction(Counter(2), environment)
+    set_up(interaction)
+    shown = [environment.observe().values["action_mask"][0].tolist()]
+    for _ in range(4):  # at the end of the episode nothing is allowed, and nothing is asked
+        interaction.step()
+        shown.append(environment.observe().values["action_mask"][0].tolist())
+    assert shown == [[1, 0, 0, 1, 0, 1], [1, 0, 1, 1, 0, 1], [1, 0, 0, 1, 0, 1], [0] * 6, [1, 0, 0, 1, 0, 1]]
+    tear_down(interaction)
+
+
+def test_a_mask_that_forbids_everything_is_an_error_of_one_sentence() -> None:
+    environment = GymnasiumEnvironment(make=lambda: Doors(closed=True), num_envs=2, wrappers=[ShownActionMask])
+    interaction = Interaction(Counter(2), environment)
+    set_up(interaction)
+    with pytest.raises(ForbiddenActionsError, match=r"action_mask of .* forbids branch 0 of the action in copy 0"):
+        interaction.step()
+    tear_down(interaction)
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "message"),
+    [
+        ({"info": False}, "info", "info has no action_mask; it has: other"),
+        ({}, "masks", "no method masks"),
+        ({}, "__class__", "no method __class__"),
+        ({"part": True}, "info", "has the part action_mask already"),
+    ],
+)
+def test_a_mask_that_is_not_there_is_reported(settings: Any, source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ShownActionMask(Doors(**settings), source).reset()
+
+
+def test_a_mask_for_numbers_or_of_another_size_is_reported() -> None:
+    with pytest.raises(ValueError, match="marks choices, but these actions are Box"):
+        ShownActionMask(gymnasium.make("Pendulum-v1"))
+    doors = Doors()
+    doors.action_space = gymnasium.spaces.Discrete(5)  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="has 6 entries, expected 5"):
+        ShownActionMask(doors).reset()
+
+
+@pytest.mark.parametrize("policy", ["ppo", "ppo_recurrent"])
+def test_a_policy_from_a_config_takes_only_allowed_actions(policy: str) -> None:
+    experiment = build_experiment(compose_config([*TAXI, f"policy={policy}"]))
+    interaction = experiment.interaction
+    publisher = Publisher(experiment.models)
+    interaction.agent.attach(publisher.inference_models(), {})
+    set_up(interaction)
+    assert "observation.action_mask" in experiment.buffers["policy"].fields
+    forbidden = 0
+    with torch.no_grad():
+        for _ in range(60):
+            seen = interaction.environment.observe()
+            action = interaction.agent.step(seen)
+            mask = seen.values["action_mask"]
+            forbidden += int((mask == 0).sum())
+            assert mask[np.arange(3), action[:, 0]].all()
+            interaction.environment.affect(action)
+    assert forbidden > 100, "most of the time something is forbidden"
+    tear_down(interaction)

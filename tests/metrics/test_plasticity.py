@@ -1,0 +1,74 @@
+"""Plasticity of a published policy on the newest observations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pamiq_exp.component import collect_state, restore_state
+from pamiq_exp.interaction import Turn
+from pamiq_exp.metrics import Plasticity
+from pamiq_exp.models import PolicyValueNetwork
+from tests.agents.worlds import ClockWorld, Port
+from tests.interaction.worlds import Counter
+
+
+def feed(metric: Plasticity, world: ClockWorld, agent: Counter, turns: int) -> None:
+    for _ in range(turns):
+        seen = world.observe()
+        metric.on_step(Turn(seen, np.zeros((2, 2)), agent, world))
+        world.affect(np.zeros((2, 2)))
+
+
+@pytest.fixture
+def network() -> PolicyValueNetwork:
+    torch.manual_seed(0)
+    network = PolicyValueNetwork(
+        {"observation": {"step": {"shape": [1], "dtype": "float32"}}},
+        {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [2]}, hidden=(8, 6),
+    )  # fmt: skip
+    with torch.no_grad():
+        network.body.body[2].bias[:2] = -1e6
+    return network
+
+
+def test_the_newest_observations_are_fed_to_what_reads_them(network: PolicyValueNetwork) -> None:
+    world, agent = ClockWorld((4, 6)), Counter(2)
+    agent.attach({"policy": Port(network)}, {})
+    metric = Plasticity(every_steps=40, samples=10)
+    feed(metric, world, agent, 19)
+    assert metric.report() == {}
+    feed(metric, world, agent, 1)
+    found = metric.report()
+    with torch.no_grad():
+        x = torch.arange(14.0, 20.0).repeat_interleave(2)[:, None]
+        first = torch.relu(network.body.body[0](x))
+        second = torch.relu(network.body.body[2](first))
+    scores = [h.mean(0) / h.mean() for h in (first, second)]
+    dormant = [float((score <= 0.025).sum()) for score in scores]
+    assert found["dormant_share"] == pytest.approx(sum(dormant) / 14)
+    assert 2 / 14 <= found["dead_share"] <= found["dormant_share"]
+    assert found["feature_norm"] == pytest.approx(float(second.norm(dim=1).mean()), rel=1e-5)
+    flat = torch.cat([each.flatten() for each in network.parameters()]).double()
+    assert found["weight_norm"] == pytest.approx(float(flat.norm()))
+    assert 1 <= found["effective_rank"] <= 4
+
+
+def test_a_measurement_survives_a_checkpoint(network: PolicyValueNetwork) -> None:
+    world, agent = ClockWorld((4, 6)), Counter(2)
+    agent.attach({"policy": Port(network)}, {})
+    one, other = Plasticity(every_steps=8, samples=6), Plasticity(every_steps=8, samples=6)
+    feed(one, world, agent, 6)
+    restore_state(other, collect_state(one))
+    assert other.report() == one.report() != {}
+    now = world.now
+    feed(one, world, agent, 2)
+    world.now = now
+    feed(other, world, agent, 2)
+    assert other.report() == one.report()
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least"):
+        Plasticity(every_steps=0)

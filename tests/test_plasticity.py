@@ -1,0 +1,51 @@
+"""Formulas of plasticity against independent computations."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from pamiq_exp.plasticity import effective_rank, norm, recorded_units, unit_scores
+
+
+def test_scores_are_mean_activities_as_shares_of_the_mean_of_the_layer() -> None:
+    outputs = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    outputs[:, 2] = 0
+    activity = np.array([np.mean([abs(float(row[unit])) for row in outputs]) for unit in range(5)])
+    np.testing.assert_allclose(unit_scores(torch.from_numpy(outputs)).numpy(), activity / activity.mean(), rtol=1e-5)
+    assert unit_scores(torch.zeros(4, 3)).tolist() == [0, 0, 0]
+
+
+def test_units_of_a_convolution_are_its_channels() -> None:
+    outputs = np.random.default_rng(1).normal(size=(4, 3, 2, 5)).astype(np.float32)
+    activity = np.abs(outputs).mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(unit_scores(torch.from_numpy(outputs)).numpy(), activity / activity.mean(), rtol=1e-5)
+
+
+def test_effective_rank_is_the_number_of_singular_values_that_make_up_99_percent() -> None:
+    generator = np.random.default_rng(2)
+    left, right = (np.linalg.qr(generator.normal(size=(30, 6)))[0] for _ in range(2))
+    values = np.array([50.0, 30.0, 15.0, 4.1, 0.6, 0.3])  # 50 80 95 99.1 99.7 100
+    assert effective_rank(torch.from_numpy(left * values @ right.T)) == 4
+    assert effective_rank(torch.from_numpy(left * values @ right.T), share=0.9) == 3
+    assert effective_rank(torch.eye(7)) == 7
+    assert effective_rank(torch.ones(5, 4)) == 1
+    assert effective_rank(torch.zeros(5, 4)) == 0
+
+
+def test_units_are_recorded_only_meanwhile() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.Tanh())
+    x = torch.randn(5, 3)
+    with recorded_units(network) as units:
+        network(x)
+    assert list(units) == ["1", "3"]
+    torch.testing.assert_close(units["1"], torch.relu(network[0](x)))
+    assert not network[1]._forward_hooks
+
+
+def test_norm_is_that_of_all_numbers_together() -> None:
+    network = nn.Linear(3, 4)
+    flat = torch.cat([each.flatten() for each in network.parameters()]).detach()
+    np.testing.assert_allclose(norm(network.parameters()), np.linalg.norm(flat.double().numpy()))
+    assert norm(iter(())) == 0
