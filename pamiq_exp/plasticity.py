@@ -5,6 +5,7 @@ For metrics and for trainers; the formulas need torch alone.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -65,6 +66,40 @@ def recorded_units(module: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def fitting_loss(
+    module: nn.Module,
+    inputs: object,
+    targets: Tensor,
+    steps: int,
+    generator: torch.Generator,
+    learning_rate: float = 1e-3,
+) -> float:
+    """Return the mean squared error that a copy of a module, with a new linear layer behind it, reaches on new targets.
+
+    A plasticity probe: compared with a freshly initialized module, it says how well parameters can still learn
+    (Lyle et al. 2023, Understanding plasticity in neural networks, section 3).
+
+    Args:
+        module: Maps the inputs to features, `(n, width)`; it is not changed.
+        inputs: Its argument.
+        targets: `(n,)`.
+        steps: Steps of Adam, each on all inputs.
+        generator: Of the weights of the linear layer.
+        learning_rate: Of Adam.
+    """
+    learner = copy.deepcopy(module).train().requires_grad_(True)
+    with torch.enable_grad():
+        width = learner(inputs).shape[-1]
+        weight = (torch.randn(width, generator=generator) / width**0.5).to(targets.device).requires_grad_(True)
+        bias = torch.zeros((), device=targets.device, requires_grad=True)
+        optimizer = torch.optim.Adam([*learner.parameters(), weight, bias], lr=learning_rate)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (learner(inputs) @ weight + bias - targets).square().mean().backward()
+            optimizer.step()
+        return float((learner(inputs) @ weight + bias - targets).square().mean().detach())
 
 
 def norm(tensors: Iterator[Tensor]) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
 
-from pamiq_exp.plasticity import effective_rank, norm, recorded_units, unit_scores
+from pamiq_exp.plasticity import effective_rank, fitting_loss, norm, recorded_units, unit_scores
 
 
 def test_scores_are_mean_activities_as_shares_of_the_mean_of_the_layer() -> None:
@@ -49,3 +51,22 @@ def test_norm_is_that_of_all_numbers_together() -> None:
     flat = torch.cat([each.flatten() for each in network.parameters()]).detach()
     np.testing.assert_allclose(norm(network.parameters()), np.linalg.norm(flat.double().numpy()))
     assert norm(iter(())) == 0
+
+
+def test_the_probe_trains_a_copy_and_tells_a_dead_network_from_a_fresh_one() -> None:
+    torch.manual_seed(0)
+    fresh = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+    dead = copy.deepcopy(fresh)
+    with torch.no_grad():
+        dead[2].bias.fill_(-100.0)
+    before = copy.deepcopy(fresh.state_dict())
+    inputs, targets = torch.randn(64, 4), torch.randn(64)
+
+    def probe(module: nn.Module, steps: int) -> float:
+        return fitting_loss(module, inputs, targets, steps, torch.Generator().manual_seed(1), learning_rate=1e-2)
+
+    with torch.no_grad():  # as in a turn
+        assert probe(fresh, 100) < 0.5 * probe(fresh, 0)
+        assert probe(dead, 100) > probe(fresh, 100)
+        np.testing.assert_allclose(probe(dead, 0), float(targets.square().mean()), rtol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())

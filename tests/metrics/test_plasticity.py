@@ -69,6 +69,28 @@ def test_a_measurement_survives_a_checkpoint(network: PolicyValueNetwork) -> Non
     assert other.report() == one.report()
 
 
+def test_the_probe_compares_with_the_initial_parameters(network: PolicyValueNetwork) -> None:
+    world, agent = ClockWorld((4, 6)), Counter(2)
+    agent.attach({"policy": Port(network)}, {})
+    metric = Plasticity(every_steps=8, samples=6, probe_steps=3, seed=1)
+    metric.attach(agent)
+    assert metric.report() == {}
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.5)
+        feed(metric, world, agent, 4)
+    found = metric.report()
+    assert found["probe_loss"] != found["probe_loss_fresh"]
+    other = Plasticity(every_steps=8, samples=6, probe_steps=3, seed=1)
+    other.attach(agent)
+    restore_state(other, collect_state(metric))
+    now = world.now
+    feed(metric, world, agent, 4)
+    world.now = now
+    feed(other, world, agent, 4)
+    assert other.report() == metric.report() != found
+
+
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="at least"):
         Plasticity(every_steps=0)
