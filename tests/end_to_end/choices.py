@@ -85,6 +85,7 @@ READS_PICTURES = [("encoder", name) for name in ("image_vae", "ijepa", "pixels")
 READS_PICTURES += [("decoder", "latent_decoder"), ("dynamics", "pixels")]
 REFUSALS: Sequence[Refusal] = (
     *refused_by_rules(),
+    Refusal(("reward", "noveld"), ("encoder", "none"), "give the agent an encoder (encoder=...)"),  # it counts cells
     *(
         Refusal(("overlay", overlay), ("environment", world), "render_as_observation=true")
         for overlay in OPTIONS["overlay"] for world in WITHOUT_PICTURE if overlay != "none"
