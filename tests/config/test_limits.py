@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -96,3 +99,20 @@ def test_files_that_choose_one_another_are_counted(tmp_path: Path, files: int, r
         (tmp_path / "experiment" / f"f{index}.yaml").write_text(chosen)
     with pytest.raises(ConfigError, match="choose one another") if refused else nullcontext():
         compose(["experiment=f0"], Source(folder=str(tmp_path)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "content",
+    ["shared:\n" + "".join(f"  k{i}: {'x' * 80}\n" for i in range(9900)), "#" * 990_000],
+    ids=["values", "a comment"],
+)
+def test_check_of_a_full_file_takes_ten_seconds_and_a_gigabyte_at_most(tmp_path: Path, content: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = f"# @package _global_\ndefaults: [minimum, _self_]\n{content}\n"
+    (tmp_path / "experiment" / "full.yaml").write_text(text)
+    command = [sys.executable, "-m", "pamiq_exp", "check", "experiment=full", "--config-dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, used = os.wait4(process.pid, 0)
+    assert used.ru_utime + used.ru_stime < 10, "seconds of one core"
+    assert used.ru_maxrss < 1_000_000, "kilobytes"
