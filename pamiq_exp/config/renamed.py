@@ -29,6 +29,7 @@ RENAMED = {
     "stare": ("longest_dwell",),
     "smallest": ("min_std", "min_variance", "min_error"),
     # choices
+    "curious_and_extrinsic": ("prediction_error",),
     "delta_minimise": ("delta_minimize",),
     "dreamer": ("imagination",),
     "penalised": ("penalized",),
