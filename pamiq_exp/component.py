@@ -39,12 +39,22 @@ class Component:
     def on_resume(self) -> None:
         """Called when the run goes on after a pause."""
 
+    def on_intervene(self, active: bool) -> bool:
+        """Called when a person takes over (`active`) or gives back. Returns whether this part lets a person do so."""
+        return False
+
     def state(self) -> State:
         """Return what must survive a checkpoint. Arrays and tensors are copied by the caller."""
         return {}
 
     def load_state(self, state: State) -> None:
         """Restore what `state` returned."""
+
+
+class Transparent(Component):
+    """A wrapper with nothing of its own to set up, pause or save: the walker finds what it wraps in its place."""
+
+    wrapped: Component
 
 
 Generator: TypeAlias = np.random.Generator | torch.Generator
@@ -89,6 +99,8 @@ def _children(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _walk(value: object, path: str, seen: set[int]) -> Iterator[tuple[str, Component | Generator]]:
+    while isinstance(value, Transparent):
+        value = value.wrapped
     if id(value) in seen or isinstance(value, nn.Module):
         return
     if isinstance(value, (Component, np.random.Generator, torch.Generator)):

@@ -119,6 +119,26 @@ def describe_spaces(
     )
 
 
+def observation_space_of(parts: Mapping[str, ArraySpec]) -> gymnasium.spaces.Dict:
+    """Return the space that the parts of an observation describe: the reverse of `describe_array`."""
+    return gymnasium.spaces.Dict({name: _box_of(spec) for name, spec in parts.items()})
+
+
+def action_space_of(spec: ActionSpec) -> gymnasium.Space:  # type: ignore[type-arg]
+    """Return the space that a description of actions stands for: the reverse of `describe_action`."""
+    if spec["kind"] == "discrete":
+        return gymnasium.spaces.Discrete(spec["nvec"][0])
+    if spec["kind"] == "multi_discrete":
+        return gymnasium.spaces.MultiDiscrete(spec["nvec"])
+    low, high = np.array(spec["low"], np.float32), np.array(spec["high"], np.float32)
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+def _box_of(spec: ArraySpec) -> gymnasium.spaces.Box:
+    low, high = spec.get("low", -np.inf), spec.get("high", np.inf)
+    return gymnasium.spaces.Box(low, high, tuple(spec["shape"]), np.dtype(spec["dtype"]).type)
+
+
 def flatten_specs(fields: Mapping[str, object], prefix: str = "") -> dict[str, ArraySpec]:
     """Flatten nested field descriptions into dotted names.
 

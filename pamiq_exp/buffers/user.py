@@ -26,6 +26,8 @@ class DataUser(Component):
         self.collector = kind(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
         self.count_added = 0
         """Number of all environment steps added so far: turns times environments."""
+        self.fetched: list[tuple[int, int]] = []
+        """What the last `update` moved: number of the first turn and count, for each chunk."""
 
     def __len__(self) -> int:
         """Number of turns in the buffer."""
@@ -44,10 +46,10 @@ class DataUser(Component):
     def update(self) -> int:
         """Move collected turns into the buffer; return the number of new environment steps."""
         chunks = self.collector.take()
-        turns = 0
+        self.fetched = [(chunk.first_turn, chunk.count) for chunk in chunks]
         for chunk in chunks:
             self.buffer.append(chunk.filled(), chunk.first_turn)
-            turns += chunk.count
+        turns = sum(count for _, count in self.fetched)
         self.collector.recycle(chunks)
         self.count_added += turns * self.buffer.num_envs
         return turns * self.buffer.num_envs

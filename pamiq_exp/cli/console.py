@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp console RUN [status|pause|resume|save|stop]`: watch and steer a live run."""
+"""`python -m pamiq_exp console RUN [status|pause|resume|save|stop|intervene]`: watch and steer a live run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TYPED = tuple(command for command in COMMANDS if command != "view")
 """Commands whose answer can be read on a terminal."""
 
 USAGE = f"python -m pamiq_exp console RUN [{'|'.join(TYPED)}]"
-_KEYS = {"p": "pause", "r": "resume", "s": "save", "x": "stop"}
+_KEYS = {"p": "pause", "r": "resume", "s": "save", "i": "intervene", "x": "stop"}
 
 
 def main(words: Sequence[str]) -> int:
@@ -85,7 +85,7 @@ def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> Render
             if name not in AXES:
                 rows.add_row(Text(name.removeprefix(f"{source}/"), style="dim"), _number(value))
         panels.append(Panel(rows, title=Text(f"{source}, step {record['environment_step']:,}")))
-    keys = Text("p pause   r resume   s save   x stop   q leave", style="bold")
+    keys = Text("p pause   r resume   s save   i take over, give back   x stop   q leave", style="bold")
     return Group(Text(str(folder), style="dim"), Columns(panels), keys, Text(message))
 
 

@@ -32,8 +32,13 @@ class Begun:
     tree: dict[str, Any]
 
 
-def begin(composed: Composed, builder: Builder) -> Begun:
+def begin(composed: Composed, builder: Builder, instead: Any = None) -> Begun:
     """Build the environment, and fill in everything else with its spaces.
+
+    Args:
+        composed: The config.
+        builder: Builds it.
+        instead: An environment that takes the place of the one that the config describes, which is not built.
 
     Raises:
         ConfigError: If it cannot be built, is no environment, or what depends on it is not allowed.
@@ -46,7 +51,7 @@ def begin(composed: Composed, builder: Builder) -> Begun:
         raise ConfigError(first.errors or [ErrorDetail(key, message, "write the value out") for key in waiting])
     plain = first.tree["environment"]
     wrapped = wrapped_environment(plain, first.tree["interaction"])
-    environment = builder.build(wrapped, "environment")
+    environment = builder.build(wrapped, "environment") if instead is None else instead
     with torn_down_on_error(environment):
         tree = _with_spaces(composed, environment, wrapped)
     tree["environment"] = plain

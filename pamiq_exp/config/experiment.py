@@ -46,7 +46,7 @@ class Experiment:
 
 
 def build_experiment(
-    config: DictConfig | Validated, allow: AllowList = AllowList(), *, learns: bool = True
+    config: DictConfig | Validated, allow: AllowList = AllowList(), *, learns: bool = True, environment: Any = None
 ) -> Experiment:
     """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
 
@@ -57,6 +57,7 @@ def build_experiment(
         config: The config.
         allow: What it may name, where it was made in Python.
         learns: Whether anything is learned or recorded; False leaves out buffers, trainers, metrics and trackers.
+        environment: Takes the place of the one that the config describes, which is not built then.
 
     Raises:
         ConfigError: With all errors, before anything is built where that is possible.
@@ -70,7 +71,7 @@ def build_experiment(
     else:
         composed, validated, allow = config.composed, config, config.allow
     builder = Builder(allow)
-    begun = begin(composed, builder)
+    begun = begin(composed, builder, environment)
     with torn_down_on_error(begun.environment):
         if validated is not None and validated.tree and validated.tree["spaces"] != begun.tree["spaces"]:
             message = "shows or accepts something else than when it was checked, a moment ago"

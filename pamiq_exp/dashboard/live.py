@@ -20,7 +20,7 @@ from pamiq_exp.dashboard.reader import SOCKET
 Ask: TypeAlias = Callable[[Path, str, float], Any]
 """Sends a command to the run in a folder and returns its answer, within so many seconds; raises `NoAnswer`."""
 
-CONTROLS = ("pause", "resume", "save", "stop")
+CONTROLS = ("pause", "resume", "save", "stop", "intervene")
 STATUS_SECONDS, PICTURE_SECONDS = 0.5, 0.1
 """How old an answer may be that is given to several viewers."""
 

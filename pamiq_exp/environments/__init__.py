@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pamiq_exp.environments.data.random_walk import record_random_transitions
     from pamiq_exp.environments.gymnasium_adapter import GymnasiumEnvironment, gymnasium_environment
     from pamiq_exp.environments.gymnasium_adapter.wrappers import ShownActionMask
-    from pamiq_exp.environments.modular import Actuator, Sensor, SensorEnvironment
+    from pamiq_exp.environments.modular import Actuator, SafeActuator, Sensor, SensorEnvironment
     from pamiq_exp.environments.noise_world import NoiseWorld
     from pamiq_exp.environments.overlays import NoisyTV, PixelOverlay, RandomBoxes, ViewNoise
     from pamiq_exp.environments.play import NoDisplayError, Play
@@ -41,6 +41,7 @@ __all__ = [
     "Play",
     "RandomBoxes",
     "RecordedRun",
+    "SafeActuator",
     "Sensor",
     "SensorEnvironment",
     "ShownActionMask",
@@ -73,6 +74,7 @@ __getattr__ = lazy_names(
         "Play": "play",
         "RandomBoxes": "overlays",
         "RecordedRun": "recorded",
+        "SafeActuator": "modular",
         "Sensor": "modular",
         "SensorEnvironment": "modular",
         "ShownActionMask": "gymnasium_adapter.wrappers",

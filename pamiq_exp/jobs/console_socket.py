@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pamiq_exp.runtime import RunHandle
 
 SOCKET_NAME = "console.sock"
-COMMANDS = ("status", "pause", "resume", "save", "stop", "view")
+COMMANDS = ("status", "pause", "resume", "save", "stop", "intervene", "view")
 LONGEST_REQUEST = 4096
 """Bytes."""
 
@@ -64,7 +64,19 @@ def answer(handle: RunHandle, command: str) -> dict[str, Any]:
     if command == "stop":
         handle.stop()
         return {"ok": True, "result": "saving and stopping"}
+    if command == "intervene":
+        return _intervene(handle)
     return {"ok": False, "result": f"unknown command; use one of {', '.join(COMMANDS)}"}
+
+
+def _intervene(handle: RunHandle) -> dict[str, Any]:
+    try:
+        acts = handle.intervene()
+    except TimeoutError as error:
+        return {"ok": False, "result": str(error)}
+    if acts is None:
+        return {"ok": False, "result": "no actuator of this run lets a person take over: see SafeActuator"}
+    return {"ok": True, "result": "a person acts: `intervene` again gives back" if acts else "the agent acts again"}
 
 
 @contextlib.contextmanager

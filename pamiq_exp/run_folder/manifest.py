@@ -66,6 +66,14 @@ def source_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def source_digests(folder: Path) -> dict[str, str]:
+    """Return a short hash of each Python file below `folder`, by its path there: tells which files have changed."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return name and checksums of the newest checkpoint below `folder`: what state a run is in, to the bit."""
     for path in sorted(folder.glob(f"{file_names.CHECKPOINT_PREFIX}*/{file_names.MANIFEST}"), reverse=True):

@@ -93,6 +93,7 @@ class LaunchConfig:
         on_nonfinite: On NaN or infinity in a loss, gradient or action: `stop` the run or `skip` the batch.
         watchdog_seconds: When a thread gives no heartbeat for this long, the terminal shows which and where, and
             the stacks of all threads are logged. None switches it off.
+        trace: Record what a replay to the same bits needs, in `trace/` of the run folder (realtime, sequential).
         max_parameters: Models that have more parameters together are refused; those of a config before they are
             allocated. None switches it off.
     """
@@ -115,6 +116,7 @@ class LaunchConfig:
     record_every_steps: int = 100
     on_nonfinite: OnNonfinite = "stop"
     watchdog_seconds: float | None = 60.0
+    trace: bool = False
     max_parameters: int | None = 1_000_000_000
 
     def __post_init__(self) -> None:
@@ -134,6 +136,8 @@ class LaunchConfig:
     def _unsuitable_for_process(self) -> str | None:
         if self.learner != "process":
             return None
+        if self.trace:
+            return "learner=process keeps no trace: learner=thread, or launcher.trace=false"
         if self.mode != "realtime":
             return f"learner=process trains beside the agent, and launcher.mode is {self.mode}: learner=thread"
         if self.threads.training > 1:
@@ -155,6 +159,7 @@ ONLY_IN: Mapping[str, tuple[Mode, ...]] = {
     "overlap_turns": ("pipelined",),
     "training_nice": ("realtime", "pipelined"),
     "separate_streams": ("realtime",),
+    "trace": ("realtime", "sequential"),
 }
 """Settings that do nothing in some modes, as there is no deadline or no second thread that they could be about."""
 

@@ -19,9 +19,10 @@ from pamiq_exp.interaction import Interaction
 from pamiq_exp.runtime.clock import Clock
 from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl, TurnGivenUp
-from pamiq_exp.runtime.publication import Publisher
+from pamiq_exp.runtime.publication import Publisher, Snapshot
 from pamiq_exp.runtime.records import Means, RecordStream
 from pamiq_exp.runtime.statistics import RunStatistics
+from pamiq_exp.runtime.trace import NO_TRACE, NoTrace
 from pamiq_exp.trainers import Trainer
 
 _SIGNAL_SECONDS = 0.1
@@ -33,6 +34,7 @@ class Engine:
 
     Attributes:
         next_record: When the interaction is recorded, in environment steps.
+        trace: Records what a replay needs.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Engine:
         self.records = records
         self.device = device
         self.next_record = Every(config.record_every_steps)
+        self.trace: NoTrace = NO_TRACE
 
     def turn(self) -> None:
         """Take one turn with one publication, and count and record it.
@@ -71,11 +74,12 @@ class Engine:
         """
         statistics = self.statistics
         begin = time.perf_counter()
-        self.publisher.begin_step()
+        snapshot = self.publisher.begin_step()
         try:
             with torch.no_grad():
                 self.interaction.step()
         except Exception as error:
+            self.trace.turn(snapshot.version)  # a replay comes to the same error
             if threading.current_thread() is threading.main_thread():
                 time.sleep(_SIGNAL_SECONDS)
             if self.control.stopped_by_signal:
@@ -89,13 +93,15 @@ class Engine:
         self._measure_age()
         if self.next_record.due(statistics.steps):
             self.next_record.done(statistics.steps)
-            self._record_interaction()
+            self._record_interaction(snapshot)
+        self.trace.turn(snapshot.version)
         self.stop_if_done()
 
     def fetch_data(self) -> None:
         """Move what the agent collected into the buffers."""
         for user in self.users.values():
             user.update()
+        self.trace.fetched(self.users)
 
     def train(self, name: str, heartbeat: Callable[[], None]) -> dict[str, float]:
         """Run one whole round of a trainer and return its mean metrics; `heartbeat` is called after each batch."""
@@ -108,22 +114,31 @@ class Engine:
     def round(self, name: str) -> Iterator[Mapping[str, float]]:
         """Run one round of a trainer, a batch at a time; a note on an error names the trainer that raised it."""
         try:
+            self.trace.round_begins(name)
             for metrics in self.trainers[name].round():
+                self.trace.batch()
                 self.statistics.count_batches()
                 yield metrics
         except Exception as error:
             error.add_note(f"(in trainers.{name})")
             raise
 
-    def publish(self, rounds: Mapping[str, Mapping[str, float]]) -> None:
-        """Publish together what finished rounds changed, and record their metrics, by name of the trainer."""
+    def publish(self, rounds: Mapping[str, Mapping[str, float]], steps: int | None = None) -> None:
+        """Publish together what finished rounds changed, and record their metrics, by name of the trainer.
+
+        Args:
+            rounds: The mean metrics of each round.
+            steps: The environment step of these records; by default that of this moment.
+        """
         trainers = {name: self.trainers[name] for name in rounds}
-        changed = dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains)
+        changed = list(dict.fromkeys(model for trainer in trainers.values() for model in trainer.trains))
+        steps = self.statistics.steps if steps is None else steps
         self.statistics.count_batches()
-        self.publisher.publish(changed, self.statistics.training_steps)
+        version = self.publisher.publish(changed, self.statistics.training_steps)
         for name, trainer in trainers.items():
-            self.records.emit(name, rounds[name], trainer.training_step)
+            self.records.emit(name, rounds[name], trainer.training_step, steps=steps)
             self.records.show(trainer.media())
+        self.trace.published(version, steps, {name: self.models[name] for name in changed}, rounds)
 
     def pause(self) -> None:
         """Stop the clock and pause environment and agent; called on the inference thread when it parks."""
@@ -154,13 +169,13 @@ class Engine:
         else:
             statistics.observation_age_seconds = age.turns * (self.interaction.interval or 0.0)
 
-    def _record_interaction(self) -> None:
+    def _record_interaction(self, snapshot: Snapshot) -> None:
         metrics = self.interaction.agent.report() | self.interaction.environment.report()
         for observer in self.interaction.observers.values():
             metrics |= observer.report()
             self.records.show(observer.media())
         if self.config.mode in WALL_CLOCK:  # the records of other modes repeat
             metrics |= self.statistics.records()
-        self.records.emit("interaction", metrics, self.publisher.training_step)
+        self.records.emit("interaction", metrics, snapshot.training_step, snapshot.version)
         if self.records.error is not None:
             self.control.fail("tracking", self.records.error)

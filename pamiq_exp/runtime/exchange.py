@@ -90,8 +90,8 @@ class Exchange:
             state[_PUBLISHED_AT] = time.perf_counter_ns()
             return state[_VERSION]
 
-    def refresh(self) -> tuple[int, list[int]] | None:
-        """Take the newest slots: return their version and the reader's slot of each part.
+    def refresh(self) -> tuple[int, int, list[int]] | None:
+        """Take the newest slots: return their version, its training step, and the reader's slot of each part.
 
         None if the writer is publishing at this moment. Only the reader calls this, and it never waits.
         """
@@ -106,6 +106,6 @@ class Exchange:
                     state[base + _FRESH] = 0
                 slots.append(state[base + _READER])
             self._seen = state[_COUNT]
-            return state[_VERSION], slots
+            return state[_VERSION], state[_TRAINING_STEP], slots
         finally:
             self._lock.release()

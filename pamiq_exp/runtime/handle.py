@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pamiq_exp.component import components
 from pamiq_exp.interaction import Turn
 from pamiq_exp.interaction.live_view import LiveView
 from pamiq_exp.runtime.control import RunControl
@@ -31,12 +33,14 @@ class RunHandle:
         self._saver = saver
         self._view = LiveView()
         self._viewed_at = 0.0
+        self._intervened = False
 
     def status(self) -> Status:
         """Return how the run is: its state, counters, and rates since the last call."""
         last = self._saver.last
         return {
             "state": self._state(),
+            **({"intervened": 1} if self._intervened else {}),
             **self._engine.statistics.status(),
             "last_checkpoint": last.name if last is not None else None,
         }
@@ -79,6 +83,33 @@ class RunHandle:
     def stop(self) -> None:
         """Let the run save and end."""
         self._control.stop("stopped", "console")
+
+    def intervene(self, timeout: float = 10.0) -> bool | None:
+        """Let a person take over what moves, or give it back to the agent.
+
+        Returns whether a person acts now; None if nothing in this run lets a person do so.
+
+        Raises:
+            TimeoutError: The agent's thread did not come to its next turn in time.
+        """
+        worker = next((each for each in self._control.workers if each.on_pause is not None), None)
+        if worker is None:
+            return None
+        wanted, done = not self._intervened, threading.Event()
+        found: list[bool] = []
+
+        def task() -> None:
+            found.extend(part.on_intervene(wanted) for _, part in components(self._engine.interaction))
+            done.set()
+
+        worker.ask(task)
+        if not done.wait(timeout):
+            raise TimeoutError(f"the agent's thread did not come to its next turn within {timeout:g} s")
+        if not any(found):
+            return None
+        self._intervened = wanted
+        logger.warning("a person has taken over" if wanted else "the agent acts again")
+        return wanted
 
     def _state(self) -> str:
         if self._control.stopping:

@@ -49,6 +49,7 @@ from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.runtime.sequential import require_going_on, run_sequential
 from pamiq_exp.runtime.statistics import RunStatistics
+from pamiq_exp.runtime.trace import Trace
 from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, Watchdog
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
@@ -118,7 +119,7 @@ def launch(
         with _manifest(run_folder, info, config):
             try:
                 parts = interaction, models or {}, buffers or {}, trainers or {}
-                run = _Run(*parts, config, run_folder, trackers or {}, control)
+                run = Run(*parts, config, run_folder, trackers or {}, control)
             except BaseException:
                 with suppress(Exception):  # the first error is the one to report
                     tear_down(interaction)
@@ -126,7 +127,7 @@ def launch(
         return run.execute(info, resume_from, resume_partial, watch)
 
 
-class _Run:
+class Run:
     """One launch, from its parts to its summary."""
 
     def __init__(
@@ -139,6 +140,7 @@ class _Run:
         folder: RunFolder | None,
         trackers: Mapping[str, Tracker],
         control: RunControl,
+        user_of: Callable[[DataBuffer, bool], DataUser] = DataUser,
     ) -> None:
         _require_parameters(models, config.max_parameters)
         if config.mode == "sequential":
@@ -154,7 +156,7 @@ class _Run:
         self.control = control
         self.clock = WallClock(config.time_scale) if config.mode in WALL_CLOCK else VirtualClock()
         log_buffer_sizes(buffers)
-        users = {name: DataUser(buffer, shared) for name, buffer in buffers.items()}
+        users = {name: user_of(buffer, shared) for name, buffer in buffers.items()}
         self.writer = None
         if folder is not None:
             own = {"jsonl": JsonlTracker(hold=folder.hold)}
@@ -177,6 +179,8 @@ class _Run:
             interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
             fabric.device,
         )  # fmt: skip
+        if config.trace and config.mode in WALL_CLOCK:
+            self._begin_trace()
         self.learner = ProcessLearner(self.engine, self._report) if shared else LocalLearner(self.engine)
         place = (None,) if folder is None else (folder.checkpoints, folder.hold)
         self.saver = Saver(self.engine, self.learner, *place)
@@ -197,10 +201,11 @@ class _Run:
                 set_up_part(part, address)
             pending = None
             if checkpoint is not None:
-                pending = self._load(checkpoint, differences, resume_partial)
+                pending = self.load(checkpoint, differences, resume_partial)
                 info = replace(info, resumed_step=self.engine.statistics.steps)
                 self.engine.stop_if_done()
             self.saver.start()
+            self.engine.trace.start(info.seed, resume_from)
             if self.writer is not None:
                 self.writer.start(info)
             handle = RunHandle(self.engine, self.control, self.saver)
@@ -214,7 +219,7 @@ class _Run:
             self.clock.pause()
         return self._finish(info, list(parts.values()))
 
-    def _load(self, checkpoint: Mapping[str, State], differences: list[str], partial: bool) -> State | None:
+    def load(self, checkpoint: Mapping[str, State], differences: list[str], partial: bool) -> State | None:
         """Restore the agent's side; return what was still to be published when the run was saved."""
         differences = differences + load_inference_state(self.engine, checkpoint)
         require_fit(differences, partial)
@@ -235,6 +240,14 @@ class _Run:
             PipelinedLoop(self.engine, self.clock, self.saver, pending).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
+            self.engine.trace.ended(self.engine)
+
+    def _begin_trace(self) -> None:
+        if self.folder is None:
+            raise ValueError("launcher.trace: a trace is kept in a run folder: pass folder=... to launch")
+        trace = Trace(self.engine, self.folder)
+        self.engine.trace = trace
+        self.engine.interaction.environment = trace.environment
 
     def _watchdog(self) -> Watchdog:
         stop_timeout = STOP_TIMEOUT if self.config.mode in WALL_CLOCK else None
@@ -253,6 +266,7 @@ class _Run:
             if self.writer.error is not None:
                 self.control.fail("tracking", self.writer.error)
             summary = self._summary(info, metrics)
+        self._attempt(self.engine.trace.close)
         if self.folder is not None:
             details = {"inference": self.engine.publisher.inference_notes} if self.config.inference != "eager" else {}
             self.folder.finish(self.control.stop_state, self.control.stop_reason, summary, details)

@@ -72,7 +72,12 @@ class _SentRecords(RecordStream):
         self._sender = sender
 
     def emit(
-        self, source: str, metrics: Mapping[str, float], training_step: int, model_version: int | None = None
+        self,
+        source: str,
+        metrics: Mapping[str, float],
+        training_step: int,
+        model_version: int | None = None,
+        steps: int | None = None,
     ) -> None:
         version = self._engine.publisher.version if model_version is None else model_version
         self._sender.send("record", (source, dict(metrics), training_step, version))

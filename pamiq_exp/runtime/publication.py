@@ -24,12 +24,17 @@ from pamiq_exp.runtime.streams import StreamOrder
 
 
 class Snapshot:
-    """One publication as a step uses it: a version, and the slot and inference copy of each model that belong to it."""
+    """One publication as a step uses it: a version, and the slot and inference copy of each model that belong to it.
 
-    __slots__ = ("modules", "slots", "version")
+    Attributes:
+        training_step: Batches that had been trained by all trainers.
+    """
 
-    def __init__(self, version: int, slots: list[int], models: Mapping[str, Publishable]) -> None:
+    __slots__ = ("modules", "slots", "training_step", "version")
+
+    def __init__(self, version: int, training_step: int, slots: list[int], models: Mapping[str, Publishable]) -> None:
         self.version = version
+        self.training_step = training_step
         self.slots = slots
         self.modules: dict[str, nn.Module] = {
             name: each.copies[slot] for (name, each), slot in zip(models.items(), slots, strict=True)
@@ -65,7 +70,7 @@ class Publisher:
         for name, each in self._published.items():
             self._quick.prepare(name, each.copies)
         self._exchange = Exchange(len(models), shared)
-        self._snapshot = Snapshot(0, [0] * len(models), self._published)
+        self._snapshot = Snapshot(0, 0, [0] * len(models), self._published)
         self._in_step = False
 
     @property
@@ -99,10 +104,11 @@ class Publisher:
         """The models as the agent uses them, by name."""
         return {name: InferenceModel(self, name) for name in self._published}
 
-    def begin_step(self) -> None:
-        """Take the newest snapshot and keep it for the step. Never waits."""
+    def begin_step(self) -> Snapshot:
+        """Take the newest snapshot, keep it for the step, and return it. Never waits."""
         self._refresh()
         self._in_step = True
+        return self._snapshot
 
     def end_step(self) -> None:
         """End the step. Never waits."""

@@ -29,18 +29,23 @@ class RecordStream:
         return self._writer.error if self._writer is not None else None
 
     def emit(
-        self, source: str, metrics: Mapping[str, float], training_step: int, model_version: int | None = None
+        self,
+        source: str,
+        metrics: Mapping[str, float],
+        training_step: int,
+        model_version: int | None = None,
+        steps: int | None = None,
     ) -> None:
         """Write one record: `metrics` are named `<source>/<name>` in it. Without metrics there is no record.
 
-        `model_version` is the newest publication by default; a record that comes from another process has its own.
+        Environment step and model version are those of this moment by default.
         """
         if not metrics:
             return
         statistics = self._statistics
         record: dict[str, float | int | str] = {
             "source": source,
-            "environment_step": statistics.steps,
+            "environment_step": statistics.steps if steps is None else steps,
             "wall_seconds": statistics.wall_seconds,
             "run_seconds": statistics.run_seconds,
             "model_version": statistics.model_version if model_version is None else model_version,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import yaml
 
 SECRET = "bait-0123456789abcdef"
@@ -214,6 +215,90 @@ RUNS: dict[str, Make] = {
         75, b'{"m.visited": {"dtype": "BOOL", "shape": [1, 1], "data_offsets": [-99, 1]}}')),
     "a map of texts": partial(_map, _header(76, b'{"m.visited": {"dtype": "BOOL", "shape": ["a", 1], "data_offsets": [0, 1]}}')),
 }  # fmt: skip
+
+
+TRACE_HEADER: Mapping[str, object] = {
+    "trace": 1, "seed": 0, "steps": 0, "turns": 0, "checkpoint": False, "sources": {},
+    "spaces": {"observation": {"vector": {"shape": [4], "dtype": "float32", "low": -1.0, "high": 1.0}}, "num_envs": 2,
+               "action": {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [2]}},
+}  # fmt: skip
+
+
+def trace_folder(folder: Path, header: Mapping[str, object] = TRACE_HEADER, *blocks: object) -> None:
+    """Write a trace into a run folder, with blocks of turns (mappings) and of events (lists)."""
+    from pamiq_exp.runtime.trace.blocks import BlockFile
+
+    place = folder / "trace" / "000000000"
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("turns", "training"):
+        (place / name).unlink(missing_ok=True)
+        file = BlockFile(place / name)
+        file.write_json(
+            {key: value for key, value in header.items() if name == "turns" or key not in ("spaces", "sources")}
+        )
+        for block in blocks:
+            if isinstance(block, dict) and name == "turns":
+                file.write_arrays(block)
+            if isinstance(block, list) and name == "training":
+                file.write_json(block)
+        file.close()
+
+
+def _turns(**changes: object) -> dict[str, object]:
+    flags = np.zeros((3, 2), np.bool_)
+    columns = {
+        "version": np.zeros(3, np.int64), "reward": np.zeros((3, 2), np.float32), "terminated": flags, "truncated": flags,
+        "observation.vector": np.zeros((3, 2, 4), np.float32), "action": np.zeros((3, 2, 1), np.int64),
+    }  # fmt: skip
+    return {name: value for name, value in (columns | changes).items() if value is not None}
+
+
+def _spaces(changes: Mapping[str, object]) -> Mapping[str, object]:
+    spaces = TRACE_HEADER["spaces"]
+    assert isinstance(spaces, dict)
+    return {**TRACE_HEADER, "spaces": {**spaces, **changes}}
+
+
+def _traced(header: Mapping[str, object], blocks: Callable[[], list[object]], folder: Path, outside: Path) -> None:
+    trace_folder(folder.parents[1], header, *blocks())
+
+
+def _array(name: str, shape: tuple[int, ...], dtype: str) -> list[object]:
+    return [_turns(**{name: np.zeros(shape, dtype)})]
+
+
+def _box(shape: list[object], dtype: str = "float32") -> Mapping[str, object]:
+    return _spaces({"observation": {"vector": {"shape": shape, "dtype": dtype}}})
+
+
+TRACES: dict[str, Make] = {
+    **{f"turns: {kind}": partial(_content, "turns", text) for kind, text in TEXTS.items()},
+    "turns: a link out": partial(_link, "turns", "{outside}/secret.txt"),
+    "turns: a link to a device": partial(_link, "turns", "/dev/zero"),
+    "training: a pipe": partial(_pipe, "training"),
+    "training: a file without end": partial(_sparse, "training"),
+    "spaces without end": partial(_traced, _box([100_000, 100_000]), list),
+    "spaces of negative size": partial(_traced, _box([-1]), list),
+    "spaces of objects": partial(_traced, _box([4], "O"), list),
+    "spaces of texts": partial(_traced, _box(["a"]), list),
+    "no environments": partial(_traced, _spaces({"num_envs": "many"}), list),
+    "very many environments": partial(_traced, _spaces({"num_envs": 10**12}), list),
+    "an action of an unknown kind": partial(_traced, _spaces({"action": {"kind": "x"}}), list),
+    "a seed that is a text": partial(_traced, {**TRACE_HEADER, "seed": "x"}, list),
+    "events that are none": partial(_traced, TRACE_HEADER, lambda: [[["fetch"], 3, {}]]),
+    "a fetch of everything": partial(_traced, TRACE_HEADER, lambda: [[["fetch", 0, {"replay": [[0, 10**300]]}]]]),
+    "a fetch of less than nothing": partial(_traced, TRACE_HEADER, lambda: [[["fetch", 0, {"replay": [[0, -5]]}]]]),
+    "a round of no trainer": partial(_traced, TRACE_HEADER, lambda: [[["round", "nothing", "x", None]]]),
+    "a round with generators of texts": partial(_traced, TRACE_HEADER, lambda: [[["round", "x", "x", {"torch": "zz"}]]]),
+    "a publication of nothing": partial(_traced, TRACE_HEADER, lambda: [[["publish", 10**300, 1, ["x"], "", ""]]]),
+    "a turn of a publication that never came": partial(_traced, TRACE_HEADER, lambda: [_turns(version=np.full(3, 1 << 60))]),
+    "turns without observations": partial(_traced, TRACE_HEADER, lambda: [_turns(**{"observation.vector": None})]),
+    "turns of other sizes": partial(_traced, TRACE_HEADER, lambda: _array("observation.vector", (3, 2, 5), "float32")),
+    "rewards of others": partial(_traced, TRACE_HEADER, lambda: _array("reward", (3, 7), "float32")),
+    "a checkpoint elsewhere": lambda folder, outside: (
+        trace_folder(folder.parents[1], {**TRACE_HEADER, "checkpoint": True}), _link("start", "{outside}", folder, outside)),
+}  # fmt: skip
+"""What may be sent as the trace of a run; each is made in `trace/000000000` of a run folder."""
 
 
 def _sweep_plan(changes: Mapping[str, object]) -> bytes:

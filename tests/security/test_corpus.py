@@ -25,8 +25,10 @@ from tests.security.corpus import (
     SECRET,
     SWEEP_FILES,
     TEXTS,
+    TRACES,
     VIDEOS,
     run_folder,
+    trace_folder,
 )
 from tests.security.guard import Deeds, watched
 
@@ -159,6 +161,24 @@ def test_a_run_folder_is_not_evaluated(run: Command, outside: Path, name: str) -
     before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
     assert run("evaluate", folder, "--checkpoint", "best").status == 2
     assert {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", some(RUNS, 9))
+def test_a_run_folder_is_not_replayed(run: Command, outside: Path, name: str) -> None:
+    folder = sent_run(name, outside)
+    trace_folder(Path(folder))
+    before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
+    assert run("replay", folder, "--check").status in (0, 1, 2)
+    assert {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", some(TRACES, 3))
+def test_a_trace_is_refused(run: Command, outside: Path, name: str) -> None:
+    folder = outside.parent / "here" / "sent"
+    run_folder(folder)
+    trace_folder(folder)
+    TRACES[name](folder / "trace" / "000000000", outside)
+    assert run("replay", "sent", "--check").status == 2
 
 
 def test_a_best_checkpoint_is_only_looked_for_in_its_run(run: Command, outside: Path) -> None:

@@ -19,7 +19,8 @@ class SensorEnvironment(Environment):
     either all of them choose (Discrete, MultiDiscrete), or all take numbers (Box). Such a world has one environment, no
     rewards and no end, and cannot be saved: a resumed run meets it as it is then.
 
-    An observation is as old as the oldest reading in it. What sensors report is recorded as `time/<sensor>_<figure>`.
+    An observation is as old as the oldest reading in it. What sensors and actuators report is
+    recorded as `time/<name>_<figure>`.
 
     Args:
         sensors: At least one, by name.
@@ -67,11 +68,8 @@ class SensorEnvironment(Environment):
 
     def summary(self) -> dict[str, float]:
         """See `Environment`."""
-        return {
-            f"{name}_{figure}": value
-            for name, sensor in self.sensors.items()
-            for figure, value in sensor.report().items()
-        }
+        parts: list[tuple[str, Sensor | Actuator]] = [*self.sensors.items(), *self.actuators.items()]
+        return {f"{name}_{figure}": value for name, part in parts for figure, value in part.report().items()}
 
 
 def width(space: gymnasium.Space) -> int:  # type: ignore[type-arg]

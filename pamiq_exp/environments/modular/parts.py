@@ -49,6 +49,17 @@ class Actuator(Component, ABC):
     def operate(self, action: Array) -> None:
         """Do something: `(branches,)` int64, or `(n,)` float32 for a Box. Must not wait."""
 
+    def report(self) -> dict[str, float]:
+        """Return figures of the actuator itself, such as commands that were beyond its limits."""
+        return {}
+
+    def stop_messages(self) -> list[tuple[str, str, int, bytes]]:
+        """Return what stops the device from any process: kind (`udp`), host, port and datagram; nothing if unknown.
+
+        For the emergency stop of `SafeActuator`.
+        """
+        return []
+
     def on_pause(self) -> None:
         """Stop whatever moves. What moved goes on with the first action after the pause."""
 

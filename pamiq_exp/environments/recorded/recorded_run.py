@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import gymnasium
-import numpy as np
-from gymnasium import spaces
-
 from pamiq_exp.component import State
 from pamiq_exp.environments.recorded.reader import VideoReader
 from pamiq_exp.interaction import Array, Environment, Observation
 from pamiq_exp.recording.reader import read_recording
-from pamiq_exp.spaces import ActionSpec, ArraySpec
+from pamiq_exp.spaces import ArraySpec, action_space_of, observation_space_of
 
 
 class RecordedRun(Environment):
@@ -36,8 +32,8 @@ class RecordedRun(Environment):
     def __init__(self, path: str, name: str = "recording") -> None:
         self._life = read_recording(path, name)
         self.num_envs = self._life.num_envs
-        self.observation_space = spaces.Dict({part: _box(spec) for part, spec in self._life.observation.items()})
-        self.action_space = _action_space(self._life.action)
+        self.observation_space = observation_space_of(self._life.observation)
+        self.action_space = action_space_of(self._life.action)
         self._readers: dict[str, VideoReader] = {}
         self._stretch, self._turn = 0, 0
         self._current: Observation | None = None
@@ -108,16 +104,3 @@ class RecordedRun(Environment):
             )
         # Codecs want even sizes: what was added at the edges is cut off.
         return frame[: self.num_envs * height, :width, :channels].reshape(self.num_envs, height, width, channels).copy()
-
-
-def _box(spec: ArraySpec) -> spaces.Box:
-    low, high = spec.get("low", -np.inf), spec.get("high", np.inf)
-    return spaces.Box(low, high, tuple(spec["shape"]), np.dtype(spec["dtype"]).type)
-
-
-def _action_space(spec: ActionSpec) -> gymnasium.Space:  # type: ignore[type-arg]
-    if spec["kind"] == "discrete":
-        return spaces.Discrete(spec["nvec"][0])
-    if spec["kind"] == "multi_discrete":
-        return spaces.MultiDiscrete(spec["nvec"])
-    return spaces.Box(np.array(spec["low"], np.float32), np.array(spec["high"], np.float32), dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pamiq_exp.environments.modular import Actuator
 from pamiq_exp.environments.noise_world.actions import ActionSet
-from pamiq_exp.environments.vrchat.controls import FORWARD, JUMP, RUN, STRAFE, TURN, Controls
+from pamiq_exp.environments.vrchat.controls import FORWARD, JUMP, RUN, STRAFE, TURN, Controls, stop_messages
 from pamiq_exp.environments.vrchat.exits import OnExit
 from pamiq_exp.interaction import Array
 
@@ -63,6 +63,7 @@ class VRChatAvatar(Actuator):
         self._actions = ActionSet(actions)
         self.space = self._actions.space
         self._controls = Controls(host, port)
+        self._address = host, port
         self._on_exit = OnExit(self._controls.release)
         self._speeds = np.array([speed, speed, turn_speed])
         self._remaining = math.exp(-interval / lag) if lag > 0 else 0.0
@@ -90,6 +91,10 @@ class VRChatAvatar(Actuator):
     def on_resume(self) -> None:
         """Close a menu that may be open by now."""
         self._begin()
+
+    def stop_messages(self) -> list[tuple[str, str, int, bytes]]:
+        """See `Actuator`: every axis and button to 0."""
+        return stop_messages(*self._address)
 
     def operate(self, action: Array) -> None:
         """See `Actuator`."""

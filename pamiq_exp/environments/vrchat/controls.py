@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.udp_client import SimpleUDPClient
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,16 @@ BUTTONS = (
     "/input/LookLeft",
     "/input/LookRight",
 )
+
+
+def stop_messages(host: str, port: int) -> list[tuple[str, str, int, bytes]]:
+    """Return datagrams that set every axis and button to 0."""
+    found = []
+    for address in (*AXES, *BUTTONS):
+        message = OscMessageBuilder(address)
+        message.add_arg(0.0 if address in AXES else 0)
+        found.append(("udp", host, port, message.build().dgram))
+    return found
 
 
 class Controls:

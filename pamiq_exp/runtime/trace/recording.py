@@ -1,0 +1,406 @@
+"""Recording a trace while a run goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pamiq_exp.component import Transparent
+from pamiq_exp.files import make_own_folder
+from pamiq_exp.interaction import Environment, Observation
+from pamiq_exp.run_folder import RunFolder, file_names
+from pamiq_exp.run_folder.manifest import source_digests
+from pamiq_exp.runtime.trace.blocks import Arrays, BlockFile
+from pamiq_exp.runtime.trace.digests import digest_of_generators, digest_of_models, digest_of_run, digest_of_state
+from pamiq_exp.runtime.trace.generators import generators_state
+from pamiq_exp.spaces import describe_spaces
+from pamiq_exp.tracking.queue_thread import QueueThread
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pamiq_exp.buffers import DataUser
+    from pamiq_exp.runtime.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+TURNS, TRAINING, START = "turns", "training", "start"
+"""Names in the folder of a trace: two files, and the checkpoint that a resumed run went on from."""
+
+BLOCK_TURNS = 256
+BLOCK_BYTES = 1 << 20
+BLOCK_EVENTS = 256
+PATIENCE_TICKS = 20
+"""Looks into the queue, half a second apart, after which a block is written though it is not full."""
+MOST_WAITING = 20_000
+"""Turns or events that wait to be written. Beyond that the disk does not keep up, and the trace ends."""
+
+Event = list[Any]
+"""What happened on the side of the learner: its kind, and what belongs to it; see `Trace`."""
+
+
+class NoTrace:
+    """What an engine without a trace calls: nothing happens. All methods are those of `Trace`."""
+
+    def start(self, seed: int, checkpoint: Path | None) -> None:
+        """The run is where it starts, or goes on, from."""
+
+    def turn(self, version: int) -> None:
+        """A turn has been taken with this publication. Called on the thread of the agent."""
+
+    def fetched(self, users: Mapping[str, DataUser]) -> None:
+        """Collected turns were moved into the buffers. This and what follows is called where training happens."""
+
+    def round_begins(self, trainer: str) -> None:
+        """A trainer is about to run a round."""
+
+    def batch(self) -> None:
+        """A batch of that round is done."""
+
+    def published(
+        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        """Models were published after the rounds of the trainers that `metrics` names."""
+
+    def ended(self, engine: Engine) -> None:
+        """No turn is taken and nothing trained any more."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+NO_TRACE = NoTrace()
+
+
+class Trace(NoTrace):
+    """Records a run so that it can be replayed to the same bits.
+
+    The agent's side writes `turns`: what came through the environment's interface in each turn, the action, and the
+    publication that was used. The learner's side writes `training`, a list of events in their order:
+
+    - `["fetch", batch, {buffer: [[first turn, turns], ...]}]`: moved into the buffers after so many batches of a round
+    - `["round", trainer, checksum of the global generators, their state or null]`
+    - `["publish", version, environment step, trainers, checksum of the models, checksum of the metrics]`
+    - `["end", batches of an unfinished round, checksums]`
+
+    Nothing here waits for the disk: blocks are compressed and written by threads of their own. If that fails, the trace
+    ends, which is logged and reported by `on_failure`, and the run goes on.
+
+    Args:
+        engine: What is recorded. Its interaction has to go through `environment`.
+        run_folder: Where the trace is kept, in a folder named after the environment step at which it begins.
+
+    Attributes:
+        environment: Takes the place of the environment of the run.
+        error: What ended the trace early.
+    """
+
+    def __init__(self, engine: Engine, run_folder: RunFolder) -> None:
+        self._engine = engine
+        self._run_folder = run_folder
+        self.environment = TracedEnvironment(engine.interaction.environment)
+        self.error: BaseException | None = None
+        self._turns = _Writer("trace", self._fail)
+        self._training = _Writer("trace-training", self._fail)
+        self._batches: int | None = None
+        self._generators = ""
+
+    def start(self, seed: int, checkpoint: Path | None) -> None:
+        """See `NoTrace`.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        statistics, environment = self._engine.statistics, self.environment
+        self._run_folder.hold()
+        above = self._run_folder.path / file_names.TRACE
+        make_own_folder(above)
+        folder = above / f"{statistics.steps:09d}"
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that ended before its first checkpoint
+        folder.mkdir()
+        if checkpoint is not None:
+            shutil.copytree(checkpoint, folder / START, copy_function=_link_or_copy)
+        spaces = describe_spaces(environment.observation_space, environment.action_space, environment.num_envs)
+        header = {
+            "trace": VERSION,
+            "seed": seed,
+            "steps": statistics.steps,
+            "turns": statistics.turns,
+            "checkpoint": checkpoint is not None,
+        }
+        sources = source_digests(Path(__file__).parents[2])
+        self._turns.start(folder / TURNS, {**header, "spaces": dict(spaces), "sources": sources})
+        self._training.start(folder / TRAINING, header)
+        for reason in unrepeatable(self._engine):
+            logger.warning("this run may not be replayed to the same bits: %s", reason)
+
+    def turn(self, version: int) -> None:
+        """See `NoTrace`."""
+        entry, self.environment.entry = self.environment.entry, None
+        if entry is not None:
+            self._turns.put((version, entry))
+
+    def fetched(self, users: Mapping[str, DataUser]) -> None:
+        """See `NoTrace`."""
+        moved = {name: user.fetched for name, user in users.items() if user.fetched}
+        if moved:
+            self._training.put(["fetch", self._batches or 0, moved])
+
+    def round_begins(self, trainer: str) -> None:
+        """See `NoTrace`."""
+        generators = digest_of_generators()
+        state = None if generators == self._generators else generators_state()
+        self._batches = 0
+        self._training.put(["round", trainer, generators, state])
+
+    def batch(self) -> None:
+        """See `NoTrace`."""
+        if self._batches is not None:
+            self._batches += 1
+
+    def published(
+        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        """See `NoTrace`."""
+        self._batches = None
+        self._generators = digest_of_generators()
+        digests = digest_of_models(models), digest_of_state(metrics)
+        self._training.put(["publish", version, steps, list(metrics), *digests])
+
+    def ended(self, engine: Engine) -> None:
+        """See `NoTrace`."""
+        self._training.put(["end", self._batches, digest_of_run(engine)])
+
+    def close(self) -> None:
+        """See `NoTrace`."""
+        for writer in (self._turns, self._training):
+            writer.close()
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the files so far."""
+        return self._turns.bytes_written + self._training.bytes_written
+
+    def _fail(self, error: BaseException) -> None:
+        """End both files: a replay needs both."""
+        if self.error is None:
+            self.error = error
+            logger.error("the trace ends here: %s. The run goes on; a replay reaches up to this moment.", error)
+            self._run_folder.failed_writes += 1
+        self._turns.failed = self._training.failed = True
+
+
+class TurnEntry:
+    """What came through the environment's interface in one turn.
+
+    Attributes:
+        observation: What the agent saw.
+        truth: The ground truth, if anyone asked for it.
+        action: What was done; None if the turn failed before.
+        report: The environment's own metrics, if they were recorded after this turn.
+    """
+
+    __slots__ = ("action", "observation", "report", "truth")
+
+    def __init__(self, observation: Observation) -> None:
+        self.observation = observation
+        self.truth: dict[str, NDArray[Any]] | None = None
+        self.action: NDArray[Any] | None = None
+        self.report: dict[str, float] | None = None
+
+
+class TracedEnvironment(Transparent, Environment):
+    """Notes all that a run gets from its environment.
+
+    Args:
+        environment: The environment, whose place this one takes.
+    """
+
+    wrapped: Environment
+
+    def __init__(self, environment: Environment) -> None:
+        self.wrapped = environment
+        self.entry: TurnEntry | None = None
+        """The newest turn, until it is written."""
+        self.num_envs, self.live, self.private = environment.num_envs, environment.live, environment.private
+        self.free_running, self.noop_action = environment.free_running, environment.noop_action
+        self.own_interval, self.has_episodes = environment.own_interval, environment.has_episodes
+        self.observation_space, self.action_space = environment.observation_space, environment.action_space
+        self.name = getattr(environment, "name", type(environment).__name__)
+
+    def observe(self) -> Observation:
+        """See `Environment`."""
+        observation = self.wrapped.observe()
+        self.observed_at = self.wrapped.observed_at
+        self.entry = TurnEntry(observation)
+        return observation
+
+    def affect(self, action: NDArray[Any]) -> None:
+        """See `Environment`."""
+        if self.entry is not None:
+            self.entry.action = np.array(action)
+        self.wrapped.affect(action)
+        self.age = self.wrapped.age
+
+    def ground_truth(self) -> Mapping[str, NDArray[Any]]:
+        """See `Environment`."""
+        truth = self.wrapped.ground_truth()
+        if self.entry is not None and self.entry.truth is None:
+            self.entry.truth = {name: np.array(value) for name, value in truth.items()}
+        return truth
+
+    def report(self) -> dict[str, float]:
+        """See `Environment`."""
+        report = self.wrapped.report()
+        if self.entry is not None and report:
+            self.entry.report = report
+        return report
+
+    def summary(self) -> dict[str, float]:
+        """See `Environment`."""
+        return self.wrapped.summary()
+
+    def notes(self) -> list[str]:
+        """See `Environment`."""
+        return self.wrapped.notes()
+
+    def place(self, poses: NDArray[Any]) -> bool:
+        """See `Environment`."""
+        return self.wrapped.place(poses)
+
+    def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """See `Environment`."""
+        return self.wrapped.keyboard()
+
+
+class _Writer:
+    """One file of a trace, and the thread that writes it."""
+
+    def __init__(self, name: str, fail: Callable[[BaseException], None]) -> None:
+        self.failed = False
+        self._fail = fail
+        self._file: BlockFile | None = None
+        self._entries: list[tuple[int, TurnEntry]] = []
+        self._events: list[Event] = []
+        self._bytes = 0
+        self._ticks = 0
+        self._thread: QueueThread[tuple[int, TurnEntry] | Event] = QueueThread(name, self._take, self._tick)
+
+    @property
+    def bytes_written(self) -> int:
+        return self._file.bytes_written if self._file is not None else 0
+
+    def start(self, path: Path, header: Mapping[str, Any]) -> None:
+        self._file = BlockFile(path)
+        self._file.write_json(header)
+        self._thread.start()
+
+    def put(self, item: tuple[int, TurnEntry] | Event) -> None:
+        if not self.failed:
+            self._thread.put(item)
+            if self._thread.depth > MOST_WAITING:
+                self._fail(OSError(f"{MOST_WAITING} turns wait to be written: the disk does not keep up"))
+
+    def close(self) -> None:
+        self._thread.stop()
+        if self._file is not None:
+            self._guarded(self._flush)
+            self._file.close()
+
+    def _take(self, item: tuple[int, TurnEntry] | Event) -> None:
+        if isinstance(item, list):
+            self._events.append(item)
+        else:
+            if self._entries and not _alike(self._entries[-1][1], item[1]):
+                self._guarded(self._flush)
+            self._entries.append(item)
+            self._bytes += sum(value.nbytes for value in item[1].observation.values.values())
+        if len(self._events) >= BLOCK_EVENTS or len(self._entries) >= BLOCK_TURNS or self._bytes >= BLOCK_BYTES:
+            self._guarded(self._flush)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self._ticks >= PATIENCE_TICKS:
+            self._guarded(self._flush)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        if self.failed:
+            return
+        try:
+            action()
+        except Exception as error:
+            self._fail(error)
+
+    def _flush(self) -> None:
+        events, self._events = self._events, []
+        entries, self._entries = self._entries, []
+        self._bytes = self._ticks = 0
+        assert self._file is not None
+        if events:
+            self._file.write_json(events)
+        if entries:
+            self._file.write_arrays(_columns(entries))
+            reports = [[index, entry.report] for index, (_, entry) in enumerate(entries) if entry.report]
+            if reports:
+                self._file.write_json(reports)
+
+
+def _alike(one: TurnEntry, other: TurnEntry) -> bool:
+    """Whether two turns fit into columns together."""
+    return _shapes(one) == _shapes(other)
+
+
+def _shapes(entry: TurnEntry) -> list[object]:
+    truth = None if entry.truth is None else {name: (value.shape, value.dtype) for name, value in entry.truth.items()}
+    return [entry.action is None, truth]
+
+
+def _columns(entries: Sequence[tuple[int, TurnEntry]]) -> Arrays:
+    """Stack turns; of the ground truth only what has changed."""
+    turns = [entry for _, entry in entries]
+    first = turns[0]
+    columns: Arrays = {
+        "version": np.array([version for version, _ in entries], np.int64),
+        "reward": np.stack([turn.observation.reward for turn in turns]),
+        "terminated": np.stack([turn.observation.terminated for turn in turns]),
+        "truncated": np.stack([turn.observation.truncated for turn in turns]),
+    }
+    for name in first.observation.values:
+        columns[f"observation.{name}"] = np.stack([turn.observation.values[name] for turn in turns])
+    if first.action is not None:
+        columns["action"] = np.stack([turn.action for turn in turns if turn.action is not None])
+    if first.truth is None:
+        return columns
+    columns["asked"] = np.ones(1, np.bool_)  # an environment may have no ground truth
+    for name in first.truth:
+        values = [turn.truth[name] for turn in turns if turn.truth is not None]
+        changed = [index for index, value in enumerate(values) if index == 0 or not _same(value, values[index - 1])]
+        columns[f"truth.{name}"] = np.stack([values[index] for index in changed])
+        columns[f"changed.{name}"] = np.array(changed, np.int32)
+    return columns
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.tobytes() == other.tobytes()
+
+
+def unrepeatable(engine: Engine) -> Iterator[str]:
+    """Yield why a replay may not come to the same bits, as far as that shows before a run."""
+    if engine.device.type != "cpu":
+        yield f"it computes on {engine.device}, where sums may be added up in another order each time"
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """A checkpoint never changes: a second name for its files costs nothing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
