@@ -121,6 +121,8 @@ class SafeActuator(Actuator):
                 self._stop.heartbeat()
             self.actuator.operate(self._limited(action, now))
             self._commanded_at, self._moves = now, True
+            if self._stop is not None:
+                self._stop.heartbeat()  # once more: a command that took long may have come after a stop
 
     def stop_messages(self) -> list[tuple[str, str, int, bytes]]:
         """Those of the actuator."""
