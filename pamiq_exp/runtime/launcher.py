@@ -258,6 +258,7 @@ class Run:
         for part in reversed(parts):  # first what moves
             self._attempt(part.teardown)
         self._attempt(self.learner.close)
+        self._attempt(self.engine.trace.close)
         for observer in self.engine.interaction.observers.values():  # recorders have ended what they had begun
             self._attempt(partial(_show, self.engine.records, observer))
         summary = self._summary(info, metrics)
@@ -266,7 +267,6 @@ class Run:
             if self.writer.error is not None:
                 self.control.fail("tracking", self.writer.error)
             summary = self._summary(info, metrics)
-        self._attempt(self.engine.trace.close)
         if self.folder is not None:
             details = {"inference": self.engine.publisher.inference_notes} if self.config.inference != "eager" else {}
             self.folder.finish(self.control.stop_state, self.control.stop_reason, summary, details)
