@@ -291,7 +291,6 @@ TRACES: dict[str, Make] = {
     "a round of no trainer": partial(_traced, TRACE_HEADER, lambda: [[["round", "nothing", "x", None]]]),
     "a round with generators of texts": partial(_traced, TRACE_HEADER, lambda: [[["round", "x", "x", {"torch": "zz"}]]]),
     "a publication of nothing": partial(_traced, TRACE_HEADER, lambda: [[["publish", 10**300, 1, ["x"], "", ""]]]),
-    "a turn of a publication that never came": partial(_traced, TRACE_HEADER, lambda: [_turns(version=np.full(3, 1 << 60))]),
     "turns without observations": partial(_traced, TRACE_HEADER, lambda: [_turns(**{"observation.vector": None})]),
     "turns of other sizes": partial(_traced, TRACE_HEADER, lambda: _array("observation.vector", (3, 2, 5), "float32")),
     "rewards of others": partial(_traced, TRACE_HEADER, lambda: _array("reward", (3, 7), "float32")),

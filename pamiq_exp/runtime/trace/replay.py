@@ -260,12 +260,12 @@ class Replay(NoTrace):
         self.result.publications += 1
 
     def _take(self, turn: RecordedTurn) -> bool:
-        """Take one turn; return whether the run went on after it."""
+        """Take one turn; return whether the run went on after it, as far as what made it was kept."""
         engine, environment = self.engine, self._environment
         self._taken = self.next_turn
         while engine.publisher.version < turn.version:
             if not self._advance():
-                raise TraceError(f"the trace ends before publication {turn.version}, which turn {self.next_turn} used")
+                return False
         environment.begin(turn)
         try:
             with torch_threads(self._threads.inference):
