@@ -51,9 +51,9 @@ def open_replay(wanted: ReplayRequest, request: Request) -> Replay:
     """
     from pamiq_exp.runtime.trace.replay import Parts, Replay, ReplayedEnvironment
 
+    trace, following = _choose_trace(wanted)
     kept = KeptConfig.read(wanted.folder)
     composed = kept.compose()
-    trace, following = _choose_trace(wanted)
     changes = [*_changes(wanted.folder, trace), *(_edited(kept, request) if kept.is_complete else ())]
     if changes:
         lines = ["since the run, which may make the replay differ:", *(f"  {line}" for line in changes)]
