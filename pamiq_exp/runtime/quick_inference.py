@@ -122,10 +122,17 @@ class _Method:
 
     def _make(self, index: int, arguments: tuple[Any, ...], tensors: list[Tensor]) -> tuple[list[_Call], Any] | None:
         try:
-            structure = _take_apart(arguments, [])
+            generators = [torch.Generator(each.device) for each in arguments if isinstance(each, torch.Generator)]
+            unused = [each.get_state() for each in generators]
+            own = iter(generators)
+            structure = _take_apart(
+                tuple(next(own) if isinstance(each, torch.Generator) else each for each in arguments), []
+            )
             functions = [_Function(each, self._eager, structure) for each in self._copies]
             calls = [self._quick(each, tensors) for each in functions]
             expected = functions[index](*tensors)
+            if any(not torch.equal(each.get_state(), state) for each, state in zip(generators, unused, strict=True)):
+                raise ValueError("it draws random numbers")
             for _ in range(_WARM_UP_CALLS):
                 for call in calls:
                     found = call(*tensors)
@@ -229,7 +236,7 @@ def _take_apart(value: Any, found: list[Tensor]) -> Any:
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
         return [_take_apart(item, found) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, float, str, torch.Generator)):
         return value
     if hasattr(value, "__dict__") and not isinstance(value, nn.Module):
         return _Object(type(value), {name: _take_apart(item, found) for name, item in vars(value).items()})

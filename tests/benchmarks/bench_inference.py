@@ -37,13 +37,14 @@ def cpu_seconds(publisher: Publisher, num_envs: int, steps: int) -> float:
     """CPU seconds of one step."""
     port = publisher.inference_models()["policy"]
     fields, state = {"latent": torch.randn(num_envs, 128)}, port.module.initial_state(num_envs)
+    generator = torch.Generator()
     with torch.no_grad():
         for _ in range(10):
-            port.module.step(fields, state)
+            port.module.step(fields, state, generator)
         begin = time.process_time()
         for _ in range(steps):
             publisher.begin_step()
-            port.module.step(fields, state)
+            port.module.step(fields, state, generator)
             publisher.end_step()
     return (time.process_time() - begin) / steps
 

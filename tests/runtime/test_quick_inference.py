@@ -113,7 +113,7 @@ def test_traced_recurrent_policy_returns_the_same_distribution_value_and_memory(
     model = Policy()
 
     def call(module: Any) -> Any:
-        return module.step({"observation.vector": torch.randn(4, 3)}, torch.randn(4, 2, 8))
+        return module.step({"observation.vector": torch.randn(4, 3)}, torch.randn(4, 2, 8), torch.Generator())
 
     publisher = follows_publications("traced", model, model.network, call)
     assert publisher.inference_notes == {"model.step": "traced"}
@@ -131,6 +131,22 @@ def test_what_decides_by_numbers_in_a_tensor_stays_eager_and_says_so(caplog: pyt
     assert equal(port(x), -x)
     assert publisher.inference_notes["model.forward"].startswith("eager: ")
     assert "model.forward is not traced but eager" in caplog.text
+
+
+class Noisy(LightningModule):
+    """Draws from the generator that it is given, which no trace does."""
+
+    def step(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x + torch.randn(x.shape, generator=generator)
+
+
+def test_what_draws_random_numbers_stays_eager_and_draws_from_the_agents_generator() -> None:
+    publisher = Publisher({"model": Noisy()}, inference="traced")
+    module: Any = publisher.inference_models()["model"].module
+    generator, same = torch.Generator(), torch.Generator()
+    for _ in range(3):
+        assert equal(module.step(torch.zeros(2), generator), torch.randn(2, generator=same))
+    assert "it draws random numbers" in publisher.inference_notes["model.step"]
 
 
 @pytest.mark.slow
