@@ -44,6 +44,7 @@ OPTIONS = {
         "imagination_curious",
     ),
     "policy_input": options_of("policy_input"),
+    "reward_streams": ["null", *options_of("reward_streams")],
     "agent": [*LEARNING, "random"],
     "environment": ["noise_world", *GYMNASIUM, PICTURES],
     "world": options_of("world"),
@@ -60,7 +61,10 @@ OPTIONS = {
 PLACES = {
     "world": {"environment": ["noise_world"]},
     "overlay": {"environment": GYMNASIUM},
-    **{group: {"agent": LEARNING} for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward")},
+    **{
+        group: {"agent": LEARNING}
+        for group in ("encoder", "dynamics", "decoder", "buffers", "policy", "reward", "reward_streams")
+    },
     "normalizer": {"reward": NORMALIZED},
     "core": {"policy": ["ppo_recurrent"]},
     "policy_input": {"policy": ["dqn", "dreamer", "ppo", "ppo_legacy", "ppo_recurrent", "sac"]},
@@ -100,6 +104,10 @@ REFUSALS: Sequence[Refusal] = (
         for world in worlds
     ),
     *(Refusal(("reward", "mask_oracle"), ("environment", world), "another environment") for world in WITHOUT_PICTURE),
+    *(
+        Refusal(("reward_streams", streams), ("reward", "extrinsic"), "choose another reward")
+        for streams in options_of("reward_streams")
+    ),
     Refusal(("policy", "dqn"), ("environment", PENDULUM), "DQN needs discrete actions"),
     *(
         Refusal(("encoder", "plain_features"), ("environment", world), "another encoder")
@@ -132,7 +140,7 @@ def words_of(row: Row, experiment: str) -> list[str]:
     words = [f"experiment={experiment}"]
     for group, option in row.items():
         name, _, rest = option.partition(" ")
-        if (group, option) != ("decoder", "null"):
+        if option != "null":
             words += [f"{group}={name}", *(f"environment.{each}" for each in rest.split())]
     if "buffers" in row and not _is_replayed(row):
         words.append("buffers.replay=null")  # as the message says that refuses a buffer which nothing reads
