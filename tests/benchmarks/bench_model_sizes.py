@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from pamiq_exp.config import AllowList, Builder, Composed, compose
 from pamiq_exp.config.checks.interpolations import resolve
-from pamiq_exp.models import Encoder, ImaginationActorCritic, RecurrentPolicyValue
+from pamiq_exp.models import Encoder, ImaginationActorCritic
+from pamiq_exp.models.policies.networks import RecurrentPolicy
 
 SPACES = {
     "observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}},
@@ -80,9 +81,10 @@ def random_sequences(model: LightningModule, count: int, steps: int, device: str
         "weight": torch.ones(shape, device=device),
         "log_prob": torch.full(shape, -4.7, device=device),
     }
-    batch |= {name: torch.randn(shape, device=device) for name in ("value", "advantage", "return")}
+    batch |= {name: torch.randn(shape, device=device) for name in ("value", "advantage", "return", "reward")}
+    batch["terminated"] = batch["ended"]
     network = published(model)
-    if isinstance(network, RecurrentPolicyValue):
+    if isinstance(network, RecurrentPolicy):
         batch["policy_state"] = network.initial_state(count, device).unsqueeze(1).expand(-1, steps, -1, -1)
     return batch
 
@@ -93,8 +95,8 @@ def act_of(model: LightningModule, device: str) -> Callable[[], object]:
     now = {name: value[:, 0] for name, value in random_sequences(model, ENVIRONMENTS, 1, device).items()}
     if isinstance(part, Encoder):
         return lambda: part.encode(now)
-    if isinstance(part, RecurrentPolicyValue):
-        return lambda: part.step(now, now["policy_state"])
+    if isinstance(part, RecurrentPolicy):
+        return lambda: part.step(now, now["policy_state"], torch.default_generator)
     if hasattr(part, "initial_state"):
         return lambda: part(now["latent"], now["action"], part.initial_state(ENVIRONMENTS, device))
     return lambda: part(now)
