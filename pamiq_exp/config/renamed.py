@@ -31,7 +31,6 @@ RENAMED = {
     # choices
     "curious_and_extrinsic": ("prediction_error",),
     "delta_minimise": ("delta_minimize",),
-    "dreamer": ("imagination",),
     "penalised": ("penalized",),
     # classes
     "DreamerActorCritic": ("ImaginationActorCritic",),

@@ -33,8 +33,9 @@ def keep_offline(configs: Sequence[Composed], online: bool) -> None:
     strangers = [config.stranger for config in configs if config.stranger is not None]
     if not strangers:
         return
+    would_send = any(_would_send(config) for config in configs)  # first: offline, W&B counts no user as logged in
     os.environ[VARIABLE] = "offline"
-    if any(_would_send(config) for config in configs):
+    if would_send:
         name = Path(strangers[0])
         shown = Path(*name.parts[-2:]) if name.is_absolute() else name
         print_message(

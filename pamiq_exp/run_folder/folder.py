@@ -48,6 +48,8 @@ DESCRIPTION_FILES = (
 
 _APPENDED = (file_names.LOG, file_names.METRICS, file_names.OUTPUT)
 _MOST_MANIFEST_BYTES = 20_000_000
+_WANDB_RUN_DEPTH = 2
+"""Parts of the path of a session's folder: `wandb/offline-run-...`."""
 _NOT_MOVED = (file_names.EARLIER, LOCK, "job.lock", file_names.OUTPUT)
 """What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
 
@@ -322,9 +324,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _is_of_an_earlier_session(path: Path) -> bool:
+    """Whether a path in a run folder lies in the folder of a session of W&B."""
+    return path.parts[0] == "wandb" and len(path.parts) > _WANDB_RUN_DEPTH
+
+
 def refuse_links(folder: Path) -> None:
-    """Refuse a run folder through which a run would write elsewhere. Raises RunFolderError."""
-    if found := find_links(folder):
+    """Refuse a run folder through which a run would write elsewhere. Raises RunFolderError.
+
+    W&B leaves a link to its own log in the folder of each offline run, `wandb/RUN/logs`. Nothing is written below those
+    folders again: each session gets a new one.
+    """
+    found = [path for path in find_links(folder) if not _is_of_an_earlier_session(path.relative_to(folder))]
+    if found:
         raise RunFolderError(
             f"{found[0]} is a link, a pipe or a device: what a run writes there would go elsewhere. Remove it"
         )

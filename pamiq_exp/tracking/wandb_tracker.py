@@ -28,6 +28,7 @@ _PATIENCE_SECONDS = 3.0
 _INIT_SECONDS = 20.0  # an unreachable W&B has to show before the end of the run gives up on it
 
 _SILENT = "WANDB_SILENT"
+_MODE = "WANDB_MODE"
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 _MODES = ("auto", "online", "offline", "disabled")
@@ -241,7 +242,7 @@ def mode_of_shell() -> Wanted | None:
     Raises:
         ValueError: It is no word of W&B's, or one that is not supported.
     """
-    word = os.environ.get("WANDB_MODE", "")
+    word = os.environ.get(_MODE, "")
     if not word:
         return None
     if word not in _WORDS:
@@ -261,16 +262,19 @@ def logged_in() -> bool:
 
     W&B sets itself up with this: from the environment and the user's own files, but not from `wandb/settings` of the
     current folder, which could send the user's key to another server. It is silent in this process from then on: else
-    it would ask its server for the name to greet.
+    it would ask its server for the name to greet. An empty WANDB_MODE, which W&B refuses, counts as none.
     """
     import wandb
 
-    before = os.environ.get(_SILENT)
+    before = {name: os.environ.get(name) for name in (_SILENT, _MODE)}
     os.environ[_SILENT] = "true"
+    if not before[_MODE]:
+        os.environ.pop(_MODE, None)
     try:
         with elsewhere("wandb", ".wandb"):
             return bool(wandb.login(prompt=False, verify=False))
     finally:
-        os.environ.pop(_SILENT)
-        if before is not None:
-            os.environ[_SILENT] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -158,3 +158,14 @@ def test_start_and_end_states_are_in_the_manifest(command, folder: Path) -> None
     assert second["start_state"]["checkpoint"] == "step_000000020"
     assert second["start_state"]["sha256"] == first["end_state"]["sha256"]
     assert second["end_state"]["steps"] == 30
+
+
+def test_a_run_with_records_of_wandb_is_resumed_and_evaluated(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ("experiment=minimum", "tracking=default", "tracking.wandb.mode=offline", "launcher.max_steps=60")
+    outcome: Outcome = command(*words, "hydra.run.dir=run")
+    assert outcome.status == 0, outcome.err
+    assert list((tmp_path / "run").glob("wandb/offline-run-*"))
+    resumed: Outcome = command("resume", "run", "launcher.max_steps=90")
+    assert resumed.status == 0, resumed.err
+    evaluated: Outcome = command("evaluate", "run", "--episodes", "1")
+    assert evaluated.status == 0, evaluated.err

@@ -283,7 +283,9 @@ def test_run_folder_a_manifest_that_is_none_is_told(tmp_path: Path, content: byt
         RunFolder(tmp_path).read_manifest()
 
 
-@pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "media/a.png", "x/y/z"])
+@pytest.mark.parametrize(
+    "name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "wandb/run-1", "media/a.png", "x/y/z"]
+)
 def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     run, outside = tmp_path / "run", tmp_path / "outside"
     (run / name).parent.mkdir(parents=True)
@@ -292,6 +294,13 @@ def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refuse
     with pytest.raises(RunFolderError, match="would go elsewhere"):
         RunFolder(run)
     assert list(outside.iterdir()) == []
+
+
+def test_run_folder_links_that_wandb_left_in_its_own_runs_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    logs = tmp_path / "run" / "wandb" / "offline-run-20260101_000000-abc" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(tmp_path / "core.log")
+    assert RunFolder(tmp_path / "run").read_manifest() == {}
 
 
 def test_run_folder_a_log_that_is_another_file_too_is_refused(tmp_path: Path) -> None:
