@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pamiq_exp.option_files import places, text_in
+from pamiq_exp.option_files import TOGETHER, places, text_in
 
 _BRINGS = re.compile(r"^\s*-\s*/([\w/]+)(?:@[^:\s]*)?:\s*(\S+)", re.MULTILINE)
 _USES = re.compile(r"^\s*-\s*([\w/]+)(?:@\S+)?\s*(?:#.*)?$", re.MULTILINE)
@@ -17,13 +17,16 @@ MOST = 6
 def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
     """Return the choices that bring a group along, as `key=value`: `environment=noise_world` for `world`.
 
+    Those with a file of their own come first: options that share one are variants of them.
+
     Args:
         group: Name of the group.
         folders: Config folders, searched one after another.
     """
     found: dict[str, None] = {}
     for folder in folders:
-        texts = {place: text_in(path, place) for place, path in places(folder) if "/" in place}
+        ordered = sorted(places(folder), key=lambda each: (each[0].rpartition("/")[0], each[1].name == TOGETHER))
+        texts = {place: text_in(path, place) for place, path in ordered if "/" in place}
         found |= dict.fromkeys(
             name.replace("/", "=", 1) for name in texts if name.count("/") == 1 and _brings(group, name, texts, set())
         )

@@ -29,6 +29,9 @@ LEARNING = ["curiosity", "pamiq2023", "pamiq2024", "ppo"]
 
 NORMALIZED = options_but("reward", "extrinsic", "reconstruction_error", "levels")
 
+STREAMS = options_but("reward_streams", "both")
+"""`both` is one of the others, as the reward has it."""
+
 OPTIONS = {
     "reward": options_of("reward"),
     "dynamics": options_of("dynamics"),
@@ -44,7 +47,7 @@ OPTIONS = {
         "imagination_curious",
     ),
     "policy_input": options_of("policy_input"),
-    "reward_streams": ["null", *options_of("reward_streams")],
+    "reward_streams": ["null", *STREAMS],
     "agent": [*LEARNING, "random"],
     "environment": ["noise_world", *GYMNASIUM, PICTURES],
     "world": options_of("world"),
@@ -106,8 +109,13 @@ REFUSALS: Sequence[Refusal] = (
     *(Refusal(("reward", "mask_oracle"), ("environment", world), "another environment") for world in WITHOUT_PICTURE),
     *(
         Refusal(("reward_streams", streams), ("reward", "extrinsic"), "choose another reward")
-        for streams in options_of("reward_streams")
+        for streams in STREAMS
     ),
+    *(
+        Refusal(("reward_streams", streams), ("environment", world), "choose another environment")
+        for streams in STREAMS for world in ("noise_world", PICTURES)
+    ),
+    Refusal(("reward_streams", "two"), ("reward", "rle"), "choose reward_streams=single"),
     Refusal(("policy", "dqn"), ("environment", PENDULUM), "DQN needs discrete actions"),
     *(
         Refusal(("encoder", "plain_features"), ("environment", world), "another encoder")
@@ -115,8 +123,10 @@ REFUSALS: Sequence[Refusal] = (
     ),
 )  # fmt: skip
 
-APART = [("reward", "world"), ("reward", "overlay")]
-"""What is seen reaches rewards as pictures of the same shape, whatever is in them: once with each group is enough."""
+APART = [("reward", "world"), ("reward", "overlay"), ("reward_streams", "world")]
+"""The noise world pays nothing.
+
+What is seen reaches rewards as pictures of the same shape, whatever is in them: once with each group is enough."""
 
 MODEL = Model(OPTIONS, PLACES, REFUSALS, APART)
 

@@ -16,7 +16,7 @@ from pamiq_exp.config import AllowList, ConfigError, build_experiment, compose, 
 from pamiq_exp.config.checks.choices import RULES
 from pamiq_exp.runtime import Summary, launch
 from tests.conftest import options_of
-from tests.end_to_end.choices import EXPERIMENTS, MODEL, PICTURES, STUDIED, quick_words, words_of
+from tests.end_to_end.choices import EXPERIMENTS, GRID, MODEL, PICTURES, STUDIED, quick_words, words_of
 from tests.end_to_end.combinations import Model, Refusal, Row, covering_slice
 
 ROWS = MODEL.rows()
@@ -81,7 +81,9 @@ def test_choices_run_together(row: Row, tmp_path: Path, monkeypatch: pytest.Monk
 
 def refusal_words(refusal: Refusal) -> list[str]:
     """The command line of two choices that do not go together, over what goes with each of them otherwise."""
-    row: Row = {"agent": "curiosity", "environment": "noise_world"} | dict((refusal.one, refusal.other))
+    pays = "reward_streams" in (refusal.one[0], refusal.other[0])
+    row: Row = {"agent": "curiosity", "environment": GRID if pays else "noise_world"}
+    row |= dict((refusal.one, refusal.other))
     return words_of(row, "curiosity_noise_world")
 
 
