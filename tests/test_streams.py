@@ -66,7 +66,12 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("streams", STREAMS)
+FAST = "output and errors unread"
+
+
+@pytest.mark.parametrize(
+    "streams", [pytest.param(each, marks=() if each == FAST else pytest.mark.slow) for each in STREAMS]
+)
 def test_a_run_ends_as_it_ends_whatever_becomes_of_its_streams(tmp_path: Path, streams: str) -> None:
     done = program(*RUN, folder=tmp_path, prepare=STREAMS[streams])
     assert done.returncode == 0

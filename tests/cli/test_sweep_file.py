@@ -119,7 +119,17 @@ def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: 
     assert "one sweep at a time" in command("-m", "sweep=noise", "sweep=seeds").err
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "conf" / "sweep").glob("*.yaml")), ids=lambda path: path.stem)
+LARGE = {"study", "study_long"}
+"""Sweeps of hundreds of jobs; those of the same kind with fewer are checked in every test run."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in LARGE else ())
+        for path in sorted((REPOSITORY / "conf" / "sweep").glob("*.yaml"))
+    ],
+)
 def test_a_shipped_sweep_is_sound(command: Command, path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     experiment = [] if "experiment:" in path.read_text() else ["experiment=minimum"]

@@ -54,7 +54,7 @@ def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
 
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
 @example(text="core: .nan\n")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "experiment").mkdir(exist_ok=True)
     path = tmp_path / "experiment" / "any.yaml"
@@ -67,7 +67,7 @@ def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
 
 @given(TREES, st.sampled_from(["environment", "interaction", "models", "trainers", "launcher", "shared", "hydra"]))
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 def test_any_experiment_is_checked_to_the_end(command: Command, tmp_path: Path, tree: Any, key: str) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True, exist_ok=True)

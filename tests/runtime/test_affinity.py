@@ -218,7 +218,9 @@ print(launch_small(LaunchConfig(mode=sys.argv[1]), interval=0.005, watch=paused)
 """
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [pytest.param(each, marks=() if each == "realtime" else pytest.mark.slow) for each in MODES]
+)
 def test_launch_a_signal_ends_a_paused_run(mode: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", PAUSED, mode], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

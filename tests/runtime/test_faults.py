@@ -184,7 +184,7 @@ launch_small(LaunchConfig(mode=sys.argv[2]), world=NoisyWorld(hook=hang), folder
 """
 
 
-@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+@pytest.mark.parametrize("mode", ["realtime", pytest.param("lockstep", marks=pytest.mark.slow)])
 def test_launch_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path, mode: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", TWICE, str(tmp_path), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

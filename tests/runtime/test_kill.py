@@ -76,7 +76,7 @@ def kill_repeatedly(folder: Path, mode: str, kills: int) -> str:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to start hundreds of runs in little time")
-@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+@pytest.mark.parametrize("mode", ["realtime", pytest.param("lockstep", marks=pytest.mark.slow)])
 def test_launch_a_killed_run_always_has_a_whole_checkpoint(tmp_path: Path, mode: str) -> None:
     assert "killed 12 times" in kill_repeatedly(tmp_path, mode, 12)
 

@@ -136,6 +136,7 @@ def test_a_sweep_file_asks_for_no_more_processes_than_are_given(own: Source, com
     assert "asks for 100,000 processes" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_model_of_very_many_layers_is_refused_by_check(own: Source, command: Command) -> None:
     layer = "{_target_: torch.nn.TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
     model = f"{{_target_: torch.nn.TransformerEncoder, encoder_layer: {layer}, num_layers: 100000}}"

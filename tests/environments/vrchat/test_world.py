@@ -160,6 +160,7 @@ def test_a_pause_of_a_live_run_stops_the_avatar_and_afterwards_it_walks_on(vrcha
     assert vrchat.ear.wait_for(lambda: vrchat.ear.still)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_stop_leaves_the_avatar_standing(
     repository: Path, tmp_path: Path, vrchat: VRChatStandIn
 ) -> None:
