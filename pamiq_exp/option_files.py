@@ -84,7 +84,7 @@ def _split(path: Path, changed: int, size: int) -> Mapping[str, Option]:
 def find_file(folder: Path, place: str) -> Path | None:
     """Return the file that holds a config, such as `world/clean`: its own, or the one that it shares; None if none."""
     path = folder / f"{place}.yaml"
-    if path.name != TOGETHER and path.is_file():
+    if path.name != TOGETHER and os.path.isfile(path):  # False also for a name that is too long
         return path
     together = path.with_name(TOGETHER)
     return together if path.stem in options_together(together) else None

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ def execute(page: Path, command: Command, folder: Path, run_all: bool = False) -
         elif block.language == "python":
             script = folder / f"block_{index}.py"
             script.write_text(block.text)
+            sys.path.insert(0, str(folder))  # of a copy that the fixture `command` made
             runpy.run_path(str(script), run_name="__main__")
 
 

@@ -13,8 +13,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pamiq_exp.config import ConfigError, Validated, compose, compose_config, config_folder, register_resolvers
-from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, run_many, run_once
+from pamiq_exp.config import ConfigError, Validated, compose, compose_config, config_folder
+from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, prepare, run_many, run_once
 from pamiq_exp.jobs.masking import close_to_others, mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import RESUME_FLAG, Request, print_error, read_request
@@ -69,7 +69,7 @@ def _look(request: Request) -> int:
     only_shipped = not (request.overrides or flags.config_dir or flags.config_path or flags.config_name)
     if not (flags.hydra_help or flags.shell_completion or (flags.help and only_shipped)):
         compose(request.overrides, request.source)  # may not set up Hydra
-    register_resolvers()
+    prepare()
     sys.argv = ["pamiq_exp", *request.arguments]
     shown = io.StringIO()
     try:

@@ -80,15 +80,25 @@ def _packages(
     for _, place, package in listed:
         if package:
             moved.setdefault(place, []).append(package.removeprefix("_global_."))
-    for _ in range(_DEEPEST):
-        for above, place, package in listed:
-            if not package and above in moved and _PACKAGE.search(files.get(place, "")) is None:
-                moved.setdefault(place, []).extend(moved[above])
-        moved = {place: list(dict.fromkeys(found)) for place, found in moved.items()}
+    moved = _with_bases(moved, listed, files)
     for above, place, package in listed:
         if not package and above not in moved and place in moved:  # here it goes where its group goes
             moved[place].append(_own_package(place, files.get(place, "")))
+    moved = _with_bases(moved, listed, files)
     return {place: moved.get(place) or [_own_package(place, files[place])] for place in nodes}
+
+
+def _with_bases(
+    moved: Mapping[str, list[str]], listed: list[tuple[str, str, str]], files: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Send what a file is based on to where that file goes, unless its header says otherwise."""
+    found = {place: list(packages) for place, packages in moved.items()}
+    for _ in range(_DEEPEST):
+        for above, place, package in listed:
+            if not package and above in found and _PACKAGE.search(files.get(place, "")) is None:
+                found.setdefault(place, []).extend(found[above])
+        found = {place: list(dict.fromkeys(packages)) for place, packages in found.items()}
+    return found
 
 
 def _own_package(place: str, text: str) -> str:

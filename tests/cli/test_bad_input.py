@@ -14,7 +14,7 @@ REQUESTS = {
     "experiment=minimum launcher.max_step=3": "launcher.max_step: there is no such key\n      did you mean max_steps",
     "experiment=minimum sede=3": "did you mean seed",
     "experiment=minimum launcher=lockstp": "did you mean lockstep?",
-    "experiment=minimum launcher.mode=fast": "launcher.mode: expected one of realtime, lockstep, pipelined, not 'fast'",
+    "experiment=minimum launcher.mode=fast": "expected one of realtime, lockstep, pipelined, sequential, not 'fast'",
     "experiment=minimum launcher.max_steps=many": "launcher.max_steps: expected a whole number or null, not 'many'",
     "experiment=minimum launcher.max_steps=-3": "launcher.max_steps: must be positive",
     "experiment=minimum launcher.device=tpu": "launcher.device: must be one of cpu",

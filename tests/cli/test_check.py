@@ -243,7 +243,7 @@ def test_each_value_is_printed_with_what_set_it(command: Command, repository: Pa
     assert told["device: auto"] == "command line: launcher.device=auto"
     text = (repository / "conf" / "experiment" / "cartpole_ppo.yaml").read_text().splitlines()
     line = next(number for number, each in enumerate(text, 1) if "max_steps:" in each)
-    assert told["max_steps: 150000"].endswith(f"conf/experiment/cartpole_ppo.yaml:{line} (shipped)")
+    assert told["max_steps: 100000"].endswith(f"conf/experiment/cartpole_ppo.yaml:{line} (shipped)")
     assert told["overrun: catch_up"].partition(":")[0].endswith("conf/launcher/realtime.yaml")
 
 

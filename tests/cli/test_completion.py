@@ -23,7 +23,7 @@ def offered(*words: str) -> list[str]:
 def test_the_first_word_is_a_command_or_a_group() -> None:
     assert set(command_names()) <= set(offered(""))
     assert {"experiment=", "world="} <= set(offered(""))
-    assert offered("rep") == ["report", "reproduce"]
+    assert offered("rep") == ["replay", "report", "reproduce"]
     assert offered("exper") == ["experiment="]
 
 
@@ -52,7 +52,7 @@ def test_files_are_left_to_the_shell() -> None:
 
 def test_flags_lists_and_resume_are_known() -> None:
     assert offered("--conf") == ["--config-dir", "--config-name"]
-    assert offered("list", "rew") == ["rewards"]
+    assert offered("list", "rew") == ["reward_streams", "rewards"]
     assert "resume.partial=true" in offered("resume", "outputs/run", "resume")
     assert "launcher=lockstep" in offered("resume", "outputs/run", "launcher=l")
     assert offered("completion", "z") == ["zsh"]

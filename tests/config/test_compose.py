@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ def test_more_jobs_than_the_limit_are_refused_at_once() -> None:
 
 
 def test_grid_may_have_as_many_jobs_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pamiq_exp.config.compose.MOST_JOBS", 6)
+    monkeypatch.setattr(sys.modules["pamiq_exp.config.compose"], "MOST_JOBS", 6)  # a function has the same name
     assert len(sweep_jobs(["seed=range(3)", "launcher.max_steps=1,2"])) == 6
     with pytest.raises(ConfigError, match="more than 6 jobs"):
         sweep_jobs(["seed=range(7)"])

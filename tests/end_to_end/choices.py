@@ -152,6 +152,8 @@ def words_of(row: Row, experiment: str) -> list[str]:
         name, _, rest = option.partition(" ")
         if option != "null":
             words += [f"{group}={name}", *(f"environment.{each}" for each in rest.split())]
+    if row.get("launcher") == "sequential":
+        words.append("num_envs=1")  # as the message says that refuses several environments that wait
     if "buffers" in row and not _is_replayed(row):
         words.append("buffers.replay=null")  # as the message says that refuses a buffer which nothing reads
     return words

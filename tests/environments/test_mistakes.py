@@ -278,7 +278,7 @@ def test_what_is_left_out_of_an_observation_is_said(space: Any, note: str) -> No
 
 def test_a_mask_of_actions_is_noted() -> None:
     environment = declares(spaces.Dict({"action_mask": spaces.MultiBinary(4), "x": spaces.Box(0, 1, (2,))}))
-    assert "looks like a mask of the possible actions" in environment.notes()[0]
+    assert "marks the choices that are allowed" in environment.notes()[0]
 
 
 class Acts(Walk):

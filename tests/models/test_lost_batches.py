@@ -57,7 +57,7 @@ def outcome() -> models.RewardHeads:
     return models.RewardHeads(models.RewardHeadsNetwork(FEATURES, ACTION, (8,)), reward="prediction_error")
 
 
-def dreamer() -> models.ImaginationActorCritic:
+def imagination() -> models.ImaginationActorCritic:
     network = models.ImaginationPolicy(FEATURES, ACTION, (8,))
     return models.ImaginationActorCritic(network, horizon=3, min_reward_r2=None)
 
@@ -85,8 +85,17 @@ MODELS: dict[str, Make] = {
     "random goals": lambda: attached(
         rewards.RandomGoals({"observation": VECTOR}, hidden=(8,)), policy=models.ActorCritic(policy_network())
     ),
+    "errors after learning": lambda: attached(rewards.ErrorCritic(rewards.ErrorCriticNetwork(FEATURES, ACTION, (8,)))),
+    "deep q-learning": lambda: models.DeepQLearning(models.QNetwork({"observation": VECTOR}, ACTION, hidden=(8,))),
+    "soft actor-critic": lambda: models.SoftActorCritic(
+        models.SacNetwork({"observation": VECTOR}, ACTION, hidden=(8,))
+    ),
+    "dreamer": lambda: models.Dreamer(
+        models.DreamerNetwork({"observation": VECTOR}, ACTION, memory=8, variables=2, classes=3, hidden=(8,)),
+        horizon=3,
+    ),
     "outcomes": lambda: attached(outcome()),
-    "imagination": lambda: attached(dreamer(), outcome=outcome()),
+    "imagination": lambda: attached(imagination(), outcome=outcome()),
     "image vae": lambda: models.ImageVae(IMAGE, FEATURES, channels=(4, 4, 4), hidden=8),
     "ijepa": lambda: models.IJepa(
         IMAGE, 16, tokens=4, token_width=4, patch=4, width=8, depth=1, heads=2, predictor_width=8,
@@ -98,8 +107,9 @@ MODELS: dict[str, Make] = {
 OF_SEQUENCES = {
     "ppo, recurrent", "inverse dynamics", "forward dynamics", "two steps ahead", "recurrent dynamics", "mixture",
     "aleatoric mapping", "ensemble", "gamma progress", "levels of errors", "hierarchy", "outcomes", "imagination",
+    "dreamer", "errors after learning",
 }  # fmt: skip
-WITH_LATENTS = OF_SEQUENCES - {"ppo, recurrent", "inverse dynamics"} | {"previous error", "latent decoder"}
+WITH_LATENTS = OF_SEQUENCES - {"ppo, recurrent", "inverse dynamics", "dreamer"} | {"previous error", "latent decoder"}
 OF_IMAGES = {"image vae", "ijepa", "latent decoder"}
 
 
@@ -117,6 +127,7 @@ def batch_of(name: str, seed: int) -> dict[str, Tensor]:
     batch["action"] = torch.stack([(number() * count).long() for count in ACTION["nvec"]], -1)
     batch["policy_state"] = torch.zeros(*leading, 1, 8)
     batch["weight"] = torch.ones(leading)
+    batch |= {"bootstrap": number(), "next.observation.vector": number(SIZE)}
     return batch | {each: number() < 0.1 for each in ("ended", "terminated")}
 
 

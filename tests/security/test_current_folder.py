@@ -88,8 +88,9 @@ def test_a_run_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
 
 def test_where_wandb_lies_is_not_for_the_folder_to_say(folder: TrapFolder) -> None:
     code = (
-        f"import sys; sys.path[0] = {str(REPOSITORY)!r}\nfrom pamiq_exp.tracking.wandb_tracker import _users_settings\n"
-        "assert '127.0.0.1' not in _users_settings().base_url\nopen(sys.argv[1], 'w').close()"
+        f"import sys; sys.path[0] = {str(REPOSITORY)!r}\nimport wandb\n"
+        "from pamiq_exp.tracking.wandb_tracker import logged_in\nlogged_in()\n"
+        "assert '127.0.0.1' not in wandb.setup().settings.base_url\nopen(sys.argv[1], 'w').close()"
     )
     acted = python(folder, code, str(folder.path.parent / "done"))
     assert acted == []

@@ -147,7 +147,7 @@ def test_a_model_of_very_many_layers_is_refused_by_check(own: Source, command: C
 
 
 def test_what_an_anchor_names_is_read_where_its_alias_stands(own: Source) -> None:
-    target = "pamiq_exp.environments.GymnasiumEnvironment"
+    target = "pamiq_exp.environments.gymnasium_environment"
     text = f"shared: {{base: &base {{num_envs: 2}}}}\nenvironment:\n  <<: *base\n  _target_: {target}\n"
     write("experiment/mine", f"{HEADER}{text}")
     assert told(own, "experiment=mine") == ""

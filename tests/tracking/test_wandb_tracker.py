@@ -169,6 +169,9 @@ def test_wandb_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
 
 
 def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import wandb
+
+    wandb.teardown()  # its client keeps the mode that tests before this one set
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     for wanted in ("online", "offline", "disabled"):

@@ -49,6 +49,11 @@ FORWARD_REWARDS = (
 TWO_STREAMS = ("rnd",)
 """Rewards whose papers give them a stream of their own: what reward_streams=both is with them."""
 PPO = ("ppo", "ppo_cartpole", "ppo_legacy", "ppo_minigrid", "ppo_recurrent")
+WITH_POLICY = (
+    "curiosity", "dqn_cartpole", "dreamer_cartpole", "hierarchy", "imagination_cartpole", "noveld_minigrid",
+    "pamiq2023", "pamiq2024", "pamiq2024_imagination", "ppo", "ppo_cartpole", "ppo_minigrid", "sac", "sac_pixels",
+)  # fmt: skip
+"""Agents that act by a policy which learns."""
 REPLAYED = "it learns from a replay buffer"
 IN_SEQUENCE = "it learns from turns that follow each other"
 LATENT = "it reads the encoder's latent vectors"
@@ -96,6 +101,7 @@ RULES = (
         "reward", ("rle",), "policy", "its features are the layers of a policy without memory", "ppo",
         ("ppo", "ppo_legacy", "ppo_cartpole", "ppo_minigrid"),
     ),
+    Rule("metrics", ("plasticity",), "agent", "it measures the policy", "ppo", WITH_POLICY),
     Rule("reward_streams", ("two",), "policy", "each stream has a value, which PPO learns", "ppo", PPO),
     Rule(
         "reward", ("rle",), "policy_input", "its features are those of a policy that reads observations", "observation",

@@ -112,8 +112,8 @@ class Rssm(nn.Module):
     def sample(self, memory: Tensor, log_probs: Tensor, generator: torch.Generator) -> Tensor:
         """Draw z_t; return the state, `(..., width)`, with straight-through gradients to `log_probs`."""
         probs = log_probs.exp()
-        flat = probs.detach().reshape(-1, self.classes)
-        drawn = torch.multinomial(flat, 1, generator=generator).view(*probs.shape[:-1], 1)
+        # The largest of probabilities over exponential numbers; where they are NaN, the loss is, and the batch is lost.
+        drawn = (probs.detach() / torch.empty_like(probs).exponential_(generator=generator)).argmax(-1, keepdim=True)
         one_hot = torch.zeros_like(probs).scatter_(-1, drawn, 1.0)
         sampled = (one_hot + probs - probs.detach()).flatten(-2)
         return torch.cat([memory, sampled.to(memory.dtype)], -1)

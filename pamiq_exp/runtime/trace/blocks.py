@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from pamiq_exp.files import open_file, open_own, parse_json
 
@@ -53,6 +51,8 @@ class BlockFile:
 
     def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a block of arrays by name. Raises OSError if the disk is full."""
+        import safetensors.numpy  # not every Python has a wheel of it
+
         self._write_block(_ARRAYS, safetensors.numpy.save(dict(arrays)))
 
     def close(self) -> None:
@@ -106,11 +106,13 @@ def _unpacked(data: bytes, full: int) -> bytes:
 
 
 def _content(kind: bytes, content: bytes, path: Path) -> object:
+    import safetensors.numpy
+
     try:
         if kind == _JSON:
             return parse_json(content)
         if kind == _ARRAYS:
             return safetensors.numpy.load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise TraceError(f"{path} is damaged: {error}") from error
     raise TraceError(f"{path} is damaged: a block of an unknown kind {kind!r}")
