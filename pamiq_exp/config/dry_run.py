@@ -63,6 +63,7 @@ def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
         return DryRun(error.errors)
     trial = _DryRunner(builder, begun)
     try:
+        _require_going_on(begun)
         with _one_thread():
             measured = trial.run()
     except ConfigError as error:
@@ -70,6 +71,18 @@ def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
     finally:
         _close(begun.environment)
     return DryRun(trial.errors, trial.warnings, measured, begun.tree)
+
+
+def _require_going_on(begun: Begun) -> None:
+    """Raise ConfigError for environments that wait for their agent where learning is to delay it."""
+    from pamiq_exp.runtime.sequential import require_going_on
+
+    if begun.tree["launcher"].get("mode") != "sequential":
+        return
+    try:
+        require_going_on(begun.environment)
+    except ValueError as error:
+        raise ConfigError(ErrorDetail("launcher.mode", str(error).removeprefix("launcher.mode: "))) from error
 
 
 @contextmanager

@@ -170,3 +170,11 @@ def test_rules_name_groups_and_options_that_exist() -> None:
         for group, names in options.items():
             for name in names:
                 assert name in options_of(group), f"{group}={name}"
+
+
+def test_sequential_mode_of_several_environments_that_wait_is_refused_by_check() -> None:
+    words = ["experiment=minimum", "launcher=sequential"]
+    told = refused([*words, "environment.num_envs=2"])
+    assert "launcher.mode: sequential lets the environment go on" in told
+    assert "num_envs=1" in told
+    assert refused([*words, "environment.num_envs=1"]) == ""
