@@ -34,6 +34,7 @@ MOST_DEPTH = 64
 MOST_DIGITS = 400
 """Of a number. Reading a longer one takes time that grows with the square of its length."""
 
+_FIRST_DIGITS = "+-.0123456789"
 _DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
 _LIKE_A_NUMBER = re.compile(r"[-+]?[\d_.]+([eE][-+]?\d+)?|0[xob][\da-fA-F_]+")
 _LARGEST = 1 << 1023
@@ -242,7 +243,7 @@ def sync_folder(folder: Path) -> None:
 
 def is_long_number(text: str) -> bool:
     """Whether YAML may take a text for a number of more than `MOST_DIGITS` digits."""
-    return len(text) > MOST_DIGITS and not text.strip(_DIGITS)
+    return len(text) > MOST_DIGITS and text[0] in _FIRST_DIGITS and not text.strip(_DIGITS)
 
 
 def _whole_number(text: str) -> int:

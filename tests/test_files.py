@@ -117,6 +117,7 @@ TOO_MUCH = {
     "lists by indentation": "- " * (MOST_DEPTH + 5) + "x",
     "values": "[" + "1," * (MOST_VALUES + 5) + "]",
     "digits": "a: " + "9" * (MOST_DIGITS + 1),
+    "digits of base 16": "a: 0x" + "f" * MOST_DIGITS,
     "digits of base sixty": "a: 1" + ":59" * 200_000,
     "hexadecimal digits": "a: 0x" + "f" * 200_000,
     "a number above all floats": "a: 0x1" + "0" * 300,
@@ -247,3 +248,8 @@ def test_text_is_read_and_written_in_a_stated_encoding() -> None:
         for line in calls_without_encoding(path.read_text(encoding="utf-8"))
     }
     assert calls == set()
+
+
+@pytest.mark.parametrize("text", ["x" * 1000, "facade" * 100, "e" * (MOST_DIGITS + 1)])
+def test_long_number_is_no_word_of_letters_that_numbers_have(text: str) -> None:
+    assert parse_yaml(f"a: {text}") == {"a": text}
