@@ -58,7 +58,8 @@ class DataBuffer(Component, ABC):
         self._rows: Batch = {name: column.flatten(0, 1) for name, column in self._columns.items()}
         """Likewise, a row for each environment step."""
         _warn_about_float_images(self.fields)
-        self._turns = torch.zeros(capacity, dtype=torch.int64)
+        # From numpy: its zeros take memory as they are written, those of torch at once.
+        self._turns = torch.from_numpy(np.zeros(capacity, dtype=np.int64))
         """Number of each turn, which shows gaps where data was dropped."""
         self._head = 0
         self._size = 0

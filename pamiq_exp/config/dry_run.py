@@ -137,6 +137,8 @@ class _DryRunner:
         if self.errors:
             return None
         self.errors += _beyond_memory(buffers)
+        if self.errors:  # a dry run would write to all of that memory
+            return None
         from pamiq_exp.runtime.dry_run import dry_run_parts
 
         steps = self.tree.get("launcher", {}).get("max_steps")

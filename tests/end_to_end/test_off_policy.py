@@ -76,7 +76,7 @@ def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Pat
     assert sum(record["source"] == "policy" for record in records(once)) >= 10
 
 
-@pytest.mark.parametrize("mode", ["realtime", "pipelined"])
+@pytest.mark.parametrize("mode", ["realtime", pytest.param("pipelined", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("words", [SAC, DQN, DREAMER], ids=["sac", "dqn", "dreamer"])
 def test_off_policy_learns_in_every_loop(tmp_path: Path, words: tuple[str, ...], mode: str) -> None:
     steps = 2000 if mode == "realtime" else 400

@@ -47,7 +47,8 @@ def learners() -> list[Any]:
     return [child for child in multiprocessing.active_children() if not child.name.startswith("Loky")]
 
 
-@pytest.fixture(params=PLACES)
+# Learning on a thread is what all other tests of launch are about.
+@pytest.fixture(params=[pytest.param(each, marks=pytest.mark.slow if each == "thread" else ()) for each in PLACES])
 def place(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The learner's place; nothing is left of its process afterwards."""
     before = set(os.listdir("/dev/shm"))
