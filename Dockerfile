@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
 # pamiq_exp on a CPU:
 #   docker build -t pamiq_exp .
-#   docker run --rm -v pamiq_outputs:/work/outputs pamiq_exp
+#   docker run --rm -v pamiq_outputs:/app/outputs pamiq_exp
 # With an NVIDIA GPU:
 #   docker build --build-arg DEVICE=cuda -t pamiq_exp:cuda .
-#   docker run --rm --gpus all -v pamiq_outputs:/work/outputs pamiq_exp:cuda \
+#   docker run --rm --gpus all -v pamiq_outputs:/app/outputs pamiq_exp:cuda \
 #     experiment=curiosity_noise_world launcher.device=cuda
 
 ARG PYTHON=3.11
@@ -28,7 +28,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libegl1 libgl1 libglu1-mesa \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 pamiq \
-    && install --directory --owner=pamiq --group=pamiq /work /work/outputs
+    && install --directory --owner=pamiq --group=pamiq /app /app/outputs
 
 WORKDIR /build
 COPY constraints.txt ./
@@ -44,7 +44,7 @@ COPY project_template project_template
 RUN pip install --constraint constraints.txt ".[${EXTRAS}]" && rm -rf /build
 
 USER pamiq
-WORKDIR /work
-VOLUME /work/outputs
+WORKDIR /app
+VOLUME /app/outputs
 ENTRYPOINT ["python", "-m", "pamiq_exp"]
 CMD ["experiment=curiosity_noise_world"]

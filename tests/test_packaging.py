@@ -140,7 +140,7 @@ def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_result
     command = " ".join([*json.loads(program), *json.loads(words)])
     assert f"\t$(BIN)/{command}\n" in (REPOSITORY / "Makefile").read_text()
     assert found["USER"] == ["pamiq"]
-    assert found["VOLUME"] == ["/work/outputs"]
+    assert found["VOLUME"] == ["/app/outputs"]
     copied = {word for rest in found["COPY"] for word in rest.split()[:-1]}
     assert all((REPOSITORY / name).exists() for name in copied)
     wheel = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
