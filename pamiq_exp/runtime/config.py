@@ -136,8 +136,6 @@ class LaunchConfig:
     def _unsuitable_for_process(self) -> str | None:
         if self.learner != "process":
             return None
-        if self.trace:
-            return "learner=process keeps no trace: learner=thread, or launcher.trace=false"
         if self.mode != "realtime":
             return f"learner=process trains beside the agent, and launcher.mode is {self.mode}: learner=thread"
         if self.threads.training > 1:

@@ -240,7 +240,7 @@ class Run:
             PipelinedLoop(self.engine, self.clock, self.saver, pending).run()
         if self.control.failure is None and ended:
             self.saver.save_at_end()
-            self.engine.trace.ended(self.engine)
+            self.learner.end_trace()
 
     def _begin_trace(self) -> None:
         if self.folder is None:

@@ -58,6 +58,10 @@ class Learner(ABC):
         """Return the final metrics of all trainers."""
 
     @abstractmethod
+    def end_trace(self) -> None:
+        """Note in the trace, if there is one, what training has come to. Nothing trains any more."""
+
+    @abstractmethod
     def close(self) -> None:
         """Tear down buffers and trainers, also after an error."""
 
@@ -85,6 +89,10 @@ class LocalLearner(Learner):
     def summary(self) -> dict[str, float]:
         """See `Learner.summary`."""
         return {name: value for each in self._engine.trainers.values() for name, value in each.summary().items()}
+
+    def end_trace(self) -> None:
+        """See `Learner.end_trace`."""
+        self._engine.trace.ended(self._engine)
 
     def close(self) -> None:
         """See `Learner.close`."""

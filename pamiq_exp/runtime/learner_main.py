@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +26,7 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner import LocalLearner
 from pamiq_exp.runtime.process_settings import frozen_heap
 from pamiq_exp.runtime.records import RecordStream
+from pamiq_exp.runtime.trace import TrainingTrace
 from pamiq_exp.runtime.training_loop import TrainingLoop
 from pamiq_exp.runtime.watchdog import Watchdog
 
@@ -35,7 +37,7 @@ _PR_SET_PDEATHSIG = 1
 """From `linux/prctl.h`."""
 
 Message: TypeAlias = tuple[str, Any]
-"""A name (`reply`, `error`, `record`, `media`, `log`, `failed`) and its values."""
+"""A name (`reply`, `error`, `record`, `media`, `trace`, `log`, `failed`) and its values."""
 
 
 class LearnerError(RuntimeError):
@@ -64,7 +66,7 @@ class _Sender:
 
 
 class _SentRecords(RecordStream):
-    """Records that get their axes, and are written, in the agent's process."""
+    """Records that get the axes of time, and are written, in the agent's process."""
 
     def __init__(self, engine: Engine, sender: _Sender) -> None:
         self.latest = {}
@@ -80,7 +82,8 @@ class _SentRecords(RecordStream):
         steps: int | None = None,
     ) -> None:
         version = self._engine.publisher.version if model_version is None else model_version
-        self._sender.send("record", (source, dict(metrics), training_step, version))
+        steps = self._engine.statistics.steps if steps is None else steps
+        self._sender.send("record", (source, dict(metrics), training_step, version, steps))
 
     def show(self, media: Iterable[Media]) -> None:
         items = list(media)
@@ -126,6 +129,8 @@ def run_learner(
     control = RunControl()
     control.data_signal = engine.control.data_signal
     engine.control, engine.records = control, _SentRecords(engine, sender)
+    if engine.config.trace:
+        engine.trace = TrainingTrace(partial(sender.send, "trace"))
     server = _Server(engine, pipe, sender, checkpoint)
     threading.Thread(target=server.serve, name="requests", daemon=True).start()
     with frozen_heap(collect=False), Watchdog(control, engine.config.watchdog_seconds, report).watching():
@@ -154,7 +159,7 @@ class _Server:
         try:
             while True:
                 request = self._pipe.recv()
-                if request[1] in ("start", "train", "summary", "close"):
+                if request[1] in ("start", "train", "end_trace", "summary", "close"):
                     self._work.put(request)
                 elif request[1] == "write":  # a disk may take long, and a pause or the end should not wait for it
                     threading.Thread(target=self._answer, args=request, name="saving", daemon=True).start()
@@ -213,6 +218,9 @@ class _Server:
 
     def _do_summary(self) -> dict[str, float]:
         return self._learner.summary()
+
+    def _do_end_trace(self) -> None:
+        self._learner.end_trace()
 
     def _do_close(self) -> None:
         self._learner.close()

@@ -99,6 +99,10 @@ class ProcessLearner(Learner):
             return {}
         return summary
 
+    def end_trace(self) -> None:
+        """See `Learner.end_trace`."""
+        self._request("end_trace")
+
     def close(self) -> None:
         """See `Learner.close`. A process that hangs is killed."""
         if self._process is None:
@@ -168,6 +172,8 @@ class ProcessLearner(Learner):
             records.emit(*values)
         elif name == "media":
             records.show(values)
+        elif name == "trace":
+            self._engine.trace.happened(values)
         elif name == "log":
             logging.getLogger(values[0].name).handle(values[0])
         else:

@@ -24,8 +24,7 @@ class RunStatistics:
     The inference thread counts, and training its batches, maybe in another process; any thread may read.
 
     Attributes:
-        steps: Environment steps taken since the start of the run, resumed parts included.
-        turns: Turns taken, likewise.
+        turns: Turns taken since the start of the run, resumed parts included.
         deadline_misses: Turns that were not over when the next one was due, likewise.
         skipped_turns: Turns that never took place because the run lagged too far behind.
         failed_saves: Saves that did not succeed (disk full, folder read-only).
@@ -48,7 +47,8 @@ class RunStatistics:
         folder: RunFolder | None,
         shared: bool = False,
     ) -> None:
-        self.steps = 0
+        self._steps = words(1, shared)
+        """A process that trains notes when its rounds ended."""
         self.turns = 0
         self.deadline_misses = 0
         self.skipped_turns = 0
@@ -96,6 +96,15 @@ class RunStatistics:
         if seconds <= 0.0:
             return 0.0, 0.0
         return (now[1] - before[1]) / seconds, (now[2] - before[2]) / seconds
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken since the start of the run, resumed parts included."""
+        return self._steps[0]
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps[0] = steps
 
     @property
     def run_seconds(self) -> float:

@@ -5,10 +5,12 @@ which turns each fetch moved into the buffers, in which order rounds ran, and th
 trace holds exactly that. Everything else follows, because the parts draw from generators of their own.
 """
 
-from pamiq_exp.runtime.trace.recording import NO_TRACE, NoTrace, Trace
+from pamiq_exp.runtime.trace.recording import Trace
+from pamiq_exp.runtime.trace.training import NO_TRACE, NoTrace, TrainingTrace
 
 __all__ = [
     "NO_TRACE",
     "NoTrace",
     "Trace",
+    "TrainingTrace",
 ]

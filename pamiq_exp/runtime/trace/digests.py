@@ -34,8 +34,8 @@ def digest_of_state(state: object) -> str:
     return digest.hexdigest()
 
 
-def digest_of_run(engine: Engine) -> dict[str, str]:
-    """Return checksums of what the run has come to: models, trainers with their optimizers, agent, and buffers.
+def digest_of_training(engine: Engine) -> dict[str, str]:
+    """Return checksums of what training has come to: models, trainers with their optimizers, and buffers.
 
     Buffers that may grow beyond a gigabyte are left out.
     """
@@ -47,9 +47,13 @@ def digest_of_run(engine: Engine) -> dict[str, str]:
     return {
         "models": digest_of_models(engine.models),
         "trainers": digest_of_state(trainers),
-        "agent": digest_of_state(collect_state(engine.interaction.agent)),
         "buffers": digest_of_state(collect_state(buffers)),
     }
+
+
+def digest_of_agent(engine: Engine) -> str:
+    """Return a checksum of the agent's state, to the bit."""
+    return digest_of_state(collect_state(engine.interaction.agent))
 
 
 def digest_of_generators() -> str:

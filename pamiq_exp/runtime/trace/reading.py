@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pamiq_exp.interaction import Observation
 from pamiq_exp.runtime.trace.blocks import Arrays, TraceError, read_blocks
-from pamiq_exp.runtime.trace.recording import START, TRAINING, TURNS, VERSION, Event
+from pamiq_exp.runtime.trace.recording import START, TRAINING, TURNS, VERSION
+from pamiq_exp.runtime.trace.training import Event
 
 _EVENTS: Mapping[str, tuple[Any, ...]] = {
     "fetch": (int, dict),

@@ -18,15 +18,12 @@ from pamiq_exp.interaction import Environment, Observation
 from pamiq_exp.run_folder import RunFolder, file_names
 from pamiq_exp.run_folder.manifest import source_digests
 from pamiq_exp.runtime.trace.blocks import Arrays, BlockFile
-from pamiq_exp.runtime.trace.digests import digest_of_generators, digest_of_models, digest_of_run, digest_of_state
-from pamiq_exp.runtime.trace.generators import generators_state
+from pamiq_exp.runtime.trace.digests import digest_of_agent
+from pamiq_exp.runtime.trace.training import Event, TrainingTrace
 from pamiq_exp.spaces import describe_spaces
 from pamiq_exp.tracking.queue_thread import QueueThread
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from pamiq_exp.buffers import DataUser
     from pamiq_exp.runtime.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -43,53 +40,12 @@ PATIENCE_TICKS = 20
 MOST_WAITING = 20_000
 """Turns or events that wait to be written. Beyond that the disk does not keep up, and the trace ends."""
 
-Event = list[Any]
-"""What happened on the side of the learner: its kind, and what belongs to it; see `Trace`."""
 
-
-class NoTrace:
-    """What an engine without a trace calls: nothing happens. All methods are those of `Trace`."""
-
-    def start(self, seed: int, checkpoint: Path | None) -> None:
-        """The run is where it starts, or goes on, from."""
-
-    def turn(self, version: int) -> None:
-        """A turn has been taken with this publication. Called on the thread of the agent."""
-
-    def fetched(self, users: Mapping[str, DataUser]) -> None:
-        """Collected turns were moved into the buffers. This and what follows is called where training happens."""
-
-    def round_begins(self, trainer: str) -> None:
-        """A trainer is about to run a round."""
-
-    def batch(self) -> None:
-        """A batch of that round is done."""
-
-    def published(
-        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
-    ) -> None:
-        """Models were published after the rounds of the trainers that `metrics` names."""
-
-    def ended(self, engine: Engine) -> None:
-        """No turn is taken and nothing trained any more."""
-
-    def close(self) -> None:
-        """Write what is left."""
-
-
-NO_TRACE = NoTrace()
-
-
-class Trace(NoTrace):
+class Trace(TrainingTrace):
     """Records a run so that it can be replayed to the same bits.
 
     The agent's side writes `turns`: what came through the environment's interface in each turn, the action, and the
-    publication that was used. The learner's side writes `training`, a list of events in their order:
-
-    - `["fetch", batch, {buffer: [[first turn, turns], ...]}]`: moved into the buffers after so many batches of a round
-    - `["round", trainer, checksum of the global generators, their state or null]`
-    - `["publish", version, environment step, trainers, checksum of the models, checksum of the metrics]`
-    - `["end", batches of an unfinished round, checksums]`
+    publication that was used. What happens where training is goes to `training`, see `TrainingTrace`.
 
     Nothing here waits for the disk: blocks are compressed and written by threads of their own. If that fails, the trace
     ends, which is logged and reported by `on_failure`, and the run goes on.
@@ -104,14 +60,13 @@ class Trace(NoTrace):
     """
 
     def __init__(self, engine: Engine, run_folder: RunFolder) -> None:
+        super().__init__(self.happened)
         self._engine = engine
         self._run_folder = run_folder
         self.environment = TracedEnvironment(engine.interaction.environment)
         self.error: BaseException | None = None
         self._turns = _Writer("trace", self._fail)
         self._training = _Writer("trace-training", self._fail)
-        self._batches: int | None = None
-        self._generators = ""
 
     def start(self, seed: int, checkpoint: Path | None) -> None:
         """See `NoTrace`.
@@ -148,36 +103,11 @@ class Trace(NoTrace):
         if entry is not None:
             self._turns.put((version, entry))
 
-    def fetched(self, users: Mapping[str, DataUser]) -> None:
+    def happened(self, event: Event) -> None:
         """See `NoTrace`."""
-        moved = {name: user.fetched for name, user in users.items() if user.fetched}
-        if moved:
-            self._training.put(["fetch", self._batches or 0, moved])
-
-    def round_begins(self, trainer: str) -> None:
-        """See `NoTrace`."""
-        generators = digest_of_generators()
-        state = None if generators == self._generators else generators_state()
-        self._batches = 0
-        self._training.put(["round", trainer, generators, state])
-
-    def batch(self) -> None:
-        """See `NoTrace`."""
-        if self._batches is not None:
-            self._batches += 1
-
-    def published(
-        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
-    ) -> None:
-        """See `NoTrace`."""
-        self._batches = None
-        self._generators = digest_of_generators()
-        digests = digest_of_models(models), digest_of_state(metrics)
-        self._training.put(["publish", version, steps, list(metrics), *digests])
-
-    def ended(self, engine: Engine) -> None:
-        """See `NoTrace`."""
-        self._training.put(["end", self._batches, digest_of_run(engine)])
+        if event[0] == "end":
+            event[2]["agent"] = digest_of_agent(self._engine)
+        self._training.put(event)
 
     def close(self) -> None:
         """See `NoTrace`."""

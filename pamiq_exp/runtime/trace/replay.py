@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import nn
 from pamiq_exp.buffers import DataBuffer, ScheduledUser
 from pamiq_exp.component import components, tear_down
 from pamiq_exp.interaction import Environment, Interaction, Observation
-from pamiq_exp.media import Media
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
@@ -23,25 +21,26 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.launcher import Run
 from pamiq_exp.runtime.learner import set_up_part
 from pamiq_exp.runtime.process_settings import seed_global_generators
-from pamiq_exp.runtime.records import Means, RecordStream
+from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.runtime.trace.blocks import TraceError
-from pamiq_exp.runtime.trace.digests import digest_of_generators, digest_of_models, digest_of_run, digest_of_state
+from pamiq_exp.runtime.trace.compared_records import ComparedRecords, Comparison, Record
+from pamiq_exp.runtime.trace.digests import (
+    digest_of_agent,
+    digest_of_generators,
+    digest_of_models,
+    digest_of_state,
+    digest_of_training,
+)
 from pamiq_exp.runtime.trace.generators import restore_generators
 from pamiq_exp.runtime.trace.reading import RecordedTrace, RecordedTurn
-from pamiq_exp.runtime.trace.recording import NoTrace
+from pamiq_exp.runtime.trace.training import NoTrace
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.spaces import action_space_of, observation_space_of
-from pamiq_exp.tracking.writer import plain_record
 from pamiq_exp.trainers import Trainer
 
-Record = Mapping[str, Any]
 _MOST_NUMBERS = 1 << 26
 """In one part of an observation."""
-NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-"""How files of records write numbers that are not finite."""
-CLOCK_AXES = ("wall_seconds", "run_seconds", "observation_age_seconds")
-"""Axes of a record that the wall clock alone decides. So do metrics named `time/...`."""
 
 
 @dataclass(frozen=True)
@@ -186,14 +185,14 @@ class Replay(NoTrace):
         self._threads = config.threads
         seed_global_generators(derive_seed(int(trace.header["seed"]), "training"))
         # Turns, rounds and publications are driven from here; this mode leaves out metrics of the wall clock.
-        quiet = replace(config, mode="lockstep", trace=False)
+        quiet = replace(config, mode="lockstep", learner="thread", trace=False)
         self._run = Run(
             parts.interaction, parts.models, parts.buffers, parts.trainers, quiet, None, {}, RunControl(), ScheduledUser
         )
         self.engine: Engine = self._run.engine
         self.engine.trace = self
-        self._comparison = _Comparison(records, self._differs)
-        self.engine.records = _ComparedRecords(self._comparison, self.engine, trace.steps)
+        self._comparison = Comparison(records, self._differs)
+        self.engine.records = ComparedRecords(self._comparison, self.engine, trace.steps)
         self._turns, self._events = trace.turns(), trace.events()
         self._taken = 0
         """The turn that is taken now, or that was taken last."""
@@ -359,7 +358,8 @@ class Replay(NoTrace):
     def _compare_end(self, batches: int | None, digests: Mapping[str, str]) -> None:
         if batches is not None and self._round is not None:
             self._train(batches)
-        for name, digest in digest_of_run(self.engine).items():
+        reached = {**digest_of_training(self.engine), "agent": digest_of_agent(self.engine)}
+        for name, digest in reached.items():
             if digests.get(name) != digest:
                 self._differs(f"the state of the {name} at the end of the run")
         self.result.ended = True
@@ -384,73 +384,3 @@ class Replay(NoTrace):
 def _is_environments(address: str) -> bool:
     """Whether saved state is that of the environment, which is not built for a replay."""
     return address == "environment" or address.startswith("environment.")
-
-
-class _ComparedRecords(RecordStream):
-    """Compares records with those of the run in place of writing them."""
-
-    def __init__(self, comparison: _Comparison, engine: Engine, first_step: int) -> None:
-        super().__init__(None, engine.statistics)
-        self._comparison, self._first_step = comparison, first_step
-
-    def emit(
-        self,
-        source: str,
-        metrics: Mapping[str, float],
-        training_step: int,
-        model_version: int | None = None,
-        steps: int | None = None,
-    ) -> None:
-        """See `RecordStream.emit`."""
-        super().emit(source, metrics, training_step, model_version, steps)
-        # At the step where a trace begins, the records of a resumed run are those of both of its starts.
-        if metrics and int(self.latest[source]["environment_step"]) > self._first_step:
-            self._comparison.take(source, self.latest[source])
-
-    def show(self, media: Iterable[Media]) -> None:
-        """Pictures and videos are made, and not kept."""
-
-
-class _Comparison:
-    """The records of a run by source, and what of them has been made again."""
-
-    def __init__(self, records: Iterable[Record], differs: Callable[[str], None]) -> None:
-        self._waiting: dict[str, deque[dict[str, object]]] = {}
-        self._differs = differs
-        for record in records:
-            self._waiting.setdefault(str(record.get("source")), deque()).append(_comparable(record))
-        self._compares = bool(self._waiting)
-        self._lacking = ""
-
-    def take(self, source: str, record: Record) -> None:
-        """Compare the next record of a source."""
-        if not self._compares:
-            return
-        made = _comparable(plain_record(record))
-        waiting = self._waiting.get(source)
-        if not waiting:  # a run that was killed may have lost its last records
-            self._lacking = self._lacking or f"a record of {source} at environment step {record['environment_step']}"
-            return
-        was = waiting.popleft()
-        for name in dict.fromkeys((*was, *made)):
-            if was.get(name) != made.get(name):
-                at = record["environment_step"]
-                self._differs(f"{name} in a record at environment step {at}: {made.get(name)}, and was {was.get(name)}")
-                return
-
-    def finish(self) -> None:
-        """Nothing follows any more: the run has ended, and kept all of its records."""
-        if self._lacking:
-            self._differs(f"{self._lacking}, which the run lacks")
-        for source, waiting in self._waiting.items():
-            if waiting:
-                self._differs(f"{len(waiting)} records of {source} were not made again")
-
-
-def _comparable(record: Record) -> dict[str, object]:
-    """Return what of a record does not depend on the wall clock, in the form in which files hold it."""
-    return {
-        name: repr(float(value)) if isinstance(value, (int, float)) or value in NOT_FINITE else value
-        for name, value in record.items()
-        if name not in CLOCK_AXES and "/time/" not in name
-    }

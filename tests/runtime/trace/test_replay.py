@@ -59,6 +59,27 @@ def test_replay_comes_to_the_same_bits(tmp_path: Path) -> None:
             assert torch.equal(value, model.state_dict()[name]), name
 
 
+def test_replay_of_a_run_that_learned_in_a_process_of_its_own(tmp_path: Path) -> None:
+    config = replace(CONFIG, learner="process", checkpoint=CheckpointConfig(every_steps=30))
+    summary = run(tmp_path, config, trainer=SmallTrainer(lambda _: time.sleep(0.004)))
+    with replay_of(tmp_path, config=config) as replay:
+        result = replay.run()
+        assert (result.turns, result.difference, result.ended) == (120, None, True)
+        assert result.publications == summary["model_version"] > 0
+    with replay_of(tmp_path, config=config, trainer=SmallTrainer(seed=8)) as replay:
+        assert replay.run().difference is not None
+
+
+def test_replay_of_a_run_that_was_resumed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    run(tmp_path, replace(CONFIG, max_steps=50))
+    newest = list_checkpoints(tmp_path / "checkpoints")[-1]
+    config = replace(CONFIG, learner="process")
+    run(tmp_path, config, resume_from=newest)
+    with replay_of(tmp_path, config=config) as replay:
+        result = replay.run()
+        assert (result.turns, result.difference, result.ended) == (70, None, True)
+
+
 def test_replay_of_a_sequential_run_that_saves_on_the_way(tmp_path: Path) -> None:
     config = replace(CONFIG, mode="sequential", checkpoint=CheckpointConfig(every_steps=30))
     run(tmp_path, config)
