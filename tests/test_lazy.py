@@ -2,18 +2,23 @@
 
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import pamiq_exp
-import pamiq_exp.environments
-import pamiq_exp.runtime
+
+LAZY = ["pamiq_exp"] + [
+    f"pamiq_exp.{name}" for name in ("agents", "environments", "models", "rewards", "runtime", "trainers")
+]
 
 
-@pytest.mark.parametrize("package", [pamiq_exp, pamiq_exp.environments, pamiq_exp.runtime])
-def test_every_public_name_of_a_package_can_be_loaded(package: object) -> None:
-    for name in package.__all__:  # type: ignore[attr-defined]
-        assert getattr(package, name) is not None
+@pytest.mark.parametrize("name", LAZY)
+def test_every_public_name_of_a_package_can_be_loaded(name: str) -> None:
+    package = import_module(name)
+    for each in package.__all__:
+        assert getattr(package, each) is not None
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
@@ -25,3 +30,15 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     program = "import sys, pamiq_exp, pamiq_exp.runtime, pamiq_exp.environments; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torch", "lightning", "numba", "wandb", "hydra"} & set(loaded)
+
+
+def test_a_run_that_learns_nothing_loads_no_library_that_only_learning_needs(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pamiq_exp.cli import main; status = main(sys.argv[1:]);"
+        "open('loaded', 'w').write(' '.join(sys.modules)); sys.exit(status)"
+    )
+    words = ["experiment=minimum", "launcher.max_steps=1", "hydra.run.dir=run"]
+    subprocess.run([sys.executable, "-c", program, *words], check=True, capture_output=True, cwd=tmp_path)
+    loaded = set((tmp_path / "loaded").read_text().split())
+    assert "torch" in loaded
+    assert not {"lightning", "torch._dynamo", "torchmetrics", "scipy", "matplotlib", "numba", "wandb"} & loaded

@@ -15,7 +15,6 @@ from torch import Tensor
 from pamiq_exp.agents.seen_ranges import SeenRanges
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Agent, Array, CollectorPort, Environment, InferencePort, Observation
-from pamiq_exp.models import Encoder
 from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RewardStreams, RunningMean, Transition
 
 logger = logging.getLogger(__name__)
@@ -208,6 +207,8 @@ class LearningAgent(Agent[Observation, Array]):
         fields = {f"observation.{name}": torch.from_numpy(value).to(device) for name, value in values.items()}
         if self._encoder_name is None:
             return AgentInput(fields, None, self._version(), finite), None
+        from pamiq_exp.models import Encoder  # with all models; agents without an encoder need none
+
         port = self.model(self._encoder_name)
         encoder = port.module
         if not isinstance(encoder, Encoder):

@@ -168,9 +168,11 @@ class _DryRunner:
     def _build_group(self, group: str) -> dict[str, Any]:
         built = {name: self._build(join(group, name), node) for name, node in parts_of(self.tree, group).items()}
         found = {name: part for name, part in built.items() if part is not None}
-        from pamiq_exp.runtime.dry_run import KINDS
+        if not found:
+            return found
+        from pamiq_exp.runtime.dry_run import kind_of
 
-        kind = KINDS.get(group, object)
+        kind = kind_of(group)
         self.errors += [
             ErrorDetail(
                 join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class"

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning.fabric import Fabric
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Return a Fabric on one device. Raises ValueError for a device or precision that is not available."""
-    accelerator, index = _accelerator(device)
+def require_device(device: str, precision: str) -> None:
+    """Raise ValueError for a device or precision that is not available."""
+    _accelerator(device)
     if precision not in PRECISIONS:
         raise ValueError(f"launcher.precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return a Fabric on one device. Raises ValueError for a device or precision that is not available."""
+    from lightning.fabric import Fabric  # takes seconds to import, and a run without models needs none
+
+    require_device(device, precision)
+    accelerator, index = _accelerator(device)
     fabric = Fabric(accelerator=accelerator, devices=1 if index is None else [index], precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric

@@ -20,11 +20,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning import LightningModule
 from torch import nn
 
 from pamiq_exp.buffers import DataBuffer
@@ -37,10 +36,12 @@ from pamiq_exp.runtime.exchange import SLOTS
 from pamiq_exp.runtime.publishable import copy_for_inference, inference_part
 from pamiq_exp.runtime.requested_parts import Missing, RequestedParts
 from pamiq_exp.spaces import describe_action
-from pamiq_exp.trainers import ModuleTrainer, Trainer, TrainingContext
+from pamiq_exp.trainers import Trainer, TrainingContext
 
-KINDS: Mapping[str, type] = {"models": LightningModule, "buffers": DataBuffer, "trainers": Trainer}
-"""What the parts of a config have to be, by the name of their node."""
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
+    from pamiq_exp.trainers import ModuleTrainer
 
 TURNS = 4
 ROWS = 4
@@ -123,6 +124,15 @@ class DryRunResult:
         """Models, what is published of them, optimizers, full buffers, and what rewards and metrics keep."""
         kept = sum(self.model_bytes.values()) + self.inference_bytes + self.optimizer_bytes + self.kept_bytes
         return kept + sum(self.buffer_bytes.values())
+
+
+def kind_of(group: str) -> type:
+    """Return the class that all parts of a group of a config derive from."""
+    if group == "models":
+        from lightning import LightningModule  # only who has models waits for it
+
+        return LightningModule
+    return {"buffers": DataBuffer, "trainers": Trainer}.get(group, object)
 
 
 def dry_run_parts(
@@ -280,6 +290,8 @@ class _DryRun:
             )
 
     def _train(self, trainer: Trainer) -> None:
+        from pamiq_exp.trainers import ModuleTrainer
+
         fabric = make_fabric("cpu", "32-true")
         trainer.attach(
             TrainingContext(self.requested_models, self.requested_users, fabric, "skip", lambda: 0, self.max_steps)

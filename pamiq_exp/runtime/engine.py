@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
-from lightning import LightningModule
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.component import components
@@ -24,6 +24,9 @@ from pamiq_exp.runtime.records import Means, RecordStream
 from pamiq_exp.runtime.statistics import RunStatistics
 from pamiq_exp.runtime.trace import NO_TRACE, NoTrace
 from pamiq_exp.trainers import Trainer
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 _SIGNAL_SECONDS = 0.1
 """How much later than its environment's programs a run may get a signal that is sent to all of them."""

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning import LightningModule
 
 from pamiq_exp.buffers import DataBuffer, DataUser, log_buffer_sizes
 from pamiq_exp.component import Component, State, components, tear_down
@@ -22,7 +22,7 @@ from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
 from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
-from pamiq_exp.runtime.device import make_fabric
+from pamiq_exp.runtime.device import make_fabric, require_device
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.learner import LocalLearner, set_up_part
@@ -54,6 +54,9 @@ from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, Watchdog
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +148,14 @@ class Run:
         _require_parameters(models, config.max_parameters)
         if config.mode == "sequential":
             require_going_on(interaction.environment)
-        fabric = make_fabric(config.device, config.precision)
+        require_device(config.device, config.precision)
+        fabric = make_fabric(config.device, config.precision) if models or trainers else None
+        device = torch.device("cpu") if fabric is None else fabric.device
         shared = config.learner == "process"
         if shared:
-            _require_fork(fabric.device)
+            _require_fork(device)
         for model in models.values():
-            model.to(fabric.device)
+            model.to(device)
         self.config = config
         self.folder = folder
         self.control = control
@@ -161,11 +166,12 @@ class Run:
         if folder is not None:
             own = {"jsonl": JsonlTracker(hold=folder.hold)}
             self.writer = RecordWriter(own | dict(trackers), folder.path, hold=folder.hold)
-        context = TrainingContext(
-            models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps
-        )
-        for trainer in trainers.values():
-            trainer.attach(context)
+        if fabric is not None:
+            context = TrainingContext(
+                models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps
+            )
+            for trainer in trainers.values():
+                trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
         publisher = Publisher(models, shared, config.inference)
         statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder, shared)
@@ -177,7 +183,7 @@ class Run:
         self._report = None if shown else _print_warning
         self.engine = Engine(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
-            fabric.device,
+            device,
         )  # fmt: skip
         if config.trace and config.mode in WALL_CLOCK:
             self._begin_trace()

@@ -9,10 +9,9 @@ the agent nor the learner ever waits for the other, and the agent takes no lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning import LightningModule
 from torch import nn
 
 from pamiq_exp.component import State
@@ -21,6 +20,9 @@ from pamiq_exp.runtime.exchange import Exchange
 from pamiq_exp.runtime.publishable import Publishable, TorchPublishable
 from pamiq_exp.runtime.quick_inference import QuickInference
 from pamiq_exp.runtime.streams import StreamOrder
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 
 class Snapshot:

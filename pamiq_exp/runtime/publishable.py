@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
-from lightning import LightningModule
 from torch import nn
 
 from pamiq_exp.component import State
 from pamiq_exp.runtime.checkpoints import copy_state
 from pamiq_exp.runtime.exchange import SLOTS
 from pamiq_exp.shared_memory import shared_array
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 _ALIGNMENT = 64
 """Bytes of a cache line."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning import LightningModule
 
 from pamiq_exp.component import State, collect_state, restore_state
 from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
 from pamiq_exp.runtime.engine import Engine
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 
 def inference_state(engine: Engine) -> dict[str, State]:

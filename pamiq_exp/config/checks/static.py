@@ -181,11 +181,11 @@ def _launcher_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
 
 def _device_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
     from pamiq_exp.runtime.config import LaunchConfig
-    from pamiq_exp.runtime.device import make_fabric
+    from pamiq_exp.runtime.device import require_device
 
     try:
         settings = read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
-        make_fabric(settings.device, settings.precision)
+        require_device(settings.device, settings.precision)
     except ConfigError:
         return []  # reported already
     except ValueError as error:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning import LightningModule
 from numpy.typing import NDArray
 from torch import nn
 
@@ -38,6 +37,9 @@ from pamiq_exp.runtime.trace.training import NoTrace
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.spaces import action_space_of, observation_space_of
 from pamiq_exp.trainers import Trainer
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
 
 _MOST_NUMBERS = 1 << 26
 """In one part of an observation."""
