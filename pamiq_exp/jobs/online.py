@@ -20,12 +20,16 @@ def keep_offline(configs: Sequence[Composed], online: bool) -> None:
     The user lifts that with `--online`, or by saying in the shell what W&B is to do (`WANDB_MODE`).
 
     Raises:
-        ConfigError: `WANDB_MODE` is no word of W&B's: it would not be clear what the user wants.
+        ConfigError: `WANDB_MODE` is no word of W&B's, or its key or address is malformed: it would not be clear what
+            the user wants.
     """
-    from pamiq_exp.tracking.wandb_tracker import mode_of_shell
+    from pamiq_exp.tracking.wandb_tracker import WandbSettingsError, mode_of_shell
 
     try:
         wanted = mode_of_shell()
+        would_send = wanted in (None, "online") and any(_would_send(config) for config in configs)
+    except WandbSettingsError as error:
+        raise ConfigError(ErrorDetail("tracking.wandb", str(error), "correct or remove this setting of W&B")) from error
     except ValueError as error:
         raise ConfigError(ErrorDetail(VARIABLE, str(error))) from error
     if online or wanted is not None:
@@ -33,7 +37,6 @@ def keep_offline(configs: Sequence[Composed], online: bool) -> None:
     strangers = [config.stranger for config in configs if config.stranger is not None]
     if not strangers:
         return
-    would_send = any(_would_send(config) for config in configs)  # first: offline, W&B counts no user as logged in
     os.environ[VARIABLE] = "offline"
     if would_send:
         name = Path(strangers[0])

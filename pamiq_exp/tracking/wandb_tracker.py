@@ -43,6 +43,10 @@ _WORDS: Mapping[str, Wanted] = {
 """What W&B takes `WANDB_MODE` for; `shared`, in which several processes write one run, is not supported here."""
 
 
+class WandbSettingsError(ValueError):
+    """The user's settings for W&B, such as WANDB_API_KEY, cannot be used; the message says why, in one line."""
+
+
 class WandbTracker(Tracker):
     """Sends records and media to W&B, or keeps them in `wandb/` of the run folder for a later `wandb sync`.
 
@@ -144,7 +148,11 @@ class WandbTracker(Tracker):
 
 
 def _open_run(tracker: WandbTracker, info: RunInfo) -> wandb.Run | None:
-    mode = resolve_mode(tracker.mode)
+    try:
+        mode = resolve_mode(tracker.mode)
+    except WandbSettingsError as error:
+        _log.warning("W&B cannot be used (%s): this run is kept offline; `wandb sync` sends it later", error)
+        mode = "offline"
     if mode == "disabled":
         return None
     if mode == "online":
@@ -163,7 +171,8 @@ def _init(tracker: WandbTracker, info: RunInfo, mode: Literal["online", "offline
     import wandb
 
     _end_service(only_if_dead=True)
-    logged_in()  # reads the user's settings, before `init` would do it
+    with contextlib.suppress(WandbSettingsError):  # offline needs no key, and online `init` says the same
+        logged_in()  # reads the user's settings, before `init` would do it
     run_id, known = _run_id(info.folder, fresh)
     settings = wandb.Settings(
         mode=mode,
@@ -263,8 +272,12 @@ def logged_in() -> bool:
     W&B sets itself up with this: from the environment and the user's own files, but not from `wandb/settings` of the
     current folder, which could send the user's key to another server. It is silent in this process from then on: else
     it would ask its server for the name to greet. An empty WANDB_MODE, which W&B refuses, counts as none.
+
+    Raises:
+        WandbSettingsError: A key or an address in them is malformed.
     """
     import wandb
+    from pydantic import ValidationError  # W&B checks its settings with it
 
     before = {name: os.environ.get(name) for name in (_SILENT, _MODE)}
     os.environ[_SILENT] = "true"
@@ -273,6 +286,12 @@ def logged_in() -> bool:
     try:
         with elsewhere("wandb", ".wandb"):
             return bool(wandb.login(prompt=False, verify=False))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = "_".join(("wandb", *map(str, wrong["loc"]))).upper()
+        raise WandbSettingsError(f"{name} is '{wrong['input']}': {wrong['msg']}") from error
+    except wandb.Error as error:
+        raise WandbSettingsError(str(error).rstrip(".")) from error
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)

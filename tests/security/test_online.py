@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -303,3 +304,33 @@ def _at(node: Any, folder: str) -> Any:
     if isinstance(node, dict):
         return {name: _at(value, folder) for name, value in node.items()}
     return folder if node == "HERE" else node
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("WANDB_API_KEY", "short", "WANDB_API_KEY invalid: API key must have 40+ characters, has 5"),
+        ("WANDB_API_KEY", "a b" * 20, "WANDB_API_KEY invalid: API key may only contain"),
+        ("WANDB_API_KEY", "k" * 40 + "\n", "API key cannot start or end with whitespace"),
+        ("WANDB_BASE_URL", "nonsense", "WANDB_BASE_URL is 'nonsense': Input should be a valid URL"),
+    ],
+)
+@pytest.mark.parametrize("experiment", ["minimum", "foreign"])
+def test_malformed_settings_of_wandb_are_refused_before_the_run(
+    user: Source, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str, experiment: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    config = compose([f"experiment={experiment}", "tracking=default"], user)
+    with pytest.raises(ConfigError, match=re.escape(expected)) as refused:
+        keep_offline([config], online=False)
+    assert "correct or remove this setting of W&B" in str(refused.value)
+
+
+def test_malformed_settings_of_wandb_hinder_no_run_that_does_not_ask_for_it(
+    user: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    keep_offline([compose(["experiment=minimum", "tracking=terminal"], user)], online=False)
+    keep_offline([compose(["experiment=minimum", "tracking=default", "tracking.wandb.mode=offline"], user)], False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    keep_offline([compose(["experiment=minimum", "tracking=default"], user)], online=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -269,8 +271,43 @@ sys.exit(writer.failed_writes)
 """
 
 
-def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(tmp_path: Path) -> None:
-    environment = {**os.environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+class _Refusal(http.server.BaseHTTPRequestHandler):
+    """A server that knows no key."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b'{"errors": [{"message": "user is not logged in"}]}')
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusal)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"},
+        {"WANDB_API_KEY": "k" * 40},
+        pytest.param({"WANDB_API_KEY": "short"}, marks=pytest.mark.slow),
+        pytest.param({"WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://wandb.invalid"}, marks=pytest.mark.slow),
+    ],
+    ids=["nothing listens", "the server refuses the key", "a short key", "an unknown host"],
+)
+def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(
+    tmp_path: Path, settings: dict[str, str], refusing_server: str
+) -> None:
+    environment = {**os.environ, "WANDB_BASE_URL": refusing_server, **settings}
     environment.pop("WANDB_MODE", None)
     environment.pop("WANDB_SERVICE", None)
     ended = subprocess.run(
@@ -283,7 +320,7 @@ def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(tmp_path: Path
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "kept offline" in ended.stderr
+    assert "this run is kept offline" in ended.stderr
     assert {row["environment_step"] for row in history(tmp_path)} == set(range(10))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
 
