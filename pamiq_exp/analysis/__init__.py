@@ -1,5 +1,6 @@
 """What many runs say together: statistics, tables, figures and reports. Reads run folders and nothing else."""
 
+from pamiq_exp.analysis.card import write_card
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import depends_on_clock, run_differences
 from pamiq_exp.analysis.exported_file import (
@@ -8,6 +9,7 @@ from pamiq_exp.analysis.exported_file import (
     export_runs,
     final_figures,
     masked_keys,
+    runs_that_count,
     to_yaml,
 )
 from pamiq_exp.analysis.facts import hyper_parameters_table
@@ -61,6 +63,8 @@ __all__ = [
     "read_runs",
     "result_tables",
     "run_differences",
+    "runs_that_count",
     "to_yaml",
+    "write_card",
     "write_report",
 ]

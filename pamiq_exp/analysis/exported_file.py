@@ -55,7 +55,7 @@ def export_runs(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -
         ReportError: A run has no config.
     """
     comparison = compare(runs)
-    counted = comparison.counted or list(runs)
+    counted = runs_that_count(comparison)
     trees = [_shared_config(run) for run in counted]
     base = trees[0]
     several = len(set(comparison.labels)) > 1
@@ -79,6 +79,11 @@ def export_runs(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -
         "runs": runs_of,
         "config": base,
     }  # fmt: skip
+
+
+def runs_that_count(comparison: Comparison) -> list[Run]:
+    """Return the runs of an exported file in its order: the finished ones, each seed once, or all if none has."""
+    return comparison.counted or list(comparison.runs)
 
 
 def to_yaml(paper: Plain, name: str) -> str:

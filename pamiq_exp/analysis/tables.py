@@ -42,7 +42,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return a pipe table."""
-        head = [_markdown(column) for column in self.columns]
+        head = [markdown(column) for column in self.columns]
         body = [[_markdown_cell(cell) for cell in row] for row in self.rows]
         widths = [max(3, *(len(row[index]) for row in (head, *body))) for index in range(len(head))]
         rule = [
@@ -127,10 +127,11 @@ def _fixed(value: float, digits: int | None) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return _markdown(text(cell)) if isinstance(cell, str) else text(cell)
+    return markdown(text(cell)) if isinstance(cell, str) else text(cell)
 
 
-def _markdown(value: str) -> str:
+def markdown(value: str) -> str:
+    """Return text as Markdown shows it, on one line."""
     for character in "\\`*|<[":
         value = value.replace(character, f"\\{character}")
     return " ".join(value.splitlines())

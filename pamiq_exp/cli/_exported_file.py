@@ -14,10 +14,13 @@ from omegaconf import OmegaConf
 from pamiq_exp.analysis import apply_changes, content_hash
 from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, compose_again, plain_file
 from pamiq_exp.config.checks.static import TOP_LEVEL
+from pamiq_exp.jobs.resume import refuse_folder
+from pamiq_exp.run_folder import file_names
 
 FORMAT = 1
 _MOST_RUNS = 1000
 PRIMARY = "config"
+HUB = "--hub"
 _OURS = {"tracking": {"terminal": {"_target_": "pamiq_exp.tracking.TerminalTracker"}}, "paths": {"outputs": "outputs"}}
 _MAY_HOLD = frozenset(TOP_LEVEL) - {"paths", "spaces", "tracking"}
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
@@ -64,16 +67,29 @@ class ExportedFile:
         return found
 
 
-def read_exported_file(path: Path, overrides: Sequence[str] = ()) -> ExportedFile:
-    """Read an exported file; `overrides` are set in each of its runs.
+def is_shared_folder(path: Path) -> bool:
+    """Whether a folder is one that `export --hub` wrote, and not that of a run."""
+    return os.path.isfile(path / file_names.EXPORTED) and not os.path.lexists(path / file_names.MANIFEST)
+
+
+def read_exported_file(path: Path, overrides: Sequence[str] = (), *, number: int | None = None) -> ExportedFile:
+    """Read an exported file, or the one in a folder that `export --hub` wrote.
+
+    Args:
+        path: The file or the folder.
+        overrides: They are set in each of its runs.
+        number: The only run that is read; None for all.
 
     Raises:
-        ConfigError: It cannot be read, is no such file, or holds what may not be shared.
+        ConfigError: It cannot be read, is no such file, holds what may not be shared, or lies in a folder with a link
+            that leads out of it.
     """
+    if is_shared_folder(path):
+        refuse_folder(path)
+        path = path / file_names.EXPORTED
     if not os.path.isfile(path):
-        raise ConfigError(
-            ErrorDetail("", f"there is no file {path.absolute()}", "give a file that `export RUN -o FILE` wrote")
-        )
+        hint = f"give a file that `export RUN -o FILE` wrote, or a folder of `export RUN {HUB} FOLDER`"
+        raise ConfigError(ErrorDetail("", f"there is no file {path.absolute()}", hint))
     plain = plain_file(path)
     if not _are_names(plain):
         raise ConfigError(ErrorDetail("", f"{path} has keys that are no texts", "export the experiment again"))
@@ -87,10 +103,27 @@ def read_exported_file(path: Path, overrides: Sequence[str] = ()) -> ExportedFil
     name = config.get("experiment_name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(ErrorDetail("config.experiment_name", f"{name!r} is no name for a folder"))
-    read = [_read_run(path, config, run, f"runs[{index}]", overrides) for index, run in enumerate(runs)]
+    if number is not None and not 0 <= number < len(runs):
+        raise ConfigError(ErrorDetail("--run", f"there is no run {number}", f"there are 0 to {len(runs) - 1}"))
+    read = [
+        _read_run(path, config, run, f"runs[{index}]", overrides)
+        for index, run in enumerate(runs)
+        if number in (None, index)
+    ]
     edited = plain.get("content_sha256") != content_hash(config, runs)
     facts = {str(key): value for key, value in plain.items() if key not in ("config", "runs")}
     return ExportedFile(name, read, facts, edited)
+
+
+def models_of(folder: Path, number: int) -> Path:
+    """Return the checkpoint with the models of a run in a folder of `export --hub`. Raises ConfigError without one."""
+    from pamiq_exp.runtime import list_checkpoints
+
+    found = list_checkpoints(folder / file_names.MODELS / str(number))
+    if not found:
+        message = f"there are no models of run {number} in {folder / file_names.MODELS}"
+        raise ConfigError(ErrorDetail("--run", message, "take another run, or run it again: reproduce FOLDER"))
+    return found[-1]
 
 
 def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> ExportedRun:

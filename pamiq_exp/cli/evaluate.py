@@ -14,12 +14,23 @@ import numpy as np
 
 import pamiq_exp
 from pamiq_exp.analysis.statistics import CONFIDENCE, Estimate, estimate, mean
-from pamiq_exp.config import ConfigError
+from pamiq_exp.cli._exported_file import is_shared_folder, models_of, read_exported_file
+from pamiq_exp.config import ConfigError, ErrorDetail
 from pamiq_exp.files import write_atomically
 from pamiq_exp.formatting import printable
-from pamiq_exp.jobs.evaluate import BEST, CHECKPOINT, NEWEST, SEEDS, Evaluated, EvaluationRequest, evaluate_run
+from pamiq_exp.jobs.evaluate import (
+    BEST,
+    CHECKPOINT,
+    NEWEST,
+    SEEDS,
+    Evaluated,
+    EvaluatedRun,
+    EvaluationRequest,
+    evaluate_run,
+    read_evaluated_run,
+)
 from pamiq_exp.jobs.paths import typed_path
-from pamiq_exp.jobs.request import print_error, read_request
+from pamiq_exp.jobs.request import Request, print_error, read_request
 from pamiq_exp.run_folder import file_names
 
 if TYPE_CHECKING:
@@ -32,26 +43,43 @@ FILM_TURNS = 500
 def main(words: Sequence[str]) -> int:
     """Evaluate a run. Returns 0, or 2 for one that cannot be evaluated as asked."""
     arguments, others = _parser().parse_known_args(words)
-    wanted = EvaluationRequest(
-        arguments.run.absolute(), arguments.checkpoint, arguments.episodes, tuple(arguments.seeds), arguments.greedy
-    )
+    wanted = EvaluationRequest(arguments.episodes, tuple(arguments.seeds), arguments.greedy)
     if not arguments.run.is_dir():
         print(f"{arguments.run} is no run folder: name one such as outputs/NAME/DATE", file=sys.stderr)
         return 2
+    folder = arguments.run.absolute()
     from pamiq_exp.runtime import CheckpointError
     from pamiq_exp.runtime.evaluation import EvaluationError
 
     film = _film() if arguments.video else None
     try:
         request = read_request(others)
-        evaluated = evaluate_run(wanted, request.overrides, request, film)
-        report = _report(evaluated, wanted) | {"videos": _write_films(evaluated, wanted.folder)}
-        write_atomically(wanted.folder / file_names.EVALUATION, json.dumps(report, indent=2, allow_nan=False) + "\n")
+        run = _shared_run(folder, arguments) if is_shared_folder(folder) else _own_run(folder, arguments, request)
+        evaluated = evaluate_run(run, wanted, request.overrides, request, film)
+        report = _report(evaluated, wanted) | {"videos": _write_films(evaluated, folder)}
+        write_atomically(folder / file_names.EVALUATION, json.dumps(report, indent=2, allow_nan=False) + "\n")
     except (ConfigError, CheckpointError, EvaluationError, OSError) as error:
         print_error(error, heading="this run cannot be evaluated")
         return 2
-    _print(report, wanted.folder)
+    _print(report, folder)
     return 0
+
+
+def _own_run(folder: Path, arguments: argparse.Namespace, request: Request) -> EvaluatedRun:
+    if arguments.number is not None:
+        raise ConfigError(ErrorDetail("--run", "chooses a run of a folder of `export --hub`; this is a single run"))
+    return read_evaluated_run(folder, arguments.checkpoint, request.source)
+
+
+def _shared_run(folder: Path, arguments: argparse.Namespace) -> EvaluatedRun:
+    """Return a run of a folder that `export --hub` wrote."""
+    if arguments.checkpoint != NEWEST:
+        raise ConfigError(ErrorDetail(CHECKPOINT, "a folder of `export --hub` holds one checkpoint of each run"))
+    number = arguments.number or 0
+    return EvaluatedRun(
+        lambda changes: read_exported_file(folder, changes, number=number).runs[0].composed,
+        models_of(folder, number),
+    )
 
 
 def _report(evaluated: Evaluated, wanted: EvaluationRequest) -> dict[str, Any]:
@@ -127,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         f"write their returns to RUN/{file_names.EVALUATION}.",
     )
     add = parser.add_argument
-    add("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
+    add("run", type=typed_path, metavar="RUN",
+        help="a run folder, such as outputs/NAME/DATE, or a folder of `export --hub`")  # fmt: skip
+    add("--run", type=int, dest="number", metavar="N", help="of a folder of `export --hub`: which run (0)")
     add(CHECKPOINT, default=NEWEST, metavar="WHICH",
         help=f"{NEWEST} (the default), {BEST} (see launcher.checkpoint.keep_best), or an environment step")  # fmt: skip
     add("--episodes", type=_positive, default=20, metavar="N", help="episodes for each seed (20)")

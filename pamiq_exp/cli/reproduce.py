@@ -195,7 +195,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pamiq_exp reproduce", description="Run what an exported file says, and compare the figures."
     )
-    parser.add_argument("file", type=typed_path, metavar="FILE", help="what `export RUN -o FILE` wrote")
+    parser.add_argument(
+        "file",
+        type=typed_path,
+        metavar="FILE",
+        help="what `export RUN -o FILE` wrote, or a folder of `export RUN --hub FOLDER`",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as launcher.device=cpu")
     parser.add_argument("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
     parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")

@@ -6,12 +6,21 @@ metrics and trackers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pamiq_exp.config import Composed, ConfigError, ErrorDetail, Experiment, Validated, build_experiment, plain_file
+from pamiq_exp.config import (
+    Composed,
+    ConfigError,
+    ErrorDetail,
+    Experiment,
+    Source,
+    Validated,
+    build_experiment,
+    plain_file,
+)
 from pamiq_exp.config.interaction_wrappers import WRAPPERS
 from pamiq_exp.config.tree_paths import leaves, select
 from pamiq_exp.files import read_json
@@ -34,19 +43,30 @@ RENDERING = ("++environment.kwargs.render_mode=rgb_array",)
 
 
 @dataclass(frozen=True)
+class EvaluatedRun:
+    """What is evaluated.
+
+    Attributes:
+        compose: Returns the config of the run, with changes; raises ConfigError for what cannot be composed.
+        checkpoint: The folder of the checkpoint.
+        spaces: What the environment showed and accepted in the run; None if that is not known.
+    """
+
+    compose: Callable[[Sequence[str]], Composed]
+    checkpoint: Path
+    spaces: object = None
+
+
+@dataclass(frozen=True)
 class EvaluationRequest:
     """How a run is evaluated.
 
     Attributes:
-        folder: The run folder.
-        checkpoint: `newest`, `best`, an environment step or the name of a checkpoint.
         episodes: How many for each seed.
         seeds: Root seeds, other than that of the run; empty for one that is made from that of the run.
         greedy: See `Agent.greedy`.
     """
 
-    folder: Path
-    checkpoint: str = NEWEST
     episodes: int = 20
     seeds: tuple[int, ...] = ()
     greedy: bool = True
@@ -69,15 +89,41 @@ class Evaluated:
     played: Mapping[int, PlayedCheckpoint]
 
 
+def read_evaluated_run(folder: Path, checkpoint: str, source: Source) -> EvaluatedRun:
+    """Return what a run folder holds.
+
+    Args:
+        folder: The run folder.
+        checkpoint: `newest`, `best`, an environment step or the name of a checkpoint.
+        source: Where the configs of changes come from.
+
+    Raises:
+        ConfigError: The folder leads elsewhere, holds no config, or has no such checkpoint.
+    """
+    refuse_folder(folder)
+    kept = KeptConfig.read(folder)
+    spaces = plain_file(folder / file_names.CONFIG).get("spaces")
+    return EvaluatedRun(
+        lambda changes: kept.compose(changes, source if changes else Source()),
+        choose_checkpoint(folder, checkpoint),
+        spaces,
+    )
+
+
 def evaluate_run(
-    wanted: EvaluationRequest, changes: Sequence[str], request: Request, film: Watcher | None = None
+    run: EvaluatedRun,
+    wanted: EvaluationRequest,
+    changes: Sequence[str],
+    request: Request,
+    film: Watcher | None = None,
 ) -> Evaluated:
     """Evaluate a run.
 
     Args:
-        wanted: What is asked for.
+        run: What is evaluated.
+        wanted: How.
         changes: `key=value`; those of the environment are refused.
-        request: What else was typed: packages that may be named, where configs come from.
+        request: What else was typed: packages that may be named.
         film: Watches the turns of the first seed; its media are in the result.
 
     Raises:
@@ -88,12 +134,9 @@ def evaluate_run(
     from pamiq_exp.runtime.checkpoints import read_checkpoint
     from pamiq_exp.runtime.evaluation import GROUPS, play_checkpoint
 
-    folder = wanted.folder
-    refuse_folder(folder)
-    kept = KeptConfig.read(folder)
-    before = kept.compose()
+    before = run.compose(())
     if changes:
-        _refuse_other_environment(before, kept.compose(changes, request.source))
+        _refuse_other_environment(before, run.compose(changes))
     run_seed = before.tree.get("seed")
     if not isinstance(run_seed, int):
         raise ConfigError(ErrorDetail("seed", f"is {run_seed!r} in the run, no whole number"))
@@ -101,20 +144,18 @@ def evaluate_run(
     if run_seed in seeds:
         message = f"{run_seed} is the seed of the run, whose episodes it has learned from"
         raise ConfigError(ErrorDetail(SEEDS, message, f"give others, such as {SEEDS} {run_seed + APART}"))
-    checkpoint = choose_checkpoint(folder, wanted.checkpoint)
-    spaces = plain_file(folder / file_names.CONFIG).get("spaces")
     rendering = RENDERING if film is not None and _can_render(before.tree) else ()
-    configs = [kept.compose([*changes, *rendering, f"seed={seed}"], request.source) for seed in seeds]
+    configs = [run.compose([*changes, *rendering, f"seed={seed}"]) for seed in seeds]
     validated = refuse(configs, request.allow, dry_run=False)
-    state = read_checkpoint(checkpoint, GROUPS)
+    state = read_checkpoint(run.checkpoint, GROUPS)
     played: dict[int, PlayedCheckpoint] = {}
     for seed, config in zip(seeds, validated, strict=True):
-        experiment = _build(config, spaces)
+        experiment = _build(config, run.spaces)
         played[seed] = play_checkpoint(
             experiment.interaction, experiment.models, experiment.launch_config, state, wanted.episodes,
             greedy=wanted.greedy, seed=seed, watcher=None if played else film,
         )  # fmt: skip
-    return Evaluated(str(before.tree.get("experiment_name")), run_seed, checkpoint.name, played)
+    return Evaluated(str(before.tree.get("experiment_name")), run_seed, run.checkpoint.name, played)
 
 
 def choose_checkpoint(folder: Path, chosen: str) -> Path:
