@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pamiq_exp.component import State
-from pamiq_exp.interaction import RandomActions
+from pamiq_exp.interaction import Array, RandomActions
 from pamiq_exp.spaces import ActionSpec
 
 
@@ -69,11 +69,17 @@ class Exploration(RandomActions):
             return np.full(self.num_envs, epsilon == 1.0)
         return self._generator.random(self.num_envs) < epsilon
 
-    def replace(self, action: Tensor, explores: NDArray[np.bool_]) -> Tensor:
-        """Return the actions, `(num_envs, branches)`, with random ones in the environments that explore."""
+    def replace(self, action: Tensor, explores: NDArray[np.bool_], mask: Array | None = None) -> Tensor:
+        """Return the actions, `(num_envs, branches)`, with random ones in the environments that explore.
+
+        Args:
+            action: The actions of the policy.
+            explores: What `choose` returned.
+            mask: See `RandomActions.draw`.
+        """
         if not explores.any():
             return action
-        drawn = torch.from_numpy(self.draw()).to(action)
+        drawn = torch.from_numpy(self.draw(mask)).to(action)
         return torch.where(torch.from_numpy(explores)[:, None].to(action.device), drawn, action)
 
     def state(self) -> State:

@@ -16,6 +16,7 @@ from pamiq_exp.agents.seen_ranges import SeenRanges
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Agent, Array, CollectorPort, Environment, InferencePort, Observation
 from pamiq_exp.rewards import Extrinsic, GroundTruth, Reward, RewardStreams, RunningMean, Transition
+from pamiq_exp.spaces import ACTION_MASK
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,14 @@ class AgentInput:
         version: The model version that encoded it.
         finite: Environments whose observation is finite, `(num_envs,)`. In the others, `fields` have 0 for numbers
             that are not.
+        mask: The part `action_mask` of the observation, `(num_envs, choices of all branches)`; None without one.
     """
 
     fields: dict[str, Tensor]
     latent: Tensor | None
     version: int
     finite: NDArray[np.bool_]
+    mask: Array | None = None
 
 
 @dataclass(slots=True)
@@ -206,7 +209,7 @@ class LearningAgent(Agent[Observation, Array]):
         values, finite = self._replace_nonfinite(observation)
         fields = {f"observation.{name}": torch.from_numpy(value).to(device) for name, value in values.items()}
         if self._encoder_name is None:
-            return AgentInput(fields, None, self._version(), finite), None
+            return AgentInput(fields, None, self._version(), finite, values.get(ACTION_MASK)), None
         from pamiq_exp.models import Encoder  # with all models; agents without an encoder need none
 
         port = self.model(self._encoder_name)
@@ -229,7 +232,8 @@ class LearningAgent(Agent[Observation, Array]):
             previous_latent, latent = encoder.encode(both).unbind()
         self._encoder_is_frozen = encoder.frozen
         fields["latent"] = latent
-        return AgentInput(fields, latent if encoder.warmed_up else None, port.version, finite), previous_latent
+        known = latent if encoder.warmed_up else None
+        return AgentInput(fields, known, port.version, finite, values.get(ACTION_MASK)), previous_latent
 
     def _replace_nonfinite(self, observation: Observation) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """Return the observation with 0 for numbers that are not finite, and where all were, `(num_envs,)`."""

@@ -15,6 +15,7 @@ from pamiq_exp.models import ActionDistribution
 from pamiq_exp.models.policies.networks import STATE_FIELD, RecurrentPolicy
 from pamiq_exp.rewards import Reward, RewardStreams, RunningMean
 from pamiq_exp.seeding import torch_generator
+from pamiq_exp.spaces import ACTION_MASK
 
 _LOG_PROBS = ("log_prob", "branch_log_prob")
 
@@ -74,7 +75,7 @@ class PolicyAgent(LearningAgent):
         distribution, value, extras = self._policy_step(agent_input)
         action = distribution.mode() if self.greedy else distribution.sample(self._generator)
         if self._exploration is not None and not self.greedy:
-            action = self._exploration.replace(action, self._exploration.choose())
+            action = self._exploration.replace(action, self._exploration.choose(), agent_input.mask)
         network = self.model(self._policy_name).module
         if self._memory is not None and isinstance(network, RecurrentPolicy):
             self._memory = network.remember(self._memory, action)
@@ -101,6 +102,12 @@ class PolicyAgent(LearningAgent):
         """Run the policy; return distribution, value, and further fields of the transition."""
         port = self.model(self._policy_name)
         network = port.module
+        if agent_input.mask is not None and getattr(network, "mask", None) is None:
+            raise ValueError(
+                f"the policy {type(network).__name__} reads no '{ACTION_MASK}', and this environment shows one: choose "
+                "policy=ppo, ppo_recurrent, dqn or sac with policy_input=observation, or remove the mask from the "
+                "observation"
+            )
         if not isinstance(network, RecurrentPolicy):
             distribution, value = port(agent_input.fields)
             return distribution, value, {}

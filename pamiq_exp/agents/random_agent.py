@@ -12,7 +12,7 @@ from pamiq_exp.spaces import ActionSpec
 
 
 class RandomAgent(LearningAgent):
-    """Draws every action uniformly: a baseline.
+    """Draws every action uniformly from those that are allowed: a baseline.
 
     Like any other agent it computes rewards and collects transitions, so models can learn from its data.
 
@@ -41,4 +41,4 @@ class RandomAgent(LearningAgent):
 
     def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
         """See the base class."""
-        return torch.from_numpy(self.actions.draw()).to(self._models_device()), {}
+        return torch.from_numpy(self.actions.draw(agent_input.mask)).to(self._models_device()), {}

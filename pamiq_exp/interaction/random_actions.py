@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pamiq_exp.component import Component, State
 from pamiq_exp.interaction.environment import Array
 from pamiq_exp.seeding import numpy_generator
-from pamiq_exp.spaces import ActionSpec
+from pamiq_exp.spaces import ACTION_MASK, ActionSpec
 
 
 class RandomActions(Component):
@@ -31,11 +34,25 @@ class RandomActions(Component):
         self._generator = numpy_generator(seed)
         self._last: Array | None = None
 
-    def draw(self) -> Array:
-        """Return the next actions: `(num_envs, branches)` int64, or `(num_envs, *shape)` float32 for a Box."""
-        action = self._draw_new()
+    def draw(self, mask: Array | None = None) -> Array:
+        """Return the next actions: `(num_envs, branches)` int64, or `(num_envs, *shape)` float32 for a Box.
+
+        Args:
+            mask: The part `action_mask` of the observation, `(num_envs, choices of all branches)`: only choices that
+                are 1 are drawn or repeated. A branch that allows none, at the end of an episode, allows all.
+
+        Raises:
+            ValueError: For a mask of another shape.
+        """
+        nvec = self._action.get("nvec")
+        allowed = None if mask is None or not nvec else self._allowed(mask, nvec)
+        action = self._draw_new() if allowed is None else self._draw_allowed(allowed)
         if self._last is not None and self._stickiness:
             repeat = self._generator.random(self._num_envs) < self._stickiness
+            if allowed is not None:
+                each = np.arange(self._num_envs)
+                for branch, choices in enumerate(allowed):
+                    repeat &= choices[each, self._last[:, branch]]
             action[repeat] = self._last[repeat]
         self._last = action
         return action
@@ -47,6 +64,19 @@ class RandomActions(Component):
     def load_state(self, state: State) -> None:
         """Restore the actions that may be repeated."""
         self._last = state["last"]
+
+    def _allowed(self, mask: Array, nvec: Sequence[int]) -> list[NDArray[np.bool_]]:
+        """Which choices of each branch are allowed, `(num_envs, choices)` each."""
+        if mask.shape != (self._num_envs, sum(nvec)):
+            raise ValueError(
+                f"'{ACTION_MASK}' has the shape {list(mask.shape[1:])}, expected [{sum(nvec)}], a number a choice"
+            )
+        branches = np.split(mask > 0.5, np.cumsum(nvec)[:-1], axis=1)
+        return [branch | ~branch.any(axis=1, keepdims=True) for branch in branches]
+
+    def _draw_allowed(self, allowed: list[NDArray[np.bool_]]) -> Array:
+        chances = [np.where(choices, self._generator.random(choices.shape), -1.0) for choices in allowed]
+        return np.stack([chance.argmax(axis=1) for chance in chances], axis=1)
 
     def _draw_new(self) -> Array:
         if self._action["kind"] != "box":

@@ -12,6 +12,7 @@ import torch
 from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.config import build_experiment, compose_config
 from pamiq_exp.environments import GymnasiumEnvironment, ShownActionMask
+from pamiq_exp.environments.data.random_walk import record_random_transitions
 from pamiq_exp.interaction import ForbiddenActionsError, Interaction
 from pamiq_exp.runtime import Publisher
 from tests.interaction.worlds import Counter
@@ -88,6 +89,14 @@ def test_a_mask_that_forbids_everything_is_an_error_of_one_sentence() -> None:
     tear_down(interaction)
 
 
+def test_held_out_walks_take_only_allowed_actions() -> None:
+    environment = GymnasiumEnvironment(make=lambda: Doors(length=9), num_envs=2, wrappers=[ShownActionMask])
+    data = record_random_transitions(environment, turns=40, sequence_length=4, seed=0, stickiness=0.5)
+    mask, action = data["observation.action_mask"].reshape(-1, 6), data["action"].reshape(-1, 2)
+    rows = np.arange(len(mask))
+    assert (mask[rows, action[:, 0]] * mask[rows, 4 + action[:, 1]])[mask.any(axis=1)].all()
+
+
 @pytest.mark.parametrize(
     ("settings", "source", "message"),
     [
@@ -111,14 +120,15 @@ def test_a_mask_for_numbers_or_of_another_size_is_reported() -> None:
         ShownActionMask(doors).reset()
 
 
-@pytest.mark.parametrize("policy", ["ppo", "ppo_recurrent"])
+@pytest.mark.parametrize("policy", ["policy=ppo", "policy=ppo_recurrent", "policy=dqn", "policy=sac", "agent=random"])
 def test_a_policy_from_a_config_takes_only_allowed_actions(policy: str) -> None:
-    experiment = build_experiment(compose_config([*TAXI, f"policy={policy}"]))
+    exploration = ["++interaction.agent.exploration.random_steps=90"] if policy in ("policy=dqn", "policy=sac") else []
+    experiment = build_experiment(compose_config([*TAXI, policy, *exploration]))
     interaction = experiment.interaction
     publisher = Publisher(experiment.models)
     interaction.agent.attach(publisher.inference_models(), {})
     set_up(interaction)
-    assert "observation.action_mask" in experiment.buffers["policy"].fields
+    assert policy == "agent=random" or "observation.action_mask" in experiment.buffers["policy"].fields
     forbidden = 0
     with torch.no_grad():
         for _ in range(60):
@@ -129,4 +139,22 @@ def test_a_policy_from_a_config_takes_only_allowed_actions(policy: str) -> None:
             assert mask[np.arange(3), action[:, 0]].all()
             interaction.environment.affect(action)
     assert forbidden > 100, "most of the time something is forbidden"
+    tear_down(interaction)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "policy=dreamer",
+        "agent=imagination_cartpole encoder=random_features",
+        "policy_input=latent encoder=random_features buffers=replay",
+    ],
+)
+def test_a_policy_that_reads_no_masks_is_refused(choice: str) -> None:
+    experiment = build_experiment(compose_config([*TAXI, *choice.split()]))
+    interaction = experiment.interaction
+    interaction.agent.attach(Publisher(experiment.models).inference_models(), {})
+    set_up(interaction)
+    with pytest.raises(ValueError, match="reads no 'action_mask', and this environment shows one: choose policy=ppo"):
+        interaction.step()
     tear_down(interaction)

@@ -37,6 +37,24 @@ def test_boxes_are_filled_between_their_bounds() -> None:
 
 
 @pytest.mark.parametrize("stickiness", [0.0, 0.75])
+def test_only_allowed_choices_are_drawn_and_repeated_each_as_often(stickiness: float) -> None:
+    actions = RandomActions(DISCRETE, num_envs=10_000, seed=0, stickiness=stickiness)
+    for mask in ([1, 0, 1, 0, 1], [0, 1, 1, 1, 0], [0, 0, 0, 1, 1]):
+        action = actions.draw(np.tile(np.array(mask, np.float32), (10_000, 1)))
+        assert action.dtype == np.int64
+        for branch, choices in enumerate(([0, 1, 2], [3, 4])):
+            allowed = np.array([mask[choice] for choice in choices], bool)
+            seen = np.bincount(action[:, branch], minlength=len(choices)) / 10_000
+            assert (seen[~allowed] == 0).all() or not allowed.any()
+            if not stickiness:
+                share = allowed / allowed.sum() if allowed.any() else np.full(3, 1 / 3)
+                np.testing.assert_allclose(seen, share, atol=0.02)
+    with pytest.raises(ValueError, match=r"'action_mask' has the shape \[4\], expected \[5\]"):
+        actions.draw(np.ones((10_000, 4)))
+    assert RandomActions(BOX, num_envs=2, seed=0).draw(np.ones((2, 7))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("stickiness", [0.0, 0.75])
 def test_actions_are_repeated_as_often_as_told(stickiness: float) -> None:
     actions = RandomActions(BOX, num_envs=200, seed=0, stickiness=stickiness)
     drawn = np.stack([actions.draw() for _ in range(100)])

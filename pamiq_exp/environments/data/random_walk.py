@@ -10,7 +10,7 @@ from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.interaction.environment import Array, Environment
 from pamiq_exp.interaction.random_actions import RandomActions
 from pamiq_exp.seeding import numpy_generator
-from pamiq_exp.spaces import describe_action
+from pamiq_exp.spaces import ACTION_MASK, describe_action
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _record(environment: Environment, turns: int, seed: int, stickiness: float) 
     try:
         observation = environment.observe()
         for _ in range(turns):
-            action = actions.draw()
+            action = actions.draw(observation.values.get(ACTION_MASK))
             environment.affect(action)
             following = environment.observe()
             record = {f"observation.{name}": value for name, value in observation.values.items()} | {

@@ -31,6 +31,7 @@ class JointActions(nn.Module):
 
     strides: Tensor
     sizes: Tensor
+    combinations: Tensor
 
     def __init__(self, action: ActionSpec, needed_by: str) -> None:
         super().__init__()
@@ -46,6 +47,7 @@ class JointActions(nn.Module):
         strides = [math.prod(nvec[branch + 1 :]) for branch in range(len(nvec))]
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
         self.register_buffer("sizes", torch.tensor(nvec), persistent=False)
+        self.register_buffer("combinations", self.action(torch.arange(self.count)), persistent=False)
 
     def index(self, action: Tensor) -> Tensor:
         """Canonical actions `(..., branches)` -> their numbers `(...)`."""
@@ -55,6 +57,11 @@ class JointActions(nn.Module):
         """Inverse of `index`."""
         return index.unsqueeze(-1) // self.strides % self.sizes
 
+    def allowed(self, choices: Tensor) -> Tensor:
+        """Which joint choices an `ActionMask` allows: `(..., branches, choices)` -> `(..., count)` bool."""
+        branch = torch.arange(len(self.sizes), device=choices.device)
+        return choices[..., branch, self.combinations].all(-1)
+
 
 class JointCategorical(ActionDistribution):
     """A categorical distribution over joint choices. Its one branch is the joint action.
@@ -62,10 +69,14 @@ class JointCategorical(ActionDistribution):
     Args:
         logits: `(..., choices)`.
         joint: Numbers the choices.
+        allowed: `(..., choices)` bool; the others have probability 0. None allows all.
     """
 
-    def __init__(self, logits: Tensor, joint: JointActions) -> None:
-        self.log_probs = torch.log_softmax(to_float32(logits), dim=-1)
+    def __init__(self, logits: Tensor, joint: JointActions, allowed: Tensor | None = None) -> None:
+        logits = to_float32(logits)
+        if allowed is not None:  # a finite number, as in `MultiCategorical`
+            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min / 4)
+        self.log_probs = torch.log_softmax(logits, dim=-1)
         self._joint = joint
 
     def sample(self, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, smooth_l1_loss
 
 from pamiq_exp.models.nn.action_distributions import ActionDistribution
+from pamiq_exp.models.nn.action_mask import split_action_mask
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.joint_actions import GreedyChoice, JointActions
 from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork
@@ -27,7 +28,7 @@ class QNetwork(nn.Module):
     """Values of all joint choices of discrete actions, for any inputs.
 
     Args:
-        inputs: The input fields, named as in buffers; see `PolicyValueNetwork`.
+        inputs: The input fields, named as in buffers, and masks; see `PolicyValueNetwork`.
         action: The action space.
         channels: Widths of the convolutional layers, if an input is an image.
         hidden: Widths of the linear layers.
@@ -51,7 +52,8 @@ class QNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.joint = JointActions(action, "DQN")
-        self.body = FieldsNetwork(flatten_specs(inputs), channels, hidden, activation)
+        fields, self.mask = split_action_mask(flatten_specs(inputs), action)
+        self.body = FieldsNetwork(fields, channels, hidden, activation)
         for layer in self.body.modules():
             # Orthogonal weights, which make policies begin well, leave a pole of CartPole at half of the return here.
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -68,9 +70,16 @@ class QNetwork(nn.Module):
         value: Tensor = self.value(features)
         return value + choices - choices.mean(-1, keepdim=True)
 
-    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
-        """Return the best action of each environment for certain, and its value, `(...)`."""
+    def allowed_values(self, batch: Batch) -> Tensor:
+        """Return Q of all joint choices, minus infinity for those that the batch forbids; see `ActionMask`."""
         values = self.values(batch)
+        if self.mask is None:
+            return values
+        return values.masked_fill(~self.joint.allowed(self.mask(batch)), -torch.inf)
+
+    def forward(self, batch: Batch) -> tuple[ActionDistribution, Tensor]:
+        """Return the best allowed action of each environment for certain, and its value, `(...)`."""
+        values = self.allowed_values(batch)
         return GreedyChoice(values, self.joint), values.amax(-1)
 
 
@@ -130,9 +139,9 @@ class DeepQLearning(LightningModule):
         """Loss of the action values on a batch of transitions."""
         weight = batch["weight"]
         with torch.no_grad():
-            following = next_inputs(batch, self.network.body.fields)
-            values = self.target.values(following)
-            best = (self.network.values(following) if self.double_q else values).argmax(-1, keepdim=True)
+            following = next_inputs(batch, self.network.body.fields, self.network.mask)
+            values = self.target.allowed_values(following)
+            best = (self.network.allowed_values(following) if self.double_q else values).argmax(-1, keepdim=True)
             target = batch["reward"] + batch["bootstrap"] * values.gather(-1, best).squeeze(-1)
         index = self.network.joint.index(batch["action"]).unsqueeze(-1)
         value = self.network.values(batch).gather(-1, index).squeeze(-1)

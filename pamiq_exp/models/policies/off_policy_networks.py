@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pamiq_exp.models.nn.action_mask import MASK_FIELD, ActionMask
 from pamiq_exp.models.nn.inputs import Batch, is_image
 from pamiq_exp.models.nn.layers import ActivationName, activation
 from pamiq_exp.spaces import ArraySpec
@@ -60,9 +61,13 @@ def image_trunk(fields: Mapping[str, ArraySpec], width: int, features: int) -> t
     return nn.Sequential(nn.Linear(width, features), nn.LayerNorm(features), nn.Tanh()), features
 
 
-def next_inputs(batch: Batch, fields: Iterable[str]) -> dict[str, Tensor]:
-    """Return the inputs of the observation from which a transition's return goes on, under their plain names."""
-    return {name: batch[f"next.{name}"] for name in fields}
+def next_inputs(batch: Batch, fields: Iterable[str], mask: ActionMask | None) -> dict[str, Tensor]:
+    """Return the inputs and the mask, if any, of the observation from which a transition's return goes on.
+
+    They have their plain names.
+    """
+    names = fields if mask is None else (*fields, MASK_FIELD)
+    return {name: batch[f"next.{name}"] for name in names}
 
 
 @torch.no_grad()

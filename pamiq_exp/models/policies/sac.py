@@ -13,6 +13,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from pamiq_exp.models.nn.action_distributions import ActionDistribution
+from pamiq_exp.models.nn.action_mask import ActionMask, split_action_mask
 from pamiq_exp.models.nn.inputs import ActionScale, Batch, is_image
 from pamiq_exp.models.nn.joint_actions import JointActions, JointCategorical
 from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, mlp
@@ -36,6 +37,7 @@ class SacPolicy(nn.Module):
         hidden: Widths of the linear layers.
         activation_name: What follows each layer.
         image_features: Size of the vector between convolutions and linear layers.
+        mask: Reads which choices an observation allows; None without masks.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class SacPolicy(nn.Module):
         hidden: Sequence[int],
         activation_name: ActivationName,
         image_features: int,
+        mask: ActionMask | None = None,
     ) -> None:
         super().__init__()
+        self.mask = mask
         self.encoder = FieldsNetwork(fields, channels, (), activation_name)
         self.trunk, width = image_trunk(fields, self.encoder.width, image_features)
         self.body = mlp(width, hidden, activation_name)
@@ -60,17 +64,21 @@ class SacPolicy(nn.Module):
             self.joint = JointActions(action, "SAC")
             self.head = nn.Linear(width, self.joint.count)
 
-    def act(self, features: Tensor) -> ActionDistribution:
-        """Return the distribution over actions for features of the encoder, `(batch, width)`."""
+    def act(self, features: Tensor, batch: Batch) -> ActionDistribution:
+        """Return the distribution over actions for features of the encoder, `(batch, width)`, and masks of a batch."""
         output = self.head(self.body(self.trunk(features)))
         if self.joint is not None:
-            return JointCategorical(output, self.joint)
+            return JointCategorical(output, self.joint, self.allowed(batch))
         assert isinstance(output, SquashedGaussian)
         return output
 
     def forward(self, batch: Batch) -> tuple[ActionDistribution, None]:
         """Return the distribution over actions of each environment, and no value: SAC has none of observations."""
-        return self.act(self.encoder(batch)), None
+        return self.act(self.encoder(batch), batch), None
+
+    def allowed(self, batch: Batch) -> Tensor | None:
+        """Return which joint choices a batch allows, `(batch, choices)`; None for all."""
+        return None if self.joint is None or self.mask is None else self.joint.allowed(self.mask(batch))
 
 
 class SoftCritic(nn.Module, ABC):
@@ -158,7 +166,7 @@ class SacNetwork(nn.Module):
     Images pass through one convolutional encoder for policy and critics, which learns from the critics alone.
 
     Args:
-        inputs: The input fields, named as in buffers; see `PolicyValueNetwork`.
+        inputs: The input fields, named as in buffers, and masks; see `PolicyValueNetwork`.
         action: The action space. Continuous actions need bounds.
         channels: Widths of the convolutional layers, if an input is an image.
         hidden: Widths of the linear layers of the policy, and of each critic.
@@ -187,9 +195,9 @@ class SacNetwork(nn.Module):
                 "SAC needs actions with bounds on both sides, and some of this environment's have none: choose "
                 "policy=ppo, or bound them with a wrapper"
             )
-        fields = flatten_specs(inputs)
+        fields, mask = split_action_mask(flatten_specs(inputs), action)
         self.images = [name for name, spec in fields.items() if is_image(spec)]
-        self.policy = SacPolicy(fields, action, channels, hidden, activation, image_features)
+        self.policy = SacPolicy(fields, action, channels, hidden, activation, image_features, mask)
         kind = BoxCritic if action["kind"] == "box" else ChoiceCritic
         self.critic: SoftCritic = kind(fields, action, self.policy.encoder.width, hidden, activation, image_features)
         choices = self.policy.joint
@@ -234,7 +242,7 @@ class SoftActorCritic(LightningModule):
         self.tau = float(tau)
         self.learning_rate = float(learning_rate)
         self.critic_learning_rate = self.learning_rate if critic_learning_rate is None else float(critic_learning_rate)
-        self.target_entropy = network.target_entropy if target_entropy is None else float(target_entropy)
+        self.target_entropy = None if target_entropy is None else float(target_entropy)
         self.shift = int(shift)
 
     def inference_module(self) -> SacPolicy:
@@ -252,16 +260,17 @@ class SoftActorCritic(LightningModule):
         temperature = self.log_temperature.exp()
         features = policy.encoder(self._shifted(batch))
         with torch.no_grad():
-            following = policy.encoder(self._shifted(next_inputs(batch, policy.encoder.fields)))
-            next_value, _ = self.target_critic.soft_value(following, policy.act(following), temperature)
+            next_batch = self._shifted(next_inputs(batch, policy.encoder.fields, policy.mask))
+            following = policy.encoder(next_batch)
+            next_value, _ = self.target_critic.soft_value(following, policy.act(following, next_batch), temperature)
             target = batch["reward"] + batch["bootstrap"] * next_value
         values = critic.values(features, batch["action"])
         critic_loss = 0.5 * weighted_mean((values - target).square().sum(0), weight)
         seen = features.detach()
-        value, entropy = critic.soft_value(seen, policy.act(seen), temperature.detach())
+        value, entropy = critic.soft_value(seen, policy.act(seen, batch), temperature.detach())
         policy_loss = -weighted_mean(value, weight)
         mean_entropy = weighted_mean(entropy.detach(), weight)
-        temperature_loss = temperature * (mean_entropy - self.target_entropy)
+        temperature_loss = temperature * (mean_entropy - self._target_entropy(batch))
         loss = critic_loss + policy_loss + temperature_loss
         self.log_dict(
             {
@@ -290,6 +299,15 @@ class SoftActorCritic(LightningModule):
             {"params": [self.log_temperature]},
         ]
         return torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
+
+    def _target_entropy(self, batch: Batch) -> Tensor | float:
+        """Of a batch: where choices are forbidden, 0.98 of the entropy of those that are left."""
+        if self.target_entropy is not None:
+            return self.target_entropy
+        allowed = self.network.policy.allowed(batch)
+        if allowed is None:
+            return self.network.target_entropy
+        return weighted_mean(0.98 * allowed.sum(-1).log(), batch["weight"])
 
     def _shifted(self, batch: Batch) -> Batch:
         if not self.shift or not self.network.images:

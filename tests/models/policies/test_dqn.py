@@ -103,6 +103,32 @@ def test_dqn_acts_by_the_highest_value() -> None:
     assert torch.allclose(value, expected.max(-1).values)
 
 
+@pytest.mark.parametrize("double", [False, True])
+def test_dqn_neither_takes_nor_expects_what_is_forbidden(double: bool) -> None:
+    torch.manual_seed(0)
+    mask = {"shape": [4], "dtype": "float32", "low": 0.0, "high": 1.0}
+    inputs = {"observation": {"vector": {"shape": [3], "dtype": "float32"}, "action_mask": mask}}
+    module, batch = DeepQLearning(QNetwork(inputs, ACTION, hidden=(8,)), double=double, loss="mse"), transitions()
+    masks = (torch.rand(12, 4) < 0.5).float()
+    masks[:, 3] = 1
+    batch |= {"observation.action_mask": masks, "next.observation.action_mask": masks}
+    errors, changed = [], 0
+    with torch.no_grad():
+        module.target.choices.bias += torch.randn(4)
+        best = module.network(batch)[0].mode()
+        assert masks.gather(1, best).all()
+        for row in torch.nonzero(batch["weight"]).flatten().tolist():
+            following = batch["next.observation.vector"][row]
+            chooser = values_of(module.network if double else module.target, following)
+            action = max(torch.nonzero(masks[row]).flatten().tolist(), key=lambda choice: float(chooser[choice]))
+            changed += action != int(chooser.argmax())
+            target = batch["reward"][row] + batch["bootstrap"][row] * values_of(module.target, following)[action]
+            value = values_of(module.network, batch["observation.vector"][row])[int(batch["action"][row])]
+            errors.append(float((value - target) ** 2))
+    assert changed > 0
+    assert float(module.training_step(batch, 0).detach()) == pytest.approx(sum(errors) / len(errors), rel=1e-5)
+
+
 def test_dqn_refuses_continuous_actions_and_unknown_losses() -> None:
     box: ActionSpec = {"kind": "box", "shape": [1], "dtype": "float32", "low": [-1.0], "high": [1.0]}
     with pytest.raises(ValueError, match="DQN needs discrete actions"):

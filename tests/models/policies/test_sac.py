@@ -131,7 +131,35 @@ def test_sac_losses_of_discrete_actions_take_the_expectation_over_all_choices() 
     assert driver.logged.values["critic_loss"] == pytest.approx(critic_loss / count, abs=1e-5)
     assert driver.logged.values["policy_loss"] == pytest.approx(policy_loss / count, abs=1e-5)
     assert driver.logged.values["policy_entropy"] == pytest.approx(entropy / count, abs=1e-5)
-    assert module.target_entropy == pytest.approx(0.98 * math.log(4))
+    assert module.network.target_entropy == pytest.approx(0.98 * math.log(4))
+
+
+def test_sac_forgets_forbidden_choices_in_values_policy_and_target_entropy() -> None:
+    mask = {"shape": [4], "dtype": "float32", "low": 0.0, "high": 1.0}
+    module = learner(CHOICES, {"observation": {"vector": {"shape": [3], "dtype": "float32"}, "action_mask": mask}})
+    policy, critic = module.network.policy, module.network.critic
+    allowed, next_allowed = torch.tensor([1.0, 1, 1, 0]), torch.tensor([0.0, 1, 1, 1])  # joint: 0, 2 and 2, 3
+    batch = transitions(CHOICES)
+    batch["observation.action_mask"] = allowed.expand(10, 4)
+    batch["next.observation.action_mask"] = next_allowed.expand(10, 4)
+    batch["action"][:, 1] = 0
+    critic_loss, policy_loss, keep = 0.0, 0.0, torch.nonzero(batch["weight"]).flatten().tolist()
+    with torch.no_grad():
+        for row in keep:
+            observation, following = batch["observation.vector"][row], batch["next.observation.vector"][row]
+            p_next = torch.softmax(policy.head(policy.body(following))[[2, 3]], -1)
+            q_next = torch.min(*(of_member(module.target_critic.networks, k, following) for k in (0, 1)))[[2, 3]]
+            target = batch["reward"][row] + batch["bootstrap"][row] * (p_next * (q_next - 0.3 * p_next.log())).sum()
+            q = [of_member(critic.networks, k, observation) for k in (0, 1)]
+            critic_loss += float(sum(0.5 * (each[2 * batch["action"][row, 0]] - target) ** 2 for each in q))
+            p = torch.softmax(policy.head(policy.body(observation))[[0, 2]], -1)
+            policy_loss += float((p * (0.3 * p.log() - torch.min(*q)[[0, 2]])).sum())
+    driver = trained_on(module, batch)
+    assert driver.logged.values["critic_loss"] == pytest.approx(critic_loss / len(keep), abs=1e-5)
+    assert driver.logged.values["policy_loss"] == pytest.approx(policy_loss / len(keep), abs=1e-5)
+    difference = driver.logged.values["policy_entropy"] - 0.98 * math.log(2)
+    assert module.log_temperature.grad is not None
+    assert float(module.log_temperature.grad) == pytest.approx(0.3 * difference, abs=1e-5)
 
 
 def test_sac_moves_its_target_critics_by_tau_and_its_temperature_toward_the_target_entropy() -> None:
