@@ -23,8 +23,11 @@ MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 NOISE_ERROR = float(np.sqrt(BITS * 0.25))
 """Expected norm of the error of the best prediction of a fresh random vector: the oracle's baseline."""
 
-# The paper's text does not give these to us; they are set once, for all rewards.
-STEP_SIZE, GAMMA, EPSILON = 0.1, 0.95, 0.1
+STEP_SIZE, EPSILON, INITIAL_VALUE = 0.05, 0.3, 3.0
+"""Of the value table. Its discount is 0, so the value of a cell is a moving average of its scaled rewards."""
+
+PATTERN_SEED, WARM_UP_STEPS = 0, 100
+START = 15 * SIDE + 15
 RESULTS = Path(__file__).parent / "results.csv"
 SEEDS = range(5)
 PUBLISHED = {
@@ -39,8 +42,8 @@ class Grid:
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
-        base = generator.integers(0, 2, BITS).astype(np.float32)
-        self.patterns = np.stack([np.roll(base, cell) for cell in range(SIDE * LEARNABLE)])
+        base = np.random.default_rng(PATTERN_SEED).integers(0, 2, BITS).astype(np.float32)
+        self.patterns = np.stack([np.roll(base, 3 * cell) for cell in range(SIDE * LEARNABLE)])
 
     def look(self, state: int) -> NDArray[np.float32]:
         """The vector that a cell shows now."""
@@ -52,9 +55,10 @@ class Grid:
 
 
 def neighbors(state: int) -> list[int]:
-    """The cells that the four actions lead to; a wall leaves the agent where it is."""
+    """The cells that the actions lead to; there are no actions into walls."""
     row, column = divmod(state, SIDE)
-    return [min(max(row + down, 0), SIDE - 1) * SIDE + min(max(column + right, 0), SIDE - 1) for down, right in MOVES]
+    cells = ((row + down, column + right) for down, right in MOVES)
+    return [down * SIDE + right for down, right in cells if 0 <= down < SIDE and 0 <= right < SIDE]
 
 
 def one_hot(state: int) -> Tensor:
@@ -70,6 +74,10 @@ class Regression:
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         self.network = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the optimizer forget its moments."""
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -78,12 +86,13 @@ class Regression:
             output: Tensor = self.network(inputs)
         return output
 
-    def step(self, inputs: Tensor, target: Tensor) -> None:
-        """Take one step on the mean squared error."""
-        loss = (self.network(inputs) - target).square().mean()
+    def step(self, inputs: Tensor, target: Tensor) -> float:
+        """Take one step on the mean squared error; return the sum of squared errors before it."""
+        squared = (self.network(inputs) - target).square()
         self._optimizer.zero_grad()
-        loss.backward()
+        squared.mean().backward()
         self._optimizer.step()
+        return float(squared.detach().sum())
 
 
 Reward = Callable[[int, NDArray[np.float32], float, float], float]
@@ -108,7 +117,7 @@ def make_reward(name: str) -> Reward:
 
 
 def _counts() -> Reward:
-    visits = np.zeros(SIDE * SIDE)
+    visits = np.ones(SIDE * SIDE)
 
     def reward(state: int, seen: NDArray[np.float32], before: float, after: float) -> float:
         visits[state] += 1
@@ -119,14 +128,12 @@ def _counts() -> Reward:
 
 def _distillation(observation: bool) -> Reward:
     width = BITS if observation else 2 * SIDE
-    target, predictor = Regression(width, 128, 64), Regression(width, 128, 64)
+    target, predictor = Regression(width, 128, 128), Regression(width, 128, 128)
 
     def reward(state: int, seen: NDArray[np.float32], before: float, after: float) -> float:
         given = torch.from_numpy(seen)[None] if observation else one_hot(state)
         wanted = target(given)
-        error = float((predictor(given) - wanted).square().mean())
-        predictor.step(given, wanted)
-        return error
+        return predictor.step(given, wanted) / wanted.numel()
 
     return reward
 
@@ -152,31 +159,53 @@ def _neural_critic() -> Reward:
     return reward
 
 
+class RewardScale:
+    """Divides rewards by the standard deviation of an exponential moving average, which starts at 0."""
+
+    def __init__(self, ema_decay: float = 0.95) -> None:
+        self._ema_decay = ema_decay
+        self._moments = np.zeros(2)
+
+    def __call__(self, reward: float) -> float:
+        """Count a reward, and return it scaled."""
+        self._moments = self._ema_decay * self._moments + (1 - self._ema_decay) * np.array([reward, reward**2])
+        mean, square = self._moments
+        return float(reward / (np.sqrt(max(square - mean**2, 0.0)) + 1e-8))
+
+
+def warmed_up(seed: int) -> Regression:
+    """The world model after a short random walk; the rewards of a seed begin with equal parameters."""
+    generator = np.random.default_rng((seed, 1))
+    torch.manual_seed(seed)
+    grid, model, state = Grid(generator), Regression(2 * SIDE, 1024, BITS), START
+    for _ in range(WARM_UP_STEPS):
+        model.step(one_hot(state), torch.from_numpy(grid.look(state))[None])
+        state = int(generator.choice(neighbors(state)))
+    model.begin()
+    return model
+
+
 def run(name: str, seed: int, steps: int = STEPS) -> float:
     """Return the mean norm of the model's error over the learnable cells at the end of a run."""
     generator = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    grid, model, reward = Grid(generator), Regression(2 * SIDE, 1024, BITS), make_reward(name)
-    values, scale = np.zeros(SIDE * SIDE), np.zeros(3)
-    state = 15 * SIDE + 15
+    model = warmed_up(seed)
+    grid, reward, scale = Grid(generator), make_reward(name), RewardScale()
+    values = np.full(SIDE * SIDE, INITIAL_VALUE)
+    state = START
     for _ in range(steps):
+        seen = grid.look(state)
+        inputs, target = one_hot(state), torch.from_numpy(seen)[None]
+        before = model.step(inputs, target) ** 0.5
+        after = float(torch.linalg.vector_norm(model(inputs) - target))
+        scaled = scale(max(0.0, reward(state, seen, before, after)))
         ways = neighbors(state)
         if name == "random" or generator.random() < EPSILON:
-            after_state = ways[generator.integers(4)]
+            following = ways[generator.integers(len(ways))]
         else:
             worth = values[ways]
-            after_state = ways[generator.choice(np.flatnonzero(worth == worth.max()))]
-        seen = grid.look(after_state)
-        inputs, target = one_hot(after_state), torch.from_numpy(seen)[None]
-        before = float(torch.linalg.vector_norm(model(inputs) - target))
-        model.step(inputs, target)
-        after = float(torch.linalg.vector_norm(model(inputs) - target))
-        raw = reward(after_state, seen, before, after)
-        scale = 0.95 * scale + 0.05 * np.array([1.0, raw, raw**2])
-        _, mean, square = scale / scale[0]
-        scaled = raw / max(np.sqrt(max(square - mean**2, 0)), 1e-2)
-        values[state] += STEP_SIZE * (scaled + GAMMA * values[after_state] - values[state])
-        state = after_state
+            following = ways[generator.choice(np.flatnonzero(worth == worth.max()))]
+        values[state] += STEP_SIZE * (scaled - values[state])
+        state = following
     cells = [row * SIDE + column for row in range(SIDE) for column in range(LEARNABLE)]
     predicted = model(torch.cat([one_hot(cell) for cell in cells]))
     return float(torch.linalg.vector_norm(predicted - torch.from_numpy(grid.patterns), dim=-1).mean())
