@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV), once: torch first (a large download), then everything else."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,tensorboard,video,vrchat,worlds]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
 	@touch $@
 
 run: setup

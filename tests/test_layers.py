@@ -28,6 +28,8 @@ FOUNDATION = {
     "nonfinite",
     "option_files",
     "plasticity",
+    "publishable",
+    "pytrees",
     "remote_errors",
     "scan",
     "seeding",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pamiq_exp.agents.seen_ranges import SeenRanges
 from pamiq_exp.component import State
@@ -344,7 +344,9 @@ class LearningAgent(Agent[Observation, Array]):
 
     def _models_device(self) -> torch.device:
         if self._device is None:
-            tensors = (tensor for port in self._models.values() for tensor in port.module.state_dict().values())
+            modules = (port.module for port in self._models.values())
+            networks = (each for each in modules if isinstance(each, nn.Module))
+            tensors = (tensor for each in networks for tensor in each.state_dict().values())
             first = next(tensors, None)
             self._device = torch.device("cpu") if first is None else first.device
         return self._device

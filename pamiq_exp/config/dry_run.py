@@ -170,15 +170,15 @@ class _DryRunner:
         found = {name: part for name, part in built.items() if part is not None}
         if not found:
             return found
-        from pamiq_exp.runtime.dry_run import kind_of
+        from pamiq_exp.runtime.dry_run import kinds_of
 
-        kind = kind_of(group)
+        kinds = kinds_of(group)
         self.errors += [
             ErrorDetail(
-                join(group, name), f"expected a {kind.__name__}, not {type(part).__name__}", "name another class"
+                join(group, name), f"expected a {kinds[0].__name__}, not {type(part).__name__}", "name another class"
             )
             for name, part in found.items()
-            if not isinstance(part, kind)
+            if not isinstance(part, kinds)
         ]
         return found
 
@@ -199,12 +199,16 @@ class _DryRunner:
     def _build_models(self) -> dict[str, Any] | None:
         """Build the models, or report that they take more than is allowed."""
         from pamiq_exp.config.allocation import MOST_TENSORS, ROOM, TooLarge, at_most
+        from pamiq_exp.runtime.frameworks import parameter_count
 
         most = self.tree["launcher"].get("max_parameters")
         for limit in (most, None if most is None else max(most, ROOM)):  # what takes room may be no parameter
             try:
                 with at_most(limit):
-                    return self._build_group("models")
+                    built = self._build_group("models")
+                if most is not None:
+                    self.errors += _more_than(most, {name: parameter_count(each) for name, each in built.items()})
+                return built
             except TooLarge as error:
                 if error.tensors:
                     message = f"the models make more than {MOST_TENSORS:,} tensors"
@@ -222,12 +226,14 @@ class _DryRunner:
         """Count parameters where they take no memory."""
         import torch
 
+        from pamiq_exp.runtime.frameworks import parameter_count
+
         counts: dict[str, int] = {}
         for name, node in parts_of(self.tree, "models").items():
             # What is wrong with it shows when it is built for good.
             with suppress(Exception), seeded(0, ""), _quick_initialization(), torch.device("meta"):
                 model = self.builder.build(node, join("models", name))
-                counts[name] = sum(each.numel() for each in model.parameters())
+                counts[name] = parameter_count(model)
         return counts
 
     def _explain(self, fault: Fault, models: Mapping[str, nn.Module]) -> None:
@@ -275,6 +281,12 @@ class _DryRunner:
                     message = f"is {size}, {parent(other)} gives {fitting}: {failure.message}"
                     return ErrorDetail(key, message, f"write {key}: ${{{other}}}")
         return ErrorDetail(f"models.{failure.model}", f"{failure.message} (in the dry run of {fault.part})")
+
+
+def _more_than(most: int, counts: Mapping[str, int]) -> Iterator[ErrorDetail]:
+    """Yield an error for more parameters than allowed. Models of other frameworks make theirs later."""
+    if sum(counts.values()) > most:
+        yield _too_many(counts, most)
 
 
 def _too_many(counts: Mapping[str, int], most: int) -> ErrorDetail:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
-from torch import nn
 
 from pamiq_exp.spaces import ArraySpec
 
@@ -15,15 +14,16 @@ class InferencePort(Protocol):
     """A published model: call it, or reach its module for other methods than `forward`."""
 
     @property
-    def module(self) -> nn.Module:
-        """The replica that belongs to the current step. Do not keep it for the next one."""
+    def module(self) -> Any:
+        """The inference copy that belongs to the current step: a module of torch, or what a model of another framework
+        gives. Do not keep it for the next step."""
 
     @property
     def version(self) -> int:
         """The publication that the current step uses; grows by one with each publication."""
 
     def __call__(self, *args: Any) -> Any:
-        """Run the replica's `forward`."""
+        """Run it: of a module, its `forward`."""
 
 
 class CollectorPort(Protocol):

@@ -50,9 +50,15 @@ class Plasticity(StepObserver):
         self._metrics: dict[str, float] = {}
 
     def attach(self, agent: Agent[Any, Any]) -> None:
-        """See the base class: keeps the initial parameters for the probe."""
+        """See the base class: keeps the initial parameters for the probe. Raises TypeError for no module of torch."""
+        module = agent.model(self._model).module
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"metrics=plasticity looks into modules of torch, and the model '{self._model}' is a "
+                f"{type(module).__name__} for inference: leave it out"
+            )
         if self._probe_steps:
-            self._initial = copy.deepcopy(_reader(agent.model(self._model).module))
+            self._initial = copy.deepcopy(_reader(module))
 
     def on_step(self, turn: Turn) -> None:
         num_envs = len(turn.observation.reward)

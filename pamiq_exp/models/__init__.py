@@ -1,4 +1,4 @@
-"""Lightning modules and the layers they share."""
+"""Models and the layers they share: Lightning modules, and models in JAX."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pamiq_exp.models.encoders.latent_decoder import LatentDecoder
     from pamiq_exp.models.encoders.random_features import PlainFeatures, RandomFeatures
     from pamiq_exp.models.encoders.suitable_encoder import suitable_encoder
+    from pamiq_exp.models.jax_model import JaxModel
     from pamiq_exp.models.nn.action_distributions import (
         ActionDistribution,
         ActionEmbedding,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pamiq_exp.models.nn.value_head import ValueHead
     from pamiq_exp.models.pixels import PixelDynamics, Pixels
     from pamiq_exp.models.policies.dqn import DeepQLearning, QNetwork
+    from pamiq_exp.models.policies.jax_ppo import JaxActorCritic
     from pamiq_exp.models.policies.networks import PolicyNetwork, PolicyValueNetwork, RecurrentPolicyValue
     from pamiq_exp.models.policies.ppo import ActorCritic
     from pamiq_exp.models.policies.sac import SacNetwork, SoftActorCritic
@@ -77,6 +79,8 @@ __all__ = [
     "ImaginationPolicy",
     "Imagined",
     "InverseDynamics",
+    "JaxActorCritic",
+    "JaxModel",
     "LatentDecoder",
     "LatentModel",
     "Mixture",
@@ -139,6 +143,8 @@ __getattr__ = lazy_names(
         "ImaginationPolicy": "world_models.behavior",
         "Imagined": "world_models.imagination",
         "InverseDynamics": "encoders.inverse_dynamics",
+        "JaxActorCritic": "policies.jax_ppo",
+        "JaxModel": "jax_model",
         "LatentDecoder": "encoders.latent_decoder",
         "LatentModel": "dynamics.latent_model",
         "Mixture": "dynamics.predictions",

@@ -29,18 +29,18 @@ from torch import nn
 from pamiq_exp.buffers import DataBuffer
 from pamiq_exp.component import collect_state, components
 from pamiq_exp.interaction import Agent, Environment, StepObserver
+from pamiq_exp.publishable import Model, Publishable
 from pamiq_exp.runtime.checkpoints import pack_state
 from pamiq_exp.runtime.device import make_fabric
 from pamiq_exp.runtime.dry_run_data import DryRunData, DryRunUser
 from pamiq_exp.runtime.exchange import SLOTS
-from pamiq_exp.runtime.publishable import copy_for_inference, inference_part
+from pamiq_exp.runtime.frameworks import byte_count, parameter_count, torch_modules
+from pamiq_exp.runtime.inference_copies import copy_for_inference, inference_part
 from pamiq_exp.runtime.requested_parts import Missing, RequestedParts
 from pamiq_exp.spaces import describe_action
 from pamiq_exp.trainers import Trainer, TrainingContext
 
 if TYPE_CHECKING:
-    from lightning import LightningModule
-
     from pamiq_exp.trainers import ModuleTrainer
 
 TURNS = 4
@@ -126,19 +126,19 @@ class DryRunResult:
         return kept + sum(self.buffer_bytes.values())
 
 
-def kind_of(group: str) -> type:
-    """Return the class that all parts of a group of a config derive from."""
+def kinds_of(group: str) -> tuple[type, ...]:
+    """Return the classes that the parts of a group of a config derive from."""
     if group == "models":
-        from lightning import LightningModule  # only who has models waits for it
+        from lightning import LightningModule  # only a run with models waits for it
 
-        return LightningModule
-    return {"buffers": DataBuffer, "trainers": Trainer}.get(group, object)
+        return LightningModule, Publishable
+    return {"buffers": (DataBuffer,), "trainers": (Trainer,)}.get(group, (object,))
 
 
 def dry_run_parts(
     environment: Environment,
     agent: Agent[Any, Any],
-    models: Mapping[str, LightningModule],
+    models: Mapping[str, Model],
     buffers: Mapping[str, DataBuffer],
     trainers: Mapping[str, Trainer],
     observers: Mapping[str, StepObserver] | None = None,
@@ -158,7 +158,7 @@ class _InferenceModel:
 
     version = 0
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Any) -> None:
         self.module = module
 
     def __call__(self, *arguments: Any) -> Any:
@@ -170,7 +170,7 @@ class _DryRun:
     def __init__(
         self,
         environment: Environment,
-        models: Mapping[str, LightningModule],
+        models: Mapping[str, Model],
         buffers: Mapping[str, DataBuffer],
         max_steps: int | None,
     ) -> None:
@@ -184,8 +184,8 @@ class _DryRun:
         self.requested_users = RequestedParts(self.users, "buffer", self.missing)
         self.requested_ports: set[str] = set()
         self.result = DryRunResult(
-            parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
-            model_bytes={name: _bytes_of(model) for name, model in models.items()},
+            parameters={name: parameter_count(model) for name, model in models.items()},
+            model_bytes={name: byte_count(model) for name, model in models.items()},
             buffer_bytes={name: buffer.nbytes for name, buffer in buffers.items()},
             notes=environment.notes() if isinstance(environment, Environment) else [],
         )
@@ -251,14 +251,15 @@ class _DryRun:
 
     def _act(self, agent: Agent[Any, Any]) -> None:
         """Let the agent take a few turns, as if all models were warmed up."""
-        parts = {name: inference_part(model) for name, model in self.models.items()}
-        self.result.inference_bytes = sum(_bytes_of(part) for part in parts.values())
+        parts = {name: _inference_part(model) for name, model in self.models.items()}
+        self.result.inference_bytes = sum(byte_count(part) for part in parts.values() if isinstance(part, nn.Module))
         ports = RequestedParts({name: _InferenceModel(part) for name, part in parts.items()}, "model", self.missing)
         collectors = {name: user.collector for name, user in self.users.items()}
         inside = [component for _, component in components(agent)]  # before `attach`: walking would ask for everything
-        modes = [(module, module.training) for model in self.models.values() for module in model.modules()]
+        torch_models = torch_modules(self.models).values()
+        modes = [(module, module.training) for model in torch_models for module in model.modules()]
         try:
-            for model in self.models.values():
+            for model in torch_models:
                 model.eval()
             with _all_warmed_up(parts.values()):
                 agent.attach(ports, RequestedParts(collectors, "buffer", self.missing))
@@ -314,9 +315,11 @@ class _DryRun:
             "larger capacity"
         )
 
-    def _copy(self, name: str, model: LightningModule) -> None:
+    def _copy(self, name: str, model: Model) -> None:
         """Copy what inference needs of a model, as each publication does."""
-        copy_for_inference(name, inference_part(model))
+        part = _inference_part(model)
+        if isinstance(part, nn.Module):
+            copy_for_inference(name, part)
 
     def _pack(self, address: str, part: object) -> None:
         """Pack the states below an address, as a checkpoint does."""
@@ -327,7 +330,8 @@ class _DryRun:
             self.result.kept_bytes += _tensor_bytes(states)
 
     def _measure(self, trainers: Mapping[str, Trainer]) -> None:
-        parameters = [each for model in self.models.values() for each in model.parameters() if each.grad is not None]
+        models = torch_modules(self.models).values()
+        parameters = [each for model in models for each in model.parameters() if each.grad is not None]
         self.result.gradient_bytes = sum(each.numel() * each.element_size() for each in parameters)
         with suppress(Exception):
             self.result.optimizer_bytes = _tensor_bytes(collect_state(dict(trainers)))
@@ -375,9 +379,8 @@ def _is_shipped(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == OWN
 
 
-def _bytes_of(module: nn.Module) -> int:
-    tensors = [*module.parameters(), *module.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _inference_part(model: Model) -> Any:
+    return model.inference_model() if isinstance(model, Publishable) else inference_part(model)
 
 
 def _tensor_bytes(state: object) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +15,7 @@ from pamiq_exp.buffers import DataUser
 from pamiq_exp.component import components
 from pamiq_exp.every import Every
 from pamiq_exp.interaction import Interaction
+from pamiq_exp.publishable import Model
 from pamiq_exp.runtime.clock import Clock
 from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl, TurnGivenUp
@@ -24,9 +24,6 @@ from pamiq_exp.runtime.records import Means, RecordStream
 from pamiq_exp.runtime.statistics import RunStatistics
 from pamiq_exp.runtime.trace import NO_TRACE, NoTrace
 from pamiq_exp.trainers import Trainer
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
 
 _SIGNAL_SECONDS = 0.1
 """How much later than its environment's programs a run may get a signal that is sent to all of them."""
@@ -43,7 +40,7 @@ class Engine:
     def __init__(
         self,
         interaction: Interaction,
-        models: Mapping[str, LightningModule],
+        models: Mapping[str, Model],
         users: Mapping[str, DataUser],
         trainers: Mapping[str, Trainer],
         config: LaunchConfig,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 
 from pamiq_exp.component import State, set_up, tear_down
 from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction, PlayedEpisodes, StepObserver
 from pamiq_exp.media import Media
+from pamiq_exp.publishable import Model, Publishable
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.device import make_fabric, require_device
 from pamiq_exp.runtime.process_settings import seed_global_generators
@@ -18,9 +19,6 @@ from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.run_state import load_models
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.seeding import derive_seed
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
 
 GROUPS = ("models", "publication", "runtime")
 """What an evaluation reads of a checkpoint."""
@@ -52,7 +50,7 @@ class PlayedCheckpoint:
 
 def play_checkpoint(
     interaction: Interaction,
-    models: Mapping[str, LightningModule],
+    models: Mapping[str, Model],
     config: LaunchConfig,
     checkpoint: Mapping[str, State],
     episodes: int,
@@ -86,8 +84,9 @@ def play_checkpoint(
         if models:
             device = make_fabric(config.device, config.precision).device
         for model in models.values():
-            model.configure_model()
-            model.to(device)
+            if not isinstance(model, Publishable):
+                model.configure_model()
+                model.to(device)
         if differences := load_models(models, checkpoint["models"]):
             raise EvaluationError("the checkpoint does not fit the config of its run:\n  " + "\n  ".join(differences))
         publisher = Publisher(models, checkpoint["publication"]["version"])

@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from pamiq_exp.buffers import DataBuffer, DataUser, log_buffer_sizes
 from pamiq_exp.component import Component, State, components, tear_down
 from pamiq_exp.interaction import Interaction, StepObserver
+from pamiq_exp.publishable import Model
 from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
@@ -24,6 +24,7 @@ from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric, require_device
 from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.frameworks import move_to, parameter_count
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.learner import LocalLearner, set_up_part
 from pamiq_exp.runtime.learner_process import ProcessLearner
@@ -55,9 +56,6 @@ from pamiq_exp.seeding import derive_seed
 from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
 
-if TYPE_CHECKING:
-    from lightning import LightningModule
-
 logger = logging.getLogger(__name__)
 
 Summary = dict[str, float | int | str]
@@ -65,7 +63,7 @@ Summary = dict[str, float | int | str]
 
 def launch(
     interaction: Interaction,
-    models: Mapping[str, LightningModule] | None = None,
+    models: Mapping[str, Model] | None = None,
     buffers: Mapping[str, DataBuffer] | None = None,
     trainers: Mapping[str, Trainer] | None = None,
     config: LaunchConfig | None = None,
@@ -136,7 +134,7 @@ class Run:
     def __init__(
         self,
         interaction: Interaction,
-        models: Mapping[str, LightningModule],
+        models: Mapping[str, Model],
         buffers: Mapping[str, DataBuffer],
         trainers: Mapping[str, Trainer],
         config: LaunchConfig,
@@ -154,8 +152,7 @@ class Run:
         shared = config.learner == "process"
         if shared:
             _require_fork(device)
-        for model in models.values():
-            model.to(device)
+        move_to(device, models)
         self.config = config
         self.folder = folder
         self.control = control
@@ -358,8 +355,8 @@ def _require_fork(device: torch.device) -> None:
         )
 
 
-def _require_parameters(models: Mapping[str, LightningModule], most: int | None) -> None:
-    counts = {name: sum(each.numel() for each in model.parameters()) for name, model in models.items()}
+def _require_parameters(models: Mapping[str, Model], most: int | None) -> None:
+    counts = {name: parameter_count(model) for name, model in models.items()}
     if most is not None and sum(counts.values()) > most:
         largest = max(counts, key=lambda name: counts[name])
         raise ValueError(

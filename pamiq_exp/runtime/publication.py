@@ -9,20 +9,18 @@ the agent nor the learner ever waits for the other, and the agent takes no lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
 
 from pamiq_exp.component import State
+from pamiq_exp.publishable import Model
 from pamiq_exp.runtime.config import Inference
 from pamiq_exp.runtime.exchange import Exchange
-from pamiq_exp.runtime.publishable import Publishable, TorchPublishable
+from pamiq_exp.runtime.frameworks import torch_modules
+from pamiq_exp.runtime.inference_copies import InferenceCopies, inference_copies
 from pamiq_exp.runtime.quick_inference import QuickInference
 from pamiq_exp.runtime.streams import StreamOrder
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
 
 
 class Snapshot:
@@ -34,11 +32,13 @@ class Snapshot:
 
     __slots__ = ("modules", "slots", "training_step", "version")
 
-    def __init__(self, version: int, training_step: int, slots: list[int], models: Mapping[str, Publishable]) -> None:
+    def __init__(
+        self, version: int, training_step: int, slots: list[int], models: Mapping[str, InferenceCopies]
+    ) -> None:
         self.version = version
         self.training_step = training_step
         self.slots = slots
-        self.modules: dict[str, nn.Module] = {
+        self.modules: dict[str, Any] = {
             name: each.copies[slot] for (name, each), slot in zip(models.items(), slots, strict=True)
         }
 
@@ -48,7 +48,7 @@ class Publisher:
     `publish` to the learner's.
 
     Args:
-        models: The training modules by name.
+        models: The trained models by name.
         shared: Whether the learner goes to a process of its own, forked later.
         inference: How inference copies compute; see `QuickInference`.
 
@@ -56,14 +56,12 @@ class Publisher:
         TypeError: A model cannot be copied, or cannot be shared; the message names it and what to do.
     """
 
-    def __init__(
-        self, models: Mapping[str, LightningModule], shared: bool = False, inference: Inference = "eager"
-    ) -> None:
-        devices = {tensor.device for model in models.values() for tensor in model.parameters()}
+    def __init__(self, models: Mapping[str, Model], shared: bool = False, inference: Inference = "eager") -> None:
+        devices = {tensor.device for model in torch_modules(models).values() for tensor in model.parameters()}
         self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
         self._written: torch.cuda.Event | None = None
         """When the copies of the newest publication are done on a GPU."""
-        self._published: dict[str, Publishable] = {name: TorchPublishable(name, each) for name, each in models.items()}
+        self._published = {name: inference_copies(name, each) for name, each in models.items()}
         self._index = {name: index for index, name in enumerate(self._published)}
         if shared:
             for each in self._published.values():
@@ -134,10 +132,13 @@ class Publisher:
     def restore(self, version: int, published: State | None = None, training_step: int = 0) -> None:
         """Go on as `version`, before the first step: with `published` parameters, or the trained ones."""
         self._publish(self._published, training_step, version)
-        slots = self.snapshot.slots
+        if published is None:
+            return
+        snapshot = self.snapshot
         for name, each in self._published.items():
-            if published is not None and name in published:
-                each.load_state(slots[self._index[name]], published[name])
+            if name in published:
+                each.load_state(snapshot.slots[self._index[name]], published[name])
+        self._snapshot = Snapshot(snapshot.version, snapshot.training_step, snapshot.slots, self._published)
 
     def _publish(self, names: Iterable[str], training_step: int | None, version: int | None = None) -> int:
         if self._order is not None:
@@ -165,7 +166,7 @@ class InferenceModel:
         self._name = name
 
     @property
-    def module(self) -> nn.Module:
+    def module(self) -> Any:
         """The inference copy that belongs to the step under way. Do not keep it for the next one."""
         return self._publisher.snapshot.modules[self._name]
 

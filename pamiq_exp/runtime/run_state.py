@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from pamiq_exp.component import State, collect_state, restore_state
+from pamiq_exp.publishable import Model
 from pamiq_exp.runtime.checkpoints import CheckpointError, copy_state
 from pamiq_exp.runtime.engine import Engine
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
+from pamiq_exp.runtime.frameworks import load_trained_state, trained_state
 
 
 def inference_state(engine: Engine) -> dict[str, State]:
@@ -44,7 +43,7 @@ def training_state(engine: Engine, pending_round: State | None) -> dict[str, Sta
     # One walk for both: trainers refer to buffers, whose content must be saved once, under its own name.
     states = collect_state(_training_components(engine))
     return {
-        "models": {name: copy_state(model.state_dict()) for name, model in engine.models.items()},
+        "models": {name: copy_state(trained_state(model)) for name, model in engine.models.items()},
         "buffers": copy_state(_below(states, "buffers")),
         "trainers": copy_state(_below(states, "trainers")),
         "generators": _global_generators(),
@@ -116,7 +115,7 @@ def _load_components(root: object, states: Mapping[str, State], title: str) -> l
     return differences + [f"{title} part {address} is not in the checkpoint" for address in missing]
 
 
-def load_models(models: Mapping[str, LightningModule], states: State) -> list[str]:
+def load_models(models: Mapping[str, Model], states: State) -> list[str]:
     """Give models the parameters of a checkpoint; return what did not fit, one sentence each.
 
     Raises:
@@ -127,10 +126,7 @@ def load_models(models: Mapping[str, LightningModule], states: State) -> list[st
         if name not in states:
             differences.append(f"model {name} is not in the checkpoint")
             continue
-        try:
-            model.load_state_dict(states[name])
-        except RuntimeError as error:
-            raise CheckpointError(f"model {name} has other parameters than the checkpoint: {error}") from error
+        load_trained_state(name, model, states[name])
     return differences
 
 

@@ -9,6 +9,7 @@ from pamiq_exp.lazy import lazy_names
 if TYPE_CHECKING:
     from pamiq_exp.trainers.advantage import Advantages, generalized_advantages, standardized
     from pamiq_exp.trainers.interventions import Intervention, L2Init, ReDo, ShrinkAndPerturb
+    from pamiq_exp.trainers.jax_on_policy import JaxOnPolicyTrainer
     from pamiq_exp.trainers.module_trainer import ModuleTrainer
     from pamiq_exp.trainers.n_step import n_step_transitions
     from pamiq_exp.trainers.off_policy import OffPolicyTrainer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Advantages",
     "Intervention",
+    "JaxOnPolicyTrainer",
     "L2Init",
     "ModuleTrainer",
     "OffPolicyTrainer",
@@ -39,6 +41,7 @@ __getattr__ = lazy_names(
     {
         "Advantages": "advantage",
         "Intervention": "interventions",
+        "JaxOnPolicyTrainer": "jax_on_policy",
         "L2Init": "interventions",
         "ModuleTrainer": "module_trainer",
         "OffPolicyTrainer": "off_policy",

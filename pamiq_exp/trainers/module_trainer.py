@@ -3,19 +3,17 @@
 # The annotations of the fields below are evaluated here: subclasses in other files inherit them.
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from pamiq_exp.buffers import Batch, DataBuffer, DataUser
 from pamiq_exp.component import State
 from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, TrainingPlan
 from pamiq_exp.lightning_loop.gradients import ClipAlgorithm
+from pamiq_exp.publishable import Publishable
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.trainers.interventions import Intervention
 from pamiq_exp.trainers.trainer import Trainer, TrainingContext
-
-PartT = TypeVar("PartT")
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +69,13 @@ class ModuleTrainer(Trainer):
 
     def attach(self, context: TrainingContext) -> None:
         """See `Trainer.attach`. Raises ValueError or TypeError for a module or buffer that does not suit."""
-        module = _named(context.models, self.model, "model")
-        self._user = _named(context.users, self.buffer, "buffer")
+        module = context.model(self.model)
+        if isinstance(module, Publishable):
+            raise TypeError(
+                f"{type(self).__name__} trains modules of Lightning, and the model {self.model!r} is a "
+                f"{type(module).__name__}: choose a trainer of its framework, such as JaxOnPolicyTrainer"
+            )
+        self._user = context.user(self.buffer)
         self.check_buffer(self._user.buffer)
         attach_models = getattr(module, "attach_models", None)
         if callable(attach_models):
@@ -187,10 +190,3 @@ class ModuleTrainer(Trainer):
                 self._skipped_now,
                 self.driver.skipped,
             )
-
-
-def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:
-    try:
-        return parts[name]
-    except KeyError:
-        raise KeyError(f"there is no {kind} {name!r}; there are {sorted(parts)}") from None

@@ -130,7 +130,7 @@ class OnPolicyTrainer(ModuleTrainer):
         """See `Trainer.round`."""
         driver = self.driver
         rollout = self.user.take(self.rollout_steps)
-        first = self._staleness(rollout)
+        first = staleness(rollout, self._version)
         if self.max_staleness is not None and first.get("staleness", 0.0) > self.max_staleness:
             self.discarded_rollouts += 1
             yield first | {"discarded_rollouts": self.discarded_rollouts}
@@ -241,14 +241,8 @@ class OnPolicyTrainer(ModuleTrainer):
         return torch.zeros(rollout["reward"].shape[:2], dtype=torch.bool, device=rollout["reward"].device)
 
     def _minibatches_of(self, transitions: Batch) -> Iterator[Batch]:
-        count = len(transitions["advantage"])
-        if count < self.minibatches:
-            raise ValueError(f"{count} transitions or sequences cannot be split into {self.minibatches} minibatches")
         for _ in range(self.epochs):
-            order = torch.randperm(count, generator=self._generator)
-            for part in order.tensor_split(self.minibatches):
-                index = part.to(transitions["advantage"].device)
-                minibatch = {name: value.index_select(0, index) for name, value in transitions.items()}
+            for minibatch in minibatches_of(transitions, self.minibatches, self._generator):
                 if self.advantage_normalization == "minibatch":
                     minibatch["advantage"] = standardized(
                         minibatch["advantage"], minibatch["weight"], self.advantage_centering
@@ -263,10 +257,27 @@ class OnPolicyTrainer(ModuleTrainer):
             raise ValueError(f"target_kl is set, but the model {self.model!r} does not log approx_kl")
         return divergence > self.target_kl
 
-    def _staleness(self, rollout: Batch) -> dict[str, float]:
-        """Mean number of publications between acting and training."""
-        versions = rollout.get("model_version")
-        if versions is None:
-            return {}
-        newest = int(versions.max()) if self._version is None else self._version()
-        return {"staleness": newest - float(versions[:-1].double().mean())}
+
+def staleness(rollout: Batch, version: Callable[[], int] | None) -> dict[str, float]:
+    """Mean number of publications between acting and training; nothing without the field `model_version`.
+
+    `version` returns the newest publication; without it, the newest one in the rollout counts.
+    """
+    versions = rollout.get("model_version")
+    if versions is None:
+        return {}
+    newest = int(versions.max()) if version is None else version()
+    return {"staleness": newest - float(versions[:-1].double().mean())}
+
+
+def minibatches_of(transitions: Batch, count: int, generator: torch.Generator) -> Iterator[Batch]:
+    """Split transitions at random into minibatches of equal size, as nearly as possible.
+
+    Raises ValueError if there are fewer than `count`.
+    """
+    rows = len(transitions["advantage"])
+    if rows < count:
+        raise ValueError(f"{rows} transitions or sequences cannot be split into {count} minibatches")
+    for part in torch.randperm(rows, generator=generator).tensor_split(count):
+        index = part.to(transitions["advantage"].device)
+        yield {name: value.index_select(0, index) for name, value in transitions.items()}

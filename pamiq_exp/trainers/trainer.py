@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.component import Component
 from pamiq_exp.media import Media
 from pamiq_exp.nonfinite import OnNonfinite
+from pamiq_exp.publishable import Model
 
 if TYPE_CHECKING:
-    import lightning
     from lightning.fabric import Fabric
+
+PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class TrainingContext:
     """What the launcher gives each trainer.
 
     Attributes:
-        models: The training modules by name. They stay the same objects for the whole run.
+        models: The models by name. They stay the same objects for the whole run.
         users: The training end of each buffer, by name.
         fabric: Devices and precision of this run.
         on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
@@ -30,12 +32,20 @@ class TrainingContext:
         max_steps: Environment steps after which the run ends; None for no end.
     """
 
-    models: Mapping[str, lightning.LightningModule]
+    models: Mapping[str, Model]
     users: Mapping[str, DataUser]
     fabric: Fabric
     on_nonfinite: OnNonfinite = "stop"
     version: Callable[[], int] | None = None
     max_steps: int | None = None
+
+    def model(self, name: str) -> Model:
+        """Return a model. Raises KeyError with the names that exist."""
+        return _named(self.models, name, "model")
+
+    def user(self, name: str) -> DataUser:
+        """Return the training end of a buffer. Raises KeyError with the names that exist."""
+        return _named(self.users, name, "buffer")
 
 
 class Trainer(Component, ABC):
@@ -73,3 +83,10 @@ class Trainer(Component, ABC):
     def summary(self) -> dict[str, float]:
         """Return final metrics for `summary.json`."""
         return {}
+
+
+def _named(parts: Mapping[str, PartT], name: str, kind: str) -> PartT:
+    try:
+        return parts[name]
+    except KeyError:
+        raise KeyError(f"there is no {kind} {name!r}; there are {sorted(parts)}") from None

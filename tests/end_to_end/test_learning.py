@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Command
+from tests.end_to_end.worlds import need_packages_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -27,6 +28,12 @@ def returns_at_the_end(folder: Path) -> float:
 def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_ppo", f"seed={seed}")
     assert summary["steps"] <= 100_000
+    assert summary["return_mean"] >= 475
+
+
+def test_ppo_in_jax_balances_the_pole(command: Command, tmp_path: Path) -> None:
+    need_packages_of("cartpole_jax")
+    summary = summary_of(command, tmp_path / "run", "experiment=cartpole_jax", "seed=0")
     assert summary["return_mean"] >= 475
 
 

@@ -1,4 +1,4 @@
-"""What the worlds of some experiments need, and how tests give it to them."""
+"""What some experiments need, and how tests give it to them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 PACKAGES = {
     "atari_curiosity": ("ale_py",),
+    "cartpole_jax": ("jax", "equinox", "optax"),
     "minigrid_curiosity": ("minigrid",),
     "miniworld_curiosity": ("miniworld",),
     "vae_video": ("av",),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pamiq_exp.buffers import DataBuffer, DataUser
 from pamiq_exp.component import collect_state, components
+from pamiq_exp.publishable import Model
+from pamiq_exp.runtime.frameworks import trained_state
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime.engine import Engine
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 30
 
 
-def digest_of_models(models: Mapping[str, nn.Module]) -> str:
+def digest_of_models(models: Mapping[str, Model]) -> str:
     """Return a checksum of all parameters and buffers, to the bit."""
-    return digest_of_state({name: model.state_dict() for name, model in models.items()})
+    return digest_of_state({name: trained_state(model) for name, model in models.items()})
 
 
 def digest_of_state(state: object) -> str:

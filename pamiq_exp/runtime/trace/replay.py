@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
-from torch import nn
 
 from pamiq_exp.buffers import DataBuffer, ScheduledUser
 from pamiq_exp.component import components, tear_down
 from pamiq_exp.interaction import Environment, Interaction, Observation
+from pamiq_exp.publishable import Model
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
@@ -37,9 +37,6 @@ from pamiq_exp.runtime.trace.training import NoTrace
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.spaces import action_space_of, observation_space_of
 from pamiq_exp.trainers import Trainer
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
 
 _MOST_NUMBERS = 1 << 26
 """In one part of an observation."""
@@ -82,7 +79,7 @@ class Parts:
     """What a replay is made of: the parts of the run, built anew, with a `ReplayedEnvironment`."""
 
     interaction: Interaction
-    models: Mapping[str, LightningModule] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
     buffers: Mapping[str, DataBuffer] = field(default_factory=dict)
     trainers: Mapping[str, Trainer] = field(default_factory=dict)
 
@@ -250,7 +247,7 @@ class Replay(NoTrace):
         return self.result
 
     def published(
-        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
+        self, version: int, steps: int, models: Mapping[str, Model], metrics: Mapping[str, Mapping[str, float]]
     ) -> None:
         """Compare a publication with the recorded one."""
         what = f"publication {version} after environment step {steps}"

@@ -15,9 +15,8 @@ from pamiq_exp.runtime.trace.digests import (
 from pamiq_exp.runtime.trace.generators import generators_state
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from pamiq_exp.buffers import DataUser
+    from pamiq_exp.publishable import Model
     from pamiq_exp.runtime.engine import Engine
 
 Event = list[Any]
@@ -43,7 +42,7 @@ class NoTrace:
         """A batch of that round is done."""
 
     def published(
-        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
+        self, version: int, steps: int, models: Mapping[str, Model], metrics: Mapping[str, Mapping[str, float]]
     ) -> None:
         """Models were published after the rounds of the trainers that `metrics` names."""
 
@@ -96,7 +95,7 @@ class TrainingTrace(NoTrace):
             self._batches += 1
 
     def published(
-        self, version: int, steps: int, models: Mapping[str, nn.Module], metrics: Mapping[str, Mapping[str, float]]
+        self, version: int, steps: int, models: Mapping[str, Model], metrics: Mapping[str, Mapping[str, float]]
     ) -> None:
         """See `NoTrace`."""
         self._batches = None

@@ -1,14 +1,17 @@
-"""What the launcher needs of a model to publish it, and how modules of torch give it."""
+"""The copies of models that agents use: one for each slot of an exchange, for modules of torch and other models."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pamiq_exp.component import State
+from pamiq_exp.publishable import Model, Publishable
 from pamiq_exp.runtime.checkpoints import copy_state
 from pamiq_exp.runtime.exchange import SLOTS
 from pamiq_exp.shared_memory import shared_array
@@ -20,13 +23,11 @@ _ALIGNMENT = 64
 """Bytes of a cache line."""
 
 
-@runtime_checkable
-class Publishable(Protocol):
-    """A model with one inference copy for each slot of an `Exchange`, whatever framework it is written in.
+class InferenceCopies(Protocol):
+    """A model's inference copies, one for each slot of an `Exchange`.
 
     The learner calls `update` with the slot that is its own at the time; the agent uses `copies` of its own slot. So
-    an implementation needs no lock. Copying parameters into the slot is one way to update it, keeping a
-    reference to immutable ones is another.
+    an implementation needs no lock, and nobody waits for a reader.
     """
 
     @property
@@ -46,7 +47,7 @@ class Publishable(Protocol):
         """Move the slots to memory that processes forked later share. Raises TypeError if that is not possible."""
 
 
-class TorchPublishable:
+class TorchCopies:
     """A module of torch: the copies are modules in evaluation mode, and an update copies tensors into one of them.
 
     Args:
@@ -62,25 +63,25 @@ class TorchPublishable:
 
     @property
     def copies(self) -> list[nn.Module]:
-        """See `Publishable.copies`."""
+        """See `InferenceCopies.copies`."""
         return self._copies
 
     def update(self, slot: int) -> None:
-        """See `Publishable.update`."""
+        """See `InferenceCopies.update`."""
         for sources, targets in self._copy_lists[slot]:
             torch._foreach_copy_(targets, [owner[name] for owner, name in sources])
 
     def state(self, slot: int) -> State:
-        """See `Publishable.state`."""
+        """See `InferenceCopies.state`."""
         state: State = copy_state(self._copies[slot].state_dict())
         return state
 
     def load_state(self, slot: int, state: State) -> None:
-        """See `Publishable.load_state`."""
+        """See `InferenceCopies.load_state`."""
         self._copies[slot].load_state_dict(state)
 
     def share(self) -> None:
-        """See `Publishable.share`. Parameters and buffers keep their identity, so that views of them stay valid."""
+        """See `InferenceCopies.share`. Parameters and buffers keep their identity, so that views of them stay valid."""
         for each in self._copies:
             tensors = dict([*each.named_parameters(), *each.named_buffers()])
             for name, tensor in tensors.items():
@@ -121,13 +122,62 @@ class TorchPublishable:
         return list(groups.values())
 
 
+class OwnCopies:
+    """What a `Publishable` gives at each publication, kept with its arrays.
+
+    Args:
+        name: Of the model, for errors.
+        model: The model.
+    """
+
+    def __init__(self, name: str, model: Publishable) -> None:
+        self._name = name
+        self._model = model
+        self._copies: list[Any] = [model.inference_model()] * SLOTS
+        self._arrays: list[Mapping[str, NDArray[Any]]] = [model.arrays()] * SLOTS
+
+    @property
+    def copies(self) -> list[Any]:
+        """See `InferenceCopies.copies`."""
+        return self._copies
+
+    def update(self, slot: int) -> None:
+        """See `InferenceCopies.update`."""
+        self._copies[slot] = self._model.inference_model()
+        self._arrays[slot] = self._model.arrays()
+
+    def state(self, slot: int) -> State:
+        """See `InferenceCopies.state`."""
+        state: State = copy_state(self._arrays[slot])
+        return state
+
+    def load_state(self, slot: int, state: State) -> None:
+        """See `InferenceCopies.load_state`: the trained arrays are those from before afterwards."""
+        trained = self._model.arrays()
+        self._model.load_arrays(state)
+        self.update(slot)
+        self._model.load_arrays(trained)
+
+    def share(self) -> None:
+        """See `InferenceCopies.share`."""
+        raise TypeError(
+            f"the model '{self._name}' cannot be published from another process: what a {type(self._model).__name__} "
+            "publishes are objects of its own; choose launcher.learner=thread"
+        )
+
+
+def inference_copies(name: str, model: Model) -> InferenceCopies:
+    """Make the inference copies of a model. Raises TypeError for one that cannot be copied."""
+    return OwnCopies(name, model) if isinstance(model, Publishable) else TorchCopies(name, model)
+
+
 def _room(tensor: torch.Tensor) -> int:
     """Bytes of a tensor, rounded up so that the next one begins at a cache line."""
     return -(-tensor.numel() * tensor.element_size() // _ALIGNMENT) * _ALIGNMENT
 
 
 def inference_part(model: LightningModule) -> nn.Module:
-    """The part of a model that agents use: what its `inference_module` returns, by default all of it."""
+    """The part of a module that agents use: what its `inference_module` returns, by default all of it."""
     choose = getattr(model, "inference_module", None)
     part = choose() if callable(choose) else model
     if not isinstance(part, nn.Module):
