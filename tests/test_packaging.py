@@ -72,7 +72,7 @@ def test_a_wheel_holds_every_config_and_marks_its_types(installed: Path) -> None
     assert {path.relative_to(package / "conf") for path in (package / "conf").rglob("*.yaml")} == shipped
 
 
-SET_UP = ("dashboard", "dev", "tensorboard", "video", "vrchat", "worlds")
+SET_UP = ("dashboard", "dev", "jax", "tensorboard", "video", "vrchat", "worlds")
 
 
 def test_what_setup_installs_is_pinned_exactly() -> None:
