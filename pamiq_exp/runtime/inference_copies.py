@@ -27,7 +27,7 @@ class InferenceCopies(Protocol):
     """A model's inference copies, one for each slot of an `Exchange`.
 
     The learner calls `update` with the slot that is its own at the time; the agent uses `copies` of its own slot. So
-    an implementation needs no lock, and nobody waits for a reader.
+    an implementation needs no lock, and publishing waits for no reader.
     """
 
     @property
