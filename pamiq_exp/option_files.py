@@ -9,6 +9,7 @@ The first line of `_options.yaml` may be the header of all of them: `# @package 
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pamiq_exp.files import read_text
 TOGETHER = "_options.yaml"
 _KEY = re.compile(r"([\w-]+):[ \t]*(.*)")
 _PACKAGE = re.compile(r"#\s*@package\s")
+_FROM = re.compile(r"# _options\.yaml:([1-9]\d{0,6})\n?\Z")
 _INDENT = "  "
 
 
@@ -43,9 +45,34 @@ class Option:
         return f"{self.header}\n{self.body}" if self.header else self.body
 
     @property
+    def kept_text(self) -> str:
+        """The text as a run keeps it: with the line that it had in the file, for `place_of_line`."""
+        return f"{self.text}# {TOGETHER}:{self.line}\n"
+
+    @property
     def in_place(self) -> str:
         """The text with empty lines in place of what stands above it, so that each line has its number."""
         return self.header + "\n" * (self.line - 1) + self.body
+
+
+def without_line(text: str) -> str:
+    """Return what a run has kept of a config, without the line that the config had in its file."""
+    return _FROM.sub("", text)
+
+
+def place_of_line(place: str, text: str, line: int) -> str:
+    """Return where a line of a config stands in its folder, such as `reward/rnd.yaml:12` or `world/_options.yaml:3`.
+
+    Args:
+        place: The config's place, without `.yaml`.
+        text: Its text, as a run has kept it.
+        line: The line in this text, from 1 on.
+    """
+    match = _FROM.search(text)
+    if match is None:
+        return f"{place}.yaml:{line}"
+    above = 2 if _PACKAGE.match(text) else 1
+    return f"{posixpath.join(posixpath.dirname(place), TOGETHER)}:{int(match[1]) + line - above}"
 
 
 @cache

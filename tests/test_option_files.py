@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine, record_composition
-from pamiq_exp.option_files import find_file, places, text_in
+from pamiq_exp.option_files import TOGETHER, find_file, options_together, place_of_line, places, text_in, without_line
 
 WORLDS = """# @package environment
 # Worlds of our own.
@@ -57,7 +57,7 @@ def test_run_keeps_the_option_alone(own: Path) -> None:
     composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
     kept = record_composition(composed).files
     assert OmegaConf.create(kept["world/still"])["noise"] == {"mode": "static"}
-    assert kept["world/bare"].splitlines() == ["# @package environment", "# Nothing in it."]
+    assert kept["world/bare"].splitlines() == ["# @package environment", "# Nothing in it.", "# _options.yaml:4"]
 
 
 def test_error_in_an_option_names_the_line_of_the_shared_file(own: Path) -> None:
@@ -84,3 +84,19 @@ def test_shared_file_that_cannot_be_read_has_no_options(own: Path) -> None:
     assert find_file(own, "world/still") is None
     with pytest.raises(ConfigError, match="there is no world 'still'"):
         compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+
+
+def test_a_kept_option_knows_its_line_in_the_file_that_holds_it(tmp_path: Path) -> None:
+    for header in ("", "# @package environment\n"):
+        path = tmp_path / f"{len(header)}" / TOGETHER
+        path.parent.mkdir()
+        path.write_text(f"{header}first:\n  x: 1\n\n# About the second.\nsecond: # with y\n  y: 2\n\n  z: 3\n")
+        lines = path.read_text().splitlines()
+        for name, option in options_together(path).items():
+            kept = option.kept_text.splitlines()
+            for number, line in enumerate(kept[bool(header) : -1], start=1 + bool(header)):
+                file, _, found = place_of_line(f"world/{name}", option.kept_text, number).partition(":")
+                assert file == "world/_options.yaml"
+                assert lines[int(found) - 1].endswith(line)
+            assert without_line(option.kept_text) == option.text
+    assert place_of_line("world/own", "a: 1\n", 1) == "world/own.yaml:1"

@@ -6,7 +6,7 @@ import os
 from copy import deepcopy
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from hydra.core.object_type import ObjectType
@@ -55,16 +55,16 @@ class FileConfigSource(HydraFileConfigSource):
 @lru_cache(maxsize=1000)
 def _read(path: Path, place: str, changed: int, size: int) -> tuple[DictConfig, dict[str, str | None]]:
     """Read a config once in a process, as long as its file stays the same."""
-    return read_yaml(path, read_config(path, place, in_place=True), checked=not is_shipped(path))
+    return read_yaml(path, read_config(path, place, form="in_place"), checked=not is_shipped(path))
 
 
-def read_config(path: Path, place: str, *, in_place: bool = False) -> str:
+def read_config(path: Path, place: str, *, form: Literal["text", "in_place", "kept_text"] = "text") -> str:
     """Return the text of a config in the file that holds it.
 
     Args:
         path: The file.
         place: The config's place in a config folder, without `.yaml`.
-        in_place: Keep the numbers of its lines, where the file holds other options above it.
+        form: The text of an option in a file of several: see the properties of `Option`.
 
     Raises:
         ConfigError: The file cannot be read, is too large, or no longer holds the config.
@@ -74,7 +74,7 @@ def read_config(path: Path, place: str, *, in_place: bool = False) -> str:
     option = options_together(path).get(Path(place).name)
     if option is None:
         raise _unreadable(path, f"{path.name} no longer holds {Path(place).name}")
-    return option.in_place if in_place else option.text
+    return str(getattr(option, form))
 
 
 def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfig, dict[str, str | None]]:

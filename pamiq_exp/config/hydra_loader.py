@@ -40,7 +40,7 @@ from pamiq_exp.config.hydra_internals import (
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.config.yaml_files import Node, read_text_nodes
-from pamiq_exp.option_files import config_folder, find_file
+from pamiq_exp.option_files import config_folder, find_file, without_line
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
@@ -106,12 +106,14 @@ class ConfigFile:
     def nodes(self) -> Node | None:
         """Return its tree with line numbers. Raises ConfigError."""
         if self.path is not None:
-            return read_text_nodes(self.path, read_config(self.path, self.place, in_place=True))
+            return read_text_nodes(self.path, read_config(self.path, self.place, form="in_place"))
         return read_text_nodes(Path(self.origin.file), self.text or "")
 
     def content(self) -> str:
-        """Return its text."""
-        return read_config(self.path, self.place) if self.path is not None else self.text or ""
+        """Return its text, as a run keeps it."""
+        if self.path is None:
+            return self.text or ""
+        return read_config(self.path, self.place, form="kept_text")
 
 
 @dataclass(frozen=True)
@@ -343,7 +345,7 @@ def _says(folder: Path, place: str, content: str) -> bool:
     """Whether a config folder has this config, word for word."""
     path = find_file(folder, place)
     try:
-        return path is not None and read_config(path, place) == content
+        return path is not None and read_config(path, place) == without_line(content)
     except ConfigError:
         return False
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
 
 from pamiq_exp.files import parse_yaml
+from pamiq_exp.option_files import place_of_line
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 8
@@ -22,7 +24,7 @@ _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)\s*$", re.MULTILINE)
 
 
 def provenance_of(composition: Mapping[str, Any]) -> dict[str, str]:
-    """Return what chose each key: `reward/rnd.yaml:12`, or `typed: seed=3`.
+    """Return what chose each key: `reward/rnd.yaml:12`, `world/_options.yaml:3`, or `typed: seed=3`.
 
     Args:
         composition: `composition.yaml` of a run: `overrides` and `files`, texts by place. Other content gives nothing.
@@ -37,7 +39,7 @@ def provenance_of(composition: Mapping[str, Any]) -> dict[str, str]:
     table: dict[str, str] = {}
     for place, node in nodes.items():
         for package in packages[place]:
-            _lay(table, package, node, place)
+            _lay(table, package, node, partial(place_of_line, place, files[place]))
     for word in words if isinstance(words, list) else []:
         key, _, value = str(word).lstrip("+~").partition("=")
         if posixpath.join(key.partition("@")[0], value) not in files:  # else it chooses a file, not a value
@@ -126,7 +128,7 @@ def _defaults(node: yaml.MappingNode, folder: str) -> Iterator[tuple[str, str, s
             yield group, option, "" if package == "_here_" else package
 
 
-def _lay(table: dict[str, str], package: str, node: yaml.MappingNode, place: str) -> None:
+def _lay(table: dict[str, str], package: str, node: yaml.MappingNode, place_of: Callable[[int], str]) -> None:
     """Lay the keys of a file over what is there: mappings are merged, everything else is replaced."""
     pending: list[tuple[str, yaml.Node, int]] = [
         (f"{package}.{name.value}".lstrip("."), value, name.start_mark.line)
@@ -137,7 +139,7 @@ def _lay(table: dict[str, str], package: str, node: yaml.MappingNode, place: str
         key, value, line = pending.pop()
         if not isinstance(value, yaml.MappingNode):
             _forget_below(table, key)
-        table[key] = f"{place}.yaml:{line + 1}"
+        table[key] = place_of(line + 1)
         if isinstance(value, yaml.MappingNode):
             pending += [(f"{key}.{name.value}", below, name.start_mark.line) for name, below in value.value]
         elif isinstance(value, yaml.SequenceNode):

@@ -24,7 +24,8 @@ from pamiq_exp.formatting import bytes_text
 from pamiq_exp.run_folder.statistics import STATISTICS
 
 UPDATE_SECONDS, PICTURE_SECONDS = 1.0, 0.12
-ALIVE = ("running", "paused", "pausing", "stopping")
+INTERVENED = "a person acts: the commands of the agent are withheld until they are given back"
+_BUTTONS = {"intervene": "take over"}
 _MOST_LOG_LINES, _MOST_SETTINGS = 1000, 200
 
 _MACHINE = (
@@ -89,7 +90,7 @@ class RunPage:
                 if self._control:
                     with shell.element("div", "d-row"):
                         for name in CONTROLS:
-                            button = ui.button(name, on_click=self._command(name))
+                            button = ui.button(_BUTTONS.get(name, name), on_click=self._command(name))
                             self._buttons[name] = button.props("dense outline no-caps")
             self._reason = ui.label().classes("d-text d-dim")
             ui.label(self._run.place.key if self._run.place.key != "." else str(self._run.folder)).classes(
@@ -127,8 +128,10 @@ class RunPage:
 
     def _show_status(self, status: Status) -> None:
         self._state.set(status.state)
-        self._reason.set_text(status.reason)
-        self._reason.set_visibility(bool(status.reason))
+        intervened = bool((status.live or {}).get("intervened"))
+        reason = INTERVENED if intervened else status.reason
+        self._reason.set_text(reason)
+        self._reason.set_visibility(bool(reason))
         self._damage.set(self._run.damage())
         self._progress_text.set_text(progress_words(status, self._run.launcher, self._run.summary))
         share = 100 * (status.fraction or 0.0)
@@ -137,6 +140,8 @@ class RunPage:
         self._done.style(f"width: {share:.1f}%")
         for name, button in self._buttons.items():
             button.set_enabled(self._alive and (name != "resume" or status.state in ("paused", "pausing")))
+            if name == "intervene":
+                button.set_text("give back" if intervened else "take over")
         if not self._images:
             self._view_note.set_text(
                 "this run shows no picture" if self._alive else "no live view: the run is not alive"

@@ -9,7 +9,7 @@ from typing import Any
 from pamiq_exp.config import Composition, Source
 from pamiq_exp.config.tree_paths import leaves
 from pamiq_exp.files import parse_yaml, read_json
-from pamiq_exp.option_files import text_in
+from pamiq_exp.option_files import TOGETHER, text_in
 from pamiq_exp.run_folder import file_names
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
@@ -37,7 +37,7 @@ def changes_of_files(kept: Composition, source: Source) -> list[str]:
     for place, text in kept.files.items():
         found = source.find_file(place)
         if found is not None and _content(text_in(found, place)) != _content(text):
-            changed.append(f"{place}.yaml")
+            changed.append(f"{place}.yaml" if found.name != TOGETHER else f"{Path(place).parent / TOGETHER} ({place})")
     return changed
 
 

@@ -1,29 +1,214 @@
-"""What an open page costs a live run: the time of a turn beside it and without it, in turns, and pictures a second.
+"""What an open page costs a live run, and how long pages take to appear.
 
     python -m tests.benchmarks.bench_dashboard
 
-The run is a random walk of two environments through the noise world. Stretches with the page open and without follow
-each other, so that what else the machine does falls on both alike; medians over the stretches are printed. With more
-than one core, the run has the first one and the page the others.
+The live run is a random walk of two environments through the noise world. Stretches with the page open and without
+follow each other, so that what else the machine does falls on both alike. With more than one core, the run has the
+first one and the page the others. Takes about three minutes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.dashboard.conftest import browser_path, end_site, start_site
+from pamiq_exp.dashboard.charts import first_choice, line, options
+from pamiq_exp.dashboard.reader import Place
+from pamiq_exp.dashboard.watched import WatchedRun
+from tests.analysis.folders import write_run
+from tests.dashboard.conftest import Site, browser_path, end_site, start_site
 from tests.dashboard.live_parts import LiveWalk
 from tests.dashboard.test_browser import FLAGS
 
-STRETCHES, SECONDS, SETTLE = 8, 5.0, 2.0
+PAIRS, SECONDS, SETTLE = 12, 4.0, 1.5
+RECORDS, METRICS, RUNS, VISITS, UPDATES = 100_000, 50, 500, 3, 20
+
+
+def main() -> None:
+    """Print everything."""
+    from playwright.sync_api import sync_playwright
+
+    print(f"load of the last minute: {os.getloadavg()[0]:.1f}")
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=browser_path(), args=FLAGS)
+        for bench in (bench_long_run, bench_many_runs, bench_live_run):
+            with tempfile.TemporaryDirectory() as place:
+                bench(browser, Path(place))
+        browser.close()
+    print(f"load of the last minute: {os.getloadavg()[0]:.1f}")
+
+
+def bench_live_run(browser: Any, place: Path) -> None:
+    """Print p50 and p99 of a turn with and without the page, their ratios, and the pictures a second."""
+    durations: list[float] = []
+    stretches: dict[bool, list[list[float]]] = {False: [], True: []}
+    rates: list[float] = []
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[1:] or cores)
+    walk = LiveWalk(place, interval=0.02)
+    walk.interaction.step = timed(walk.interaction.step, durations)  # type: ignore[method-assign]
+    with walk, served(place) as site:
+        page = opened(browser, site)
+        for thread in os.listdir("/proc/self/task"):  # what was started before keeps the other cores
+            os.sched_setaffinity(int(thread), cores[:1])
+        for number in range(2 * PAIRS):
+            open_page = bool(number % 2)
+            page.goto(site.base if open_page else "about:blank")
+            time.sleep(SETTLE)
+            rate = watch(page) if open_page else None
+            durations.clear()
+            time.sleep(SECONDS)
+            stretches[open_page].append(list(durations))
+            rates += [rate()] if rate is not None else []
+    os.sched_setaffinity(0, cores)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        without, beside = (quantile(sum(stretches[key], []), share) for key in (False, True))
+        low, high = ratio_interval(stretches, share)
+        print(f"turn {name}: {without:.2f} ms without a page, {beside:.2f} ms beside one, ratio "
+              f"{beside / without:.3f}, 95 % of resampled pairs in [{low:.3f}, {high:.3f}]")  # fmt: skip
+    print(f"pictures a second: {statistics.median(rates):.1f}")
+
+
+def ratio_interval(stretches: dict[bool, list[list[float]]], share: float) -> tuple[float, float]:
+    """Return the bootstrap interval of the ratio of a quantile, over pairs of stretches."""
+    draws = np.random.default_rng(0)
+    ratios = []
+    for _ in range(500):
+        chosen = draws.integers(PAIRS, size=PAIRS)
+        without, beside = (quantile(sum((stretches[key][at] for at in chosen), []), share) for key in (False, True))
+        ratios.append(beside / without)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def bench_long_run(browser: Any, place: Path) -> None:
+    """Print how long a run with many records takes to be drawn, and what one new record costs."""
+    path = write_run(place / "run", state="running", records=[]) / "metrics.jsonl"
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(record_line(step) for step in range(RECORDS))
+    size = path.stat().st_size / 1e6
+    with served(place / "run") as site:
+        firsts, wholes = [], []
+        for _ in range(VISITS):
+            page = opened(browser, site, wait=False)
+            begin = time.perf_counter()
+            page.goto(site.base)
+            page.wait_for_function(
+                "count => document.querySelectorAll('.d-chart canvas').length >= count", arg=6, polling=20
+            )
+            wholes.append(time.perf_counter() - begin)
+            firsts.append(first_paint(page))
+            page.context.close()
+        end_to_end = updates(opened(browser, site), path)
+    watched = WatchedRun(Place(".", place / "run", "run"), lambda *_: None, control=False)
+    watched.look()
+    print(f"{RECORDS:,} records of {METRICS} metrics ({size:.0f} MB): first paint {spread(firsts)} s, six curves drawn "
+          f"after {spread(wholes)} s")  # fmt: skip
+    print(f"one new record: {spread(server_costs(watched, path), 1e3)} ms in the server, "
+          f"{spread(end_to_end, 1e3)} ms in the browser from the message to the next frame")  # fmt: skip
+
+
+def bench_many_runs(browser: Any, place: Path) -> None:
+    """Print how long a list of many runs takes to appear."""
+    for number in range(RUNS):
+        write_run(place / str(number), seed=number, summary={"coverage": 0.5})
+    with served(place) as site:
+        firsts, wholes = [], []
+        for _ in range(VISITS):
+            page = opened(browser, site, wait=False)
+            begin = time.perf_counter()
+            page.goto(site.base)
+            page.get_by_text(f"{RUNS} of {RUNS}").wait_for()
+            page.locator("tbody tr").nth(20).wait_for()
+            wholes.append(time.perf_counter() - begin)
+            firsts.append(first_paint(page))
+            page.context.close()
+    print(f"{RUNS} runs: first paint {spread(firsts)} s, listed after {spread(wholes)} s")
+
+
+def record_line(step: int) -> str:
+    """Return one record."""
+    metrics = "".join(f', "interaction/metric_{name:02d}": {(step * (name + 1)) % 997 / 997:.12f}'
+                      for name in range(METRICS))  # fmt: skip
+    return (f'{{"source": "interaction", "environment_step": {step}, "wall_seconds": {step / 50:.3f}, "run_seconds": '
+            f'{step / 50:.3f}, "model_version": {step // 100}, "training_step": {step // 10}{metrics}}}\n')  # fmt: skip
+
+
+def updates(page: Any, path: Path) -> list[float]:
+    """Add records while the page is open; return the seconds from each message to the next frame in the browser."""
+    page.locator(".d-chart canvas").nth(5).wait_for()
+    page.evaluate("""() => { window.costs = []; new MutationObserver(() => {
+        const begin = performance.now(); requestAnimationFrame(() => setTimeout(() =>
+        window.costs.push(performance.now() - begin)))
+        }).observe(document.querySelector('.d-charts'), {subtree: true, characterData: true, childList: true}) }""")
+    for step in range(RECORDS, RECORDS + UPDATES // 2):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(record_line(step))
+        time.sleep(1.1)
+    return [cost / 1e3 for cost in page.evaluate("window.costs")]
+
+
+def server_costs(watched: WatchedRun, path: Path) -> list[float]:
+    """Return the seconds from each new record in the file to the charts as the server sends them."""
+    names = first_choice(watched.metrics.names())
+    costs = []
+    for step in range(RECORDS + UPDATES, RECORDS + 2 * UPDATES):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(record_line(step))
+        begin = time.perf_counter()
+        watched.metrics.poll()
+        for name in names:
+            json.dumps(options(drawn(watched, name), "environment_step"))
+        costs.append(time.perf_counter() - begin)
+    return costs
+
+
+def drawn(watched: WatchedRun, name: str) -> list[dict[str, Any]]:
+    """Return what is drawn of a metric."""
+    curve = watched.metrics.curve(name, "environment_step")
+    assert curve is not None
+    return [line("run", curve.x, curve.y, "#000000", "solid")]
+
+
+@contextmanager
+def served(root: Path) -> Iterator[Site]:
+    """Serve a folder."""
+    site = start_site(root, "--port", "0")
+    try:
+        yield site
+    finally:
+        end_site(site)
+
+
+def opened(browser: Any, site: Site, *, wait: bool = True) -> Any:
+    """Return a page of a browser that has seen nothing but knows the token."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    name, _, value = site.cookie.partition("=")
+    context.add_cookies([{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}])
+    page = context.new_page()
+    if wait:
+        page.goto(site.base)
+    return page
+
+
+def first_paint(page: Any) -> float:
+    """Return the seconds until the browser painted the first content of the page."""
+    name = "first-contentful-paint"
+    return float(page.evaluate("name => performance.getEntriesByName(name)[0].startTime", name)) / 1e3
+
+
+def spread(values: Sequence[float], scale: float = 1.0) -> str:
+    """Return the median and the largest of some values."""
+    return f"{scale * statistics.median(values):.2f} (at most {scale * max(values):.2f})"
 
 
 def timed(step: Callable[[], None], durations: list[float]) -> Callable[[], None]:
@@ -37,43 +222,7 @@ def timed(step: Callable[[], None], durations: list[float]) -> Callable[[], None
     return take
 
 
-def main() -> None:
-    """Print p50 and p99 of a turn with and without the page, their ratio, and the pictures a second."""
-    from playwright.sync_api import sync_playwright
-
-    durations: list[float] = []
-    stretches: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    rates: list[float] = []
-    with tempfile.TemporaryDirectory() as place, sync_playwright() as tools:
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[1:] or cores)
-        walk = LiveWalk(Path(place), interval=0.02)
-        walk.interaction.step = timed(walk.interaction.step, durations)  # type: ignore[method-assign]
-        with walk:
-            site = start_site(Path(place), "--port", "0")
-            page = tools.chromium.launch(executable_path=browser_path(), args=FLAGS).new_page()
-            page.goto(site.address)
-            for thread in os.listdir("/proc/self/task"):  # what was started before keeps the other cores
-                os.sched_setaffinity(int(thread), cores[:1])
-            for number in range(2 * STRETCHES):
-                open_page = bool(number % 2)
-                page.goto(site.base if open_page else "about:blank")
-                time.sleep(SETTLE)
-                rate = watch(page) if open_page else None
-                durations.clear()
-                time.sleep(SECONDS)
-                stretches[open_page].append((quantile(durations, 0.5), quantile(durations, 0.99)))
-                rates += [rate()] if rate is not None else []
-            end_site(site)
-    for index, name in enumerate(("p50", "p99")):
-        without, beside = (statistics.median(each[index] for each in stretches[key]) for key in (False, True))
-        print(
-            f"turn {name}: {without:.2f} ms without, {beside:.2f} ms beside an open page, ratio {beside / without:.3f}"
-        )
-    print(f"pictures a second: {statistics.median(rates):.1f}")
-
-
-def quantile(durations: list[float], share: float) -> float:
+def quantile(durations: Sequence[float], share: float) -> float:
     """Return a quantile in milliseconds."""
     return 1e3 * float(np.quantile(durations, share))
 

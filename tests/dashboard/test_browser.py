@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.dashboard.conftest import HOSTILE, HOSTILE_KEY, HOSTILE_METRIC, Site, browser_path, end_site, start_site
-from tests.dashboard.live_parts import LiveWalk
+from tests.dashboard.live_parts import Arm, LiveWalk, moving_arm
 
 pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
 playwright = pytest.importorskip(
@@ -106,6 +107,28 @@ def test_pause_and_resume_work_from_the_page(context: Any, live: Site) -> None:
     wait_for_text(page, r"⏸ paused")
     page.get_by_role("button", name="resume").click()
     wait_for_text(page, r"▶ running")
+
+
+@pytest.mark.slow
+def test_a_person_takes_over_and_gives_back(context: Any, tmp_path: Path) -> None:
+    arm = Arm()
+    with LiveWalk(tmp_path, interaction=moving_arm(arm)):
+        site = start_site(tmp_path, "--port", "0", "--control")
+        page = open_page(context, site)
+        wait_for_text(page, r"▶ running")
+        page.get_by_role("button", name="take over").click()
+        wait_for_text(page, "a person acts: the commands of the agent are withheld")
+        assert arm.stopped.is_set()
+        withheld = arm.commands
+        page.get_by_role("button", name="give back").click()
+        playwright.expect(page.get_by_role("button", name="take over")).to_be_visible()
+        playwright.expect(page.locator("body")).not_to_contain_text("a person acts: the commands")
+        end_site(site)
+    assert arm.commands > withheld
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    flags = [each["interaction/time/arm_intervened"] for each in records if each["source"] == "interaction"]
+    changes = [new for old, new in zip([None, *flags], flags, strict=False) if new != old]
+    assert changes == [0, 1, 0], "the records say from when to when a person acted"
 
 
 def test_the_machine_is_shown_with_units(context: Any, live: Site) -> None:
