@@ -71,7 +71,7 @@ def bench_live_run(browser: Any, place: Path) -> None:
             rates += [rate()] if rate is not None else []
     os.sched_setaffinity(0, cores)
     for name, share in (("p50", 0.5), ("p99", 0.99)):
-        without, beside = (quantile(sum(stretches[key], []), share) for key in (False, True))
+        without, beside = (quantile(np.concatenate(stretches[key]), share) for key in (False, True))
         low, high = ratio_interval(stretches, share)
         print(f"turn {name}: {without:.2f} ms without a page, {beside:.2f} ms beside one, ratio "
               f"{beside / without:.3f}, 95 % of resampled pairs in [{low:.3f}, {high:.3f}]")  # fmt: skip
@@ -84,7 +84,9 @@ def ratio_interval(stretches: dict[bool, list[list[float]]], share: float) -> tu
     ratios = []
     for _ in range(500):
         chosen = draws.integers(PAIRS, size=PAIRS)
-        without, beside = (quantile(sum((stretches[key][at] for at in chosen), []), share) for key in (False, True))
+        without, beside = (
+            quantile(np.concatenate([stretches[key][at] for at in chosen]), share) for key in (False, True)
+        )
         ratios.append(beside / without)
     low, high = np.quantile(ratios, (0.025, 0.975))
     return float(low), float(high)
@@ -222,7 +224,7 @@ def timed(step: Callable[[], None], durations: list[float]) -> Callable[[], None
     return take
 
 
-def quantile(durations: Sequence[float], share: float) -> float:
+def quantile(durations: np.ndarray, share: float) -> float:
     """Return a quantile in milliseconds."""
     return 1e3 * float(np.quantile(durations, share))
 
