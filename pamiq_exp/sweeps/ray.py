@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
+from pamiq_exp.current_folder import elsewhere
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.sweeps.folder import job_state, read_json
 from pamiq_exp.sweeps.worker_process import note_end
@@ -44,12 +46,14 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
 
 def _connect(address: str | None) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address=address,
-        include_dashboard=None if address else False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray asks who runs this machine, and reports its use
+    with elsewhere(os.curdir):  # workers look for modules where Ray was started
+        ray.init(
+            address=address,
+            include_dashboard=None if address else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own handler kills the jobs before they have saved
 
