@@ -117,8 +117,15 @@ def find_file(folder: Path, place: str) -> Path | None:
     return together if path.stem in options_together(together) else None
 
 
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a config file is a link out of its config folder; what came with the package may consist of links."""
+    return folder != config_folder() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def text_in(path: Path, place: str) -> str:
     """Return the text of a config in the file that holds it; nothing of one that cannot be read. A run reports that."""
+    if leads_out(path, path.parents[place.count("/")]):
+        return ""
     if path.name == TOGETHER:
         option = options_together(path).get(Path(place).name)
         return option.text if option is not None else ""

@@ -183,10 +183,11 @@ class Builder:
 
 
 def _constructor_error(error: Exception, node: Mapping[str, object], key: str) -> ErrorDetail:
-    """Turn what a constructor raised into an error detail; the message of a plain ValueError are meant for users."""
+    """Turn what a constructor raised into an error detail; the message of a plain ValueError is meant for users."""
     text = words_of(error)
-    if not (isinstance(error, (ValueError, OSError)) and text):
-        return ErrorDetail(key, f"{type(error).__name__}: {text}", f"(while building {node['_target_']})")
+    if not (isinstance(error, (ValueError, OSError)) and " " in text):  # a single word is no sentence for users
+        words = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return ErrorDetail(key, words, f"(while building {node['_target_']})")
     detail = error_of(text, key)
     if detail.key == key:
         # Messages quote what they complain about: that is the argument to look at.

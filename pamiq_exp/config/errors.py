@@ -81,7 +81,8 @@ class ErrorDetail:
     origin: Origin | None = None
 
     def __str__(self) -> str:
-        text = f"{self.key}: {self.message}" if self.key else self.message
+        key = self.key.replace("\n", "\\n")  # a line of its own would look like another message
+        text = f"{key}: {self.message}" if key else self.message
         notes = [self.hint] if self.hint else []
         notes += [f"at {self.origin}"] if self.origin is not None else []
         return "\n    ".join([text, *notes])

@@ -13,13 +13,15 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
+from omegaconf.grammar_parser import parse
 
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
 from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfigSource
 from pamiq_exp.config.hydra_internals import SourcesRegistry, get_yaml_loader
-from pamiq_exp.config.yaml_files import BROKEN, invalid, read_text, read_text_nodes
-from pamiq_exp.option_files import TOGETHER, config_folder, find_file, options_together
+from pamiq_exp.config.trust import TRUST_FLAG, is_trusted
+from pamiq_exp.config.yaml_files import BROKEN, invalid, line_of, read_text, read_text_nodes
+from pamiq_exp.option_files import TOGETHER, config_folder, find_file, leads_out, options_together
 
 
 def is_shipped(path: Path) -> bool:
@@ -36,6 +38,10 @@ class FileConfigSource(HydraFileConfigSource):
         path = find_file(Path(self.path), place)
         if path is None:
             return super().load_config(config_path)
+        if leads_out(path, Path(self.path)) and not is_trusted(path):
+            message = f"{path.name} is a link out of its config folder, to {os.path.realpath(path)}"
+            hint = f"put the file itself there, or say once that what it leads to is yours: {TRUST_FLAG} DIR"
+            raise ConfigError(ErrorDetail("", message, hint, Origin.of_file(path)))
         stat = path.stat()
         config, header = _read(path, place, stat.st_mtime_ns, stat.st_size)
         return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", deepcopy(config), dict(header))
@@ -96,6 +102,11 @@ def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfi
         header = ConfigSource._get_header_dict(text[:512])
     except yaml.YAMLError as error:
         raise invalid(path, error) from error
+    except GrammarParseError as error:
+        line = line_of(read_text_nodes(path, text), _is_broken_expression)
+        message = f"a text with ${{...}} cannot be read: {str(error).splitlines()[0]}"
+        hint = "write ${key} or ${resolver:argument}"
+        raise ConfigError(ErrorDetail("", message, hint, Origin.of_file(path, line))) from error
     except (*BROKEN, OmegaConfBaseException, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise _unreadable(path, f"{path.name} is no config: {reason}") from error
@@ -115,6 +126,16 @@ def plain_file(path: Path) -> dict[str, Any]:
         message = "no run keeps it, and a config that was written by others may not set up Hydra"
         raise ConfigError(ErrorDetail("hydra", message, "take it out of the file", Origin.of_file(path)))
     return {str(key): value for key, value in plain.items()}
+
+
+def _is_broken_expression(text: str) -> bool:
+    if "${" not in text:
+        return False
+    try:
+        parse(text)
+    except GrammarParseError:
+        return True
+    return False
 
 
 def _unreadable(path: Path, message: str) -> ConfigError:

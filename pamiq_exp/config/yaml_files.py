@@ -7,7 +7,7 @@ here, and what it would expand to is only counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,13 @@ class Node:
                 for source in value.children if value.kind == "sequence" else [value]:
                     yield from source.entries()
         yield from ((key, value) for key, value in pairs if key.text != MERGE_KEY)
+
+
+def line_of(node: Node | None, is_meant: Callable[[str], bool]) -> int:
+    """Return the line of the first text that is meant; 0 if there is none."""
+    if node is None or node.kind == "scalar":
+        return node.line if node is not None and is_meant(node.text) else 0
+    return next((line for each in node.children if (line := line_of(each, is_meant))), 0)
 
 
 def read_nodes(path: Path) -> Node | None:

@@ -245,7 +245,8 @@ def _tell_crash(error: BaseException, folder: Path) -> None:
     notes = " ".join(getattr(error, "__notes__", []))
     words = words_of(error)
     words = words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}... ({len(words)} characters)"
-    lines = [f"the run failed: {type(error).__name__}: {words} {notes}".rstrip()]
+    said = " ".join(filter(None, (words, notes)))
+    lines = [f"the run failed: {type(error).__name__}{f': {said}' if said else ''}"]
     lines += [f"  traceback: {folder / 'log.txt'}", f"  run folder: {folder}"]
     print_message("\n".join(lines))
 

@@ -20,9 +20,10 @@ from omegaconf import OmegaConf
 from pamiq_exp.config.compose import compose_config, parse_overrides, quoted, variants
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.hydra_loader import Source
+from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.request import Request
-from pamiq_exp.option_files import config_folder
+from pamiq_exp.option_files import config_folder, leads_out
 from pamiq_exp.run_folder import file_names
 
 FOLDER = "conf"
@@ -90,6 +91,8 @@ def copy_configs(source: Path, target: Path) -> None:
     try:
         partial.mkdir(parents=True, exist_ok=True)
         for path in config_files(source):
+            if leads_out(path, source) and not is_trusted(path):
+                continue  # no job may read it
             target_file = partial / path.relative_to(source)
             target_file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target_file)  # with its mode: what only the user may read stays so

@@ -378,6 +378,13 @@ def _config_link(to: str, folder: Path, outside: Path) -> None:
     (folder / "experiment" / "evil.yaml").symlink_to(to.format(outside=outside))
 
 
+def _config_elsewhere(folder: Path, outside: Path) -> None:
+    """A link to a config of the user's own that no stranger should read."""
+    (folder / "experiment").mkdir(parents=True, exist_ok=True)
+    (folder / "experiment" / "evil.yaml").symlink_to(outside / "config.yaml")
+    (folder / "shared").symlink_to(outside)
+
+
 def _config_pipe(folder: Path, outside: Path) -> None:
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
     os.mkfifo(folder / "experiment" / "evil.yaml")
@@ -398,6 +405,7 @@ CONFIG_FOLDERS: dict[str, Make] = {
     **{f"folder: {kind}": partial(_config, text) for kind, text in TEXTS.items()},
     "folder: a link to a device": partial(_config_link, "/dev/zero"),
     "folder: a pipe": _config_pipe,
+    "folder: a link to a config elsewhere": _config_elsewhere,
     "folder: a circle": partial(_config_link, "evil.yaml"),
     "folder: names that steer": _steering_name,
     "folder: folders in circles": _circle_of_folders,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -56,6 +56,9 @@ _READS_OTHERS = {
     "models.dynamics.": "another dynamics (dynamics=mlp reads anything)",
 }
 """What to choose where the environment does not show what a part reads."""
+
+MOST_HINTS = 20
+"""References that lead nowhere for which the nearest names are looked for."""
 
 _HYDRA = "hydra"
 _INSTEAD = (
@@ -117,6 +120,7 @@ class _Resolver:
         self.tree = tree
         self.written_by = written_by
         self.result = Resolved({})
+        self._reported: set[ErrorDetail] = set()
         self._known: dict[str, ValueNode] = {}
         self._open: list[str] = []
         self._steps = 0
@@ -184,7 +188,8 @@ class _Resolver:
         return None if self.written_by is None else self.written_by(key) or UNTRUSTED
 
     def _report(self, detail: ErrorDetail) -> None:
-        if detail not in self.result.errors:
+        if detail not in self._reported:
+            self._reported.add(detail)
             self.result.errors.append(detail)
 
     def _evaluated(self, key: str, text: str) -> ValueNode:
@@ -307,6 +312,8 @@ class _Resolver:
             message = f"this environment shows no '{missing.rpartition('.')[2]}', only: {', '.join(names)}"
             instead = next((each for above, each in _READS_OTHERS.items() if key.startswith(above)), "another part")
             return ErrorDetail(key, message, f"choose another environment, or {instead}")
+        if len(self.result.errors) >= MOST_HINTS:  # comparing all names with each takes time
+            names = []
         hint = nearest(missing[len(holder) :].strip("."), names, listing=f"{holder} has" if holder else "there are")
         return ErrorDetail(key, f"${{{address}}} leads nowhere: there is no {missing}", hint)
 
@@ -320,7 +327,7 @@ class _Resolver:
             self._report(ErrorDetail(key, message, nearest(name, known, listing="there are")))
             raise _Unknown
         if name in READS_THE_MACHINE and self._origin is not None and self._origin.kind != "typed":
-            self._origin = least(self._origin, UNTRUSTED)
+            self._origin = least(self._origin, replace(self._origin, kind="foreign"))
         given = [self._argument(each) for each in arguments]
         if holds_waiting(given):
             return UNKNOWN
@@ -329,7 +336,8 @@ class _Resolver:
         if name == "oc.decode":
             return _decoded(*given)
         if name == "derived_seed":
-            return derived_seed(self._part(self._select("seed")), parent(key), *given)
+            seed = self._part(self._select("seed"))
+            return UNKNOWN if holds_waiting(seed) else derived_seed(seed, parent(key), *given)
         try:
             return RESOLVERS[name](*given)
         except UnknownSizeError as error:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from pamiq_exp.config.errors import ErrorDetail
-from pamiq_exp.config.tree_paths import leaves
+from pamiq_exp.config.tree_paths import join, leaves, target_nodes
 
 MOST_THREADS = max(64, 4 * (os.cpu_count() or 1))
 """Threads or processes that one part may start on this machine."""
@@ -50,8 +50,16 @@ BY_ADDRESS: Mapping[str, tuple[int, str]] = {
 def limit_errors(tree: Mapping[str, object]) -> Iterator[ErrorDetail]:
     """Yield the numbers of a plain tree that are beyond what a config may ask for."""
     for key, value in leaves(tree):
-        ceiling = BY_ADDRESS.get(key) or BY_NAME.get(key.rpartition(".")[2])
-        if ceiling is None or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= ceiling[0]:
-            continue
-        most, of_what = ceiling
-        yield ErrorDetail(key, f"asks for {value:,} {of_what}; at most {most:,} are given here", "ask for fewer")
+        yield from number_errors(key, BY_ADDRESS.get(key) or BY_NAME.get(key.rpartition(".")[2]), value)
+    for key, node in target_nodes(tree):
+        if node.get("vectorization") == "async":
+            processes = MOST_THREADS, "environments in processes of their own"
+            yield from number_errors(join(key, "num_envs"), processes, node.get("num_envs"))
+
+
+def number_errors(key: str, ceiling: tuple[int, str] | None, value: object) -> Iterator[ErrorDetail]:
+    """Yield what is wrong with a number of which there is at most so much."""
+    if ceiling is None or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= ceiling[0]:
+        return
+    most, of_what = ceiling
+    yield ErrorDetail(key, f"asks for {value:,} {of_what}; at most {most:,} are given here", "ask for fewer")

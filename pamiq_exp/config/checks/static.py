@@ -12,7 +12,7 @@ from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.choices import choice_errors
 from pamiq_exp.config.checks.dataclasses import error_of, read_dataclass
 from pamiq_exp.config.checks.interpolations import ENVIRONMENT
-from pamiq_exp.config.checks.limits import limit_errors
+from pamiq_exp.config.checks.limits import BY_NAME, limit_errors, number_errors
 from pamiq_exp.config.checks.references import name_errors, unread_keys
 from pamiq_exp.config.checks.untrusted_values import error_of_value, reason_against, value_errors
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
@@ -86,7 +86,7 @@ def static_errors(
     # Where choices do not go together, names that lead nowhere and values that nothing reads follow from that.
     mismatched = choice_errors(composed.hydra)
     errors += mismatched or [*resolved.errors, *name_errors(tree)]
-    errors += limit_errors(tree)
+    errors += [replace(each, origin=resolved.origins.get(each.key)) for each in limit_errors(tree)]
     only_shipped = all(file.origin.kind == "shipped" for file in composed.files)  # which need not be read again
     if not mismatched:
         errors += unread_keys(resolved, composed.hydra, frozenset() if only_shipped else composed.origins.anchored)
@@ -132,6 +132,8 @@ def part_errors(composed: Composed, allow: AllowList) -> list[ErrorDetail]:
             continue
         for index, (name, value) in enumerate(zip(builder.names_by_position(node, key), positional, strict=False)):
             address = join(join(key, "_args_"), index)
+            origin = composed.resolved.origins.get(address)
+            errors += [replace(each, origin=origin) for each in number_errors(address, BY_NAME.get(name), value)]
             detail = error_of_value(composed.resolved, address, reason_against(name, value))
             errors += [detail] if detail is not None else []
     unknown = any(key.startswith("launcher") for key in composed.resolved.waiting)

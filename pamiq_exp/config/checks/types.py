@@ -56,11 +56,25 @@ def _given_types(target: type) -> dict[Any, Any]:
     }
 
 
+class _Unseen(type):
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+    def __getitem__(cls, arguments: object) -> type:
+        return cls
+
+
+class Unseen(metaclass=_Unseen):
+    """A type, or a module of types, that only type checkers import: anything fits it."""
+
+
 class _Lenient(dict[str, Any]):
     """The names of a module, and for all others a type that anything fits."""
 
     def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, Any)
+        return getattr(builtins, name, Unseen)
 
 
 def value_errors(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[ErrorDetail]:
@@ -124,7 +138,7 @@ def _expected(hint: Any, value: object, key: str) -> ErrorDetail:
 
 def is_open(hint: Any) -> bool:
     """Whether an annotation says nothing about plain values."""
-    if hint in (Any, object, inspect.Parameter.empty) or isinstance(hint, str):
+    if hint in (Any, object, Unseen, inspect.Parameter.empty) or isinstance(hint, str):
         return True
     if get_origin(hint) in (Union, UnionType):
         return any(is_open(option) for option in get_args(hint))

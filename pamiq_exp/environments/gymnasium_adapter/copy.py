@@ -165,7 +165,7 @@ class Copy:
         """Add to an error of the environment which one it was, and what it was doing."""
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             place = self._where() if self._steps else f"{self._name}, copy {self._index}"
             error.add_note(f"({place}, {doing})")
             if "main thread" in str(error) and "signal" in str(error):

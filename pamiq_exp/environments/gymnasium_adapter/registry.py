@@ -111,6 +111,8 @@ def find(environment_id: str) -> Found:
         ValueError: Nothing is registered under this id, or its package is not trusted; the message says what to type.
     """
     package, colon, name = environment_id.rpartition(":")
+    if not name or (colon and not package):
+        raise ValueError(f"'{environment_id}' is no id: write Id-v0, or PACKAGE:Id-v0 with --allow PACKAGE")
     if colon:
         module = module_of(package)
         known = [each for each in _PACKAGES if module.partition(".")[0] == each.module.partition(".")[0]]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pamiq_exp.config.checks.types import hints_of, value_errors
+
+if TYPE_CHECKING:
+    import unseen
 
 PartT = TypeVar("PartT")
 
@@ -32,3 +35,14 @@ def test_a_type_variable_stands_for_what_a_class_gives_its_generic_base() -> Non
 
 def test_type_variable_without_a_value_fits_anything() -> None:
     assert not value_errors(hints_of(Holder)["part"], "three", "part")
+
+
+def typed_for_checkers_alone(maker: unseen.Maker[unseen.Part] | None, name: str, sizes: list[int]) -> None:
+    """Takes an argument of a type that no run imports."""
+
+
+def test_types_that_only_type_checkers_import_fit_anything_and_leave_the_others_checked() -> None:
+    hints = hints_of(typed_for_checkers_alone)
+    assert not value_errors(hints["maker"], [1], "maker")
+    assert value_errors(hints["name"], ["a"], "name")
+    assert value_errors(hints["sizes"], ["a"], "sizes")
