@@ -37,6 +37,10 @@ MOST_DIGITS = 400
 _FIRST_DIGITS = "+-.0123456789"
 _DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
 _LIKE_A_NUMBER = re.compile(r"[-+]?[\d_.]+([eE][-+]?\d+)?|0[xob][\da-fA-F_]+")
+_HALF_A_CHARACTER = re.compile(
+    r"(?i)\\ud[89ab][\da-f]{2}(?!\\ud[c-f][\da-f]{2})|(?<!\\ud[89ab][\da-f]{2})\\ud[c-f][\da-f]{2}"
+)
+"""Escape codes in JSON that stand for no character, which no file and no terminal takes."""
 _LARGEST = 1 << 1023
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -115,8 +119,10 @@ def read_yaml(path: Path, *, within: Path | None = None, most: int = MOST_BYTES)
 
 def parse_json(text: str | bytes) -> object:
     """Return the tree that JSON text stands for. Raises ValueError for what is none, and beyond the limits."""
+    if isinstance(text, bytes):
+        text = text.decode()
     try:
-        tree: object = json.loads(text, parse_int=_whole_number)
+        tree: object = json.loads(_HALF_A_CHARACTER.sub(r"\\ufffd", text), parse_int=_whole_number)
     except RecursionError:
         raise ValueError(f"it nests deeper than {MOST_DEPTH}") from None
     _check_size(tree)

@@ -154,6 +154,13 @@ def test_json_beyond_the_limits_is_refused(text: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', '"a\\uDC00"', '"\\udc00\\ud83d"', b'"\\ud83d"'])
+def test_half_of_a_character_in_json_is_read_as_one_that_can_be_written(text: str | bytes) -> None:
+    assert "\ufffd" in str(parse_json(text))
+    str(parse_json(text)).encode()
+    assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"
+
+
 def test_trees_within_the_limits_are_read() -> None:
     deep = "[" * MOST_DEPTH + "]" * MOST_DEPTH
     assert str(parse_json(deep)) == str(parse_yaml(deep)) == deep

@@ -70,7 +70,7 @@ def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
         return DryRun(error.errors)
     finally:
         _close(begun.environment)
-    return DryRun(trial.errors, trial.warnings, measured, begun.tree)
+    return DryRun(trial.errors, [*_clock_warnings(begun), *trial.warnings], measured, begun.tree)
 
 
 def _require_going_on(begun: Begun) -> None:
@@ -83,6 +83,19 @@ def _require_going_on(begun: Begun) -> None:
         require_going_on(begun.environment)
     except ValueError as error:
         raise ConfigError(ErrorDetail("launcher.mode", str(error).removeprefix("launcher.mode: "))) from error
+
+
+def _clock_warnings(begun: Begun) -> list[ErrorDetail]:
+    """Return what does not fit in a run by a virtual clock of an environment that goes by the wall clock."""
+    mode = begun.tree["launcher"].get("mode")
+    if mode not in ("lockstep", "pipelined") or not (begun.environment.live or begun.environment.free_running):
+        return []
+    message = (
+        f"{mode} counts turns by a virtual clock, and this environment goes on by the wall clock: "
+        "two runs differ, and the clocks of records and environment drift apart"
+    )
+    hint = "launcher=realtime, or launcher=sequential to let learning delay the turns"
+    return [ErrorDetail("launcher.mode", message, hint)]
 
 
 @contextmanager

@@ -340,7 +340,12 @@ def refuse_links(folder: Path) -> None:
         raise RunFolderError(
             f"{found[0]} is a link, a pipe or a device: what a run writes there would go elsewhere. Remove it"
         )
-    if shared := [name for name in _APPENDED if (folder / name).exists() and (folder / name).stat().st_nlink > 1]:
+    written = [name for name in _APPENDED if (folder / name).exists()]
+    if folders := [name for name in written if (folder / name).is_dir()]:
+        raise RunFolderError(
+            f"{folder / folders[0]} is a folder, and a run would write to a file of that name. Remove it"
+        )
+    if shared := [name for name in written if (folder / name).stat().st_nlink > 1]:
         raise RunFolderError(
             f"{folder / shared[0]} has a second name elsewhere (a hard link), and a run would write there. "
             "Copy the file, and put the copy in its place"

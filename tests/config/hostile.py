@@ -188,7 +188,7 @@ YAML = {
     "an alias to itself": (HEADER + "shared: &x {a: *x}", "alias"),
     "a bottomless list": (HEADER + "shared: " + "[" * 5000, "nests deeper"),
     "a huge file": (HEADER + "shared: {a: " + "x" * 1_100_000 + "}", "larger than"),
-    "a name of two lines": (HEADER + 'shared: {"x\\nno errors found": 1}', "shared.x\\nno errors found: nothing reads it"),
+    "a name of two lines": (HEADER + 'shared: {"x\\nno errors found": 1}', "x\\nno errors found: nothing reads it"),
     "an expression of other letters": (HEADER + "seed: '${ｏｃ.env:HOME}'", "hostile.yaml:3"),
     "a seed of nowhere": (HEADER + "seed: '${..........seed}'", "is a circle"),
     "an ordered mapping": (HEADER + "shared: !!omap [a: 1]", "nothing reads it"),
@@ -262,7 +262,7 @@ PLACES = {
         "a folder above",
     ),
     "results in a place of today": (HEADER + "paths: {outputs: '${now:/%Y}'}", "hostile.yaml:3"),
-    "results in a place of the job": (HEADER + "paths: {outputs: '${oc.env:SLURM_JOB_ID,/elsewhere}'}", "hostile.yaml:3"),
+    "results in a place of the job": (HEADER + "paths: {outputs: '${oc.env:SLURM_JOB_ID,/x}'}", "hostile.yaml:3"),
     "a place in a key": (HEADER + "environment: {kwargs: {/etc/passwd: 1}}", "outside of the current folder"),
     "a place by a size": (HEADER + "paths: {outputs: '${by_size:cpu,/a,/b,/c,/d}'}", "outside of the current folder"),
     "no module in a name": (HEADER + "environment: {id: ':CartPole-v1'}", "is no id: write Id-v0"),
@@ -288,15 +288,20 @@ SIZES = {
         "more than 32 interpolations",
     ),
     "references that lead nowhere": (
-        HEADER + "shared:\n" + "".join(f"  k{i}: 1\n" for i in range(5000))
-        + "metrics:\n" + "".join(f"  m{i}: ${{shared.q{i}}}\n" for i in range(4500)),
+        HEADER
+        + "shared:\n"
+        + "".join(f"  k{i}: 1\n" for i in range(5000))
+        + "metrics:\n"
+        + "".join(f"  m{i}: ${{shared.q{i}}}\n" for i in range(4500)),
         "leads nowhere",
     ),
     "a process for each environment": (
-        HEADER + "num_envs: 99999\nenvironment: {vectorization: async}", "environments in processes of their own",
+        HEADER + "num_envs: 99999\nenvironment: {vectorization: async}",
+        "environments in processes of their own",
     ),
     "a process for each environment, by position": (
-        HEADER + "environment: {_args_: [CartPole-v1, 200000]}", "at most 100,000",
+        HEADER + "environment: {_args_: [CartPole-v1, 200000]}",
+        "at most 100,000",
     ),
     "itself inside itself": (HEADER + "shared: {a: {b: '${shared}'}}\nseed: '${shared.a}'", "is a circle"),
     "leave from the config": (HEADER + "allow: [os]", "there is no such key"),

@@ -172,6 +172,18 @@ def test_rules_name_groups_and_options_that_exist() -> None:
                 assert name in options_of(group), f"{group}={name}"
 
 
+def test_environment_of_the_wall_clock_in_a_run_by_a_virtual_clock_is_warned_of() -> None:
+    words = ["experiment=minimum", "environment.free_running=true"]
+
+    def warned(*more: str) -> str:
+        return "\n".join(map(str, examine(compose([*words, *more]), AllowList()).warnings))
+
+    for mode in ("lockstep", "pipelined"):
+        assert f"{mode} counts turns by a virtual clock" in warned(f"launcher={mode}")
+    assert "virtual clock" not in warned("launcher=realtime")
+    assert "virtual clock" not in warned("launcher=sequential")
+
+
 def test_sequential_mode_of_several_environments_that_wait_is_refused_by_check() -> None:
     words = ["experiment=minimum", "launcher=sequential"]
     told = refused([*words, "environment.num_envs=2"])

@@ -296,6 +296,12 @@ def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refuse
     assert list(outside.iterdir()) == []
 
 
+def test_run_folder_a_folder_where_a_run_writes_a_file_is_refused_as_one(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(RunFolderError, match="is a folder, and a run would write to a file"):
+        RunFolder(tmp_path)
+
+
 def test_run_folder_links_that_wandb_left_in_its_own_runs_are_no_reason_to_refuse(tmp_path: Path) -> None:
     logs = tmp_path / "run" / "wandb" / "offline-run-20260101_000000-abc" / "logs"
     logs.mkdir(parents=True)

@@ -100,6 +100,11 @@ def _pipe(name: str, folder: Path, outside: Path) -> None:
     os.mkfifo(folder / name)
 
 
+def _folder(name: str, folder: Path, outside: Path) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+
+
 def _json(name: str, changes: Mapping[str, object], folder: Path, outside: Path) -> None:
     tree = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps(tree | changes))
@@ -143,6 +148,7 @@ ODD: Mapping[str, dict[str, object]] = {
     "a name that leads out": {"experiment_name": "../../outside/target"},
     "a name without end": {"experiment_name": "x" * 500_000},
     "a seed that is a text": {"seed": "0'; DROP"},
+    "half of a character": {"experiment_name": "\ud800", "reason": "\udc00", "command": ["\ud83d"]},
     "a seed without end": {"seed": 10**300},
     "versions that are a list": {"versions": [1, 2], "machine": 3, "threads": "many", "code": "x", "sessions": 5},
     "a command that is a number": {"command": 5},
@@ -180,6 +186,7 @@ RUNS: dict[str, Make] = {
     **{f"{name}: a link out": partial(_link, name, "{outside}/secret.txt") for name in FILES},
     **{f"{name}: a pipe": partial(_pipe, name) for name in FILES},
     **{f"{name}: a file without end": partial(_sparse, name) for name in FILES},
+    **{f"{name}: a folder": partial(_folder, name) for name in ("metrics.jsonl", "log.txt", "console.sock")},
     **{f"{name}: a circle": partial(_link, name, name) for name in FILES[:2]},
     **{f"{name}: a link out": partial(_link, name, "{outside}/target.txt") for name in ("log.txt", "code.diff")},
     **{f"{name}: a folder elsewhere": partial(_link, name, "{outside}") for name in ("media", "checkpoints", "wandb")},
