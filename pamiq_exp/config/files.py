@@ -18,7 +18,7 @@ from omegaconf.grammar_parser import parse
 
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
 from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfigSource
-from pamiq_exp.config.hydra_internals import SourcesRegistry, get_yaml_loader
+from pamiq_exp.config.hydra_internals import SourcesRegistry, yaml_loader
 from pamiq_exp.config.trust import TRUST_FLAG, is_trusted
 from pamiq_exp.config.yaml_files import BROKEN, invalid, line_of, read_text, read_text_nodes
 from pamiq_exp.option_files import TOGETHER, config_folder, find_file, leads_out, options_together
@@ -97,7 +97,7 @@ def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfi
     try:
         if checked:
             read_text_nodes(path, text)
-        plain = yaml.load(text, Loader=get_yaml_loader())
+        plain = yaml.load(text, Loader=yaml_loader())
         config = OmegaConf.create({} if plain is None else plain) if plain is None or isinstance(plain, dict) else None
         header = ConfigSource._get_header_dict(text[:512])
     except yaml.YAMLError as error:

@@ -1,7 +1,10 @@
 """Private modules of Hydra and OmegaConf that this package uses, and what their versions call otherwise."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
+import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
@@ -25,6 +28,16 @@ register_resolver: Callable[..., None] = getattr(
 """By the name that OmegaConf has for it: in 2.4 that of a function which took other arguments before."""
 
 
+@cache
+def yaml_loader() -> Any:
+    """Return OmegaConf's reader of YAML, with the parser of the C library, ten times as fast, where it is there."""
+    slow = get_yaml_loader()
+    if not hasattr(yaml, "CSafeLoader"):
+        return slow
+    own = {name: getattr(slow, name) for name in ("yaml_implicit_resolvers", "yaml_constructors")}
+    return type("Loader", (yaml.CSafeLoader, slow), own)
+
+
 def raw_name(name: object) -> str:
     """Return the text of a reference as OmegaConf's grammar hands it over: in 2.4 it stands in an object."""
     return str(getattr(name, "raw", name))
@@ -41,7 +54,7 @@ __all__ = [
     "SourcesRegistry",
     "create_config_search_path",
     "get_args_parser",
-    "get_yaml_loader",
     "raw_name",
     "register_resolver",
+    "yaml_loader",
 ]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pamiq_exp.files import parse_yaml
 from pamiq_exp.formatting import MASK
 
 _SECRET_VARIABLE = re.compile(r"SECRET|PASSWORD|PASSPHRASE|(KEY|TOKEN)S?\d*(?=_|$)", re.IGNORECASE)
@@ -74,9 +75,10 @@ def mask_yaml(text: str, environment: Mapping[str, str] | None = None) -> str:
 
     What cannot be read as YAML, or keeps a secret all the same, is left out.
     """
-
     secrets = secret_values(environment)
     found = _secrets_of(text, secrets)
+    if found == set():
+        return text
     for secret in sorted(found or (), key=len, reverse=True):
         for quoted in (f'"{secret}"', f"'{secret}'"):
             text = text.replace(quoted, f"'{MASK}'")
@@ -89,11 +91,9 @@ def mask_yaml(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 def _secrets_of(text: str, secrets: Sequence[str]) -> set[str] | None:
     """The secrets in the text of a YAML file; None if it is none."""
-    import yaml  # completion reads names of this package, and has no time for it
-
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError:
+        tree = parse_yaml(text)
+    except ValueError:
         return None
     in_comments = {secret for secret in secrets if len(secret) >= _SHORTEST_INSIDE_TEXT and secret in text}
     return in_comments | set(_secrets_in(tree, _mask(tree, secrets)))
