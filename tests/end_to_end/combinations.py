@@ -63,16 +63,22 @@ class Model:
         """Return rows in which all pairs occur that can occur; always the same ones."""
         generator = random.Random(seed)
         left = set(self.pairs())
+        partners: dict[Choice, set[Choice]] = {choice: set() for choice in self._against}
+        for one, other in left:
+            partners[one].add(other)
+            partners[other].add(one)
         rows: list[Row] = []
         while left:
             wanted = min(left, key=sorted)
-            tries = (self._row(wanted, left, generator) for _ in range(MOST_TRIES))
+            tries = (self._row(wanted, partners, generator) for _ in range(MOST_TRIES))
             found = list(islice((row for row in tries if row is not None), CANDIDATES))
             if not found:
                 raise ValueError(f"nothing goes with {sorted(wanted)}: refuse that pair, too")
             best = max(found, key=lambda row: len(left & set(_pairs(row))))
             rows.append(best)
             left -= set(_pairs(best))
+            for choice in best.items():
+                partners[choice] -= best.items()
         return rows
 
     def pairs(self) -> Iterator[frozenset[Choice]]:
@@ -94,6 +100,18 @@ class Model:
         pairs = (frozenset(pair) for pair in combinations(choices, 2) if pair[0][0] != pair[1][0])
         return {pair for pair in pairs if self._is_crowded(pair)}
 
+    @cached_property
+    def _against(self) -> dict[Choice, set[Choice]]:
+        """The choices that cannot stand beside a choice."""
+        against: dict[Choice, set[Choice]] = {
+            (group, option): set() for group, options in self.options.items() for option in options
+        }
+        for pair in self.refused | self.crowded:
+            one, other = pair
+            against.setdefault(one, set()).add(other)
+            against.setdefault(other, set()).add(one)
+        return against
+
     def _is_crowded(self, pair: frozenset[Choice]) -> bool:
         """Whether a third group, which has a place wherever the two have theirs, has no option that goes with both."""
         given = dict(needed for group, _ in pair for needed in self.places.get(group, {}).items())
@@ -106,8 +124,13 @@ class Model:
     def _refuses(self, group: str, option: str, pair: frozenset[Choice]) -> bool:
         return any(frozenset(((group, option), each)) in self.refused for each in pair)
 
-    def _row(self, wanted: frozenset[Choice], left: set[frozenset[Choice]], generator: random.Random) -> Row | None:
-        """Return a row with a wanted pair and as many others as a greedy choice finds; None if none fits."""
+    def _row(
+        self, wanted: frozenset[Choice], partners: Mapping[Choice, set[Choice]], generator: random.Random
+    ) -> Row | None:
+        """Return a row with a wanted pair and as many others as a greedy choice finds; None if none fits.
+
+        `partners` has the choices that each choice has not met yet.
+        """
         row = dict(sorted(wanted))
         groups = [group for group in self.options if group not in row]
         generator.shuffle(groups)
@@ -118,9 +141,7 @@ class Model:
                 if self._has_place(group, row):
                     return None
                 continue
-            gains = {
-                option: sum(frozenset(((group, option), each)) in left for each in row.items()) for option in fitting
-            }
+            gains = {option: len(partners[group, option] & row.items()) for option in fitting}
             most = max(gains.values())
             row[group] = generator.choice([option for option, gain in gains.items() if gain == most])
         complete = all(self._has_place(group, row) for group in row)
@@ -134,12 +155,29 @@ class Model:
 
     def _fits(self, row: Row, group: str, option: str) -> bool:
         """Whether an option can join a row."""
-        pairs = [frozenset(((group, option), each)) for each in row.items()]
-        refused = any(pair in self.refused or pair in self.crowded for pair in pairs)
-        return not refused and self._can_stand({**row, group: option})
+        return row.items().isdisjoint(self._against[group, option]) and self._can_stand({**row, group: option})
 
     def _can_stand(self, row: Row) -> bool:
         """Whether each group of a row has its place, or may still get it by groups that are to be chosen."""
+        # Of most groups only the presence matters, so few different rows are looked at.
+        matters = self._matters
+        key = frozenset((group, option if matters[group] else "") for group, option in row.items() if group in matters)
+        if (known := self._standing.get(key)) is None:
+            known = self._standing[key] = self._finds_places(row)
+        return known
+
+    @cached_property
+    def _matters(self) -> dict[str, bool]:
+        """The groups that have a place or are one, each with whether its option matters."""
+        needed = {other for places in self.places.values() for other in places}
+        return {group: group in needed for group in self.options if group in needed or group in self.places}
+
+    @cached_property
+    def _standing(self) -> dict[frozenset[Choice], bool]:
+        """What `_can_stand` has found."""
+        return {}
+
+    def _finds_places(self, row: Row) -> bool:
         needed: dict[str, set[str]] = {group: {option} for group, option in row.items()}
         queue = list(row)
         while queue:
