@@ -175,7 +175,9 @@ SMALL = {
 
 def quick_words(config: DictConfig) -> Iterator[str]:
     """The words that make a run of a config short."""
-    yield from ("launcher.max_steps=96", "launcher.record_every_steps=32", "launcher.time_scale=1000")
+    pipelined = config.launcher.mode == "pipelined"  # which publishes a round some turns after it has begun
+    steps = max(96, 12 * int(config.num_envs)) if pipelined else 96
+    yield from (f"launcher.max_steps={steps}", "launcher.record_every_steps=32", "launcher.time_scale=1000")
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     words = (word for group, settings in SMALL.items() for word in _words(group, plain.get(group), settings))
