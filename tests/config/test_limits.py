@@ -14,7 +14,7 @@ import pytest
 
 from pamiq_exp.buffers import RingBuffer
 from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
-from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, limit_errors
+from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, MOST_ENVS, MOST_THREADS, limit_errors
 from pamiq_exp.config.yaml_files import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
 from tests.conftest import Command
 
@@ -34,6 +34,21 @@ def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str
     (detail,) = limit_errors(nested(key, most + 1))
     assert detail.key == key
     assert f"at most {most:,}" in detail.message
+
+
+@pytest.mark.parametrize(("vectorization", "most"), [("async", MOST_THREADS), ("sync", MOST_ENVS)])
+def test_limits_environments_in_processes_are_as_many_as_processes(vectorization: str, most: int) -> None:
+    node = {"_target_": "pamiq_exp.environments.gymnasium_environment", "vectorization": vectorization}
+    assert list(limit_errors({"environment": node | {"num_envs": most}})) == []
+    assert "environment.num_envs" in {each.key for each in limit_errors({"environment": node | {"num_envs": most + 1}})}
+
+
+def test_limits_hold_for_arguments_by_position(command: Command) -> None:
+    words = ["check", "experiment=minimum", "~environment.num_envs", "~environment.id", "+environment._args_"]
+    assert command(*words[:-1], f"{words[-1]}=[CartPole-v1,2]").status == 0
+    outcome = command(*words[:-1], f"{words[-1]}=[CartPole-v1,{MOST_ENVS + 1}]")
+    assert outcome.status == 1
+    assert f"_args_[1]: asks for {MOST_ENVS + 1:,} environments" in outcome.err
 
 
 @pytest.mark.parametrize(("missing", "refused"), [(0, False), (1, True)])
