@@ -24,6 +24,7 @@ from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.device import make_fabric, require_device
 from pamiq_exp.runtime.engine import Engine
+from pamiq_exp.runtime.first_calls import FirstCalls
 from pamiq_exp.runtime.frameworks import move_to, parameter_count
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.learner import LocalLearner, set_up_part
@@ -173,6 +174,7 @@ class Run:
         publisher = Publisher(models, shared, config.inference)
         statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder, shared)
         records = RecordStream(self.writer, statistics)
+        self._first_calls = FirstCalls(interaction.agent) if models and config.inference != "eager" else None
         interaction.agent.attach(publisher.inference_models(), {name: user.collector for name, user in users.items()})
         interaction.skip_nonfinite = config.on_nonfinite == "skip"
         # Where nothing shows what is logged, warnings go to the terminal by themselves.
@@ -207,6 +209,7 @@ class Run:
                 pending = self.load(checkpoint, differences, resume_partial)
                 info = replace(info, resumed_step=self.engine.statistics.steps)
                 self.engine.stop_if_done()
+            self._make_first_calls()
             self.saver.start()
             self.engine.trace.start(info.seed, resume_from)
             if self.writer is not None:
@@ -230,6 +233,15 @@ class Run:
             logger.warning("resumed without a part: %s", difference)
         restore_global_generators(checkpoint)
         return pending_round(self.engine, checkpoint)
+
+    def _make_first_calls(self) -> None:
+        """Trace or compile inference where nothing waits for it, with the learner's process under way."""
+        first, engine = self._first_calls, self.engine
+        if first is not None:
+            self._first_calls = None
+            fields = {name: user.collector.fields for name, user in engine.users.items()}
+            with torch_threads(self.config.threads.inference):
+                first.make(engine.interaction.environment, engine.publisher.inference_models(), fields)
 
     def _loop(self, pending: State | None) -> None:
         ended = True

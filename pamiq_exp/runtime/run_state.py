@@ -46,7 +46,7 @@ def training_state(engine: Engine, pending_round: State | None) -> dict[str, Sta
         "models": {name: copy_state(trained_state(model)) for name, model in engine.models.items()},
         "buffers": copy_state(_below(states, "buffers")),
         "trainers": copy_state(_below(states, "trainers")),
-        "generators": _global_generators(),
+        "generators": global_generators(),
         "publication": {
             "version": engine.publisher.version,
             "training_steps": engine.publisher.training_step,
@@ -134,8 +134,11 @@ def _below(states: Mapping[str, State], prefix: str) -> dict[str, State]:
     return {address: state for address, state in states.items() if address.startswith(f"{prefix}.")}
 
 
-def _global_generators() -> State:
-    """User modules draw from the global generators while they train; the inference path never does."""
+def global_generators() -> State:
+    """Copy the state of the global generators.
+
+    User modules draw from them while they train; the inference path never does.
+    """
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
     return {

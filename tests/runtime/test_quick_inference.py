@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import pytest
@@ -13,11 +14,12 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from pamiq_exp.interaction import Observation
 from pamiq_exp.models import RecurrentPolicyValue
 from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.runtime import LaunchConfig, Publisher
 from pamiq_exp.spaces import describe_action
-from tests.runtime.parts import launch_small
+from tests.runtime.parts import CollectingAgent, LinearModel, NoisyWorld, launch_small, linear_model
 
 INPUTS = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
 
@@ -163,3 +165,63 @@ def test_the_manifest_says_which_way_was_used(tmp_path: Path, learner: Any) -> N
     summary = launch_small(config, interval=0.002, folder=tmp_path)
     assert float(summary["model_version"]) > 0
     assert json.loads((tmp_path / "manifest.json").read_text())["inference"] == {"linear.forward": "traced"}
+
+
+class Counted(LinearModel):
+    """Counts the calls of its Python code, which a trace has no more."""
+
+    calls: ClassVar[list[str]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append("call")
+        return super().forward(x)
+
+
+class Counting(NoisyWorld):
+    """Notes at the beginning of each turn how often the Python code of the model had been called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def observe(self) -> Observation:
+        self.counts.append(len(Counted.calls))
+        return super().observe()
+
+
+class Locked(CollectingAgent):
+    """Cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def launch_counted(inference: Any, agent: CollectingAgent) -> list[int]:
+    """Return the calls of the model's Python code before each turn."""
+    Counted.calls.clear()
+    world, model = Counting(), Counted()
+    model.load_state_dict(linear_model().state_dict())
+    config = LaunchConfig(mode="lockstep", inference=inference, max_steps=9)  # before the first round
+    launch_small(config, world=world, agent=agent, model=model)
+    return world.counts
+
+
+def test_inference_is_traced_before_the_first_turn_and_the_agent_stays_as_it_is() -> None:
+    eager, traced = CollectingAgent(), CollectingAgent()
+    assert launch_counted("eager", eager)[-1] == 8
+    before, *later = launch_counted("traced", traced)
+    assert before > 0
+    assert set(later) == {before}
+    assert torch.equal(eager.generator.get_state(), traced.generator.get_state())
+    assert traced.versions == eager.versions
+
+
+def test_inference_of_an_agent_that_cannot_be_copied_is_traced_in_its_first_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    before, first, *later = launch_counted("traced", Locked())
+    assert before == 0 < first
+    assert set(later) == {first}
+    assert "first turns, which take longer: Locked cannot be copied" in caplog.text
