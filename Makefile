@@ -21,7 +21,7 @@ endef
 # Tests of one file stay together, and pages of the documentation are spread (tests/conftest.py).
 PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadgroup
 
-.PHONY: setup run test test-all bench lint docs site audit release-check clean
+.PHONY: setup run test test-all bench bench-gpu lint docs site audit release-check clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,9 @@ test-all: lint
 bench: setup
 	@for each in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
 	  echo; echo "$$each"; $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
+
+bench-gpu: setup
+	$(BIN)/python -m tests.benchmarks.gpu
 
 lint: setup
 	$(BIN)/ruff check .

@@ -89,7 +89,8 @@ def play_checkpoint(
                 model.to(device)
         if differences := load_models(models, checkpoint["models"]):
             raise EvaluationError("the checkpoint does not fit the config of its run:\n  " + "\n  ".join(differences))
-        publisher = Publisher(models, checkpoint["publication"]["version"])
+        publisher = Publisher(models)
+        publisher.restore(checkpoint["publication"]["version"])
         interaction.agent.attach(publisher.inference_models(), {})
         seed_global_generators(derive_seed(seed, "evaluation"))
         set_up(interaction)

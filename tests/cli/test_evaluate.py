@@ -53,6 +53,8 @@ def test_an_evaluation_is_written_beside_the_run_and_repeats(command: Command, f
     found = evaluation(folder)
     assert found["checkpoint"] == "step_000000040"
     assert (found["environment_step"], found["actions"], found["seeds"]) == (40, "greedy", [7, 8])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert found["model_version"] == summary["model_version"] > 0
     assert found["episodes"] == 6
     returns = np.array(found["returns"])
     assert returns.shape == (2, 3)

@@ -92,6 +92,7 @@ def test_jax_run_repeats_and_resumes_bit_for_bit(command: Command, tmp_path: Pat
     outcome = command("resume", str(part))
     assert outcome.status == 0, outcome.err
     assert first.name < list_checkpoints(part / "checkpoints")[-1].name
+    assert command("evaluate", str(part), "--episodes", "2").status == 0
     models, optimizer = end(whole)
     assert {"policy.0.weight", "value.2.bias"} < set(models)
     assert any(name.endswith("mu.policy.0.weight") for name in optimizer)
