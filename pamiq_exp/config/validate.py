@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.config.checks.allow_list import AllowList
+from pamiq_exp.config.checks.choices import choice_errors
 from pamiq_exp.config.checks.static import launcher_warnings, part_errors, static_errors, unsafe_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.dry_run import perform_dry_run
@@ -66,7 +67,8 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
     errors = static_errors(composed, allow, unsafe)
     warnings: list[ErrorDetail] = []
     result = Validated(composed, allow)
-    if not unsafe:
+    # Arguments that a target does not take may follow from choices that do not go together.
+    if not unsafe and not choice_errors(composed.hydra):
         known = {(each.key, each.message) for each in errors}
         errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in known]
         if not errors and dry_run:
