@@ -170,7 +170,7 @@ def _part(
     if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) >= 2 and name != ACTION_MASK:
         return _image_part(space, pick, image_size, channels, name, notes)
     if name == ACTION_MASK:
-        notes.append(f"{name} marks the choices that are allowed: policies of PPO take no others")
+        notes.append(f"{name} marks the choices that are allowed: PPO, SAC, DQN and random actions take no others")
     elif name.endswith(ACTION_MASK):
         notes.append(f"{name} looks like an action mask, but is read as numbers: a mask has to be called {ACTION_MASK}")
     if isinstance(space, spaces.Box):
