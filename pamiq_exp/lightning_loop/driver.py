@@ -358,7 +358,7 @@ class LightningDriver(DrivenModule):
             self._skip_step(optimizer, reason)
         elif "configure_gradient_clipping" in self.hooks and self._automatic:
             self._clip_by_hook(optimizer)
-        elif clips:
+        elif clips and not self.gradients.allows(self.gradient_norm):
             clip_gradients(optimizer, self.gradients, norm)
         return result
 

@@ -43,6 +43,11 @@ class GradientSettings:
         if self.on_nonfinite not in ("stop", "skip"):
             raise ValueError(f"on_nonfinite is stop or skip, not {self.on_nonfinite!r}")
 
+    def allows(self, norm: float | None) -> bool:
+        """Whether clipping by norm would leave gradients of a known norm as they are."""
+        # torch divides by the norm plus 1e-6, so a smaller distance from the limit may change the last bits.
+        return norm is not None and self.clip is not None and norm < self.clip - 2e-6
+
     def require_suits(self, name: str, module: LightningModule) -> None:
         """Raise ValueError if the module steps its optimizers itself: it then has to clip and gather by itself, too."""
         if not module.automatic_optimization and (self.clip is not None or self.accumulate_batches > 1):
