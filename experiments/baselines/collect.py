@@ -5,7 +5,8 @@ Usage:
     python -m experiments.baselines.collect RUN... -o FOLDER
 
 FOLDER/runs.csv has a row for each run: the best and the last mean return over 100 episodes, and the greedy return if
-`evaluate` has been run on it. FOLDER/curves.csv has the mean returns in the course of each run.
+`evaluate` has been run on it. FOLDER/curves.csv has the mean returns in the course of each run. Rows of runs of other
+experiments or seeds, which are there already, stay.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pamiq_exp.analysis import Run, read_run
@@ -57,12 +58,21 @@ def _rounded(value: float | None) -> float | str:
     return "" if value is None else round(value, 2)
 
 
-def write(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
-    """Write a table."""
+def _key(row: Mapping[str, object]) -> tuple[str, int]:
+    return str(row["experiment"]), int(str(row["seed"]))
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]], new: Collection[Run]) -> None:
+    """Write a table: `rows`, and the rows there are of runs with another experiment or seed than the new ones."""
+    kept: list[Mapping[str, object]] = []
+    if path.exists():
+        replaced = {(run.experiment_name, run.seed) for run in new}
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.DictReader(file) if _key(row) not in replaced]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(sorted([*kept, *rows], key=_key))
 
 
 def main() -> None:
@@ -73,13 +83,13 @@ def main() -> None:
     given = parser.parse_args()
     runs = sorted((read_run(path) for path in given.runs), key=lambda run: (run.experiment_name, run.seed or 0))
     given.output.mkdir(parents=True, exist_ok=True)
-    write(given.output / "runs.csv", RUNS, [row_of(run) for run in runs])
+    write(given.output / "runs.csv", RUNS, [row_of(run) for run in runs], runs)
     points = (
         dict(zip(CURVES, (run.experiment_name, run.seed, step, round(value, 2)), strict=True))
         for run in runs
         for step, value in curve(run)
     )
-    write(given.output / "curves.csv", CURVES, points)
+    write(given.output / "curves.csv", CURVES, points, runs)
 
 
 if __name__ == "__main__":
