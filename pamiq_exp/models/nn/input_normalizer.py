@@ -34,7 +34,8 @@ class InputNormalizer(nn.Module):
         """Count inputs, `(n, *shape)`."""
         self.counted.update(value)
 
-    def refresh(self) -> None:
-        """Normalize by all that was counted from now on."""
+    def refresh(self, source: InputNormalizer | None = None) -> None:
+        """Normalize by all that was counted, here or by another one, from now on."""
+        counted = self.counted if source is None else source.counted
         for name in ("count", "mean", "variance"):
-            setattr(self.used, name, getattr(self.counted, name).clone())
+            setattr(self.used, name, getattr(counted, name).clone())

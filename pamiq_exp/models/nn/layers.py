@@ -122,7 +122,7 @@ class ConvolutionalStack(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Scaled images, `(batch, height, width, channels)` -> `(batch, width)`."""
-        features: Tensor = self.layers(_in_precision_of(self, image).movedim(-1, 1))
+        features: Tensor = self.layers(_in_precision_of(self.layers, image).movedim(-1, 1))
         return features.flatten(1)
 
 
@@ -188,11 +188,12 @@ class FieldsNetwork(nn.Module):
                 value = scale(batch[name].reshape(-1, *spec["shape"]), spec).flatten(1)
                 self._normalizer(name).count(value)
 
-    def refresh_inputs(self) -> None:
-        """Let what was counted count from now on; see `InputNormalizer`."""
+    def refresh_inputs(self, source: FieldsNetwork | None = None) -> None:
+        """Let what was counted, here or in a network of the same fields, count from now on; see `InputNormalizer`."""
+        counted = self if source is None else source
         for name in self.fields:
             if _module_name(name) in self.normalizers:
-                self._normalizer(name).refresh()
+                self._normalizer(name).refresh(counted._normalizer(name))
 
     def _normalizer(self, name: str) -> InputNormalizer:
         normalizer = self.normalizers[_module_name(name)]
@@ -207,10 +208,12 @@ class FieldsNetwork(nn.Module):
         return self._normalizer(name)(value.flatten(1)) if module in self.normalizers else value.flatten(1)
 
 
-def _in_precision_of(module: nn.Module, value: Tensor) -> Tensor:
-    """Return `value` in the data type of the module's parameters."""
-    parameter = next(module.parameters(), None)
-    return value if parameter is None else value.to(parameter.dtype)
+def _in_precision_of(layers: nn.Sequential, value: Tensor) -> Tensor:
+    """Return `value` in the data type of the first layer with weights (a search of all parameters takes longer)."""
+    for layer in layers:
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            return value.to(layer.weight.dtype)
+    return value
 
 
 def _module_name(field: str) -> str:

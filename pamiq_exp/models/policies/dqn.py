@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from lightning import LightningModule
@@ -16,6 +16,7 @@ from pamiq_exp.models.nn.action_mask import split_action_mask
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.nn.joint_actions import GreedyChoice, JointActions
 from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork
+from pamiq_exp.models.policies.learning_rate import LearningRateSchedule, require_schedule, scheduled_adam
 from pamiq_exp.models.policies.off_policy_networks import follow, next_inputs
 from pamiq_exp.models.policies.ppo import weighted_mean
 from pamiq_exp.spaces import ActionSpec, flatten_specs
@@ -34,6 +35,7 @@ class QNetwork(nn.Module):
         hidden: Widths of the linear layers.
         activation: After each layer.
         dueling: Q = V + A - mean(A), with a value and advantages in place of one output per choice.
+        normalize_inputs: Normalize inputs that are no images; see `InputNormalizer`.
 
     Raises:
         ValueError: For continuous actions, or too many joint choices.
@@ -49,11 +51,12 @@ class QNetwork(nn.Module):
         hidden: Sequence[int] = (256, 256),
         activation: ActivationName = "relu",
         dueling: bool = False,
+        normalize_inputs: bool = False,
     ) -> None:
         super().__init__()
         self.joint = JointActions(action, "DQN")
         fields, self.mask = split_action_mask(flatten_specs(inputs), action)
-        self.body = FieldsNetwork(fields, channels, hidden, activation)
+        self.body = FieldsNetwork(fields, channels, hidden, activation, normalize=normalize_inputs)
         for layer in self.body.modules():
             # Orthogonal weights, which make policies begin well, leave a pole of CartPole at half of the return here.
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -99,6 +102,10 @@ class DeepQLearning(LightningModule):
         tau: Of each update: target = (1 - tau) * target + tau * Q; 1 copies.
         loss: `huber` (quadratic below an error of 1, linear above) or `mse`.
         learning_rate: Of Adam.
+        learning_rate_schedule: `linear` lets the learning rate fall to 0 over the whole run; `constant` keeps it.
+
+    Inputs that are normalized are counted in each batch, and count from the next update of the target network on, for
+    both networks: values and their targets then see the same inputs.
     """
 
     updates: Tensor
@@ -111,6 +118,7 @@ class DeepQLearning(LightningModule):
         tau: float = 1.0,
         loss: ValueLoss = "huber",
         learning_rate: float = 1e-4,
+        learning_rate_schedule: LearningRateSchedule = "constant",
     ) -> None:
         super().__init__()
         if loss not in get_args(ValueLoss):
@@ -123,6 +131,7 @@ class DeepQLearning(LightningModule):
         self.target_update_every = int(target_update_every)
         self.tau = float(tau)
         self.learning_rate = float(learning_rate)
+        self.learning_rate_schedule = require_schedule(learning_rate_schedule)
         self._loss = smooth_l1_loss if loss == "huber" else mse_loss
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
@@ -138,6 +147,7 @@ class DeepQLearning(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of the action values on a batch of transitions."""
         weight = batch["weight"]
+        self.network.body.count_inputs(batch)
         with torch.no_grad():
             following = next_inputs(batch, self.network.body.fields, self.network.mask)
             values = self.target.allowed_values(following)
@@ -154,7 +164,9 @@ class DeepQLearning(LightningModule):
         self.updates += 1
         if int(self.updates) % self.target_update_every == 0:
             follow(self.target, self.network, self.tau)
+            self.network.body.refresh_inputs()
+            self.target.body.refresh_inputs(self.network.body)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
+    def configure_optimizers(self) -> Any:
+        """See `scheduled_adam`."""
+        return scheduled_adam(self, self.network.parameters(), self.learning_rate, self.learning_rate_schedule)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
@@ -12,10 +11,8 @@ from torch import Tensor
 
 from pamiq_exp.models.nn.action_distributions import ActionDistribution
 from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.policies.learning_rate import LearningRateSchedule, require_schedule, scheduled_adam
 from pamiq_exp.models.policies.networks import PolicyNetwork
-
-LearningRateSchedule: TypeAlias = Literal["constant", "linear"]
-"""How a learning rate changes over a run."""
 
 _MINIBATCH_FIELDS = ("action", "log_prob", "value", "advantage", "return", "weight")
 
@@ -88,9 +85,6 @@ class ActorCritic(LightningModule):
         learning_rate_schedule: LearningRateSchedule = "constant",
     ) -> None:
         super().__init__()
-        if learning_rate_schedule not in get_args(LearningRateSchedule):
-            known = ", ".join(get_args(LearningRateSchedule))
-            raise ValueError(f"learning_rate_schedule must be one of {known}, not {learning_rate_schedule!r}")
         if ratio not in ("joint", "branch"):
             raise ValueError(f"ratio must be 'joint' or 'branch', not {ratio!r}")
         self.network = network
@@ -100,7 +94,7 @@ class ActorCritic(LightningModule):
         self.value_clip = None if value_clip is None else float(value_clip)
         self.ratio = ratio
         self.learning_rate = float(learning_rate)
-        self.learning_rate_schedule = learning_rate_schedule
+        self.learning_rate_schedule = require_schedule(learning_rate_schedule)
 
     def inference_module(self) -> PolicyNetwork:
         """Inference needs only the network."""
@@ -150,21 +144,8 @@ class ActorCritic(LightningModule):
             body.refresh_inputs()
 
     def configure_optimizers(self) -> Any:
-        """Adam with epsilon 1e-5, and the linear schedule if there is one.
-
-        Raises ValueError for a linear schedule in a run without an end.
-        """
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
-        if self.learning_rate_schedule == "constant":
-            return optimizer
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            raise ValueError(
-                "learning_rate_schedule: linear needs the length of the run, but this run has no end: set "
-                "launcher.max_steps, or learning_rate_schedule: constant"
-            )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / max(1, steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """See `scheduled_adam`."""
+        return scheduled_adam(self, self.network.parameters(), self.learning_rate, self.learning_rate_schedule)
 
     def _policy_loss(self, distribution: ActionDistribution, batch: Batch) -> SurrogateLoss:
         advantage, weight = batch["advantage"], batch["weight"]

@@ -9,7 +9,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from pamiq_exp.lightning_loop import LightningDriver
+from pamiq_exp.lightning_loop import LightningDriver, TrainingPlan
 from pamiq_exp.models import DeepQLearning, QNetwork
 from pamiq_exp.spaces import ActionSpec
 
@@ -92,6 +92,40 @@ def test_dqn_updates_its_target_network_when_due(tau: float, every: int) -> None
         share = tau if update % every == 0 else 0.0
         for old, new, learned in zip(before, module.target.parameters(), module.network.parameters(), strict=True):
             assert torch.allclose(new, (1 - share) * old + share * learned, atol=1e-6)
+
+
+def test_dqn_normalizes_values_and_targets_alike_by_what_was_counted_up_to_the_newest_copy() -> None:
+    torch.manual_seed(0)
+    network = QNetwork(INPUTS, ACTION, hidden=(8,), normalize_inputs=True)
+    module = DeepQLearning(network, target_update_every=2, learning_rate=1e-9)
+    driver = LightningDriver("policy", module, Fabric(accelerator="cpu", devices=1))
+    driver.begin_epoch()
+    seen: list[Tensor] = []
+    observation = torch.randn(5, 3)
+    for index in range(5):
+        batch = transitions()
+        batch["observation.vector"] = torch.randn(12, 3) * torch.tensor([0.1, 1.0, 20.0]) + 3
+        driver.train_batch(batch)
+        seen.append(batch["observation.vector"])
+        if index % 2 == 1:
+            counted = torch.cat(seen)
+        expected = (observation - counted.mean(0)) / counted.std(0, correction=0) if index else observation
+        for each in (module.network, module.target):
+            shown = torch.stack([values_of(each, row) for row in expected.clamp(-10, 10)])
+            assert torch.allclose(each.values({"observation.vector": observation}), shown, atol=1e-4)
+
+
+def test_dqn_lets_its_learning_rate_fall_to_zero_over_the_run() -> None:
+    module = learner(learning_rate=0.1, learning_rate_schedule="linear")
+    driver = LightningDriver("policy", module, Fabric(accelerator="cpu", devices=1), plan=TrainingPlan(4, 1))
+    driver.begin_epoch()
+    rates = []
+    for _ in range(4):
+        rates.append(driver.optimizers[0].param_groups[0]["lr"])
+        driver.train_batch(transitions())
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    with pytest.raises(ValueError, match="learning_rate_schedule must be one of constant, linear"):
+        learner(learning_rate_schedule="cosine")
 
 
 def test_dqn_acts_by_the_highest_value() -> None:
