@@ -14,13 +14,12 @@ LearningRateSchedule: TypeAlias = Literal["constant", "linear"]
 """How a learning rate changes over a run."""
 
 
-def require_schedule(schedule: str) -> LearningRateSchedule:
-    """Return the name of a schedule; ValueError with those that exist for any other name."""
-    if schedule == "constant" or schedule == "linear":
-        return schedule
-    raise ValueError(
-        f"learning_rate_schedule must be one of {', '.join(get_args(LearningRateSchedule))}, not {schedule!r}"
-    )
+def require_schedule(schedule: LearningRateSchedule) -> LearningRateSchedule:
+    """Return the schedule; ValueError with the names of those that exist for any other one."""
+    known = get_args(LearningRateSchedule)
+    if schedule not in known:
+        raise ValueError(f"learning_rate_schedule must be one of {', '.join(known)}, not {schedule!r}")
+    return schedule
 
 
 def scheduled_adam(
