@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pamiq_exp.cli._numbers import whole_number
 from pamiq_exp.dashboard import DashboardError, NoAnswer, Settings, Sources, SweepJob, serve
 from pamiq_exp.jobs.console_socket import ConsoleError, ask
 from pamiq_exp.sweeps.folder import SweepError, SweepFolder
@@ -39,18 +40,18 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("folder", nargs="?", type=Path, default=Path("outputs"), metavar="RUN | FOLDER",
         help="a run, a sweep, or a folder with some below it (outputs)")  # fmt: skip
-    add("--port", type=_port, default=Settings.port, metavar="N", help="where the page is served (8080)")
+    add(
+        "--port",
+        type=whole_number(0, 65_535),
+        default=Settings.port,
+        metavar="N",
+        help="where the page is served (8080; 0: any free port)",
+    )
     add("--host", default=Settings.host, help="what to listen on (127.0.0.1: this machine only)")
     add("--control", action="store_true", help="let the page pause, resume, save and stop runs")
     add("--no-browser", action="store_false", dest="browser", help="only print the address")
     add("--with-parent", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _port(word: str) -> int:
-    if not 0 <= (value := int(word)) <= 65_535:
-        raise argparse.ArgumentTypeError("from 0 (any free port) to 65535")
-    return value
 
 
 def _ask(folder: Path, command: str, seconds: float) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import pamiq_exp
 from pamiq_exp.analysis.statistics import CONFIDENCE, Estimate, estimate, mean
 from pamiq_exp.cli._exported_file import is_shared_folder, models_of, read_exported_file
+from pamiq_exp.cli._numbers import whole_number
 from pamiq_exp.config import ConfigError, ErrorDetail
 from pamiq_exp.files import write_atomically
 from pamiq_exp.formatting import printable
@@ -157,17 +158,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", type=typed_path, metavar="RUN",
         help="a run folder, such as outputs/NAME/DATE, or a folder of `export --hub`")  # fmt: skip
-    add("--run", type=int, dest="number", metavar="N", help="of a folder of `export --hub`: which run (0)")
+    add("--run", type=whole_number(0), dest="number", metavar="N", help="of a folder of `export --hub`: which run (0)")
     add(CHECKPOINT, default=NEWEST, metavar="WHICH",
         help=f"{NEWEST} (the default), {BEST} (see launcher.checkpoint.keep_best), or an environment step")  # fmt: skip
-    add("--episodes", type=_positive, default=20, metavar="N", help="episodes for each seed (20)")
+    add("--episodes", type=whole_number(1), default=20, metavar="N", help="episodes for each seed (20)")
     add(SEEDS, type=int, nargs="+", default=[], metavar="SEED", help="root seeds, other than that of the run")
     add("--sampled", dest="greedy", action="store_false", help="draw actions from the policy, as in the run")
     add("--video", action="store_true", help=f"film the first {FILM_TURNS} turns of one environment")
     return parser
-
-
-def _positive(word: str) -> int:
-    if (value := int(word)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value

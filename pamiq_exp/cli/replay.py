@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pamiq_exp.cli._numbers import whole_number
 from pamiq_exp.config import ConfigError, words_of
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.paths import typed_path
@@ -101,13 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
-    add("--until", type=_turn, metavar="TURN", help="stop before this turn, counted from 0")
+    add("--until", type=whole_number(0), metavar="TURN", help="stop before this turn, counted from 0")
     add("--check", action="store_true", help="stop at the first difference, and exit with 1 then")
     add("--debug", action="store_true", help="open a debugger with the live objects where the replay stops")
     return parser
-
-
-def _turn(word: str) -> int:
-    if (value := int(word)) < 0:
-        raise argparse.ArgumentTypeError("turns are counted from 0")
-    return value

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
 from pamiq_exp.analysis.records import RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
+from pamiq_exp.cli._numbers import whole_number
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.run_folder.records import PLOT_AXES
 
@@ -47,11 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
     add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(PLOT_AXES)}")
     add("--normalize", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
-    add("--resamples", type=_positive, default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
-    add("--seed", type=_count, default=0, help="seeds the bootstrap (0)")
-    add("--records", type=_count, default=RECORDS_READ, metavar="N",
+    add("--resamples", type=whole_number(1), default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
+    add("--seed", type=whole_number(0), default=0, help="seeds the bootstrap (0)")
+    add("--records", type=whole_number(0), default=RECORDS_READ, metavar="N",
         help=f"records of each kind that are read of a run, evenly spaced ({RECORDS_READ}); 0 for all")  # fmt: skip
-    add("--processes", type=_positive, metavar="N", help="how many processes read (one a processor)")
+    add("--processes", type=whole_number(1), metavar="N", help="how many processes read (one a processor)")
     return parser
 
 
@@ -69,18 +70,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         resamples=arguments.resamples,
         seed=arguments.seed,
     )
-
-
-def _count(word: str) -> int:
-    if (value := int(word)) < 0:
-        raise argparse.ArgumentTypeError("at least 0")
-    return value
-
-
-def _positive(word: str) -> int:
-    if (value := int(word)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
 
 
 def _print_progress(line: str) -> None:

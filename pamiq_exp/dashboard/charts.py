@@ -234,7 +234,8 @@ def options(series: list[dict[str, Any]], axis: str, *, log: bool = False) -> di
         "animation": False,
         "grid": {"left": 8, "right": 32, "top": 12, "bottom": 24, "containLabel": True},
         "xAxis": {"type": "value", "min": "dataMin", "max": "dataMax", "name": axis.replace("_", " "),
-                  "nameLocation": "middle", "nameGap": 28, "nameTextStyle": {"color": _TEXT}, "axisLabel": label,
+                  "nameLocation": "middle", "nameGap": 28, "nameTextStyle": {"color": _TEXT},
+                  "axisLabel": {**label, "showMinLabel": False},  # it would run into the lowest label of the other axis
                   "splitLine": {"show": False}, "axisLine": {"lineStyle": {"color": _TEXT}}},
         "yAxis": {"type": "log" if log else "value", "scale": True, "axisLabel": label,
                   "splitLine": {"lineStyle": {"color": _LINES}}},

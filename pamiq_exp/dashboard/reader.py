@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pamiq_exp.analysis.runs import natural
 from pamiq_exp.dashboard.provenance import origin_of, provenance_of
 from pamiq_exp.files import BrokenFileError, open_file, read_bytes, read_json, read_yaml
-from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder import file_names, owner_of
 
 Scalar: TypeAlias = str | float | int | bool | None
 Kind = Literal["run", "sweep"]
@@ -32,6 +33,9 @@ MEDIA_TYPES: Mapping[str, str] = {
 MOST_FOLDERS, DEEPEST = 50_000, 16
 MOST_TREE_BYTES, MOST_MEDIA_BYTES, MOST_LOG_BYTES = 4_000_000, 500_000_000, 200_000
 MOST_SETTINGS, MOST_MEDIA_SHOWN = 20_000, 500
+SILENT_SECONDS = 120.0
+"""How old the newest record may be of a run whose process is not known, such as one on another machine."""
+
 _MARKS = (file_names.MANIFEST, file_names.OVERRIDES)
 _TAIL = 400_000
 _WARNING = re.compile(r" (WARNING|ERROR|CRITICAL) ")
@@ -88,7 +92,8 @@ class RunLine:
         place: Where it is.
         name: Name of the experiment.
         seed: The root seed.
-        state: As the manifest says: `running`, `finished`, `stopped`, `failed`; `unknown` without one.
+        state: As the manifest says: `running`, `finished`, `stopped`, `failed`; `unknown` without one, and in
+            `RunList.lines` also `died` for a run without a process.
         reason: Why it ended.
         started: When, in ISO 8601.
         overrides: What was typed.
@@ -131,7 +136,8 @@ class RunList:
 
     def lines(self) -> list[RunLine]:
         """Return one line a run."""
-        return [self.line(place) for place in self._places.values() if place.kind == "run"]
+        found = [self.line(place) for place in self._places.values() if place.kind == "run"]
+        return [replace(line, state=_state_now(line)) if line.state == "running" else line for line in found]
 
     def line(self, place: Place) -> RunLine:
         """Return the line of one run."""
@@ -140,6 +146,14 @@ class RunList:
         if known is None or known[0] != stamp:
             known = self._known[place.key] = stamp, _read_line(place)
         return known[1]
+
+
+def _state_now(line: RunLine) -> str:
+    """Return how a run is whose manifest says `running`: a process that was killed leaves it so."""
+    if owner_of(line.place.folder) is not None:
+        return "running"
+    written = last_write(line.place.folder)
+    return "unknown" if written is None or time.time() - written < SILENT_SECONDS else "died"
 
 
 def _read_line(place: Place) -> RunLine:

@@ -54,7 +54,7 @@ def page(title: str, appearance: Appearance, *, root: str, control: bool) -> Ite
         ui.label(root).classes("d-dim d-text d-grow")
         ui.label("with control" if control else "read-only").classes("d-dim")
         button = ui.button(appearance.words, on_click=change).props("flat dense no-caps")
-    with element("main", "d-main") as main:
+    with element("div", "d-main") as main:
         yield
     ui.skip_link(target=main)
 

@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 from pamiq_exp.dashboard.curves import MetricsFile
 from pamiq_exp.dashboard.live import Ask, LiveRun
-from pamiq_exp.dashboard.reader import Place, RunList, last_write, read_mapping
+from pamiq_exp.dashboard.reader import SILENT_SECONDS, Place, RunList, last_write, read_mapping
 from pamiq_exp.run_folder import file_names, owner_of
 
 LOOK_SECONDS = 0.5
 """How often the files of a run are looked at, however many look."""
 
 MOST_WATCHED = 200
-STARTING_SECONDS = 120.0
 
 
 class SweepJob(Protocol):
@@ -164,13 +163,13 @@ class WatchedRun:
         if written is None:
             return "starting", "no record yet"
         age = time.time() - written
-        if age < STARTING_SECONDS:
+        if age < SILENT_SECONDS:
             return "unknown", f"it does not answer; its last record is {age:.0f} s old"
         return "died", f"its process is gone, or works on another machine; if it is gone, go on with it: {resume}"
 
     def _unbegun(self) -> tuple[str, str]:
         """The state of a run that has written no manifest."""
-        if time.time() - _changed(self.folder / file_names.CONFIG) < STARTING_SECONDS:
+        if time.time() - _changed(self.folder / file_names.CONFIG) < SILENT_SECONDS:
             return "starting", "its parts are being built"
         return "unknown", "it has no manifest: it ended before it began, or is no whole run folder"
 

@@ -42,7 +42,7 @@ class DashboardTracker(Tracker):
         words += ["--control"] if self.control else []
         words += [] if self.browser else ["--no-browser"]
         self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None
@@ -64,6 +64,7 @@ class DashboardTracker(Tracker):
 
 
 def _tell_address(lines: IO[str]) -> None:
+    """Print the address, or why there is none, and that a port is in use; read on, so that the page is not held up."""
     for number, line in enumerate(lines):
-        if number == 0:
+        if number == 0 or (number == 1 and line.startswith("port ")):
             print(f"dashboard: {line.strip()}", file=sys.stderr)

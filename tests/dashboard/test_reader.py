@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from pamiq_exp.dashboard import reader
 from pamiq_exp.dashboard.reader import RunList, find_places
+from pamiq_exp.run_folder import RunFolder
 from tests.analysis.folders import write_run
 
 
@@ -143,3 +145,14 @@ def test_checkpoints_are_listed_newest_first_with_their_size(tmp_path: Path) -> 
         folder.mkdir(parents=True)
         (folder / "models.safetensors").write_bytes(b"x" * step)
     assert [(file.name, file.size) for file in reader.list_checkpoints(run)] == [("step_10", 10), ("step_9", 9)]
+
+
+@pytest.mark.parametrize(("age", "state"), [(0.0, "unknown"), (1000.0, "died")])
+def test_a_run_without_a_process_is_not_listed_as_running(tmp_path: Path, age: float, state: str) -> None:
+    run = write_run(tmp_path / "run", state="running")
+    os.utime(run / "metrics.jsonl", (time.time() - age, time.time() - age))
+    runs = reader.RunList(tmp_path)
+    runs.look()
+    assert [line.state for line in runs.lines()] == [state]
+    with RunFolder(run).owned():
+        assert [line.state for line in runs.lines()] == ["running"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 from pamiq_exp.cli.dashboard import main
 from pamiq_exp.dashboard.server import DashboardError, listen
 from pamiq_exp.tracking import DashboardTracker, RunInfo
+from pamiq_exp.tracking.dashboard_tracker import _tell_address
 from tests.dashboard.conftest import Site, end_site, start_site
 
 pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
@@ -108,3 +110,13 @@ def test_a_run_starts_its_page_and_ends_it(tmp_path: Path, capfd: pytest.Capture
     tracker.finish(0, {})
     assert process.returncode == 0
     assert printed.startswith("dashboard: http://127.0.0.1:")
+
+
+def test_a_run_says_why_it_has_no_page_and_which_port_was_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    _tell_address(io.StringIO("http://127.0.0.1:8081/?token=x\nport 8080 is in use, so this is 8081\nmore\n"))
+    _tell_address(io.StringIO("the ports 8080 to 8179 are in use: choose another one (--port N)\nmore\n"))
+    assert capsys.readouterr().err.splitlines() == [
+        "dashboard: http://127.0.0.1:8081/?token=x",
+        "dashboard: port 8080 is in use, so this is 8081",
+        "dashboard: the ports 8080 to 8179 are in use: choose another one (--port N)",
+    ]
