@@ -238,9 +238,13 @@ def table() -> str:
         if not errors:
             lines.append(f"| {name} | not run | | {mean} +- {std} | |")
             continue
-        own, spread = float(np.mean(errors)), float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0
-        within = "yes" if abs(own - mean) <= spread + std else "no"
+        own = float(np.mean(errors))
         each = ", ".join(f"{error:.2f}" for error in errors)
+        if len(errors) == 1:  # a spread is not known
+            lines.append(f"| {name} | {own:.3f} | {each} | {mean} +- {std} | |")
+            continue
+        spread = float(np.std(errors, ddof=1))
+        within = "yes" if abs(own - mean) <= spread + std else "no"
         lines.append(f"| {name} | {own:.3f} +- {spread:.3f} | {each} | {mean} +- {std} | {within} |")
     return "\n".join(lines)
 
