@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pamiq_exp.rewards.learning_progress import LearningProgress, PreviousError, PreviousErrorNetwork
     from pamiq_exp.rewards.mask_oracle import MaskOracle
     from pamiq_exp.rewards.meta import Meta, ResidualLevels, ResidualLevelsModel
+    from pamiq_exp.rewards.new_places import NewPlaces
     from pamiq_exp.rewards.ngu import NeverGiveUp
     from pamiq_exp.rewards.normalizer import DiscountedStd, ExponentialStd, NoNormalizer, Normalizer
     from pamiq_exp.rewards.noveld import NovelD
@@ -68,6 +69,7 @@ __all__ = [
     "Meta",
     "NeededModel",
     "NeverGiveUp",
+    "NewPlaces",
     "NoNormalizer",
     "Normalizer",
     "NovelD",
@@ -128,6 +130,7 @@ __getattr__ = lazy_names(
         "Meta": "meta",
         "NeededModel": "transition",
         "NeverGiveUp": "ngu",
+        "NewPlaces": "new_places",
         "NoNormalizer": "normalizer",
         "Normalizer": "normalizer",
         "NovelD": "noveld",

@@ -116,6 +116,7 @@ REFUSALS: Sequence[Refusal] = (
         for streams in STREAMS for world in ("noise_world", PICTURES)
     ),
     Refusal(("reward_streams", "two"), ("reward", "rle"), "choose reward_streams=single"),
+    *(Refusal(("reward", "new_places"), ("environment", world), "odometry") for world in (*GYMNASIUM, PICTURES)),
     Refusal(("policy", "dqn"), ("environment", PENDULUM), "DQN needs discrete actions"),
     *(
         Refusal(("encoder", "plain_features"), ("environment", world), "another encoder")

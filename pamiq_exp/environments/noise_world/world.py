@@ -46,8 +46,9 @@ class NoiseWorld(Environment):
     """First-person world of rooms, in `num_envs` independent copies.
 
     The world is continual (no reward, and no end without `episode_steps`) and changes only in `affect`, by `dt`
-    seconds. It observes `image`, `(num_envs, image_size, image_size, 3)` uint8. `ActionSet` defines the actions. All
-    environments share the map; each has its own agent, things and noise.
+    seconds. It observes `image`, `(num_envs, image_size, image_size, 3)` uint8, and with `odometry` also `odometry`,
+    `(num_envs, 2)` float32. `ActionSet` defines the actions. All environments share the map; each has its own agent,
+    things and noise.
 
     Args:
         map: Name of a map (`rooms9`, `room`, `corridor`), path of a text file, or the drawing itself.
@@ -63,6 +64,8 @@ class NoiseWorld(Environment):
         lag: Time constant with which speeds follow commands, in seconds; 0 is at once.
         agent_radius, eye_height: Meters; the radius is at most 0.5.
         image_size, field_of_view: Pixels per side, and degrees.
+        odometry: Observe also how far the agent has come from where its episode started, by its own steps: to the east
+            and south in meters, without drift.
         gates_open_at: Seconds after which the gates of the map open; None keeps them closed.
         episode_steps: Steps after which an episode is truncated and agents and things start anew; None for no
             episodes. World time continues across episodes.
@@ -96,6 +99,7 @@ class NoiseWorld(Environment):
         eye_height: float = 1.32,
         image_size: int = 64,
         field_of_view: float = 60.0,
+        odometry: bool = False,
         gates_open_at: float | None = None,
         episode_steps: int | None = None,
         dt: float = 0.1,
@@ -125,7 +129,8 @@ class NoiseWorld(Environment):
         self.actions = ActionSet(actions, self._has_remote)
         self.action_space = self.actions.space
         picture = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict({"image": picture})
+        way = {"odometry": gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)} if odometry else {}
+        self.observation_space = gymnasium.spaces.Dict({"image": picture} | way)
         ceiling = 24.0 if open_sky else float(wall_height)
         self._camera = make_camera(image_size, field_of_view, eye_height, ceiling, self.surfaces, image_options.size)
         self._stage = self._build_stage(image_options, materials == "plain", open_sky, ceiling, seed)
@@ -141,6 +146,7 @@ class NoiseWorld(Environment):
         self._tracks = things.ball_tracks(self.map)
         self._presses = np.zeros(num_envs, dtype=np.int64)
         self._envs = self._make_envs(seed)
+        self._origins = self._positions() if odometry else None
         sources = drawing.join_sources([source.source for source in self._stage.sources])
         parts = self._envs, self._stage.closed, self._camera, motion, self.map.solid, self.actions.meanings
         self._closed = Setting(*parts, sources, self._stage.bases, self._stage.stride, float(eye_height))
@@ -204,7 +210,10 @@ class NoiseWorld(Environment):
         return self.episode_steps is not None and self._step % (self.episode_steps + 1) == self.episode_steps
 
     def observe(self) -> Observation:
-        seen = continual({"image": self._look().frame})
+        values: dict[str, Array] = {"image": self._look().frame}
+        if self._origins is not None:
+            values["odometry"] = (self._positions() - self._origins).astype(np.float32)
+        seen = continual(values)
         return replace(seen, truncated=np.ones(self.num_envs, dtype=np.bool_)) if self._is_over else seen
 
     def affect(self, action: Array) -> None:
@@ -231,9 +240,15 @@ class NoiseWorld(Environment):
         self._envs.commands[:] = 0
         self._envs.things[:] = things.starting_places(self.map, self.num_envs)
 
+    def _positions(self) -> Floats:
+        """East and south of the north-west corner, in meters, `(num_envs, 2)`."""
+        return self._envs.agents[:, [moving.X, moving.Y]]
+
     def _place_at_rest(self, agents: Floats) -> None:
         """Set the state of all agents, at rest. Their views are rendered when they are needed."""
         self._envs.agents[:] = agents
+        if self._origins is not None:
+            self._origins = self._positions()
         self._envs.actions[:] = 0
         self._views = None
 
@@ -383,7 +398,7 @@ class NoiseWorld(Environment):
             "glimpses": envs.glimpses,
             "last_action": envs.actions,
             "commands": envs.commands,
-        }
+        } | ({} if self._origins is None else {"origins": self._origins})
 
     def state(self) -> State:
         return {"step": self._step} | {name: array.copy() for name, array in self._kept().items()}

@@ -9,7 +9,7 @@ from pamiq_exp.environments.noise_world.maps import distances_from, load_map, pa
 
 
 def test_presets_are_those_of_the_legacy_and_of_the_design() -> None:
-    assert preset_names() == ["corridor", "playroom", "room", "rooms12", "rooms25", "rooms49", "rooms9"]
+    assert preset_names() == ["corridor", "maze", "playroom", "room", "rooms12", "rooms25", "rooms49", "rooms9"]
     room, rooms9 = load_map("room"), load_map("rooms9")
     assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 meters from the middle"
     assert room.start == (15.5, 15.5, 0.0)
@@ -22,6 +22,12 @@ def test_rooms49_is_a_tree_of_rooms_with_a_start_in_the_middle() -> None:
     assert rooms49.room_count == 49
     assert ((~rooms49.solid) & (rooms49.rooms < 0)).sum() == 48, "one door less than rooms: a single way to each"
     assert rooms49.start == (14.5, 14.5, 0.0), "in the middle"
+
+
+def test_maze_is_a_tree_of_small_rooms_with_openings_as_wide_as_they_are() -> None:
+    maze = load_map("maze")
+    assert maze.room_count == 81
+    assert ((~maze.solid) & (maze.rooms < 0)).sum() == 3 * 80, "one opening less than rooms: a single way to each"
 
 
 def test_rooms25_is_a_square_of_rooms_with_a_door_in_each_shared_wall() -> None:

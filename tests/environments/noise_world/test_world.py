@@ -15,6 +15,7 @@ VARIANTS: list[dict[str, object]] = [
     {"sticky": 0.4, "lag": 0.3, "noise": {"mode": "pixel", "overlay": "quadrant"}},
     {"map": GATED, "gates_open_at": 0.7, "noise": {"pool": 3}},
     {"map": "playroom", "noise": {"pool": 3, "fraction": 0.1}},
+    {"odometry": True, "episode_steps": 7, "start": "random", "noise": {"pool": 3}},
 ]
 
 
@@ -52,6 +53,19 @@ def test_the_world_never_ends_and_never_pays() -> None:
     observation = NoiseWorld(noise={"pool": 2}, num_envs=3).observe()
     assert not observation.ended.any()
     assert not observation.reward.any()
+
+
+def test_odometry_is_the_way_from_where_the_episode_started() -> None:
+    world = NoiseWorld(odometry=True, start="random", episode_steps=5, num_envs=2, image_size=16, actions="masked")
+    forward = np.tile([1, 0, 0, 0, 0], (2, 1))
+    for turn in range(9):
+        pose, way = world.ground_truth()["pose"][:, :2], world.observe().values["odometry"]
+        if turn in (0, 6):  # an episode of five steps has six observations
+            start = pose.copy()
+        np.testing.assert_allclose(way, pose - start, atol=1e-5)
+        world.affect(forward)
+    assert way.dtype == np.float32
+    assert np.abs(way).max() > 0.2
 
 
 def test_gates_open_in_time() -> None:
