@@ -129,8 +129,9 @@ class NoiseWorld(Environment):
         self.actions = ActionSet(actions, self._has_remote)
         self.action_space = self.actions.space
         picture = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        way = {"odometry": gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)} if odometry else {}
-        self.observation_space = gymnasium.spaces.Dict({"image": picture} | way)
+        self.observation_space = gymnasium.spaces.Dict({"image": picture})
+        if odometry:
+            self.observation_space["odometry"] = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         ceiling = 24.0 if open_sky else float(wall_height)
         self._camera = make_camera(image_size, field_of_view, eye_height, ceiling, self.surfaces, image_options.size)
         self._stage = self._build_stage(image_options, materials == "plain", open_sky, ceiling, seed)
@@ -391,14 +392,17 @@ class NoiseWorld(Environment):
 
     def _kept(self) -> dict[str, Array]:
         envs = self._envs
-        return {
+        kept: dict[str, Array] = {
             "agents": envs.agents,
             "things": envs.things,
             "presses": self._presses,
             "glimpses": envs.glimpses,
             "last_action": envs.actions,
             "commands": envs.commands,
-        } | ({} if self._origins is None else {"origins": self._origins})
+        }
+        if self._origins is not None:
+            kept["origins"] = self._origins
+        return kept
 
     def state(self) -> State:
         return {"step": self._step} | {name: array.copy() for name, array in self._kept().items()}
