@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import collections.abc
 import dataclasses
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -39,9 +41,8 @@ def _hints_of_function(function: Callable[..., object]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=False)
     except Exception:  # annotations of other packages may raise anything; they are then not checked
-        module = sys.modules.get(getattr(function, "__module__", ""), None)
         try:
-            return get_type_hints(function, localns=_Lenient(vars(module) if module else {}))
+            return get_type_hints(function, localns=_Lenient(getattr(function, "__module__", "")))
         except Exception:
             return {}
 
@@ -71,10 +72,44 @@ class Unseen(metaclass=_Unseen):
 
 
 class _Lenient(dict[str, Any]):
-    """The names of a module, and for all others a type that anything fits."""
+    """The names of a module, those that it imports for type checkers alone, and for all others `Unseen`."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(vars(sys.modules[module]) if module in sys.modules else {})
+        self._module = module
 
     def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, Unseen)
+        home, attribute = _imports_for_checkers(self._module).get(name, ("", ""))
+        found = sys.modules.get(home, builtins)  # what no run has imported stays so
+        return getattr(found, attribute or name, Unseen) if attribute or found is builtins else found
+
+
+@cache
+def _imports_for_checkers(module: str) -> dict[str, tuple[str, str]]:
+    """Return what a module imports for type checkers alone: each name with its module and the name in that."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for each in tree.body:
+        if isinstance(each, ast.If) and ast.unparse(each.test).endswith("TYPE_CHECKING"):
+            found |= _imported(each.body)
+    for name, (home, attribute) in _imported(tree.body).items():
+        if isinstance(vars(sys.modules[module]).get(name), str) and attribute and home in sys.modules:
+            # An alias written as a text: what it names is known where it is written.
+            found = {each: (home, each) for each in vars(sys.modules[home])} | _imports_for_checkers(home) | found
+    return found
+
+
+def _imported(statements: Iterable[ast.stmt]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for each in statements:
+        if isinstance(each, ast.ImportFrom) and each.module and not each.level:
+            found |= {alias.asname or alias.name: (each.module, alias.name) for alias in each.names}
+        elif isinstance(each, ast.Import):
+            found |= {alias.asname or alias.name: (alias.name, "") for alias in each.names}
+    return found
 
 
 def value_errors(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[ErrorDetail]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pamiq_exp.config.checks.types import hints_of, value_errors
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import unseen
 
 PartT = TypeVar("PartT")
@@ -35,6 +38,15 @@ def test_a_type_variable_stands_for_what_a_class_gives_its_generic_base() -> Non
 
 def test_type_variable_without_a_value_fits_anything() -> None:
     assert not value_errors(hints_of(Holder)["part"], "three", "part")
+
+
+def typed_by_what_others_import(numbers: Fraction | None, name: str) -> None:
+    """Takes an argument of a type that is there, and that this module imports for type checkers alone."""
+
+
+def test_types_that_a_module_imports_for_type_checkers_alone_are_known_once_another_has_imported_them() -> None:
+    assert "fractions" in sys.modules
+    assert value_errors(hints_of(typed_by_what_others_import)["numbers"], "a", "numbers")
 
 
 def typed_for_checkers_alone(maker: unseen.Maker[unseen.Part] | None, name: str, sizes: list[int]) -> None:
