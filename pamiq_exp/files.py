@@ -229,7 +229,10 @@ def find_links(folder: Path) -> list[Path]:
     for name, folders, files in os.walk(folder):
         for each in (*folders, *files):
             path = Path(name, each)
-            mode = path.lstat().st_mode
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:  # removed meanwhile
+                continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISSOCK(mode)):
                 found.append(path)
     return sorted(found)

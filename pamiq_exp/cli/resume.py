@@ -23,6 +23,9 @@ USAGE = "python -m pamiq_exp resume RUN [key=value ...]"
 
 def main(words: Sequence[str]) -> int:
     """Resume the run in the folder RUN with its own config. Returns the exit status."""
+    if words[:1] in (["-h"], ["--help"]):
+        print((__doc__ or "").partition("\n\n")[2], end="")
+        return 0
     if not words or words[0].startswith("-") or not os.path.isdir(typed_path(words[0])):
         named = f"{words[0]} is no run folder" if words else "which run?"
         print(f"{named}\n    {USAGE}, where RUN is a folder such as outputs/NAME/DATE", file=sys.stderr)

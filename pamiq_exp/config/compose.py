@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -126,9 +127,15 @@ def compose(words: Sequence[str], source: Source = Source()) -> Composed:
     parsed = parse_overrides(words)
     loader = Loader(source)
     try:
-        config = loader.compose(words)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="provider=hydra.searchpath")
+            config = loader.compose(words)
     except ConfigError:
         raise
+    except UserWarning as error:  # a folder of the search path is not there
+        place = str(error).partition("path=")[2].removesuffix(" is not available.")
+        hint = "name a folder with config groups: hydra.searchpath=[file://FOLDER]"
+        raise ConfigError(ErrorDetail("hydra.searchpath", f"there is no folder {place}", hint)) from error
     except Exception as error:  # whatever Hydra and OmegaConf stumble over in a file is a mistake in that file
         raise ConfigError(_explain(error, parsed, loader)) from error
     written = _plain(config)
@@ -238,6 +245,10 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
             raise ConfigError(
                 ErrorDetail("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed"))
             )
+        if "=" not in word and not word.startswith("~"):
+            hint = f"write key=value; an experiment is chosen with experiment={word}"
+            origin = Origin(COMMAND_LINE, text=word, kind="typed")
+            raise ConfigError(ErrorDetail("", f"'{word}' gives no value", hint, origin))
     try:
         return OverridesParser.create(loader).parse_overrides(list(overrides))
     except OverrideParseException as error:
@@ -289,12 +300,16 @@ def _unplaced_override(error: Exception, loader: Loader, overrides: Sequence[Ove
 def _missing_choice(error: MissingConfigException, loader: Loader) -> ErrorDetail:
     wanted = error.missing_cfg_file or ""
     group, _, choice = wanted.rpartition("/")
+    while group and not loader.get_group_options(group):  # a path was typed for a name
+        group, _, above = group.rpartition("/")
+        choice = f"{above}/{choice}"
     options = error.options or (loader.get_group_options(group, ObjectType.CONFIG) if group else [])
     if not group or not options:
         return ErrorDetail(
             "", f"there is no config '{wanted or loader.source.name}'", "look for it with --info searchpath"
         )
-    return ErrorDetail(group, f"there is no {group} '{choice}'", nearest(choice, options, listing="there are"))
+    name = choice.rpartition("/")[2].removesuffix(".yaml")
+    return ErrorDetail(group, f"there is no {group} '{choice}'", nearest(name, options, listing="there are"))
 
 
 def _typed(override: Override) -> Origin:

@@ -90,6 +90,9 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > MOST_BYTES:
             raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
         return files.read_text(path, within=Path(path.anchor)).removeprefix("\ufeff")
+    except files.BrokenFileError as error:
+        hint = "save it in UTF-8"
+        raise ConfigError(ErrorDetail("", f"{path.name} is no text in UTF-8", hint, Origin.of_file(path))) from error
     except OSError as error:
         raise ConfigError(ErrorDetail("", f"{path} cannot be read: {error}")) from error
 
@@ -109,7 +112,8 @@ def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     words = getattr(error, "problem", None) or str(error).splitlines()[0]
     origin = Origin.of_file(path, 0 if mark is None else mark.line + 1)
-    return ConfigError(ErrorDetail("", f"a config file is no valid YAML: {words}", "correct the file", origin))
+    hint = "indent with spaces, not tabs; quote texts that begin with % @ `" if "start any token" in words else ""
+    return ConfigError(ErrorDetail("", f"a config file is no valid YAML: {words}", hint or "correct the file", origin))
 
 
 def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:

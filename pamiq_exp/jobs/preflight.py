@@ -132,9 +132,14 @@ def compose_what_can_be(overrides: Sequence[str], source: Source) -> tuple[Compo
             errors += error.errors
             typed = {each.origin.text for each in error.errors if each.origin is not None and each.origin.typed}
             rest = [word for word in overrides if word not in typed]
-            if len(rest) == len(overrides):
+            if len(rest) == len(overrides) or any(map(_chooses_the_whole, typed)):
                 return None, errors
             overrides = rest
+
+
+def _chooses_the_whole(word: str) -> bool:
+    """Whether nothing can be said of a config without this word: it may choose the experiment."""
+    return "=" not in word or word.lstrip("+").startswith("experiment=")
 
 
 def require_choice(composed: Composed, request: Request) -> None:

@@ -77,6 +77,7 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
     Raises:
         ConfigError: The run cannot go on like this.
     """
+    require_run(folder)
     refuse_folder(folder)
     options, changes = _take_options(words)
     kept = KeptConfig.read(folder)
@@ -106,6 +107,13 @@ def resume_run(folder: Path, words: Sequence[str], request: Request) -> int:
             resume_partial=options.partial,
         )
     )
+
+
+def require_run(folder: Path) -> None:
+    """Refuse a folder that no run has written, before all of it is looked through. Raises ConfigError."""
+    if not any((folder / name).exists() for name in (file_names.MANIFEST, file_names.CONFIG, file_names.COMPOSITION)):
+        hint = "name the folder of a run (outputs/NAME/DATE); a sweep goes on by its own command line with --resume"
+        raise ConfigError(ErrorDetail("", f"{folder} is no run folder: there is no {file_names.MANIFEST}", hint))
 
 
 def refuse_folder(folder: Path) -> None:

@@ -24,6 +24,16 @@ LONG = "n" * 300
         (["experiment=doll", f"hydra.run.dir={LONG}"], ["has 300 characters", "shorter name: hydra.run.dir=FOLDER"]),
         (["experiment=doll", f"hydra.run.dir={LONG}", "--resume"], ["has 300 characters", "hydra.run.dir=FOLDER"]),
         (["check", "experiment=doll", f"hydra.run.dir={LONG}/x"], ["has 300 characters", "hydra.run.dir=FOLDER"]),
+        (["minimum"], ["'minimum' gives no value", "experiment=minimum"]),
+        (["check", "experiment minimum"], ["'experiment minimum' gives no value", "write key=value"]),
+        (["experiment=conf/experiment/minimum.yaml"], ["there is no experiment 'conf/experiment/minimum", "minimum"]),
+        (["experiment=minimum", "launcher.max_steps=1e5"], ["expected a whole number", "write 100000"]),
+        (["experiment=minimum", "seed='1'"], ["seed: expected a whole number, not '1'"]),
+        (
+            ["experiment=minimum", "hydra.searchpath=[file:///nowhere/at/all]"],
+            ["hydra.searchpath: there is no folder /nowhere/at/all", "name a folder with config groups"],
+        ),
+        (["experiment=minimum", "environment.id=not_there_at_all:X-v0"], ["there is no package not_there_at_all here"]),
         ([f"experiment={LONG}"], ["experiment: there is no experiment 'nnn", "there are: "]),
         (
             ["-m", "experiment=doll,minimum", "environment.size=1"],
@@ -46,6 +56,24 @@ def test_a_request_that_cannot_be_met(command: Command, doll: list[str], words: 
     assert outcome.status == 2 - asked
     assert all(each in outcome.err for each in told), outcome.err
     assert "LexerNoViable" not in outcome.err
+    assert "derived_seed" not in outcome.err
+
+
+def test_resume_says_what_it_takes_and_that_a_folder_is_no_run(command: Command, tmp_path: Path) -> None:
+    outcome = command("resume", "--help")
+    assert outcome.status == 0
+    assert "resume.checkpoint=" in outcome.out
+    (tmp_path / "sweep").mkdir()
+    assert "its own command line with --resume" in command("resume", str(tmp_path / "sweep")).err
+
+
+def test_a_config_file_with_tabs_or_in_another_encoding_is_named(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    words = ("check", "experiment=mine", "--config-dir", str(tmp_path / "conf"))
+    for content, told in ((b"seed:\n\tx: 1\n", "not tabs"), ("seed: 1\n".encode("utf-16"), "save it in UTF-8")):
+        file.write_bytes(content)
+        assert told in command(*words).err
 
 
 @pytest.mark.parametrize("name", [".", LONG, "nowhere"])

@@ -168,7 +168,8 @@ def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[
 
 def _expected(hint: Any, value: object, key: str) -> ErrorDetail:
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    return ErrorDetail(key, f"expected {describe(hint)}, not {shown}")
+    whole = isinstance(value, float) and value.is_integer() and (hint is int or int in get_args(hint))
+    return ErrorDetail(key, f"expected {describe(hint)}, not {shown}", f"write {value:.0f}" if whole else "")
 
 
 def is_open(hint: Any) -> bool:

@@ -123,6 +123,8 @@ def find(environment_id: str) -> Found:
                 f"'{environment_id}': {module} is one of Python's own modules, which registers no environment. To name "
                 "a class of yours: environment.make={_target_: MODULE.CLASS, _partial_: true} environment.id=null"
             )
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise ValueError(f"'{environment_id}': there is no package {module} here: install it, and allow it by name")
         if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in trusted_packages()):
             raise ValueError(
                 f"'{environment_id}' would import the package {module}: if you trust it, allow that with --allow "
