@@ -56,7 +56,6 @@ def test_a_request_that_cannot_be_met(command: Command, doll: list[str], words: 
     assert outcome.status == 2 - asked
     assert all(each in outcome.err for each in told), outcome.err
     assert "LexerNoViable" not in outcome.err
-    assert "derived_seed" not in outcome.err
 
 
 def test_resume_says_what_it_takes_and_that_a_folder_is_no_run(command: Command, tmp_path: Path) -> None:

@@ -336,8 +336,8 @@ class _Resolver:
         if name == "oc.decode":
             return _decoded(*given)
         if name == "derived_seed":
-            seed = self._part(self._select("seed"))  # of another kind it is reported where it stands
-            return derived_seed(seed, parent(key), *given) if type(seed) is int else UNKNOWN
+            seed = self._part(self._select("seed"))
+            return UNKNOWN if holds_waiting(seed) else derived_seed(seed, parent(key), *given)
         try:
             return RESOLVERS[name](*given)
         except UnknownSizeError as error:
