@@ -90,12 +90,13 @@ def _open_closed() -> None:
 
 
 def _text(raw: _Tolerant, before: TextIO | None) -> io.TextIOWrapper:
-    """Return a text stream like the one before."""
+    """Return a text stream like the one before; lines of one that is not buffered (PYTHONUNBUFFERED) go out at once."""
     if before is not None:
         before.flush()
+    write_through = getattr(before, "write_through", False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(before, "encoding", None) or "utf-8",
-        line_buffering=getattr(before, "line_buffering", False),
-        write_through=getattr(before, "write_through", False),
+        line_buffering=write_through or getattr(before, "line_buffering", False),
+        write_through=write_through,
     )

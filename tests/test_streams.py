@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from pamiq_exp.run_folder.records import Record
+from pamiq_exp.streams import _text, _Tolerant
 from pamiq_exp.tracking import RecordWriter, RunInfo, TerminalTracker, Tracker
 
 RUN = ("experiment=minimum", "launcher=lockstep", "launcher.max_steps=20", "tracking=terminal", "hydra.run.dir=run")
@@ -147,3 +148,16 @@ def test_a_tracker_that_cannot_print_goes_quiet(tmp_path: Path, error: Exception
     writer.check()
     assert writer.failures == {"own": 1}
     assert sys.stdout is before
+
+
+@pytest.mark.parametrize("mode", [{"write_through": True}, {"line_buffering": True}])
+def test_a_line_is_out_at_once_where_python_would_not_keep_it(mode: dict[str, bool]) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    before = io.TextIOWrapper(io.FileIO(writing, "w", closefd=False), **mode)  # type: ignore[arg-type]
+    stream = _text(_Tolerant(writing), before)
+    print("dashboard: the address", file=stream)
+    assert os.read(reading, 100) == b"dashboard: the address\n"
+    stream.close()
+    os.close(reading)
+    os.close(writing)
