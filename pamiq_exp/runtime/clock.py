@@ -37,27 +37,25 @@ class _Stopwatch:
     """Monotonic seconds, pausable. Pausing twice or resuming twice changes nothing."""
 
     def __init__(self) -> None:
-        self._elapsed = 0.0
-        self._since: float | None = None
+        # One reference, read and replaced as a whole: other threads may look at any moment.
+        self._reading: tuple[float, float | None] = (0.0, None)
+        """Seconds until it was last set going, and when that was; None while it stands still."""
 
     @property
     def seconds(self) -> float:
-        # One read of `_since`: another thread may pause the watch at any moment.
-        since = self._since
-        return self._elapsed if since is None else self._elapsed + time.perf_counter() - since
+        elapsed, since = self._reading
+        return elapsed if since is None else elapsed + time.perf_counter() - since
 
     def go(self) -> None:
-        if self._since is None:
-            self._since = time.perf_counter()
+        elapsed, since = self._reading
+        if since is None:
+            self._reading = elapsed, time.perf_counter()
 
     def stop(self) -> None:
-        if self._since is not None:
-            elapsed = self.seconds
-            self._since = None
-            self._elapsed = elapsed
+        self._reading = self.seconds, None
 
     def restore(self, seconds: float) -> None:
-        self._elapsed = seconds
+        self._reading = seconds, self._reading[1]
 
 
 class WallClock(Clock):

@@ -70,6 +70,8 @@ class RecordWriter:
         self.trackers = dict(trackers)
         self.failures: Counter[str] = Counter()
         """Failed operations by tracker name (`media` for files of pictures and videos)."""
+        self.failed_writes = 0
+        """Failed operations of all trackers together. Read by other threads, which take no lock."""
         self.error: BaseException | None = None
         """The first bug in a tracker that is not detached."""
         self._folder = folder
@@ -136,11 +138,6 @@ class RecordWriter:
         """The longest that any of the queues ever was."""
         return max(thread.high_water for thread in self._threads)
 
-    @property
-    def failed_writes(self) -> int:
-        """Failed operations of all trackers together."""
-        return sum(self.failures.values())
-
     def check(self) -> None:
         """Raise the first bug of a tracker, if there was one."""
         if self.error is not None:
@@ -201,6 +198,7 @@ class RecordWriter:
     def _count(self, name: str, error: BaseException) -> None:
         with self._failures_lock:
             self.failures[name] += 1
+            self.failed_writes += 1
             first = self.failures[name] == 1
         if first:
             text = mask_text(str(error) or type(error).__name__)

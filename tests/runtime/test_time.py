@@ -133,3 +133,21 @@ def test_no_durations_are_no_error() -> None:
     assert (durations.mean, durations.quantile(0.99), durations.maximum) == (0.0, 0.0, 0.0)
     durations.add(0.0)
     assert durations.count == 1
+
+
+def test_a_clock_that_another_thread_pauses_while_it_is_read_counts_no_time_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = WallClock()
+    pauses = [clock.pause]
+
+    def paused_meanwhile() -> float:
+        while pauses:
+            pauses.pop()()
+        return 110.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: 100.0)
+    clock.start()
+    monkeypatch.setattr(time, "perf_counter", paused_meanwhile)
+    assert clock.wall_seconds == 10.0
+    assert clock.wall_seconds == 10.0
