@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from pamiq_exp.buffers import Batch, RolloutBuffer
@@ -174,5 +175,8 @@ class JaxOnPolicyTrainer(Trainer):
         """One step of the optimizer, without side effects. Nothing is donated: agents may use the old parameters."""
         (loss, metrics), gradient = jax.value_and_grad(self._model.loss, has_aux=True)(parameters, batch)
         updates, optimizer_state = self._optimizer.update(gradient, optimizer_state, parameters)
-        metrics |= {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
+        metrics |= {
+            "loss": loss,
+            "gradient_norm": jnp.sqrt(sum(jnp.vdot(each, each) for each in jax.tree.leaves(gradient))),
+        }
         return optax.apply_updates(parameters, updates), optimizer_state, metrics
