@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,8 +82,8 @@ def classes(room: str) -> list[Entry]:
     )  # fmt: skip
     homes = {
         alias.asname or alias.name: _module_path(node.module)
-        for node in init.body
-        if isinstance(node, ast.ImportFrom) and node.module is not None
+        for node in _imports(init)
+        if node.module is not None
         for alias in node.names
     }
     entries = (_class_entry(room, name, homes.get(name), set()) for name in public)
@@ -130,9 +130,18 @@ def _class_entry(room: str, name: str, path: Path | None, seen: set[Path]) -> En
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             doc = ast.get_docstring(node) or ""
             return Entry(f"pamiq_exp.{room}.{name}", first_sentence(" ".join(doc.split("\n\n")[0].split())), path)
-        if isinstance(node, ast.ImportFrom) and node.module and any(each.name == name for each in node.names):
-            return _class_entry(room, name, _module_path(node.module), seen | {path})
+    for each in _imports(_parsed(path)):
+        if each.module and any(alias.name == name for alias in each.names):
+            return _class_entry(room, name, _module_path(each.module), seen | {path})
     return None
+
+
+def _imports(tree: ast.Module) -> Iterator[ast.ImportFrom]:
+    """Yield the imports of a file, with those for type checkers: there are the names that a package loads late."""
+    for node in tree.body:
+        for each in node.body if isinstance(node, ast.If) else [node]:
+            if isinstance(each, ast.ImportFrom):
+                yield each
 
 
 def _module_path(module: str) -> Path | None:
