@@ -85,11 +85,11 @@ def config_folder() -> Path:
     raise FileNotFoundError(f"the configs of pamiq_exp are missing beside {package}: install the package again")
 
 
-def options_together(path: Path) -> Mapping[str, Option]:
-    """Return the options in an `_options.yaml` by name; nothing where there is no such file that can be read."""
+def options_together(path: Path, folder: Path) -> Mapping[str, Option]:
+    """Return the options in an `_options.yaml` of a config folder by name; nothing where there is none to be read."""
     try:
         stat = path.stat()
-        return _split(path, stat.st_mtime_ns, stat.st_size)
+        return {} if leads_out(path, folder) else _split(path, stat.st_mtime_ns, stat.st_size)
     except OSError:
         return {}
 
@@ -114,7 +114,7 @@ def find_file(folder: Path, place: str) -> Path | None:
     if path.name != TOGETHER and os.path.isfile(path):  # False also for a name that is too long
         return path
     together = path.with_name(TOGETHER)
-    return together if path.stem in options_together(together) else None
+    return together if path.stem in options_together(together, folder) else None
 
 
 def leads_out(path: Path, folder: Path) -> bool:
@@ -124,10 +124,11 @@ def leads_out(path: Path, folder: Path) -> bool:
 
 def text_in(path: Path, place: str) -> str:
     """Return the text of a config in the file that holds it; nothing of one that cannot be read. A run reports that."""
-    if leads_out(path, path.parents[place.count("/")]):
+    folder = path.parents[place.count("/")]
+    if leads_out(path, folder):
         return ""
     if path.name == TOGETHER:
-        option = options_together(path).get(Path(place).name)
+        option = options_together(path, folder).get(Path(place).name)
         return option.text if option is not None else ""
     try:
         return read_text(path, within=Path(path.anchor))
@@ -151,5 +152,5 @@ def places(folder: Path, *, skip: str = "") -> Iterator[tuple[str, Path]]:
         group = here.relative_to(folder)
         for file in sorted(files):
             if file.endswith(".yaml"):
-                stems = options_together(here / file) if file == TOGETHER else [file.removesuffix(".yaml")]
+                stems = options_together(here / file, folder) if file == TOGETHER else [file.removesuffix(".yaml")]
                 yield from (((group / stem).as_posix(), here / file) for stem in stems)

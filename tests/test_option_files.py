@@ -92,7 +92,7 @@ def test_a_kept_option_knows_its_line_in_the_file_that_holds_it(tmp_path: Path) 
         path.parent.mkdir()
         path.write_text(f"{header}first:\n  x: 1\n\n# About the second.\nsecond: # with y\n  y: 2\n\n  z: 3\n")
         lines = path.read_text().splitlines()
-        for name, option in options_together(path).items():
+        for name, option in options_together(path, path.parent).items():
             kept = option.kept_text.splitlines()
             for number, line in enumerate(kept[bool(header) : -1], start=1 + bool(header)):
                 file, _, found = place_of_line(f"world/{name}", option.kept_text, number).partition(":")

@@ -54,7 +54,7 @@ class FileConfigSource(HydraFileConfigSource):
         """See the base class."""
         found = set(super().list(config_path, results_filter)) - {TOGETHER.removesuffix(".yaml")}
         if results_filter != ObjectType.GROUP:
-            found.update(options_together(Path(self.path, config_path, TOGETHER)))
+            found.update(options_together(Path(self.path, config_path, TOGETHER), Path(self.path)))
         return sorted(found)
 
 
@@ -77,7 +77,7 @@ def read_config(path: Path, place: str, *, form: Literal["text", "in_place", "ke
     """
     if path.name != TOGETHER:
         return read_text(path)
-    option = options_together(path).get(Path(place).name)
+    option = options_together(path, path.parents[place.count("/")]).get(Path(place).name)
     if option is None:
         raise _unreadable(path, f"{path.name} no longer holds {Path(place).name}")
     return str(getattr(option, form))

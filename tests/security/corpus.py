@@ -392,6 +392,13 @@ def _config_elsewhere(folder: Path, outside: Path) -> None:
     (folder / "shared").symlink_to(outside)
 
 
+def _options_elsewhere(folder: Path, outside: Path) -> None:
+    """Links to a file of settings of the user's own, whose names no stranger should see in a message."""
+    (folder / "experiment").mkdir(parents=True, exist_ok=True)
+    (folder / "experiment" / "_options.yaml").symlink_to(outside / "_options.yaml")
+    (folder / "reward").symlink_to(outside)
+
+
 def _config_pipe(folder: Path, outside: Path) -> None:
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
     os.mkfifo(folder / "experiment" / "evil.yaml")
@@ -413,6 +420,7 @@ CONFIG_FOLDERS: dict[str, Make] = {
     "folder: a link to a device": partial(_config_link, "/dev/zero"),
     "folder: a pipe": _config_pipe,
     "folder: a link to a config elsewhere": _config_elsewhere,
+    "folder: options elsewhere": _options_elsewhere,
     "folder: a circle": partial(_config_link, "evil.yaml"),
     "folder: names that steer": _steering_name,
     "folder: folders in circles": _circle_of_folders,

@@ -44,6 +44,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "secret.txt").write_text(SECRET)
     (folder / "target.txt").write_text("mine\n")
     (folder / "config.yaml").write_text(f"# {SECRET}\n# @package _global_\ndefaults: [minimum]\n")
+    (folder / "_options.yaml").write_text(f"{SECRET}: 1\n")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "picture.png")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.chdir(here)
