@@ -77,7 +77,9 @@ def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["realtime", pytest.param("pipelined", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("words", [SAC, DQN, DREAMER], ids=["sac", "dqn", "dreamer"])
+@pytest.mark.parametrize(
+    "words", [SAC, DQN, pytest.param(DREAMER, marks=pytest.mark.slow)], ids=["sac", "dqn", "dreamer"]
+)
 def test_off_policy_learns_in_every_loop(tmp_path: Path, words: tuple[str, ...], mode: str) -> None:
     steps = 2000 if mode == "realtime" else 400
     summary = run((*words, f"launcher.mode={mode}", f"launcher.max_steps={steps}"), tmp_path / "run")

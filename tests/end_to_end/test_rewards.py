@@ -79,8 +79,8 @@ def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name:
 )
 def test_a_run_with_a_reward_resumes_bit_for_bit(command: Command, tmp_path: Path, name: str) -> None:
     words = (f"reward={name}", *soon(name))
-    once = run(command, tmp_path / "once", *words, "launcher.max_steps=600")
-    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=400")
-    outcome = command("resume", str(parts), "launcher.max_steps=600")
+    once = run(command, tmp_path / "once", *words, "launcher.max_steps=400")
+    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=300")
+    outcome = command("resume", str(parts), "launcher.max_steps=400")
     assert outcome.status == 0, outcome.err
     assert_equal_runs(once, parts)
