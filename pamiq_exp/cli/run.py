@@ -35,24 +35,23 @@ def main(words: Sequence[str]) -> int:
             return run_sweep(request, typed, resume, _run_jobs)
         if _is_look(request):
             return _look(request)
-        folder = named_folder(request)
+        names_folder = any(word.lstrip("+").startswith(f"{RUN_DIR}=") for word in request.overrides)
         if resume:
             from pamiq_exp.jobs.resume import go_on
 
-            if (status := go_on(folder, request)) is not None:
+            named = _run_folder(compose_config(request.overrides, request.source)) if names_folder else None
+            if (status := go_on(named, request)) is not None:
                 return status
         [validated] = preflight(request)
     except ConfigError as error:
         print_error(error)
         return 2
-    return _run(validated, resume, folder is None or not folder.exists())
+    makes_folder = not names_folder or not _run_folder(validated.composed.config).exists()
+    return _run(validated, resume, makes_folder)
 
 
-def named_folder(request: Request) -> Path | None:
-    """Return the run folder that was typed; None for one that is named after the time. Raises ConfigError."""
-    if request.flags.multirun or not any(word.lstrip("+").startswith(f"{RUN_DIR}=") for word in request.overrides):
-        return None
-    return Path(str(OmegaConf.select(compose_config(request.overrides, request.source), RUN_DIR))).absolute()
+def _run_folder(config: DictConfig) -> Path:
+    return Path(str(OmegaConf.select(config, RUN_DIR))).absolute()
 
 
 def _is_look(request: Request) -> bool:
