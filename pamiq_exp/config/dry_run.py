@@ -219,7 +219,7 @@ class _DryRunner:
             try:
                 with at_most(limit):
                     built = self._build_group("models")
-                if most is not None:
+                if most is not None and not self.errors:  # what is no model has no parameters
                     self.errors += _more_than(most, {name: parameter_count(each) for name, each in built.items()})
                 return built
             except TooLarge as error:
