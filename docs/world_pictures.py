@@ -32,7 +32,7 @@ VIEWS: dict[str, list[tuple[float, float, float]]] = {
 
 def build(name: str) -> NoiseWorld:
     """Return a named world as its config describes it."""
-    config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
+    config = compose_config(["experiment=pamiq2024", f"world={name}"])
     config.environment.seed, config.environment.num_envs = 0, 1
     node: Any = OmegaConf.to_container(config.environment, resolve=True)
     node.pop("_target_")
@@ -68,7 +68,7 @@ def save(pixels: NDArray[np.uint8], name: str) -> None:
 
 def main() -> None:
     for name in sorted(path.stem for path in (config_folder() / "world").glob("*.yaml")):
-        config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
+        config = compose_config(["experiment=pamiq2024", f"world={name}"])
         world = build(name)
         save(row(views(world, VIEWS.get(name) or VIEWS[config.environment.map]), SCALE), name)
     dishes = list(food_pictures(30, 64, seed=1))

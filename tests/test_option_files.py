@@ -33,14 +33,14 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_option_in_a_shared_file_is_chosen_as_one_in_its_own(own: Path) -> None:
-    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     assert composed.tree["environment"]["noise"]["mode"] == "static"
     assert "world still <- command line" in composed.chosen
     assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
 
 
 def test_value_of_an_option_is_found_in_its_line_of_the_shared_file(own: Path) -> None:
-    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     origin = composed.origins["environment.noise.mode"]
     assert Path(origin.file).name == "_options.yaml"
     assert WORLDS.splitlines()[origin.line - 1] == "    mode: static"
@@ -48,13 +48,13 @@ def test_value_of_an_option_is_found_in_its_line_of_the_shared_file(own: Path) -
 
 def test_unknown_option_is_told_with_those_of_the_shared_file(own: Path) -> None:
     with pytest.raises(ConfigError, match="there is no world 'stil'") as error:
-        compose(["experiment=curiosity_noise_world", "world=stil"], Source(folder=str(own)))
+        compose(["experiment=pamiq2024", "world=stil"], Source(folder=str(own)))
     assert "still" in str(error.value)
     assert "_options" not in str(error.value)
 
 
 def test_run_keeps_the_option_alone(own: Path) -> None:
-    composed = compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+    composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     kept = record_composition(composed).files
     assert OmegaConf.create(kept["world/still"])["noise"] == {"mode": "static"}
     assert kept["world/bare"].splitlines() == ["# @package environment", "# Nothing in it.", "# _options.yaml:4"]
@@ -63,7 +63,7 @@ def test_run_keeps_the_option_alone(own: Path) -> None:
 def test_error_in_an_option_names_the_line_of_the_shared_file(own: Path) -> None:
     (own / "world" / "_options.yaml").write_text(f"{WORLDS}broken:\n  map: [\n")
     with pytest.raises(ConfigError) as error:
-        compose(["experiment=curiosity_noise_world", "world=broken"], Source(folder=str(own)))
+        compose(["experiment=pamiq2024", "world=broken"], Source(folder=str(own)))
     assert "_options.yaml:1" in str(error.value)
 
 
@@ -83,7 +83,7 @@ def test_shared_file_that_cannot_be_read_has_no_options(own: Path) -> None:
     (own / "world" / "_options.yaml").write_bytes(b"\xff\xfe\x00")
     assert find_file(own, "world/still") is None
     with pytest.raises(ConfigError, match="there is no world 'still'"):
-        compose(["experiment=curiosity_noise_world", "world=still"], Source(folder=str(own)))
+        compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
 
 
 def test_a_kept_option_knows_its_line_in_the_file_that_holds_it(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class NewPlaces(Reward):
         normalizer: Normalizer | None = None,
         field: str = "odometry",
         cell: float = 0.5,
-        window: int = 200,
+        window: int = 400,
     ) -> None:
         super().__init__(normalizer)
         if not cell > 0 or window < 1:

@@ -268,7 +268,7 @@ def test_entropy_of_the_policy_is_reported() -> None:
 
 
 def curious_64() -> tuple[PolicyAgent, Observation]:
-    """The agent of `experiment=curiosity_noise_world` in one environment of 64x64 pixels."""
+    """The agent of `experiment=pamiq2024` in one environment of 64x64 pixels."""
     observation = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
     action: ActionSpec = {"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [3, 3, 3, 2, 2]}
     encoder = RandomFeatures(observation, warmup=2)

@@ -21,7 +21,7 @@ from tests.benchmarks.table import Row, markdown
 BLOCK = 20
 """Turns from one switch to the next."""
 
-FLAGSHIP = "experiment=curiosity_noise_world"
+FLAGSHIP = "experiment=pamiq2024"
 RUNS = (
     ("flagship, world=food", FLAGSHIP, "world=food"),
     ("flagship, world=tvroom", FLAGSHIP, "world=tvroom"),

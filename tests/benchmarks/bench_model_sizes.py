@@ -1,6 +1,6 @@
 """How large the shipped sizes of models are, and how long they take: `python -m tests.benchmarks.bench_model_sizes`.
 
-Every encoder, dynamics and policy of `conf/` is built as `experiment=curiosity_noise_world` builds it, for images of
+Every encoder, dynamics and policy of `conf/` is built as `experiment=pamiq2024` builds it, for images of
 64x64, in all its sizes. Parameters are counted without allocating them. A size with more than `--most-parameters` takes
 a single training step, on one image or one sequence instead of a batch, by plain gradient descent, which needs no
 memory of its own; its time has an asterisk. On a CPU the time is that of the process, on one thread, so that a busy
@@ -41,8 +41,8 @@ PARAMETERS: dict[str, dict[str, int]] = json.loads(
 
 @lru_cache(maxsize=1)
 def composed(words: str) -> Composed:
-    """The config of `experiment=curiosity_noise_world` with other choices."""
-    return compose(["experiment=curiosity_noise_world", *words.split()])
+    """The config of `experiment=pamiq2024` with other choices."""
+    return compose(["experiment=pamiq2024", *words.split()])
 
 
 def tree(words: str, size: str) -> dict[str, Any]:

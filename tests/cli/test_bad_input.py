@@ -66,7 +66,7 @@ def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_wor
     ],
 )
 def test_choices_that_do_not_go_together_are_told(command: Command, words: list[str], expected: str) -> None:
-    outcome = command("experiment=curiosity_noise_world", *words)
+    outcome = command("experiment=pamiq2024", *words)
     assert outcome.status == 2
     assert expected in outcome.err
 
@@ -74,7 +74,7 @@ def test_choices_that_do_not_go_together_are_told(command: Command, words: list[
 def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     words = ["environment.images.source=folder", "environment.images.path=pictures", "tracking=jsonl_only"]
-    outcome = command("experiment=curiosity_noise_world", *words)
+    outcome = command("experiment=pamiq2024", *words)
     assert outcome.status == 2
     assert "no readable picture in" in outcome.err
     assert "Traceback" not in outcome.err
@@ -82,7 +82,7 @@ def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp
 
 def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(command: Command) -> None:
     words = ["trainers.dynamics.model=dynamic", "tracking=jsonl_only", "launcher.max_steps=10"]
-    outcome = command("experiment=curiosity_noise_world", *words)
+    outcome = command("experiment=pamiq2024", *words)
     assert outcome.status == 2
     assert "there is no model 'dynamic'" in outcome.err
     assert "did you mean dynamics?; there are: " in outcome.err

@@ -111,10 +111,10 @@ def test_mistakes_that_need_no_import_are_told_before_torch_is_imported(
         "print(status, [name for name in ('torch', 'lightning', 'gymnasium', 'numba', 'wandb') if name in sys.modules])"
     )
     code = f"import sys; sys.path.insert(0, {str(repository)!r})\n{code}"
-    safe = [*words, "experiment=curiosity_noise_world", "environment._target_=os.system", "launcher.max_steps=-1"]
+    safe = [*words, "experiment=pamiq2024", "environment._target_=os.system", "launcher.max_steps=-1"]
     assert python(code, *safe, folder=tmp_path).split("\n")[-2] == f"{1 if words else 2} []"
     if not words:
-        early = ["experiment=curiosity_noise_world", "trainers.dynamics.model=dynamic", "launcher.max_steps=many"]
+        early = ["experiment=pamiq2024", "trainers.dynamics.model=dynamic", "launcher.max_steps=many"]
         assert python(code, *early, folder=tmp_path).split("\n")[-2] == "2 []"
 
 
@@ -263,7 +263,7 @@ def test_a_check_costs_little_beside_importing_torch(tmp_path: Path, repository:
         "from pamiq_exp.cli import main; torch.set_num_threads(1)\n"
         "start = time.process_time(); status = main(sys.argv[1:]); print(status, imports, time.process_time() - start)"
     )
-    out = python(code, "check", "experiment=curiosity_noise_world", folder=tmp_path)
+    out = python(code, "check", "experiment=pamiq2024", folder=tmp_path)
     status, imports, check = map(float, out.splitlines()[-1].split())
     assert status == 0
     assert check < max(1.0, 0.45 * imports)
@@ -274,5 +274,5 @@ def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, 
     assert outcome.status == 0, outcome.err
     assert "launcher.overrun: has no effect in mode lockstep" in outcome.out
     assert "leave it out, or choose realtime" in outcome.out
-    shipped = command("check", "--no-dry-run", "experiment=curiosity_noise_world", "launcher=lockstep")
+    shipped = command("check", "--no-dry-run", "experiment=pamiq2024", "launcher=lockstep")
     assert "\n  " not in shipped.out, "the experiment set it, not the user"

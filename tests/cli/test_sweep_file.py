@@ -82,7 +82,7 @@ def test_what_is_typed_wins_over_the_file() -> None:
         "launcher.max_steps=10",
     ]
     assert request.arguments[: len(request.overrides)] == request.overrides
-    assert "experiment=curiosity_noise_world" in request.overrides
+    assert "experiment=pamiq2024" in request.overrides
     assert "-m" in request.arguments
 
 

@@ -160,8 +160,8 @@ def test_grid_may_have_as_many_jobs_as_the_limit_and_no_more(monkeypatch: pytest
 
 
 def test_composed_config_names_its_choices_and_what_chose_them() -> None:
-    chosen = compose(["experiment=curiosity_noise_world", "agent=curiosity", "reward=rnd"]).chosen.split(", ")
-    assert "environment noise_world <- experiment/curiosity_noise_world.yaml" in chosen
+    chosen = compose(["experiment=pamiq2024", "agent=curiosity", "reward=rnd"]).chosen.split(", ")
+    assert "environment noise_world <- experiment/pamiq2024.yaml" in chosen
     assert "agent curiosity <- command line" in chosen
     assert "encoder random_features <- agent/curiosity.yaml" in chosen
     assert "dynamics none <- reward/rnd.yaml" in chosen

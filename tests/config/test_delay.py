@@ -9,7 +9,7 @@ from pamiq_exp.environments import ActionRepeat, DelayedActions, FrameStack
 from pamiq_exp.environments.wrappers.wrapper import EnvironmentWrapper
 
 WORDS = (
-    "experiment=curiosity_noise_world",
+    "experiment=pamiq2024",
     "metrics=default",
     "environment.image_size=24",
     "environment.images.size=8",

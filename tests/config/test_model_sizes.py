@@ -10,7 +10,7 @@ from pamiq_exp.config.resolvers import SIZES
 from tests.benchmarks.bench_model_sizes import PARAMETERS, count, make
 from tests.conftest import options_of
 
-CURIOUS = ("experiment=curiosity_noise_world",)
+CURIOUS = ("experiment=pamiq2024",)
 
 
 @pytest.mark.parametrize("words", PARAMETERS)

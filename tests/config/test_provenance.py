@@ -58,7 +58,7 @@ def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_pat
 
 
 def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
-    composed = compose(["experiment=curiosity_noise_world"])
+    composed = compose(["experiment=pamiq2024"])
     table, packages = composed.origins, {file.package for file in composed.files}
     for key, origin in table.items():
         lines = Path(origin.file).read_text().splitlines() if origin.file.endswith(".yaml") else [key]

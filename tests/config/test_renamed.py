@@ -23,12 +23,12 @@ def test_nearest_names_only_the_new_name_of_an_old_one() -> None:
 
 def test_compose_names_the_new_key_of_an_unknown_one() -> None:
     with pytest.raises(ConfigError, match="'min_size' is now called learning_starts"):
-        compose(["experiment=curiosity_noise_world", "trainers.dynamics.min_size=3"])
+        compose(["experiment=pamiq2024", "trainers.dynamics.min_size=3"])
 
 
 def test_compose_names_the_new_choice_of_an_unknown_one() -> None:
     with pytest.raises(ConfigError, match="'delta_minimise' is now called delta_minimize"):
-        compose(["experiment=curiosity_noise_world", "reward=delta_minimise"])
+        compose(["experiment=pamiq2024", "reward=delta_minimise"])
 
 
 def test_arguments_and_dataclass_keys_name_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,7 +229,7 @@ def test_an_empty_folder_says_what_to_do(context: Any, tmp_path: Path) -> None:
     served = start_site(tmp_path, "--port", "0")
     page = open_page(context, served)
     wait_for_text(page, "No runs here yet")
-    wait_for_text(page, "python -m pamiq_exp experiment=curiosity_noise_world")
+    wait_for_text(page, "python -m pamiq_exp experiment=pamiq2024")
     page.close()
     end_site(served)
 

@@ -14,9 +14,9 @@ from pamiq_exp.dashboard import provenance
 @pytest.mark.parametrize(
     "words",
     [
-        ["experiment=curiosity_noise_world", "seed=3"],
+        ["experiment=pamiq2024", "seed=3"],
         [
-            "experiment=curiosity_noise_world",
+            "experiment=pamiq2024",
             "reward=rnd",
             "dynamics=recurrent",
             "core@policy_core=gru",

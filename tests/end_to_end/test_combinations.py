@@ -84,7 +84,7 @@ def refusal_words(refusal: Refusal) -> list[str]:
     pays = "reward_streams" in (refusal.one[0], refusal.other[0])
     row: Row = {"agent": "curiosity", "environment": GRID if pays else "noise_world"}
     row |= dict((refusal.one, refusal.other))
-    return words_of(row, "curiosity_noise_world")
+    return words_of(row, "pamiq2024")
 
 
 def sample_of(refusals: list[Refusal]) -> list[Refusal]:
@@ -116,7 +116,7 @@ def test_what_does_not_go_together_is_refused_with_what_to_choose(
 def test_groups_without_a_place_are_refused_with_what_has_one() -> None:
     assert "agent=curiosity" in refused(["experiment=minimum", "encoder=icm"])
     assert "environment=noise_world" in refused(["experiment=cartpole_ppo", "world=clean"])
-    assert "environment=gymnasium" in refused(["experiment=curiosity_noise_world", "overlay=tv"])
+    assert "environment=gymnasium" in refused(["experiment=pamiq2024", "overlay=tv"])
     assert "reward=disagreement" in refused(["experiment=cartpole_ppo", "normalizer=none"])
     assert "agent=curiosity" in refused(["experiment=curiosity_study", "agent=random"])
 

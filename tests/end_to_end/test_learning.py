@@ -51,7 +51,7 @@ def test_dqn_balances_the_pole(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_curious_agent_learns_to_predict_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
-    words = ("experiment=curiosity_noise_world", "world=clean", "launcher.max_steps=20000", f"seed={seed}")
+    words = ("experiment=pamiq2024", "world=clean", "launcher.max_steps=20000", f"seed={seed}")
     summary = summary_of(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"] / 3
     assert summary["coverage"] > 0.5

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Command
 
 CURIOUS = (
-    "experiment=curiosity_noise_world",
+    "experiment=pamiq2024",
     "agent=curiosity",
     "launcher.mode=lockstep",
     "launcher.max_steps=320",

@@ -10,7 +10,7 @@ from tests.conftest import Command
 from tests.end_to_end.runs import assert_equal_runs, records
 
 FLAGSHIP = (
-    "experiment=curiosity_noise_world",
+    "experiment=pamiq2024",
     "environment.image_size=32",
     "environment.images.size=16",
     "trainers.policy.rollout_steps=32",

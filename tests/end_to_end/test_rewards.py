@@ -20,7 +20,7 @@ RESUMED = {"learning_progress"}
 """The one that reaches furthest into the agent resumes in every test run, the others in `make test-all`."""
 
 QUICK = (
-    "experiment=curiosity_noise_world",
+    "experiment=pamiq2024",
     "launcher=lockstep",
     "tracking=jsonl_only",
     "metrics=none",

@@ -16,7 +16,7 @@ from tests.conftest import Command
 pytestmark = pytest.mark.slow
 
 CURIOUS = (
-    "experiment=curiosity_noise_world",
+    "experiment=pamiq2024",
     "agent=curiosity",
     "launcher.mode=lockstep",
     "launcher.max_steps=400",

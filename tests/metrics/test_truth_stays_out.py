@@ -38,7 +38,7 @@ def test_agents_buffers_and_models_live_without_the_truth(
 
     monkeypatch.setattr(NoiseWorld, "ground_truth", ask)
     words = SOON if agent == "curiosity" else ()
-    outcome = command("experiment=curiosity_noise_world", f"agent={agent}", "metrics=none", *SHORT, *words)
+    outcome = command("experiment=pamiq2024", f"agent={agent}", "metrics=none", *SHORT, *words)
     assert outcome.status == 0, outcome.err
     (summary,) = (tmp_path / "outputs").rglob("summary.json")
     assert json.loads(summary.read_text())["steps"] == 200

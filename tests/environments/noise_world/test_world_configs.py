@@ -14,7 +14,7 @@ WORLDS = options_of("world")
 
 
 def build(name: str, **keys: Any) -> NoiseWorld:
-    config = compose_config(["experiment=curiosity_noise_world", f"world={name}"])
+    config = compose_config(["experiment=pamiq2024", f"world={name}"])
     config.environment.seed = 0
     node: Any = OmegaConf.to_container(config.environment, resolve=True)
     assert node.pop("_target_") == "pamiq_exp.environments.NoiseWorld"

@@ -188,7 +188,7 @@ def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Comma
     lived, learned = tmp_path / "lived", tmp_path / "learned"
     quick = ("launcher=lockstep", "launcher.max_steps=300", "metrics=none", "environment.num_envs=2")
     outcome = command(
-        "experiment=curiosity_noise_world", "agent=random", "tracking=recording", "tracking.wandb=null",
+        "experiment=pamiq2024", "agent=random", "tracking=recording", "tracking.wandb=null",
         "tracking.terminal=null", "tracking.recording.length=60", "tracking.video.length=20",
         f"hydra.run.dir={lived}", *quick,
     )  # fmt: skip

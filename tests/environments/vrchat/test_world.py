@@ -94,7 +94,7 @@ def test_the_experiment_is_sound(command: Command) -> None:
 
 def test_the_flagship_can_live_in_vrchat_once_its_time_is_real() -> None:
     def world(*words: str) -> Environment:
-        composed = compose(["experiment=curiosity_noise_world", "environment=vrchat", *words])
+        composed = compose(["experiment=pamiq2024", "environment=vrchat", *words])
         environment: Environment = begin(composed, Builder(AllowList())).environment
         return environment
 
