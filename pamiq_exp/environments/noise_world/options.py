@@ -64,10 +64,10 @@ class Panel:
     """A noisy rectangle on a wall of one room; it covers whole square meters.
 
     Attributes:
-        wall: `north`, `east`, `south` or `west`.
+        wall: `north`, `east`, `south`, `west`, or `any`: the first of east, south, west and north that the room has.
         center: Its center along the wall, from the middle of the wall, in meters; positive is to the right as seen
             from the room.
-        width, height: Size in meters; `bottom` is the height of its lower edge.
+        width, height: Size in meters, at most the wall; `bottom` is the height of its lower edge.
         kind: `image` (a picture of the pool) or `blocks` (random colors).
         blocks: Colors per side of a `blocks` panel, at most 64.
         rate_hz: Changes per second; None takes that of the noise.
@@ -85,7 +85,7 @@ class Panel:
     room: int | None = None
 
     def __post_init__(self) -> None:
-        one_of(self.wall, WALLS, "noise.where: wall of a panel")
+        one_of(self.wall, (*WALLS, "any"), "noise.where: wall of a panel")
         one_of(self.kind, PANEL_KINDS, "noise.where: kind of a panel")
         at_least(self.width, 1, "noise.where: width of a panel")
         at_least(self.height, 1, "noise.where: height of a panel")

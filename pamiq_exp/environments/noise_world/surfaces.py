@@ -19,6 +19,8 @@ Ints = NDArray[np.int32]
 
 DIRECTION_OF_WALL = {"east": 0, "south": 1, "west": 2, "north": 3}
 assert set(DIRECTION_OF_WALL) == set(WALLS)
+ANY_WALL = ("east", "south", "west", "north")
+"""The order in which walls are tried for a panel on `any` wall."""
 
 
 @dataclass(frozen=True)
@@ -249,19 +251,25 @@ def _room_of_start(world_map: WorldMap) -> int:
     return int(world_map.rooms[int(world_map.start[1]), int(world_map.start[0])])
 
 
-def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> NoisyTiles:
-    direction, shape = DIRECTION_OF_WALL[panel.wall], surfaces.map.rooms.shape
-    room = _room_of_start(surfaces.map) if panel.room is None else panel.room
-    walls = [
+def _wall_faces(surfaces: Surfaces, room: int, wall: str) -> list[int]:
+    return [
         index
         for index, face in enumerate(surfaces.faces)
-        if face.direction == direction and surfaces.map.rooms[face.row, face.column] == room
+        if face.direction == DIRECTION_OF_WALL[wall] and surfaces.map.rooms[face.row, face.column] == room
     ]
+
+
+def _panel_tiles(surfaces: Surfaces, panel: Panel, noise: NoiseOptions) -> NoisyTiles:
+    shape = surfaces.map.rooms.shape
+    room = _room_of_start(surfaces.map) if panel.room is None else panel.room
+    wanted = ANY_WALL if panel.wall == "any" else (panel.wall,)
+    walls = next((found for wall in wanted if (found := _wall_faces(surfaces, room, wall))), [])
     if not walls:
         raise ValueError(f"noise.where: there is no {panel.wall} wall in room {room}")
     along = {index: along_wall(surfaces.faces[index], shape) for index in walls}
     middle = (min(along.values()) + max(along.values()) + 1) / 2 + panel.center
-    width, height = round(panel.width), min(round(panel.height), surfaces.wall_height - round(panel.bottom))
+    span = max(along.values()) - min(along.values()) + 1
+    width, height = min(round(panel.width), span), min(round(panel.height), surfaces.wall_height - round(panel.bottom))
     left, bottom = round(middle - width / 2), round(panel.bottom)
     tiles = [
         surfaces.wall_tiles(index)[level]

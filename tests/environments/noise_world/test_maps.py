@@ -24,10 +24,11 @@ def test_rooms49_is_a_tree_of_rooms_with_a_start_in_the_middle() -> None:
     assert rooms49.start == (14.5, 14.5, 0.0), "in the middle"
 
 
-def test_maze_is_a_tree_of_small_rooms_with_openings_as_wide_as_they_are() -> None:
-    maze = load_map("maze")
-    assert maze.room_count == 81
-    assert ((~maze.solid) & (maze.rooms < 0)).sum() == 3 * 80, "one opening less than rooms: a single way to each"
+@pytest.mark.parametrize("rooms", [81, 121])
+def test_mazes_are_trees_of_small_rooms_with_openings_as_wide_as_they_are(rooms: int) -> None:
+    maze = load_map(f"maze{rooms}")
+    assert maze.room_count == rooms
+    assert ((~maze.solid) & (maze.rooms < 0)).sum() == 3 * (rooms - 1), "one opening less: a single way to each"
 
 
 def test_rooms25_is_a_square_of_rooms_with_a_door_in_each_shared_wall() -> None:

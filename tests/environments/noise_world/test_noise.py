@@ -173,6 +173,19 @@ def test_a_panel_without_a_room_hangs_in_the_room_of_the_start() -> None:
         assert kept.tolist() == named.tolist()
 
 
+def test_a_panel_on_any_wall_hangs_on_the_first_that_the_room_has() -> None:
+    """A room whose east side is open: the panel hangs in the south, and is no wider than the wall."""
+    drawing = "\n".join(["#########", "#.>.+...#", "#...+...#", "#...+...#", "#########"])
+    anywhere, south = (
+        NoiseWorld(map=drawing, noise={"where": [{"wall": wall, "width": 7, "height": 3}]})._stage.sources[0].source
+        for wall in ("any", "south")
+    )
+    assert anywhere.tiles.tolist() == south.tiles.tolist()
+    assert len(south.tiles) == 3 * 3
+    with pytest.raises(ValueError, match="no east wall in room 0"):
+        NoiseWorld(map=drawing, noise={"where": [{"wall": "east", "width": 7, "height": 3}]})
+
+
 def test_blocks_are_as_many_as_asked_for() -> None:
     panel = {"wall": "north", "width": 8, "height": 3, "kind": "blocks", "blocks": 4}
     room = "\n".join(["#" * 10, *["#" + "." * 8 + "#"] * 6, "#...^....#", "#" * 10])
