@@ -78,13 +78,14 @@ def _root(builder: SchemaBuilder, allow: AllowList) -> Schema:
     """Return the schema of the top of a config, from what a launch takes."""
     from lightning import LightningModule
 
+    from pamiq_exp.publishable import Publishable
     from pamiq_exp.runtime import LaunchConfig, launch
 
     takes = hints_of(launch)
     interaction = takes["interaction"]
     observers = hints_of(interaction)["observers"]
     # `launch` names the class of models for type checkers alone, since runs without models need no Lightning.
-    models = Mapping[str, LightningModule] | None
+    models = Mapping[str, LightningModule | Publishable] | None
     hints = {"metrics": observers, "tracking": takes["trackers"] | observers, "models": models}
     delay = builder.arguments(find_target(DELAYED, "", allow), omit=("environment",))
     count = {"anyOf": [builder.value(int), _NULL, LATER]}

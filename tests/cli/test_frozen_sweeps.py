@@ -27,6 +27,7 @@ class Vandal(Doll):
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_files_are_destroyed_while_it_runs_ends_as_it_began(  # type: ignore[no-untyped-def]
     command, doll: list[str], tmp_path: Path
 ) -> None:

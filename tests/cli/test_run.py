@@ -139,11 +139,17 @@ def test_a_run_folder_is_no_more_trusted_than_any_config(command: Command, doll:
     assert "may not name tests.config.parts.Room" in outcome.err
 
 
-@pytest.mark.parametrize("words", [[], ["nowhere"], ["--help"]])
+@pytest.mark.parametrize("words", [[], ["nowhere"]])
 def test_resume_says_what_it_needs(command: Command, words: list[str]) -> None:
     outcome = command("resume", *words)
     assert outcome.status == 2
     assert "resume RUN" in outcome.err
+
+
+def test_resume_explains_itself(command: Command) -> None:
+    outcome = command("resume", "--help")
+    assert outcome.status == 0
+    assert "composed again from what the run has kept" in outcome.out
 
 
 def test_resume_without_a_checkpoint_says_so(command: Command, doll: list[str], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_job_that_wants_too_much_memory_says_so(command: Command, unlucky: lis
     assert "Unable to allocate" in reason
 
 
+@pytest.mark.slow
 def test_a_job_that_takes_more_and_more_memory_is_marked_and_the_others_go_on(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:

@@ -223,7 +223,7 @@ LEAKS = {
         "oc.env",
     ),
     "an old resolver": (HEADER + "launcher: {device: '${env:WANDB_API_KEY}'}", "no resolver 'env'"),
-    "eval": (HEADER + 'seed: \'${eval:__import__("os").system("touch {marker}")}\'', "is no config"),
+    "eval": (HEADER + 'seed: \'${eval:__import__("os").system("touch {marker}")}\'', "cannot be read"),
     "Hydra's own settings": (HEADER + "launcher: {device: '${hydra:runtime.cwd}'}", "a run knows nothing of Hydra"),
     "Hydra's own node": (HEADER + "launcher: {device: '${hydra.runtime.cwd}'}", "a run knows nothing of Hydra"),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.config import (
+    AllowList,
     Composition,
     ConfigError,
     Source,
@@ -15,6 +16,7 @@ from pamiq_exp.config import (
     compose_again,
     compose_config,
     config_folder,
+    validate,
 )
 from tests.config.hostile import HYDRA, SECRET, SECRET_NAME, Hostile, corpus
 from tests.conftest import Command, Outcome
@@ -131,5 +133,5 @@ def test_a_hostile_config_is_refused_in_what_a_run_has_kept(
     shipped = {path: (config_folder() / f"{path}.yaml").read_text() for path in ("config", "experiment/minimum")}
     kept = shipped | {"experiment/hostile": (folder / "conf" / FILE).read_text()}
     with pytest.raises(ConfigError):
-        compose_again(Composition("config", ("experiment=hostile",), kept))
+        validate(compose_again(Composition("config", ("experiment=hostile",), kept)), AllowList(), dry_run=False)
     assert not (folder / "marker").exists()

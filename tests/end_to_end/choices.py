@@ -45,6 +45,7 @@ OPTIONS = {
         "ppo_minigrid",
         "imagination_cartpole",
         "imagination_curious",
+        "ppo_jax",  # with agent=ppo_jax: it reads the observation itself, and takes nothing of policy_input
     ),
     "policy_input": options_of("policy_input"),
     "reward_streams": ["null", *STREAMS],

@@ -14,7 +14,13 @@ from tests.end_to_end.worlds import world_of
 QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=80", "launcher.record_every_steps=20")
 
 
-@pytest.mark.parametrize("name", experiment_names())
+SLOW = ("cartpole_jax", "curiosity_noise_world_imagination", "vizdoom_curiosity")
+"""The page on JAX and the other curious experiments meet the same parts in the fast set."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow if each in SLOW else ()) for each in experiment_names()]
+)
 def test_an_experiment_takes_its_first_steps(command: Command, tmp_path: Path, name: str) -> None:
     with world_of(name, tmp_path / "world") as words:
         outcome = command(f"experiment={name}", *QUICK, *words)

@@ -28,6 +28,7 @@ DQN = (
     "trainers.policy.n_steps=3",
     "models.policy.double=true",
     "models.policy.network.dueling=true",
+    "models.policy.learning_rate_schedule=constant",  # a run that is prolonged has another schedule
     *SMALL,
 )
 DREAMER = (
@@ -62,7 +63,11 @@ def run(words: tuple[str, ...], folder: Path) -> Summary:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(*SAC, *DELAYED_AND_CURIOUS), DQN, DREAMER], ids=["sac", "dqn", "dreamer"])
+@pytest.mark.parametrize(
+    "words",
+    [(*SAC, *DELAYED_AND_CURIOUS), DQN, pytest.param(DREAMER, marks=pytest.mark.slow)],
+    ids=["sac", "dqn", "dreamer"],
+)
 def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
     def go(name: str, steps: int) -> Path:
         outcome = command(*words, "seed=3", f"launcher.max_steps={steps}", f"hydra.run.dir={tmp_path / name}")

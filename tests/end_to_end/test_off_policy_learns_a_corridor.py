@@ -27,7 +27,7 @@ def sac(inputs: Mapping[str, object], spaces: SpacesDescription) -> LightningMod
     return SoftActorCritic(network, tau=0.02, learning_rate=3e-3, initial_temperature=0.1, target_entropy=0.1)
 
 
-@pytest.mark.parametrize("make", [dqn, sac])
+@pytest.mark.parametrize("make", [pytest.param(dqn, marks=pytest.mark.slow), sac])
 def test_off_policy_learns_a_corridor_through_the_launcher(make: type) -> None:
     torch.manual_seed(0)
     environment = Corridor()

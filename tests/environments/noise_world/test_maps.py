@@ -9,7 +9,17 @@ from pamiq_exp.environments.noise_world.maps import distances_from, load_map, pa
 
 
 def test_presets_are_those_of_the_legacy_and_of_the_design() -> None:
-    assert preset_names() == ["corridor", "maze121", "maze81", "playroom", "room", "rooms12", "rooms25", "rooms49", "rooms9"]
+    assert preset_names() == [
+        "corridor",
+        "maze121",
+        "maze81",
+        "playroom",
+        "room",
+        "rooms12",
+        "rooms25",
+        "rooms49",
+        "rooms9",
+    ]
     room, rooms9 = load_map("room"), load_map("rooms9")
     assert (~room.solid).sum() == 29 * 29, "inner faces at 14.5 meters from the middle"
     assert room.start == (15.5, 15.5, 0.0)
