@@ -3,6 +3,7 @@
 from pamiq_exp.metrics.action_class import ActionClass
 from pamiq_exp.metrics.buffered import BufferedMetric, TruthMetric
 from pamiq_exp.metrics.coverage import Coverage, Rooms, VisitationEntropy
+from pamiq_exp.metrics.episode_places import EpisodePlaces
 from pamiq_exp.metrics.episodes import Episodes
 from pamiq_exp.metrics.evaluation import Evaluation
 from pamiq_exp.metrics.model_error import ModelError
@@ -25,6 +26,7 @@ __all__ = [
     "ActionClass",
     "BufferedMetric",
     "Coverage",
+    "EpisodePlaces",
     "Episodes",
     "Evaluation",
     "FirstVisitAuroc",

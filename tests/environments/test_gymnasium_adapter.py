@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -373,10 +374,9 @@ def test_a_rendered_picture_can_be_the_observation() -> None:
     assert np.abs(first.astype(int) - environment.observe().values["image"]).max() > 50  # the cart has moved
 
 
-def test_minigrid_and_atari_images_and_truth_arrive() -> None:
+def test_minigrid_images_and_positions_arrive() -> None:
     pytest.importorskip("minigrid")
-    truth = {"position": "agent_pos", "heading": "agent_dir"}
-    environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", num_envs=2, truth=truth)
+    environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", num_envs=2, truth={"steps": "step_count"})
     assert environment.observe().values["image"].shape == (2, 7, 7, 3)
     assert environment.observe().values["direction"].shape == (2, 4)
     forward = np.full((2, 1), 2)
@@ -384,6 +384,22 @@ def test_minigrid_and_atari_images_and_truth_arrive() -> None:
     environment.affect(forward)
     assert environment.ground_truth()["position"].tolist() == [[2, 1], [2, 1]]
     assert environment.ground_truth()["heading"].tolist() == [0, 0]
+    assert environment.ground_truth()["steps"].tolist() == [1, 1]
+
+
+def test_positions_are_known_where_an_environment_has_them() -> None:
+    class Body:
+        pos, dir = np.array([1.0, 0.0, 2.5]), 0.5
+
+    class InSpace(CartPoleEnv):
+        agent = Body()
+
+    truth = GymnasiumEnvironment(make=InSpace).ground_truth()
+    assert truth["position"].tolist() == [[1.0, 0.0, 2.5]]
+    assert truth["heading"].tolist() == [0.5]
+    assert GymnasiumEnvironment("CartPole-v1").ground_truth() == {}
+    named = GymnasiumEnvironment(make=InSpace, truth={"position": "agent.dir"}).ground_truth()
+    assert named["position"].tolist() == [0.5]
 
 
 def test_atari_needs_no_registration_by_the_user() -> None:

@@ -32,6 +32,7 @@ from pamiq_exp.environments.gymnasium_adapter.observations import (
     observation_parts,
     picture_part,
 )
+from pamiq_exp.environments.gymnasium_adapter.positions import known_truth
 from pamiq_exp.environments.gymnasium_adapter.processes import ProcessCopies
 from pamiq_exp.environments.gymnasium_adapter.registry import find, make_native_vector
 from pamiq_exp.environments.gymnasium_adapter.registry import make as make_by_id
@@ -75,8 +76,8 @@ class GymnasiumEnvironment(Environment):
         image_size: Resize images to this size: one number, or `[height, width]`.
         render_as_observation: Observe what `render` draws (`rgb_array`) in place of the environment's observation.
         truth: Ground truth for metrics: names, and dotted paths of attributes of the innermost environment
-            (`{position: agent_pos}`). Numbers in `info` are ground truth without being named. What an environment
-            does not have is left out.
+            (`{speed: body.velocity}`). Numbers in `info`, and `position` and `heading` of MiniGrid and MiniWorld, are
+            ground truth without being named. What an environment does not have is left out.
         snapshot: Say true if all state of your own environment lies in plain attributes (numbers, arrays,
             lists, generators): then a checkpoint holds it bit for bit. Say false to save none.
         vectorization: `sync` steps environments one after another; `async` gives each a process; `native`
@@ -164,6 +165,7 @@ class GymnasiumEnvironment(Environment):
             environment = only.copies[0].environment
             self.own_interval = _own_interval(only.copies[0], self.num_envs)
             self.noop_action = _noop_action(only.copies[0])
+            self._truth = known_truth(only) | self._truth
             reading = self._read(environment.observation_space, environment.action_space, only)
             self._maker = dataclasses.replace(self._maker, space=environment.observation_space)
             return reading
