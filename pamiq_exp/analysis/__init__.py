@@ -2,6 +2,7 @@
 
 from pamiq_exp.analysis.card import write_card
 from pamiq_exp.analysis.comparison import Comparison, compare
+from pamiq_exp.analysis.contrasts import read_contrasts
 from pamiq_exp.analysis.differences import depends_on_clock, run_differences
 from pamiq_exp.analysis.exported_file import (
     apply_changes,
@@ -58,6 +59,7 @@ __all__ = [
     "mean",
     "performance_profile",
     "probability_of_improvement",
+    "read_contrasts",
     "read_records",
     "read_run",
     "read_runs",

@@ -13,6 +13,7 @@ import numpy as np
 
 from pamiq_exp.analysis import facts, figures, html, maps
 from pamiq_exp.analysis.comparison import Comparison, compare
+from pamiq_exp.analysis.contrasts import Contrast, contrast_table, findings
 from pamiq_exp.analysis.exported_file import export_runs, to_yaml
 from pamiq_exp.analysis.figures import Plot
 from pamiq_exp.analysis.records import Series
@@ -62,6 +63,7 @@ class Options:
         baseline: The arm that others are compared with; by default one called random.
         curves: Figures drawn over time, such as `dynamics/loss`; by default the metric's and the first others.
         axes: Axes that they are drawn over; by default steps, and for the metric also seconds and training steps.
+        contrasts: Comparisons that were listed before, with their corrected p-values.
         normalize: Scale each task to [0, 1] before tasks are pooled.
         resamples: How many bootstrap samples are drawn.
         seed: Seeds the bootstrap.
@@ -75,6 +77,7 @@ class Options:
     baseline: str | None = None
     curves: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
     normalize: bool = False
     resamples: int = RESAMPLES
     seed: int = 0
@@ -137,6 +140,7 @@ def write_report(
             make_own_folder(each)
         output = _Output(folder, tell)
         if scores is not None and scores.arms:
+            _write_contrasts(output, scores, options)
             _write_results(output, comparison, scores, baseline, options)
             _write_search(output, comparison, scores)
         _write_curves(output, runs, comparison, scores, wanted, options)
@@ -148,6 +152,19 @@ def write_report(
     except OSError as error:
         raise ReportError(f"the report cannot be written to {folder}: {error.strerror or error}") from error
     return page
+
+
+def _write_contrasts(output: _Output, scores: Scores, options: Options) -> None:
+    if not options.contrasts:
+        return
+    found, missing = findings(options.contrasts, scores)
+    output.table("Results", contrast_table(found, scores.metric, len(options.contrasts)))
+    if found:
+        means = {each.contrast.name: each.difference.mean for each in found}
+        title = f"{scores.metric}: the listed contrasts, each a mean difference with its exact interval"
+        output.plot("Results", figures.intervals("contrasts", title, means, label="difference", reference=0.0))
+    for line in missing:
+        output.add("Results", html.tag("p", f"Not compared: {line}."))
 
 
 def _write_results(

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pamiq_exp.analysis import Options, ReportError, find_runs, read_runs, write_report
+from pamiq_exp.analysis import Options, ReportError, find_runs, read_contrasts, read_runs, write_report
 from pamiq_exp.analysis.records import RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
 from pamiq_exp.cli._numbers import whole_number
@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="ARM", help="the arm that others are compared with")
     add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
     add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(PLOT_AXES)}")
+    add("--contrasts", type=typed_path, metavar="FILE",
+        help="a YAML list of comparisons that were fixed before the runs: docs/guides/reports.md")  # fmt: skip
     add("--normalize", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
     add("--resamples", type=whole_number(1), default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
     add("--seed", type=whole_number(0), default=0, help="seeds the bootstrap (0)")
@@ -66,6 +68,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         baseline=arguments.baseline,
         curves=tuple(arguments.curve),
         axes=tuple(arguments.axis),
+        contrasts=read_contrasts(arguments.contrasts) if arguments.contrasts else (),
         normalize=arguments.normalize,
         resamples=arguments.resamples,
         seed=arguments.seed,

@@ -141,7 +141,8 @@ class RandomGoals(LightningModule):
     Source: Mahankali et al. 2024, Random latent exploration for deep reinforcement learning, section 4.
 
     Args:
-        inputs, channels, hidden, activation: Those of the policy's network: `${models.policy.network.inputs}`, ...
+        inputs, channels, hidden, activation, patch, normalize_inputs: Those of the policy's network:
+            `${models.policy.network.inputs}`, ...
         features: Size of a goal.
         policy: Name of the policy, with a `PolicyValueNetwork`.
         ema_decay: 1 - tau of the paper.
@@ -153,12 +154,16 @@ class RandomGoals(LightningModule):
         channels: Sequence[int] = (16, 32, 32),
         hidden: Sequence[int] = (256,),
         activation: ActivationName = "relu",
+        patch: int = 1,
+        normalize_inputs: bool = False,
         features: int = 16,
         policy: str = "policy",
         ema_decay: float = 0.995,
     ) -> None:
         super().__init__()
-        self.network = GoalFeatures(FieldsNetwork(flatten_specs(inputs), channels, hidden, activation), features)
+        fields = flatten_specs(inputs)
+        body = FieldsNetwork(fields, channels, hidden, activation, patch=patch, normalize=normalize_inputs)
+        self.network = GoalFeatures(body, features)
         self.ema_decay = float(ema_decay)
         self._policy_name = policy
         self._trunk: tuple[FieldsNetwork, ...] = ()
@@ -191,6 +196,8 @@ class RandomGoals(LightningModule):
         for trunk in self._trunk:
             for slow, fast in zip(self.network.body.parameters(), trunk.parameters(), strict=True):
                 slow.lerp_(fast, 1 - self.ema_decay)
+            for own, current in zip(self.network.body.buffers(), trunk.buffers(), strict=True):
+                own.copy_(current)
         self.network.moments.update(self.network.raw(batch).flatten(0, -2))
         self.log("feature_std", self.network.moments.std.mean())
 
