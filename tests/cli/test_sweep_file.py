@@ -119,8 +119,8 @@ def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: 
     assert "one sweep at a time" in command("-m", "sweep=noise", "sweep=seeds").err
 
 
-LARGE = {"study", "study_long", "study_tuning"}
-"""Sweeps of hundreds of jobs; those of the same kind with fewer are checked in every test run."""
+LARGE = {"study"}
+"""Sweeps of hundreds of jobs; one of the same kind with fewer is checked in every test run."""
 
 
 @pytest.mark.parametrize(
