@@ -128,8 +128,8 @@ def _contrast(entry: object, place: str) -> Contrast:
     within = entry.get("within")
     if within is not None and not (isinstance(within, int | float) and not isinstance(within, bool) and within > 0):
         raise ReportError(f"{place}: within must be a positive number, not {within!r}")
-    cells = [_cell(entry[side], f"{place}, {side}") for side in ("first", "second")]
-    return Contrast(str(entry["name"]), *cells, None if within is None else float(within))
+    first, second = (_cell(entry[side], f"{place}, {side}") for side in ("first", "second"))
+    return Contrast(str(entry["name"]), first, second, None if within is None else float(within))
 
 
 def _cell(value: Any, place: str) -> tuple[str, str]:
