@@ -1,10 +1,12 @@
-"""Paint docs/images/curiosity_noise_world.png and .gif: `python -m docs.flagship_picture` (some minutes).
+"""Paint docs/images/NAME.png and .gif, two agents in the same world and lockstep: `python -m docs.flagship_picture NAME`.
 
-The curious agent and a random walk with inertia take the same number of steps in the same world, in lockstep.
+Names: `curiosity_noise_world`, the curious agent above a random walk with inertia; `remote`, the curious agent above one
+that is paid for prediction errors, in the world with a remote. Some minutes each.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,10 @@ RUN = [
     "tracking=jsonl_only",
     "seed=0",
 ]
-WALK = ["agent=random", "interaction.agent.stickiness=0.75"]
+PAIRS = {
+    "curiosity_noise_world": ([], ["agent=random", "interaction.agent.stickiness=0.75"]),
+    "remote": (["world=remote"], ["world=remote", "reward=prediction_error"]),
+}
 SHARES = (0.1, 0.4, 1.0)
 """Parts of the run after which the maps of the picture are drawn."""
 FRAMES = 48
@@ -96,20 +101,20 @@ def view(watcher: Watcher, turn: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(seen).resize((height, height), Image.Resampling.NEAREST))
 
 
-def main() -> None:
+def paint(name: str) -> None:
     """Run both agents and write picture and film."""
-    watchers = [watch([]), watch(WALK)]
+    watchers = [watch(list(words)) for words in PAIRS[name]]
     turns = max(watchers[0].places)
     shown = [[draw_map(each, int(share * turns)) for share in SHARES] for each in watchers]
     rows = [beside([view(each, turns, maps[0].shape[0]), *maps]) for each, maps in zip(watchers, shown, strict=True)]
-    Image.fromarray(above(rows)).save(FOLDER / "curiosity_noise_world.png", optimize=True)
+    Image.fromarray(above(rows)).save(FOLDER / f"{name}.png", optimize=True)
     film = [
         Image.fromarray(beside([part for each in watchers for part in (draw_map(each, turn),)]))
         for turn in sorted(watchers[0].places)
     ]
     quiet = [frame.quantize(16, dither=Image.Dither.NONE) for frame in film]
     quiet[0].save(
-        FOLDER / "curiosity_noise_world.gif",
+        FOLDER / f"{name}.gif",
         save_all=True,
         append_images=quiet[1:],
         duration=[150] * (len(quiet) - 1) + [3000],
@@ -119,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for each in sys.argv[1:] or PAIRS:
+        paint(each)
