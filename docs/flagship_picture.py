@@ -1,7 +1,7 @@
-"""Paint docs/images/NAME.png and .gif, two agents in the same world and lockstep: `python -m docs.flagship_picture NAME`.
+"""Paint docs/images/NAME.png and .gif, two agents in the same world: `python -m docs.flagship_picture NAME`.
 
-Names: `curiosity_noise_world`, the curious agent above a random walk with inertia; `remote`, the curious agent above one
-that is paid for prediction errors, in the world with a remote. Some minutes each.
+Names: `curiosity_noise_world`, the curious agent above a random walk with inertia; `remote`, the curious agent above
+one that is paid for prediction errors, in the world with a remote. All in lockstep; some minutes each.
 """
 
 from __future__ import annotations
