@@ -10,6 +10,7 @@ from typing import Any
 from nicegui import run, ui
 
 from pamiq_exp.dashboard import shell
+from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.curves import Curve, FloatArray, smoothed
 from pamiq_exp.dashboard.watched import WatchedRun
 from pamiq_exp.run_folder.records import PLOT_AXES
@@ -72,7 +73,7 @@ class ChartGrid:
         self._runs, self._labels = runs, labels
         self._view = View()
         self._names: list[str] = []
-        self._charts: dict[str, tuple[ui.echart, ui.label]] = {}
+        self._charts: dict[str, tuple[Chart, ui.label]] = {}
         self._drawn: tuple[int, ...] = ()
         self._empty = ui.label("no metrics yet").classes("d-dim")
         self._controls()
@@ -151,23 +152,21 @@ class ChartGrid:
         """Draw all chosen metrics."""
         view = self._view
         for name in [name for name in self._charts if name not in view.chosen]:
-            chart, note = self._charts.pop(name)
+            chart, _ = self._charts.pop(name)
             if chart.parent_slot is not None:
                 chart.parent_slot.parent.delete()
         drawn = await run.io_bound(lambda: {name: self._series(name) for name in view.chosen})
-        for name, (series, note_text) in (drawn or {}).items():
+        for name, (_, note_text) in (drawn or {}).items():
             if name not in self._charts:
                 self._charts[name] = self._new_chart(name)
-            chart, note = self._charts[name]
-            note.set_text(note_text)
-            chart.options.clear()
-            chart.options.update(options(series, view.axis, log=view.log))
-            chart.update()
+            self._charts[name][1].set_text(note_text)
+        draw({self._charts[name][0]: options(series, view.axis, log=view.log)
+                  for name, (series, _) in (drawn or {}).items()})  # fmt: skip
 
-    def _new_chart(self, name: str) -> tuple[ui.echart, ui.label]:
+    def _new_chart(self, name: str) -> tuple[Chart, ui.label]:
         with self._grid, shell.element("section", "d-card"):
             shell.text("h3", name, "d-heading d-text")
-            chart = ui.echart({}).classes("d-chart").props(f'role="img" aria-label="curve {len(self._charts) + 1}"')
+            chart = Chart(f"curve {len(self._charts) + 1}")
             note = ui.label().classes("d-dim")
         return chart, note
 

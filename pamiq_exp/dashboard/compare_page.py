@@ -40,9 +40,9 @@ class ComparePage:
             ui.label("differences are shown for two runs" if len(self._runs) != 2 else "reading the runs").classes(
                 "d-dim"
             )
-        ui.timer(UPDATE_SECONDS, charts.update)
+        shell.repeat(UPDATE_SECONDS, charts.update)
         if len(self._runs) == 2:
-            ui.timer(0.01, self._show_differences, once=True)
+            shell.repeat(0.01, self._show_differences, once=True)
 
     async def _show_differences(self) -> None:
         folders = [watched.folder for watched in self._runs]
@@ -84,7 +84,7 @@ class ReportPage:
             shell.text("h1", f"report of {len(self._runs)} run{'s' * (len(self._runs) != 1)}", "d-title")
             self._words = ui.label("reading runs and drawing figures; this takes some seconds").classes("d-dim d-text")
             self._link = shell.element("div")
-        ui.timer(0.01, self._make, once=True)
+        shell.repeat(0.01, self._make, once=True)
 
     async def _make(self) -> None:
         try:

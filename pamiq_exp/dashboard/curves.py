@@ -16,7 +16,7 @@ from pamiq_exp.analysis.records import as_numbers
 from pamiq_exp.dashboard.reader import RECORDS, reason_of
 from pamiq_exp.files import open_file, parse_json_fast
 
-MOST_RECORDS = 1000
+MOST_RECORDS = 600
 """Records of one kind (same source, same metrics) that are kept: between half of this and all of it."""
 
 MOST_VALUES = 2_000_000

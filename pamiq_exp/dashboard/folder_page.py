@@ -51,8 +51,8 @@ class FolderPage:
         self._table = run_table()
         self._table.on("pin", self._toggle_pin)
         self._shown_sweeps: list[Place] | None = None
-        ui.timer(UPDATE_SECONDS, self.update)
-        ui.timer(0.01, self._load_pins, once=True)
+        shell.repeat(UPDATE_SECONDS, self.update)
+        shell.repeat(0.01, self._load_pins, once=True)
 
     async def update(self) -> None:
         """Look at the folder again."""

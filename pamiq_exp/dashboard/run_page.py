@@ -75,8 +75,8 @@ class RunPage:
                 self._log = LogView(self._run)
             with ui.tab_panel("files"):
                 self._files = FilesView(self._run)
-        ui.timer(UPDATE_SECONDS, self._update)
-        ui.timer(PICTURE_SECONDS, self._update_pictures)
+        shell.repeat(UPDATE_SECONDS, self._update)
+        shell.repeat(PICTURE_SECONDS, self._update_pictures)
 
     def _header(self) -> None:
         with shell.element("section", "d-card"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import urlencode
 
-from nicegui import ui
+from nicegui import context, ui
 
 from pamiq_exp.formatting import clock, number_text
 
@@ -57,6 +57,23 @@ def page(title: str, appearance: Appearance, *, root: str, control: bool) -> Ite
     with element("div", "d-main") as main:
         yield
     ui.skip_link(target=main)
+
+
+def repeat(seconds: float, update: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
+    """Call a function every so many seconds, or once after them, for as long as the page is open.
+
+    A browser may leave while the function waits for a file: what fails afterwards, for want of a page, is no error.
+    """
+    client = context.client
+
+    async def call() -> None:
+        try:
+            await update()
+        except Exception:
+            if not client.is_deleted:
+                raise
+
+    ui.timer(seconds, call, once=once)
 
 
 def element(tag: str, classes: str = "") -> ui.element:

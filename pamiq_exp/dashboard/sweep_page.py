@@ -11,6 +11,7 @@ from nicegui import run, ui
 
 from pamiq_exp.analysis import curve_interval
 from pamiq_exp.dashboard import shell
+from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.charts import COLORS, DASHES, band, first_choice, legend, line, mark_of, options
 from pamiq_exp.dashboard.curves import Curve, on_grid
 from pamiq_exp.dashboard.reader import Place
@@ -78,19 +79,14 @@ class SweepPage:
                 ).style("min-width: 170px")
                 self._note = ui.label("no curves yet").classes("d-dim")
             self._legend = shell.element("div")
-            self._chart = (
-                ui.echart(options([], self._axis))
-                .classes("d-chart")
-                .props('role="img" aria-label="curves of the arms"')
-                .style("height: 320px")
-            )
+            self._chart = Chart("curves of the arms").style("height: 320px")
         self._table = job_table()
         with self._table.add_slot("top"):
             shell.text("h2", "jobs", "d-heading")
             words = ui.input("filter jobs", on_change=self._filter)
             words.props("dense outlined clearable debounce=200").classes("d-push")
-        ui.timer(UPDATE_SECONDS, self._update)
-        ui.timer(0.01, self._update, once=True)
+        shell.repeat(UPDATE_SECONDS, self._update)
+        shell.repeat(0.01, self._update, once=True)
 
     async def _update(self) -> None:
         jobs = await run.io_bound(self._look)
@@ -162,9 +158,7 @@ class SweepPage:
         self._legend.clear()
         with self._legend:
             legend([f"{arm.name} ({len(curves)})" for arm, curves in arms])
-        self._chart.options.clear()
-        self._chart.options.update(options(series, self._axis))
-        self._chart.update()
+        draw({self._chart: options(series, self._axis)})
 
     def _read_curves(self) -> tuple[list[str], tuple[object, ...], list[tuple[Arm, list[Curve]]]]:
         runs: dict[int, WatchedRun] = {}

@@ -4,7 +4,8 @@
 
 The live run is a random walk of two environments through the noise world. Stretches with the page open and without
 follow each other, so that what else the machine does falls on both alike. With more than one core, the run has the
-first one and the page the others. Takes about three minutes.
+first one, and the page and its browser have the others. Takes four minutes at most: what is left of them after the
+other two measurements goes to the stretches.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pamiq_exp.dashboard.chart import Drawn
 from pamiq_exp.dashboard.charts import first_choice, line, options
 from pamiq_exp.dashboard.reader import Place
 from pamiq_exp.dashboard.watched import WatchedRun
@@ -29,38 +31,58 @@ from tests.dashboard.conftest import Site, browser_path, end_site, start_site
 from tests.dashboard.live_parts import LiveWalk
 from tests.dashboard.test_browser import FLAGS
 
-PAIRS, SECONDS, SETTLE = 12, 4.0, 1.5
-RECORDS, METRICS, RUNS, VISITS, UPDATES = 100_000, 50, 500, 3, 20
+ALL_SECONDS = 225.0
+FEWEST_PAIRS, MOST_PAIRS, SECONDS, SETTLE = 3, 16, 4.0, 1.5
+RECORDS, METRICS, RUNS, VISITS, UPDATES = 100_000, 50, 500, 3, 10
 
 
 def main() -> None:
     """Print everything."""
     from playwright.sync_api import sync_playwright
 
-    print(f"load of the last minute: {os.getloadavg()[0]:.1f}")
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=browser_path(), args=FLAGS)
-        for bench in (bench_long_run, bench_many_runs, bench_live_run):
-            with tempfile.TemporaryDirectory() as place:
-                bench(browser, Path(place))
-        browser.close()
+    end = time.monotonic() + ALL_SECONDS
+    print(f"load of the last minute: {os.getloadavg()[0]:.1f}", flush=True)
+    with sync_playwright() as tools, tempfile.TemporaryDirectory() as place:
+        with browser_of(tools) as browser:
+            bench_long_run(browser, Path(place, "long"))
+            bench_many_runs(browser, Path(place, "many"))
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[1:] or cores)
+        with browser_of(tools) as browser:
+            bench_live_run(browser, Path(place, "live"), cores[0], end)
     print(f"load of the last minute: {os.getloadavg()[0]:.1f}")
 
 
-def bench_live_run(browser: Any, place: Path) -> None:
-    """Print p50 and p99 of a turn with and without the page, their ratios, and the pictures a second."""
+@contextmanager
+def browser_of(tools: Any) -> Iterator[Any]:
+    """Open a browser, on the cores that this process may use now."""
+    browser = tools.chromium.launch(executable_path=browser_path(), args=FLAGS)
+    yield browser
+    browser.close()
+
+
+def bench_live_run(browser: Any, place: Path, core: int, end: float) -> None:
+    """Print p50 and p99 of a turn with and without the page, their ratios, and the pictures a second.
+
+    Args:
+        browser: Shows the page.
+        place: Where the run is kept.
+        core: Where the run goes on, once it and the page have begun.
+        end: When to be done (`time.monotonic`).
+    """
     durations: list[float] = []
     stretches: dict[bool, list[list[float]]] = {False: [], True: []}
     rates: list[float] = []
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[1:] or cores)
+    place.mkdir()
     walk = LiveWalk(place, interval=0.02)
     walk.interaction.step = timed(walk.interaction.step, durations)  # type: ignore[method-assign]
     with walk, served(place) as site:
         page = opened(browser, site)
-        for thread in os.listdir("/proc/self/task"):  # what was started before keeps the other cores
-            os.sched_setaffinity(int(thread), cores[:1])
-        for number in range(2 * PAIRS):
+        for thread in os.listdir("/proc/self/task"):  # server and browser, which were started before, stay elsewhere
+            os.sched_setaffinity(int(thread), {core})
+        for number in range(2 * MOST_PAIRS):
+            if number >= 2 * FEWEST_PAIRS and not number % 2 and time.monotonic() + 2 * (SETTLE + SECONDS) > end:
+                break
             open_page = bool(number % 2)
             page.goto(site.base if open_page else "about:blank")
             time.sleep(SETTLE)
@@ -69,21 +91,20 @@ def bench_live_run(browser: Any, place: Path) -> None:
             time.sleep(SECONDS)
             stretches[open_page].append(list(durations))
             rates += [rate()] if rate is not None else []
-    os.sched_setaffinity(0, cores)
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         without, beside = (quantile(np.concatenate(stretches[key]), share) for key in (False, True))
         low, high = ratio_interval(stretches, share)
         print(f"turn {name}: {without:.2f} ms without a page, {beside:.2f} ms beside one, ratio "
               f"{beside / without:.3f}, 95 % of resampled pairs in [{low:.3f}, {high:.3f}]")  # fmt: skip
-    print(f"pictures a second: {statistics.median(rates):.1f}")
+    print(f"{len(rates)} pairs of stretches, pictures a second: {statistics.median(rates):.1f}")
 
 
 def ratio_interval(stretches: dict[bool, list[list[float]]], share: float) -> tuple[float, float]:
     """Return the bootstrap interval of the ratio of a quantile, over pairs of stretches."""
     draws = np.random.default_rng(0)
-    ratios = []
+    ratios, pairs = [], len(stretches[True])
     for _ in range(500):
-        chosen = draws.integers(PAIRS, size=PAIRS)
+        chosen = draws.integers(pairs, size=pairs)
         without, beside = (
             quantile(np.concatenate([stretches[key][at] for at in chosen]), share) for key in (False, True)
         )
@@ -116,7 +137,8 @@ def bench_long_run(browser: Any, place: Path) -> None:
     print(f"{RECORDS:,} records of {METRICS} metrics ({size:.0f} MB): first paint {spread(firsts)} s, six curves drawn "
           f"after {spread(wholes)} s")  # fmt: skip
     print(f"one new record: {spread(server_costs(watched, path), 1e3)} ms in the server, "
-          f"{spread(end_to_end, 1e3)} ms in the browser from the message to the next frame")  # fmt: skip
+          f"{spread(end_to_end, 1e3)} ms in the browser from the message to the end of the next frame",
+          flush=True)  # fmt: skip
 
 
 def bench_many_runs(browser: Any, place: Path) -> None:
@@ -134,7 +156,7 @@ def bench_many_runs(browser: Any, place: Path) -> None:
             wholes.append(time.perf_counter() - begin)
             firsts.append(first_paint(page))
             page.context.close()
-    print(f"{RUNS} runs: first paint {spread(firsts)} s, listed after {spread(wholes)} s")
+    print(f"{RUNS} runs: first paint {spread(firsts)} s, listed after {spread(wholes)} s", flush=True)
 
 
 def record_line(step: int) -> str:
@@ -146,13 +168,14 @@ def record_line(step: int) -> str:
 
 
 def updates(page: Any, path: Path) -> list[float]:
-    """Add records while the page is open; return the seconds from each message to the next frame in the browser."""
+    """Add records while the page is open; return the seconds from the arrival of each message of new points to the end
+    of the next frame in the browser."""
     page.locator(".d-chart canvas").nth(5).wait_for()
-    page.evaluate("""() => { window.costs = []; new MutationObserver(() => {
-        const begin = performance.now(); requestAnimationFrame(() => setTimeout(() =>
-        window.costs.push(performance.now() - begin)))
-        }).observe(document.querySelector('.d-charts'), {subtree: true, characterData: true, childList: true}) }""")
-    for step in range(RECORDS, RECORDS + UPDATES // 2):
+    page.evaluate("""() => { window.costs = []; const note = event => {
+        if (typeof event.data === 'string' && event.data.includes('runMethod'))
+            requestAnimationFrame(() => setTimeout(() => window.costs.push(performance.now() - event.timeStamp))) }
+        window.socket.io.engine.transport.ws.addEventListener('message', note) }""")
+    for step in range(RECORDS, RECORDS + UPDATES):
         with open(path, "a", encoding="utf-8") as file:
             file.write(record_line(step))
         time.sleep(1.1)
@@ -160,21 +183,22 @@ def updates(page: Any, path: Path) -> list[float]:
 
 
 def server_costs(watched: WatchedRun, path: Path) -> list[float]:
-    """Return the seconds from each new record in the file to the charts as the server sends them."""
+    """Return the seconds from each new record in the file to the message that the server sends."""
     names = first_choice(watched.metrics.names())
     costs = []
+    charts = {name: Drawn() for name in names}
     for step in range(RECORDS + UPDATES, RECORDS + 2 * UPDATES):
         with open(path, "a", encoding="utf-8") as file:
             file.write(record_line(step))
         begin = time.perf_counter()
         watched.metrics.poll()
-        for name in names:
-            json.dumps(options(drawn(watched, name), "environment_step"))
+        for name, chart in charts.items():
+            json.dumps(chart.change(options(series_of(watched, name), "environment_step")))
         costs.append(time.perf_counter() - begin)
     return costs
 
 
-def drawn(watched: WatchedRun, name: str) -> list[dict[str, Any]]:
+def series_of(watched: WatchedRun, name: str) -> list[dict[str, Any]]:
     """Return what is drawn of a metric."""
     curve = watched.metrics.curve(name, "environment_step")
     assert curve is not None

@@ -82,7 +82,7 @@ def test_a_live_run_shows_growing_coverage_and_moving_pictures(context: Any, liv
     page = open_page(context, live)
     wait_for_text(page, r"▶ running")
     playwright.expect(page.get_by_role("heading", name="interaction/coverage", exact=True)).to_be_visible()
-    steps = _records(page)
+    steps, points = _records(page), _points(page)
     playwright.expect(page.get_by_alt_text("live view map")).to_be_visible()
     page.evaluate("""() => { window.changes = 0; new MutationObserver(list => { window.changes += list.length })
         .observe(document.querySelector('img[alt="live view image 0"]'), {attributeFilter: ['src']}) }""")
@@ -92,12 +92,25 @@ def test_a_live_run_shows_growing_coverage_and_moving_pictures(context: Any, liv
         f"{rate} pictures a second"
     )
     assert _records(page) > steps, "the curve of the coverage does not grow"
+    drawn = _points(page)
+    assert len(drawn) > len(points)
+    assert drawn[: len(points) - 1] == points[:-1], "new points come after those that were drawn"
 
 
 def _records(page: Any) -> int:
     card = page.locator("section").filter(has=page.get_by_role("heading", name="interaction/coverage", exact=True))
     note = card.get_by_text(re.compile(r"\d records")).inner_text()
     return int(note.split()[0].replace(",", ""))
+
+
+def _points(page: Any) -> list[Any]:
+    """What the chart of the coverage shows."""
+    script = """() => { const card = [...document.querySelectorAll('section')].find(each =>
+        each.querySelector('h3')?.textContent === 'interaction/coverage')
+        return getElement(Number(card.querySelector('.d-chart').id.slice(1))).chart.getOption().series[0].data }"""
+    page.wait_for_function(f"({script})()?.length > 0")
+    points: list[Any] = page.evaluate(script)
+    return points
 
 
 def test_pause_and_resume_work_from_the_page(context: Any, live: Site) -> None:
@@ -229,7 +242,7 @@ def test_an_empty_folder_says_what_to_do(context: Any, tmp_path: Path) -> None:
     served = start_site(tmp_path, "--port", "0")
     page = open_page(context, served)
     wait_for_text(page, "No runs here yet")
-    wait_for_text(page, "python -m pamiq_exp experiment=pamiq2024")
+    wait_for_text(page, "python -m pamiq_exp experiment=curiosity_noise_world")
     page.close()
     end_site(served)
 
