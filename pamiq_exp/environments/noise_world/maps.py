@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def load_map(source: str) -> WorldMap:
     raise ValueError(f"environment.map: there is no map '{source}'{hint}; a file of your own ends in .txt")
 
 
+@lru_cache(maxsize=8)  # a run has several worlds on one map: what it is compared with walks in its own
 def parse_map(text: str, name: str) -> WorldMap:
     """Read a drawn map. Raises ValueError with the row and column of what is wrong."""
     lines = [line.rstrip() for line in text.strip("\n").splitlines()]

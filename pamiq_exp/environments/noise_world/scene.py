@@ -213,21 +213,25 @@ def _plain_looks(
     surfaces: Surfaces, size: int, *, plain: bool, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the pictures of all materials, and that of each tile (sky and screen included)."""
-    rooms = range(-1, surfaces.map.room_count)
-    pictures = [materials.clouds(size, seed), np.zeros((size, size, 3))]
-    if plain:
-        pictures += materials.plain_surfaces(size)
-    else:
-        for room in rooms:
-            pictures += materials.room_surfaces(room, size, seed)
     kind = np.full(surfaces.tiles, 0)
     kind[surfaces.cells : 2 * surfaces.cells] = 2
     kind[: surfaces.cells] = 1
     look = np.zeros(surfaces.tiles + 1, dtype=np.int64)
     look[:-1] = 2 + kind + (0 if plain else 3 * (surfaces.room + 1))
     look[surfaces.sky], look[-1] = 0, 1
-    packed = np.floor(np.stack(pictures) * 255.0 + 0.5).astype(np.uint8)
-    return packed, look
+    return _material_pictures(None if plain else surfaces.map.room_count, size, seed), look
+
+
+@lru_cache(maxsize=8)
+def _material_pictures(rooms: int | None, size: int, seed: int) -> NDArray[np.uint8]:
+    """Return the pictures of sky, screen and all materials: those of each room, or the plain ones."""
+    pictures = [materials.clouds(size, seed), np.zeros((size, size, 3))]
+    if rooms is None:
+        pictures += materials.plain_surfaces(size)
+    else:
+        for room in range(-1, rooms):
+            pictures += materials.room_surfaces(room, size, seed)
+    return np.floor(np.stack(pictures) * 255.0 + 0.5).astype(np.uint8)
 
 
 def _whole_screen(screen: int, noise: NoiseOptions) -> NoisyTiles:
