@@ -64,6 +64,11 @@ def least(one: Origin, other: Origin) -> Origin:
     return other if KINDS.index(other.kind) > KINDS.index(one.kind) else one
 
 
+def least_of(one: Origin | None, other: Origin | None) -> Origin | None:
+    """Return the less trusted of two, as far as they are known."""
+    return one if other is None else other if one is None else least(one, other)
+
+
 @dataclass(frozen=True)
 class ErrorDetail:
     """One error in a config.

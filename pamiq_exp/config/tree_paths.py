@@ -31,15 +31,31 @@ def leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
         yield key, node
 
 
-def select(tree: object, key: str) -> object:
+NOTHING = object()
+"""Stands for what is not there."""
+
+
+def names_in(key: str) -> list[str]:
+    """Return the names and numbers that an address consists of."""
+    return re.findall(r"[^.\[\]]+", key)
+
+
+def child_of(node: object, name: str) -> Any:
+    """Return what lies at a key, or an index, of plain data; NOTHING if there is none."""
+    if isinstance(node, Mapping):
+        found = node.get(name, NOTHING)
+        return node.get(int(name), NOTHING) if found is NOTHING and name.isdecimal() else found
+    if isinstance(node, (list, tuple)) and name.isdecimal() and int(name) < len(node):
+        return node[int(name)]
+    return NOTHING
+
+
+def select(tree: object, key: str) -> Any:
     """Return what stands at an address of a plain tree. Raises KeyError if nothing does."""
     node = tree
-    for name in re.findall(r"[^.\[\]]+", key):
-        if isinstance(node, Mapping) and name in node:
-            node = node[name]
-        elif isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
-        else:
+    for name in names_in(key):
+        node = child_of(node, name)
+        if node is NOTHING:
             raise KeyError(key)
     return node
 

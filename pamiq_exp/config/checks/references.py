@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any
 
-from pamiq_exp.config.checks.interpolations import Resolved, keys_in
-from pamiq_exp.config.checks.value_nodes import UNKNOWN
+from pamiq_exp.config.checks.expressions import PLAIN_REFERENCE, UNKNOWN
+from pamiq_exp.config.checks.interpolations import Resolved
 from pamiq_exp.config.errors import ErrorDetail, nearest
 from pamiq_exp.config.tree_paths import join, leaves, parent
 
@@ -48,7 +48,7 @@ def unread_keys(resolved: Resolved, hydra: object = None, anchored: Set[str] = f
         hydra: Hydra's node, which may refer to it too.
         anchored: Keys whose values stand elsewhere by an alias of YAML, and are read there.
     """
-    read = resolved.read | {name for _, text in leaves(hydra) for name in keys_in(text)}
+    read = resolved.read | {name for _, text in leaves(hydra) for name in PLAIN_REFERENCE.findall(str(text))}
     if UNKNOWN in read:
         return
     used = read | anchored
