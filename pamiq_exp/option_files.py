@@ -27,17 +27,17 @@ _INDENT = "  "
 
 @dataclass(frozen=True)
 class Option:
-    """One of the options that stand together in a file.
+    """A config, or one of the options that stand together in a file.
 
     Attributes:
         header: The header of all of them; empty without one.
         body: What it says.
-        line: Where it begins in the file, from 1 on.
+        line: Where it begins in the file that it shares, from 1 on; 0 for a file of its own.
     """
 
     header: str
     body: str
-    line: int
+    line: int = 0
 
     @property
     def text(self) -> str:
@@ -47,7 +47,7 @@ class Option:
     @property
     def kept_text(self) -> str:
         """The text as a run keeps it: with the line that it had in the file, for `place_of_line`."""
-        return f"{self.text}# {TOGETHER}:{self.line}\n"
+        return f"{self.text}# {TOGETHER}:{self.line}\n" if self.line else self.text
 
     @property
     def in_place(self) -> str:

@@ -44,6 +44,7 @@ class Composed:
         source: Where it came from.
         words: What was asked for.
         files: The files that took part, in their order; none for a config that was made in Python.
+        loader: What composed it.
         origins: What set each key.
     """
 
@@ -53,6 +54,7 @@ class Composed:
     words: tuple[str, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     table: Provenance | None = None
+    loader: Loader | None = None
 
     @classmethod
     def of_config(cls, config: DictConfig) -> Composed:
@@ -62,7 +64,7 @@ class Composed:
 
     @cached_property
     def origins(self) -> Provenance:
-        """What set each key. Raises ConfigError for a file that is gone."""
+        """What set each key."""
         return self.table or provenance_of(self.files, parse_overrides(self.words), self.source)
 
     @cached_property
@@ -88,7 +90,7 @@ class Composed:
 
         What `config.yaml` itself chooses is left out.
         """
-        return ", ".join(map(str, Loader(self.source).choices(self.words))) if self.files else ""
+        return ", ".join(self.loader.choices(self.words)) if self.loader is not None else ""
 
     @property
     def stranger(self) -> str | None:
@@ -141,14 +143,14 @@ def compose(words: Sequence[str], source: Source = Source()) -> Composed:
     written = _plain(config)
     note_secrets(written)
     if not has_replicas(written):
-        return Composed(config, written, source, tuple(words), tuple(loader.files))
+        return Composed(config, written, source, tuple(words), tuple(loader.files), loader=loader)
     table = provenance_of(loader.files, parsed, source)
     tree = expand_replicas(written, table)
     with flag_override(config, ["struct", "readonly"], [False, False]):
         for key, node in tree.items():
             if node is not written[key]:
                 config[key] = node
-    return Composed(config, tree, source, tuple(words), tuple(loader.files), table)
+    return Composed(config, tree, source, tuple(words), tuple(loader.files), table, loader)
 
 
 def compose_config(words: Sequence[str], source: Source = Source()) -> DictConfig:

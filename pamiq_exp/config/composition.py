@@ -66,8 +66,8 @@ class Composition:
 
 
 def record_composition(composed: Composed) -> Composition:
-    """Return what a config was made from. Raises ConfigError for a file that cannot be read any more."""
-    texts = {file.place: file.content() for file in composed.files}
+    """Return what a config was made from."""
+    texts = {file.place: file.option.kept_text for file in composed.files}
     return Composition(composed.source.name, tuple(word for word in composed.words if not is_hydras(word)), texts)
 
 

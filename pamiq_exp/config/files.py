@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from hydra.core.object_type import ObjectType
@@ -21,7 +22,7 @@ from pamiq_exp.config.hydra_internals import FileConfigSource as HydraFileConfig
 from pamiq_exp.config.hydra_internals import SourcesRegistry, yaml_loader
 from pamiq_exp.config.trust import TRUST_FLAG, is_trusted
 from pamiq_exp.config.yaml_files import BROKEN, invalid, line_of, read_text, read_text_nodes
-from pamiq_exp.option_files import TOGETHER, config_folder, find_file, leads_out, options_together
+from pamiq_exp.option_files import TOGETHER, Option, config_folder, find_file, leads_out, options_together
 
 
 def is_shipped(path: Path) -> bool:
@@ -29,22 +30,38 @@ def is_shipped(path: Path) -> bool:
     return path.resolve().is_relative_to(config_folder())
 
 
+@dataclass(kw_only=True)
+class ReadConfig(ConfigResult):
+    """What Hydra is given for a config file, with the file.
+
+    Attributes:
+        file: What messages call it.
+        option: Its text.
+        folder: The config folder that it was found in; None for a text that a run has kept.
+    """
+
+    file: Path
+    option: Option
+    folder: Path | None
+
+
 class FileConfigSource(HydraFileConfigSource):
     """Hydra's reader of files, which it finds by this name; files of others are looked through before they are read."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         """See the base class. Raises ConfigError for a file that is no config or is beyond the limits."""
-        place = config_path.removesuffix(".yaml")
-        path = find_file(Path(self.path), place)
+        place, folder = config_path.removesuffix(".yaml"), Path(self.path)
+        path = find_file(folder, place)
         if path is None:
             return super().load_config(config_path)
-        if leads_out(path, Path(self.path)) and not is_trusted(path):
+        if leads_out(path, folder) and not is_trusted(path):
             message = f"{path.name} is a link out of its config folder, to {os.path.realpath(path)}"
             hint = f"put the file itself there, or say once that what it leads to is yours: {TRUST_FLAG} DIR"
             raise ConfigError(ErrorDetail("", message, hint, Origin.of_file(path)))
         stat = path.stat()
-        config, header = _read(path, place, stat.st_mtime_ns, stat.st_size)
-        return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", deepcopy(config), dict(header))
+        option, config, header = _read(path, place, stat.st_mtime_ns, stat.st_size)
+        found = deepcopy(config), dict(header)
+        return ReadConfig(self.provider, self.full_path(), *found, file=path, option=option, folder=folder)
 
     def is_config(self, config_path: str) -> bool:
         """See the base class."""
@@ -59,28 +76,28 @@ class FileConfigSource(HydraFileConfigSource):
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, place: str, changed: int, size: int) -> tuple[DictConfig, dict[str, str | None]]:
+def _read(path: Path, place: str, changed: int, size: int) -> tuple[Option, DictConfig, dict[str, str | None]]:
     """Read a config once in a process, as long as its file stays the same."""
-    return read_yaml(path, read_config(path, place, form="in_place"), checked=not is_shipped(path))
+    option = read_option(path, place)
+    return option, *read_yaml(path, option.in_place, checked=not is_shipped(path))
 
 
-def read_config(path: Path, place: str, *, form: Literal["text", "in_place", "kept_text"] = "text") -> str:
-    """Return the text of a config in the file that holds it.
+def read_option(path: Path, place: str) -> Option:
+    """Return a config in the file that holds it.
 
     Args:
         path: The file.
         place: The config's place in a config folder, without `.yaml`.
-        form: The text of an option in a file of several: see the properties of `Option`.
 
     Raises:
         ConfigError: The file cannot be read, is too large, or no longer holds the config.
     """
     if path.name != TOGETHER:
-        return read_text(path)
+        return Option("", read_text(path))
     option = options_together(path, path.parents[place.count("/")]).get(Path(place).name)
     if option is None:
         raise _unreadable(path, f"{path.name} no longer holds {Path(place).name}")
-    return str(getattr(option, form))
+    return option
 
 
 def read_yaml(path: Path, text: str, *, checked: bool = True) -> tuple[DictConfig, dict[str, str | None]]:

@@ -19,6 +19,7 @@ from hydra.core.default_element import DefaultsTreeNode, GroupDefault, ResultDef
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime, configure_log, run_job, setup_globals
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -27,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.hydra_settings import choice_error, setting_errors
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Kind, Origin
-from pamiq_exp.config.files import read_config, read_yaml, use_checked_files
+from pamiq_exp.config.files import ReadConfig, read_option, read_yaml, use_checked_files
 from pamiq_exp.config.hydra_internals import (
     CachingConfigRepository,
     Callbacks,
@@ -36,11 +37,12 @@ from pamiq_exp.config.hydra_internals import (
     IConfigRepository,
     SourcesRegistry,
     create_config_search_path,
+    create_defaults_list,
 )
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.config.yaml_files import Node, read_text_nodes
-from pamiq_exp.option_files import config_folder, find_file, without_line
+from pamiq_exp.option_files import Option, config_folder, find_file, without_line
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
@@ -92,45 +94,18 @@ class ConfigFile:
     Attributes:
         place: Its place in a config folder, such as `world/clean`.
         package: Where its keys go; empty for the top.
-        path: The file that holds it; None for a text that a run has kept.
-        text: That text.
+        option: Its text.
         origin: Who wrote it.
     """
 
     place: str
     package: str
-    path: Path | None
-    text: str | None
+    option: Option
     origin: Origin
 
     def nodes(self) -> Node | None:
         """Return its tree with line numbers. Raises ConfigError."""
-        if self.path is not None:
-            return read_text_nodes(self.path, read_config(self.path, self.place, form="in_place"))
-        return read_text_nodes(Path(self.origin.file), self.text or "")
-
-    def content(self) -> str:
-        """Return its text, as a run keeps it."""
-        if self.path is None:
-            return self.text or ""
-        return read_config(self.path, self.place, form="kept_text")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An option of a group that a config was composed with.
-
-    Attributes:
-        group, option: The choice: `encoder`, `random_features`.
-        by: What chose it: a file of the config folder, or the command line.
-    """
-
-    group: str
-    option: str
-    by: str
-
-    def __str__(self) -> str:
-        return f"{self.group} {self.option} <- {self.by}"
+        return read_text_nodes(Path(self.origin.file), self.option.in_place)
 
 
 class KeptSource(ConfigSource):
@@ -147,10 +122,10 @@ class KeptSource(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """See the base class. Raises ConfigError for a text that is no config."""
         place = config_path.removesuffix(".yaml")
-        config, header = read_yaml(Path(f"{self.file}:{place}.yaml"), self.texts[place])
-        return ConfigResult(
-            self.provider, self.full_path(), _without_hydra(config) if place == self.path else config, header
-        )
+        file, option = Path(f"{self.file}:{place}.yaml"), Option("", self.texts[place])
+        config, header = read_yaml(file, option.body)
+        config = _without_hydra(config) if place == self.path else config
+        return ReadConfig(self.provider, self.full_path(), config, header, file=file, option=option, folder=None)
 
     def is_group(self, config_path: str) -> bool:
         """See the base class."""
@@ -221,9 +196,13 @@ class Loader(ConfigLoaderImpl):
         """Return the config of one run, with Hydra's own node at `hydra`."""
         return self.load_configuration(self.source.name, list(words), RunMode.RUN, from_shell=False)
 
-    def choices(self, words: Sequence[str]) -> list[Choice]:
-        """Return what is chosen, without what the primary config and Hydra choose themselves."""
-        listed = self.compute_defaults_list(self.source.name, list(words), RunMode.RUN)
+    def choices(self, words: Sequence[str]) -> list[str]:
+        """Return what was chosen in the last composition, of these words, and by what.
+
+        "encoder random_features <- reward/rnd.yaml"; what the primary config and Hydra choose themselves is left out.
+        """
+        parsed, repository = OverridesParser.create().parse_overrides(list(words)), _Repository(self._repository)
+        listed = create_defaults_list(repository, self.source.name, parsed, prepend_hydra=True, skip_missing=False)
         found = []
         for each, parent in _chosen_groups(listed.defaults_tree):
             group, option = each.get_override_key(), each.get_name()
@@ -232,7 +211,8 @@ class Loader(ConfigLoaderImpl):
             if (override := listed.overrides.override_metadata.get(group)) is not None:
                 parent = override.containing_config_path
             if parent != self.source.name:
-                found.append(Choice(group, option, self._name_of_file(parent) if parent is not None else COMMAND_LINE))
+                by = self._name_of_file(parent) if parent is not None else COMMAND_LINE
+                found.append(f"{group} {option} <- {by}")
         return found
 
     def _name_of_file(self, place: str) -> str:
@@ -246,9 +226,8 @@ class Loader(ConfigLoaderImpl):
         *rest: Any,  # more in each version of Hydra
     ) -> tuple[list[Override], CachingConfigRepository]:
         parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides, *rest)
-        counting = _Repository(repository.delegate)
-        counting.cache = repository.cache
-        return parsed, counting
+        self._repository = _Repository(repository)
+        return parsed, self._repository
 
     def _load_configuration_impl(
         self,
@@ -269,47 +248,32 @@ class Loader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         result = super()._load_single_config(default, repo)
-        file = self._file(default, result)
-        if file is not None:
-            self.files.append(file)
-        if file is not None and file.origin.kind != "shipped":
+        if not isinstance(result, ReadConfig):  # of Hydra's own
+            return result
+        place = str(default.config_path).removesuffix(".yaml")
+        package = default.package if default.package is not None else result.header["package"]
+        origin = Origin.of_file(result.file, kind=self._kind(place, result))
+        self.files.append(ConfigFile(place, "" if package in (None, "_global_") else package, result.option, origin))
+        if origin.kind != "shipped":
             if isinstance(result.config, DictConfig) and "hydra" in result.config:
-                raise ConfigError(setting_errors(result.config, file.origin))
+                raise ConfigError(setting_errors(result.config, origin))
             if default.primary:
                 with_hydra = OmegaConf.create({"hydra": _shipped_hydra()})
                 with_hydra.merge_with(result.config)
                 result.config = with_hydra
         return result
 
-    def _file(self, default: ResultDefault, result: ConfigResult) -> ConfigFile | None:
-        """Return the file of a loaded config; None for what comes with Hydra."""
-        header = result.header["package"]
-        package = default.package if default.package is not None else header
-        package = "" if package in (None, "_global_") else str(package)
-        place = str(default.config_path).removesuffix(".yaml")
-        scheme, _, folder = result.path.partition("://")
-        if scheme == "kept":
-            text = (self.source.kept or {})[place]
-            kind = self._kind(place, None, text)
-            return ConfigFile(place, package, None, text, Origin(f"{self.source.kept_in}:{place}.yaml", kind=kind))
-        if scheme != "file":
-            return None
-        path = find_file(Path(folder), place) or Path(folder) / f"{place}.yaml"
-        return ConfigFile(place, package, path, None, Origin.of_file(path, kind=self._kind(place, path, None)))
-
-    def _kind(self, place: str, path: Path | None, text: str | None) -> Kind:
+    def _kind(self, place: str, result: ReadConfig) -> Kind:
         """Who wrote a file: a copy of a shipped or trusted one is as good as that."""
-        if path is not None and path.is_relative_to(config_folder()):
+        text = without_line(result.option.text)
+        if result.file.is_relative_to(config_folder()) or _says(config_folder(), place, text):
             return "shipped"
-        content = read_config(path, place) if path is not None else text or ""
-        if _says(config_folder(), place, content):
-            return "shipped"
-        if is_trusted(path if path is not None else Path(self.source.kept_in)):
+        if is_trusted(result.file if result.folder is not None else Path(self.source.kept_in)):
             return "trusted"
         copied = Path(self.source.copy_of) if self.source.copy_of else None
-        if copied is not None and is_trusted(copied / f"{place}.yaml") and _says(copied, place, content):
+        if copied is not None and is_trusted(copied / f"{place}.yaml") and _says(copied, place, text):
             return "trusted"
-        return "own" if path is not None else "foreign"
+        return "own" if result.folder is not None else "foreign"
 
 
 def _chosen_groups(tree: DefaultsTreeNode) -> Iterator[tuple[GroupDefault, str | None]]:
@@ -325,9 +289,9 @@ def _chosen_groups(tree: DefaultsTreeNode) -> Iterator[tuple[GroupDefault, str |
 class _Repository(CachingConfigRepository):
     """Counts what is read, also what it knows already."""
 
-    def __init__(self, delegate: IConfigRepository) -> None:
-        self.delegate = delegate
-        self.cache: dict[str, ConfigResult | None] = {}
+    def __init__(self, other: CachingConfigRepository) -> None:
+        self.delegate = other.delegate
+        self.cache = other.cache
         self._left = MOST_READS
 
     def load_config(self, config_path: str) -> ConfigResult | None:
@@ -341,11 +305,11 @@ class _Repository(CachingConfigRepository):
         return super().load_config(config_path)
 
 
-def _says(folder: Path, place: str, content: str) -> bool:
+def _says(folder: Path, place: str, text: str) -> bool:
     """Whether a config folder has this config, word for word."""
     path = find_file(folder, place)
     try:
-        return path is not None and read_config(path, place) == without_line(content)
+        return path is not None and read_option(path, place).text == text
     except ConfigError:
         return False
 

@@ -18,6 +18,7 @@ from pamiq_exp.config.checks.references import unread_keys
 from pamiq_exp.config.checks.untrusted_values import value_errors
 from pamiq_exp.config.errors import Kind, Origin
 from pamiq_exp.config.hydra_loader import ConfigFile
+from pamiq_exp.option_files import Option
 
 SPACES = "${spaces.observation.image.shape}"
 
@@ -26,7 +27,7 @@ def written(text: str, kind: Kind = "own") -> Composed:
     """A config of one file."""
     from omegaconf import OmegaConf
 
-    file = ConfigFile("experiment/any", "", None, text, Origin("any.yaml", kind=kind))
+    file = ConfigFile("experiment/any", "", Option("", text), Origin("any.yaml", kind=kind))
     return Composed(OmegaConf.create(), yaml.safe_load(text), files=(file,))
 
 
