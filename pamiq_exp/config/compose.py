@@ -19,7 +19,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config.checks.interpolations import Resolved, resolve
+from pamiq_exp.config.checks.expressions import Resolved
+from pamiq_exp.config.checks.interpolations import resolve
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin, nearest
 from pamiq_exp.config.group_hints import list_choices
 from pamiq_exp.config.hydra_internals import BasicSweeper

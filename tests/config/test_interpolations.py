@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_exp.config import Composed, ConfigError
-from pamiq_exp.config.checks.interpolations import Resolved, resolve, value_at
+from pamiq_exp.config.checks.expressions import Resolved
+from pamiq_exp.config.checks.interpolations import resolve, value_at
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 from pamiq_exp.config.checks.references import unread_keys
 from pamiq_exp.config.checks.untrusted_values import value_errors

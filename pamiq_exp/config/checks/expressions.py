@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import GrammarVisitor
 
-from pamiq_exp.config.errors import least, least_of, nearest
+from pamiq_exp.config.errors import ErrorDetail, Origin, least, least_of, nearest
 from pamiq_exp.config.hydra_internals import raw_name
 from pamiq_exp.config.resolvers import (
     READABLE_ENVIRONMENT,
@@ -24,9 +24,6 @@ from pamiq_exp.config.resolvers import (
     derived_seed,
 )
 from pamiq_exp.config.tree_paths import join, leaves, parent, select
-
-if TYPE_CHECKING:
-    from pamiq_exp.config.checks.interpolations import Resolver
 
 FILLED_IN_LATER = "spaces"
 """What is not there yet: it comes from the environment."""
@@ -65,6 +62,37 @@ class Whole:
 
     def __str__(self) -> str:
         raise ValueError("a text cannot take up keys and values or a list")
+
+
+@dataclass
+class Resolved:
+    """A config with everything filled in that could be.
+
+    Attributes:
+        tree: The config as plain data; a value that waits for the environment stands as it was written.
+        origins: The least trusted that had a say in each value, by its address.
+        waiting: Addresses of values that wait for the environment.
+        read: Addresses that something referred to.
+        errors: What could not be filled in.
+    """
+
+    tree: dict[str, Any]
+    origins: dict[str, Origin] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
+    errors: list[ErrorDetail] = field(default_factory=list)
+
+
+class Resolver(Protocol):
+    """What an expression reads from: see `interpolations`."""
+
+    tree: Mapping[str, Any]
+    result: Resolved
+
+    def written_by(self, key: str) -> Origin | None: ...
+    def report(self, key: str, message: str, hint: str) -> None: ...
+    def count(self, key: str, values: int, characters: int) -> None: ...
+    def find(self, address: str) -> tuple[str, Any]: ...
 
 
 class Expression:

@@ -8,10 +8,16 @@ made from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from pamiq_exp.config.checks.expressions import Expression, UnknownValueError, Whole, characters_of, holds_unknown
+from pamiq_exp.config.checks.expressions import (
+    Expression,
+    Resolved,
+    UnknownValueError,
+    Whole,
+    characters_of,
+    holds_unknown,
+)
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 from pamiq_exp.config.errors import UNTRUSTED, ConfigError, ErrorDetail, Origin, least_of
 from pamiq_exp.config.tree_paths import NOTHING, child_of, join, names_in, select
@@ -20,25 +26,6 @@ ENVIRONMENT = "${environment}"
 """What must stand in `interaction.environment`: the node that is built first, whose shapes all others read."""
 
 WrittenBy: TypeAlias = Callable[[str], Origin | None]
-
-
-@dataclass
-class Resolved:
-    """A config with everything filled in that could be.
-
-    Attributes:
-        tree: The config as plain data; a value that waits for the environment stands as it was written.
-        origins: The least trusted that had a say in each value, by its address.
-        waiting: Addresses of values that wait for the environment.
-        read: Addresses that something referred to.
-        errors: What could not be filled in.
-    """
-
-    tree: dict[str, Any]
-    origins: dict[str, Origin] = field(default_factory=dict)
-    waiting: set[str] = field(default_factory=set)
-    read: set[str] = field(default_factory=set)
-    errors: list[ErrorDetail] = field(default_factory=list)
 
 
 def resolve(tree: Mapping[str, Any], written_by: WrittenBy | None = None) -> Resolved:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any
 
-from pamiq_exp.config.checks.expressions import PLAIN_REFERENCE, UNKNOWN
-from pamiq_exp.config.checks.interpolations import Resolved
+from pamiq_exp.config.checks.expressions import PLAIN_REFERENCE, UNKNOWN, Resolved
 from pamiq_exp.config.errors import ErrorDetail, nearest
 from pamiq_exp.config.tree_paths import join, leaves, parent
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pamiq_exp.config.checks.interpolations import Resolved
+from pamiq_exp.config.checks.expressions import Resolved
 from pamiq_exp.config.errors import ErrorDetail, Origin, least
 from pamiq_exp.config.tree_paths import join, target_nodes
 from pamiq_exp.config.trust import TRUST_FLAG
