@@ -24,6 +24,9 @@ os.environ.pop("PAMIQ_EXP_ALLOW", None)
 # Torch would start a thread for every core: on small tensors that costs more than it gains.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Nothing here is to survive a power cut, and waiting for the disk takes longer than many a test.
+os.fsync = lambda descriptor: os.fstat(descriptor) and None
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and runs would keep to that.
 for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
     if signal.getsignal(_signal) is signal.SIG_IGN:
@@ -77,6 +80,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         page = call.params.get("page") if call else None
         item.add_marker(pytest.mark.xdist_group(str(page if isinstance(page, Path) else item.path)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """Keep what was imported out of garbage collections: each launch begins with one, of a million objects else."""
+    if "torch" not in sys.modules:  # where other processes run the tests
+        return (yield)
+    from pamiq_exp.runtime.process_settings import frozen_heap
+
+    with frozen_heap():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

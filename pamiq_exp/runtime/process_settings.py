@@ -37,21 +37,30 @@ def switch_interval(seconds: float | None) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
+_is_frozen = False
+
+
 @contextmanager
 def frozen_heap(collect: bool = True) -> Iterator[None]:
     """Keep what exists now out of garbage collections, after one of them if `collect` says so.
 
     Torch and Lightning leave some hundred thousand objects behind that are never freed. Going through them
     takes the collector a tenth of a second, on whichever thread happens to trigger it. In a process that was just
-    forked it would also copy all of them.
+    forked it would also copy all of them. Within another frozen heap, what that one keeps out stays out.
     """
+    global _is_frozen
     if collect:
         gc.collect()
+    if _is_frozen:
+        yield
+        return
     gc.freeze()
+    _is_frozen = True
     try:
         yield
     finally:
         gc.unfreeze()
+        _is_frozen = False
 
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)

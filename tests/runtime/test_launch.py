@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from pamiq_exp.run_folder import RunFolderError
 from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch, list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import Mode
+from pamiq_exp.runtime.process_settings import frozen_heap
 from pamiq_exp.tracking import Tracker
 from tests.runtime.parts import (
     CollectingAgent,
@@ -288,6 +290,12 @@ def test_launch_settings_of_the_process_are_restored() -> None:
     launch_small(config, world=NoisyWorld(hook=lambda step: seen.append(sys.getswitchinterval())))
     assert seen[0] == pytest.approx(0.0003)
     assert (sys.getswitchinterval(), torch.get_num_threads(), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_launch_within_a_frozen_heap_leaves_it_frozen() -> None:
+    with frozen_heap(collect=False):
+        launch_small(LaunchConfig(mode="lockstep", max_steps=5))
+        assert gc.get_freeze_count() > 0
 
 
 @pytest.mark.parametrize(
