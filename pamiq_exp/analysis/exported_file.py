@@ -126,7 +126,7 @@ def masked_keys(paper: Plain) -> list[str]:
 
 
 def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plain:
-    """Return a copy of `config` with `changes`, as `paper_of` writes them for each run."""
+    """Return a copy of `config` with `changes`, as `export_runs` writes them for each run."""
     tree = deepcopy(dict(config))
     for path in changes.get("remove", []):
         holder: Any = tree

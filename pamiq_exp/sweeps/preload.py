@@ -13,6 +13,6 @@ forget_current_folder()
 # A signal to the whole process group must not end the server that the jobs come from: each job takes signals itself.
 signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
-for name in ("cli._job", "runtime", *ROOMS):
+for name in ("jobs.job", "runtime", *ROOMS):
     with suppress(ImportError):  # the job that needs it will say so
         import_module(f"pamiq_exp.{name}")

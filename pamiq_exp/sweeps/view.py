@@ -190,11 +190,11 @@ class Watcher:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sweep-view", daemon=True)
         self._live: Live | None = None
-        self._constructor_error: dict[int, JobState] = {}
+        self._shown_states: dict[int, JobState] = {}
 
     def __enter__(self) -> SweepView:
         self.view.update(self._folder.jobs())
-        self._constructor_error = {job.number: job.state for job in self.view.jobs}
+        self._shown_states = {job.number: job.state for job in self.view.jobs}
         if self._console.is_terminal and not self._console.is_jupyter:
             self._live = Live(self.view.panel(), console=self._console, auto_refresh=False, transient=True)
             self._live.start(refresh=True)
@@ -219,11 +219,11 @@ class Watcher:
             self._live.update(self.view.panel(), refresh=True)
             return
         for job in self.view.jobs:
-            if job.over and self._constructor_error.get(job.number) != job.state:
+            if job.over and self._shown_states.get(job.number) != job.state:
                 reason = f": {plain_text(job.reason)}" if job.reason and job.state != "finished" else ""
                 words = f"job {job.number} {job.state}{reason} ({self.view.difference(job)}); {self.view.line()}"
                 self._console.print(Text(words), soft_wrap=True)
-            self._constructor_error[job.number] = job.state
+            self._shown_states[job.number] = job.state
 
 
 def jobs_table(view: SweepView, most: int | None = None) -> Table:

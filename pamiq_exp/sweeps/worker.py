@@ -81,7 +81,7 @@ def work(order: JobSpec, environment: Mapping[str, str], lock: object) -> None:
 def _move_in(order: JobSpec, environment: Mapping[str, str]) -> None:
     """Leave the place of the process that this one was forked from."""
     os.setsid()  # Ctrl-C reaches the process that gave the order, which hands it on once
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # see `_warm`
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # see `preload`
     os.environ.clear()
     os.environ.update(environment)
     if os.path.isdir(order.place.folder):

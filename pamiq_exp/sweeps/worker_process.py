@@ -1,6 +1,6 @@
 """Run each job of a sweep in a process of its own: one that fails leaves the others alone, and its reason is kept.
 
-The launchers of Hydra call `run_isolated` in whichever process they have for it. That process needs little memory and
+The launchers of Hydra call `run_in_worker_process` in whichever process they have for it. That process needs little memory and
 stays alive when the job is killed, so it can record how the job ended.
 """
 
@@ -68,10 +68,8 @@ def run_in_worker_process(order: JobSpec) -> int:
             status = process.exitcode or 0
         if (folder / PRUNE).exists() and status != 0:
             note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
-        elif status != 0 and not _constructor_error(folder, before):
-            asked = (
-                -status in STOPS or status - 128 in STOPS
-            )  # while it was starting: later it would have saved and said so itself
+        elif status != 0 and not _has_noted_its_end(folder, before):
+            asked = -status in STOPS or status - 128 in STOPS  # while it was starting: later it would have said so
             note_end(folder, "stopped" if asked else "failed", _reason(folder, status, _kills_for_memory() > killed))
     signals.hand_on()
     _leave_if_abandoned()
@@ -192,7 +190,7 @@ def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> 
             run.finish(state, reason)
 
 
-def _constructor_error(folder: Path, before: Mapping[str, object]) -> bool:
+def _has_noted_its_end(folder: Path, before: Mapping[str, object]) -> bool:
     """Whether the job itself has written how it ended."""
     ended = read_json(folder / file_names.MANIFEST).get("ended")
     return ended is not None and ended != before.get("ended")
