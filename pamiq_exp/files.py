@@ -91,6 +91,13 @@ def read_bytes(path: Path, *, within: Path | None = None, most: int = MOST_BYTES
     return data
 
 
+def read_tail(path: Path, *, within: Path | None = None, most: int) -> bytes:
+    """Return the last bytes of a file, which may be of any size. See `open_file`."""
+    with open_file(path, within=within, most=1 << 62) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return file.read(most)
+
+
 def read_text(path: Path, *, within: Path | None = None, most: int = MOST_BYTES) -> str:
     """Return the text of a file in UTF-8. See `open_file`; text in another encoding raises BrokenFileError."""
     try:

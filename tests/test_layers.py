@@ -42,7 +42,7 @@ FOUNDATION = {
 
 ALLOWED = {
     "cli": {"jobs", "sweeps", "config", "runtime", "analysis", "dashboard", "run_folder", "tracking", "recording"},
-    "dashboard": {"jobs", "analysis", "run_folder"},
+    "dashboard": {"jobs", "sweeps", "analysis", "run_folder"},
     "sweeps": {"jobs", "config", "run_folder"},
     "jobs": {"config", "runtime", "tracking", "run_folder"},
     "config": {"runtime", "run_folder"},

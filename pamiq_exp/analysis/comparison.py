@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pamiq_exp.analysis.runs import ReportError, Run, Scalar, natural
+from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.files import parse_yaml
+from pamiq_exp.run_folder.reader import Scalar, is_scalar, mapping, natural
 
 TASK_KEYS = ("world", "environment", "environment.id")
 """What is taken for a task rather than an arm, when runs differ in it."""
@@ -69,14 +70,15 @@ def compare(runs: Sequence[Run], *, arm_keys: Sequence[str] = (), task_keys: Seq
     for key in (*arm_keys, *task_keys):
         if not any(key in choices or key in run.settings for run, choices in zip(runs, typed, strict=True)):
             raise ReportError(f"no run has a setting '{key}': give a config key or a group from its overrides.yaml")
-    differing = _differing_overrides(runs, typed) or _differing_settings(runs)
+    differing = _differing_overrides(runs, typed) or differing_settings(runs)[:_MOST_FACTORS]
     tasks = list(task_keys) or [key for key in TASK_KEYS if key in differing and key not in arm_keys]
     arms = list(arm_keys) or [key for key in differing if key not in tasks]
     values = [
         {key: _value(run, choices, key) for key in (*arms, *tasks)} for run, choices in zip(runs, typed, strict=True)
     ]
     labels = tuple(
-        (_label(each, arms, _name_of(run)), _label(each, tasks, "")) for each, run in zip(values, runs, strict=True)
+        (_label(each, arms, run.experiment_name), _label(each, tasks, ""))
+        for each, run in zip(values, runs, strict=True)
     )
     cells, left_out = _cells(runs, labels)
     return Comparison(
@@ -115,26 +117,19 @@ def _choices(run: Run) -> dict[str, Scalar]:
 def _read(text: str) -> Scalar:
     """Read a value as a config would, so that `1e-3` and `0.001` are the same."""
     try:
-        return float(text) if "e" in text.lower() else _scalar(parse_yaml(text), text)
+        value = float(text) if "e" in text.lower() else parse_yaml(text)
     except ValueError:
         return text
-
-
-def _scalar(value: object, text: str) -> Scalar:
-    return value if value is None or isinstance(value, str | int | float | bool) else text
+    return value if is_scalar(value) else text
 
 
 def _differing_overrides(runs: Sequence[Run], typed: Sequence[Mapping[str, Scalar]]) -> list[str]:
     keys = dict.fromkeys(key for choices in typed for key in choices if is_compared(key))
     table = [
-        {key: _value(run, choices, key) for key in keys} | {"experiment": _name_of(run)}
+        {key: _value(run, choices, key) for key in keys} | {"experiment": run.experiment_name}
         for run, choices in zip(runs, typed, strict=True)
     ]
     return _varying(table)
-
-
-def _differing_settings(runs: Sequence[Run]) -> list[str]:
-    return differing_settings(runs)[:_MOST_FACTORS]
 
 
 def _varying(table: Sequence[Mapping[str, Scalar]]) -> list[str]:
@@ -144,12 +139,8 @@ def _varying(table: Sequence[Mapping[str, Scalar]]) -> list[str]:
 
 def _value(run: Run, choices: Mapping[str, Scalar], key: str) -> Scalar:
     if key == "experiment":
-        return _name_of(run)
+        return run.experiment_name
     return run.settings[key] if key in run.settings else choices.get(key)
-
-
-def _name_of(run: Run) -> str:
-    return run.experiment_name
 
 
 def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) -> str:
@@ -222,12 +213,11 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
     if len(budgets) > 1:
         numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))
         warnings.append(f"the runs took different numbers of steps, from {numbers[0]:g} to {numbers[-1]:g}")
-    commits = {str(run.manifest["code"]["commit"])[:10] for runs in cells.values() for run in runs if _commit(run)}
+    commits = {commit for runs in cells.values() for run in runs if (commit := _commit(run))}
     if len(commits) > 1:
         warnings.append(f"the runs were made by {len(commits)} versions of the code: {', '.join(sorted(commits))}")
     return warnings
 
 
-def _commit(run: Run) -> str | None:
-    code = run.manifest.get("code")
-    return str(code["commit"]) if isinstance(code, dict) and code.get("commit") else None
+def _commit(run: Run) -> str:
+    return str(mapping(run.manifest.get("code")).get("commit") or "")[:10]

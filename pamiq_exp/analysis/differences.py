@@ -6,13 +6,13 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from pamiq_exp.analysis.comparison import show
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
 from pamiq_exp.files import read_bytes
 from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder.reader import mapping
 
 _MOST_DIFF_BYTES = 40_000_000
 
@@ -66,8 +66,8 @@ def _config(first: Run, second: Run) -> Table:
 
 
 def _derived(run: Run) -> set[str]:
-    """The keys of seeds that follow from the root seed, as flattened settings name them."""
-    return {re.sub(r"\[(\d+)\]", r".\1", key) + ".seed" for key in _mapping(run.manifest.get("derived_seeds"))}
+    """The keys of seeds that follow from the root seed."""
+    return {f"{key}.seed" for key in mapping(run.manifest.get("derived_seeds"))}
 
 
 def _facts(name: str, title: str, old: Mapping[str, str], new: Mapping[str, str]) -> Table:
@@ -80,7 +80,7 @@ def _facts(name: str, title: str, old: Mapping[str, str], new: Mapping[str, str]
 
 
 def _code(run: Run) -> dict[str, str]:
-    code = _mapping(run.manifest.get("code"))
+    code = mapping(run.manifest.get("code"))
     facts = {
         "commit": _short(code.get("commit")),
         "changes since the commit": _short(code.get("diff_sha256")) if code.get("dirty") else "none",
@@ -107,16 +107,16 @@ def _changed_files(run: Run) -> dict[str, str]:
 
 
 def _versions(run: Run) -> dict[str, str]:
-    machine = _mapping(run.manifest.get("machine"))
+    machine = mapping(run.manifest.get("machine"))
     python = {"python": str(machine["python"])} if "python" in machine else {}
-    return python | {str(name): str(version) for name, version in _mapping(run.manifest.get("versions")).items()}
+    return python | {str(name): str(version) for name, version in mapping(run.manifest.get("versions")).items()}
 
 
 def _machine(run: Run) -> dict[str, str]:
-    facts = {key: value for key, value in _mapping(run.manifest.get("machine")).items() if key != "python"}
-    facts |= {f"torch {key}": value for key, value in _mapping(facts.pop("torch", None)).items()}
-    facts |= {f"threads of {key}": value for key, value in _mapping(run.manifest.get("threads")).items()}
-    facts |= _mapping(run.manifest.get("environment"))
+    facts = {key: value for key, value in mapping(run.manifest.get("machine")).items() if key != "python"}
+    facts |= {f"torch {key}": value for key, value in mapping(facts.pop("torch", None)).items()}
+    facts |= {f"threads of {key}": value for key, value in mapping(run.manifest.get("threads")).items()}
+    facts |= mapping(run.manifest.get("environment"))
     return {str(key): _listed(value) if isinstance(value, list) else str(value) for key, value in facts.items()}
 
 
@@ -143,7 +143,7 @@ def _rank(figure: str) -> int:
 
 def _weights(run: Run) -> str:
     """The checksum of the models in the last checkpoint; empty without one."""
-    return str(_mapping(_mapping(run.manifest.get("end_state")).get("sha256")).get("models.safetensors", ""))
+    return str(mapping(mapping(run.manifest.get("end_state")).get("sha256")).get("models.safetensors", ""))
 
 
 def _cell(value: object) -> Cell:
@@ -161,7 +161,3 @@ def _short(value: object) -> str:
 def _mark(text: str) -> str:
     """A short name for a text, the same for equal texts."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -8,9 +8,8 @@ from html import escape
 from pathlib import Path
 
 from pamiq_exp.analysis.figures import COLOURS, INK
-from pamiq_exp.analysis.runs import MOST_MEDIA_BYTES
 from pamiq_exp.analysis.tables import Table, text
-from pamiq_exp.files import read_bytes
+from pamiq_exp.run_folder.media import media_type, read_media
 
 _DARK = dict(
     zip(
@@ -19,7 +18,6 @@ _DARK = dict(
         strict=True,
     )
 )
-_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
 _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
@@ -129,8 +127,8 @@ def film(path: Path, caption: str, link: str | None) -> Markup:
     """Return a video or picture: inside the page, or, given a link, as that. Raises OSError."""
     if link is not None:
         return tag("figure", tag("a", path.name, href=link), tag("figcaption", caption))
-    kind = _TYPES.get(path.suffix.lower(), "image/jpeg")
-    source = _data(kind, read_bytes(path, within=path.parent.parent, most=MOST_MEDIA_BYTES))
+    kind = media_type(path.name) or ""
+    source = _data(kind, read_media(path.parent.parent, path.name))
     if kind.startswith("video"):
         shown = tag("video", controls="", muted="", loop="", preload="metadata", src=source)
     else:

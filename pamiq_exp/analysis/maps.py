@@ -7,13 +7,14 @@ import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.files import open_file, parse_json
 from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder.manifest import list_checkpoints
+from pamiq_exp.run_folder.reader import mapping
 
 _NAME = "visited"
 _MOST_HEADER = 5_000_000
@@ -27,19 +28,11 @@ def read_visited(run: Path) -> NDArray[np.bool_] | None:
     A checkpoint tells if a metric such as `Coverage` keeps a map of cells, under the name `visited`.
     """
     try:
-        checkpoints = sorted(
-            path
-            for path in (run / file_names.CHECKPOINTS).iterdir()
-            if path.name.startswith(file_names.CHECKPOINT_PREFIX)
-        )
+        checkpoints = list_checkpoints(run / file_names.CHECKPOINTS)
         files = sorted(checkpoints[-1].glob("*.safetensors")) if checkpoints else []
     except OSError:
         return None
-    for file in files:
-        found = _find(file, run)
-        if found is not None:
-            return found
-    return None
+    return next((found for file in files if (found := _find(file, run)) is not None), None)
 
 
 def share_of_runs(maps: Iterable[NDArray[np.bool_] | None]) -> NDArray[np.float64] | None:
@@ -50,10 +43,6 @@ def share_of_runs(maps: Iterable[NDArray[np.bool_] | None]) -> NDArray[np.float6
     return np.asarray(np.mean(known, axis=0), dtype=np.float64)
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _find(file: Path, run: Path) -> NDArray[np.bool_] | None:
     """Return the first map of cells in a safetensors file: a header of JSON, then plain bytes."""
     try:
@@ -61,7 +50,7 @@ def _find(file: Path, run: Path) -> NDArray[np.bool_] | None:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(_MOST_HEADER, os.fstat(stream.fileno()).st_size):
                 return None
-            for name, entry in _mapping(parse_json(stream.read(length))).items():
+            for name, entry in mapping(parse_json(stream.read(length))).items():
                 if name.rpartition(".")[2] == _NAME and entry["dtype"] == "BOOL" and len(entry["shape"]) == 2:
                     start, end = entry["data_offsets"]
                     if not 0 <= start <= end <= start + _MOST_CELLS:

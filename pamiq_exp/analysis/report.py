@@ -26,10 +26,11 @@ from pamiq_exp.analysis.results import (
     other_figures,
     result_tables,
 )
-from pamiq_exp.analysis.runs import ReportError, Run, natural, varies
+from pamiq_exp.analysis.runs import ReportError, Run, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
 from pamiq_exp.files import make_own_folder, write_atomically
+from pamiq_exp.run_folder.reader import natural
 from pamiq_exp.run_folder.records import PLOT_AXES
 
 _MOST_CURVES = 10

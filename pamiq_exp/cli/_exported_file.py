@@ -15,7 +15,7 @@ from pamiq_exp.analysis import apply_changes, content_hash
 from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, compose_again, plain_file
 from pamiq_exp.config.checks.static import TOP_LEVEL
 from pamiq_exp.jobs.resume import refuse_folder
-from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder import file_names, list_checkpoints
 
 FORMAT = 1
 _MOST_RUNS = 1000
@@ -117,8 +117,6 @@ def read_exported_file(path: Path, overrides: Sequence[str] = (), *, number: int
 
 def models_of(folder: Path, number: int) -> Path:
     """Return the checkpoint with the models of a run in a folder of `export --hub`. Raises ConfigError without one."""
-    from pamiq_exp.runtime import list_checkpoints
-
     found = list_checkpoints(folder / file_names.MODELS / str(number))
     if not found:
         message = f"there are no models of run {number} in {folder / file_names.MODELS}"

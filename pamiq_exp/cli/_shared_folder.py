@@ -11,7 +11,7 @@ from typing import Any
 from pamiq_exp.analysis import ReportError, Run, compare, runs_that_count, to_yaml, write_card
 from pamiq_exp.files import read_text, write_atomically
 from pamiq_exp.formatting import printable
-from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder import file_names, list_checkpoints
 
 GROUPS = ("models", "publication", "runtime")
 """Groups of a checkpoint that say what the agent acts with, and since when."""
@@ -74,8 +74,7 @@ def write_shared_folder(folder: Path, paper: Mapping[str, Any], runs: Sequence[R
 
 def _write_models(run: Path, folder: Path) -> str | None:
     """Copy the models of the newest checkpoint of a run, without what only training needs; return its name."""
-    from pamiq_exp.runtime import CheckpointError, list_checkpoints
-    from pamiq_exp.runtime.checkpoints import read_checkpoint, write_checkpoint
+    from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 
     found = list_checkpoints(run / file_names.CHECKPOINTS)
     if not found:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pamiq_exp.cli._numbers import whole_number
-from pamiq_exp.dashboard import DashboardError, NoAnswer, Settings, Sources, SweepJob, serve
-from pamiq_exp.jobs.console_socket import ConsoleError, ask
-from pamiq_exp.sweeps.folder import SweepError, SweepFolder
+from pamiq_exp.dashboard import DashboardError, Settings, serve
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,7 +23,7 @@ def main(words: Sequence[str]) -> int:
         with_parent=arguments.with_parent,
     )
     try:
-        serve(settings, Sources(ask=_ask, sweep=_sweep), lambda line: print(line, flush=True))
+        serve(settings, lambda line: print(line, flush=True))
     except DashboardError as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,18 +49,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-browser", action="store_false", dest="browser", help="only print the address")
     add("--with-parent", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _ask(folder: Path, command: str, seconds: float) -> Any:
-    try:
-        return ask(folder, command, seconds)
-    except ConsoleError as error:
-        raise NoAnswer(str(error)) from error
-
-
-def _sweep(folder: Path) -> Callable[[], list[SweepJob]]:
-    try:
-        sweep = SweepFolder(folder)
-    except SweepError as error:
-        raise ValueError(str(error)) from error
-    return lambda: list[SweepJob](sweep.jobs())

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.analysis.records import as_numbers
-from pamiq_exp.dashboard.reader import RECORDS, reason_of
 from pamiq_exp.files import open_file, parse_json_fast
+from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder.reader import reason_of
 
 MOST_RECORDS = 600
 """Records of one kind (same source, same metrics) that are kept: between half of this and all of it."""
@@ -105,7 +106,7 @@ class MetricsFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / RECORDS
+        self._path = folder / file_names.METRICS
         self._begin()
 
     def _begin(self) -> None:

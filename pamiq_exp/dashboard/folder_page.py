@@ -8,12 +8,13 @@ from typing import Any
 from nicegui import run, ui
 
 from pamiq_exp.dashboard import shell
-from pamiq_exp.dashboard.reader import Place, RunLine
+from pamiq_exp.dashboard.reader import RunLine
 from pamiq_exp.dashboard.watched import Watched
+from pamiq_exp.run_folder.reader import Place
+from pamiq_exp.run_folder.records import HEADLINE_METRICS
 
 UPDATE_SECONDS = 5.0
 MOST_COMPARED = 24
-_METRICS = ("coverage_auc", "coverage", "return_mean", "reward_mean")
 _PINS = "pamiq_exp pins"
 
 _EMPTY = (
@@ -174,23 +175,26 @@ def run_table() -> ui.table:
 
 
 def _row(line: RunLine, pinned: bool) -> dict[str, Any]:
-    sign, mark = shell.SIGNS.get(line.state, ("?", "wait"))
+    files, state, metrics = line.files, line.state, line.metrics
+    sign, mark = shell.SIGNS.get(state, ("?", "wait"))
     key = line.place.key
-    metric = next((name for name in _METRICS if name in line.metrics), None)
-    reason = line.reason if line.state in ("failed", "stopped") else ""
+    metric = next((name for name in HEADLINE_METRICS if name in metrics), None)
+    reason = files.reason if state in ("failed", "stopped") else ""
     return {
         "key": key, "pin": pinned, "run": key if key != "." else line.place.folder.name,
-        "href": shell.address("/run", key=key), "state": line.state, "sign": sign, "mark": mark,
-        "reason": "; ".join([*([reason[:200]] if reason else []), *line.errors]),
-        "experiment": line.name, "seed": line.seed, "steps": line.steps, "steps_text": shell.number(line.steps),
-        "result": line.metrics[metric] if metric else None,
+        "href": shell.address("/run", key=key), "state": state, "sign": sign, "mark": mark,
+        "reason": "; ".join([*([reason[:200]] if reason else []), *files.errors]),
+        "experiment": files.experiment_name, "seed": files.seed,
+        "steps": line.steps, "steps_text": shell.number(line.steps),
+        "result": metrics[metric] if metric else None,
         "result_name": metric or "",
-        "result_text": shell.number(line.metrics[metric]) if metric else "",
-        "choices": " ".join(line.overrides)[:300], "started": shell.moment(line.started),
+        "result_text": shell.number(metrics[metric]) if metric else "",
+        "choices": " ".join(files.overrides)[:300],
+        "started": shell.moment(str(files.manifest.get("started") or "")),
     }  # fmt: skip
 
 
 def _text(line: RunLine) -> str:
-    return (
-        f"{line.place.key} {line.name} {line.state} {line.reason} seed={line.seed} {' '.join(line.overrides)}".lower()
-    )
+    files = line.files
+    words = (line.place.key, files.experiment_name, line.state, files.reason, f"seed={files.seed}", *files.overrides)
+    return " ".join(words).lower()

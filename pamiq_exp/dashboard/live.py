@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import stat
 import threading
 import time
 import zlib
@@ -15,10 +14,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pamiq_exp.dashboard.reader import SOCKET
+from pamiq_exp.jobs.console_socket import ConsoleError, ask, is_socket
+from pamiq_exp.run_folder import file_names
 
 Ask: TypeAlias = Callable[[Path, str, float], Any]
-"""Sends a command to the run in a folder and returns its answer, within so many seconds; raises `NoAnswer`."""
+"""Sends a command to the run in a folder and returns its answer, within so many seconds; raises `ConsoleError`."""
 
 CONTROLS = ("pause", "resume", "save", "stop", "intervene")
 STATUS_SECONDS, PICTURE_SECONDS = 0.5, 0.1
@@ -28,10 +28,6 @@ MOST_PIXELS = 4_000_000
 """Bytes of a picture, unpacked."""
 
 _PATIENCE, _COMMAND_PATIENCE = 2.0, 60.0
-
-
-class NoAnswer(Exception):  # noqa: N818
-    """The run cannot be reached or did not do what was asked; the message says why."""
 
 
 class ReadOnlyError(Exception):
@@ -53,11 +49,11 @@ class LiveRun:
 
     Args:
         folder: The run folder.
-        ask: How the run is reached.
         control: Whether commands are passed on.
+        ask: How the run is reached.
     """
 
-    def __init__(self, folder: Path, ask: Ask, *, control: bool) -> None:
+    def __init__(self, folder: Path, *, control: bool, ask: Ask = ask) -> None:
         self._folder, self._ask, self._control = folder, ask, control
         self._lock = threading.Lock()
         self._status: tuple[float, Mapping[str, Any] | None] = (-np.inf, None)
@@ -68,10 +64,7 @@ class LiveRun:
     @property
     def has_socket(self) -> bool:
         """Whether there is a socket, of a run that is alive or was killed."""
-        try:
-            return stat.S_ISSOCK((self._folder / SOCKET).lstat().st_mode)
-        except OSError:
-            return False
+        return is_socket(self._folder / file_names.SOCKET)
 
     def status(self) -> Mapping[str, Any] | None:
         """Return what the run says of itself; None if it does not answer."""
@@ -92,7 +85,7 @@ class LiveRun:
 
         Raises:
             ReadOnlyError: The page may only look.
-            NoAnswer: The run did not do it.
+            ConsoleError: The run did not do it.
         """
         if not self._control or name not in CONTROLS:
             raise ReadOnlyError(f"{name} is not allowed: start the dashboard with --control")
@@ -116,7 +109,7 @@ class LiveRun:
             answer: object = self._ask(self._folder, command, _PATIENCE)
             self.problem = ""
             return answer
-        except NoAnswer as error:
+        except ConsoleError as error:
             self.problem = str(error)
             return None
 

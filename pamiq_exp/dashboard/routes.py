@@ -14,10 +14,11 @@ from nicegui import run, ui
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.compare_page import ComparePage, ReportPage
 from pamiq_exp.dashboard.folder_page import MOST_COMPARED, FolderPage
-from pamiq_exp.dashboard.reader import MEDIA_TYPES, read_media
 from pamiq_exp.dashboard.run_page import RunPage
 from pamiq_exp.dashboard.sweep_page import SweepPage
 from pamiq_exp.dashboard.watched import Watched, WatchedRun
+from pamiq_exp.run_folder.media import media_type, read_media
+from pamiq_exp.sweeps.folder import SweepError, SweepFolder
 
 MOST_REPORTS, MOST_REPORTED = 20, 5_000
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -67,11 +68,9 @@ class Pages:
                 self._missing(f"there is no sweep '{key[:200]}' here")
                 return
             try:
-                look = self._watched.sources.sweep(place.folder)
-            except ValueError as error:
+                SweepPage(place, SweepFolder(place.folder), self._watched).build()
+            except SweepError as error:
                 self._missing(str(error))
-                return
-            SweepPage(place, look, self._watched).build()
 
     async def compare(self, key: Annotated[list[str] | None, Query()] = None) -> None:
         """Several runs side by side."""
@@ -97,10 +96,13 @@ class Pages:
     def media(self, key: str, name: str, range: Annotated[str, Header()] = "") -> Response:  # noqa: A002
         """A picture or video of a run, or a part of it, as players ask for."""
         place = self._watched.runs.find(key)
-        data = read_media(place.folder, name) if place is not None and place.kind == "run" else None
+        try:
+            data = read_media(place.folder, name) if place is not None and place.kind == "run" else None
+        except OSError:
+            data = None
         if data is None:
             return Response("404: no such picture or video\n", 404, media_type="text/plain")
-        kind = MEDIA_TYPES[name[name.rindex(".") :].lower()]
+        kind = media_type(name)
         headers = {"accept-ranges": "bytes", "content-security-policy": "default-src 'none'; sandbox"}
         span = _span(range, len(data))
         if span is None:

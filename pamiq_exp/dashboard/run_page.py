@@ -10,17 +10,13 @@ from nicegui import run, ui
 
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.charts import ChartGrid
-from pamiq_exp.dashboard.live import CONTROLS, NoAnswer, ReadOnlyError
-from pamiq_exp.dashboard.reader import (
-    Setting,
-    StoredFile,
-    list_checkpoints,
-    list_media,
-    read_log,
-    read_settings,
-)
+from pamiq_exp.dashboard.live import CONTROLS, ReadOnlyError
+from pamiq_exp.dashboard.reader import Setting, list_checkpoints, read_log, read_settings
 from pamiq_exp.dashboard.watched import Status, WatchedRun
 from pamiq_exp.formatting import bytes_text
+from pamiq_exp.jobs.console_socket import ConsoleError
+from pamiq_exp.run_folder.media import StoredFile, list_media
+from pamiq_exp.run_folder.reader import RunFiles, mapping
 from pamiq_exp.run_folder.statistics import STATISTICS
 
 UPDATE_SECONDS, PICTURE_SECONDS = 1.0, 0.12
@@ -108,7 +104,7 @@ class RunPage:
             try:
                 answer = await run.io_bound(self._run.live.command, name)
                 ui.notify(str(answer))
-            except (NoAnswer, ReadOnlyError) as error:
+            except (ConsoleError, ReadOnlyError) as error:
                 ui.notify(str(error), type="negative")
             await self._update()
 
@@ -133,7 +129,7 @@ class RunPage:
         self._reason.set_text(reason)
         self._reason.set_visibility(bool(reason))
         self._damage.set(self._run.damage())
-        self._progress_text.set_text(progress_words(status, self._run.launcher, self._run.summary))
+        self._progress_text.set_text(progress_words(status, self._run.files))
         share = 100 * (status.fraction or 0.0)
         self._bar.set_visibility(status.fraction is not None)
         self._bar.props(f'aria-valuenow="{share:.0f}"')
@@ -181,13 +177,13 @@ class RunPage:
             await self._files.update()
 
 
-def progress_words(status: Status, launcher: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+def progress_words(status: Status, files: RunFiles) -> str:
     """Say how far a run is and how long the rest takes."""
-    goal = launcher.get("max_steps")
-    parts = [f"{shell.number(status.steps)}{f' of {goal:,}' if isinstance(goal, int) else ''} steps"]
+    goal = files.limits.steps
+    parts = [f"{shell.number(status.steps)}{f' of {goal:,.0f}' if goal is not None else ''} steps"]
     if status.fraction is not None:
         parts.append(f"{100 * status.fraction:.0f} %")
-    source = status.live or summary
+    source = status.live or files.summary
     seconds = source.get("wall_seconds")
     if isinstance(seconds, int | float):
         parts.append(f"{shell.duration(seconds)} so far" if status.live else f"took {shell.duration(seconds)}")
@@ -198,7 +194,7 @@ def progress_words(status: Status, launcher: Mapping[str, Any], summary: Mapping
 
 def machine_facts(status: Status, watched: WatchedRun) -> list[tuple[str, str]]:
     """Return what is known of the machine: of the live run, or of the summary of one that has ended."""
-    source: Mapping[str, Any] = status.live or watched.summary
+    source: Mapping[str, Any] = status.live or watched.files.summary
     latest = watched.metrics.latest()
     found = []
     for name in _MACHINE:
@@ -209,10 +205,9 @@ def machine_facts(status: Status, watched: WatchedRun) -> list[tuple[str, str]]:
             unit = STATISTICS[name].unit
             shown = bytes_text(value) if unit == "bytes" else shell.number(value, unit)
             found.append((STATISTICS[name].label, shown))
-    machine = watched.manifest.get("machine")
-    if isinstance(machine, dict):
-        found += [(name, str(machine[key])) for name, key in (("processor", "cpu"), ("usable cores", "cpus_usable"),
-                  ("system", "system"), ("Python", "python")) if machine.get(key) is not None]  # fmt: skip
+    machine = mapping(watched.files.manifest.get("machine"))
+    found += [(name, str(machine[key])) for name, key in (("processor", "cpu"), ("usable cores", "cpus_usable"),
+              ("system", "system"), ("Python", "python")) if machine.get(key) is not None]  # fmt: skip
     return found or [("machine", "nothing was recorded")]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pamiq_exp.dashboard.watched import Sources, Watched
+from pamiq_exp.dashboard.watched import Watched
 from pamiq_exp.extras import install_hint
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Settings:
     with_parent: bool = False
 
 
-def serve(settings: Settings, sources: Sources, say: Callable[[str], None]) -> None:
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve the page until it is interrupted. The first line that is said is its address.
 
     Raises:
@@ -70,7 +70,7 @@ def serve(settings: Settings, sources: Sources, say: Callable[[str], None]) -> N
     say(address)
     if port != settings.port and settings.port:
         say(f"port {settings.port} is in use, so this is {port}")
-    server = make_server(settings, sources, token, port)
+    server = make_server(settings, token, port)
     if settings.with_parent:
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     if settings.browser:
@@ -104,7 +104,7 @@ def listen(host: str, port: int) -> socket.socket:
     raise DashboardError(f"the ports {port} to {port + PORTS_TRIED - 1} are in use: choose another one (--port N)")
 
 
-def make_server(settings: Settings, sources: Sources, token: str, port: int) -> uvicorn.Server:
+def make_server(settings: Settings, token: str, port: int) -> uvicorn.Server:
     """Return the server of the page, ready to run."""
     os.environ.setdefault("NICEGUI_STORAGE_PATH", os.devnull)  # nothing is stored: no folder appears anywhere
     try:
@@ -116,7 +116,7 @@ def make_server(settings: Settings, sources: Sources, token: str, port: int) -> 
     from pamiq_exp.dashboard.guard import Guard
 
     logging.getLogger("nicegui").setLevel(logging.WARNING)
-    watched = Watched(settings.root, sources, control=settings.control)
+    watched = Watched(settings.root, control=settings.control)
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     add_pages(application, watched, OrderedDict())
     ui.run_with(

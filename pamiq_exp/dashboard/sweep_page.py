@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,15 @@ from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.charts import COLORS, DASHES, band, first_choice, legend, line, mark_of, options
 from pamiq_exp.dashboard.curves import Curve, on_grid
-from pamiq_exp.dashboard.reader import Place
-from pamiq_exp.dashboard.watched import SweepJob, Watched, WatchedRun
-from pamiq_exp.run_folder.records import PLOT_AXES
+from pamiq_exp.dashboard.watched import Watched, WatchedRun
+from pamiq_exp.run_folder.reader import Place, is_number
+from pamiq_exp.run_folder.records import HEADLINE_METRICS, PLOT_AXES
+from pamiq_exp.sweeps.folder import ENDED_WELL, JobView, SweepFolder
 
 UPDATE_SECONDS = 3.0
 MOST_ARMS = len(COLORS) * len(DASHES)
 _RESAMPLES = 200
-_RESULTS = ("coverage_auc", "coverage", "return_mean", "reward_mean", "steps", "wall_seconds")
+_RESULTS = (*HEADLINE_METRICS, "steps", "wall_seconds")
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Arm:
     jobs: tuple[int, ...]
 
 
-def differing_choices(jobs: Sequence[SweepJob]) -> dict[int, tuple[str, ...]]:
+def differing_choices(jobs: Sequence[JobView]) -> dict[int, tuple[str, ...]]:
     """Return for each job the choices that not all jobs share."""
     counts = Counter(word for job in jobs for word in set(job.overrides))
     return {job.number: tuple(word for word in job.overrides if counts[word] < len(jobs) or len(jobs) == 1)
             for job in jobs}  # fmt: skip
 
 
-def arms_of(jobs: Sequence[SweepJob]) -> list[Arm]:
+def arms_of(jobs: Sequence[JobView]) -> list[Arm]:
     """Return the jobs grouped by their choices but for the seed, in order."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, words in differing_choices(jobs).items():
@@ -51,9 +52,9 @@ def arms_of(jobs: Sequence[SweepJob]) -> list[Arm]:
 class SweepPage:
     """Builds the page and keeps it up to date."""
 
-    def __init__(self, place: Place, look: Callable[[], list[SweepJob]], watched: Watched) -> None:
-        self._place, self._look, self._watched = place, look, watched
-        self._jobs: list[SweepJob] = []
+    def __init__(self, place: Place, sweep: SweepFolder, watched: Watched) -> None:
+        self._place, self._sweep, self._watched = place, sweep, watched
+        self._jobs: list[JobView] = []
         self._metric = ""
         self._axis = PLOT_AXES[0]
         self._drawn: tuple[object, ...] = ()
@@ -89,7 +90,7 @@ class SweepPage:
         shell.repeat(0.01, self._update, once=True)
 
     async def _update(self) -> None:
-        jobs = await run.io_bound(self._look)
+        jobs = await run.io_bound(self._sweep.jobs)
         if jobs is None:
             return
         await run.io_bound(self._watched.runs.look)
@@ -100,19 +101,19 @@ class SweepPage:
 
     def _show_jobs(self) -> None:
         counts = Counter(job.state for job in self._jobs)
-        over = counts["finished"] + counts["pruned"]
+        over = sum(counts[state] for state in ENDED_WELL)
         words = [f"{over} of {len(self._jobs)} jobs done"]
         words += [f"{count} {state}" for state, count in counts.items() if state != "finished"]
         self._counts.set_text(", ".join(words))
-        done = sum(1.0 if job.state in ("finished", "pruned") else job.fraction for job in self._jobs)
+        done = sum(1.0 if job.state in ENDED_WELL else job.fraction for job in self._jobs)
         self._done.style(f"width: {100 * done / max(1, len(self._jobs)):.1f}%")
         choices = differing_choices(self._jobs)
-        results = [name for name in _RESULTS if any(_is_number(job.summary.get(name)) for job in self._jobs)]
+        results = [name for name in _RESULTS if any(is_number(job.summary.get(name)) for job in self._jobs)]
         self._table.columns = job_columns(results)
         self._table.rows = [self._row(job, choices[job.number], results) for job in self._jobs]
         self._table.update()
 
-    def _row(self, job: SweepJob, choices: Sequence[str], results: Sequence[str]) -> dict[str, Any]:
+    def _row(self, job: JobView, choices: Sequence[str], results: Sequence[str]) -> dict[str, Any]:
         sign, mark = shell.SIGNS.get(job.state, ("?", "wait"))
         row: dict[str, Any] = {
             "job": job.number, "state": job.state, "sign": sign, "mark": mark, "done": round(100 * job.fraction),
@@ -121,7 +122,7 @@ class SweepPage:
         }  # fmt: skip
         for index, name in enumerate(results):  # names of metrics are not ours: no keys
             value = job.summary.get(name)
-            row[f"result{index}"] = value if _is_number(value) else None
+            row[f"result{index}"] = value if is_number(value) else None
         return row
 
     def _key(self, number: int) -> str:
@@ -213,10 +214,6 @@ def job_table() -> ui.table:
         cell = f"""<q-td :props="props"><div class="d-wide">{{{{ props.row.{name} }}}}</div></q-td>"""
         table.add_slot(f"body-cell-{name}", cell)
     return table
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _note(seeds: Sequence[int]) -> str:

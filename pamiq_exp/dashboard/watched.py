@@ -5,62 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pamiq_exp.dashboard.curves import MetricsFile
-from pamiq_exp.dashboard.live import Ask, LiveRun
-from pamiq_exp.dashboard.reader import SILENT_SECONDS, Place, RunList, last_write, read_mapping
+from pamiq_exp.dashboard.live import LiveRun
+from pamiq_exp.dashboard.reader import SILENT_SECONDS, RunList
 from pamiq_exp.run_folder import file_names, owner_of
+from pamiq_exp.run_folder.reader import Place, RunFiles, modified, positive, read_run_files
 
 LOOK_SECONDS = 0.5
 """How often the files of a run are looked at, however many look."""
 
 MOST_WATCHED = 200
-
-
-class SweepJob(Protocol):
-    """One job of a sweep, as `Sources.sweep` tells it."""
-
-    @property
-    def number(self) -> int:
-        """Its number, which its folder is named after."""
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """Its choices."""
-
-    @property
-    def state(self) -> str:
-        """`waiting`, `running`, `finished`, `pruned`, `stopped`, `failed` or `lost`."""
-
-    @property
-    def reason(self) -> str:
-        """Why it ended."""
-
-    @property
-    def fraction(self) -> float:
-        """How much of it is over."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        """Its final metrics."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the page is given from outside.
-
-    Attributes:
-        ask: Reaches live runs.
-        sweep: Returns a function that returns the jobs of the sweep in a folder, looked at again at each call; raises
-            ValueError for a folder that holds none.
-    """
-
-    ask: Ask
-    sweep: Callable[[Path], Callable[[], list[SweepJob]]]
 
 
 @dataclass(frozen=True)
@@ -88,15 +47,12 @@ class Status:
 class WatchedRun:
     """Files and live side of one run."""
 
-    def __init__(self, place: Place, ask: Ask, *, control: bool) -> None:
+    def __init__(self, place: Place, *, control: bool) -> None:
         self.place = place
         self.folder = place.folder
         self.metrics = MetricsFile(place.folder)
-        self.live = LiveRun(place.folder, ask, control=control)
-        self.manifest: Mapping[str, Any] = {}
-        self.summary: Mapping[str, Any] = {}
-        self.launcher: Mapping[str, Any] = {}
-        self.errors: list[str] = []
+        self.live = LiveRun(place.folder, control=control)
+        self.files = RunFiles(place.folder, {}, {}, (), {}, ())
         self.version = 0
         """Counts the looks that found new records."""
         self._looked = -1e9
@@ -120,24 +76,23 @@ class WatchedRun:
     @property
     def title(self) -> str:
         """Experiment and seed."""
-        seed = self.manifest.get("seed")
-        name = str(self.manifest.get("experiment_name") or self.folder.name)
+        name, seed = self.files.experiment_name, self.files.seed
         return name if seed is None else f"{name}, seed {seed}"
 
     def damage(self) -> list[str]:
         """Return what of the run could not be read."""
-        found = [*self.errors]
+        found = [*self.files.errors]
         if self.metrics.problem:
             found.append(self.metrics.problem)
         if self.metrics.unreadable:
             found.append(f"metrics.jsonl: {self.metrics.unreadable:,} lines are damaged and left out")
-        if self.metrics.half_line and self.manifest.get("state") != "running":
+        if self.metrics.half_line and self.files.state != "running":
             found.append("metrics.jsonl ends in the middle of a line: the write was cut off")
         return found
 
     def status(self) -> Status:
         """Return how the run is; asks it if it should be alive."""
-        state, reason = str(self.manifest.get("state") or "unknown"), str(self.manifest.get("reason") or "")
+        state, reason = self.files.state, self.files.reason
         live = self.live.status() if state in ("running", "unknown") and self.live.has_socket else None
         if live is not None:
             state, reason = str(live.get("state", "running")), ""
@@ -146,21 +101,32 @@ class WatchedRun:
         elif state == "unknown":
             state, reason = self._unbegun()
         latest = self.metrics.latest()
-        steps = _number(live or {}, "steps") or _number(self.summary, "steps") or latest.get("environment_step", 0.0)
-        seconds = _number(live or {}, "wall_seconds") or latest.get("wall_seconds", 0.0)
-        fraction, left = self._progress(steps, seconds)
-        alive = live is not None
-        return Status(state, reason, live, steps, 1.0 if state == "finished" else fraction, left if alive else None)
+        said = live or {}
+        steps = positive(said.get("steps")) or positive(self.files.summary.get("steps"))
+        steps = steps or latest.get("environment_step", 0.0)
+        seconds = positive(said.get("wall_seconds")) or latest.get("wall_seconds", 0.0)
+        limits = self.files.limits
+        fraction = limits.fraction({"environment_step": steps, "wall_seconds": seconds})
+        left = [(limits.steps - steps) / steps * seconds] if limits.steps and steps else []
+        left += [limits.seconds - seconds] if limits.seconds else []
+        return Status(
+            state=state,
+            reason=reason,
+            live=live,
+            steps=steps,
+            fraction=1.0 if state == "finished" else fraction,
+            seconds_left=max(0.0, min(left)) if left and live is not None else None,
+        )
 
     def _silent(self) -> tuple[str, str]:
         """The state of a run whose manifest says `running` and that does not answer."""
         if (owner := owner_of(self.folder)) is not None:
             return "starting", f"{owner} works on it and does not answer yet"
-        written = last_write(self.folder)
+        written = modified(self.folder / file_names.METRICS)
         resume = f"python -m pamiq_exp resume {self.folder}"
         if self.live.has_socket:
             return "died", f"{self.live.problem} ({resume})"
-        if written is None:
+        if not written:
             return "starting", "no record yet"
         age = time.time() - written
         if age < SILENT_SECONDS:
@@ -169,38 +135,23 @@ class WatchedRun:
 
     def _unbegun(self) -> tuple[str, str]:
         """The state of a run that has written no manifest."""
-        if time.time() - _changed(self.folder / file_names.CONFIG) < SILENT_SECONDS:
+        if time.time() - modified(self.folder / file_names.CONFIG) < SILENT_SECONDS:
             return "starting", "its parts are being built"
         return "unknown", "it has no manifest: it ended before it began, or is no whole run folder"
 
-    def _progress(self, steps: float, seconds: float) -> tuple[float | None, float | None]:
-        most_steps, most_seconds = _number(self.launcher, "max_steps"), _number(self.launcher, "max_seconds")
-        shares = [steps / most_steps] if most_steps else []
-        shares += [seconds / most_seconds] if most_seconds else []
-        if not shares:
-            return None, None
-        left = [(most_steps - steps) / steps * seconds] if most_steps and steps else []
-        left += [most_seconds - seconds] if most_seconds else []
-        return min(1.0, max(shares)), max(0.0, min(left)) if left else None
-
     def _read_trees(self) -> None:
         names = (file_names.MANIFEST, file_names.SUMMARY, file_names.CONFIG)
-        stamp = tuple(_changed(self.folder / name) for name in names)
+        stamp = tuple(modified(self.folder / name) for name in names)
         if stamp != self._stamp:
-            errors: list[str] = []
-            self.manifest, self.summary, config = (read_mapping(self.folder, name, errors) for name in names)
-            launcher = config.get("launcher")
-            self.launcher = launcher if isinstance(launcher, dict) else {}
-            self.errors, self._stamp = errors, stamp
+            self.files, self._stamp = read_run_files(self.folder), stamp
 
 
 class Watched:
     """The runs below a folder, and those of them that are looked at."""
 
-    def __init__(self, root: Path, sources: Sources, *, control: bool) -> None:
+    def __init__(self, root: Path, *, control: bool) -> None:
         self.title = str(root)
         self.runs = RunList(root.resolve())
-        self.sources = sources
         self.control = control
         self._open: OrderedDict[str, WatchedRun] = OrderedDict()
         self._lock = threading.Lock()
@@ -211,20 +162,8 @@ class Watched:
             place = self.runs.find(key)
             if place is None or place.kind != "run":
                 return None
-            run = self._open.pop(key, None) or WatchedRun(place, self.sources.ask, control=self.control)
+            run = self._open.pop(key, None) or WatchedRun(place, control=self.control)
             self._open[key] = run
             if len(self._open) > MOST_WATCHED:
                 self._open.popitem(last=False)
             return run
-
-
-def _number(values: Mapping[str, Any], name: str) -> float | None:
-    value = values.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return 0.0

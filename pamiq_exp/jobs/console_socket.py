@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from pamiq_exp.files import parse_json
 from pamiq_exp.formatting import printable
+from pamiq_exp.run_folder import file_names
 
 if TYPE_CHECKING:
     # Clients need neither torch nor lightning.
     from pamiq_exp.runtime import RunHandle
 
-SOCKET_NAME = "console.sock"
 COMMANDS = ("status", "pause", "resume", "save", "stop", "intervene", "view")
 LONGEST_REQUEST = 4096
 """Bytes."""
@@ -101,10 +101,10 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 self.wfile.write(json.dumps(reply).encode() + b"\n")
 
-    (folder / SOCKET_NAME).unlink(missing_ok=True)
+    (folder / file_names.SOCKET).unlink(missing_ok=True)
     with _short_path(folder) as path:
         server = _Server(path, Handler)
-    ours = os.stat(folder / SOCKET_NAME)
+    ours = os.stat(folder / file_names.SOCKET)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="console", daemon=True)
     thread.start()
     try:
@@ -114,8 +114,8 @@ def serve(handle: RunHandle, folder: Path) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         with contextlib.suppress(FileNotFoundError):  # if the folder was moved, another run may listen in this one
-            if os.path.samestat(ours, os.stat(folder / SOCKET_NAME)):
-                (folder / SOCKET_NAME).unlink()
+            if os.path.samestat(ours, os.stat(folder / file_names.SOCKET)):
+                (folder / file_names.SOCKET).unlink()
 
 
 def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
@@ -124,9 +124,9 @@ def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
     Raises:
         ConsoleError: If no run is alive there, or it could not do what was asked.
     """
-    if not _is_socket(folder / SOCKET_NAME):  # nor a link to another program's
+    if not is_socket(folder / file_names.SOCKET):  # nor a link to another program's
         raise ConsoleError(
-            f"no run is alive in {folder} (there is no {SOCKET_NAME}); it has ended, or is still starting"
+            f"no run is alive in {folder} (there is no {file_names.SOCKET}); it has ended, or is still starting"
         )
     try:
         with _short_path(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -150,7 +150,8 @@ def ask(folder: Path, command: str, timeout: float = 60.0) -> Any:
     return reply["result"]
 
 
-def _is_socket(path: Path) -> bool:
+def is_socket(path: Path) -> bool:
+    """Whether a socket lies at a path, of a process that is alive or was killed, and no link to one."""
     try:
         return stat.S_ISSOCK(path.lstat().st_mode)
     except OSError:
@@ -244,10 +245,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def _short_path(folder: Path) -> Iterator[str]:
     """A name for the socket that fits the 107 bytes which the system allows, however deep the folder lies."""
     if not Path("/proc/self/fd").is_dir():
-        yield str(folder / SOCKET_NAME)
+        yield str(folder / file_names.SOCKET)
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+        yield f"/proc/self/fd/{descriptor}/{file_names.SOCKET}"
     finally:
         os.close(descriptor)

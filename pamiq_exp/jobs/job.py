@@ -120,7 +120,8 @@ def _choose_start(folder: RunFolder) -> Path | None:
 
 def newest_whole(folder: Path) -> Path | None:
     """Return the newest checkpoint of a run that can be read, and print its name."""
-    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+    from pamiq_exp.run_folder import list_checkpoints
+    from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint
 
     for checkpoint in reversed(list_checkpoints(folder / file_names.CHECKPOINTS)):
         try:

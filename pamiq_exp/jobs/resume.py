@@ -21,7 +21,7 @@ from pamiq_exp.jobs.drift import changes_of_config, changes_of_files, changes_of
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.preflight import refuse
 from pamiq_exp.jobs.request import Request, print_message
-from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, mask_secrets
+from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, list_checkpoints, mask_secrets
 
 
 def go_on(folder: Path | None, request: Request) -> int | None:
@@ -226,8 +226,6 @@ def find_checkpoint(folder: Path, name: str | None, key: str) -> tuple[Path, lis
 
     Raises ConfigError, for the option `key`, if there is none; nothing is read.
     """
-    from pamiq_exp.runtime.checkpoints import list_checkpoints
-
     checkpoints = list_checkpoints(folder / file_names.CHECKPOINTS)
     if not checkpoints:
         hint = "start the experiment anew; with launcher.checkpoint.every_seconds=60 it saves on the way"

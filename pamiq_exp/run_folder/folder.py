@@ -50,7 +50,7 @@ _APPENDED = (file_names.LOG, file_names.METRICS, file_names.OUTPUT)
 _MOST_MANIFEST_BYTES = 20_000_000
 _WANDB_RUN_DEPTH = 2
 """Parts of the path of a session's folder: `wandb/offline-run-...`."""
-_NOT_MOVED = (file_names.EARLIER, LOCK, "job.lock", file_names.OUTPUT)
+_NOT_MOVED = (file_names.EARLIER, LOCK, file_names.JOB_LOCK, file_names.OUTPUT)
 """What belongs to the folder and not to one attempt: locks, and what a job of a sweep prints."""
 
 _LONGEST_REASON = 4000

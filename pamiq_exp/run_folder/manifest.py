@@ -80,11 +80,17 @@ def source_digests(folder: Path) -> dict[str, str]:
     }
 
 
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a run's `checkpoints` folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob(f"{file_names.CHECKPOINT_PREFIX}*") if path.is_dir())
+
+
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return name and checksums of the newest checkpoint below `folder`: what state a run is in, to the bit."""
-    for path in sorted(folder.glob(f"{file_names.CHECKPOINT_PREFIX}*/{file_names.MANIFEST}"), reverse=True):
-        return checkpoint_identity(path.parent)
-    return None
+    found = [path for path in list_checkpoints(folder) if (path / file_names.MANIFEST).exists()]
+    return checkpoint_identity(found[-1]) if found else None
 
 
 def checkpoint_identity(checkpoint: Path) -> dict[str, Any] | None:

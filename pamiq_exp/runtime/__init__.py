@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pamiq_exp.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints
+    from pamiq_exp.runtime.checkpoints import CheckpointError
     from pamiq_exp.runtime.config import CheckpointConfig, LaunchConfig, ThreadConfig
     from pamiq_exp.runtime.handle import RunHandle, Status
     from pamiq_exp.runtime.launcher import Summary, launch
@@ -27,7 +27,6 @@ __all__ = [
     "Summary",
     "ThreadConfig",
     "launch",
-    "list_checkpoints",
 ]
 
 __getattr__ = lazy_names(
@@ -43,6 +42,5 @@ __getattr__ = lazy_names(
         "Summary": "launcher",
         "ThreadConfig": "config",
         "launch": "launcher",
-        "list_checkpoints": "checkpoints",
     },
 )

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pamiq_exp.component import State
 from pamiq_exp.files import open_file, read_bytes, read_json, sync_folder
 from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder.manifest import list_checkpoints
 from pamiq_exp.runtime.tensor_file import DTYPE_NAMES, read_tensors
 
 SCHEMA_VERSION = 1
@@ -120,13 +121,6 @@ def remove_old_checkpoints(folder: Path, keep: int, best: str | None) -> None:
     for old in list_checkpoints(folder)[:-keep]:
         if old.name != best:
             _retire(old)
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoint folders, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.name.startswith(_PREFIX) and path.is_dir())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import socket
@@ -14,15 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
-from pamiq_exp import files
-from pamiq_exp.files import write_atomically
-from pamiq_exp.run_folder import file_names
-
-PLAN, LOCK, PRUNE = "sweep.json", "job.lock", "prune.json"
-"""What was planned; held as long as a process works on a job, and names the sweep's process that has begun it; written
-by a search to end a job early."""
+from pamiq_exp.files import open_own, read_json, read_text, write_atomically
+from pamiq_exp.run_folder.file_names import JOB_LOCK, MANIFEST, PRUNE, SUMMARY, SWEEP
+from pamiq_exp.run_folder.reader import Limits, Scalar, last_record, modified, read_mapping, read_run_files
 
 _MOST_JOBS = 1_000_000
 _MOST_PLAN_BYTES = 50_000_000
@@ -30,7 +25,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 JobState = Literal["waiting", "running", "finished", "pruned", "stopped", "failed", "lost"]
 STATES: tuple[JobState, ...] = ("waiting", "running", "finished", "pruned", "stopped", "failed", "lost")
-ENDED_WELL = ("finished", "pruned")
+ENDED_WELL: tuple[JobState, ...] = ("finished", "pruned")
 
 
 class SweepError(Exception):
@@ -65,29 +60,29 @@ class Plan:
 
     def write(self, folder: Path) -> bool:
         """Keep the plan in a sweep's folder; return False, and leave it, if the folder has one already."""
-        ours = folder / f".{PLAN}.{os.getpid()}"
+        ours = folder / f".{SWEEP}.{os.getpid()}"
         write_atomically(ours, json.dumps({"schema": 1, **asdict(self)}, indent=2) + "\n")
         try:
-            os.link(ours, folder / PLAN)  # unlike a rename it never replaces
+            os.link(ours, folder / SWEEP)  # unlike a rename it never replaces
             ours.unlink()
         except FileExistsError:
             ours.unlink()
             return False
         except OSError:  # a disk without hard links
-            os.replace(ours, folder / PLAN)
+            os.replace(ours, folder / SWEEP)
         return True
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
         """Return the plan of the sweep in `folder`. Raises SweepError if there is none."""
         try:
-            return _plan(files.read_json(folder / PLAN, most=_MOST_PLAN_BYTES))
+            return _plan(read_json(folder / SWEEP, most=_MOST_PLAN_BYTES))
         except FileNotFoundError:
             raise SweepError(
-                f"{folder} is no sweep: a sweep's folder holds {PLAN} (outputs/sweeps/NAME/DATE)"
+                f"{folder} is no sweep: a sweep's folder holds {SWEEP} (outputs/sweeps/NAME/DATE)"
             ) from None
         except (OSError, ValueError) as error:
-            raise SweepError(f"{folder / PLAN} cannot be read: {error}") from error
+            raise SweepError(f"{folder / SWEEP} cannot be read: {error}") from error
 
 
 def _plan(tree: object) -> Plan:
@@ -141,7 +136,7 @@ class JobView:
     state: JobState = "waiting"
     reason: str = ""
     fraction: float = 0.0
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -160,7 +155,7 @@ class SweepFolder:
         self.path = path
         self.plan = Plan.read(path)
         self._known: dict[int, tuple[tuple[float, ...], JobView]] = {}
-        self._limits: dict[int, tuple[float | None, float | None]] = {}
+        self._limits: dict[int, Limits] = {}
 
     def jobs(self) -> list[JobView]:
         """Return all jobs, by number: those planned, and those that a search has begun."""
@@ -169,7 +164,7 @@ class SweepFolder:
 
     def _look(self, number: int) -> JobView:
         folder = self.path / str(number)
-        stamp = tuple(_modified(folder / name) for name in (file_names.MANIFEST, file_names.SUMMARY, PRUNE))
+        stamp = tuple(modified(folder / name) for name in (MANIFEST, SUMMARY, PRUNE))
         before = self._known.get(number)
         if before is not None and before[0] == stamp and before[1].state in ENDED_WELL:
             return before[1]
@@ -178,40 +173,39 @@ class SweepFolder:
         return view
 
     def _read(self, number: int, folder: Path) -> JobView:
-        planned = self.plan.jobs[number] if number < len(self.plan.jobs) else read_overrides(folder)
-        if not (folder / file_names.MANIFEST).exists():
-            begun: JobState = "running" if is_locked(folder) else "pruned" if (folder / PRUNE).exists() else "waiting"
-            return JobView(number, planned, begun)
-        manifest, summary = read_json(folder / file_names.MANIFEST), read_json(folder / file_names.SUMMARY)
-        state, reason = job_state(folder, manifest)
+        run = read_run_files(folder, with_config=False)
+        overrides = self.plan.jobs[number] if number < len(self.plan.jobs) else run.overrides
+        state, reason = job_state(folder, run.manifest)
+        if not run.manifest:
+            return JobView(number, overrides, state, reason)
         fraction = 1.0 if state in ENDED_WELL else self._fraction(number, folder)
-        return JobView(number, planned, state, reason, fraction, summary if state != "running" else {})
+        return JobView(number, overrides, state, reason, fraction, run.summary if state != "running" else {})
 
     def _fraction(self, number: int, folder: Path) -> float:
         if number not in self._limits:
-            self._limits[number] = run_limits(folder)
-        most_steps, most_seconds = self._limits[number]
-        record = last_record(folder / file_names.METRICS)
-        shares = [0.0]
-        if most_steps:
-            shares.append(_positive(record.get("environment_step")) / most_steps)
-        if most_seconds:
-            shares.append(_positive(record.get("wall_seconds")) / most_seconds)
-        return min(1.0, max(shares))
+            self._limits[number] = read_run_files(folder).limits
+        return self._limits[number].fraction(last_record(folder)) or 0.0
 
 
-def job_state(folder: Path, manifest: Mapping[str, Any]) -> tuple[JobState, str]:
-    """Return how the job in `folder` is doing, and why."""
+def job_state(folder: Path, manifest: Mapping[str, object] | None = None) -> tuple[JobState, str]:
+    """Return how the job in `folder` is doing, and why; `manifest` is that of its run, where it was read already."""
     if is_locked(folder):
         return "running", ""
+    if manifest is None:
+        manifest = read_mapping(folder, MANIFEST, [])
     state, reason = manifest.get("state"), str(manifest.get("reason") or "")
-    if (folder / PRUNE).exists() and state not in ("finished", "failed"):
-        return "pruned", str(read_json(folder / PRUNE).get("reason", ""))
+    if state not in ("finished", "failed") and (pruned := prune_reason(folder)) is not None:
+        return "pruned", pruned
     if state in ("finished", "stopped", "failed"):
-        return state, reason
+        return cast(JobState, state), reason
     if state is None:
         return "waiting", ""
     return "lost", "its process is gone without a word: killed, out of memory, or its machine went down"
+
+
+def prune_reason(folder: Path) -> str | None:
+    """Return why a search has ended the job in `folder`; None if it has not."""
+    return str(read_mapping(folder, PRUNE, []).get("reason", "")) if (folder / PRUNE).exists() else None
 
 
 @contextmanager
@@ -220,7 +214,7 @@ def locked(path: Path) -> Iterator[int | None]:
 
     It is held until this process and every one that inherited the descriptor have closed it, however they end.
     """
-    descriptor = files.open_own(path, os.O_RDWR)
+    descriptor = open_own(path, os.O_RDWR)
     try:
         yield descriptor if _take(descriptor) else None
     finally:
@@ -229,13 +223,13 @@ def locked(path: Path) -> Iterator[int | None]:
 
 def jobs_at_work(sweep: Path, begun_by: str | None = None) -> list[Path]:
     """Return the folders of the jobs that some process works on, all of them or those that one process has begun."""
-    folders = [path.parent for path in sweep.glob(f"*/{LOCK}") if begun_by is None or _says(path, begun_by)]
+    folders = [path.parent for path in sweep.glob(f"*/{JOB_LOCK}") if begun_by is None or _says(path, begun_by)]
     return [folder for folder in folders if is_locked(folder)]
 
 
 def _says(path: Path, word: str) -> bool:
     with suppress(OSError):
-        return files.read_text(path, most=1000) == word
+        return read_text(path, most=1000) == word
     return False
 
 
@@ -252,7 +246,7 @@ def _take(descriptor: int) -> bool:
 def is_locked(folder: Path) -> bool:
     """Whether some process works on the job in `folder`."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(folder / JOB_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -262,56 +256,6 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds; nothing if it is missing or broken."""
-    with suppress(OSError):
-        tree = files.read_json(path)
-        return tree if isinstance(tree, dict) else {}
-    return {}
-
-
-def last_record(path: Path, most: int = 16_384) -> dict[str, Any]:
-    """Return the last whole record of a `metrics.jsonl`; nothing if there is none."""
-    with suppress(OSError), files.open_file(path, most=1 << 40) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-        for line in reversed(file.read(most).splitlines(keepends=True)):
-            with suppress(ValueError):
-                record = files.parse_json(line) if line.endswith(b"\n") else None
-                if isinstance(record, dict):
-                    return record
-    return {}
-
-
-def read_overrides(folder: Path) -> tuple[str, ...]:
-    """Return the overrides of the run in `folder`, as far as they were written."""
-    with suppress(OSError):
-        words = files.read_yaml(folder / file_names.OVERRIDES)
-        return tuple(map(str, words)) if isinstance(words, list) else ()
-    return ()
-
-
-def run_limits(folder: Path) -> tuple[float | None, float | None]:
-    """Return after how many steps and seconds the run in `folder` ends."""
-    with suppress(OSError):
-        tree = files.read_yaml(folder / file_names.CONFIG, most=_MOST_PLAN_BYTES)
-        launcher = tree.get("launcher") if isinstance(tree, dict) else None
-        if isinstance(launcher, dict):
-            return _positive(launcher.get("max_steps")) or None, _positive(launcher.get("max_seconds")) or None
-    return None, None
-
-
-def _positive(value: object) -> float:
-    """Return a finite number above 0; 0 for anything else."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
-    return float(value) if usable else 0.0  # type: ignore[arg-type]
-
-
-def _modified(path: Path) -> float:
-    with suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
 
 
 def process_name() -> str:

@@ -12,8 +12,8 @@ from types import TracebackType
 from optuna.trial import Trial
 
 from pamiq_exp.files import write_atomically
-from pamiq_exp.run_folder import file_names
-from pamiq_exp.sweeps.folder import PRUNE, run_limits
+from pamiq_exp.run_folder.file_names import METRICS, PRUNE
+from pamiq_exp.run_folder.reader import Limits, read_run_files
 
 RUNGS = 20
 """At how many evenly spaced points of a run it is compared with others."""
@@ -101,31 +101,22 @@ class Curve:
         self.values: list[float] = []
         self._figure = figure
         self._offset = 0
-        self._limits: tuple[float | None, float | None] | None = None
+        self._limits: Limits | None = None
 
     def read(self) -> None:
         """Read what was recorded since the last look."""
         try:
-            with open(self.folder / file_names.METRICS, "rb") as file:
+            with open(self.folder / METRICS, "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        if self._limits is None and whole:
-            self._limits = run_limits(self.folder)
         for line in whole.splitlines():
             record = json.loads(line)
             if self._figure in record:
-                self._take(float(record[self._figure]), self._fraction(record))
-
-    def _take(self, value: float, fraction: float) -> None:
-        while len(self.values) < RUNGS and fraction >= (len(self.values) + 1) / RUNGS - 1e-9:
-            self.values.append(value)
-
-    def _fraction(self, record: dict[str, float]) -> float:
-        most_steps, most_seconds = self._limits or (None, None)
-        shares = [record["environment_step"] / most_steps] if most_steps else []
-        shares += [record["wall_seconds"] / most_seconds] if most_seconds else []
-        return max(shares, default=0.0)
+                self._limits = self._limits or read_run_files(self.folder).limits
+                fraction = self._limits.fraction(record) or 0.0
+                while len(self.values) < RUNGS and fraction >= (len(self.values) + 1) / RUNGS - 1e-9:
+                    self.values.append(float(record[self._figure]))

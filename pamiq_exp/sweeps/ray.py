@@ -19,8 +19,7 @@ from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
 from pamiq_exp.current_folder import elsewhere
-from pamiq_exp.run_folder import file_names
-from pamiq_exp.sweeps.folder import job_state, read_json
+from pamiq_exp.sweeps.folder import job_state
 from pamiq_exp.sweeps.worker_process import note_end
 
 
@@ -77,7 +76,7 @@ def _outcome(reference: Any, folder: Path) -> JobReturn:
     try:
         result: JobReturn = ray.get(reference)
     except ray.exceptions.RayError as error:
-        state, _ = job_state(folder, read_json(folder / file_names.MANIFEST))
+        state, _ = job_state(folder)
         if state in ("waiting", "lost"):
             note_end(folder, "failed", f"lost by Ray: {str(error).strip().splitlines()[0]}")
         result = JobReturn(status=JobStatus.COMPLETED)

@@ -33,8 +33,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf
 from pamiq_exp.files import write_atomically
-from pamiq_exp.run_folder import file_names
-from pamiq_exp.sweeps.folder import PRUNE, is_locked, job_state, locked, read_json
+from pamiq_exp.run_folder.file_names import PRUNE, SUMMARY
+from pamiq_exp.run_folder.reader import read_mapping
+from pamiq_exp.sweeps.folder import is_locked, job_state, locked
 from pamiq_exp.sweeps.pruning import RUNGS, Pruning
 
 RESULT = "search.json"
@@ -258,7 +259,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 def final_figure(folder: Path, metric: str) -> float:
     """Return a final figure of the run in `folder`; NaN if it has none."""
-    value = read_json(folder / file_names.SUMMARY).get(metric)
+    value = read_mapping(folder, SUMMARY, []).get(metric)
     try:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError):
@@ -287,12 +288,12 @@ def _came_to_nothing(trial: FrozenTrial) -> bool:
 
 
 def _ended_badly(folder: Path) -> bool:
-    state, _ = job_state(folder, read_json(folder / file_names.MANIFEST))
+    state, _ = job_state(folder)
     return state in ("failed", "lost", "stopped")
 
 
 def _error(folder: Path, value: float) -> str:
-    state, reason = job_state(folder, read_json(folder / file_names.MANIFEST))
+    state, reason = job_state(folder)
     if state != "finished":
         return f"job {folder.name} {state}: {reason}"
     return "" if math.isfinite(value) else f"job {folder.name} has no finite value"

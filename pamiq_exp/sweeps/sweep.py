@@ -25,10 +25,11 @@ from pamiq_exp.extras import install_hint
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import RESUME_FLAG, Request
 from pamiq_exp.jobs.signals import STOPS
-from pamiq_exp.run_folder import file_names, mask_secrets
+from pamiq_exp.run_folder import mask_secrets
+from pamiq_exp.run_folder.file_names import MANIFEST, SWEEP
 from pamiq_exp.streams import output_is_incidental
 from pamiq_exp.sweeps.copied_configs import copy_sweep_configs
-from pamiq_exp.sweeps.folder import ENDED_WELL, PLAN, Plan, SweepError, jobs_at_work, process_name
+from pamiq_exp.sweeps.folder import ENDED_WELL, Plan, SweepError, jobs_at_work, process_name
 from pamiq_exp.sweeps.view import SweepView, Watcher
 from pamiq_exp.sweeps.worker import JobSpec, WorkingDirectory
 from pamiq_exp.sweeps.worker_process import run_in_worker_process
@@ -195,7 +196,7 @@ def _begin(config: DictConfig, request: Request, plan: Plan) -> Path:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
     hint = f"go on with it ({RESUME_FLAG}), or choose another folder"
-    if (folder / file_names.MANIFEST).exists():
+    if (folder / MANIFEST).exists():
         raise ConfigError(ErrorDetail("hydra.sweep.dir", f"{folder} holds a single run", "choose another folder"))
     if not plan.write(folder):
         raise ConfigError(ErrorDetail("hydra.sweep.dir", f"{folder} holds a sweep already", hint))
@@ -206,15 +207,15 @@ def _find(config: DictConfig, request: Request, plan: Plan) -> Path | None:
     """Return the newest sweep of the same words; None if there is none. Raises ConfigError if another one is there."""
     typed = _typed_folder(config, request)
     place = _place(config, plan)
-    folders = [typed] if typed is not None else sorted(path.parent for path in place.glob(f"*/{PLAN}"))
+    folders = [typed] if typed is not None else sorted(path.parent for path in place.glob(f"*/{SWEEP}"))
     for folder in reversed(folders):
         try:
             if Plan.read(folder).words == plan.words:
                 return folder
         except SweepError as error:
-            if typed is not None and (folder / PLAN).exists():
+            if typed is not None and (folder / SWEEP).exists():
                 raise ConfigError(ErrorDetail(RESUME_FLAG, str(error))) from error
-    if typed is not None and (typed / PLAN).exists():
+    if typed is not None and (typed / SWEEP).exists():
         hint = "to go on with it the words must be the same as before; or choose another folder"
         raise ConfigError(ErrorDetail(RESUME_FLAG, f"{typed} holds a sweep of other words", hint))
     print(f"there is no sweep of this command in {typed or place} yet: it begins", file=sys.stderr)

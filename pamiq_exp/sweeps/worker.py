@@ -19,9 +19,6 @@ from pamiq_exp.jobs.signals import STOPS, interruptible, status_of
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.streams import Streams
 
-OUTPUT = file_names.OUTPUT
-"""What a job prints."""
-
 
 @dataclass(frozen=True)
 class WorkingDirectory:
@@ -86,7 +83,7 @@ def _move_in(order: JobSpec, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     if os.path.isdir(order.place.folder):
         os.chdir(order.place.folder)
-    output = open_own(Path(order.folder) / OUTPUT)
+    output = open_own(Path(order.folder) / file_names.OUTPUT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())

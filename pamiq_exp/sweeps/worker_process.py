@@ -1,7 +1,7 @@
 """Run each job of a sweep in a process of its own: one that fails leaves the others alone, and its reason is kept.
 
-The launchers of Hydra call `run_in_worker_process` in whichever process they have for it. That process needs little memory and
-stays alive when the job is killed, so it can record how the job ended.
+The launchers of Hydra call `run_in_worker_process` in whichever process they have for it. That process needs little
+memory and stays alive when the job is killed, so it can record how the job ended.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from types import FrameType
 from typing import Literal
 
 from pamiq_exp.current_folder import workers_forget_it
-from pamiq_exp.files import make_own_folder, open_file
+from pamiq_exp.files import make_own_folder, read_tail
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.signals import STOPS
-from pamiq_exp.run_folder import file_names
-from pamiq_exp.sweeps.folder import ENDED_WELL, LOCK, PRUNE, locked, read_json
-from pamiq_exp.sweeps.worker import OUTPUT, JobSpec, work
+from pamiq_exp.run_folder.file_names import JOB_LOCK, MANIFEST, OUTPUT, PRUNE
+from pamiq_exp.run_folder.reader import read_mapping
+from pamiq_exp.sweeps.folder import ENDED_WELL, locked, prune_reason
+from pamiq_exp.sweeps.worker import JobSpec, work
 
 SKIPPED = 0
 _LOOK_SECONDS = 0.1
 _SAVE_SECONDS = 120.0
 """How long a job that was asked to stop may take to save."""
 
+_TAIL_BYTES = 16_384
 _MEMORY_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -52,12 +54,12 @@ def run_in_worker_process(order: JobSpec) -> int:
         return SKIPPED
     folder.parent.mkdir(parents=True, exist_ok=True)
     make_own_folder(folder)
-    if not (folder / LOCK).exists():  # its first attempt: Hydra has made it, open to all
+    if not (folder / JOB_LOCK).exists():  # its first attempt: Hydra has made it, open to all
         close_to_others(folder)
-    with locked(folder / LOCK) as lock:
+    with locked(folder / JOB_LOCK) as lock:
         if lock is None:
             return SKIPPED
-        before = read_json(folder / file_names.MANIFEST)
+        before = read_mapping(folder, MANIFEST, [])
         if (folder / PRUNE).exists() or before.get("state") in ENDED_WELL:
             return SKIPPED
         os.ftruncate(lock, os.pwrite(lock, Path(order.stop).name.encode(), 0))
@@ -66,8 +68,8 @@ def run_in_worker_process(order: JobSpec) -> int:
             process = _start(order, lock)
             signals.watch(process, (folder / PRUNE, Path(order.stop)))
             status = process.exitcode or 0
-        if (folder / PRUNE).exists() and status != 0:
-            note_end(folder, "stopped", str(read_json(folder / PRUNE).get("reason")))
+        if status != 0 and (pruned := prune_reason(folder)) is not None:
+            note_end(folder, "stopped", pruned)
         elif status != 0 and not _has_noted_its_end(folder, before):
             asked = -status in STOPS or status - 128 in STOPS  # while it was starting: later it would have said so
             note_end(folder, "stopped" if asked else "failed", _reason(folder, status, _kills_for_memory() > killed))
@@ -192,27 +194,18 @@ def note_end(folder: Path, state: Literal["stopped", "failed"], reason: str) -> 
 
 def _has_noted_its_end(folder: Path, before: Mapping[str, object]) -> bool:
     """Whether the job itself has written how it ended."""
-    ended = read_json(folder / file_names.MANIFEST).get("ended")
+    ended = read_mapping(folder, MANIFEST, []).get("ended")
     return ended is not None and ended != before.get("ended")
 
 
 def _reason(folder: Path, status: int, out_of_memory: bool) -> str:
     if status >= 0:
-        output = folder / OUTPUT
-        lines = _last_lines(output)
-        return f"ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
+        with suppress(OSError):
+            lines = read_tail(folder / OUTPUT, most=_TAIL_BYTES).decode(errors="replace").strip().splitlines()
+            return f"ended with status {status}: {lines[-1] if lines else 'it printed nothing'}"
+        return f"ended with status {status}"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
     return f"killed by {name}" + (": out of memory" if out_of_memory else "")
-
-
-def _last_lines(path: Path, most: int = 16_384) -> list[str]:
-    """Return the last lines of what a job has printed, which may be a lot."""
-    try:
-        with open_file(path, most=1 << 40) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-            return file.read(most).decode(errors="replace").strip().splitlines()
-    except OSError:
-        return []
 
 
 def _kills_for_memory() -> int:

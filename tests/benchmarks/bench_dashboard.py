@@ -24,8 +24,8 @@ import numpy as np
 
 from pamiq_exp.dashboard.chart import Drawn
 from pamiq_exp.dashboard.charts import first_choice, line, options
-from pamiq_exp.dashboard.reader import Place
 from pamiq_exp.dashboard.watched import WatchedRun
+from pamiq_exp.run_folder.reader import Place
 from tests.analysis.folders import write_run
 from tests.dashboard.conftest import Site, browser_path, end_site, start_site
 from tests.dashboard.live_parts import LiveWalk

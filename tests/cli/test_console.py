@@ -18,8 +18,9 @@ from rich.console import Console
 
 from pamiq_exp.cli import main
 from pamiq_exp.cli.console import screen
-from pamiq_exp.jobs.console_socket import SOCKET_NAME, ConsoleError, _short_path, ask, serve
-from pamiq_exp.runtime import LaunchConfig, list_checkpoints
+from pamiq_exp.jobs.console_socket import ConsoleError, _short_path, ask, serve
+from pamiq_exp.run_folder import file_names, list_checkpoints
+from pamiq_exp.runtime import LaunchConfig
 from tests.runtime.parts import NoisyWorld, launch_small
 
 
@@ -86,7 +87,7 @@ def test_status_pause_save_resume_and_stop(live: LiveRun, capsys: pytest.Capture
 
 def test_only_the_owner_may_use_the_socket(tmp_path: Path) -> None:
     run = LiveRun(tmp_path, "realtime")
-    assert stat.S_IMODE(os.stat(tmp_path / SOCKET_NAME).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(tmp_path / file_names.SOCKET).st_mode) == 0o600
     run.end()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import pamiq_exp.cli
 from pamiq_exp.config import build_experiment, compose
-from pamiq_exp.runtime import list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from tests.conftest import Command
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pamiq_exp.runtime import list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
 from tests.conftest import Outcome
 
 ALLOW = ("--allow", "tests.config.parts")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pamiq_exp.sweeps.folder import Plan, SweepError, SweepFolder, is_locked, last_record, locked
+from pamiq_exp.run_folder.reader import last_record
+from pamiq_exp.sweeps.folder import Plan, SweepError, SweepFolder, is_locked, locked
 from pamiq_exp.sweeps.view import SweepView, Watcher, jobs_table
 
 
@@ -102,7 +103,7 @@ def test_without_a_terminal_a_line_is_printed_for_each_job_that_ends(tmp_path: P
 def test_the_last_whole_record_is_read_and_a_broken_plan_is_told(tmp_path: Path) -> None:
     assert last_record(tmp_path / "nothing") == {}
     write_sweep(tmp_path)
-    assert last_record(tmp_path / "4" / "metrics.jsonl")["environment_step"] == 25
+    assert last_record(tmp_path / "4")["environment_step"] == 25
     (tmp_path / "sweep.json").write_text('{"schema": 1, "jobs": 3}')
     with pytest.raises(SweepError, match="cannot be read"):
         SweepFolder(tmp_path)

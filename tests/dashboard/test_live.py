@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pamiq_exp.cli.dashboard import _ask
-from pamiq_exp.dashboard.live import CONTROLS, LivePicture, LiveRun, NoAnswer, ReadOnlyError
-from pamiq_exp.dashboard.reader import Place
+from pamiq_exp.dashboard.live import CONTROLS, LivePicture, LiveRun, ReadOnlyError
 from pamiq_exp.dashboard.watched import WatchedRun
+from pamiq_exp.jobs.console_socket import ConsoleError, ask
+from pamiq_exp.run_folder.reader import Place
 from pamiq_exp.runtime import handle
 from tests.dashboard.live_parts import LiveWalk
 
@@ -35,7 +35,7 @@ def decoded(picture: LivePicture) -> np.ndarray:
 
 def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
     with LiveWalk(tmp_path):
-        live = LiveRun(tmp_path, _ask, control=True)
+        live = LiveRun(tmp_path, control=True)
         status = live.status()
         assert status is not None
         assert {"steps", "step_milliseconds_p50", "step_milliseconds_p99", "deadline_misses", "observation_age_seconds",
@@ -44,14 +44,14 @@ def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
         assert [each.name for each in first] == ["image 0", "image 1", "map"]
         assert decoded(first[0]).shape == (32, 32, 3)
         assert live.command("pause") == "paused"
-        watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=True)
+        watched = WatchedRun(Place(".", tmp_path, "run"), control=True)
         watched.look()
         assert watched.status().state == "paused"
         assert live.command("resume") == "running"
         assert live.command("save").startswith("saved step_")
         time.sleep(0.3)
         assert [each.address for each in live.pictures()] != [each.address for each in first]
-    watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=True)
+    watched = WatchedRun(Place(".", tmp_path, "run"), control=True)
     watched.look()
     assert (watched.status().state, watched.status().live) == ("stopped", None)
 
@@ -59,14 +59,14 @@ def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [*CONTROLS, "status", "rm -rf /", ""])
 def test_a_read_only_page_passes_nothing_on(tmp_path: Path, command: str) -> None:
     asked: list[str] = []
-    live = LiveRun(tmp_path, lambda folder, word, seconds: asked.append(word), control=False)
+    live = LiveRun(tmp_path, ask=lambda folder, word, seconds: asked.append(word), control=False)
     with pytest.raises(ReadOnlyError, match="--control"):
         live.command(command)
     assert asked == []
 
 
 def test_with_control_only_the_listed_commands_pass(tmp_path: Path) -> None:
-    live = LiveRun(tmp_path, lambda folder, word, seconds: word, control=True)
+    live = LiveRun(tmp_path, ask=lambda folder, word, seconds: word, control=True)
     assert live.command("pause") == "pause"
     with pytest.raises(ReadOnlyError):
         live.command("view")
@@ -80,7 +80,7 @@ def test_many_viewers_cost_a_run_no_more_than_one(tmp_path: Path) -> None:
         return {"status": {"state": "running"}} if word == "status" else []
 
     with LiveWalk(tmp_path):
-        live = LiveRun(tmp_path, answer, control=False)
+        live = LiveRun(tmp_path, ask=answer, control=False)
         viewers = [threading.Thread(target=lambda: (live.status(), live.pictures())) for _ in range(20)]
         for viewer in viewers:
             viewer.start()
@@ -93,7 +93,7 @@ def test_run_keeps_no_turns_when_no_page_is_open(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(handle, "WATCHED_SECONDS", 0.1)
     with LiveWalk(tmp_path) as walk:
         assert walk.interaction.watcher is None
-        pictures(LiveRun(tmp_path, _ask, control=False))
+        pictures(LiveRun(tmp_path, control=False))
         while walk.interaction.watcher is not None:
             time.sleep(0.02)
 
@@ -108,7 +108,7 @@ def test_a_run_that_dies_while_watched_is_said_to_have_died(tmp_path: Path) -> N
     abandoned = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abandoned.bind(str(tmp_path / "console.sock"))
     abandoned.close()
-    watched = WatchedRun(Place(".", tmp_path, "run"), _ask, control=False)
+    watched = WatchedRun(Place(".", tmp_path, "run"), control=False)
     watched.look()
     status = watched.status()
     assert status.state == "died"
@@ -134,12 +134,12 @@ def test_nonsense_from_a_socket_is_no_picture(tmp_path: Path, answer: Any) -> No
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "console.sock"))
-    live = LiveRun(tmp_path, lambda folder, word, seconds: answer, control=False)
+    live = LiveRun(tmp_path, ask=lambda folder, word, seconds: answer, control=False)
     assert live.pictures() == []
     assert live.status() is None
     listener.close()
 
 
 def test_a_socket_that_does_not_answer_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NoAnswer, match="no run is alive"):
-        _ask(tmp_path, "status", 0.1)
+    with pytest.raises(ConsoleError, match="no run is alive"):
+        ask(tmp_path, "status", 0.1)

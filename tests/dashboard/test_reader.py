@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from pamiq_exp.dashboard import reader
-from pamiq_exp.dashboard.reader import RunList, find_places
+from pamiq_exp.dashboard.reader import RunList
 from pamiq_exp.run_folder import RunFolder
+from pamiq_exp.run_folder.media import list_media, read_media
+from pamiq_exp.run_folder.reader import find_places, last_record
 from tests.analysis.folders import write_run
 
 
@@ -63,7 +65,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: 
     runs.look()
     (line,) = runs.lines()
     settings, log = reader.read_settings(run, errors), reader.read_log(run)
-    assert "hidden" not in f"{line}{settings}{log}{reader.last_record(run)}"
+    assert "hidden" not in f"{line}{settings}{log}{last_record(run)}"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: st
     (line,) = runs.lines()
     assert line.state == "unknown"
     if text == "{":
-        assert any(problem.startswith("manifest.json is damaged") for problem in line.errors)
+        assert any(problem.startswith("manifest.json is damaged") for problem in line.files.errors)
 
 
 def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
@@ -123,19 +125,33 @@ def test_the_log_is_read_from_its_end_with_its_warnings(tmp_path: Path) -> None:
 
 def test_only_pictures_and_videos_of_the_run_itself_are_given(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    (run / "media" / "view_1.png").write_bytes(b"png")
+    picture = b"\x89PNG\r\n\x1a\n pixels"
+    (run / "media" / "view_1.png").write_bytes(picture)
+    (run / "media" / "text.png").write_text("no picture")
     (run / "media" / "page.html").write_text("<script>")
     (run / "media" / "link.png").symlink_to("/etc/passwd")
     os.mkfifo(run / "media" / "pipe.mp4")
     (run / "secret.png").write_bytes(b"secret")
-    assert [file.name for file in reader.list_media(run)] == ["view_1.png"]
-    assert reader.read_media(run, "view_1.png") == b"png"
-    for name in ("page.html", "link.png", "pipe.mp4", "../secret.png", "../manifest.json", "", ".", "nothing.png"):
-        assert reader.read_media(run, name) is None, name
+    assert {file.name for file in list_media(run)} == {"view_1.png", "text.png"}
+    assert read_media(run, "view_1.png") == picture
+    for name in (
+        "page.html",
+        "link.png",
+        "pipe.mp4",
+        "../secret.png",
+        "../manifest.json",
+        "",
+        ".",
+        "no.png",
+        "text.png",
+    ):
+        with pytest.raises(OSError, match=r".+"):
+            read_media(run, name)
     (run / "media").rename(run / "other")
     (run / "media").symlink_to(run / "other")
-    assert reader.list_media(run) == []
-    assert reader.read_media(run, "view_1.png") is None
+    assert list_media(run) == []
+    with pytest.raises(OSError, match="no picture or video"):
+        read_media(run, "view_1.png")
 
 
 def test_checkpoints_are_listed_newest_first_with_their_size(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.sweeps.folder import is_locked, jobs_at_work, last_record
+from pamiq_exp.run_folder.reader import last_record
+from pamiq_exp.sweeps.folder import is_locked, jobs_at_work
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment
 from tests.cli.test_sweep import start, wait_for
 from tests.conftest import Command
@@ -89,7 +90,7 @@ def test_a_preempted_job_of_submitit_saves_is_requeued_and_goes_on(unlucky: list
     program = start([*words], tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
-    wait_for(lambda: last_record(sweep / "0" / "metrics.jsonl").get("environment_step", 0) > 10)
+    wait_for(lambda: last_record(sweep / "0").get("environment_step", 0) > 10)
     (task,) = [pid for pid in processes("submitit.core._submit") if holds(pid, sweep / "0" / "job.lock")]
     os.kill(task, signal.SIGUSR2)  # what Slurm sends before it takes the machine away
     out, _ = program.communicate(timeout=600)
@@ -185,7 +186,7 @@ def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
     program = start(words, tmp_path)
     wait_for(lambda: len(list((tmp_path / "outputs").rglob("[01]/metrics.jsonl"))) == 2)
     sweep = sweep_folder(tmp_path)
-    wait_for(lambda: all(last_record(sweep / job / "metrics.jsonl").get("environment_step", 0) > 5 for job in "01"))
+    wait_for(lambda: all(last_record(sweep / job).get("environment_step", 0) > 5 for job in "01"))
     if ending == "Ctrl-C":
         os.killpg(program.pid, signal.SIGINT)  # a terminal tells the whole group
     else:

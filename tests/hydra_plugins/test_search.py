@@ -17,7 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 
 from hydra_plugins.pamiq_exp_sweeps.search_sweeper import SearchConf  # noqa: E402
-from pamiq_exp.sweeps.folder import is_locked, last_record  # noqa: E402
+from pamiq_exp.run_folder.reader import last_record  # noqa: E402
+from pamiq_exp.sweeps.folder import is_locked  # noqa: E402
 from pamiq_exp.sweeps.pruning import RUNGS, Curve  # noqa: E402
 from pamiq_exp.sweeps.search import Searcher, distribution  # noqa: E402
 from tests.cli.sweep_fixtures import read, states, sweep_folder, write_experiment  # noqa: E402
@@ -224,7 +225,7 @@ def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(command: Com
     program = start(words, tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("2/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
-    wait_for(lambda: last_record(sweep / "2" / "metrics.jsonl").get("environment_step", 0) > 8)
+    wait_for(lambda: last_record(sweep / "2").get("environment_step", 0) > 8)
     program.kill()
     program.communicate()
     wait_for(lambda: not is_locked(sweep / "2"))

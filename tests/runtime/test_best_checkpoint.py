@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pamiq_exp.interaction import Interaction, StepObserver, Turn
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch, list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch
 from pamiq_exp.runtime.best_checkpoint import BestCheckpoint
 from tests.runtime.parts import CollectingAgent, NoisyWorld
 

@@ -16,10 +16,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime.checkpoints import (
     SCHEMA_VERSION,
     CheckpointError,
-    list_checkpoints,
     read_checkpoint,
     remove_leftovers,
     write_checkpoint,

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from pamiq_exp.interaction import Interaction, NonFiniteActionError, Observation
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch, list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.tracking import Tracker
 from tests.runtime.parts import CollectingAgent, LinearModel, NoisyWorld, SmallTrainer, launch_small

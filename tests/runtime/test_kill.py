@@ -16,7 +16,8 @@ KILL = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig
+from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from tests.runtime.parts import launch_small
 

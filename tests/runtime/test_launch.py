@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from pamiq_exp.run_folder import RunFolderError
-from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch, list_checkpoints
+from pamiq_exp.run_folder import RunFolderError, list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, ThreadConfig, launch
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import Mode
 from pamiq_exp.runtime.process_settings import frozen_heap

@@ -23,8 +23,9 @@ from pamiq_exp.buffers import RingBuffer
 from pamiq_exp.component import Component
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.media import Picture
+from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, RunHandle, launch, learner_process, realtime
-from pamiq_exp.runtime.checkpoints import list_checkpoints, read_checkpoint
+from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import ThreadConfig
 from pamiq_exp.shared_memory import semaphore, words
 from tests.conftest import REPOSITORY

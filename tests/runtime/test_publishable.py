@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.publishable import Publishable
+from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, Publisher
-from pamiq_exp.runtime.checkpoints import CheckpointError, list_checkpoints, read_checkpoint
+from pamiq_exp.runtime.checkpoints import CheckpointError, read_checkpoint
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.spaces import ArraySpec
 from pamiq_exp.trainers import ReplayTrainer, Trainer, TrainingContext

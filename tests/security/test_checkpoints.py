@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig
 from pamiq_exp.runtime.checkpoints import CheckpointError, manifest_checksum, read_checkpoint, write_checkpoint
 from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small, linear_model
 

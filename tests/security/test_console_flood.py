@@ -16,12 +16,12 @@ import pytest
 from pamiq_exp.jobs.console_socket import (
     LONGEST_REQUEST,
     REQUESTS_PER_SECOND,
-    SOCKET_NAME,
     ConsoleError,
     _Server,
     _short_path,
     ask,
 )
+from pamiq_exp.run_folder import file_names
 from tests.cli.test_console import LiveRun
 
 WORDS = ["status", "resume", "save ", "../../etc", "rm -rf /", "", "\x00", "stop\n{", "${oc.env:HOME}", "a" * 5000]
@@ -79,7 +79,7 @@ def test_a_flood_of_requests_harms_nothing(tmp_path: Path, count: int) -> None:
     assert len(answers) > count // 2
     assert count / seconds < 3 * REQUESTS_PER_SECOND
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
-    assert not (run.folder / SOCKET_NAME).exists()
+    assert not (run.folder / file_names.SOCKET).exists()
 
 
 def test_a_live_run_listens_on_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +151,6 @@ def test_a_link_to_the_socket_of_another_program_is_not_followed(tmp_path: Path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
-        (tmp_path / "run" / SOCKET_NAME).symlink_to(tmp_path / "s")
+        (tmp_path / "run" / file_names.SOCKET).symlink_to(tmp_path / "s")
         with pytest.raises(ConsoleError, match="no run is alive"):
             ask(tmp_path / "run", "status")

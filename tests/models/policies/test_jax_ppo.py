@@ -12,7 +12,8 @@ import torch
 
 from pamiq_exp.models import MultiCategorical
 from pamiq_exp.models.policies.ppo import clipped_surrogate, weighted_mean
-from pamiq_exp.runtime import Publisher, list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import Publisher
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.seeding import torch_generator
 from tests.conftest import Command

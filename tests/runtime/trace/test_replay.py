@@ -13,7 +13,8 @@ import torch
 
 from pamiq_exp.buffers import RingBuffer
 from pamiq_exp.interaction import FixedIntervalInteraction, Interaction, Observation, StepObserver, Turn
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, Summary, launch, list_checkpoints
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, Summary, launch
 from pamiq_exp.runtime.trace import blocks
 from pamiq_exp.runtime.trace.blocks import BlockFile, TraceError
 from pamiq_exp.runtime.trace.reading import RecordedTrace, find_traces
