@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config import ConfigError, Validated, compose, compose_config, config_folder
-from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, prepare, run_many, run_once
+from pamiq_exp.config.hydra_loader import CONFIG_NAME, VERSION_BASE, prepare, run_once
 from pamiq_exp.jobs.masking import close_to_others, mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import RESUME_FLAG, Request, print_error, read_request
@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
         if request.flags.multirun and not _is_look(request):
             from pamiq_exp.sweeps.sweep import run_sweep
 
-            return run_sweep(request, typed, resume, _run_jobs)
+            return run_sweep(request, typed, resume)
         if _is_look(request):
             return _look(request)
         names_folder = any(word.lstrip("+").startswith(f"{RUN_DIR}=") for word in request.overrides)
@@ -104,21 +104,3 @@ def _run(validated: Validated, resume: bool, makes_folder: bool) -> int:
         return run_job(Job(validated, folder, list(settings.overrides.task), go_on=resume))
 
     return cast(int, run_once(validated.composed.config, validated.composed.source, task))
-
-
-def _run_jobs(request: Request) -> int:
-    """Have Hydra run the jobs of a sweep, in whichever processes its launcher chooses. Returns the worst status."""
-    from pamiq_exp.sweeps.folder import process_name
-    from pamiq_exp.sweeps.sweep import run_job_of_sweep
-
-    place = Path.cwd(), list(sys.path)
-    process, trusted, source, dry_run = process_name(), request.allow.trusted, request.source, request.dry_run
-
-    def job(config: DictConfig) -> int:
-        # Launchers send this function to other processes and machines: it holds nothing but plain data.
-        settings = cast(DictConfig, HydraConfig.get())
-        mask_files_of_hydra(settings)
-        return run_job_of_sweep(settings, trusted, source, place, process, dry_run)
-
-    run_many(request.overrides, request.source, job)
-    return 0

@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeAlias
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a command: Ctrl-C, the end of a time limit, a closed terminal, preemption."""
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+"""What `signal.getsignal` returns."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,13 +44,7 @@ def status_of(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a signal of `STOPS` raise `Interrupted`; a second one ends the process at once.
-
-    Signals that were ignored when the process began, as under `nohup`, stay so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Let a signal of `STOPS` raise `Interrupted`; a second one ends the process at once."""
     caught: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -55,12 +53,25 @@ def interruptible() -> Iterator[None]:
         caught.append(number)
         raise Interrupted(number)
 
-    before = {number: signal.getsignal(number) for number in STOPS}
-    handled = [number for number in STOPS if before[number] not in (signal.SIG_IGN, None)]
-    for number in handled:
+    with handling(STOPS, handle):
+        yield
+
+
+@contextmanager
+def handling(
+    numbers: Iterable[int], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[Mapping[int, Handler]]:
+    """Have signals handled as long as this lasts, and yield the handlers that they had before.
+
+    Signals that were ignored when the process began, as under `nohup`, stay so. Outside the main thread there are none.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in numbers} if main else {}
+    before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
         signal.signal(number, handle)
     try:
-        yield
+        yield before
     finally:
-        for number in handled:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

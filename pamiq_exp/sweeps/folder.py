@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -256,8 +255,3 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def process_name() -> str:
-    """Return a name for this process that is unique over machines."""
-    return f"{socket.gethostname()}.{os.getpid()}"

@@ -5,33 +5,37 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pamiq_exp.config import ConfigError, ErrorDetail, Source
+from pamiq_exp.config import ConfigError, ErrorDetail
 from pamiq_exp.config.compose import sweep_jobs
-from pamiq_exp.config.hydra_loader import is_hydras
+from pamiq_exp.config.hydra_loader import is_hydras, run_many
 from pamiq_exp.extras import install_hint
+from pamiq_exp.jobs.masking import mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight
 from pamiq_exp.jobs.request import RESUME_FLAG, Request
-from pamiq_exp.jobs.signals import STOPS
+from pamiq_exp.jobs.signals import STOPS, handling
 from pamiq_exp.run_folder import mask_secrets
 from pamiq_exp.run_folder.file_names import MANIFEST, SWEEP
 from pamiq_exp.streams import output_is_incidental
 from pamiq_exp.sweeps.copied_configs import copy_sweep_configs
-from pamiq_exp.sweeps.folder import ENDED_WELL, Plan, SweepError, jobs_at_work, process_name
+from pamiq_exp.sweeps.folder import ENDED_WELL, Plan, SweepError, jobs_at_work
 from pamiq_exp.sweeps.view import SweepView, Watcher
-from pamiq_exp.sweeps.worker import JobSpec, WorkingDirectory
+from pamiq_exp.sweeps.worker import JobSpec
 from pamiq_exp.sweeps.worker_process import run_in_worker_process
 
 STOPPED_BY_SIGNAL = 128
@@ -50,14 +54,13 @@ _SAVE_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 
 
-def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydra: Callable[[Request], int]) -> int:
+def run_sweep(request: Request, typed: Sequence[str], resume: bool) -> int:
     """Run a sweep, or what is missing of it, and return its exit status: 0 if every job ended well, else 1.
 
     Args:
         request: The command line.
         typed: Its words as they were typed: the same words are the same sweep.
         resume: Go on with the newest sweep of the same command, if there is one.
-        hand_to_hydra: Lets Hydra run the jobs of a request.
 
     Raises:
         ConfigError: The sweep cannot be begun as asked.
@@ -68,10 +71,11 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     plan = _plan(request, config, tuple(mask_secrets(list(typed))))
     folder = (_find(config, request, plan) if resume else None) or _begin(config, request, plan)
     print(f"sweep {folder}", file=sys.stderr)
+    status = 0
     with Watcher(folder) as view, _jobs_save_first(folder) as signals:
         try:
-            status = hand_to_hydra(copy_sweep_configs(request, folder))
-            while status < STOPPED_BY_SIGNAL and jobs_at_work(folder):  # by another process that shares the work
+            _run_jobs(copy_sweep_configs(request, folder), folder, plan)
+            while jobs_at_work(folder):  # by another process that shares the work
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
             status = STOPPED_BY_SIGNAL + signal.SIGINT
@@ -81,43 +85,33 @@ def run_sweep(request: Request, typed: Sequence[str], resume: bool, hand_to_hydr
     return _tell_end(view, folder, status)
 
 
-def run_job_of_sweep(
-    settings: DictConfig,
-    trusted: Sequence[str],
-    source: Source,
-    place: tuple[Path, list[str]],
-    process: str,
-    dry_run: bool,
-) -> int:
-    """Run the job that Hydra has composed, in a process of its own. Called wherever the launcher likes.
-
-    Args:
-        settings: Hydra's own node of the job.
-        trusted: Packages that the config may name.
-        source: Where its config comes from.
-        place: The folder that the user stood in, and where modules were found there.
-        process: Name of the process that runs the sweep.
-        dry_run: Whether to try the parts on each other first.
-    """
-    sweep = Path(str(settings.sweep.dir))
-    order = JobSpec(
-        words=[*settings.overrides.task, *(word for word in settings.overrides.hydra if "hydra.searchpath=" in word)],
-        source=source,
-        folder=str(settings.runtime.output_dir),
-        overrides=list(settings.overrides.task),
-        trusted=list(trusted),
-        sweep=str(sweep),
-        stop=str(_stop_file(sweep, process)),
-        command=Plan.read(sweep).command,
-        place=WorkingDirectory(str(place[0]), place[1]),
-        dry_run=dry_run,
+def _run_jobs(request: Request, folder: Path, plan: Plan) -> None:
+    """Have Hydra run the jobs of a sweep, in whichever processes its launcher chooses."""
+    spec = JobSpec(
+        source=request.source,
+        trusted=request.allow.trusted,
+        dry_run=request.dry_run,
+        sweep=str(folder),
+        stop=str(_stop_file(folder)),
+        command=plan.command,
+        place=os.getcwd(),
+        path=tuple(sys.path),
     )
-    return run_in_worker_process(order)
+
+    def job(config: DictConfig) -> int:
+        # Launchers send this function to other processes and machines: it holds nothing but plain data.
+        settings = cast(DictConfig, HydraConfig.get())
+        mask_files_of_hydra(settings)
+        typed = list(settings.overrides.task)
+        words = [*typed, *(word for word in settings.overrides.hydra if "hydra.searchpath=" in word)]
+        return run_in_worker_process(replace(spec, words=words, overrides=typed, folder=settings.runtime.output_dir))
+
+    run_many(request.overrides, request.source, job)
 
 
-def _stop_file(sweep: Path, process: str) -> Path:
-    """What a process that runs a sweep writes once its jobs, wherever they are, have to save and stop."""
-    return sweep / f"stop.{process}"
+def _stop_file(sweep: Path) -> Path:
+    """What this process writes once its jobs, wherever they are, have to save and stop."""
+    return sweep / f"stop.{socket.gethostname()}.{os.getpid()}"
 
 
 def _require_packages(request: Request) -> None:
@@ -151,17 +145,13 @@ def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
     return Plan(
         words=words,
         command=tuple(mask_secrets(list(sys.orig_argv))),
-        experiment_name=_name(config),
+        experiment_name=str(config.experiment_name),
         jobs=tuple(tuple(mask_secrets(job)) for job in jobs),
         expected=len(jobs) or trials,
         at_once=at_once if at_once > 0 else os.cpu_count() or 1,
         metric=sweeper.get("metric"),
         minimize=sweeper.get("direction") == "minimize",
     )
-
-
-def _name(config: DictConfig) -> str:
-    return str(config.experiment_name)
 
 
 def _typed_folder(config: DictConfig, request: Request) -> Path | None:
@@ -222,13 +212,6 @@ def _find(config: DictConfig, request: Request, plan: Plan) -> Path | None:
     return None
 
 
-def _wait_until_saved(folder: Path, stop: Path) -> None:
-    """Wait for jobs that were asked to stop, in any process."""
-    deadline = time.monotonic() + _SAVE_SECONDS
-    while time.monotonic() < deadline and jobs_at_work(folder, begun_by=stop.name):
-        time.sleep(_LOOK_SECONDS)
-
-
 def _tell_end(view: SweepView, folder: Path, status: int) -> int:
     bad = [job for job in view.jobs if job.state not in ENDED_WELL]
     missing = view.total - len(view.jobs)
@@ -251,23 +234,17 @@ def _jobs_save_first(folder: Path) -> Iterator[list[int]]:
     that have come.
     """
     signals: list[int] = []
-    stop = _stop_file(folder, process_name())
+    stop = _stop_file(folder)
     stop.unlink(missing_ok=True)  # of a process of the same name, long ago
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
 
     def end(number: int, frame: FrameType | None) -> None:
         signals.append(number)
         if len(signals) == 1:
             stop.touch()
-            _wait_until_saved(folder, stop)
+            deadline = time.monotonic() + _SAVE_SECONDS
+            while time.monotonic() < deadline and jobs_at_work(folder, begun_by=stop.name):
+                time.sleep(_LOOK_SECONDS)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(STOPPED_BY_SIGNAL + number)
 
-    handled = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, end) for number in handled}
-    try:
+    with handling(STOPS, end):
         yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

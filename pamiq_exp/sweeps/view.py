@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pamiq_exp.formatting import clock, plain_text
+from pamiq_exp.run_folder.reader import is_number
 from pamiq_exp.run_folder.records import HEADLINE_METRICS
 from pamiq_exp.sweeps.folder import ENDED_WELL, STATES, JobState, JobView, Plan, SweepFolder
 
@@ -32,9 +33,10 @@ _SIGNS: Mapping[JobState, tuple[str, str]] = {
     "failed": ("✗", "red"),
     "lost": ("✗", "red"),
 }
-_MOST_ROWS = 8
+_MOST_ROWS = 12
+"""Of the panel."""
+
 _LOOK_SECONDS = 1.0
-_WIDTH = 100
 _LONG_KEYS, _LONG_NUMBER = 40, 9
 
 
@@ -82,41 +84,33 @@ class SweepView:
 
     def best(self) -> tuple[JobView, str, float] | None:
         """Return the job with the best final figure so far, and that figure."""
-        metric = self.plan.metric or _favorite(self.jobs)
-        if metric is None:
-            return None
-        values = [(job, float(value)) for job in self.jobs if _is_number(value := job.summary.get(metric))]
-        if not values:
-            return None
-        job, value = (min if self.plan.minimize else max)(values, key=lambda pair: pair[1])
-        return job, metric, value
+        for metric in (self.plan.metric,) if self.plan.metric else HEADLINE_METRICS:
+            found = [(job, metric, value) for job in self.jobs if _is_finite(value := job.summary.get(metric))]
+            if found:
+                return (min if self.plan.minimize else max)(found, key=lambda each: each[2])
+        return None
 
     def line(self) -> str:
         """The state of the sweep in one line."""
         counts = self.counts()
         parts = [f"{self._ended()} of {self.total} jobs done"]
-        parts += [f"{counts[state]} {state}" for state in STATES if counts[state] and state not in ("finished",)]
+        parts += [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "finished"]
         left, best = self.seconds_left(), self.best()
         parts += [f"{clock(left)} left"] if left is not None and self._ended() < self.total else []
         parts += [f"best {best[1]} {best[2]:.4g} (job {best[0].number})"] if best else []
         return ", ".join(parts)
 
     def panel(self) -> RenderableType:
-        """The state of the sweep as a panel."""
-        rows: list[RenderableType] = [self._bar(), Text(), self._states()]
-        best = self.best()
-        if best is not None:
-            job, metric, value = best
-            rows.append(
-                Text.assemble(
-                    (f"{'best':<9}", "bold"), (f"{metric} ", _LABEL), (f"{value:.4g}", "bold"),
-                    (f"   job {job.number}  {self.difference(job)}", _LABEL), overflow="ellipsis", no_wrap=True,
-                )
-            )  # fmt: skip
-        rows += self._list("running", [job for job in self.jobs if job.state == "running"])
-        rows += self._list("failed", [job for job in self.jobs if job.state in ("failed", "lost")][::-1])
-        title = Text.assemble(("sweep ", _LABEL), (plain_text(self.name), f"bold {_ACCENT}"))
-        return Panel(Group(*rows), title=title, title_align="left", border_style="grey39", padding=(1, 2), width=_WIDTH)
+        """The state of the sweep as a panel: a bar, the line, and the jobs that want attention."""
+        bar = ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT)
+        return Panel(
+            Group(bar, Text(plain_text(self.line())), Text(), jobs_table(self, _MOST_ROWS)),
+            title=Text.assemble(("sweep ", _LABEL), (plain_text(self.name), f"bold {_ACCENT}")),
+            title_align="left",
+            subtitle=clock(time.monotonic() - self._started),
+            border_style=_LABEL,
+            padding=(1, 2),
+        )
 
     def difference(self, job: JobView) -> str:
         """In what a job differs from the others; of long keys the last word."""
@@ -132,45 +126,6 @@ class SweepView:
 
     def _done(self) -> float:
         return sum(1.0 if job.over else job.fraction for job in self.jobs)
-
-    def _bar(self) -> RenderableType:
-        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
-        grid.add_column(ratio=1)
-        for _ in range(3):
-            grid.add_column(no_wrap=True, justify="right")
-        left = self.seconds_left()
-        remaining = "" if left is None or self._ended() >= self.total else f"{clock(left)} left"
-        grid.add_row(
-            ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT),
-            Text(f"{self._ended()} / {self.total} jobs", style="bold"),
-            Text(clock(time.monotonic() - self._started)),
-            Text(remaining, style=_LABEL),
-        )
-        return grid
-
-    def _states(self) -> Text:
-        counts = self.counts()
-        row = Text(f"{'jobs':<9}", style="bold")
-        for state in STATES:
-            if counts[state]:
-                sign, color = _SIGNS[state]
-                row.append(f"{sign} {counts[state]} {state}    ", f"not bold {color}")
-        return row
-
-    def _list(self, heading: str, jobs: Sequence[JobView]) -> list[RenderableType]:
-        rows: list[RenderableType] = [Text()] if jobs else []
-        for index, job in enumerate(jobs[:_MOST_ROWS]):
-            row = Text(f"{heading if index == 0 else '':<9}", style="bold", overflow="ellipsis", no_wrap=True)
-            row.append(f"{job.number:>4}  ", f"not bold {_LABEL}")
-            if job.state == "running":
-                row.append(f"{100 * job.fraction:3.0f} %  ", "bold")
-            if job.reason:
-                row.append(f"{plain_text(job.reason)}  ", "not bold red")
-            row.append(self.difference(job), "not bold")
-            rows.append(row)
-        if len(jobs) > _MOST_ROWS:
-            rows.append(Text(f"{'':<15}and {len(jobs) - _MOST_ROWS} more", style=_LABEL))
-        return rows
 
 
 class Watcher:
@@ -227,12 +182,13 @@ class Watcher:
 
 
 def jobs_table(view: SweepView, most: int | None = None) -> Table:
-    """Return one row a job, those that want attention first if not all are shown."""
+    """Return one row a job; if not all are shown, the best one and those that want attention first."""
+    best = view.best()
     jobs = list(view.jobs)
     if most is not None and len(jobs) > most:
         order: Sequence[JobState] = ("failed", "lost", "stopped", "running", "waiting", "pruned", "finished")
-        jobs = sorted(jobs, key=lambda job: order.index(job.state))[:most]
-    best = view.best()
+        jobs.sort(key=lambda job: (best is None or job is not best[0], order.index(job.state)))
+        jobs = jobs[:most]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=_LABEL)
     reasons = [plain_text(job.reason) if job.state != "finished" else "" for job in jobs]
     columns = ["job", "state", "done", *([best[1]] if best else []), "what", *(["why"] if any(reasons) else [])]
@@ -242,16 +198,9 @@ def jobs_table(view: SweepView, most: int | None = None) -> Table:
         sign, color = _SIGNS[job.state]
         value = job.summary.get(best[1]) if best else None
         cells = [Text(str(job.number)), Text(f"{sign} {job.state}", style=color), Text(f"{100 * job.fraction:.0f} %")]
-        cells += [Text(f"{float(value):.4g}" if _is_number(value) else "")] if best else []
+        cells += [Text(f"{value:.4g}" if is_number(value) else "")] if best else []
         table.add_row(*cells, Text(view.difference(job)), *([Text(reason, style=color)] if any(reasons) else []))
     return table
-
-
-def _favorite(jobs: Sequence[JobView]) -> str | None:
-    names = {name for job in jobs for name in job.summary}
-    if not names:
-        return None
-    return next((name for name in HEADLINE_METRICS if name in names), None)
 
 
 def _rounded(value: str) -> str:
@@ -261,5 +210,5 @@ def _rounded(value: str) -> str:
     return value
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_finite(value: object) -> TypeGuard[float]:
+    return is_number(value) and math.isfinite(value)

@@ -21,93 +21,86 @@ from pamiq_exp.streams import Streams
 
 
 @dataclass(frozen=True)
-class WorkingDirectory:
-    """Where the user stands: the current folder, and where modules are found."""
-
-    folder: str
-    path: Sequence[str]
-
-
-@dataclass(frozen=True)
 class JobSpec:
     """Everything that the process of a job needs.
 
     Attributes:
-        words: What the job is composed from.
         source: Where its config comes from.
-        folder: The run folder.
-        overrides: What was typed for this job.
         trusted: Packages that the config may name.
         sweep: The sweep's folder.
         stop: Once this file exists the job is to save and stop; its name is that of the process that has ordered it.
         command: The sweep's command line.
-        place: Where the sweep was begun.
+        place, path: Where the user stood, and where modules were found there.
         dry_run: Whether to try the parts on each other first.
+        words: What the job is composed from.
+        overrides: What was typed for this job.
+        folder: The run folder.
     """
 
-    words: Sequence[str]
     source: Source
-    folder: str
-    overrides: Sequence[str]
     trusted: Sequence[str]
     sweep: str
     stop: str
     command: Sequence[str]
-    place: WorkingDirectory
-    dry_run: bool = True
+    place: str
+    path: Sequence[str]
+    dry_run: bool
+    words: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    folder: str = ""
 
 
-def work(order: JobSpec, environment: Mapping[str, str], lock: object) -> None:
+def work(job: JobSpec, environment: Mapping[str, str], lock: object) -> None:
     """Run the job and end the process with its exit status.
 
     Args:
-        order: What to do.
-        environment: That of the process that gave the order.
+        job: What to do.
+        environment: That of the process that gave the job.
         lock: Keeps the job's lock held as long as this process lives.
     """
     try:
         with interruptible():
-            _move_in(order, environment)
+            _move_in(job, environment)
             threading.Thread(target=_stop_when_abandoned, name="abandoned", daemon=True).start()
-            status = _run(order)
+            status = _run(job)
     except KeyboardInterrupt as error:
         status = status_of(error)
     sys.exit(status)
 
 
-def _move_in(order: JobSpec, environment: Mapping[str, str]) -> None:
+def _move_in(job: JobSpec, environment: Mapping[str, str]) -> None:
     """Leave the place of the process that this one was forked from."""
     os.setsid()  # Ctrl-C reaches the process that gave the order, which hands it on once
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # see `preload`
     os.environ.clear()
     os.environ.update(environment)
-    if os.path.isdir(order.place.folder):
-        os.chdir(order.place.folder)
-    output = open_own(Path(order.folder) / file_names.OUTPUT)
+    if os.path.isdir(job.place):
+        os.chdir(job.place)
+    output = open_own(Path(job.folder) / file_names.OUTPUT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(output, stream.fileno())
     os.close(output)
     Streams()
     faulthandler.enable()
-    sys.orig_argv[:] = order.command
-    sys.path.extend(path for path in order.place.path if path not in sys.path)
+    sys.orig_argv[:] = job.command
+    sys.path.extend(path for path in job.path if path not in sys.path)
 
 
-def _run(order: JobSpec) -> int:
-    allow = AllowList(tuple(order.trusted))
+def _run(job: JobSpec) -> int:
+    allow = AllowList(tuple(job.trusted))
     find_trusted_packages(allow)
     from pamiq_exp.jobs.job import Job, run_job
     from pamiq_exp.run_folder import RunFolder
 
-    folder = Path(order.folder)
+    folder = Path(job.folder)
     try:
-        validated = validate(compose(order.words, order.source), allow, dry_run=order.dry_run)
+        validated = validate(compose(job.words, job.source), allow, dry_run=job.dry_run)
     except ConfigError as error:
         print_error(error)
         RunFolder(folder).finish("failed", str(error))
         return 2
-    return run_job(Job(validated, folder, order.overrides, Path(order.sweep).name, go_on=True))
+    return run_job(Job(validated, folder, job.overrides, Path(job.sweep).name, go_on=True))
 
 
 def _stop_when_abandoned() -> None:

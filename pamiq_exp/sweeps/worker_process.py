@@ -9,20 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from pamiq_exp.current_folder import workers_forget_it
 from pamiq_exp.files import make_own_folder, read_tail
 from pamiq_exp.jobs.masking import close_to_others
-from pamiq_exp.jobs.signals import STOPS
+from pamiq_exp.jobs.signals import STOPS, Handler, handling
 from pamiq_exp.run_folder.file_names import JOB_LOCK, MANIFEST, OUTPUT, PRUNE
 from pamiq_exp.run_folder.reader import read_mapping
 from pamiq_exp.sweeps.folder import ENDED_WELL, locked, prune_reason
@@ -39,7 +37,7 @@ _MEMORY_COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgr
 _PREEMPTS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
-def run_in_worker_process(order: JobSpec) -> int:
+def run_in_worker_process(job: JobSpec) -> int:
     """Run a job that is not over yet, and return its exit status.
 
     A job that has a checkpoint goes on from it. Nothing is done for one that has finished, was pruned, or is being
@@ -49,8 +47,8 @@ def run_in_worker_process(order: JobSpec) -> int:
         SystemExit: This process was asked to stop; the job has saved.
     """
     _leave_if_abandoned()
-    folder = Path(order.folder)
-    if Path(order.stop).exists():
+    folder = Path(job.folder)
+    if Path(job.stop).exists():
         return SKIPPED
     folder.parent.mkdir(parents=True, exist_ok=True)
     make_own_folder(folder)
@@ -62,11 +60,12 @@ def run_in_worker_process(order: JobSpec) -> int:
         before = read_mapping(folder, MANIFEST, [])
         if (folder / PRUNE).exists() or before.get("state") in ENDED_WELL:
             return SKIPPED
-        os.ftruncate(lock, os.pwrite(lock, Path(order.stop).name.encode(), 0))
+        os.ftruncate(lock, os.pwrite(lock, Path(job.stop).name.encode(), 0))
         killed = _kills_for_memory()
-        with _Signals() as signals:
-            process = _start(order, lock)
-            signals.watch(process, (folder / PRUNE, Path(order.stop)))
+        signals = _Signals()
+        with signals.caught():
+            process = _start(job, lock)
+            signals.watch(process, (folder / PRUNE, Path(job.stop)))
             status = process.exitcode or 0
         if status != 0 and (pruned := prune_reason(folder)) is not None:
             note_end(folder, "stopped", pruned)
@@ -88,12 +87,12 @@ class _Inherited:
         return tuple, ((DupFd(self._descriptor),),)
 
 
-def _start(order: JobSpec, lock: int) -> BaseProcess:
+def _start(job: JobSpec, lock: int) -> BaseProcess:
     """Fork the job from a server that has imported everything: only the first job of a process waits for that."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pamiq_exp.sweeps.preload"])
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    process = context.Process(target=work, args=(order, environment, _Inherited(lock)), name=f"job {order.folder}")
+    process = context.Process(target=work, args=(job, environment, _Inherited(lock)), name=f"job {job.folder}")
     with _fork_server_settings():
         process.start()
     return process
@@ -116,24 +115,14 @@ class _Signals:
 
     def __init__(self) -> None:
         self._caught: list[int] = []
-        self._before: dict[int, object] = {}
+        self._before: Mapping[int, Handler] = {}
 
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            numbers = {*STOPS, *(_PREEMPTS if _is_submitted() else ())}
-            self._before = {
-                number: signal.signal(number, self._catch)
-                for number in sorted(numbers)
-                if signal.getsignal(number) is not signal.SIG_IGN
-            }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _catch(self, number: int, frame: FrameType | None) -> None:
-        self._caught.append(number)
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keep the signals that come meanwhile."""
+        numbers = {*STOPS, *(_PREEMPTS if _is_submitted() else ())}
+        with handling(numbers, lambda number, _: self._caught.append(number)) as self._before:
+            yield
 
     def watch(self, process: BaseProcess, ends: Sequence[Path]) -> None:
         """Wait for the job to end, whatever happens meanwhile; it is to save and stop once a file of `ends` exists."""
