@@ -20,6 +20,9 @@ COUNTERS = ("reason", "steps", "turns", "training_steps", "model_version", "drop
             "failed_writes")  # fmt: skip
 """Figures that every run has: no results."""
 
+KINDS = ("overrides", "config", "code", "versions", "machine", "results")
+"""The names of the tables of `run_differences`."""
+
 _ABSENT = "-"
 _CLOCK = re.compile(r"seconds|per_second|milliseconds|deadline|skipped_turns")
 _HASH_LENGTH = 12
@@ -28,8 +31,7 @@ _HASH_LENGTH = 12
 def run_differences(first: Run, second: Run) -> list[Table]:
     """Return one table for each kind of thing in which two runs differ; those without a difference are left out.
 
-    The kinds: `overrides`, `config`, `code`, `versions`, `machine`, `results`. Seeds that were derived from different
-    root seeds are not listed one by one.
+    The kinds are those of `KINDS`. Seeds that were derived from different root seeds are not listed one by one.
     """
     tables = [_overrides(first, second), _config(first, second)]
     tables += [
@@ -126,14 +128,20 @@ def _results(first: Run, second: Run) -> Table:
         old, new = first.summary.get(name), second.summary.get(name)
         if old == new or name == "seed":
             continue
-        left, right = first.value(name), second.value(name)
-        gap = right - left if left is not None and right is not None else None
-        share = f"{gap / abs(left):+.1%}" if gap is not None and left and math.isfinite(gap) else ""
-        rows.append([name, _cell(old), _cell(new), gap, share, "time" if depends_on_clock(name) else ""])
+        gap = gap_cells(first.value(name), second.value(name))
+        rows.append([name, _cell(old), _cell(new), *gap, "time" if depends_on_clock(name) else ""])
     states = [_weights(run) for run in (first, second)]
     if states[0] != states[1] and all(states):
         rows.append(["final parameters", _mark(states[0]), _mark(states[1]), None, "", ""])
     return Table("results", "Results", ["figure", "first", "second", "difference", "relative", ""], rows)
+
+
+def gap_cells(old: float | None, new: float | None) -> tuple[Cell, Cell]:
+    """Return the difference of two values and its share of the old one; nothing where one of them is missing."""
+    if old is None or new is None:
+        return None, ""
+    gap = new - old
+    return gap, f"{gap / abs(old):+.2%}" if old and math.isfinite(gap) else ""
 
 
 def _rank(figure: str) -> int:

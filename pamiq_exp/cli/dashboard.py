@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pamiq_exp.cli._numbers import whole_number
+from pamiq_exp.cli._arguments import command_parser, whole_number
 from pamiq_exp.dashboard import DashboardError, Settings, serve
 
 
@@ -31,9 +31,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp dashboard", description="Look at runs in a browser, live and afterwards."
-    )
+    parser = command_parser("dashboard", "Look at runs in a browser, live and afterwards.")
     add = parser.add_argument
     add("folder", nargs="?", type=Path, default=Path("outputs"), metavar="RUN | FOLDER",
         help="a run, a sweep, or a folder with some below it (outputs)")  # fmt: skip

@@ -7,18 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
-from pamiq_exp.analysis import ReportError, Run, Table, find_runs, read_runs, run_differences
-from pamiq_exp.analysis.tables import text
+from pamiq_exp.analysis import ReportError, Run, find_runs, read_runs, run_differences
+from pamiq_exp.analysis.differences import KINDS
+from pamiq_exp.cli._arguments import command_parser
+from pamiq_exp.cli._tables import rich_table
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.paths import typed_path
 
-_KINDS = ("overrides", "config", "code", "versions", "machine", "results")
-_STATE_COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "running": "cyan"}
+_STATE_COLORS = {"finished": "green", "failed": "red", "stopped": "yellow", "running": "cyan"}
 
 
 def main(words: Sequence[str]) -> int:
@@ -39,8 +38,8 @@ def show_differences(first: Run, second: Run, console: Console) -> None:
     console.print(_heading("first", first))
     console.print(_heading("second", second))
     for table in tables:
-        console.print(_rich(table))
-    equal = [kind for kind in _KINDS if kind not in {table.name for table in tables}]
+        console.print(rich_table(table))
+    equal = [kind for kind in KINDS if kind not in {table.name for table in tables}]
     if equal:
         console.print(Text(f"no difference in {', '.join(equal)}", style="dim"))
     for run, name in ((first, "first"), (second, "second")):
@@ -61,31 +60,12 @@ def _heading(name: str, run: Run) -> Text:
         (f"{name:<7}", "bold"),
         printable(str(run.folder)),
         "  ",
-        (printable(run.state), _STATE_COLOURS.get(run.state, "")),
+        (printable(run.state), _STATE_COLORS.get(run.state, "")),
         printable(f"  {run.experiment_name}, seed {run.seed}"),
     )
 
 
-def _rich(table: Table) -> RichTable:
-    shown = RichTable(
-        title=f"\n{table.title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for index, column in enumerate(table.columns):
-        numbers = table.name == "results" and index > 0
-        shown.add_column(
-            column, justify="right" if numbers else "left", overflow="fold", style="" if index in (1, 2) else "dim"
-        )
-    if table.columns:
-        shown.columns[0].style = "cyan"
-        shown.columns[0].overflow = "fold"
-    for row in table.rows:
-        shown.add_row(*(Text(printable(text(cell))) for cell in row))
-    return shown
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp diff", description="What differs between two runs: config, code, versions, results."
-    )
+    parser = command_parser("diff", "What differs between two runs: config, code, versions, results.")
     parser.add_argument("runs", nargs=2, type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     return parser

@@ -14,8 +14,8 @@ import numpy as np
 
 import pamiq_exp
 from pamiq_exp.analysis.statistics import CONFIDENCE, Estimate, estimate, mean
+from pamiq_exp.cli._arguments import command_parser, existing_run, whole_number
 from pamiq_exp.cli._exported_file import is_shared_folder, models_of, read_exported_file
-from pamiq_exp.cli._numbers import whole_number
 from pamiq_exp.config import ConfigError, ErrorDetail
 from pamiq_exp.files import write_atomically
 from pamiq_exp.formatting import printable
@@ -26,11 +26,9 @@ from pamiq_exp.jobs.evaluate import (
     SEEDS,
     Evaluated,
     EvaluatedRun,
-    EvaluationRequest,
     evaluate_run,
     read_evaluated_run,
 )
-from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.request import Request, print_error, read_request
 from pamiq_exp.run_folder import file_names
 
@@ -44,11 +42,7 @@ FILM_TURNS = 500
 def main(words: Sequence[str]) -> int:
     """Evaluate a run. Returns 0, or 2 for one that cannot be evaluated as asked."""
     arguments, others = _parser().parse_known_args(words)
-    wanted = EvaluationRequest(arguments.episodes, tuple(arguments.seeds), arguments.greedy)
-    if not arguments.run.is_dir():
-        print(f"{arguments.run} is no run folder: name one such as outputs/NAME/DATE", file=sys.stderr)
-        return 2
-    folder = arguments.run.absolute()
+    folder: Path = arguments.run
     from pamiq_exp.runtime import CheckpointError
     from pamiq_exp.runtime.evaluation import EvaluationError
 
@@ -56,8 +50,10 @@ def main(words: Sequence[str]) -> int:
     try:
         request = read_request(others)
         run = _shared_run(folder, arguments) if is_shared_folder(folder) else _own_run(folder, arguments, request)
-        evaluated = evaluate_run(run, wanted, request.overrides, request, film)
-        report = _report(evaluated, wanted) | {"videos": _write_films(evaluated, folder)}
+        evaluated = evaluate_run(
+            run, request, episodes=arguments.episodes, seeds=arguments.seeds, greedy=arguments.greedy, film=film
+        )
+        report = _report(evaluated, arguments.greedy) | {"videos": _write_films(evaluated, folder)}
         write_atomically(folder / file_names.EVALUATION, json.dumps(report, indent=2, allow_nan=False) + "\n")
     except (ConfigError, CheckpointError, EvaluationError, OSError) as error:
         print_error(error, heading="this run cannot be evaluated")
@@ -83,7 +79,7 @@ def _shared_run(folder: Path, arguments: argparse.Namespace) -> EvaluatedRun:
     )
 
 
-def _report(evaluated: Evaluated, wanted: EvaluationRequest) -> dict[str, Any]:
+def _report(evaluated: Evaluated, greedy: bool) -> dict[str, Any]:
     """Return what `evaluation.json` holds."""
     episodes = [played.episodes for played in evaluated.played.values()]
     returns = np.concatenate([each.returns for each in episodes])
@@ -95,7 +91,7 @@ def _report(evaluated: Evaluated, wanted: EvaluationRequest) -> dict[str, Any]:
         "checkpoint": evaluated.checkpoint,
         "environment_step": newest.environment_step,
         "model_version": newest.model_version,
-        "actions": "greedy" if wanted.greedy else "sampled",
+        "actions": "greedy" if greedy else "sampled",
         "run_seed": evaluated.run_seed,
         "seeds": list(evaluated.played),
         "episodes": len(returns),
@@ -149,14 +145,14 @@ def _print(report: dict[str, Any], folder: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp evaluate",
-        usage="%(prog)s RUN [options] [launcher.device=cpu] [--allow PACKAGE]",
-        description="Let the agent of a run play episodes without learning, in environments with other seeds, and "
+    parser = command_parser(
+        "evaluate",
+        "Let the agent of a run play episodes without learning, in environments with other seeds, and "
         f"write their returns to RUN/{file_names.EVALUATION}.",
+        usage="RUN [options] [launcher.device=cpu] [--allow PACKAGE]",
     )
     add = parser.add_argument
-    add("run", type=typed_path, metavar="RUN",
+    add("run", type=existing_run, metavar="RUN",
         help="a run folder, such as outputs/NAME/DATE, or a folder of `export --hub`")  # fmt: skip
     add("--run", type=whole_number(0), dest="number", metavar="N", help="of a folder of `export --hub`: which run (0)")
     add(CHECKPOINT, default=NEWEST, metavar="WHICH",

@@ -21,6 +21,7 @@ from pamiq_exp.analysis import (
     read_runs,
     to_yaml,
 )
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.cli._exported_file import HUB
 from pamiq_exp.jobs.paths import typed_path
 
@@ -86,10 +87,7 @@ def _write(content: str, output: Path | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp export",
-        description="One file with the config, versions, seeds, budget and figures of a run or a sweep.",
-    )
+    parser = command_parser("export", "One file with all that a run or a sweep is: config, versions, seeds, figures.")
     parser.add_argument(
         "runs", nargs="+", type=typed_path, metavar="RUN", help="a run, or a sweep or any folder with runs"
     )

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, config_folders, fills, groups
 from pamiq_exp.formatting import printable
 
@@ -81,7 +82,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pamiq_exp list", description="What there is to choose.")
+    parser = command_parser("list", "What there is to choose.")
     parser.add_argument("what", nargs="?", metavar="WHAT", help="experiments, worlds, rewards, models, ...")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="add your own configs")
     return parser

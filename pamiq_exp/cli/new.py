@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pamiq_exp
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.files import read_text, write_atomically
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.paths import typed_path
@@ -62,8 +63,6 @@ def _error(folder: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp new", description="Make a project of your own: package, configs, test, README."
-    )
+    parser = command_parser("new", "Make a project of your own: package, configs, test, README.")
     parser.add_argument("name", type=typed_path, metavar="NAME", help="a new folder, and the package in it")
     return parser

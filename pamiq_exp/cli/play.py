@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pamiq_exp.cli._arguments import command_parser, whole_number
 from pamiq_exp.component import set_up, tear_down
 from pamiq_exp.config import Builder, ConfigError, ErrorDetail, build_environment, compose
+from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.request import Request, find_trusted_packages, print_error, read_request
 
-USAGE = """\
-python -m pamiq_exp play environment=NAME [key=value ...]     walk with the keys, in a window
-
-  --film FILE      write a film of a walk by script instead (.mp4); done anyway where there is no display
-  --turns N        leave after N turns; length of the film (200)
-
+KEYS = """\
 keys: w s forward and back, a d to the sides, arrows turn, space jumps, left shift runs, r is the remote, q leaves
 """
-
 FILM = Path("walk.mp4")
 TURNS = 200
 
 
 def main(words: Sequence[str]) -> int:
     """Let the user walk. Returns 0, or 2 for a world that cannot be walked through."""
-    if not words or words[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if words else 2
+    arguments, others = _parser().parse_known_args(words)
     try:
-        words, options = _take_options(list(words))
-        player = _player(read_request(words))
+        player = _player(read_request(others))
     except ConfigError as error:
         print_error(error, heading="this world cannot be walked through")
         return 2
     try:
-        return _play(player, options)
+        return _play(player, arguments.turns, arguments.film)
     finally:
         tear_down(player.environment)
 
 
-def _play(player: Any, options: dict[str, str]) -> int:
-    turns = int(options["--turns"]) if "--turns" in options else None
-    if "--film" not in options:
+def _play(player: Any, turns: int | None, film: Path | None) -> int:
+    if film is None:
         try:
             player.in_window(turns)
             return 0
         except RuntimeError as error:
             print(f"{error}: a film of a walk is written instead", file=sys.stderr)
-    path = Path(options.get("--film", FILM))
-    return _write(player.film(turns or TURNS), path)
+    return _write(player.film(turns or TURNS), film or FILM)
 
 
 def _write(film: Any, path: Path) -> int:
@@ -63,21 +55,6 @@ def _write(film: Any, path: Path) -> int:
         return 2
     print(path)
     return 0
-
-
-def _take_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Take our own flags out of a command line. Raises ConfigError for one without a value."""
-    rest, options = [], {}
-    remaining = iter(words)
-    for word in remaining:
-        flag, equals, value = word.partition("=")
-        if flag in ("--film", "--turns"):
-            options[flag] = value if equals else next(remaining, "")
-            if not options[flag] or (flag == "--turns" and not options[flag].isdigit()):
-                raise ConfigError(ErrorDetail(flag, "needs a value", "--film walk.mp4, --turns 200"))
-        else:
-            rest.append(word)
-    return rest, options
 
 
 def _player(request: Request) -> Any:
@@ -94,3 +71,13 @@ def _player(request: Request) -> Any:
     except BaseException:
         tear_down(environment)
         raise
+
+
+def _parser() -> argparse.ArgumentParser:
+    usage = "environment=NAME [key=value ...] [--film FILE] [--turns N] [--allow PACKAGE]"
+    parser = command_parser("play", "Walk through a world with the keys, in a window.", usage=usage, epilog=KEYS)
+    add = parser.add_argument
+    add("--film", type=typed_path, metavar="FILE",
+        help=f"write a film of a walk by script instead; done anyway where there is no display ({FILM})")  # fmt: skip
+    add("--turns", type=whole_number(1), metavar="N", help=f"leave after N turns; length of the film ({TURNS})")
+    return parser

@@ -10,11 +10,10 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pamiq_exp.cli._numbers import whole_number
+from pamiq_exp.cli._arguments import command_parser, existing_run, whole_number
 from pamiq_exp.config import ConfigError, words_of
 from pamiq_exp.formatting import printable
-from pamiq_exp.jobs.paths import typed_path
-from pamiq_exp.jobs.replay import ReplayRequest, open_replay
+from pamiq_exp.jobs.replay import open_replay
 from pamiq_exp.jobs.request import print_error, print_message, read_request
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ DIFFERS = 1
 def main(words: Sequence[str]) -> int:
     """Replay a run. Returns 0; 1 if `--check` finds a difference; 2 for a run that cannot be replayed."""
     arguments, others = _parser().parse_known_args(words)
-    if not arguments.run.is_dir():
-        print(f"{arguments.run} is no run folder: name one such as outputs/NAME/DATE", file=sys.stderr)
-        return 2
     from pamiq_exp.runtime import CheckpointError
     from pamiq_exp.runtime.trace.blocks import TraceError
 
@@ -38,8 +34,7 @@ def main(words: Sequence[str]) -> int:
         if request.overrides:
             print(f"a replay changes nothing: leave out {' '.join(request.overrides)}", file=sys.stderr)
             return 2
-        replay = open_replay(ReplayRequest(arguments.run.absolute(), arguments.until), request)
-        with replay:
+        with open_replay(arguments.run, arguments.until, request) as replay:
             return _replay(replay, arguments)
     except (ConfigError, CheckpointError, TraceError) as error:
         print_error(error, heading="this run cannot be replayed")
@@ -94,14 +89,14 @@ def _debug(replay: Replay, result: Replayed) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp replay",
-        usage="%(prog)s RUN [--until TURN] [--check] [--debug] [--allow PACKAGE]",
-        description="Take a run that kept a trace (launcher.trace=true) again: the same parts on one thread, by the "
+    parser = command_parser(
+        "replay",
+        "Take a run that kept a trace (launcher.trace=true) again: the same parts on one thread, by the "
         "recorded observations and schedule. Nothing is written.",
+        usage="RUN [--until TURN] [--check] [--debug] [--allow PACKAGE]",
     )
     add = parser.add_argument
-    add("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
+    add("run", type=existing_run, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     add("--until", type=whole_number(0), metavar="TURN", help="stop before this turn, counted from 0")
     add("--check", action="store_true", help="stop at the first difference, and exit with 1 then")
     add("--debug", action="store_true", help="open a debugger with the live objects where the replay stops")

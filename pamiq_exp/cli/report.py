@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pamiq_exp.analysis import Options, ReportError, find_runs, read_contrasts, read_runs, write_report
 from pamiq_exp.analysis.records import RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
-from pamiq_exp.cli._numbers import whole_number
+from pamiq_exp.cli._arguments import command_parser, whole_number
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.run_folder.records import PLOT_AXES
 
@@ -33,9 +33,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp report", description="Tables, statistics, figures and one page, out of run folders."
-    )
+    parser = command_parser("report", "Tables, statistics, figures and one page, out of run folders.")
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="a run, a sweep, or any folder with runs below it")
     add("-o", "--output", type=typed_path, required=True, metavar="DIR", help="where the report goes")

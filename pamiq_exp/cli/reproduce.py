@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from pamiq_exp.analysis import final_figures, read_run
-from pamiq_exp.analysis.tables import number
+from pamiq_exp.analysis import Table, final_figures, read_run
+from pamiq_exp.analysis.differences import gap_cells
+from pamiq_exp.analysis.tables import Cell
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.cli._exported_file import ExportedFile, ExportedRun, read_exported_file
+from pamiq_exp.cli._tables import rich_table
 from pamiq_exp.config import ConfigError, ErrorDetail, Validated
-from pamiq_exp.config.dry_run import SKIP_FLAG
 from pamiq_exp.config.tree_paths import target_nodes
 from pamiq_exp.formatting import printable
-from pamiq_exp.jobs.drift import MAIN_PACKAGES
+from pamiq_exp.jobs.drift import changes_of_versions
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.jobs.preflight import folder_error, refuse
-from pamiq_exp.jobs.request import ONLINE_FLAG, print_error, take_allowed
+from pamiq_exp.jobs.request import print_error, read_request
 from pamiq_exp.jobs.sizes import size_lines
 
 STOPPED_BY_SIGNAL = 128
@@ -37,21 +37,21 @@ APART = 1
 
 def main(words: Sequence[str]) -> int:
     """Run what the file says. Returns 0, 1 if figures should be the same and are not, or how the runs ended."""
+    arguments, others = _parser().parse_known_args(words)
     try:
-        allow, rest = take_allowed(words)
-        arguments = _parser().parse_intermixed_args(rest)
-        paper = read_exported_file(arguments.file, arguments.overrides)
+        request = read_request(others)
+        paper = read_exported_file(arguments.file, request.overrides)
         chosen = _chosen(paper, arguments.runs)
         configs = [run.composed for run in chosen]
-        validated = refuse(configs, allow, dry_run=not arguments.no_dry_run)
-        keep_offline(configs, arguments.online)
+        validated = refuse(configs, request.allow, dry_run=request.dry_run)
+        keep_offline(configs, request.online)
         folder = _folder(paper, chosen)
         if (detail := folder_error(OmegaConf.create({"folder": str(folder)}), "folder")) is not None:
             raise ConfigError(detail)
     except ConfigError as error:
-        print_error(error, heading=f"{' '.join(words[:1])} cannot be run")
+        print_error(error, heading=f"{arguments.file} cannot be run")
         return 2
-    _tell_plan(arguments.file, paper, chosen, arguments.overrides)
+    _tell_plan(arguments.file, paper, chosen, request.overrides)
     sizes = {each.measured.memory_bytes: each for each in validated if each.measured is not None}
     if sizes:
         print("\n".join(f"  {line}" for line in size_lines(sizes[max(sizes)])), file=sys.stderr)
@@ -60,8 +60,8 @@ def main(words: Sequence[str]) -> int:
         return 2
     folders = [folder / str(index) for index in range(len(chosen))] if len(chosen) > 1 else [folder]
     details = {"reproduces": {"file": arguments.file.name, "content_sha256": paper.fact("content_sha256")}}
-    status = _run_all(validated, folders, arguments.overrides, details)
-    return status or _compare(paper, chosen, folders, arguments.overrides)
+    status = _run_all(validated, folders, request.overrides, details)
+    return status or _compare(paper, chosen, folders, request.overrides)
 
 
 def _agreed() -> bool:
@@ -103,7 +103,12 @@ def _compare(
         same = same and not apart
         title = f"{run.title}, seed {run.seed}" if run.title else f"seed {run.seed}"
         if apart:
-            console.print(_apart_table(f"{title}: figures that are another one here", apart))
+            rows: list[list[Cell]] = [
+                [name, value, "absent" if here is None else here, *gap_cells(value, here)]
+                for name, (value, here) in apart.items()
+            ]
+            columns = ["figure", "in the file", "here", "difference", "relative"]
+            console.print(rich_table(Table("apart", f"{title}: figures that are another one here", columns, rows)))
         else:
             console.print(Text(f"{title}: all {len(run.figures)} figures are the same", style="green"))
     if same:
@@ -118,46 +123,17 @@ def _equal(value: float, found: float | None) -> bool:
     return found == value or (found is not None and math.isnan(found) and math.isnan(value))
 
 
-def _apart_table(title: str, apart: Mapping[str, tuple[float, float | None]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("figure", style="cyan", overflow="fold")
-    for column in ("in the file", "here", "difference", "relative"):
-        table.add_column(column, justify="right")
-    for name, (value, found) in apart.items():
-        gap = None if found is None else found - value
-        share = f"{gap / abs(value):+.2%}" if gap is not None and value else ""
-        cells = ("absent" if found is None else number(found), "" if gap is None else number(gap), share)
-        table.add_row(Text(name), number(value), *cells)
-    return table
-
-
 def _reasons(paper: ExportedFile, overrides: Sequence[str], repeats: bool) -> list[str]:
     """Return why metrics may differ."""
     if overrides:
         return [f"they may differ: {' '.join(overrides)} was set for this run"]
     if not repeats:
         return [f"they may differ: in the mode {paper.fact('mode')} the wall clock has a say in every run"]
-    lines = _other_versions(paper)
-    if paper.edited:
-        lines.append("the file was edited after it was exported")
+    before = {"versions": paper.fact("versions"), "machine": paper.fact("machine")}
+    lines = changes_of_versions(before | {"source_sha256": paper.fact("code", "source_sha256")})
+    lines += ["the file was edited after it was exported"] if paper.edited else []
     causes = "\n  ".join(lines) or "nothing that is known: another kind of processor can round differently"
     return ["this mode repeats bit for bit on the same kind of machine; what differs here:\n  " + causes]
-
-
-def _other_versions(paper: ExportedFile) -> list[str]:
-    from pamiq_exp.run_folder import machine, package_versions, source_hash
-
-    here: dict[str, Any] = package_versions() | {"python": sys.version.split()[0]}
-    there = paper.fact("versions") or {}
-    lines = [
-        f"{name}: {there[name]} there, {found} here"
-        for name in ("python", *MAIN_PACKAGES)
-        if name in there and str(there[name]) != (found := str(here.get(name.replace("_", "-"), "absent")))
-    ]
-    if paper.fact("code", "source_sha256") not in (None, source_hash(Path(__file__).parent.parent)):
-        lines.append("the code of pamiq_exp is another one")
-    processor, ours = paper.fact("machine", "cpu"), machine()["cpu"]
-    return [*lines, *([f"processor: {processor} there, {ours} here"] if processor not in (None, ours) else [])]
 
 
 def _tell_plan(file: Path, paper: ExportedFile, runs: Sequence[ExportedRun], overrides: Sequence[str]) -> None:
@@ -192,19 +168,11 @@ def _folder(paper: ExportedFile, runs: Sequence[ExportedRun]) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp reproduce", description="Run what an exported file says, and compare the figures."
-    )
-    parser.add_argument(
-        "file",
-        type=typed_path,
-        metavar="FILE",
-        help="what `export RUN -o FILE` wrote, or a folder of `export RUN --hub FOLDER`",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as launcher.device=cpu")
-    parser.add_argument("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
-    parser.add_argument("--allow", metavar="PACKAGE", help="let the file name classes of a package of yours")
-    parser.add_argument("--yes", action="store_true", help="do not ask before it is run")
-    parser.add_argument(ONLINE_FLAG, action="store_true", help="let a W&B tracker that you add go online")
-    parser.add_argument(SKIP_FLAG, action="store_true", help="do not try the parts on each other before")
+    usage = "FILE [--run N] [--yes] [key=value ...] [--allow PACKAGE] [--online] [--no-dry-run]"
+    parser = command_parser("reproduce", "Run what an exported file says, and compare the figures.", usage=usage)
+    add = parser.add_argument
+    add("file", type=typed_path, metavar="FILE",
+        help="what `export RUN -o FILE` wrote, or a folder of `export RUN --hub FOLDER`")  # fmt: skip
+    add("--run", dest="runs", type=int, action="append", metavar="N", help="only the run N (from 0)")
+    add("--yes", action="store_true", help="do not ask before it is run")
     return parser

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.cli._catalogue import MODELINE, config_folders, groups
 from pamiq_exp.files import read_text, write_atomically
 from pamiq_exp.jobs.paths import typed_path
@@ -60,9 +61,7 @@ def write_modelines(configs: Path, schemas: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp schema", description="JSON schemas of config files: one a group, and config.json."
-    )
+    parser = command_parser("schema", "JSON schemas of config files: one a group, and config.json.")
     parser.add_argument("-o", "--output", type=typed_path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="add your own configs")
     parser.add_argument("--modelines", action="store_true", help="have each file of --config-dir name its schema")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.formatting import plain_text
 from pamiq_exp.jobs.paths import typed_path
 from pamiq_exp.sweeps.folder import SweepError, SweepFolder
@@ -42,9 +43,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pamiq_exp sweep-status", description="How the jobs of a sweep are doing."
-    )
+    parser = command_parser("sweep-status", "How the jobs of a sweep are doing.")
     parser.add_argument(
         "folder", type=typed_path, metavar="DIR", help="the sweep's folder, such as outputs/sweeps/NAME/DATE"
     )

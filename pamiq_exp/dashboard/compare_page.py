@@ -10,6 +10,7 @@ from pathlib import Path
 from nicegui import run, ui
 
 from pamiq_exp.analysis import Options, ReportError, Table, read_runs, run_differences, write_report
+from pamiq_exp.analysis.differences import KINDS
 from pamiq_exp.analysis.tables import text as cell_text
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.charts import ChartGrid, legend
@@ -17,7 +18,6 @@ from pamiq_exp.dashboard.watched import WatchedRun
 
 UPDATE_SECONDS = 2.0
 _MOST_ROWS = 300
-_KINDS = ("overrides", "config", "code", "versions", "machine", "results")
 
 
 class ComparePage:
@@ -57,7 +57,7 @@ class ComparePage:
                     )
                     if len(table.rows) > _MOST_ROWS:
                         ui.label(f"{len(table.rows) - _MOST_ROWS:,} more").classes("d-dim")
-            equal = [kind for kind in _KINDS if kind not in {table.name for table in tables or []}]
+            equal = [kind for kind in KINDS if kind not in {table.name for table in tables or []}]
             if equal:
                 ui.label(f"no difference in {', '.join(equal)}").classes("d-dim")
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pamiq_exp._version import __version__
 from pamiq_exp.config import Composition, Source
 from pamiq_exp.config.tree_paths import leaves
-from pamiq_exp.files import parse_yaml, read_json
+from pamiq_exp.files import parse_yaml
 from pamiq_exp.option_files import TOGETHER, text_in
-from pamiq_exp.run_folder import file_names
+from pamiq_exp.run_folder.reader import mapping
 
 MAIN_PACKAGES = ("pamiq_exp", "torch", "numpy", "lightning", "gymnasium", "numba")
+CODE_CHANGED = "the code of pamiq_exp has changed"
 _MOST = 40
 
 
@@ -41,23 +43,26 @@ def changes_of_files(kept: Composition, source: Source) -> list[str]:
     return changed
 
 
-def changes_of_versions(folder: Path) -> list[str]:
-    """Return a line for each main package, and for our own code, that is another one than in the manifest."""
-    from pamiq_exp.run_folder import package_versions, source_hash
+def changes_of_versions(before: Mapping[str, Any]) -> list[str]:
+    """Return a line for each main package, our own code, Python and the processor that is another one than in `before`.
 
-    try:
-        manifest = _mapping(read_json(folder / file_names.MANIFEST))
-    except OSError:
-        return []
-    before, now = _mapping(manifest.get("versions")), package_versions()
+    Args:
+        before: A manifest, or as much of one as an exported file holds: `versions`, `source_sha256`, `machine`.
+    """
+    from pamiq_exp.run_folder import machine, package_versions, source_hash
+
+    there, here = mapping(before.get("machine")), machine()
+    old = {"python": there.get("python"), **mapping(before.get("versions"))}
+    new = {"python": here["python"], "pamiq_exp": __version__, **package_versions()}
     lines = [
-        f"{name} {before[name]} -> {now[name.replace('_', '-')]}"
-        for name in MAIN_PACKAGES
-        if name in before and before[name] != now.get(name.replace("_", "-"), before[name])
+        f"{name} {old[name]} -> {new.get(name, 'absent')}"
+        for name in ("python", *MAIN_PACKAGES)
+        if old.get(name) not in (None, new.get(name))
     ]
-    code = manifest.get("source_sha256")
-    if code is not None and code != source_hash(Path(__file__).parent.parent):
-        lines.append("the code of pamiq_exp has changed")
+    if before.get("source_sha256") not in (None, source_hash(Path(__file__).parents[1])):
+        lines.append(CODE_CHANGED)
+    if there.get("cpu") not in (None, here["cpu"]):
+        lines.append(f"processor {there['cpu']} -> {here['cpu']}")
     return lines
 
 
@@ -67,7 +72,3 @@ def _content(text: str) -> object:
         return parse_yaml(text)
     except ValueError:
         return text
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

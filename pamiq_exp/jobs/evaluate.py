@@ -58,21 +58,6 @@ class EvaluatedRun:
 
 
 @dataclass(frozen=True)
-class EvaluationRequest:
-    """How a run is evaluated.
-
-    Attributes:
-        episodes: How many for each seed.
-        seeds: Root seeds, other than that of the run; empty for one that is made from that of the run.
-        greedy: See `Agent.greedy`.
-    """
-
-    episodes: int = 20
-    seeds: tuple[int, ...] = ()
-    greedy: bool = True
-
-
-@dataclass(frozen=True)
 class Evaluated:
     """What an evaluation found.
 
@@ -112,18 +97,21 @@ def read_evaluated_run(folder: Path, checkpoint: str, source: Source) -> Evaluat
 
 def evaluate_run(
     run: EvaluatedRun,
-    wanted: EvaluationRequest,
-    changes: Sequence[str],
     request: Request,
+    *,
+    episodes: int,
+    seeds: Sequence[int] = (),
+    greedy: bool = True,
     film: Watcher | None = None,
 ) -> Evaluated:
     """Evaluate a run.
 
     Args:
         run: What is evaluated.
-        wanted: How.
-        changes: `key=value`; those of the environment are refused.
-        request: What else was typed: packages that may be named.
+        request: What was typed: changes of the config, but not of the environment, and packages that may be named.
+        episodes: How many for each seed.
+        seeds: Root seeds, other than that of the run; by default one that is made from it.
+        greedy: See `Agent.greedy`.
         film: Watches the turns of the first seed; its media are in the result.
 
     Raises:
@@ -134,13 +122,13 @@ def evaluate_run(
     from pamiq_exp.runtime.checkpoints import read_checkpoint
     from pamiq_exp.runtime.evaluation import GROUPS, play_checkpoint
 
-    before = run.compose(())
+    before, changes = run.compose(()), request.overrides
     if changes:
         _refuse_other_environment(before, run.compose(changes))
     run_seed = before.tree.get("seed")
     if not isinstance(run_seed, int):
         raise ConfigError(ErrorDetail("seed", f"is {run_seed!r} in the run, no whole number"))
-    seeds = wanted.seeds or (run_seed + APART,)
+    seeds = seeds or (run_seed + APART,)
     if run_seed in seeds:
         message = f"{run_seed} is the seed of the run, whose episodes it has learned from"
         raise ConfigError(ErrorDetail(SEEDS, message, f"give others, such as {SEEDS} {run_seed + APART}"))
@@ -152,8 +140,8 @@ def evaluate_run(
     for seed, config in zip(seeds, validated, strict=True):
         experiment = _build(config, run.spaces)
         played[seed] = play_checkpoint(
-            experiment.interaction, experiment.models, experiment.launch_config, state, wanted.episodes,
-            greedy=wanted.greedy, seed=seed, watcher=None if played else film,
+            experiment.interaction, experiment.models, experiment.launch_config, state, episodes,
+            greedy=greedy, seed=seed, watcher=None if played else film,
         )  # fmt: skip
     return Evaluated(str(before.tree.get("experiment_name")), run_seed, run.checkpoint.name, played)
 

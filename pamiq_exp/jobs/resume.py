@@ -21,7 +21,14 @@ from pamiq_exp.jobs.drift import changes_of_config, changes_of_files, changes_of
 from pamiq_exp.jobs.online import keep_offline
 from pamiq_exp.jobs.preflight import refuse
 from pamiq_exp.jobs.request import Request, print_message
-from pamiq_exp.run_folder import RunFolder, RunFolderError, file_names, list_checkpoints, mask_secrets
+from pamiq_exp.run_folder import (
+    RunFolder,
+    RunFolderError,
+    file_names,
+    list_checkpoints,
+    mask_secrets,
+    read_manifest,
+)
 
 
 def go_on(folder: Path | None, request: Request) -> int | None:
@@ -118,8 +125,6 @@ def require_run(folder: Path) -> None:
 
 def refuse_folder(folder: Path) -> None:
     """Refuse a folder that leads elsewhere, and one whose manifest cannot be read. Raises ConfigError."""
-    from pamiq_exp.run_folder import RunFolderError, read_manifest
-
     try:
         read_manifest(folder)
     except RunFolderError as error:
@@ -176,7 +181,7 @@ def _refuse_seed(old: Composed, new: Composed) -> None:
 
 def _changed(folder: Path, kept: KeptConfig, before: Composed, config: Composed, request: Request) -> list[str]:
     """Return what has changed since the run began."""
-    lines = [*changes_of_config(before.tree, config.tree), *changes_of_versions(folder)]
+    lines = [*changes_of_config(before.tree, config.tree), *changes_of_versions(read_manifest(folder))]
     if kept.is_complete and (edited := changes_of_files(kept.composition, request.source)):
         lines.append(f"edited since, and left as they were when the run began: {', '.join(edited)}")
     return [f"  {line}" for line in lines]

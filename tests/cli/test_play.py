@@ -49,7 +49,7 @@ def test_a_film_can_be_asked_for(command: Command, tmp_path: Path) -> None:
         (("world=tvroom",), "world"),
         (("experiment=minimum",), "no picture"),
         (("environment=noise_world", "world=tvrom"), "tvroom"),
-        ((*SMALL, "--turns", "many"), "needs a value"),
+        ((*SMALL, "--turns", "many"), "no whole number"),
     ],
 )
 def test_wrong_requests_are_told(command: Command, words: tuple[str, ...], message: str) -> None:
