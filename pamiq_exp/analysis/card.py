@@ -10,8 +10,14 @@ from pamiq_exp.analysis import facts, figures
 from pamiq_exp.analysis.comparison import Comparison
 from pamiq_exp.analysis.differences import depends_on_clock
 from pamiq_exp.analysis.figures import Plot
-from pamiq_exp.analysis.records import Series
-from pamiq_exp.analysis.results import Scores, choose_metric, collect_scores, other_figures, result_tables
+from pamiq_exp.analysis.results import (
+    Scores,
+    choose_metric,
+    collect_scores,
+    curves_of,
+    other_figures,
+    result_tables,
+)
 from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Table, markdown
 from pamiq_exp.files import write_atomically
@@ -106,19 +112,14 @@ def _plot(comparison: Comparison, scores: Scores | None) -> Plot | None:
     arms = scores.arms[: figures.MOST_LINES]
     name = next((name for run in comparison.counted for name in run.records.series
                  if scores.metric in (name, name.partition("/")[2])), None)  # fmt: skip
-    curves: dict[str, dict[str, list[Series]]] = {}
-    for (arm, task), runs in comparison.cells.items():
-        found = [run.records.series[name] for run in runs if name is not None and name in run.records.series]
-        if arm in arms and found:
-            curves.setdefault(task, {})[arm] = found
     interval = "interquartile mean over seeds, 95 % bootstrap interval"
-    if curves and name is not None:
+    labeled = ((run, cell) for cell, runs in comparison.cells.items() for run in runs)
+    if name is not None and (curves := curves_of(labeled, name, arms)):
         title = f"{name} over environment steps: {interval}"
         return figures.learning_curves(FIGURE, title, curves, axis=_AXIS, figure=name, arms=arms)
-    by_task = {task: {arm: scores.values[arm, task] for arm in arms if (arm, task) in scores.values}
-               for task in scores.tasks}  # fmt: skip
     title = f"{scores.metric}: {interval}, and a dot for each seed"
-    return figures.bars(FIGURE, title, by_task, scores.by_task(), metric=scores.metric, arms=arms)
+    values, estimates = scores.values_by_task(arms), scores.by_task()
+    return figures.bars(FIGURE, title, values, estimates, metric=scores.metric, arms=arms)
 
 
 def _use(paper: Mapping[str, Any], models: Mapping[int, str]) -> str:

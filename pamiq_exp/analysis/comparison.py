@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.files import parse_yaml
-from pamiq_exp.run_folder.reader import Scalar, is_scalar, mapping, natural
+from pamiq_exp.run_folder.reader import Scalar, is_scalar, natural
 
 TASK_KEYS = ("world", "environment", "environment.id")
 """What is taken for a task rather than an arm, when runs differ in it."""
@@ -213,11 +213,7 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
     if len(budgets) > 1:
         numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))
         warnings.append(f"the runs took different numbers of steps, from {numbers[0]:g} to {numbers[-1]:g}")
-    commits = {commit for runs in cells.values() for run in runs if (commit := _commit(run))}
+    commits = {str(commit)[:10] for runs in cells.values() for run in runs if (commit := run.code.get("commit"))}
     if len(commits) > 1:
         warnings.append(f"the runs were made by {len(commits)} versions of the code: {', '.join(sorted(commits))}")
     return warnings
-
-
-def _commit(run: Run) -> str:
-    return str(mapping(run.manifest.get("code")).get("commit") or "")[:10]

@@ -36,7 +36,7 @@ def run_differences(first: Run, second: Run) -> list[Table]:
     tables = [_overrides(first, second), _config(first, second)]
     tables += [
         _facts("code", "Code", _code(first), _code(second)),
-        _facts("versions", "Versions of packages", _versions(first), _versions(second)),
+        _facts("versions", "Versions of packages", first.versions, second.versions),
         _facts("machine", "Machine", _machine(first), _machine(second)),
     ]
     return [table for table in (*tables, _results(first, second)) if table.rows]
@@ -82,7 +82,7 @@ def _facts(name: str, title: str, old: Mapping[str, str], new: Mapping[str, str]
 
 
 def _code(run: Run) -> dict[str, str]:
-    code = mapping(run.manifest.get("code"))
+    code = run.code
     facts = {
         "commit": _short(code.get("commit")),
         "changes since the commit": _short(code.get("diff_sha256")) if code.get("dirty") else "none",
@@ -108,16 +108,10 @@ def _changed_files(run: Run) -> dict[str, str]:
     return facts
 
 
-def _versions(run: Run) -> dict[str, str]:
-    machine = mapping(run.manifest.get("machine"))
-    python = {"python": str(machine["python"])} if "python" in machine else {}
-    return python | {str(name): str(version) for name, version in mapping(run.manifest.get("versions")).items()}
-
-
 def _machine(run: Run) -> dict[str, str]:
-    facts = {key: value for key, value in mapping(run.manifest.get("machine")).items() if key != "python"}
+    facts = {key: value for key, value in run.machine.items() if key != "python"}
     facts |= {f"torch {key}": value for key, value in mapping(facts.pop("torch", None)).items()}
-    facts |= {f"threads of {key}": value for key, value in mapping(run.manifest.get("threads")).items()}
+    facts |= {f"threads of {key}": value for key, value in run.threads.items()}
     facts |= mapping(run.manifest.get("environment"))
     return {str(key): _listed(value) if isinstance(value, list) else str(value) for key, value in facts.items()}
 

@@ -17,7 +17,7 @@ from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
 from pamiq_exp.analysis.runs import ReportError, Run
-from pamiq_exp.files import dump_yaml, read_yaml
+from pamiq_exp.files import dump_yaml
 from pamiq_exp.formatting import MASK
 from pamiq_exp.run_folder import file_names
 
@@ -138,12 +138,9 @@ def apply_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Plai
 
 
 def _shared_config(run: Run) -> Plain:
-    try:
-        tree = read_yaml(run.folder / file_names.CONFIG)
-    except OSError as error:
-        raise ReportError(f"{run.folder} has no config.yaml that can be read: {error}") from error
-    if not isinstance(tree, dict) or "experiment_name" not in tree:
-        raise ReportError(f"{run.folder / 'config.yaml'} is no config of a run")
+    tree = run.config
+    if "experiment_name" not in tree:
+        raise ReportError(f"{run.folder} has no {file_names.CONFIG} of a run that can be read")
     seeds = dict(_derived_seeds(tree, tree.get("seed")))
     return {
         str(key): _shareable(value, str(key), seeds, tree.get("seed"))
@@ -278,22 +275,17 @@ def _versions(runs: Sequence[Run]) -> Plain:
     """Python and the packages that results depend on; several versions where runs had several."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
-        versions = run.manifest.get("versions") or {}
-        python = (run.manifest.get("machine") or {}).get("python")
-        named = {"python": python} | {name: versions.get(name) for name in _PACKAGES}
-        for name, version in named.items():
-            if version is not None:
-                found.setdefault(name, {})[str(version)] = None
+        for name in ("python", *_PACKAGES):
+            if name in run.versions:
+                found.setdefault(name, {})[run.versions[name]] = None
     return {name: ", ".join(versions) for name, versions in found.items()}
 
 
 def _code(run: Run) -> Plain:
-    code = run.manifest.get("code") or {}
-    known = {name: code[name] for name in ("commit", "dirty", "diff_sha256") if name in code}
+    known = {name: run.code[name] for name in ("commit", "dirty", "diff_sha256") if name in run.code}
     return known | {"source_sha256": run.manifest.get("source_sha256")}
 
 
 def _machine(run: Run) -> Plain:
-    machine = run.manifest.get("machine") or {}
-    known = {name: machine[name] for name in ("cpu", "cpus_usable", "memory_bytes", "gpus") if name in machine}
-    return known | {"threads": dict(run.manifest.get("threads") or {})}
+    known = {name: run.machine[name] for name in ("cpu", "cpus_usable", "memory_bytes", "gpus") if name in run.machine}
+    return known | {"threads": dict(run.threads)}

@@ -12,7 +12,6 @@ from pamiq_exp.analysis.runs import Run
 from pamiq_exp.analysis.tables import Cell, Table
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.files import read_text
-from pamiq_exp.run_folder.reader import mapping
 
 _PACKAGES = ("pamiq-exp", "pamiq_exp", "torch", "lightning", "numpy", "numba", "gymnasium", "hydra-core", "wandb")
 _MOST_SETTINGS = 60
@@ -167,12 +166,11 @@ def _total(runs: Sequence[Run], name: str) -> float:
 
 
 def _processes(run: Run) -> int:
-    threads = mapping(run.manifest.get("threads"))
-    return sum(count for count in threads.values() if isinstance(count, int))
+    return sum(count for count in run.threads.values() if isinstance(count, int))
 
 
 def _machine(run: Run) -> dict[str, str]:
-    machine = mapping(run.manifest.get("machine"))
+    machine = run.machine
     if not machine:
         return {}
     memory = machine.get("memory_bytes")
@@ -182,16 +180,13 @@ def _machine(run: Run) -> dict[str, str]:
         "memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else "",
         "GPUs": ", ".join(map(str, machine.get("gpus") or [])) or "none",
         "system": str(machine.get("system")),
-        "threads": ", ".join(f"{role} {count}" for role, count in mapping(run.manifest.get("threads")).items()),
+        "threads": ", ".join(f"{role} {count}" for role, count in run.threads.items()),
     }
 
 
 def _versions(run: Run) -> dict[str, str]:
-    code, machine = mapping(run.manifest.get("code")), mapping(run.manifest.get("machine"))
-    versions = {str(name): str(version) for name, version in mapping(run.manifest.get("versions")).items()}
-    if not versions:
-        return {}
+    versions, code = run.versions, run.code
     if "pamiq_exp" in versions:
         versions.pop("pamiq-exp", None)
     commit = {"code commit": str(code.get("commit"))[:12] + (" and changes (code.diff)" if code.get("dirty") else "")}
-    return (commit if code else {}) | {"python": str(machine.get("python"))} | versions
+    return (commit if code else {}) | versions

@@ -16,12 +16,12 @@ from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.contrasts import Contrast, contrast_table, findings
 from pamiq_exp.analysis.exported_file import export_runs, to_yaml
 from pamiq_exp.analysis.figures import Plot
-from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.results import (
     Scores,
     choose_baseline,
     choose_metric,
     collect_scores,
+    curves_of,
     improvements,
     other_figures,
     result_tables,
@@ -174,13 +174,10 @@ def _write_results(
     for table in result_tables(scores, baseline, options.normalize):
         output.table("Results", table, folded=table.name == "probability_of_improvement")
     arms = scores.arms[:_MOST_BARS]
-    estimates = scores.by_task()
-    by_task = {
-        task: {arm: scores.values[arm, task] for arm in arms if (arm, task) in scores.values} for task in scores.tasks
-    }
+    values, estimates = scores.values_by_task(arms), scores.by_task()
     shown = f", the best {len(arms)} of {len(scores.arms)} arms" if len(arms) < len(scores.arms) else ""
     title = f"{scores.metric}: interquartile mean with 95 % bootstrap interval, and a dot for each seed{shown}"
-    output.plot("Results", figures.bars("results", title, by_task, estimates, metric=scores.metric, arms=arms))
+    output.plot("Results", figures.bars("results", title, values, estimates, metric=scores.metric, arms=arms))
     if baseline is not None:
         better = improvements(scores, baseline)
         chosen = {arm: better[arm] for arm in list(better)[:_MOST_BARS]}
@@ -254,12 +251,7 @@ def _write_curves(
     note = "" if counted else "; no run has finished: these are the runs as they are"
     note += f"; the best {len(arms)} of {len(ranked)} arms" if len(arms) < len(ranked) else ""
     for name, axis in wanted:
-        curves: dict[str, dict[str, list[Series]]] = {}
-        for run, (arm, task) in shown:
-            series = run.records.series.get(name)
-            if series is not None and arm in arms and np.isfinite(series.values).any():
-                curves.setdefault(task, {}).setdefault(arm, []).append(series)
-        if curves:
+        if curves := curves_of(shown, name, arms):
             title = (
                 f"{name} over {axis.replace('_', ' ')}: interquartile mean over seeds, 95 % bootstrap interval{note}"
             )

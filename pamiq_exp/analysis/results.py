@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison
+from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.runs import ReportError, Run
 from pamiq_exp.analysis.statistics import Estimate
 from pamiq_exp.analysis.tables import Cell, Table
@@ -65,6 +66,11 @@ class Scores:
         """The interquartile mean by arm and task."""
         return {cell: self.estimate([values], statistics.interquartile_mean) for cell, values in self.values.items()}
 
+    def values_by_task(self, arms: Sequence[str]) -> dict[str, dict[str, FloatArray]]:
+        """The scores of some arms by task and arm."""
+        return {task: {arm: self.values[arm, task] for arm in arms if (arm, task) in self.values}
+                for task in self.tasks}  # fmt: skip
+
     def is_paired(self, first: str, second: str, tasks: Sequence[str]) -> bool:
         """Whether both arms ran with the same seeds."""
         return all(
@@ -80,6 +86,24 @@ class Scores:
             for (arm, task), scores in self.values.items()
         }
         return replace(self, values=values)
+
+
+def curves_of(
+    labeled: Iterable[tuple[Run, tuple[str, str]]], figure: str, arms: Sequence[str]
+) -> dict[str, dict[str, list[Series]]]:
+    """Return the course of a figure by task and arm, of the runs of these arms that recorded it.
+
+    Args:
+        labeled: Runs, each with its arm and task.
+        figure: Such as `interaction/coverage`.
+        arms: Those that are shown.
+    """
+    curves: dict[str, dict[str, list[Series]]] = {}
+    for run, (arm, task) in labeled:
+        series = run.records.series.get(figure)
+        if series is not None and arm in arms and np.isfinite(series.values).any():
+            curves.setdefault(task, {}).setdefault(arm, []).append(series)
+    return curves
 
 
 def choose_metric(comparison: Comparison, wanted: str | None) -> str | None:

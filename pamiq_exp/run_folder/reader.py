@@ -115,6 +115,27 @@ class RunFiles:
         return str(self.manifest.get("reason") or "")
 
     @property
+    def machine(self) -> Mapping[str, Any]:
+        """Processor, memory, system, Python: see `run_folder.machine`."""
+        return mapping(self.manifest.get("machine"))
+
+    @property
+    def threads(self) -> Mapping[str, Any]:
+        """Thread counts by role."""
+        return mapping(self.manifest.get("threads"))
+
+    @property
+    def code(self) -> Mapping[str, Any]:
+        """The state of the user's repository: see `code_state`."""
+        return mapping(self.manifest.get("code"))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python and of all packages, by name."""
+        python = {"python": self.machine["python"]} if "python" in self.machine else {}
+        return {str(name): str(each) for name, each in {**python, **mapping(self.manifest.get("versions"))}.items()}
+
+    @property
     def limits(self) -> Limits:
         """When the run ends by itself."""
         launcher = mapping(self.config.get("launcher"))
