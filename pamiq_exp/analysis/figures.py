@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from pamiq_exp.analysis.records import Series
-from pamiq_exp.analysis.statistics import Estimate, curve_interval, performance_profile, value_groups
+from pamiq_exp.analysis.statistics import Estimate, common_grid, curve_interval, performance_profile, value_groups
 from pamiq_exp.files import write_atomically
 
 FloatArray = NDArray[np.float64]
@@ -225,25 +225,6 @@ def visit_maps(name: str, title: str, shares: Mapping[str, FloatArray]) -> Plot:
     return Plot(name, title, drawing)
 
 
-def common_grid(runs: Sequence[Series], axis: str) -> tuple[FloatArray, FloatArray]:
-    """Return the runs on a common grid: `(points,)` and `(runs, points)`.
-
-    The grid spans what all runs cover of the axis. Both are empty where that is nothing.
-    """
-    lines = []
-    for series in runs:
-        keep = np.isfinite(series.values) & np.isfinite(series.axes[axis])
-        order = np.argsort(series.axes[axis][keep], kind="stable")
-        lines.append((series.axes[axis][keep][order], series.values[keep][order]))
-    if not lines or any(len(at) == 0 for at, _ in lines):
-        return np.empty(0), np.empty((len(lines), 0))
-    start, end = max(at[0] for at, _ in lines), min(at[-1] for at, _ in lines)
-    if start > end:
-        return np.empty(0), np.empty((len(lines), 0))
-    grid = np.linspace(start, end, _POINTS if end > start else 1)
-    return grid, np.array([np.interp(grid, at, values) for at, values in lines])
-
-
 @contextmanager
 def _style() -> Iterator[None]:
     with matplotlib.rc_context(cast(Any, _STYLE)):
@@ -281,7 +262,7 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def _curve(panel: Axes, runs: Sequence[Series], axis: str, arm: str, index: int, seed: int) -> None:
-    grid, values = common_grid(runs, axis)
+    grid, values = common_grid([(series.axes[axis], series.values) for series in runs], _POINTS)
     if len(grid) == 0:
         return
     if len(runs) == 1:

@@ -221,6 +221,31 @@ def curve_interval(
     return interquartile_mean(values.T), low, high
 
 
+def common_grid(curves: Sequence[tuple[FloatArray, FloatArray]], points: int) -> tuple[FloatArray, FloatArray]:
+    """Return curves at common places, to take their means.
+
+    Args:
+        curves: Places and values of each, `(points,)`; those that are not finite are left out.
+        points: How many places there are.
+
+    Returns:
+        Places, `(points,)`, over the stretch that all curves have, and the values there, `(curves, points)`. Both are
+        empty where there is no such stretch.
+    """
+    lines = []
+    for places, values in curves:
+        keep = np.isfinite(values) & np.isfinite(places)
+        order = np.argsort(places[keep], kind="stable")
+        lines.append((places[keep][order], values[keep][order]))
+    if not lines or any(len(at) == 0 for at, _ in lines):
+        return np.empty(0), np.empty((len(lines), 0))
+    start, end = max(at[0] for at, _ in lines), min(at[-1] for at, _ in lines)
+    if start > end:
+        return np.empty(0), np.empty((len(lines), 0))
+    grid = np.linspace(start, end, points if end > start else 1)
+    return grid, np.array([np.interp(grid, at, values) for at, values in lines])
+
+
 def importance(values: Sequence[object], scores: ArrayLike, *, bins: int = 5) -> float:
     """Return the share of the variance of scores that one hyper-parameter explains alone.
 

@@ -224,24 +224,6 @@ def smoothed(values: FloatArray, weight: float) -> FloatArray:
     return result
 
 
-def on_grid(curves: Sequence[Curve], points: int = 100) -> tuple[FloatArray, FloatArray]:
-    """Return curves at common places, for means over runs.
-
-    Returns:
-        x, `(points,)`, over the stretch that all curves have; and the values there, `(curves, points)`.
-    """
-    filled = [curve for curve in curves if np.isfinite(curve.y).any()]
-    if not filled:
-        return np.empty(0), np.empty((0, 0))
-    begin = max(float(curve.x[0]) for curve in filled)
-    end = min(float(curve.x[-1]) for curve in filled)
-    if end < begin:
-        return np.empty(0), np.empty((0, 0))
-    x = np.linspace(begin, end, points)
-    rows = [np.interp(x, curve.x[np.isfinite(curve.y)], curve.y[np.isfinite(curve.y)]) for curve in filled]
-    return x, np.stack(rows)
-
-
 def newest(latest: Mapping[str, float], name: str) -> float | None:
     """Return one of the newest values if it is a finite number."""
     value = latest.get(name)

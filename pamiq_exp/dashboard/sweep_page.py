@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from nicegui import run, ui
 
-from pamiq_exp.analysis import curve_interval
+from pamiq_exp.analysis.statistics import common_grid, curve_interval
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.charts import COLORS, DASHES, band, first_choice, legend, line, mark_of, options
-from pamiq_exp.dashboard.curves import Curve, on_grid
+from pamiq_exp.dashboard.curves import Curve
 from pamiq_exp.dashboard.watched import Watched, WatchedRun
 from pamiq_exp.run_folder.reader import Place, is_number
 from pamiq_exp.run_folder.records import HEADLINE_METRICS, PLOT_AXES
@@ -21,7 +22,7 @@ from pamiq_exp.sweeps.folder import ENDED_WELL, JobView, SweepFolder
 
 UPDATE_SECONDS = 3.0
 MOST_ARMS = len(COLORS) * len(DASHES)
-_RESAMPLES = 200
+_RESAMPLES, _POINTS = 200, 100
 _RESULTS = (*HEADLINE_METRICS, "steps", "wall_seconds")
 
 
@@ -183,7 +184,7 @@ def arm_series(name: str, curves: Sequence[Curve], index: int) -> list[dict[str,
     color, dash = mark_of(index)
     if len(curves) == 1:
         return [line(name, curves[0].x, curves[0].y, color, dash)]
-    x, values = on_grid(curves)
+    x, values = common_grid([(each.x, each.y) for each in curves if np.isfinite(each.y).any()], _POINTS)
     if not len(x):
         return []
     middle, low, high = curve_interval(values, resamples=_RESAMPLES)

@@ -102,9 +102,11 @@ class SweepView:
 
     def panel(self) -> RenderableType:
         """The state of the sweep as a panel: a bar, the line, and the jobs that want attention."""
-        bar = ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT)
+        state = Table.grid(expand=True)
+        state.add_row(ProgressBar(total=max(1, self.total), completed=self._done(), complete_style=_ACCENT))
+        state.add_row(Text(plain_text(self.line())))
         return Panel(
-            Group(bar, Text(plain_text(self.line())), Text(), jobs_table(self, _MOST_ROWS)),
+            Group(state, Text(), jobs_table(self, _MOST_ROWS)),
             title=Text.assemble(("sweep ", _LABEL), (plain_text(self.name), f"bold {_ACCENT}")),
             title_align="left",
             subtitle=clock(time.monotonic() - self._started),

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pamiq_exp.analysis import Options, ReportError, compare, find_runs, read_runs, write_report
-from pamiq_exp.analysis.figures import Plot, common_grid, learning_curves
+from pamiq_exp.analysis.figures import Plot, learning_curves
 from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.results import choose_baseline, choose_metric, collect_scores, result_tables
 from tests.analysis.folders import learning, write_run, write_study
@@ -297,17 +297,6 @@ def test_a_figure_that_is_the_same_all_the_time_is_drawn_only_if_it_is_asked_for
     assert not file.exists()
     report(tmp_path, Options(curves=("interaction/fixed",)))
     assert file.exists()
-
-
-def test_curves_are_compared_only_where_all_runs_have_been() -> None:
-    def line(start: float, end: float) -> Series:
-        at = np.linspace(start, end, 50)
-        return Series({"environment_step": at}, 2 * at, 2 * end, 0)
-
-    grid, values = common_grid([line(0, 10), line(4, 20)], "environment_step")
-    assert (grid[0], grid[-1]) == (4, 10)
-    assert values == pytest.approx(np.array([2 * grid, 2 * grid]))
-    assert len(common_grid([line(0, 1), line(2, 3)], "environment_step")[0]) == 0
 
 
 def test_arms_differ_in_more_than_color() -> None:

@@ -212,3 +212,13 @@ def check_against(told: dict[str, list[float]]) -> None:
     assert share == pytest.approx(told["profile"], rel=1e-12)
     assert lows == pytest.approx(told["profile_low"], abs=0.034)  # they move in steps of one run of 30
     assert highs == pytest.approx(told["profile_high"], abs=0.034)
+
+
+def test_curves_meet_on_the_stretch_that_all_have() -> None:
+    ten, six = np.array([0.0, 10.0]), np.array([2.0, 6.0])
+    grid, values = s.common_grid([(ten, ten), (six, np.ones(2))], points=5)
+    assert grid.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0]
+    assert values.tolist() == [[2.0, 3.0, 4.0, 5.0, 6.0], [1.0] * 5]
+    gap = (np.array([6.0, 0.0, 3.0]), np.array([6.0, 0.0, np.nan]))
+    assert s.common_grid([gap], points=3)[1].tolist() == [[0.0, 3.0, 6.0]]
+    assert len(s.common_grid([(six, six), (six + 10, six)], points=5)[0]) == 0

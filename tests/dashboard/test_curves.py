@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pamiq_exp.dashboard.curves import MOST_RECORDS, MOST_VALUES, Curve, MetricsFile, on_grid, smoothed
+from pamiq_exp.dashboard.curves import MOST_RECORDS, MOST_VALUES, MetricsFile, smoothed
 from pamiq_exp.tracking.jsonl import to_line
 
 
@@ -140,14 +140,6 @@ def test_smoothing_keeps_a_constant_and_skips_gaps() -> None:
     assert np.isnan(values[1])
     assert values[2] == pytest.approx((0.25 * 1.0 + 0.5 * 2.0) / 0.75)
     assert smoothed(np.array([1.0, 5.0]), 0.0).tolist() == [1.0, 5.0]
-
-
-def test_curves_meet_on_the_stretch_that_all_have() -> None:
-    long = Curve(np.array([0.0, 10.0]), np.array([0.0, 10.0]), 1, 2)
-    short = Curve(np.array([2.0, 6.0]), np.array([1.0, 1.0]), 1, 2)
-    x, values = on_grid([long, short], points=5)
-    assert x.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0]
-    assert values.tolist() == [[2.0, 3.0, 4.0, 5.0, 6.0], [1.0] * 5]
 
 
 def test_a_record_is_what_the_run_writes() -> None:
