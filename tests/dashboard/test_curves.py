@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pamiq_exp.dashboard.curves import MOST_RECORDS, MOST_VALUES, MetricsFile, smoothed
+from pamiq_exp.dashboard.curves import MOST_RECORDS, MOST_VALUES, Curve, MetricsFile, smoothed
 from pamiq_exp.tracking.jsonl import to_line
 
 
