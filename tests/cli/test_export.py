@@ -146,7 +146,7 @@ def test_figures_that_are_apart_are_told_with_what_is_different(command, paper: 
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 1, outcome.err
     assert "return_mean" in outcome.out
-    assert "torch: 1.0 there" in outcome.out
+    assert "torch 1.0 -> " in outcome.out
     assert "the file was edited after it was exported" in outcome.out
 
 
