@@ -101,9 +101,10 @@ class ChartGrid:
         with shell.element("div", "d-row"):
             select = ui.select(list(PLOT_AXES), value=view.axis, label="against", on_change=axis)
             select.props("dense outlined options-dense").style("min-width: 170px")
-            ui.label("smoothing").classes("d-dim")
-            slider = ui.slider(min=0.0, max=0.99, step=0.01, value=0.0, on_change=smoothing)
-            slider.props('label aria-label="smoothing"').style("width: 140px")
+            with shell.element("div", "d-together"):
+                ui.label("smoothing").classes("d-dim")
+                slider = ui.slider(min=0.0, max=0.99, step=0.01, value=0.0, on_change=smoothing)
+                slider.props('label aria-label="smoothing"').style("width: 140px")
             ui.switch("log scale", on_change=log)
             with ui.expansion("metrics").classes("d-grow").props("dense") as self._picker:
                 found = ui.input("search metrics", on_change=search)
@@ -235,7 +236,7 @@ def options(series: list[dict[str, Any]], axis: str, *, log: bool = False) -> di
         "xAxis": {"type": "value", "min": "dataMin", "max": "dataMax", "name": axis.replace("_", " "),
                   "nameLocation": "middle", "nameGap": 28, "nameTextStyle": {"color": _TEXT},
                   "axisLabel": {**label, "showMinLabel": False},  # it would run into the lowest label of the other axis
-                  "splitLine": {"show": False}, "axisLine": {"lineStyle": {"color": _TEXT}}},
+                  "splitLine": {"show": False}, "axisLine": {"onZero": False, "lineStyle": {"color": _TEXT}}},
         "yAxis": {"type": "log" if log else "value", "scale": True, "axisLabel": label,
                   "splitLine": {"lineStyle": {"color": _LINES}}},
         "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},

@@ -160,11 +160,11 @@ def run_table() -> ui.table:
         "body-cell-state",
         """<q-td :props="props"><span :class="'d-state d-state-' + props.row.mark">
         {{ props.row.sign }} {{ props.row.state }}</span>
-        <div class="d-text d-dim">{{ props.row.reason }}</div></q-td>""",
+        <div v-if="props.row.reason" class="d-text d-dim d-wide">{{ props.row.reason }}</div></q-td>""",
     )
-    table.add_slot(
-        "body-cell-choices", """<q-td :props="props"><div class="d-wide">{{ props.row.choices }}</div></q-td>"""
-    )
+    for name, width in (("experiment", "d-wide"), ("choices", "d-wider")):
+        cell = f"""<q-td :props="props"><div class="{width}">{{{{ props.row.{name} }}}}</div></q-td>"""
+        table.add_slot(f"body-cell-{name}", cell)
     table.add_slot("body-cell-steps", """<q-td :props="props">{{ props.row.steps_text }}</q-td>""")
     table.add_slot(
         "body-cell-result",
