@@ -18,10 +18,13 @@ dpkg-deb -x $(WHEEL)_*.deb fetched && wheel=$$(echo fetched/usr/share/python-whe
 bin/python $$wheel/pip install --quiet --no-index $$wheel && rm -r fetched $(WHEEL)_*.deb
 endef
 
+# What is imported is compiled when it is; all 16,000 files would take a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
+
 # Tests of one file stay together, and pages of the documentation are spread (tests/conftest.py).
 PARALLEL := --numprocesses $(shell nproc 2>/dev/null || echo 2) --maxprocesses 8 --dist loadgroup
 
-.PHONY: setup run test test-all bench bench-gpu lint docs site audit release-check clean
+.PHONY: setup run test fast-tests test-all bench bench-gpu lint docs site audit release-check clean
 
 setup: $(STAMP)
 
@@ -34,14 +37,18 @@ $(STAMP): pyproject.toml constraints.txt
 	  rm -rf $(VENV); \
 	  echo "This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV), once: torch first (a large download), then everything else."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
+	$(INSTALL) $(TORCH)
+	$(INSTALL) --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
 	@touch $@
 
 run: setup
 	$(BIN)/python -m pamiq_exp experiment=curiosity_noise_world
 
-test: lint
+# The types are checked beside the tests: mypy keeps one core busy, and tests do not use every moment of all of them.
+test: setup
+	$(MAKE) --jobs 2 --no-print-directory lint fast-tests
+
+fast-tests: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: lint
