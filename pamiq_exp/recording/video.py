@@ -9,13 +9,13 @@ import numpy as np
 from pamiq_exp.every import Every
 from pamiq_exp.interaction.map_picture import Frame, MapPicture, fitted, picture, picture_key
 from pamiq_exp.interaction.observer import StepObserver, Turn
-from pamiq_exp.media import Media, Video
+from pamiq_exp.media import Media, Picture, Video
 
 logger = logging.getLogger(__name__)
 
 
 class VideoRecorder(StepObserver):
-    """Records short films of what one environment shows, enlarged pixel by pixel.
+    """Records short films of what one environment shows, enlarged pixel by pixel, and at once a picture of the first turn.
 
     That is the picture among its observations, or else what it renders.
 
@@ -31,7 +31,7 @@ class VideoRecorder(StepObserver):
         size: Height of the film in pixels, a multiple of 16; views are enlarged by whole numbers up to it, or shrunk.
         frames_per_second: Speed at which the film is shown.
         cell: Side of the cells of `reachable`, in meters.
-        name: What the film is called.
+        name: What the films are called; the picture is `NAME first`.
     """
 
     def __init__(
@@ -66,8 +66,10 @@ class VideoRecorder(StepObserver):
             self._map.walk(turn.ground_truth["pose"][self._env])
         if self._frames is None and self._starts.due(self._steps):
             self._start(turn)
-        if self._frames is not None:
+        if (frames := self._frames) is not None:
             self._take(turn)
+            if self._steps == 0:
+                self._finished.append(Picture(f"{self._name} first", frames[0].copy()))
         self._steps += num_envs
 
     def _start(self, turn: Turn) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.interaction import Interaction
-from pamiq_exp.media import Video
+from pamiq_exp.media import Picture, Video
 from pamiq_exp.recording import VideoRecorder
 from tests.metrics.scripted import ScriptedAgent, watch
 
@@ -17,6 +17,10 @@ def film(recorder: VideoRecorder, steps: int) -> list[Video]:
     interaction = Interaction(ScriptedAgent([WALK] * steps), world, {"film": recorder})
     for _ in range(steps):
         interaction.step()
+    return films_of(recorder)
+
+
+def films_of(recorder: VideoRecorder) -> list[Video]:
     return [item for item in recorder.media() if isinstance(item, Video)]
 
 
@@ -29,6 +33,18 @@ def test_a_film_shows_the_view_enlarged_beside_a_map() -> None:
     assert (videos[0].frames[0, :, 128:] != videos[0].frames[4, :, 128:]).any(), "the body moved on the map"
 
 
+def test_a_picture_of_the_first_turn_is_there_before_the_first_film() -> None:
+    recorder = VideoRecorder(every_steps=4, length=3, size=64)
+    watch(recorder, [{}], image=np.full((1, 64, 64, 3), 200, np.uint8))
+    (first,) = recorder.media()
+    assert isinstance(first, Picture)
+    assert first.name == "view first"
+    assert (first.pixels == 200).all()
+    watch(recorder, [{}] * 6, image=np.zeros((1, 64, 64, 3), np.uint8))
+    assert [type(item) for item in recorder.media()] == [Video, Video]
+    assert (first.pixels == 200).all(), "the picture is no part of the film, which goes on"
+
+
 def test_videos_begin_every_so_many_steps_of_all_environments() -> None:
     recorder = VideoRecorder(every_steps=40, length=3, size=64)
     assert len(film(recorder, 50)) == 3, "at 0, 40 and 80 of 100 steps"
@@ -39,8 +55,7 @@ def test_a_film_that_is_still_being_made_when_the_run_ends_is_kept() -> None:
     recorder = VideoRecorder(length=100, size=64)
     assert film(recorder, 7) == []
     recorder.teardown()
-    (video,) = recorder.media()
-    assert isinstance(video, Video)
+    (video,) = films_of(recorder)
     assert len(video.frames) == 7
     recorder.teardown()
     assert recorder.media() == []
@@ -57,8 +72,7 @@ def test_pictures_of_any_shape_can_be_filmed(shape: tuple[int, int, int], height
     recorder = VideoRecorder(length=2, size=256)
     image = np.full((1, *shape), 200, np.uint8)
     watch(recorder, [{}] * 2, image=image)
-    (video,) = recorder.media()
-    assert isinstance(video, Video)
+    (video,) = films_of(recorder)
     assert video.frames.shape[1] == 256
     assert video.frames.shape[2] % 2 == 0
     assert (video.frames == 200).any(axis=(0, 2, 3)).sum() == height * (256 // height if height <= 256 else 1)
@@ -67,8 +81,7 @@ def test_pictures_of_any_shape_can_be_filmed(shape: tuple[int, int, int], height
 def filmed(image: np.ndarray, size: int = 256) -> np.ndarray:
     recorder = VideoRecorder(length=2, size=size)
     watch(recorder, [{}] * 2, image=image[None])
-    (video,) = recorder.media()
-    assert isinstance(video, Video)
+    (video,) = films_of(recorder)
     return video.frames[0]
 
 
