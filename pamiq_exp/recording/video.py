@@ -15,9 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class VideoRecorder(StepObserver):
-    """Records short films of what one environment shows, enlarged pixel by pixel, and at once a picture of the first turn.
+    """Records short films of what one environment shows, enlarged pixel by pixel.
 
-    That is the picture among its observations, or else what it renders.
+    That is the picture among its observations, or else what it renders. The first turn also becomes a picture,
+    which is there at once.
 
     Where the environment's ground truth has `pose` and `reachable`, a map with the agent's path lies beside
     the view. Environments that show and render no picture are left alone.
