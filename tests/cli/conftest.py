@@ -34,10 +34,15 @@ launcher:
 """
 
 
-@pytest.fixture
-def doll(tmp_path: Path) -> list[str]:
-    """The words of a command line that runs a small experiment of the user's own."""
-    folder = tmp_path / "conf"
+def own_experiment(place: Path) -> list[str]:
+    """Write a small experiment of the user's own into `conf` below `place`, and return the words that run it."""
+    folder = place / "conf"
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment" / "doll.yaml").write_text(DOLL)
     return ["--config-dir", str(folder), "--allow", "tests.config.parts", "experiment=doll"]
+
+
+@pytest.fixture
+def doll(tmp_path: Path) -> list[str]:
+    """The words of a command line that runs a small experiment of the user's own."""
+    return own_experiment(tmp_path)

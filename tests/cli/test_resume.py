@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+import pamiq_exp.cli
 from pamiq_exp.run_folder import list_checkpoints
+from tests.cli.conftest import own_experiment
 from tests.conftest import Outcome
 
 ALLOW = ("--allow", "tests.config.parts")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with checkpoints at steps 10 and 20, made once."""
+    place = tmp_path_factory.mktemp("finished")
+    words = [*own_experiment(place), "launcher.checkpoint.every_steps=10", f"hydra.run.dir={place / 'run'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))  # --allow adds to it
+        assert pamiq_exp.cli.main(words) == 0
+    return place / "run"
+
+
 @pytest.fixture
-def folder(command, doll: list[str], tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
-    """A finished run with checkpoints at steps 10 and 20."""
-    outcome: Outcome = command(*doll, "launcher.checkpoint.every_steps=10")
-    assert outcome.status == 0, outcome.err
-    (summary,) = (tmp_path / "outputs").rglob("summary.json")
-    return summary.parent
+def folder(command, doll: list[str], finished: Path, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
+    """A copy of that run, beside the experiment."""
+    return Path(shutil.copytree(finished, tmp_path / "outputs" / "doll" / "run"))
 
 
 def damage(checkpoint: Path) -> None:

@@ -23,8 +23,8 @@ SMALL = (
 SAC = ("experiment=pendulum_sac", "num_envs=2", *SMALL)
 DQN = (
     "experiment=cartpole_dqn",
-    "trainers.policy.train_every=16",
-    "trainers.policy.gradient_steps=4",
+    "trainers.policy.train_every=8",
+    "trainers.policy.gradient_steps=2",
     "trainers.policy.n_steps=3",
     "models.policy.double=true",
     "models.policy.network.dueling=true",
@@ -74,8 +74,8 @@ def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Pat
         assert outcome.status == 0, outcome.err
         return tmp_path / name
 
-    once, parts = go("once", 200), go("parts", 120)
-    outcome = command("resume", str(parts), "launcher.max_steps=200")
+    once, parts = go("once", 120), go("parts", 80)
+    outcome = command("resume", str(parts), "launcher.max_steps=120")
     assert outcome.status == 0, outcome.err
     assert_equal_runs(once, parts)
     assert sum(record["source"] == "policy" for record in records(once)) >= 10
@@ -86,7 +86,7 @@ def test_off_policy_runs_resume_to_the_same_bits(command: Command, tmp_path: Pat
     "words", [SAC, DQN, pytest.param(DREAMER, marks=pytest.mark.slow)], ids=["sac", "dqn", "dreamer"]
 )
 def test_off_policy_learns_in_every_loop(tmp_path: Path, words: tuple[str, ...], mode: str) -> None:
-    steps = 2000 if mode == "realtime" else 400
+    steps = 1000 if mode == "realtime" else 400
     summary = run((*words, f"launcher.mode={mode}", f"launcher.max_steps={steps}"), tmp_path / "run")
     assert summary["state"] == "finished"
     assert int(summary["training_steps"]) > 10

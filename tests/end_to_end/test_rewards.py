@@ -27,19 +27,19 @@ QUICK = (
     "environment.image_size=32",
     "environment.images.size=8",
     "trainers.policy.rollout_steps=32",
-    "launcher.record_every_steps=100",
+    "launcher.record_every_steps=40",
 )
 SOON = {
-    "encoder": ("learning_starts=100", "train_every=100"),
-    "dynamics": ("learning_starts=100", "held_out.turns=16"),
-    "rnd": ("learning_starts=100",),
-    "levels": ("learning_starts=100",),
-    "hierarchy": ("learning_starts=100",),
+    "encoder": ("learning_starts=40", "train_every=40"),
+    "dynamics": ("learning_starts=40", "train_every=40", "held_out.turns=16"),
+    "rnd": ("learning_starts=40",),
+    "levels": ("learning_starts=40",),
+    "hierarchy": ("learning_starts=40",),
 }
 
 
 def soon(name: str) -> tuple[str, ...]:
-    """Let everything begin to learn within a few hundred steps."""
+    """Let everything begin to learn within a hundred steps."""
     from pamiq_exp.config import compose_config
 
     config = compose_config([*QUICK, f"reward={name}"])
@@ -51,7 +51,7 @@ def soon(name: str) -> tuple[str, ...]:
     ]
     if "encoder" in config.trainers and "held_out" in config.trainers.encoder:
         words.append("trainers.encoder.held_out.turns=16")
-    words += [f"models.{model}.warmup=100" for model in config.models if "warmup" in config.models[model]]
+    words += [f"models.{model}.warmup=40" for model in config.models if "warmup" in config.models[model]]
     return tuple(words)
 
 
@@ -79,8 +79,8 @@ def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name:
 )
 def test_a_run_with_a_reward_resumes_bit_for_bit(command: Command, tmp_path: Path, name: str) -> None:
     words = (f"reward={name}", *soon(name))
-    once = run(command, tmp_path / "once", *words, "launcher.max_steps=400")
-    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=300")
-    outcome = command("resume", str(parts), "launcher.max_steps=400")
+    once = run(command, tmp_path / "once", *words, "launcher.max_steps=180")
+    parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=130")
+    outcome = command("resume", str(parts), "launcher.max_steps=180")
     assert outcome.status == 0, outcome.err
     assert_equal_runs(once, parts)

@@ -125,7 +125,10 @@ def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEn
         world.teardown()
 
 
-@pytest.mark.parametrize("overlay", ["tv", "tv_remote", "boxes", "view_noise"])
+# Beside other environments, agents and rewards each of them runs in tests/end_to_end/test_combinations.py.
+@pytest.mark.parametrize(
+    "overlay", ["tv_remote", *(pytest.param(each, marks=pytest.mark.slow) for each in ("tv", "boxes", "view_noise"))]
+)
 def test_an_overlay_is_one_override(command: Command, tmp_path: Path, overlay: str) -> None:
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     outcome = command(

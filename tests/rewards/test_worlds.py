@@ -16,8 +16,10 @@ from tests.rewards import lives
 from tests.rewards.parts import NUMBERS, Life, bank_variance, blackout, cycle, flicker, images, white
 
 TURNS, LAST = 700, 150
-QUICK = {"prediction_error", "ama", "learning_progress", "rnd"}
-"""Rewards of one or two small networks; the other ones take longer and are tried by `make test-all`."""
+QUICK = {"prediction_error", "ama", "rnd"}
+"""Rewards of one or two small networks; the other ones take longer and are tried by `make test-all`.
+
+Learning progress has tests of its own below."""
 BANK = images(8)
 V = bank_variance(BANK)
 
