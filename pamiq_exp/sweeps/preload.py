@@ -1,5 +1,6 @@
 """What every job needs, imported once for all jobs of a process. Nothing here may start a thread or ask for a GPU."""
 
+import gc
 import signal
 from contextlib import suppress
 from importlib import import_module
@@ -16,3 +17,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 for name in ("jobs.job", "runtime", *ROOMS):
     with suppress(ImportError):  # the job that needs it will say so
         import_module(f"pamiq_exp.{name}")
+
+# A job begins with a garbage collection, which would go through all of this and copy it.
+gc.collect()
+gc.freeze()
