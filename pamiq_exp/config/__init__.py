@@ -12,6 +12,7 @@ from pamiq_exp.config.compose import (
     variants,
 )
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
+from pamiq_exp.config.dry_run import Validated
 from pamiq_exp.config.environment import build_environment
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin, nearest, words_of
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
@@ -19,7 +20,7 @@ from pamiq_exp.config.files import plain_file
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.provenance import Provenance, located, origin_of, provenance_of_file
 from pamiq_exp.config.resolvers import register_resolvers
-from pamiq_exp.config.validate import Validated, examine, validate, validate_names
+from pamiq_exp.config.validate import examine, validate, validate_names
 from pamiq_exp.option_files import config_folder
 
 __all__ = [

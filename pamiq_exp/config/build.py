@@ -62,8 +62,7 @@ class Builder:
         for address, each in nodes:
             names = given if address == key else ()
             try:
-                target = find_target(each["_target_"], address, self.allow)
-                found += self._value_errors(target, each, address, names)
+                found += self._value_errors(each, address, names)
                 self._checked(each, address, names)
             except ConfigError as error:
                 found += error.errors
@@ -136,30 +135,30 @@ class Builder:
             raise Postponed(key)
         return True
 
-    def names_by_position(self, node: Mapping[str, object], key: str) -> list[str]:
-        """Return the names of the arguments that a node may give by position. Raises ConfigError for no such target."""
-        target = find_target(node["_target_"], key, self.allow)
-        return [name for name, each in parameters_of(target).items() if each.kind in POSITIONAL]
+    def arguments(self, node: Mapping[str, Any], key: str) -> Iterator[tuple[inspect.Parameter, str, Any]]:
+        """Yield the arguments of a node, also those by position: parameter, address and value.
 
-    def _value_errors(
-        self, target: Any, node: Mapping[str, object], key: str, given: tuple[str, ...]
-    ) -> list[ErrorDetail]:
+        Arguments that the target has no parameter for are left out. Raises ConfigError for no such target.
+        """
+        parameters = parameters_of(find_target(node["_target_"], key, self.allow))
+        by_position = [each for each in parameters.values() if each.kind in POSITIONAL]
+        values = node.get("_args_")
+        pairs = zip(by_position, values if isinstance(values, list) else (), strict=False)
+        for index, (parameter, value) in enumerate(pairs):
+            yield parameter, join(join(key, "_args_"), index), value
+        for name, value in node.items():
+            if name not in SPECIAL_KEYS and name in parameters and parameters[name].kind not in STARRED:
+                yield parameters[name], join(key, name), value
+
+    def _value_errors(self, node: Mapping[str, Any], key: str, given: tuple[str, ...]) -> list[ErrorDetail]:
         """Return the arguments of a node whose values do not fit the annotations of what it names."""
-        hints, parameters = hints_of(target), parameters_of(target)
-        arguments = node.get("_args_")
-        values = [
-            (name, join(join(key, "_args_"), index), value)
-            for index, (name, value) in enumerate(
-                zip(self.names_by_position(node, key), arguments if isinstance(arguments, list) else (), strict=False)
-            )
-        ]
-        values += [(str(name), join(key, name), value) for name, value in node.items() if name not in SPECIAL_KEYS]
+        hints = hints_of(find_target(node["_target_"], key, self.allow))
         return [
             detail
-            for name, address, value in values
-            if name in hints and name in parameters and name not in given
-            if parameters[name].kind not in STARRED and not (value is None and parameters[name].default is None)
-            for detail in value_errors(hints[name], value, address, self._locate)
+            for parameter, address, value in self.arguments(node, key)
+            if parameter.name in hints and parameter.name not in given
+            if not (value is None and parameter.default is None)
+            for detail in value_errors(hints[parameter.name], value, address, self._locate)
         ]
 
     def _locate(self, target: object) -> object:

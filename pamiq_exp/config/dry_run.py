@@ -16,7 +16,7 @@ from pamiq_exp.config.environment import Begun, begin
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest, words_of
 from pamiq_exp.config.interaction_wrappers import WRAPPERS, without_wrappers
 from pamiq_exp.config.shape_errors import LayerError, failing_layer
-from pamiq_exp.config.tree_paths import join, leaves, parent, parts_of
+from pamiq_exp.config.tree_paths import join, leaves, parent, parts_of, select
 from pamiq_exp.config.unused_keys import UnusedKeys
 from pamiq_exp.formatting import bytes_text
 from pamiq_exp.machine import physical_memory
@@ -34,43 +34,46 @@ SKIP_FLAG = "--no-dry-run"
 GROUPS = {"model": "models", "buffer": "buffers"}
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """What a dry run of a config has found.
+@dataclass
+class Validated:
+    """What a validation has found.
 
     Attributes:
-        errors: What is wrong for certain.
-        warnings: What may be wrong, or due to generated data: the run may do without it.
-        measured: What it has measured, if it came to that.
-        tree: The config as it was built.
+        composed: The config.
+        allow: What it may name.
+        errors: All that is wrong, each with what set its key; a config with errors cannot be built.
+        warnings: What may be wrong, or due to the generated data of the dry run.
+        tree: The config as the dry run has built it; empty without a dry run.
+        measured: What the dry run has measured, if it came to that.
     """
 
-    errors: list[ErrorDetail]
+    composed: Composed
+    allow: AllowList
+    errors: list[ErrorDetail] = field(default_factory=list)
     warnings: list[ErrorDetail] = field(default_factory=list)
-    measured: DryRunResult | None = None
     tree: Mapping[str, Any] = field(default_factory=dict)
+    measured: DryRunResult | None = None
 
 
-def perform_dry_run(composed: Composed, allow: AllowList) -> DryRun:
+def perform_dry_run(found: Validated) -> None:
     """Build the parts of a config, try them on each other, and throw them away (see `runtime.dry_run`).
 
     Call it when nothing else is wrong with the config. The environment is closed in every case.
     """
-    builder = Builder(allow, unread=UnusedKeys(composed.tree) if composed.is_put_together else None)
+    composed = found.composed
+    builder = Builder(found.allow, unread=UnusedKeys(composed.tree) if composed.is_put_together else None)
     try:
         begun = begin(composed, builder)
+        try:
+            _require_going_on(begun)
+            with _one_thread():
+                found.warnings += _clock_warnings(begun)
+                found.measured = _DryRunner(builder, begun, found).run()
+        finally:
+            _close(begun.environment)
+        found.tree = begun.tree
     except ConfigError as error:
-        return DryRun(error.errors)
-    trial = _DryRunner(builder, begun)
-    try:
-        _require_going_on(begun)
-        with _one_thread():
-            measured = trial.run()
-    except ConfigError as error:
-        return DryRun(error.errors)
-    finally:
-        _close(begun.environment)
-    return DryRun(trial.errors, [*_clock_warnings(begun), *trial.warnings], measured, begun.tree)
+        found.errors += error.errors
 
 
 def _require_going_on(begun: Begun) -> None:
@@ -126,15 +129,15 @@ class _DryRunner:
     Args:
         builder: Builds its parts.
         begun: The environment, and the config without anything left to fill in.
+        found: Takes what is found.
     """
 
-    def __init__(self, builder: Builder, begun: Begun) -> None:
+    def __init__(self, builder: Builder, begun: Begun, found: Validated) -> None:
         self.builder = builder
         self.hurried = Builder(builder.allow, for_dry_run=True, unread=builder.unread)
         self.environment = begun.environment
         self.tree = begun.tree
-        self.errors: list[ErrorDetail] = []
-        self.warnings: list[ErrorDetail] = []
+        self.errors, self.warnings = found.errors, found.warnings
 
     def run(self) -> DryRunResult | None:
         given = ("environment", "observers")
@@ -276,12 +279,10 @@ class _DryRunner:
         """The key in the node of a part, or in the models it attaches, that holds a name."""
         nodes = [part, "interaction.agent", "models"] if part.startswith("trainers.") else [part]
         for address in nodes:
-            node = self.tree
-            for name in address.split("."):
-                node = node.get(name, {}) if isinstance(node, Mapping) else {}
-            found = [key for key, leaf in leaves(node, address) if leaf == value and not key.endswith("_target_")]
-            if found:
-                return found[0]
+            with suppress(KeyError):
+                for key, leaf in leaves(select(self.tree, address), address):
+                    if leaf == value and not key.endswith("_target_"):
+                        return key
         return part
 
     def _sizes(self, fault: Fault, failure: LayerError) -> ErrorDetail:

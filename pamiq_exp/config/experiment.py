@@ -13,11 +13,11 @@ from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.static import part_errors, static_errors
 from pamiq_exp.config.compose import Composed
+from pamiq_exp.config.dry_run import Validated
 from pamiq_exp.config.environment import begin, torn_down_on_error
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.interaction_wrappers import without_wrappers
-from pamiq_exp.config.tree_paths import join, parts_of
-from pamiq_exp.config.validate import Validated
+from pamiq_exp.config.tree_paths import join, mappings, parts_of
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime import LaunchConfig
@@ -83,7 +83,10 @@ def build_experiment(
 def _build_parts(
     builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig, learns: bool
 ) -> Experiment:
-    models = {name: _build_model(builder, name, node, tree["seed"]) for name, node in parts_of(tree, "models").items()}
+    models = {}
+    for name, node in parts_of(tree, "models").items():
+        with seeded(tree["seed"], join("models", name)):
+            models[name] = builder.build(node, join("models", name))
     buffers, metrics, trainers, trackers = (
         {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items() if learns}
         for group in ("buffers", "metrics", "trainers", "tracking")
@@ -111,24 +114,5 @@ def _build_parts(
 
 def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the seed of every part of a resolved config that has one, by its address."""
-    found: dict[str, int] = {}
-
-    def visit(node: object, key: str) -> None:
-        if isinstance(node, Mapping):
-            seed = node.get("seed")
-            if key and isinstance(seed, int):
-                found[key] = seed
-            for name, value in node.items():
-                visit(value, join(key, name))
-        elif isinstance(node, list):
-            for index, value in enumerate(node):
-                visit(value, join(key, index))
-
-    visit(config, "")
-    return found
-
-
-def _build_model(builder: Builder, name: str, node: object, seed: int) -> Any:
-    key = join("models", name)
-    with seeded(seed, key):
-        return builder.build(node, key)
+    found = {key: node["seed"] for key, node in mappings(config) if isinstance(node.get("seed"), int)}
+    return {key: seed for key, seed in found.items() if key}

@@ -14,8 +14,8 @@ MOST = 6
 """Choices that are named."""
 
 
-def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
-    """Return the choices that bring a group along, as `key=value`: `environment=noise_world` for `world`.
+def list_choices(group: str, folders: Iterable[Path]) -> str:
+    """Name choices that bring a group along, as `key=value`: `environment=noise_world` for `world`; empty if none does.
 
     Those with a file of their own come first: options that share one are variants of them.
 
@@ -27,15 +27,8 @@ def choices_with(group: str, folders: Iterable[Path]) -> list[str]:
     for folder in folders:
         ordered = sorted(places(folder), key=lambda each: (each[0].rpartition("/")[0], each[1].name == TOGETHER))
         texts = {place: text_in(path, place) for place, path in ordered if "/" in place}
-        found |= dict.fromkeys(
-            name.replace("/", "=", 1) for name in texts if name.count("/") == 1 and _brings(group, name, texts, set())
-        )
-    return [each for each in found if not each.startswith(("experiment=", "arm=", "sweep="))]
-
-
-def list_choices(group: str, folders: Iterable[Path]) -> str:
-    """Say which choices bring a group along; empty if none does."""
-    choices = choices_with(group, folders)
+        found |= dict.fromkeys(name for name in texts if name.count("/") == 1 and _brings(group, name, texts, set()))
+    choices = [each.replace("/", "=") for each in found if not each.startswith(("experiment/", "arm/", "sweep/"))]
     return ", ".join(choices[:MOST]) + (", ..." if len(choices) > MOST else "")
 
 

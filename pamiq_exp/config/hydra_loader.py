@@ -41,7 +41,8 @@ from pamiq_exp.config.hydra_internals import (
 )
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
-from pamiq_exp.config.yaml_files import Node, read_text_nodes
+from pamiq_exp.config.yaml_files import read_text_nodes
+from pamiq_exp.files import YamlNode
 from pamiq_exp.option_files import Option, config_folder, find_file, without_line
 
 VERSION_BASE = "1.3"
@@ -103,7 +104,7 @@ class ConfigFile:
     option: Option
     origin: Origin
 
-    def nodes(self) -> Node | None:
+    def nodes(self) -> YamlNode | None:
         """Return its tree with line numbers. Raises ConfigError."""
         return read_text_nodes(Path(self.origin.file), self.option.in_place)
 

@@ -11,7 +11,8 @@ from hydra.core.override_parser.types import Override
 from pamiq_exp.config.errors import ErrorDetail, Origin, least
 from pamiq_exp.config.hydra_loader import ConfigFile, Source
 from pamiq_exp.config.tree_paths import join, parent
-from pamiq_exp.config.yaml_files import Node, read_nodes
+from pamiq_exp.config.yaml_files import read_nodes
+from pamiq_exp.files import YamlNode
 
 
 class Provenance(dict[str, Origin]):
@@ -106,7 +107,7 @@ def located(errors: Iterable[ErrorDetail], table: Mapping[str, Origin]) -> list[
     return [each if each.origin is not None else replace(each, origin=origin_of(each.key, table)) for each in errors]
 
 
-def _lay(table: Provenance, key: str, node: Node, file: Origin, *, top: bool = False) -> None:
+def _lay(table: Provenance, key: str, node: YamlNode, file: Origin, *, top: bool = False) -> None:
     """Lay a node of a file over what is there: mappings are merged, everything else is replaced."""
     if node.kind == "scalar" and node.text == "???" and key in table:
         return  # a value that is left open replaces none

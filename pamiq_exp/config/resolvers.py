@@ -99,16 +99,10 @@ def _environment_variable(name: object, default: object = None) -> object:
     return os.environ.get(str(name), default)
 
 
-def _keys_of(node: object) -> list[str]:
+def _mapping(node: object) -> Mapping[str, object]:
     if not isinstance(node, Mapping):
         raise ValueError(f"expected keys and values, not {node!r}")
-    return [str(name) for name in node]
-
-
-def _values_of(node: object) -> list[object]:
-    if not isinstance(node, Mapping):
-        raise ValueError(f"expected keys and values, not {node!r}")
-    return list(node.values())
+    return node
 
 
 @cache
@@ -130,8 +124,8 @@ RESOLVERS: dict[str, Callable[..., object]] = {
     "reseeded": reseeded,
     "now": _now,
     "oc.env": _environment_variable,
-    "oc.dict.keys": _keys_of,
-    "oc.dict.values": _values_of,
+    "oc.dict.keys": lambda node: [str(name) for name in _mapping(node)],
+    "oc.dict.values": lambda node: list(_mapping(node).values()),
 }
 """Functions of their arguments alone."""
 

@@ -23,7 +23,7 @@ def leaves(node: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Yield `(address, value)` for every value of a plain tree that holds no others; empty ones count."""
     if isinstance(node, Mapping) and node:
         for name, value in node.items():
-            yield from leaves(value, join(key, name))
+            yield from leaves(value, join(key, str(name)))
     elif isinstance(node, (list, tuple)) and node:
         for index, value in enumerate(node):
             yield from leaves(value, join(key, index))
@@ -60,16 +60,20 @@ def select(tree: object, key: str) -> Any:
     return node
 
 
-def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Yield `(address, node)` for every node with a `_target_` in a plain tree, parents first."""
+def mappings(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield `(address, node)` for every mapping in a plain tree, parents first."""
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
+        yield key, node
         for name, value in node.items():
-            yield from target_nodes(value, join(key, name))
+            yield from mappings(value, join(key, str(name)))
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from target_nodes(value, join(key, index))
+            yield from mappings(value, join(key, index))
+
+
+def target_nodes(node: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield `(address, node)` for every node with a `_target_` in a plain tree, parents first."""
+    return ((address, each) for address, each in mappings(node, key) if "_target_" in each)
 
 
 def parts_of(tree: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import ReferenceType, ref
 
 from pamiq_exp.config.errors import ErrorDetail, nearest
+from pamiq_exp.config.tree_paths import NOTHING, child_of, names_in
 
 _ALIAS = re.compile(r"\$\{([^${}:.][^${}:]*)\}")
 
@@ -110,13 +111,10 @@ for _name in ("__eq__", "__iter__", "__or__", "__reversed__", "__ror__", "copy",
 def _spelled_out(tree: Mapping[str, object], key: str) -> str | None:
     """Return where in the config the mapping is written that reached `key`; None if it is not in the config."""
     node: object = tree
-    names = re.findall(r"[^.\[\]]+", key)
+    names = names_in(key)
     for index, name in enumerate(names, start=1):
-        if isinstance(node, Mapping) and name in node:
-            node = node[name]
-        elif isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
-        else:
+        node = child_of(node, name)
+        if node is NOTHING:
             return None
         if isinstance(node, str):
             alias = _ALIAS.fullmatch(node)

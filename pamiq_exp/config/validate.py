@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
 from pamiq_exp.config.checks.allow_list import AllowList
 from pamiq_exp.config.checks.choices import choice_errors
 from pamiq_exp.config.checks.static import launcher_warnings, part_errors, static_errors, unsafe_errors
 from pamiq_exp.config.compose import Composed
-from pamiq_exp.config.dry_run import perform_dry_run
-from pamiq_exp.config.errors import ConfigError, ErrorDetail
-
-if TYPE_CHECKING:
-    from pamiq_exp.runtime.dry_run import DryRunResult
-
-
-@dataclass
-class Validated:
-    """What a validation has found.
-
-    Attributes:
-        composed: The config.
-        allow: What it may name.
-        errors: All that is wrong, each with what set its key; a config with errors cannot be built.
-        warnings: What may be wrong, or due to the generated data of the dry run.
-        tree: The config as the dry run has built it; empty without a dry run.
-        measured: What the dry run has measured, if it came to that.
-    """
-
-    composed: Composed
-    allow: AllowList
-    errors: list[ErrorDetail] = field(default_factory=list)
-    warnings: list[ErrorDetail] = field(default_factory=list)
-    tree: Mapping[str, Any] = field(default_factory=dict)
-    measured: DryRunResult | None = None
+from pamiq_exp.config.dry_run import Validated, perform_dry_run
+from pamiq_exp.config.errors import ConfigError
 
 
 def validate_names(composed: Composed, allow: AllowList) -> None:
@@ -64,18 +36,14 @@ def examine(composed: Composed, allow: AllowList, *, dry_run: bool = True) -> Va
         dry_run: Whether to try the parts on each other.
     """
     unsafe = unsafe_errors(composed, allow)
-    errors = static_errors(composed, allow, unsafe)
-    warnings: list[ErrorDetail] = []
-    result = Validated(composed, allow)
+    found = Validated(composed, allow, static_errors(composed, allow, unsafe))
     # Arguments that a target does not take may follow from choices that do not go together.
     if not unsafe and not choice_errors(composed.hydra):
-        known = {(each.key, each.message) for each in errors}
-        errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in known]
-        if not errors and dry_run:
-            found = perform_dry_run(composed, allow)
-            errors, warnings = found.errors, found.warnings
-            result.tree, result.measured = found.tree, found.measured
-        if not errors:
-            warnings = [*launcher_warnings(composed), *warnings]
-    result.errors, result.warnings = composed.located(errors), composed.located(warnings)
-    return result
+        known = {(each.key, each.message) for each in found.errors}
+        found.errors += [each for each in part_errors(composed, allow) if (each.key, each.message) not in known]
+        if not found.errors and dry_run:
+            perform_dry_run(found)
+        if not found.errors:
+            found.warnings[:0] = launcher_warnings(composed)
+    found.errors, found.warnings = composed.located(found.errors), composed.located(found.warnings)
+    return found

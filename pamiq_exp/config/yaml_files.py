@@ -1,26 +1,20 @@
-"""YAML with line numbers, and the limits that a config file must keep.
-
-A file is read as a stream of events, so that neither depth nor aliases can exhaust anything: an alias is a reference
-here, and what it would expand to is only counted.
-"""
+"""YAML with line numbers, and the limits that a config file must keep."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from pamiq_exp import files
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
-from pamiq_exp.files import MOST_DIGITS, is_long_number
+from pamiq_exp.files import YamlNode
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 20_000
 """Keys, values and items of a file, those that aliases stand for included."""
-MOST_DEPTH = 64
 
 LONGEST_EXPRESSION = 4000
 """Characters of a text that holds `${...}`."""
@@ -29,53 +23,16 @@ MOST_EXPRESSIONS = 100_000
 MOST_NESTED = 16
 """`${` in `${`."""
 
-MERGE_KEY = "<<"
-
 BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a value raises that is not what its tag says, such as `!!int ''`; PyYAML lets these through."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-
-@dataclass(slots=True)
-class Node:
-    """A value in a YAML file: a scalar, a mapping (keys and values in turn) or a sequence.
-
-    Attributes:
-        line: Where it begins, from 1 on.
-        kind: `scalar`, `mapping` or `sequence`.
-        text: What a scalar says.
-        children: Items, or keys and values in turn.
-        size, depth: Of the tree below it with aliases expanded, itself included.
-        aliased: Whether an alias elsewhere stands for it, too.
-    """
-
-    line: int
-    kind: str
-    text: str = ""
-    children: list[Node] = field(default_factory=list)
-    size: int = 1
-    depth: int = 1
-    aliased: bool = False
-
-    def entries(self) -> Iterator[tuple[Node, Node]]:
-        """Yield keys and values of a mapping; those that it merges in (`<<`) first, because its own win."""
-        pairs = list(zip(self.children[::2], self.children[1::2], strict=False))
-        for key, value in pairs:
-            if key.text == MERGE_KEY:
-                for source in value.children if value.kind == "sequence" else [value]:
-                    yield from source.entries()
-        yield from ((key, value) for key, value in pairs if key.text != MERGE_KEY)
-
-
-def line_of(node: Node | None, is_meant: Callable[[str], bool]) -> int:
+def line_of(tree: YamlNode | None, is_meant: Callable[[str], bool]) -> int:
     """Return the line of the first text that is meant; 0 if there is none."""
-    if node is None or node.kind == "scalar":
-        return node.line if node is not None and is_meant(node.text) else 0
-    return next((line for each in node.children if (line := line_of(each, is_meant))), 0)
+    return next((node.line for node in tree.scalars() if is_meant(node.text)), 0) if tree is not None else 0
 
 
-def read_nodes(path: Path) -> Node | None:
+def read_nodes(path: Path) -> YamlNode | None:
     """Return the tree of a YAML file; None for an empty one.
 
     Raises:
@@ -97,14 +54,19 @@ def read_text(path: Path) -> str:
         raise ConfigError(ErrorDetail("", f"{path} cannot be read: {error}")) from error
 
 
-def read_text_nodes(path: Path, text: str) -> Node | None:
+def read_text_nodes(path: Path, text: str) -> YamlNode | None:
     """Return the tree of a text, which messages call `path`. Raises ConfigError as `read_nodes`."""
     if len(text) > MOST_BYTES:
         raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
     try:
-        return _assemble(path, text)
+        tree = files.read_yaml_nodes(text, MOST_NODES)
+    except files.BeyondLimitsError as error:
+        raise _too_much(path, error.what, error.line) from error
     except yaml.YAMLError as error:
         raise invalid(path, error) from error
+    if "${" in text and tree is not None:
+        _check_expressions(path, tree)
+    return tree
 
 
 def invalid(path: Path, error: yaml.YAMLError) -> ConfigError:
@@ -121,69 +83,19 @@ def _too_much(path: Path, what: str, line: int = 1) -> ConfigError:
     return ConfigError(ErrorDetail("", f"{path.name} {what}", hint, Origin.of_file(path, line)))
 
 
-def _assemble(path: Path, text: str) -> Node | None:
-    assembly = _Assembly(path)
-    for event in yaml.parse(text, Loader=_Loader):
-        assembly.take(event)
-    return assembly.root
-
-
-class _Assembly:
-    """Puts events together to a tree, and refuses what grows beyond the limits."""
-
-    def __init__(self, path: Path) -> None:
-        self.root: Node | None = None
-        self._path = path
-        self._anchors: dict[str, Node] = {}
-        self._open: list[tuple[Node, str | None]] = []
-        self._expressions = 0
-
-    def take(self, event: yaml.Event) -> None:
-        line = 1 if event.start_mark is None else event.start_mark.line + 1
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
-            self._open.append((Node(line, kind), event.anchor))
-            if len(self._open) > MOST_DEPTH:
-                raise _too_much(self._path, f"nests deeper than {MOST_DEPTH}", line)
-        elif isinstance(event, yaml.ScalarEvent):
-            if is_long_number(event.value):
-                raise _too_much(self._path, f"holds a number of more than {MOST_DIGITS} digits", line)
-            if "${" in event.value:
-                self._count_expression(event.value, line)
-            self._close(Node(line, "scalar", event.value), event.anchor, line)
-        elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchors:
-                raise _too_much(self._path, f"has an alias to itself, or to nothing: *{event.anchor}", line)
-            self._anchors[event.anchor].aliased = True
-            self._close(self._anchors[event.anchor], None, line)
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            self._close(*self._open.pop(), line)
-
-    def _count_expression(self, text: str, line: int) -> None:
-        """Refuse what would take minutes to read: the grammar of `${...}` is slow."""
-        self._expressions += len(text)
-        if len(text) > LONGEST_EXPRESSION or self._expressions > MOST_EXPRESSIONS:
+def _check_expressions(path: Path, tree: YamlNode) -> None:
+    """Refuse what would take minutes to read: the grammar of `${...}` is slow."""
+    characters = 0
+    for node in tree.scalars():
+        if "${" not in node.text:
+            continue
+        characters += len(node.text)
+        if len(node.text) > LONGEST_EXPRESSION or characters > MOST_EXPRESSIONS:
             most = f"{LONGEST_EXPRESSION:,} characters in one text, {MOST_EXPRESSIONS:,} in all"
-            raise _too_much(self._path, f"has longer texts with ${{...}} than are read: {most}", line)
+            raise _too_much(path, f"has longer texts with ${{...}} than are read: {most}", node.line)
         depth = deepest = 0
-        for part in re.findall(r"\$\{|\}", text):
+        for part in re.findall(r"\$\{|\}", node.text):
             depth = depth + 1 if part != "}" else max(0, depth - 1)
             deepest = max(deepest, depth)
         if deepest > MOST_NESTED:
-            raise _too_much(self._path, f"has more than {MOST_NESTED} ${{...}} in one another", line)
-
-    def _close(self, node: Node, anchor: str | None, line: int) -> None:
-        """Take in a node that is complete."""
-        if anchor is not None:
-            self._anchors[anchor] = node
-        if not self._open:
-            self.root = self.root or node
-            return
-        parent = self._open[-1][0]
-        parent.children.append(node)
-        parent.size += node.size
-        parent.depth = max(parent.depth, node.depth + 1)
-        if parent.size > MOST_NODES:
-            raise _too_much(self._path, f"has more than {MOST_NODES} values, aliases expanded", line)
-        if len(self._open) + node.depth > MOST_DEPTH:
-            raise _too_much(self._path, f"nests deeper than {MOST_DEPTH}, aliases expanded", line)
+            raise _too_much(path, f"has more than {MOST_NESTED} ${{...}} in one another", node.line)

@@ -17,7 +17,8 @@ from pamiq_exp.config import (
     origin_of,
     provenance_of_file,
 )
-from pamiq_exp.config.yaml_files import MOST_BYTES, MOST_DEPTH, read_nodes
+from pamiq_exp.config.yaml_files import MOST_BYTES, read_nodes
+from pamiq_exp.files import MOST_DEPTH
 
 EXPERIMENT = """\
 # @package _global_

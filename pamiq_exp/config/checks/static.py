@@ -120,24 +120,23 @@ def part_errors(composed: Composed, allow: AllowList) -> list[ErrorDetail]:
 
     Imports what the config names. Call it when nothing in the config is unsafe.
     """
-    tree = composed.resolved.tree
+    resolved = composed.resolved
+    tree = resolved.tree
     builder = Builder(allow)
     errors: list[ErrorDetail] = []
     for name in ("environment", *PARTS):
         errors += builder.errors(tree.get(name), name)
     errors += _interaction_errors(builder, tree.get("interaction"))
-    for key, node in target_nodes(tree):
-        positional = node.get("_args_")
-        if errors or not isinstance(positional, list):
-            continue
-        for index, (name, value) in enumerate(zip(builder.names_by_position(node, key), positional, strict=False)):
-            address = join(join(key, "_args_"), index)
-            origin = composed.resolved.origins.get(address)
-            errors += [replace(each, origin=origin) for each in number_errors(address, BY_NAME.get(name), value)]
-            detail = error_of_value(composed.resolved, address, reason_against(name, value))
+    by_position = [(key, node) for key, node in target_nodes(tree) if "_args_" in node and not errors]
+    for key, node in by_position:  # what is given by name has been looked at by its name
+        for parameter, address, value in builder.arguments(node, key):
+            origin = resolved.origins.get(address)
+            limits = number_errors(address, BY_NAME.get(parameter.name), value)
+            errors += [replace(each, origin=origin) for each in limits]
+            detail = error_of_value(resolved, address, reason_against(parameter.name, value))
             errors += [detail] if detail is not None else []
-    unknown = any(key.startswith("launcher") for key in composed.resolved.waiting)
-    return errors if unknown else errors + _device_errors(tree)
+    unknown = any(key.startswith("launcher") for key in resolved.waiting)
+    return errors if unknown else errors + _launcher_errors(tree, on_device=True)
 
 
 def _interaction_errors(builder: Builder, node: object) -> Iterator[ErrorDetail]:
@@ -171,25 +170,18 @@ def launcher_warnings(composed: Composed) -> list[ErrorDetail]:
     return warnings
 
 
-def _launcher_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
+def _launcher_errors(tree: Mapping[str, Any], *, on_device: bool = False) -> list[ErrorDetail]:
+    """Return what is wrong with the settings of the launcher, or with the device that they name."""
     from pamiq_exp.runtime.config import LaunchConfig
-
-    try:
-        read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
-    except ConfigError as error:
-        return error.errors
-    return []
-
-
-def _device_errors(tree: Mapping[str, Any]) -> list[ErrorDetail]:
-    from pamiq_exp.runtime.config import LaunchConfig
-    from pamiq_exp.runtime.device import require_device
 
     try:
         settings = read_dataclass(LaunchConfig, tree.get("launcher"), "launcher")
-        require_device(settings.device, settings.precision)
-    except ConfigError:
-        return []  # reported already
+        if on_device:
+            from pamiq_exp.runtime.device import require_device
+
+            require_device(settings.device, settings.precision)
+    except ConfigError as error:
+        return [] if on_device else error.errors
     except ValueError as error:
         return [error_of(str(error), "launcher")]
     return []

@@ -21,8 +21,8 @@ WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 LISTS = (list, tuple, set, frozenset)
 LISTS_ABC = tuple(getattr(collections.abc, name) for name in ("Sequence", "Iterable", "Collection", "Container"))
 
-Locate = Callable[[object], object]
-"""From the text of a `_target_` to the object, None where it is not known."""
+Locate = Callable[[object], object] | None
+"""From the text of a `_target_` to the object, None where it is not known; None where no value is a node."""
 
 
 def hints_of(target: Callable[..., object]) -> dict[str, Any]:
@@ -112,18 +112,13 @@ def _imported(statements: Iterable[ast.stmt]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def value_errors(hint: Any, value: object, key: str, locate: Locate = lambda target: None) -> list[ErrorDetail]:
+def value_errors(hint: Any, value: object, key: str, locate: Locate = None) -> list[ErrorDetail]:
     """Return what is wrong with a plain value where `hint` is expected. What is not known yet always fits."""
     if is_open(hint) or (isinstance(value, str) and ("${" in value or value == "???")):
         return []
     if isinstance(value, Mapping) and "_target_" in value:
         return _node_errors(hint, value, key, locate)
     return list(_mismatches(hint, value, key, locate))
-
-
-def fits(hint: Any, value: object) -> bool:
-    """Whether a plain value fits an annotation."""
-    return not value_errors(hint, value, "")
 
 
 def describe(hint: Any) -> str:
@@ -154,7 +149,7 @@ def _mismatches(hint: Any, value: object, key: str, locate: Locate) -> Iterator[
     elif is_list(hint, origin):
         yield from _list_errors(hint, value, key, locate)
     elif has_fields(hint):
-        yield from _field_errors(hint, value, key, locate)
+        yield from field_errors(hint, value, key, locate)
     elif (origin or hint) in (dict, collections.abc.Mapping, collections.abc.MutableMapping):
         if not isinstance(value, Mapping):
             yield _expected(hint, value, key)
@@ -235,7 +230,8 @@ def _list_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterator
         yield from value_errors(inner, item, join(key, index), locate)
 
 
-def _field_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterator[ErrorDetail]:
+def field_errors(hint: Any, value: object, key: str, locate: Locate = None) -> Iterator[ErrorDetail]:
+    """Yield the unknown keys and wrong types of a plain value that describes a dataclass or a typed dictionary."""
     if not isinstance(value, Mapping):
         yield _expected(hint, value, key)
         return
@@ -247,12 +243,13 @@ def _field_errors(hint: Any, value: object, key: str, locate: Locate) -> Iterato
         if name not in hints:
             yield ErrorDetail(join(key, name), "there is no such key", nearest(str(name), hints, listing=f"{key} has"))
         else:
-            yield from value_errors(hints[name], item, join(key, name), locate)
+            inner = field_errors if locate is None and has_fields(hints[name]) else value_errors
+            yield from inner(hints[name], item, join(key, name), locate)
 
 
 def _node_errors(hint: Any, node: Mapping[str, object], key: str, locate: Locate) -> list[ErrorDetail]:
     """Whether what a node builds fits: only classes tell before they are built."""
-    found = locate(node["_target_"])
+    found = locate(node["_target_"]) if locate is not None else None
     if not inspect.isclass(found) or node.get("_partial_", False):
         return []
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

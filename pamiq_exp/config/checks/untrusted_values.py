@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pamiq_exp.config.checks.expressions import Resolved
-from pamiq_exp.config.errors import ErrorDetail, Origin, least
-from pamiq_exp.config.tree_paths import join, target_nodes
+from pamiq_exp.config.errors import ErrorDetail, Origin, least_of
+from pamiq_exp.config.tree_paths import join, leaves, mappings, target_nodes
 from pamiq_exp.config.trust import TRUST_FLAG
 
 _ADDRESS = re.compile(
@@ -33,13 +33,21 @@ PLACES = (
 OUTPUTS = "outputs"
 """Where results go unless something else is said: the user may have made it a link to another disk."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-WANDB = "WandbTracker"
-DASHBOARD = "DashboardTracker"
-_MORE_OF_A_PAGE = {
-    "control": "let a page control the run",
-    "browser": "open a browser",
-    "_args_": "give the settings of a page by position",
+HARMLESS: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
+    "WandbTracker": {
+        "mode": (("auto", "offline", "disabled"), "put W&B online"),
+        "upload_media": ((None, False), "send pictures to W&B"),
+        "_args_": ((None, []), "give W&B's settings by position"),
+    },
+    "DashboardTracker": {
+        "_target_": ((), "start the page of a run"),
+        "control": ((None, False), "let a page control the run"),
+        "browser": ((None, False), "open a browser"),
+        "_args_": ((None, []), "give the settings of a page by position"),
+    },
 }
+"""Arguments of trackers by the ends of their names, with the values that do not send or show more than the user's own
+settings do, and what other values do."""
 
 
 def value_errors(resolved: Resolved) -> Iterator[ErrorDetail]:
@@ -50,7 +58,7 @@ def value_errors(resolved: Resolved) -> Iterator[ErrorDetail]:
     """
     if not resolved.origins:
         return
-    for key, reason in (*_places(resolved.tree, ""), *_sending(resolved.tree), *_pages(resolved.tree)):
+    for key, reason in (*_places(resolved.tree), *_beyond_the_harmless(resolved.tree)):
         if (detail := error_of_value(resolved, key, reason)) is not None:
             yield detail
 
@@ -84,49 +92,33 @@ def reason_against(name: str, value: object) -> str | None:
 
 def _written_by(resolved: Resolved, key: str) -> Origin | None:
     """Return who had a say in a value, or in all that lies below it."""
-    if key in resolved.origins:
-        return resolved.origins[key]
-    found: Origin | None = None
-    for name, origin in resolved.origins.items():
-        if name.startswith((f"{key}.", f"{key}[")):
-            found = origin if found is None else least(found, origin)
+    found = resolved.origins.get(key)
+    if found is None:
+        for name, origin in resolved.origins.items():
+            if name.startswith((f"{key}.", f"{key}[")):
+                found = least_of(found, origin)
     return found
 
 
-def _places(node: object, key: str) -> Iterator[tuple[str, str]]:
+def _places(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the addresses of texts, and of keys, that a file may not hold, with the reason."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            address = join(key, str(name))
+    for key, node in mappings(tree):
+        for name in node:
             if (reason := reason_against("", name)) is not None:
-                yield address, reason
-            yield from _places(value, address)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _places(value, join(key, index))
-    elif (reason := reason_against(key.rpartition(".")[2], node)) is not None:
-        yield key, reason
+                yield join(key, str(name)), reason
+    for key, value in leaves(tree):
+        if (reason := reason_against(key.rpartition(".")[2], value)) is not None:
+            yield key, reason
 
 
-def _sending(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what would send more than records, or send at all where the user's settings do not."""
+def _beyond_the_harmless(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the arguments that would send or show more than the user's own settings say."""
     for key, node in target_nodes(tree):
-        if not str(node["_target_"]).endswith(WANDB):
-            continue
-        if node.get("mode", "auto") not in ("auto", "offline", "disabled"):
-            yield join(key, "mode"), "put W&B online"
-        if node.get("upload_media") not in (None, False):
-            yield join(key, "upload_media"), "send pictures to W&B"
-        if node.get("_args_"):
-            yield join(key, "_args_"), "give W&B's settings by position"
-
-
-def _pages(tree: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what starts a page in the browser, or lets it do more than show the run."""
-    for key, node in target_nodes(tree):
-        if str(node["_target_"]).endswith(DASHBOARD):
-            yield join(key, "_target_"), "start the page of a run"
-            yield from ((join(key, name), reason) for name, reason in _MORE_OF_A_PAGE.items() if node.get(name))
+        for tracker, arguments in HARMLESS.items():
+            if str(node["_target_"]).endswith(tracker):
+                for name, (harmless, reason) in arguments.items():
+                    if name in node and node[name] not in harmless:
+                        yield join(key, name), reason
 
 
 def _leads_out(value: str) -> bool:
