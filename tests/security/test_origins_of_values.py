@@ -69,7 +69,7 @@ def test_what_the_user_types_wins_over_a_sweep_file(own: Source, command: Comman
 
 
 def test_words_of_a_run_folder_are_not_typed(own: Source) -> None:
-    files = {file.place: file.content() for file in compose(["experiment=minimum"]).files}
+    files = {file.place: file.option.kept_text for file in compose(["experiment=minimum"]).files}
     kept = Composition("config", ("experiment=minimum", "paths.outputs=/elsewhere"), files)
     again = compose_again(kept, ["seed=3"], file="RUN/composition.yaml")
     errors = "\n".join(map(str, examine(again, AllowList(), dry_run=False).errors))
