@@ -1,5 +1,5 @@
 // A chart that grows: points that are new come alone, and everything else of the chart only when it has changed.
-// The chart and its points stay out of Vue, which would watch each single point. What nobody sees is not drawn.
+// The chart and its points stay out of Vue, which would watch each single point. What is out of sight is not drawn.
 import { echarts } from "nicegui-echart";
 
 export default {
