@@ -23,7 +23,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     MPLBACKEND=agg \
     NUMBA_CACHE_DIR=/home/pamiq/.cache/numba
 
-# MiniWorld renders through EGL, OpenCV and PyAV bring their own libraries.
+# MiniWorld renders through EGL, OpenCV and PyAV bring their own libraries. Debian keeps no older versions to pin.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libegl1 libgl1 libglu1-mesa \
     && rm -rf /var/lib/apt/lists/* \
@@ -43,7 +44,7 @@ COPY hydra_plugins hydra_plugins
 COPY project_template project_template
 RUN pip install --constraint constraints.txt ".[${EXTRAS}]" && rm -rf /build
 
-USER pamiq
+USER 1000:1000
 WORKDIR /app
 VOLUME /app/outputs
 ENTRYPOINT ["python", "-m", "pamiq_exp"]
