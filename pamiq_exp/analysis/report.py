@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from pamiq_exp.analysis import facts, figures, html, maps
+from pamiq_exp.analysis.cautions import cautions_of
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.contrasts import Contrast, contrast_table, findings
 from pamiq_exp.analysis.exported_file import export_runs, to_yaml
@@ -376,35 +377,9 @@ def _page(output: _Output, runs: Sequence[Run], comparison: Comparison, scores: 
     return html.page(
         options.title or ", ".join(list(names)[:4]),
         subtitle,
-        _cautions(comparison, scores, options),
+        cautions_of(comparison, scores, normalized=options.normalize),
         {name: output.sections.get(name, []) for name in _SECTIONS},
     )
-
-
-def _cautions(comparison: Comparison, scores: Scores | None, options: Options) -> list[str]:
-    runs, cautions = comparison.runs, []
-    if not comparison.counted:
-        cautions.append("No run has finished: there are no statistics, and the curves show the runs as they are.")
-    elif comparison.left_out:
-        cautions.append(f"{len(comparison.left_out)} of {len(runs)} runs are not in the statistics: see Runs.")
-    if scores is None and comparison.counted:
-        cautions.append("The runs have no final figure to be compared by: choose one with --metric.")
-    cautions += [_sentence(warning) for warning in comparison.warnings]
-    if scores is not None:
-        cautions += [f"Left out, because it has no finite value: {line}" for line in scores.missing[:10]]
-        incomplete = [arm for arm in scores.arms if any((arm, task) not in scores.values for task in scores.tasks)]
-        if incomplete:
-            cautions.append(f"Not on all tasks, so pooled numbers are over fewer: {', '.join(incomplete[:8])}.")
-        if len(scores.tasks) > 1 and not options.normalize:
-            cautions.append("Tasks are pooled as they are unless --normalize is given: fair only on one scale.")
-    bad = sum(series.not_finite for run in runs for series in run.records.series.values())
-    if bad:
-        cautions.append(f"{bad} recorded numbers are NaN or infinite; curves have gaps there.")
-    return cautions
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + "."
 
 
 def _file_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.formatting import number_text, one_line, printable
 from pamiq_exp.jobs.console_socket import COMMANDS, ConsoleError, ask
 from pamiq_exp.jobs.paths import typed_path
@@ -24,21 +26,18 @@ from pamiq_exp.run_folder.records import AXES
 TYPED = tuple(command for command in COMMANDS if command != "view")
 """Commands whose answer can be read on a terminal."""
 
-USAGE = f"python -m pamiq_exp console RUN [{'|'.join(TYPED)}]"
 _KEYS = {"p": "pause", "r": "resume", "s": "save", "i": "intervene", "x": "stop"}
 
 
 def main(words: Sequence[str]) -> int:
     """Send one command, or show the run until the user leaves. Returns the exit status."""
-    if not words or len(words) > 2 or (words[1:] and words[1] not in TYPED):
-        print(f"usage: {USAGE}", file=sys.stderr)
-        return 2
-    folder = typed_path(words[0])
+    arguments = _parser().parse_args(words)
+    command = arguments.command
     try:
-        if len(words) == 2 or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            _send(folder, words[1] if len(words) == 2 else "status")
+        if command is None and sys.stdin.isatty() and sys.stdout.isatty():
+            _watch(arguments.run)
         else:
-            _watch(folder)
+            _send(arguments.run, command or "status")
     except ConsoleError as error:
         print(error, file=sys.stderr)
         return 1
@@ -110,3 +109,10 @@ def _single_keys() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("console", "Watch and steer a live run; without a command, with keys on a terminal.")
+    parser.add_argument("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
+    parser.add_argument("command", nargs="?", choices=TYPED)
+    return parser

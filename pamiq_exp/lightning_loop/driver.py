@@ -16,25 +16,25 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pamiq_exp.component import State
+from pamiq_exp.lightning_loop.batch_transfer import BatchTransfer
 from pamiq_exp.lightning_loop.driven_module import DrivenModule, TrainingPlan
 from pamiq_exp.lightning_loop.evaluation import Evaluation, evaluate
 from pamiq_exp.lightning_loop.gradients import GradientSettings, clip_gradients, gradients_of
 from pamiq_exp.lightning_loop.held_state import HeldTensors
-from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, TRANSFER_HOOKS, takes_index
-from pamiq_exp.lightning_loop.module_services import (
-    TrainerProxy,
-    attach,
-    detach,
-    is_driven,
-)
+from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, step_outputs, takes_index
+from pamiq_exp.lightning_loop.module_services import TrainerProxy, attach, detach, is_driven
 from pamiq_exp.lightning_loop.nonfinite import BufferWatch, NonFiniteError, all_finite, norm_of, not_finite_fields
 from pamiq_exp.lightning_loop.optimizers import (
     configured_optimizers,
     hyper_parameters,
     load_optimizers,
     optimizer_states,
+    parameters_of,
     step_schedulers,
 )
+
+_COUNTERS = ("batches", "optimizer_steps", "epochs", "skipped_steps", "should_stop")
+"""Attributes that a checkpoint holds as they are."""
 
 
 class LightningDriver(DrivenModule):
@@ -70,7 +70,6 @@ class LightningDriver(DrivenModule):
         self._precision: Precision = fabric.strategy.precision
         self._scaler = self._precision.scaler if isinstance(self._precision, MixedPrecision) else None
         self._autocast = nullcontext if type(self._precision) is Precision else fabric.autocast
-        self._on_host = fabric.device.type == "cpu" and type(self._precision) is Precision
         self._batch_index = 0
         self._epoch_schedulers_due = False
         self._started = False
@@ -82,14 +81,12 @@ class LightningDriver(DrivenModule):
         self._attach()
         self._automatic = module.automatic_optimization
         self._has_backward_hooks = bool(BACKWARD_HOOKS & self.hooks.names)
-        self._stays_as_it_is = self._on_host and not TRANSFER_HOOKS & self.hooks.names
+        self._transfer = BatchTransfer(fabric, self.hooks)
         self._statistics = BufferWatch(module)
         self._held: HeldTensors | None = None
         if self.gradients.on_nonfinite == "skip":
             # A module that steps its optimizers itself may have made a step before the one that failed.
-            by_hand = (
-                [] if self._automatic else [p for o in self.optimizers for g in o.param_groups for p in g["params"]]
-            )
+            by_hand = [] if self._automatic else parameters_of(self.optimizers)
             self._held = HeldTensors(module, by_hand)
 
     def begin_epoch(self) -> None:
@@ -160,7 +157,7 @@ class LightningDriver(DrivenModule):
         result = closure()
         if result is not None or not self._automatic:
             self._precision.unscale_gradients(optimizer)
-            self._prepared(optimizer, _nothing)
+            self._prepared(optimizer, lambda: None)
             strategy.optimizer_step(optimizer)
         return result
 
@@ -199,11 +196,7 @@ class LightningDriver(DrivenModule):
         # The module's own tensors are saved by the launcher.
         added = {key: value for key, value in checkpoint.items() if key != "state_dict" or value is not weights}
         return {
-            "batches": self.batches,
-            "optimizer_steps": self.optimizer_steps,
-            "epochs": self.epochs,
-            "skipped_steps": self.skipped_steps,
-            "should_stop": self.should_stop,
+            **{name: getattr(self, name) for name in _COUNTERS},
             "configured": self._configured,
             **optimizer_states(self.optimizers, self.schedulers),
             "precision": self._precision.state_dict(),
@@ -213,11 +206,8 @@ class LightningDriver(DrivenModule):
 
     def load_state(self, state: State) -> None:
         """Restore what `state` returned. The module's own tensors are restored by the launcher."""
-        self.batches = state["batches"]
-        self.optimizer_steps = state["optimizer_steps"]
-        self.epochs = state["epochs"]
-        self.skipped_steps = state["skipped_steps"]
-        self.should_stop = state["should_stop"]
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
         # Before the optimizers, as Lightning does: the hook may add the groups that were added during the run.
         self.hooks.call("on_load_checkpoint", {"state_dict": self.module.state_dict(), **state["module"]})
         for callback in self.hooks.callbacks:
@@ -264,7 +254,7 @@ class LightningDriver(DrivenModule):
         elif self._automatic:
             self._optimize(batch, index, stepping)
         else:
-            self._outputs = _outputs(self._training_step(batch, index))
+            self._outputs = step_outputs(self._training_step(batch, index))
         self._check_statistics()
         if stepping and self.skipped is None:
             self.optimizer_steps += self._automatic and not self.epoch_done
@@ -307,7 +297,7 @@ class LightningDriver(DrivenModule):
             self.step_optimizer(optimizer, closure)
 
     def _closure(self, optimizer: Optimizer, batch: Any, index: int) -> Tensor | None:
-        outputs = _outputs(self._training_step(batch, index))
+        outputs = step_outputs(self._training_step(batch, index))
         loss = outputs.get("loss")
         if outputs and loss is None:
             raise ValueError(f"{type(self.module).__name__}.training_step returned a dict without 'loss'")
@@ -404,27 +394,4 @@ class LightningDriver(DrivenModule):
 
     def transferred(self, batch: Any) -> Any:
         """See `DrivenModule.transferred`; the module's own hooks take part."""
-        if self._stays_as_it_is:
-            return batch
-        if not isinstance(self._precision, MixedPrecision):
-            batch = self._precision.convert_input(batch)
-        if "on_before_batch_transfer" in self.hooks:
-            batch = self.hooks.call("on_before_batch_transfer", batch, 0)
-        if "transfer_batch_to_device" in self.hooks:
-            batch = self.hooks.call("transfer_batch_to_device", batch, self.fabric.device, 0)
-        else:
-            batch = self.fabric.to_device(batch)
-        if "on_after_batch_transfer" in self.hooks:
-            batch = self.hooks.call("on_after_batch_transfer", batch, 0)
-        return batch
-
-
-def _outputs(returned: Any) -> dict[str, Any]:
-    """What a step returned, in the form in which hooks and the optimizer's closure want it."""
-    if isinstance(returned, Tensor):
-        return {"loss": returned}
-    return {} if returned is None else dict(returned)
-
-
-def _nothing() -> None:
-    return None
+        return self._transfer(batch)

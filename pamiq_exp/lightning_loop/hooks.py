@@ -10,6 +10,7 @@ from typing import Any
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import Tensor
 
 from pamiq_exp.lightning_loop.hook_names import HOOKS
 from pamiq_exp.lightning_loop.log_recorder import LogRecorder
@@ -96,3 +97,10 @@ def overrides(module: LightningModule, name: str) -> bool:
 def takes_index(step: Callable[..., Any]) -> bool:
     """Whether a `training_step` or `validation_step` wants the index of the batch beside the batch."""
     return is_param_in_hook_signature(step, "batch_idx", min_args=2)
+
+
+def step_outputs(returned: Any) -> dict[str, Any]:
+    """Return what a step returned in the form in which hooks and the optimizer's closure want it."""
+    if isinstance(returned, Tensor):
+        return {"loss": returned}
+    return {} if returned is None else dict(returned)

@@ -273,3 +273,8 @@ def restored(saved: Any, pattern: Any) -> Any:
         known_items = pattern if isinstance(pattern, list) and len(pattern) == len(saved) else [None] * len(saved)
         return [restored(value, item) for value, item in zip(saved, known_items, strict=True)]
     return saved
+
+
+def parameters_of(optimizers: Sequence[Optimizer]) -> list[Tensor]:
+    """Return all parameters that optimizers step."""
+    return [parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]]

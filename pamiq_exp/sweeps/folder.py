@@ -208,14 +208,16 @@ def prune_reason(folder: Path) -> str | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[int | None]:
-    """Hold the lock file at `path`; yields its descriptor, or None if another process holds it.
+def locked(path: Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Hold the lock file at `path`; yields its descriptor, or None if another process holds it and we do not wait.
 
     It is held until this process and every one that inherited the descriptor have closed it, however they end.
     """
     descriptor = open_own(path, os.O_RDWR)
     try:
-        yield descriptor if _take(descriptor) else None
+        if wait:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor if wait or _take(descriptor) else None
     finally:
         os.close(descriptor)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
-import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +104,7 @@ class Searcher:
         self.fixed = list(fixed)
         self.folder = folder
         (folder / "trials").mkdir(parents=True, exist_ok=True)
-        with exclusively(folder / "trials" / "lock"):
+        with locked(folder / "trials" / "lock", wait=True):
             storage = optuna.storages.RDBStorage(
                 conf.storage or f"sqlite:///{folder.absolute() / 'study.sqlite3'}",
                 engine_kwargs={} if conf.storage else {"connect_args": {"timeout": 60.0}},
@@ -157,7 +155,7 @@ class Searcher:
     def _ask(self, held: ExitStack) -> list[Asked]:
         """Take over trials whose process is gone, then begin new ones, as many as are run at once."""
         batch: list[Asked] = []
-        with exclusively(self.folder / "trials" / "lock"):
+        with locked(self.folder / "trials" / "lock", wait=True):
             trials = self.study.get_trials(deepcopy=False)
             for frozen in [each for each in trials if each.state == TrialState.RUNNING]:
                 if len(batch) < self.conf.at_once and self._hold(frozen.number, held):
@@ -264,17 +262,6 @@ def final_figure(folder: Path, metric: str) -> float:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError):
         return math.nan
-
-
-@contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Let one process at a time go on here; the others wait."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _first(trial: Trial | FrozenTrial) -> int:

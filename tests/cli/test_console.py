@@ -135,7 +135,8 @@ def test_two_runs_answer_each_for_itself(tmp_path: Path) -> None:
 
 def test_wrong_words_get_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["console"], ["console", "folder", "explode"], ["console", "a", "b", "c"]):
-        assert main(words) == 2
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
         assert "usage: python -m pamiq_exp console RUN" in capsys.readouterr().err
 
 

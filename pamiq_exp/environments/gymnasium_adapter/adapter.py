@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.environments.gymnasium_adapter.actions import action_map
+from pamiq_exp.environments.gymnasium_adapter.brightness import is_brightness, may_be_symbols, symbols_warning
 from pamiq_exp.environments.gymnasium_adapter.copies import (
     Copies,
     LocalCopies,
@@ -24,7 +25,7 @@ from pamiq_exp.environments.gymnasium_adapter.copies import (
     common_numbers,
     unrewarded,
 )
-from pamiq_exp.environments.gymnasium_adapter.copy import BadEnvironmentError, Copy, CopyMaker, Env
+from pamiq_exp.environments.gymnasium_adapter.copy import BadEnvironmentError, CopyMaker, Env, noop_action, own_interval
 from pamiq_exp.environments.gymnasium_adapter.observations import (
     Channels,
     Reading,
@@ -45,8 +46,6 @@ _log = logging.getLogger(__name__)
 
 Vectorization = Literal["sync", "async", "native"]
 _VECTORIZATIONS = ("sync", "async", "native")
-_SYMBOLS = 40
-"""Largest number of a picture that is suspected to hold symbols, such as MiniGrid's, in place of brightness."""
 
 
 class GymnasiumEnvironment(Environment):
@@ -163,8 +162,8 @@ class GymnasiumEnvironment(Environment):
         only = LocalCopies(self._maker, 1)
         try:
             environment = only.copies[0].environment
-            self.own_interval = _own_interval(only.copies[0], self.num_envs)
-            self.noop_action = _noop_action(only.copies[0])
+            self.own_interval = own_interval(only.copies[0], self.num_envs)
+            self.noop_action = noop_action(only.copies[0])
             self._truth = known_truth(only) | self._truth
             reading = self._read(environment.observation_space, environment.action_space, only)
             self._maker = dataclasses.replace(self._maker, space=environment.observation_space)
@@ -183,14 +182,15 @@ class GymnasiumEnvironment(Environment):
 
     def _note_brightness(self, reading: Reading, copies: Copies) -> None:
         """Note how far the first pictures of a copy reach that is made to be looked at."""
-        pictures = {name: part for name, part in reading.parts.items() if _is_brightness(part.space)}
+        pictures = {name: part for name, part in reading.parts.items() if is_brightness(part.space)}
         if not pictures:
             return
         with suppress(Exception):  # it raises again in the run, where it is reported
             raw, *_ = copies.reset(self._seeds()[: copies.count])
             for name, part in pictures.items():
                 most = int(np.max(part.read(raw)))
-                reading.notes.append(_dark(name, most) if _may_be_symbols(most) else f"{name}: reaches {most} at first")
+                reached = f"{name}: reaches {most} at first"
+                reading.notes.append(symbols_warning(name, most) if may_be_symbols(most) else reached)
 
     def _make_vector(self) -> VectorEnv:
         assert self._found is not None
@@ -317,8 +317,8 @@ class GymnasiumEnvironment(Environment):
                     f"the part {name} of the observation reaches from {array.min():g} to {array.max():g}, beyond the "
                     f"bounds that are declared ({low.min():g} to {high.max():g}) and by which models scale it",
                 )
-            elif _is_brightness(part.space) and _may_be_symbols(int(array.max())):
-                self._warn_once("dark", _dark(name, int(array.max())))
+            elif is_brightness(part.space) and may_be_symbols(int(array.max())):
+                self._warn_once("dark", symbols_warning(name, int(array.max())))
 
     def _pictures(self, copies: Copies) -> list[NDArray[np.uint8]]:
         pictures = [np.asarray(picture) for picture in copies.render()]
@@ -393,43 +393,3 @@ def _image_size(size: int | Sequence[int] | None) -> int | tuple[int, int] | Non
     if len(size) != 2:
         raise ValueError(f"image_size must be one number or [height, width], not {list(size)}")
     return int(size[0]), int(size[1])
-
-
-def _noop_action(copy: Copy) -> tuple[int] | None:
-    """Return the action that an environment of named actions calls NOOP."""
-    try:
-        meanings = list(copy.attribute("get_action_meanings")())
-    except Exception:  # an environment may have anything of that name, or nothing
-        return None
-    return (meanings.index("NOOP"),) if "NOOP" in meanings else None
-
-
-def _is_brightness(space: gymnasium.spaces.Box) -> bool:
-    return space.dtype == np.uint8 and int(space.high.max()) == 255
-
-
-def _may_be_symbols(most: int) -> bool:
-    return 0 < most <= _SYMBOLS
-
-
-def _dark(name: str, most: int) -> str:
-    return (
-        f"the picture {name} reaches {most}, declared up to 255: if its numbers are symbols and not brightness, models "
-        "see almost no contrast; a wrapper can declare the true bounds"
-    )
-
-
-def _own_interval(copy: Copy, count: int) -> float | None:
-    """Return the seconds of a step of an environment of rtgym, which keeps time itself; None for any other.
-
-    Raises ValueError for several copies of one: each would wait for its own clock in turn.
-    """
-    try:
-        home, seconds = (copy.attribute(name) for name in ("__module__", "time_step_duration"))
-    except AttributeError:
-        return None
-    if not home.startswith("rtgym"):
-        return None
-    if count > 1:
-        raise ValueError("an environment that keeps its own time can have only one copy: set environment.num_envs=1")
-    return float(seconds)

@@ -245,3 +245,28 @@ def _shown(value: Any) -> str:
         return f"an array {value.shape} {value.dtype}"
     text = repr(value)
     return text if len(text) < 60 else f"a {kind}"
+
+
+def noop_action(copy: Copy) -> tuple[int] | None:
+    """Return the action that an environment of named actions calls NOOP."""
+    try:
+        meanings = list(copy.attribute("get_action_meanings")())
+    except Exception:  # an environment may have anything of that name, or nothing
+        return None
+    return (meanings.index("NOOP"),) if "NOOP" in meanings else None
+
+
+def own_interval(copy: Copy, count: int) -> float | None:
+    """Return the seconds of a step of an environment of rtgym, which keeps time itself; None for any other.
+
+    Raises ValueError for several copies of one: each would wait for its own clock in turn.
+    """
+    try:
+        home, seconds = (copy.attribute(name) for name in ("__module__", "time_step_duration"))
+    except AttributeError:
+        return None
+    if not home.startswith("rtgym"):
+        return None
+    if count > 1:
+        raise ValueError("an environment that keeps its own time can have only one copy: set environment.num_envs=1")
+    return float(seconds)

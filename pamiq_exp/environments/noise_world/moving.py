@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from pamiq_exp.compiling import compiled, inlined
 
 Floats = NDArray[np.float64]
+
+_JUMP_SPEED, _GRAVITY, _RUN_FACTOR = 2.5, 9.81, 2.0
 
 
 class Motion(NamedTuple):
@@ -26,6 +29,13 @@ class Motion(NamedTuple):
     gravity: float
     lag: float
     radius: float
+
+
+def motion_of(time_step: float, speed: float, turn_speed: float, time_constant: float, radius: float) -> Motion:
+    """Return constants of motion; speeds follow commands with a time constant in seconds, 0 at once."""
+    lag = round(math.exp(-time_step / time_constant), 12) if time_constant > 0 else 0.0
+    speeds = float(speed), float(turn_speed), _RUN_FACTOR, _JUMP_SPEED
+    return Motion(float(time_step), *speeds, _GRAVITY, lag, float(radius))
 
 
 X, Y, HEADING, HEIGHT, RISE, FORWARD, STRAFE, TURN, AGENT_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8

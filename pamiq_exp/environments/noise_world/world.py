@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +25,7 @@ from pamiq_exp.environments.noise_world.options import (
 from pamiq_exp.environments.noise_world.renderers import MotionOnly, make_renderer
 from pamiq_exp.environments.noise_world.scene import Stage, build_stage, make_camera, with_screen
 from pamiq_exp.environments.noise_world.starts import env_keys, starting_agents
+from pamiq_exp.environments.noise_world.sticky import StickyActions
 from pamiq_exp.environments.noise_world.surfaces import Surfaces, choose_noisy_tiles
 from pamiq_exp.environments.noise_world.truth import GroundTruth, share_of_noise
 from pamiq_exp.environments.noise_world.turns import EnvStates, Setting
@@ -36,10 +36,6 @@ Ints = NDArray[np.int32]
 
 CELL = 0.25
 """Side of the square cells in which coverage is counted, in meters."""
-
-JUMP_SPEED, GRAVITY, RUN_FACTOR = 2.5, 9.81, 2.0
-STICKY = 0
-"""Unit of the draws that decide whether an action sticks."""
 
 
 class NoiseWorld(Environment):
@@ -118,7 +114,7 @@ class NoiseWorld(Environment):
         self._renderer = make_renderer(renderer, threads, device)
         self.noise = from_mapping(NoiseOptions, noise, "environment.noise")
         image_options = from_mapping(ImageOptions, images, "environment.images")
-        self.num_envs, self.dt, self.image_size, self.sticky = num_envs, dt, image_size, sticky
+        self.num_envs, self.dt, self.image_size = num_envs, dt, image_size
         self.private = image_options.source == "folder"
         self.has_rewards, self.has_episodes = False, episode_steps is not None
         self.map = load_map(map)
@@ -135,10 +131,8 @@ class NoiseWorld(Environment):
         ceiling = 24.0 if open_sky else float(wall_height)
         self._camera = make_camera(image_size, field_of_view, eye_height, ceiling, self.surfaces, image_options.size)
         self._stage = self._build_stage(image_options, materials == "plain", open_sky, ceiling, seed)
-        remaining = round(math.exp(-dt / lag), 12) if lag > 0 else 0.0
-        speeds = float(speed), float(turn_speed), RUN_FACTOR, JUMP_SPEED
-        motion = moving.Motion(float(dt), *speeds, GRAVITY, remaining, float(agent_radius))
-        self._sticky_keys = env_keys(seed, "sticky", num_envs)
+        motion = moving.motion_of(dt, speed, turn_speed, lag, agent_radius)
+        self._stick = StickyActions(sticky, seed, num_envs)
         solid = self.map.solid if gates_open_at is None else self.map.solid & ~self.map.gates
         self.reachable = reachable_cells(solid, self.map.start[:2], agent_radius, CELL)
         self._step = 0
@@ -225,7 +219,7 @@ class NoiseWorld(Environment):
             return
         if self.noise.control == "gaze":
             self._count_glimpses()
-        self._envs.actions[:] = self._stick(action)
+        self._envs.actions[:] = self._stick(action, self._envs.actions, self._step)
         if self._has_remote:
             self._presses += self.actions.commands(self._envs.actions)[:, REMOTE]
         setting = self._setting
@@ -276,12 +270,6 @@ class NoiseWorld(Environment):
 
     def keyboard(self) -> Mapping[str, Sequence[tuple[int, int]]]:
         return self.actions.keyboard()
-
-    def _stick(self, action: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not self.sticky or self._step == 0:
-            return action
-        bits = np.array([int(drawing.draw(STICKY, self._step, low, high)) for low, high in self._sticky_keys])
-        return np.where((bits < self.sticky * 2.0**32)[:, None], self._envs.actions, action)
 
     def _count_glimpses(self) -> None:
         for source in self._stage.sources:
@@ -392,17 +380,11 @@ class NoiseWorld(Environment):
 
     def _kept(self) -> dict[str, Array]:
         envs = self._envs
-        kept: dict[str, Array] = {
-            "agents": envs.agents,
-            "things": envs.things,
-            "presses": self._presses,
-            "glimpses": envs.glimpses,
-            "last_action": envs.actions,
-            "commands": envs.commands,
-        }
-        if self._origins is not None:
-            kept["origins"] = self._origins
-        return kept
+        origins = {} if self._origins is None else {"origins": self._origins}
+        return {
+            "agents": envs.agents, "things": envs.things, "presses": self._presses, "glimpses": envs.glimpses,
+            "last_action": envs.actions, "commands": envs.commands, **origins,
+        }  # fmt: skip
 
     def state(self) -> State:
         return {"step": self._step} | {name: array.copy() for name, array in self._kept().items()}
