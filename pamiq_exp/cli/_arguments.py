@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def command_parser(
 def existing_run(word: str) -> Path:
     """Read the folder of a run, as the `type` of an argument."""
     path = typed_path(word)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False also for a name that is too long
         raise argparse.ArgumentTypeError(f"{path} is no run folder: name one such as outputs/NAME/DATE")
     return path.absolute()
 

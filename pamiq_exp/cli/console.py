@@ -112,7 +112,8 @@ def _single_keys() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("console", "Watch and steer a live run; without a command, with keys on a terminal.")
+    description = "Watch and steer a live run; without a command, with keys on a terminal."
+    parser = command_parser("console", description, usage=f"RUN [{'|'.join(TYPED)}]")
     parser.add_argument("run", type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     parser.add_argument("command", nargs="?", choices=TYPED)
     return parser
