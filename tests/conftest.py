@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -99,6 +100,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freeze_what_is_imported() -> None:
+    """Keep what the tests of earlier files have imported out of garbage collections, too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
