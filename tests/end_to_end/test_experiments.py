@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Command, experiment_names
 from tests.end_to_end.worlds import world_of
 
-QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=80", "launcher.record_every_steps=20")
+QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=40", "launcher.record_every_steps=10")
 
 
 SLOW = ("cartpole_jax", "curiosity_noise_world_imagination", "vizdoom_curiosity")
@@ -28,7 +28,7 @@ def test_an_experiment_takes_its_first_steps(command: Command, tmp_path: Path, n
     (path,) = (tmp_path / "outputs" / name).rglob("summary.json")
     summary = json.loads(path.read_text())
     assert summary["state"] == "finished"
-    assert summary["steps"] >= 80
+    assert summary["steps"] >= 40
     assert all(math.isfinite(value) for value in summary.values() if isinstance(value, float))
     records = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
     assert records
