@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
 
-from pamiq_exp.config.compose import compose_config, config_folder
+from pamiq_exp.config import Source, compose_config
+from pamiq_exp.config.hydra_loader import Loader
 from pamiq_exp.environments import NoiseWorld
 from pamiq_exp.environments.noise_world.food import food_pictures
 
@@ -26,6 +27,14 @@ VIEWS: dict[str, list[tuple[float, float, float]]] = {
     "noisy2023": [(5.1, 22, 90), (5.1, 22, 90), (15.5, 13, 270), (15.5, 13, 270), (9, 14, 135), (24, 9, 235)],
     "simple": [(15.5, 15.5, 270), (15.5, 15.5, 270), (8.5, 20, 90), (5, 8, 40), (24, 9, 235), (26.5, 26, 30)],
     "tvroom": [(12.5, 9.8, 270), (12.5, 9.8, 270), (12.5, 5.5, 230), (12.5, 4, 90), (12.5, 12.5, 300), (4.5, 4.5, 45)],
+    "remote_room": [
+        (12.5, 9.8, 270),
+        (12.5, 9.8, 270),
+        (12.5, 5.5, 230),
+        (12.5, 4, 90),
+        (12.5, 12.5, 300),
+        (4.5, 4.5, 45),
+    ],
 }
 """x, y and heading from where each world, or else each map is shown; between two equal views one step passes."""
 
@@ -67,7 +76,7 @@ def save(pixels: NDArray[np.uint8], name: str) -> None:
 
 
 def main() -> None:
-    for name in sorted(path.stem for path in (config_folder() / "world").glob("*.yaml")):
+    for name in Loader(Source()).get_group_options("world"):
         config = compose_config(["experiment=pamiq2024", f"world={name}"])
         world = build(name)
         save(row(views(world, VIEWS.get(name) or VIEWS[config.environment.map]), SCALE), name)

@@ -132,7 +132,7 @@ def bench_long_run(browser: Any, place: Path) -> None:
             firsts.append(first_paint(page))
             page.context.close()
         end_to_end = updates(opened(browser, site), path)
-    watched = WatchedRun(Place(".", place / "run", "run"), lambda *_: None, control=False)
+    watched = WatchedRun(Place(".", place / "run", "run"), control=False)
     watched.look()
     print(f"{RECORDS:,} records of {METRICS} metrics ({size:.0f} MB): first paint {spread(firsts)} s, six curves drawn "
           f"after {spread(wholes)} s")  # fmt: skip
