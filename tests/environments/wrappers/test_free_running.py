@@ -222,12 +222,12 @@ def test_hold_says_what_is_done_in_a_frame_without_a_new_action(hold: Hold, seco
     inner.run(2)
     newest(world, 2)
     world.affect(np.array([[8, 1]]))
-    inner.run(1)
+    inner.run(2)
     inner.allowed.release(100)
     world.teardown()
     done = [action.tolist() for action in inner.actions]
     assert done[:2] == [[[7, 1]], [second]]
-    assert [[8, 1]] in done[2:4], "a frame may have begun before the new action came"
+    assert [[8, 1]] in done[2:4], "the third frame may have begun before the new action came"
 
 
 def test_hold_noop_needs_an_action_that_does_nothing() -> None:
