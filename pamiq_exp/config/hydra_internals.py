@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import yaml
+from hydra._internal import defaults_list
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
@@ -27,6 +28,22 @@ register_resolver: Callable[..., None] = getattr(
     OmegaConf, "register_new_resolver" if _OMEGACONF < (2, 4) else "register_resolver"
 )
 """By the name that OmegaConf has for it: in 2.4 that of a function which took other arguments before."""
+
+
+def _skip_needless_maps() -> None:
+    """Have Hydra make its map of all choices only where an entry of a defaults list refers to one.
+
+    Hydra makes one for every entry, which is a third of the time in which it puts a config together.
+    """
+    make_map = defaults_list._create_interpolation_map
+
+    def map_where_needed(overrides: Any, entries: list[Any], *rest: Any) -> Any:
+        return make_map(overrides, entries, *rest) if any(each.is_interpolation() for each in entries) else None
+
+    vars(defaults_list)["_create_interpolation_map"] = map_where_needed
+
+
+_skip_needless_maps()
 
 
 @cache

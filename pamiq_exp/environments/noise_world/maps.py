@@ -10,10 +10,11 @@ Rooms are the connected floors without doorways, gates and corridors, numbered i
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -123,15 +124,18 @@ def _number_rooms(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
 def distances_from(free: NDArray[np.bool_], row: int, column: int) -> NDArray[np.int32]:
     """Return the number of steps to each free cell from one of them, -1 if unreachable (breadth-first)."""
     distance = np.full(free.shape, -1, dtype=np.int32)
-    distance[row, column] = 0
-    queue = deque([(row, column)])
-    while queue:
-        row, column = queue.popleft()
-        for down, right in STEPS:
-            r, c = row + down, column + right
-            if 0 <= r < free.shape[0] and 0 <= c < free.shape[1] and free[r, c] and distance[r, c] < 0:
-                distance[r, c] = distance[row, column] + 1
-                queue.append((r, c))
+    frontier = np.zeros(free.shape, dtype=np.bool_)
+    frontier[row, column] = True
+    steps = 0
+    while frontier.any():
+        distance[frontier] = steps
+        near = np.zeros_like(frontier)
+        near[1:] |= frontier[:-1]
+        near[:-1] |= frontier[1:]
+        near[:, 1:] |= frontier[:, :-1]
+        near[:, :-1] |= frontier[:, 1:]
+        frontier = near & free & (distance < 0)
+        steps += 1
     return distance
 
 
@@ -142,15 +146,17 @@ def reachable_cells(
 
     A cell counts if an agent of that radius can stand at its center and walk there from `start`.
     """
-    fine = round(1.0 / cell)
-    rows, columns = solid.shape[0] * fine, solid.shape[1] * fine
-    y, x = (np.arange(rows) + 0.5) * cell, (np.arange(columns) + 0.5) * cell
-    clear = np.ones((rows, columns), dtype=np.bool_)
-    for row, column in np.argwhere(solid):
+    fine, around = round(1.0 / cell), math.ceil(radius)
+    rows, columns = (np.arange(size * fine) // fine for size in solid.shape)
+    y, x = ((np.arange(each.size) + 0.5) * cell for each in (rows, columns))
+    walls = np.pad(solid, around)
+    clear = np.ones((rows.size, columns.size), dtype=np.bool_)
+    for down, right in product(range(-around, around + 1), repeat=2):
+        row, column = rows + down, columns + right
         near_y = np.maximum(np.maximum(row - y, y - row - 1.0), 0.0)
         near_x = np.maximum(np.maximum(column - x, x - column - 1.0), 0.0)
-        r, c = near_y < radius, near_x < radius
-        clear[np.ix_(r, c)] &= near_y[r, None] ** 2 + near_x[None, c] ** 2 >= radius**2
+        touches = near_y[:, None] ** 2 + near_x[None, :] ** 2 < radius**2
+        clear &= ~(touches & walls[np.ix_(row + around, column + around)])
     where = int(start[1] / cell), int(start[0] / cell)
     if not clear[where]:
         candidates = np.argwhere(clear)

@@ -49,8 +49,8 @@ class Stage:
         sources: The sources of noise.
         bases: The plain image of each tile, `(tiles,)`.
         stride: Texels of one image, and the distance from the image of a lamp that is off to that of one that is on.
-        paint: Puts the pictures of the pool into the texels when it is first called. It takes as long as all the rest,
-            and is not needed to describe a world.
+        paint: Puts all pictures into the texels when it is first called. It takes longer than all the rest, and is not
+            needed to describe a world.
     """
 
     closed: Scene
@@ -61,21 +61,28 @@ class Stage:
     paint: Callable[[], None]
 
 
-def mip_levels(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+def level_starts(size: int) -> tuple[NDArray[np.int32], int]:
+    """Return where each level of detail begins inside the texels of a picture, and how many texels that has."""
+    sizes = []
+    while size >= MIN_LEVEL_SIZE:
+        sizes.append(size * size)
+        size //= 2
+    starts = np.cumsum([0, *sizes], dtype=np.int32)
+    return starts[:-1], int(starts[-1])
+
+
+def mip_levels(pictures: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Pack pictures `(n, size, size, 3)` with all their coarser levels into texels.
 
-    Returns the texels and where each level begins inside a picture. Each level halves the one before, by
-    integer means of four pixels.
+    Each level halves the one before, by integer means of four pixels.
     """
-    levels, starts, start = [], [], 0
+    levels = []
     level = pictures.astype(np.uint32)
     while level.shape[1] >= MIN_LEVEL_SIZE:
         packed = level[..., 0] | (level[..., 1] << np.uint32(8)) | (level[..., 2] << np.uint32(16))
         levels.append(packed.reshape(len(pictures), -1))
-        starts.append(start)
-        start += levels[-1].shape[1]
         level = (level[:, ::2, ::2] + level[:, 1::2, ::2] + level[:, ::2, 1::2] + level[:, 1::2, 1::2] + 2) // 4
-    return np.concatenate(levels, axis=1).reshape(-1), np.array(starts, dtype=np.int32)
+    return np.concatenate(levels, axis=1).reshape(-1)
 
 
 def make_camera(
@@ -145,19 +152,21 @@ def build_stage(
     needs_pool = noise.mode != "pixel" and (
         any(not group.blocks for group in noisy) or noise.overlay in ("quadrant", "full")
     )
-    pool, painted = _pool(images, noise.pool if needs_pool else 0, derive_seed(seed, "pictures"))
-    looks, look = _plain_looks(surfaces, size, plain=plain, seed=derive_seed(seed, "materials"))
+    pool, pictures = _pool(images, noise.pool if needs_pool else 0, derive_seed(seed, "pictures"))
+    rooms = None if plain else surfaces.map.room_count
+    look = _plain_looks(surfaces, plain=plain)
     made = things.make_things(surfaces.map)
-    texels, level_start = mip_levels(np.concatenate([pool, looks, things.looks(size)]))
-    stride = texels.size // (len(pool) + len(looks) + len(things.looks(size)))
-    thing_bases = ((len(pool) + len(looks)) * stride + np.arange(4) * stride).astype(np.int32)
+    level_start, stride = level_starts(size)
+    first_thing = pool + 2 + 3 * (1 if rooms is None else rooms + 1)
+    texels = np.zeros((first_thing + 4) * stride, dtype=np.uint32)
+    thing_bases = (first_thing + np.arange(4)) * stride
     first_look = np.array([0, 1, 3])[made.kind]
-    bases = np.concatenate([(look + len(pool)) * stride, thing_bases[first_look]]).astype(np.int32)
+    bases = np.concatenate([(look + pool) * stride, thing_bases[first_look]]).astype(np.int32)
     mapping = np.zeros((bases.size, 4))
     flags = np.zeros(bases.size, dtype=np.uint8)
-    sources = [_source(group, noise, len(pool), stride, size, time_step, mapping, flags) for group in noisy]
+    sources = [_source(group, noise, pool, stride, size, time_step, mapping, flags) for group in noisy]
     if noise.overlay in ("quadrant", "full"):
-        sources.append(_source(_whole_screen(screen, noise), noise, len(pool), stride, size, time_step, mapping, flags))
+        sources.append(_source(_whole_screen(screen, noise), noise, pool, stride, size, time_step, mapping, flags))
     bits = size.bit_length() - 1
     scene = Scene(
         face=surfaces.face,
@@ -178,8 +187,9 @@ def build_stage(
 
     @cache
     def paint() -> None:
-        if len(pool):
-            texels[: len(pool) * stride] = mip_levels(painted())[0]
+        if pool:
+            texels[: pool * stride] = mip_levels(pictures())
+        texels[pool * stride :] = _plain_texels(rooms, size, derive_seed(seed, "materials"))
 
     return Stage(scene, scene._replace(face=surfaces.face_open), tuple(sources), bases, stride, paint)
 
@@ -194,44 +204,38 @@ def with_screen(stage: Stage, overlay: str, image_size: int) -> Stage:
     return replace(stage, closed=closed, opened=opened)
 
 
-def _pool(images: ImageOptions, count: int, seed: int) -> tuple[NDArray[np.uint8], Callable[[], NDArray[np.uint8]]]:
-    """Return placeholders in the right number, and a function that returns the real pictures."""
-    empty = np.zeros((count, images.size, images.size, 3), dtype=np.uint8)
-    if not count:
-        return empty, lambda: empty
-    if images.source == "folder":  # loaded at once, to report a wrong folder
-        pictures = pool_pictures(images, count, seed)
-        return pictures, lambda: pictures
-    return empty, lambda: pool_pictures(images, count, seed)
+def _pool(images: ImageOptions, count: int, seed: int) -> tuple[int, Callable[[], NDArray[np.uint8]]]:
+    """Return how many pictures noise shows, and a function that returns them."""
+    if count and images.source == "folder":  # loaded at once, to report a wrong folder
+        count = len(pool_pictures(images, count, seed))
+    return count, lambda: pool_pictures(images, count, seed)
 
 
 def _level_distances(levels: int, size: int, pixel_angle: float) -> NDArray[np.float64]:
     return np.array([1.5 * 2.0**level / (size * pixel_angle) for level in range(levels - 1)])
 
 
-def _plain_looks(
-    surfaces: Surfaces, size: int, *, plain: bool, seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the pictures of all materials, and that of each tile (sky and screen included)."""
+def _plain_looks(surfaces: Surfaces, *, plain: bool) -> NDArray[np.int64]:
+    """Return which picture of all materials each tile has (sky and screen included)."""
     kind = np.full(surfaces.tiles, 0)
     kind[surfaces.cells : 2 * surfaces.cells] = 2
     kind[: surfaces.cells] = 1
     look = np.zeros(surfaces.tiles + 1, dtype=np.int64)
     look[:-1] = 2 + kind + (0 if plain else 3 * (surfaces.room + 1))
     look[surfaces.sky], look[-1] = 0, 1
-    return _material_pictures(None if plain else surfaces.map.room_count, size, seed), look
+    return look
 
 
-@lru_cache(maxsize=8)
-def _material_pictures(rooms: int | None, size: int, seed: int) -> NDArray[np.uint8]:
-    """Return the pictures of sky, screen and all materials: those of each room, or the plain ones."""
-    pictures = [materials.clouds(size, seed), np.zeros((size, size, 3))]
+@lru_cache(maxsize=8)  # a run has several worlds that look alike
+def _plain_texels(rooms: int | None, size: int, seed: int) -> NDArray[np.uint32]:
+    """Return the texels of what is no noise: sky, screen, all materials (of each room, or the plain ones), things."""
+    looks = [materials.clouds(size, seed), np.zeros((size, size, 3))]
     if rooms is None:
-        pictures += materials.plain_surfaces(size)
+        looks += materials.plain_surfaces(size)
     else:
-        for room in range(-1, rooms):
-            pictures += materials.room_surfaces(room, size, seed)
-    return np.floor(np.stack(pictures) * 255.0 + 0.5).astype(np.uint8)
+        looks += [each for room in range(-1, rooms) for each in materials.room_surfaces(room, size, seed)]
+    shown = [*(np.floor(each * 255.0 + 0.5).astype(np.uint8) for each in looks), *things.looks(size)]
+    return np.concatenate([mip_levels(each[None]) for each in shown])  # one at a time fits into a processor's cache
 
 
 def _whole_screen(screen: int, noise: NoiseOptions) -> NoisyTiles:
