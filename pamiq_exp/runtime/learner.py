@@ -43,8 +43,8 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def training(self) -> Training:
-        """What trains beside the agent in realtime."""
+    def training(self) -> Training | None:
+        """What trains beside the agent in realtime; None if nothing does."""
 
     @abstractmethod
     def copy_state(self, pending_round: State | None) -> GroupsWriter | None:
@@ -78,9 +78,9 @@ class LocalLearner(Learner):
             set_up_part(part, address)
         return [] if checkpoint is None else load_training_state(self._engine, checkpoint)
 
-    def training(self) -> TrainingLoop:
+    def training(self) -> TrainingLoop | None:
         """See `Learner.training`."""
-        return TrainingLoop(self._engine)
+        return TrainingLoop(self._engine) if self._engine.trainers else None
 
     def copy_state(self, pending_round: State | None) -> GroupsWriter:
         """See `Learner.copy_state`."""

@@ -7,35 +7,26 @@ memory without a name. Everything else goes through one pipe: requests there, re
 
 from __future__ import annotations
 
-import itertools
 import logging
 import multiprocessing
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from pamiq_exp.component import State, walk
-from pamiq_exp.remote_errors import received_error
-from pamiq_exp.runtime.checkpoints import GroupsWriter, WrittenGroups
-from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
-from pamiq_exp.runtime.learner import Learner, training_parts
-from pamiq_exp.runtime.learner_main import IGNORED_SIGNALS, LearnerError, Message, run_learner
-from pamiq_exp.runtime.worker import run_worker
+from pamiq_exp.runtime.learner import training_parts
+from pamiq_exp.runtime.learner_elsewhere import PATIENCE, LearnerElsewhere
+from pamiq_exp.runtime.learner_main import IGNORED_SIGNALS, run_learner
+from pamiq_exp.runtime.request_server import RemoteError, Request
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 5.0
-"""Seconds that the process may take to end once its parts are torn down."""
 
-
-class ProcessLearner(Learner):
+class ProcessLearner(LearnerElsewhere):
     """Training in another process of this machine.
 
     Args:
@@ -44,15 +35,11 @@ class ProcessLearner(Learner):
     """
 
     def __init__(self, engine: Engine, report: Callable[[str], None] | None = None) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._report = report
-        self._ids = itertools.count()
-        self._futures: dict[int, Future[Any]] = {}
-        self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
         self._receiver = threading.Thread()
-        self._ending = False
 
     def start(self, checkpoint: Mapping[str, State] | None) -> list[str]:
         """See `Learner.start`. Raises ValueError for a part that both sides hold."""
@@ -75,69 +62,31 @@ class ProcessLearner(Learner):
             target=self._receive, args=(self._pipe,), name="learner-messages", daemon=True
         )
         self._receiver.start()
-        differences: list[str] = self._request("start")
+        differences: list[str] = self._requests.ask("start").result()
         return differences
-
-    def training(self) -> _TrainingElsewhere:
-        """See `Learner.training`."""
-        return _TrainingElsewhere(self._engine, self._ask)
-
-    def copy_state(self, pending_round: State | None) -> GroupsWriter | None:
-        """See `Learner.copy_state`: the state stays in the other process, which writes it."""
-        copy: int | None = self._request("copy")
-        return None if copy is None else partial(self._write, copy)
-
-    def _write(self, copy: int, folder: Path) -> WrittenGroups:
-        written: WrittenGroups = self._request("write", copy, folder)
-        return written
-
-    def summary(self) -> dict[str, float]:
-        """See `Learner.summary`; empty if the process hangs, which has been logged then."""
-        try:
-            summary: dict[str, float] = self._ask("summary").result(_PATIENCE)
-        except TimeoutError:
-            return {}
-        return summary
-
-    def end_trace(self) -> None:
-        """See `Learner.end_trace`."""
-        self._request("end_trace")
 
     def close(self) -> None:
         """See `Learner.close`. A process that hangs is killed."""
         if self._process is None:
             return
         self._ending = True
-        closing = self._ask("close")
-        self._receiver.join(_PATIENCE)  # it ends with the process
+        closing = self._requests.ask("close")
+        self._receiver.join(PATIENCE)  # it ends with the process
         if self._receiver.is_alive():
-            logger.error("the learner's process did not end within %.0f s and is killed", _PATIENCE)
+            logger.error("the learner's process did not end within %.0f s and is killed", PATIENCE)
             self._process.kill()
             self._receiver.join()
         self._process.join()
         if self._pipe is not None:
             self._pipe.close()
         error = closing.exception()
-        if error is not None and not isinstance(error, LearnerError):
+        if error is not None and not isinstance(error, RemoteError):
             raise error
 
-    def _request(self, name: str, *arguments: Any) -> Any:
-        """Have the other process do something, and return the result or raise its error."""
-        return self._ask(name, *arguments).result()
-
-    def _ask(self, name: str, *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        with self._lock:
-            number = next(self._ids)
-            self._futures[number] = future
-            try:
-                if self._pipe is None:
-                    raise LearnerError("the learner's process has not been started")
-                self._pipe.send((number, name, arguments))
-            except (OSError, LearnerError) as error:
-                del self._futures[number]
-                future.set_exception(LearnerError(f"the learner's process is gone: {error}"))
-        return future
+    def _post(self, request: Request) -> None:
+        if self._pipe is None:
+            raise RemoteError("it has not been started")
+        self._pipe.send(request)
 
     def _receive(self, pipe: Connection) -> None:
         """Do what the other process asks for, until it ends."""
@@ -149,61 +98,7 @@ class ProcessLearner(Learner):
         except BaseException as error:
             self._engine.control.fail("training", error)
         self._process.join(1.0)  # only here and, once this thread has ended, in `close`
-        death = LearnerError(_cause_of_death(self._process.exitcode))
-        if not self._ending:
-            self._engine.control.fail("training", death)
-        with self._lock:
-            futures, self._futures = dict(self._futures), {}
-        for future in futures.values():
-            future.set_exception(death)
-
-    def _handle(self, message: Message) -> None:
-        name, values = message
-        records = self._engine.records
-        if name == "reply":
-            with self._lock:
-                future = self._futures.pop(values[0])
-            future.set_result(values[1])
-        elif name == "error":
-            with self._lock:
-                future = self._futures.pop(values[0])
-            future.set_exception(received_error(values[1], values[2]))
-        elif name == "record":
-            records.emit(*values)
-        elif name == "media":
-            records.show(values)
-        elif name == "trace":
-            self._engine.trace.happened(values)
-        elif name == "log":
-            logging.getLogger(values[0].name).handle(values[0])
-        else:
-            self._engine.control.fail(values[0], received_error(values[1], values[2]))
-
-
-class _TrainingElsewhere:
-    """The place of the other process in this run: it parks, does tasks and ends as a thread here does."""
-
-    def __init__(self, engine: Engine, ask: Callable[..., Future[Any]]) -> None:
-        self._engine = engine
-        self._ask = ask
-        self.worker: Worker = engine.control.add_worker(
-            "training", lambda: ask("pause").result(), lambda: ask("resume").result()
-        )
-
-    def run(self) -> None:
-        """Let the other process train until the run ends, and wait for it to be done with its batch."""
-        run_worker(self._engine.control, self.worker, self._loop, self._engine.config.threads.training)
-
-    def _loop(self) -> None:
-        control = self._engine.control
-        ended = self._ask("train")
-        while self.worker.safe_point():
-            with self.worker.idle():
-                if not self.worker.interrupted():
-                    control.wait(1.0)
-        self._ask("stop")
-        with self.worker.idle():
-            ended.exception()  # an error has been reported already
+        self._died(RemoteError(_cause_of_death(self._process.exitcode)))
 
 
 def _refuse_common_parts(engine: Engine) -> None:

@@ -30,7 +30,7 @@ def run_realtime(engine: Engine, saver: Saver, learner: Learner) -> bool:
     Returns whether all threads have ended; if not, what they own must not be touched.
     """
     inference = InferenceLoop(engine, saver)
-    training = learner.training() if engine.trainers else None
+    training = learner.training()
     threads = [threading.Thread(target=_save_when_due, args=(engine, saver), name="saving", daemon=True)]
     if training is not None:
         threads.append(threading.Thread(target=training.run, name="training", daemon=True))

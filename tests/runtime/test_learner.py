@@ -281,7 +281,7 @@ def test_learner_a_process_that_hangs_is_killed_and_the_run_ends(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(realtime, "STOP_TIMEOUT", 0.2)
-    monkeypatch.setattr(learner_process, "_PATIENCE", 0.2)
+    monkeypatch.setattr(learner_process, "PATIENCE", 0.2)
     hanging = words(1, shared=True)
 
     def hang(number: int) -> None:
