@@ -22,7 +22,7 @@ EXTRA_OF_MODULE = {
     "optuna": "sweep",
     "pygame": "play",
     "pythonosc": "vrchat",
-    "ray": "sweep",
+    "ray": "ray",
     "rtgym": "worlds",
     "tensorboard": "tensorboard",
     "vizdoom": "worlds",

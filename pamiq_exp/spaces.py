@@ -135,8 +135,10 @@ def action_space_of(spec: ActionSpec) -> gymnasium.Space:  # type: ignore[type-a
 
 
 def _box_of(spec: ArraySpec) -> gymnasium.spaces.Box:
-    low, high = spec.get("low", -np.inf), spec.get("high", np.inf)
-    return gymnasium.spaces.Box(low, high, tuple(spec["shape"]), np.dtype(spec["dtype"]).type)
+    shape, dtype = tuple(spec["shape"]), np.dtype(spec["dtype"])
+    low = np.asarray(spec.get("lows", spec.get("low", -np.inf)), dtype)
+    high = np.asarray(spec.get("highs", spec.get("high", np.inf)), dtype)
+    return gymnasium.spaces.Box(np.broadcast_to(low, shape), np.broadcast_to(high, shape), shape, dtype.type)
 
 
 def flatten_specs(fields: Mapping[str, object], prefix: str = "") -> dict[str, ArraySpec]:

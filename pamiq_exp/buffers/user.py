@@ -18,20 +18,35 @@ class DataUser(Component):
     Args:
         buffer: Where the turns are kept.
         shared: Whether training goes to a process of its own, forked later.
+        max_pending: Turns that may wait in the collector; as many as the buffer keeps by default.
     """
 
-    def __init__(self, buffer: DataBuffer, shared: bool = False) -> None:
+    def __init__(self, buffer: DataBuffer, shared: bool = False, max_pending: int | None = None) -> None:
         self.buffer = buffer
         kind = SharedCollector if shared else DataCollector
-        self.collector = kind(buffer.num_envs, buffer.fields, max_pending=buffer.capacity)
-        self.count_added = 0
-        """Number of all environment steps added so far: turns times environments."""
+        self.collector = kind(buffer.num_envs, buffer.fields, max_pending or buffer.capacity)
+        self._added = 0
         self.fetched: list[tuple[int, int]] = []
         """What the last `update` moved: number of the first turn and count, for each chunk."""
 
     def __len__(self) -> int:
         """Number of turns in the buffer."""
         return len(self.buffer)
+
+    @property
+    def count_added(self) -> int:
+        """Number of all environment steps added so far: turns times environments."""
+        return self._added
+
+    @property
+    def num_envs(self) -> int:
+        """Environments whose steps make up a turn."""
+        return self.buffer.num_envs
+
+    @property
+    def steps_held(self) -> int:
+        """Number of environment steps in the buffer."""
+        return len(self.buffer) * self.buffer.num_envs
 
     @property
     def dropped(self) -> int:
@@ -51,7 +66,7 @@ class DataUser(Component):
             self.buffer.append(chunk.filled(), chunk.first_turn)
         turns = sum(count for _, count in self.fetched)
         self.collector.recycle(chunks)
-        self.count_added += turns * self.buffer.num_envs
+        self._added += turns * self.buffer.num_envs
         return turns * self.buffer.num_envs
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
@@ -85,7 +100,7 @@ class DataUser(Component):
 
     def load_state(self, state: State) -> None:
         """Restore the counters."""
-        self.count_added = state["count_added"]
+        self._added = state["count_added"]
         self.collector.dropped = state["dropped"]
         self.collector.turn = state["turn"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ from pamiq_exp.config.tree_paths import join, mappings, parts_of
 
 if TYPE_CHECKING:
     from pamiq_exp.runtime import LaunchConfig
+
+
+GROUPS = ("models", "buffers", "metrics", "trainers", "tracking")
+"""Groups of named parts."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,11 @@ class Experiment:
 
 
 def build_experiment(
-    config: DictConfig | Validated, allow: AllowList = AllowList(), *, learns: bool = True, environment: Any = None
+    config: DictConfig | Validated,
+    allow: AllowList = AllowList(),
+    *,
+    groups: Collection[str] = GROUPS,
+    environment: Any = None,
 ) -> Experiment:
     """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
 
@@ -56,7 +64,7 @@ def build_experiment(
     Args:
         config: The config.
         allow: What it may name, where it was made in Python.
-        learns: Whether anything is learned or recorded; False leaves out buffers, trainers, metrics and trackers.
+        groups: Which groups of parts are built besides environment and interaction.
         environment: Takes the place of the one that the config describes, which is not built then.
 
     Raises:
@@ -77,18 +85,22 @@ def build_experiment(
             message = "shows or accepts something else than when it was checked, a moment ago"
             raise ConfigError(ErrorDetail("environment", message, "let its spaces depend on its arguments alone"))
         launch_config = read_dataclass(LaunchConfig, begun.tree["launcher"], "launcher")
-        return _build_parts(builder, begun.environment, begun.tree, launch_config, learns)
+        return _build_parts(builder, begun.environment, begun.tree, launch_config, groups)
 
 
 def _build_parts(
-    builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig, learns: bool
+    builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig, groups: Collection[str]
 ) -> Experiment:
     models = {}
-    for name, node in parts_of(tree, "models").items():
+    for name, node in _nodes(tree, "models", groups):
         with seeded(tree["seed"], join("models", name)):
             models[name] = builder.build(node, join("models", name))
     buffers, metrics, trainers, trackers = (
-        {name: builder.build(node, join(group, name)) for name, node in parts_of(tree, group).items() if learns}
+        {
+            name: builder.build(node, join(group, name))
+            for name, node in parts_of(tree, group).items()
+            if group in groups
+        }
         for group in ("buffers", "metrics", "trainers", "tracking")
     )
     from pamiq_exp.runtime.observers import is_observer
@@ -110,6 +122,11 @@ def _build_parts(
         trackers={name: part for name, part in trackers.items() if name not in recorders},
         launch_config=launch_config,
     )
+
+
+def _nodes(tree: dict[str, Any], group: str, groups: Collection[str]) -> Iterable[tuple[str, Any]]:
+    """The named nodes of a group, if it is one of those that are built."""
+    return parts_of(tree, group).items() if group in groups else ()
 
 
 def derived_seeds(config: Mapping[str, Any]) -> dict[str, int]:

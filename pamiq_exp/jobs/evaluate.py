@@ -175,7 +175,7 @@ def _build(config: Validated, spaces: object) -> Experiment:
     """Build the parts of a run that act. Raises ConfigError for an environment that differs or never ends."""
     from pamiq_exp.component import tear_down
 
-    experiment = build_experiment(config, learns=False)
+    experiment = build_experiment(config, groups=["models"])
     environment = experiment.interaction.environment
     try:
         require_same_spaces(spaces, experiment)

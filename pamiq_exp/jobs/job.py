@@ -7,7 +7,7 @@ import os
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,13 +18,13 @@ from pamiq_exp.config import (
     ErrorDetail,
     Experiment,
     Validated,
-    build_experiment,
     derived_seeds,
     plain_file,
     record_composition,
     words_of,
 )
 from pamiq_exp.jobs.next_steps import next_steps
+from pamiq_exp.jobs.placement import Launch, placed
 from pamiq_exp.jobs.request import print_error, print_message
 from pamiq_exp.jobs.signals import Interrupted, status_of
 from pamiq_exp.run_folder import file_names
@@ -135,19 +135,23 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def _launch(job: Job, folder: RunFolder) -> int:
-    from pamiq_exp.jobs.console_socket import serve
-    from pamiq_exp.run_folder import mask_secrets
-    from pamiq_exp.runtime import launch
-    from pamiq_exp.tracking import RunInfo
-
     before = plain_file(folder.path / file_names.CONFIG).get("spaces") if job.resume_from is not None else None
     composed = job.validated.composed
     folder.write_config(composed.tree, job.overrides)  # what is left of a run whose parts cannot even be built
     folder.write_composition(record_composition(composed).to_plain())
     if chosen := composed.chosen:
         print_message(f"chosen: {chosen}")
-    with folder.logging():
-        experiment = build_experiment(job.validated)
+    with ExitStack() as stack:
+        with folder.logging():
+            experiment, launch = stack.enter_context(placed(job.validated))
+        return _launch_placed(job, folder, experiment, launch, before)
+
+
+def _launch_placed(job: Job, folder: RunFolder, experiment: Experiment, launch: Launch, before: object) -> int:
+    from pamiq_exp.jobs.console_socket import serve
+    from pamiq_exp.run_folder import mask_secrets
+    from pamiq_exp.tracking import RunInfo
+
     require_same_spaces(before, experiment)
     folder.write_config(experiment.config, job.overrides)
     folder.start(
@@ -176,11 +180,6 @@ def _launch(job: Job, folder: RunFolder) -> int:
         private=is_private(experiment.interaction.environment),
     )
     summary = launch(
-        experiment.interaction,
-        experiment.models,
-        experiment.buffers,
-        experiment.trainers,
-        experiment.launch_config,
         experiment_name=experiment.name,
         seed=experiment.seed,
         folder=folder,

@@ -41,7 +41,8 @@ def open_replay(folder: Path, until: int | None, request: Request) -> Replay:
         ConfigError: The run has no trace, or its config cannot be built.
         TraceError: The trace is damaged, or was written by another version.
     """
-    from pamiq_exp.runtime.trace.replay import Parts, Replay, ReplayedEnvironment
+    from pamiq_exp.runtime.parts import Parts
+    from pamiq_exp.runtime.trace.replay import Replay, ReplayedEnvironment
 
     trace, following = _choose_trace(folder, until)
     kept = KeptConfig.read(folder)

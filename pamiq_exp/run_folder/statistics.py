@@ -42,6 +42,7 @@ _TABLE = (
     Statistic("training_steps_per_second", "training steps per second", ("status",)),
     Statistic("deadline_misses", "deadline misses", _ALL, alarming=True),
     Statistic("dropped", "dropped steps", _ALL, alarming=True),
+    Statistic("restarts", "restarts of actors", _ALL, alarming=True),
     Statistic("pending", "steps waiting", ("status",)),
     Statistic("skipped_actions", "skipped actions", ("summary",)),
     Statistic("model_version", "model version", _SHOWN),

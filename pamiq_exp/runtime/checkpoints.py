@@ -67,6 +67,21 @@ def write_groups(groups: Mapping[str, State], folder: Path) -> WrittenGroups:
     return written
 
 
+class StateCopy:
+    """The state of groups as it was copied: writes it when it is called.
+
+    Args:
+        groups: See `write_groups`. Nothing else changes them.
+    """
+
+    def __init__(self, groups: Mapping[str, State]) -> None:
+        self.groups = groups
+
+    def __call__(self, folder: Path) -> WrittenGroups:
+        """See `write_groups`."""
+        return write_groups(self.groups, folder)
+
+
 def write_checkpoint(
     folder: Path,
     step: int,
@@ -199,7 +214,8 @@ def _pack(value: Any, address: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 def _plain_tensor(value: torch.Tensor | NDArray[Any], address: str) -> torch.Tensor:
     try:
-        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+        # Torch warns of arrays that may not be written to, such as those that have come through Ray.
+        tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.require(value, requirements="W"))
     except TypeError:
         tensor = None
     if tensor is None or tensor.dtype not in DTYPE_NAMES:

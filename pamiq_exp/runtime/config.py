@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from math import inf
 from typing import Literal, get_args
 
+from pamiq_exp.extras import install_hint
 from pamiq_exp.nonfinite import OnNonfinite
 
 Mode = Literal["realtime", "lockstep", "pipelined", "sequential"]
 Inference = Literal["eager", "traced", "compiled"]
-LearnerPlace = Literal["thread", "process"]
+LearnerPlace = Literal["thread", "process", "ray"]
 Overrun = Literal["catch_up", "skip"]
 
 
@@ -67,8 +69,11 @@ class LaunchConfig:
             same seed, same bits. `pipelined`: as lockstep, but training overlaps the next `overlap_turns`
             turns on a thread of its own and is published exactly then: faster, and still the same bits. `sequential`:
             one thread and the wall clock, for comparison: learning delays the next turn while the environment goes on.
-        learner: Where models are trained in realtime: on a `thread` beside the agent, or in a `process` of their own,
-            whose Python code cannot hold up the agent's (Linux, CPU).
+        learner: Where models are trained in realtime: on a `thread` beside the agent, in a `process` of their own,
+            whose Python code cannot hold up the agent's (Linux, CPU), or by `ray` in a process on a cluster.
+        actors: Processes that take turns, each with environments of its own (learner=ray).
+        cluster: Where they are: `local` starts Ray on this machine, an address such as `head:6379` names a running
+            cluster, `auto` takes the one that RAY_ADDRESS names, else this machine (learner=ray).
         inference: How the agent's copies of the models compute: `eager`, `traced` or `compiled`. Both of the latter are
             quicker for small networks, and what they cannot do stays eager, with a warning. Results differ by rounding.
         max_steps: Environment steps (all environments together) after which the run is finished.
@@ -100,6 +105,8 @@ class LaunchConfig:
 
     mode: Mode = "realtime"
     learner: LearnerPlace = "thread"
+    actors: int = 1
+    cluster: str = "auto"
     inference: Inference = "eager"
     max_steps: int | None = None
     max_seconds: float | None = None
@@ -125,6 +132,7 @@ class LaunchConfig:
             _choice("learner", self.learner, get_args(LearnerPlace)),
             _choice("inference", self.inference, get_args(Inference)),
             self._unsuitable_for_process(),
+            self._unsuitable_for_ray(),
             _choice("overrun", self.overrun, get_args(Overrun)),
             _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite)),
             *(_positive(name, getattr(self, name)) for name in _POSITIVE),
@@ -141,6 +149,17 @@ class LaunchConfig:
         if self.threads.training > 1:
             # OpenMP's threads do not survive the fork, and the first operation would wait for them without end.
             return f"learner=process trains with one torch thread, not {self.threads.training}: threads.training=1"
+        return None
+
+    def _unsuitable_for_ray(self) -> str | None:
+        if self.learner != "ray":
+            return None if self.actors == 1 else f"actors={self.actors} needs launcher.learner=ray, not {self.learner}"
+        if self.mode != "realtime":
+            return f"learner=ray trains beside the actors, and launcher.mode is {self.mode}: launcher=realtime"
+        if self.trace:
+            return "trace: a run with learner=ray cannot be replayed: trace=false, or learner=thread"
+        if find_spec("ray") is None:
+            return f"learner=ray needs Ray: {install_hint('ray')}"
         return None
 
     def without_effect(self) -> Iterator[tuple[str, str]]:
@@ -165,6 +184,7 @@ WALL_CLOCK: tuple[Mode, ...] = ("realtime", "sequential")
 """Modes in which turns follow the wall clock, and what is measured depends on it."""
 
 _POSITIVE = (
+    "actors",
     "max_steps",
     "max_seconds",
     "time_scale",

@@ -118,7 +118,7 @@ class DryRunUser(DataUser):
             generated = self._data.turns(self.buffer.fields, turns)
             self._turns = {name: torch.from_numpy(column) for name, column in generated.items()}
         self.buffer.count_as_full()
-        self.count_added += self.buffer.capacity * self.buffer.num_envs
+        self._added += self.buffer.capacity * self.buffer.num_envs
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """See `DataUser.sample`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 _SHORTEST = 1e-7
 _RATIO = math.log(1.02)
@@ -30,6 +31,17 @@ class Durations:
         self.total += seconds
         if seconds > self.maximum:
             self.maximum = seconds
+
+    @classmethod
+    def merged(cls, parts: Iterable[Durations]) -> Durations:
+        """Return a histogram of all durations of several ones."""
+        whole = cls()
+        for part in parts:
+            whole._counts = [one + other for one, other in zip(whole._counts, part._counts, strict=True)]
+            whole.count += part.count
+            whole.total += part.total
+            whole.maximum = max(whole.maximum, part.maximum)
+        return whole
 
     @property
     def mean(self) -> float:

@@ -103,6 +103,11 @@ class Engine:
             user.update()
         self.trace.fetched(self.users)
 
+    def flush(self) -> None:
+        """Let training fetch all that was collected: the agent takes no more turns."""
+        for user in self.users.values():
+            user.collector.flush()
+
     def train(self, name: str, heartbeat: Callable[[], None]) -> dict[str, float]:
         """Run one whole round of a trainer and return its mean metrics; `heartbeat` is called after each batch."""
         means = Means()

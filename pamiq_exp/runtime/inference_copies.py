@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -46,6 +47,9 @@ class InferenceCopies(Protocol):
     def share(self) -> None:
         """Move the slots to memory that processes forked later share. Raises TypeError if that is not possible."""
 
+    def memory(self, slot: int) -> NDArray[np.uint8]:
+        """The memory of a slot, once it is shared: as long and in the same order wherever the same model is built."""
+
 
 class TorchCopies:
     """A module of torch: the copies are modules in evaluation mode, and an update copies tensors into one of them.
@@ -60,6 +64,7 @@ class TorchCopies:
         self._source = inference_part(model)
         self._copies: list[nn.Module] = [copy_for_inference(name, self._source) for _ in range(SLOTS)]
         self._copy_lists = [self._prepare(each) for each in self._copies]
+        self._memory: list[NDArray[np.uint8]] = []
 
     @property
     def copies(self) -> list[nn.Module]:
@@ -86,7 +91,9 @@ class TorchCopies:
             tensors = dict([*each.named_parameters(), *each.named_buffers()])
             for name, tensor in tensors.items():
                 self._require_dense(name, tensor)
-            arena = torch.from_numpy(shared_array([sum(map(_room, tensors.values()))], "uint8"))
+            memory = shared_array([sum(map(_room, tensors.values()))], "uint8")
+            self._memory.append(memory)
+            arena = torch.from_numpy(memory)
             start = 0
             for tensor in tensors.values():
                 flat = arena[start : start + tensor.numel() * tensor.element_size()].view(tensor.dtype)
@@ -94,6 +101,10 @@ class TorchCopies:
                 tensor.data = flat.as_strided(tensor.shape, strides).copy_(tensor)
                 start += _room(tensor)
         self._copy_lists = [self._prepare(each) for each in self._copies]
+
+    def memory(self, slot: int) -> NDArray[np.uint8]:
+        """See `InferenceCopies.memory`."""
+        return self._memory[slot]
 
     def _require_dense(self, name: str, tensor: torch.Tensor) -> None:
         if tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized:
@@ -160,7 +171,14 @@ class OwnCopies:
 
     def share(self) -> None:
         """See `InferenceCopies.share`."""
-        raise TypeError(
+        raise self._not_shared()
+
+    def memory(self, slot: int) -> NDArray[np.uint8]:
+        """See `InferenceCopies.memory`."""
+        raise self._not_shared()
+
+    def _not_shared(self) -> TypeError:
+        return TypeError(
             f"the model '{self._name}' cannot be published from another process: what a {type(self._model).__name__} "
             "publishes are objects of its own; choose launcher.learner=thread"
         )

@@ -27,7 +27,7 @@ from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.first_calls import FirstCalls
 from pamiq_exp.runtime.frameworks import move_to, parameter_count
 from pamiq_exp.runtime.handle import RunHandle
-from pamiq_exp.runtime.learner import LocalLearner, set_up_part
+from pamiq_exp.runtime.learner import Learner, LocalLearner, set_up_part
 from pamiq_exp.runtime.learner_process import ProcessLearner
 from pamiq_exp.runtime.lockstep import run_lockstep
 from pamiq_exp.runtime.memory import tune_malloc
@@ -102,35 +102,73 @@ def launch(
         BaseException: Whatever a part raised, on whichever thread; a note names the thread.
     """
     config = config or LaunchConfig()
+    if config.learner == "ray":
+        raise ValueError(
+            "launcher.learner=ray builds the parts of a run in several processes, so it takes a config, not parts: "
+            "python -m pamiq_exp experiment=NAME launcher.learner=ray"
+        )
     run_folder = RunFolder(Path(folder)) if isinstance(folder, (Path, str)) else folder
     if run_folder is None and trackers:
         raise ValueError("trackers need a run folder: pass folder=... to launch")
-    with ExitStack() as stack:
-        if run_folder is not None:
-            stack.enter_context(run_folder.owned())
-            if resume_from is None and not run_folder.started:
-                run_folder.require_unused()
-            stack.enter_context(run_folder.logging())
-        tune_malloc()
-        stack.enter_context(switch_interval(config.switch_interval))
-        stack.enter_context(torch_threads(config.threads.training))
-        seed_global_generators(derive_seed(seed, "training"))
-        info = run_info or _describe(run_folder, experiment_name, seed, config)
-        control = RunControl(shared=config.learner == "process")
-        stack.enter_context(stop_on_signals(control))
-        with _manifest(run_folder, info, config):
-            try:
-                parts = interaction, models or {}, buffers or {}, trainers or {}
-                run = Run(*parts, config, run_folder, trackers or {}, control)
-            except BaseException:
-                with suppress(Exception):  # the first error is the one to report
-                    tear_down(interaction)
-                raise
+    info = run_info or describe_run(run_folder, experiment_name, seed, config)
+    with prepared(info, config, run_folder, resumes=resume_from is not None) as control:
+        parts = interaction, models or {}, buffers or {}, trainers or {}
+        with torn_down_on_error(interaction), noted_in_manifest(run_folder, info, config):
+            run = Run(*parts, config, run_folder, trackers or {}, control)
         return run.execute(info, resume_from, resume_partial, watch)
 
 
+@contextmanager
+def prepared(
+    info: RunInfo, config: LaunchConfig, folder: RunFolder | None, *, resumes: bool = False
+) -> Iterator[RunControl]:
+    """Prepare this process for a run, as long as it lasts, and return what stops it.
+
+    Args:
+        info: Describes the run.
+        config: How it goes.
+        folder: Where it is kept; None keeps nothing.
+        resumes: Whether the folder holds a run that goes on.
+
+    Raises:
+        RunFolderError: See `launch`.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            stack.enter_context(folder.owned())
+            if not resumes and not folder.started:
+                folder.require_unused()
+            stack.enter_context(folder.logging())
+        tune_malloc()
+        stack.enter_context(switch_interval(config.switch_interval))
+        stack.enter_context(torch_threads(config.threads.training))
+        seed_global_generators(derive_seed(info.seed, "training"))
+        control = RunControl(shared=config.learner == "process")
+        stack.enter_context(stop_on_signals(control))
+        yield control
+
+
+@contextmanager
+def torn_down_on_error(interaction: Interaction) -> Iterator[None]:
+    """Tear the interaction down if the run cannot even be put together."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            tear_down(interaction)
+        raise
+
+
 class Run:
-    """One launch, from its parts to its summary."""
+    """One launch, from its parts to its summary.
+
+    Args:
+        interaction, models, buffers, trainers, config, folder, trackers: See `launch`.
+        control: Stops and pauses it.
+        user_of: Makes the training end of a buffer.
+        engine_of: What takes turns.
+        learner_of: Makes the learner, by default that of `launcher.learner` on this machine.
+    """
 
     def __init__(
         self,
@@ -143,6 +181,8 @@ class Run:
         trackers: Mapping[str, Tracker],
         control: RunControl,
         user_of: Callable[[DataBuffer, bool], DataUser] = DataUser,
+        engine_of: type[Engine] = Engine,
+        learner_of: Callable[[Engine], Learner] | None = None,
     ) -> None:
         _require_parameters(models, config.max_parameters)
         if config.mode == "sequential":
@@ -180,13 +220,15 @@ class Run:
         # Where nothing shows what is logged, warnings go to the terminal by themselves.
         shown = folder is None or any(isinstance(tracker, TerminalTracker) for tracker in trackers.values())
         self._report = None if shown else _print_warning
-        self.engine = Engine(
+        self.engine = engine_of(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
             device,
         )  # fmt: skip
         if config.trace and config.mode in WALL_CLOCK:
             self._begin_trace()
-        self.learner = ProcessLearner(self.engine, self._report) if shared else LocalLearner(self.engine)
+        if learner_of is None:
+            learner_of = partial(ProcessLearner, report=self._report) if shared else LocalLearner
+        self.learner = learner_of(self.engine)
         place = (None,) if folder is None else (folder.checkpoints, folder.hold)
         self.saver = Saver(self.engine, self.learner, *place)
 
@@ -196,11 +238,18 @@ class Run:
         resume_from: Path | None,
         resume_partial: bool,
         watch: Callable[[RunHandle], AbstractContextManager[None]] | None,
+        checkpoint: Mapping[str, State] | None = None,
     ) -> Summary:
-        """Set up, run, save, tear down; raise what went wrong on the way."""
+        """Set up, run, save, tear down; raise what went wrong on the way.
+
+        Args:
+            info, resume_from, resume_partial, watch: See `launch`.
+            checkpoint: What to go on from, where it has been read before.
+        """
         parts = dict(components({"interaction": self.engine.interaction}))
         try:
-            checkpoint = None if resume_from is None else read_checkpoint(resume_from)
+            if resume_from is not None:
+                checkpoint = read_checkpoint(resume_from)
             differences = self.learner.start(checkpoint)
             for address, part in parts.items():
                 set_up_part(part, address)
@@ -323,7 +372,7 @@ class Run:
         }
 
 
-def _describe(folder: RunFolder | None, experiment_name: str, seed: int, config: LaunchConfig) -> RunInfo:
+def describe_run(folder: RunFolder | None, experiment_name: str, seed: int, config: LaunchConfig) -> RunInfo:
     path = folder.path if folder is not None else Path()
     return RunInfo(
         folder=path,
@@ -337,7 +386,7 @@ def _describe(folder: RunFolder | None, experiment_name: str, seed: int, config:
 
 
 @contextmanager
-def _manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> Iterator[None]:
+def noted_in_manifest(folder: RunFolder | None, info: RunInfo, config: LaunchConfig) -> Iterator[None]:
     """Begin the manifest, if the caller has not, and mark the run failed if its parts do not fit together."""
     if folder is None:
         yield

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Protocol
 
 from pamiq_exp.component import Component, State, components, tear_down
-from pamiq_exp.runtime.checkpoints import GroupsWriter, write_groups
+from pamiq_exp.runtime.checkpoints import GroupsWriter, StateCopy
 from pamiq_exp.runtime.control import Worker
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.run_state import load_training_state, training_state
@@ -82,9 +81,9 @@ class LocalLearner(Learner):
         """See `Learner.training`."""
         return TrainingLoop(self._engine) if self._engine.trainers else None
 
-    def copy_state(self, pending_round: State | None) -> GroupsWriter:
+    def copy_state(self, pending_round: State | None) -> StateCopy:
         """See `Learner.copy_state`."""
-        return partial(write_groups, training_state(self._engine, pending_round))
+        return StateCopy(training_state(self._engine, pending_round))
 
     def summary(self) -> dict[str, float]:
         """See `Learner.summary`."""

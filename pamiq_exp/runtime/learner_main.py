@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pamiq_exp.component import State
-from pamiq_exp.runtime.checkpoints import GroupsWriter, WrittenGroups
+from pamiq_exp.runtime.checkpoints import StateCopy, WrittenGroups
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner import LocalLearner, Training
@@ -100,7 +100,7 @@ class LearnerServer(RequestServer):
         self._checkpoint = checkpoint
         self._learner = LocalLearner(engine)
         self._training: Training | None = None
-        self._copies: dict[int, GroupsWriter] = {}
+        self._copies: dict[int, StateCopy] = {}
         """What is still to be written, by number: two saves may overlap."""
         self._numbers = itertools.count()
 

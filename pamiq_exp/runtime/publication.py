@@ -8,10 +8,12 @@ the agent nor the learner ever waits for the other, and the agent takes no lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pamiq_exp.component import State
 from pamiq_exp.publishable import Model
@@ -21,6 +23,12 @@ from pamiq_exp.runtime.frameworks import torch_modules
 from pamiq_exp.runtime.inference_copies import InferenceCopies, inference_copies
 from pamiq_exp.runtime.quick_inference import QuickInference
 from pamiq_exp.runtime.streams import StreamOrder
+
+Parameters: TypeAlias = Mapping[str, NDArray[np.uint8]]
+"""The memory of models' parameters by name; see `InferenceCopies.memory`."""
+
+SendParameters: TypeAlias = Callable[[Parameters, int, int], None]
+"""Sends the parameters of a publication, its version and its training step; they do not change until it returns."""
 
 
 class Snapshot:
@@ -63,9 +71,9 @@ class Publisher:
         """When the copies of the newest publication are done on a GPU."""
         self._published = {name: inference_copies(name, each) for name, each in models.items()}
         self._index = {name: index for index, name in enumerate(self._published)}
+        self._send: SendParameters | None = None
         if shared:
-            for each in self._published.values():
-                each.share()
+            self._share()
         self._quick = QuickInference(inference)
         for name, each in self._published.items():
             self._quick.prepare(name, each.copies)
@@ -124,6 +132,34 @@ class Publisher:
         """
         return self._publish(names, training_step)
 
+    def send_by(self, send: SendParameters) -> None:
+        """From now on also send what is published, beginning with the newest publication: agents are elsewhere.
+
+        Called where the learner is. Raises TypeError for a model that cannot be sent.
+        """
+        self._share()
+        self._send = send
+        self._publish(self._published, None, self.version)
+
+    def receive_elsewhere(self) -> None:
+        """Be ready for `receive`: the learner is elsewhere. Raises TypeError for a model that cannot be sent."""
+        self._share()
+
+    def receive(self, parameters: Parameters, version: int, training_step: int) -> None:
+        """Take a publication that a learner elsewhere has sent. Called by one thread, in the place of `publish`.
+
+        Raises:
+            ValueError: The learner has built a model differently.
+        """
+        for name, sent in parameters.items():
+            memory = self._published[name].memory(self._exchange.writer_slot(self._index[name]))
+            if memory.shape != sent.shape:
+                raise ValueError(
+                    f"the learner's model '{name}' has {sent.size:,} bytes of parameters, and this one {memory.size:,}"
+                )
+            np.copyto(memory, sent)
+        self._exchange.publish([self._index[name] for name in parameters], training_step, version)
+
     def state(self) -> State:
         """Copy the published parameters, which may be older than the trained ones. Called where the agent is."""
         slots = self.snapshot.slots
@@ -149,7 +185,16 @@ class Publisher:
                 self._published[name].update(self._exchange.writer_slot(self._index[name]))
         if self._order is not None:
             self._written = self._order.written()
-        return self._exchange.publish([self._index[name] for name in names], training_step, version)
+        slots = {name: self._exchange.writer_slot(self._index[name]) for name in names}
+        version = self._exchange.publish([self._index[name] for name in names], training_step, version)
+        if self._send is not None:  # the learner, which is here, is the only one to write into these slots again
+            memory = {name: self._published[name].memory(slot) for name, slot in slots.items()}
+            self._send(memory, version, self.training_step)
+        return version
+
+    def _share(self) -> None:
+        for each in self._published.values():
+            each.share()
 
     def _refresh(self) -> None:
         if self._exchange.fresh and (newest := self._exchange.refresh()) is not None:

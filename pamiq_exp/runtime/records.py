@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from pamiq_exp.media import Media
 from pamiq_exp.runtime.statistics import RunStatistics
@@ -35,10 +36,11 @@ class RecordStream:
         training_step: int,
         model_version: int | None = None,
         steps: int | None = None,
+        axes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Write one record: `metrics` are named `<source>/<name>` in it. Without metrics there is no record.
 
-        Environment step and model version are those of this moment by default.
+        Environment step and model version are those of this moment by default; `axes` are further ones.
         """
         if not metrics:
             return
@@ -51,6 +53,7 @@ class RecordStream:
             "model_version": statistics.model_version if model_version is None else model_version,
             "training_step": training_step,
             "observation_age_seconds": statistics.observation_age_seconds,
+            **axes,
         }
         for name, value in metrics.items():
             record[f"{source}/{name}"] = value

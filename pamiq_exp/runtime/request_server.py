@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from logging.handlers import QueueHandler
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pamiq_exp.media import Media
@@ -60,10 +61,11 @@ class SentRecords(RecordStream):
         training_step: int,
         model_version: int | None = None,
         steps: int | None = None,
+        axes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         version = self._engine.publisher.version if model_version is None else model_version
         steps = self._engine.statistics.steps if steps is None else steps
-        self._sender.send("record", (source, dict(metrics), training_step, version, steps))
+        self._sender.send("record", (source, dict(metrics), training_step, version, steps, dict(axes)))
 
     def show(self, media: Iterable[Media]) -> None:
         items = list(media)

@@ -102,8 +102,7 @@ class Saver:
 
     def save_at_end(self) -> None:
         """Save after the last turn, unless the last save holds it already."""
-        for user in self._engine.users.values():
-            user.collector.flush()
+        self._engine.flush()
         if self._config.at_end and self._saved_step != self._engine.statistics.steps:
             self.save()
         self._best.warn_if_unknown(self._engine.records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 from pamiq_exp.buffers import DataUser
 from pamiq_exp.interaction import Interaction
@@ -16,6 +17,18 @@ from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.shared_memory import words
 from pamiq_exp.tracking import RecordWriter
 from pamiq_exp.trainers import Trainer
+
+
+class Queue(Protocol):
+    """What environment steps go through on their way to training."""
+
+    @property
+    def dropped(self) -> int:
+        """Environment steps lost because training did not fetch them in time."""
+
+    @property
+    def pending(self) -> int:
+        """Environment steps that are collected and not yet fetched."""
 
 
 class RunStatistics:
@@ -58,7 +71,10 @@ class RunStatistics:
         self.lateness = Durations()
         self.observation_ages = Durations()
         self._interaction = interaction
-        self._users = users
+        self.queues: Mapping[str, Queue] = users
+        """What turns wait in, and may be lost in, on their way to training."""
+        self.restarts: int | None = None
+        """How often actors were started again; None where the agent is in this process."""
         self._trainers = trainers
         self._clock = clock
         self._publisher = publisher
@@ -71,6 +87,10 @@ class RunStatistics:
     def count_batches(self) -> None:
         """Note how many batches were trained. Called where training is."""
         self._batches[0] = sum(trainer.training_step for trainer in self._trainers.values())
+
+    def note_batches(self, batches: int) -> None:
+        """Note how many batches were trained elsewhere."""
+        self._batches[0] = batches
 
     def summary(self) -> dict[str, float]:
         """What goes into `summary.json`."""
@@ -134,12 +154,12 @@ class RunStatistics:
     @property
     def dropped(self) -> int:
         """Environment steps that training never got because it did not fetch them in time."""
-        return sum(user.dropped for user in self._users.values())
+        return sum(queue.dropped for queue in self.queues.values())
 
     @property
     def pending(self) -> int:
         """Environment steps that were collected and not yet fetched."""
-        return sum(user.pending for user in self._users.values())
+        return sum(queue.pending for queue in self.queues.values())
 
     @property
     def skipped_actions(self) -> int:

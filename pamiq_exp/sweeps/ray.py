@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.pamiq_exp_sweeps.ray_launcher import RayLauncher
-from pamiq_exp.current_folder import elsewhere
+from pamiq_exp.ray_cluster import connect
 from pamiq_exp.sweeps.folder import job_state
 from pamiq_exp.sweeps.worker_process import note_end
 
@@ -30,7 +26,7 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
     assert launcher.task_function is not None
     setup_globals()
     if not ray.is_initialized():
-        _connect(launcher.address)
+        connect(ray, address=launcher.address, include_dashboard=None if launcher.address else False)
     task = ray.remote(_run).options(num_cpus=launcher.cpus, num_gpus=launcher.gpus, max_retries=launcher.retries)
     shared = ray.put((launcher.hydra_context, launcher.task_function, Singleton.get_state()))
     pending = []
@@ -41,20 +37,6 @@ def launch(launcher: RayLauncher, job_overrides: Sequence[Sequence[str]], first:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         pending.append((task.remote(shared, config), folder))
     return [_outcome(reference, folder) for reference, folder in pending]
-
-
-def _connect(address: str | None) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray asks who runs this machine, and reports its use
-    with elsewhere(os.curdir):  # workers look for modules where Ray was started
-        ray.init(
-            address=address,
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray's own handler kills the jobs before they have saved
 
 
 def _run(shared: tuple[HydraContext, TaskFunction, Any], config: DictConfig) -> JobReturn:

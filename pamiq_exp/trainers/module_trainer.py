@@ -82,7 +82,7 @@ class ModuleTrainer(Trainer):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
         self._driver = LightningDriver(
-            self.model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.buffer.num_envs)
+            self.model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.num_envs)
         )
         for intervention in self.interventions:
             intervention.begin(module)

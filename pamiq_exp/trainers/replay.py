@@ -81,9 +81,7 @@ class ReplayTrainer(ModuleTrainer):
         user = self.user
         if self.finished or not self.trainable or user.count_added - self._seen < self.train_every:
             return False
-        return len(user) * user.buffer.num_envs >= self.learning_starts and user.holds_sequence(
-            self.sequence_length or 1
-        )
+        return user.steps_held >= self.learning_starts and user.holds_sequence(self.sequence_length or 1)
 
     def round(self) -> Iterator[Mapping[str, float]]:
         """See `Trainer.round`."""

@@ -21,7 +21,7 @@ _ADDRESS = re.compile(
 )
 _ELSEWHERE = re.compile(r"[/~\\]|[A-Za-z]:[/\\]")
 _SCHEME = re.compile(r"[A-Za-z][\w+.,-]*:")
-HOSTS = ("address", "endpoint", "host", "hostname", "hosts", "ip", "server", "servers", "uri", "url", "urls")
+HOSTS = ("address", "cluster", "endpoint", "host", "hostname", "hosts", "ip", "server", "servers", "uri", "url", "urls")
 """Last words of arguments whose values name a machine."""
 FILES = ("device", "file", "filename", "files", "folder", "path", "paths", "source", "sources")
 """Last words of arguments whose values name a file or a device. What opens those may know words such as `concat:`."""
@@ -75,7 +75,7 @@ def error_of_value(resolved: Resolved, key: str, reason: str | None) -> ErrorDet
 def reason_against(name: str, value: object) -> str | None:
     """Return what a file that is not ours may not do that this value of the argument `name` does; None if it may."""
     text = value.strip() if isinstance(value, str) else ""
-    if not text or text in LOOPBACK:
+    if not text or text in LOOPBACK or (name == "cluster" and text in ("auto", "local")):
         return None
     kind = re.sub(r"\[.*", "", name).lower().rpartition("_")[2]
     if _ADDRESS.search(text) or kind in HOSTS or (kind in FILES and _SCHEME.match(text)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pamiq_exp.media import Media
@@ -32,6 +33,7 @@ class ComparedRecords(RecordStream):
         training_step: int,
         model_version: int | None = None,
         steps: int | None = None,
+        axes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """See `RecordStream.emit`."""
         super().emit(source, metrics, training_step, model_version, steps)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from pamiq_exp.buffers import DataBuffer, ScheduledUser
+from pamiq_exp.buffers import ScheduledUser
 from pamiq_exp.component import components, tear_down
-from pamiq_exp.interaction import Environment, Interaction, Observation
+from pamiq_exp.interaction import Environment, Observation
 from pamiq_exp.publishable import Model
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import LaunchConfig
@@ -19,6 +19,7 @@ from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.launcher import Run
 from pamiq_exp.runtime.learner import set_up_part
+from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.runtime.process_settings import seed_global_generators
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.scheduling import torch_threads
@@ -36,7 +37,6 @@ from pamiq_exp.runtime.trace.reading import RecordedTrace, RecordedTurn
 from pamiq_exp.runtime.trace.training import NoTrace
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.spaces import action_space_of, observation_space_of
-from pamiq_exp.trainers import Trainer
 
 _MOST_NUMBERS = 1 << 26
 """In one part of an observation."""
@@ -72,16 +72,6 @@ class Replayed:
     ended: bool = False
     difference: Difference | None = None
     failure: BaseException | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a replay is made of: the parts of the run, built anew, with a `ReplayedEnvironment`."""
-
-    interaction: Interaction
-    models: Mapping[str, Model] = field(default_factory=dict)
-    buffers: Mapping[str, DataBuffer] = field(default_factory=dict)
-    trainers: Mapping[str, Trainer] = field(default_factory=dict)
 
 
 class _TurnsLostError(TraceError):

@@ -15,10 +15,11 @@ from pamiq_exp.buffers import RingBuffer
 from pamiq_exp.interaction import FixedIntervalInteraction, Interaction, Observation, StepObserver, Turn
 from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, Summary, launch
+from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.runtime.trace import blocks
 from pamiq_exp.runtime.trace.blocks import BlockFile, TraceError
 from pamiq_exp.runtime.trace.reading import RecordedTrace, find_traces
-from pamiq_exp.runtime.trace.replay import Parts, Replay, ReplayedEnvironment
+from pamiq_exp.runtime.trace.replay import Replay, ReplayedEnvironment
 from tests.runtime.parts import FIELDS, CollectingAgent, NoisyWorld, SmallTrainer, launch_small, linear_model
 
 CONFIG = LaunchConfig(mode="realtime", max_steps=120, record_every_steps=20, trace=True)

@@ -1,0 +1,21 @@
+"""The parts that a run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pamiq_exp.buffers import DataBuffer
+from pamiq_exp.interaction import Interaction
+from pamiq_exp.publishable import Model
+from pamiq_exp.trainers import Trainer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, see `launch`."""
+
+    interaction: Interaction
+    models: Mapping[str, Model] = field(default_factory=dict)
+    buffers: Mapping[str, DataBuffer] = field(default_factory=dict)
+    trainers: Mapping[str, Trainer] = field(default_factory=dict)
