@@ -28,7 +28,7 @@ from pamiq_exp.runtime.launcher import Run, describe_run, prepared
 from pamiq_exp.runtime.learner import Learner
 from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.runtime.request_server import RequestServer, SentRecords
-from pamiq_exp.runtime.run_state import inference_state
+from pamiq_exp.runtime.run_state import global_generators, inference_state
 from pamiq_exp.runtime.worker import run_worker
 
 MOST_BYTES = 1 << 26
@@ -135,6 +135,8 @@ class _Server(RequestServer):
             )  # fmt: skip
             self._learner = run.learner
             run.engine.records = SentRecords(run.engine, self._sender)
+            if checkpoint is not None:  # nothing in this process draws from the global generators, or publishes
+                checkpoint = {**checkpoint, "generators": global_generators(), "publication": {"pending": None}}
             summary = run.execute(info, None, False, partial(self._watch, run.engine), checkpoint)
         own = {"experiment_name", "seed", "state", "reason"} | STATISTICS.keys()
         return {name: float(value) for name, value in summary.items() if name not in own}

@@ -202,7 +202,7 @@ class RemoteActor(Component):
 
     def state(self) -> State:
         """Return the state of the interaction; empty while there is none."""
-        return self._ask("state") or {}
+        return (self._ask("state") or {}) if self._run is not None else {}
 
     def load_state(self, state: State) -> None:
         """Begin from this state."""
@@ -227,8 +227,8 @@ class RemoteActor(Component):
         self._receiver.join(PATIENCE)
 
     def _ask(self, name: str) -> Any:
-        """Have the process do something; None if it is gone, which the next `advance` sees, or hangs."""
+        """Have the process do something; None if it is gone, which the next `advance` sees."""
         try:
-            return self._requests.ask(name).result(PATIENCE)
+            return self._requests.ask(name).result()
         except RemoteError:
             return None
