@@ -30,6 +30,7 @@ FOUNDATION = {
     "plasticity",
     "publishable",
     "pytrees",
+    "ray_cluster",
     "remote_errors",
     "scan",
     "seeding",

@@ -17,10 +17,9 @@ from pamiq_exp.config.tree_paths import join, parts_of
 from pamiq_exp.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from pamiq_exp.buffers import DataBuffer
-    from pamiq_exp.interaction import Environment
     from pamiq_exp.runtime import LaunchConfig
-    from pamiq_exp.runtime.parts import Parts
+    from pamiq_exp.runtime.cluster.blueprint import DescribedEnvironment
+    from pamiq_exp.runtime.parts import Buffers, Parts
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class ConfigBlueprint:
         config = OmegaConf.create({**self.tree, "seed": self.actor_seed(name)})
         return _parts_of(build_experiment(config, self.allow))
 
-    def build_learner(self, environment: Environment, actors: int) -> tuple[Parts, Sequence[Mapping[str, DataBuffer]]]:
+    def build_learner(self, environment: DescribedEnvironment, actors: int) -> tuple[Parts, Sequence[Buffers]]:
         """See `Blueprint.build_learner`."""
         groups = ("models", "buffers", "trainers")
         config = OmegaConf.create(dict(self.tree))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pamiq_exp.buffers import DataBuffer
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.publishable import Model
 from pamiq_exp.trainers import Trainer
+
+Buffers: TypeAlias = Mapping[str, DataBuffer]
+"""Buffers by name."""
 
 
 @dataclass(frozen=True)
@@ -17,5 +21,5 @@ class Parts:
 
     interaction: Interaction
     models: Mapping[str, Model] = field(default_factory=dict)
-    buffers: Mapping[str, DataBuffer] = field(default_factory=dict)
+    buffers: Buffers = field(default_factory=dict)
     trainers: Mapping[str, Trainer] = field(default_factory=dict)

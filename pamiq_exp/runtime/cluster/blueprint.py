@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pamiq_exp
-from pamiq_exp.buffers import DataBuffer
 from pamiq_exp.interaction import Environment, Observation
 from pamiq_exp.runtime.config import LaunchConfig
-from pamiq_exp.runtime.parts import Parts
+from pamiq_exp.runtime.parts import Buffers, Parts
 from pamiq_exp.spaces import action_space_of, describe_spaces, observation_space_of
 
 _FLAGS = ("live", "private", "has_rewards", "has_episodes", "free_running", "noop_action", "own_interval")
@@ -43,7 +42,7 @@ class Blueprint(Protocol):
     def build_actor(self, name: str) -> Parts:
         """Build the parts of the actor `name`: the environment with seeds of its own."""
 
-    def build_learner(self, environment: Environment, actors: int) -> tuple[Parts, Sequence[Mapping[str, DataBuffer]]]:
+    def build_learner(self, environment: DescribedEnvironment, actors: int) -> tuple[Parts, Sequence[Buffers]]:
         """Build the parts of the learner, and the buffers of each actor. `environment` takes the place of theirs."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -197,8 +196,8 @@ class RayLearner(LearnerElsewhere):
     def _receive(self) -> None:
         try:
             while True:
-                for data in self._ray.get(self._process.news.remote(_NEWS_SECONDS)):
-                    self._handle(pickle.loads(data))
+                for message in self._ray.get(self._process.news.remote(_NEWS_SECONDS)):
+                    self._handle(message)
         except self._ray.exceptions.RayError as error:
             self._died(RemoteError(_cause_of_death(error)))
         except Exception as error:

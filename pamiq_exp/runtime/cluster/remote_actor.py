@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -138,8 +137,8 @@ class RemoteActor(Component):
         ray = self._cluster.ray
         try:
             while True:
-                for data in ray.get(handle.news.remote(_NEWS_SECONDS)):
-                    self._take(pickle.loads(data), requests)
+                for message in ray.get(handle.news.remote(_NEWS_SECONDS)):
+                    self._take(message, requests)
         except ray.exceptions.RayError as error:
             death = RemoteError(f"the process of the actor {self.number} has died: {' '.join(str(error).split())}")
             requests.end(death)

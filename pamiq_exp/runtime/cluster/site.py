@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeAlias
 
 from pamiq_exp.remote_errors import portable_error
-from pamiq_exp.runtime.request_server import RemoteError, Request, RequestServer, Sender, send_logs
+from pamiq_exp.runtime.request_server import Message, RemoteError, Request, RequestServer, Sender, send_logs
 
 Outcome: TypeAlias = tuple[Any, BaseException | None, str]
 """A result, or an error and its traceback: errors that Ray carries lose their class."""
@@ -29,17 +29,18 @@ class Outbox(Sender):
     """Keeps messages until the run's first process asks for them."""
 
     def __init__(self) -> None:
-        self._messages: deque[bytes] = deque()
+        self._messages: deque[Message] = deque()
         self._condition = threading.Condition()
 
     def send(self, name: str, values: Any) -> None:
         """See `Sender.send`."""
-        message = pickle.dumps((name, values), protocol=5)
+        if name in ("error", "failed"):  # all other messages are plain data
+            ForkingPickler.dumps(values)
         with self._condition:
-            self._messages.append(message)
+            self._messages.append((name, values))
             self._condition.notify_all()
 
-    def take(self, seconds: float) -> list[bytes]:
+    def take(self, seconds: float) -> list[Message]:
         """Return the messages, oldest first; without any, wait for one for as long."""
         with self._condition:
             if not self._messages:
@@ -61,10 +62,10 @@ class Site:
         """Take a request; see `RequestServer`."""
         self.requests.put(request)
 
-    def news(self, seconds: float) -> list[bytes]:
+    def news(self, seconds: float) -> list[Message]:
         """Return the messages and how far this process is; without a message, wait for one for `seconds` seconds."""
         messages = self.outbox.take(seconds)
-        return [*messages, pickle.dumps(("progress", self.progress()))]
+        return [*messages, ("progress", self.progress())]
 
     def progress(self) -> Any:
         """How far this process is; None before it has begun."""
