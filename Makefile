@@ -18,7 +18,9 @@ dpkg-deb -x $(WHEEL)_*.deb fetched && wheel=$$(echo fetched/usr/share/python-whe
 bin/python $$wheel/pip install --quiet --no-index $$wheel && rm -r fetched $(WHEEL)_*.deb
 endef
 
-# What is imported is compiled when it is; all 16,000 files would take a minute.
+# What is imported is compiled when it is; all 16,000 files would take a minute. `run` must not wait for that: a few
+# steps of it, which are thrown away, compile what it needs.
+FIRST := $(VENV)/first_run
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 # Tests of one file stay together, and pages of the documentation are spread (tests/conftest.py).
@@ -39,6 +41,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV), once: torch first (a large download), then everything else."
 	$(INSTALL) $(TORCH)
 	$(INSTALL) --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
+	@echo "Taking a few steps, which compile what a run needs."
+	@WANDB_MODE=offline $(BIN)/python -m pamiq_exp experiment=curiosity_noise_world launcher.max_steps=2_000 \
+	  hydra.run.dir=$(FIRST) >/dev/null; rm -rf $(FIRST)
 	@touch $@
 
 run: setup

@@ -1,5 +1,6 @@
 """Packages load their public names when they are first used."""
 
+import gc
 import subprocess
 import sys
 from importlib import import_module
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pamiq_exp
+from pamiq_exp import lazy
 
 LAZY = ["pamiq_exp"] + [
     f"pamiq_exp.{name}" for name in ("agents", "environments", "models", "rewards", "runtime", "trainers")
@@ -42,3 +44,32 @@ def test_a_run_that_learns_nothing_loads_no_library_that_only_learning_needs(tmp
     loaded = set((tmp_path / "loaded").read_text().split())
     assert "torch" in loaded
     assert not {"lightning", "torch._dynamo", "torchmetrics", "scipy", "matplotlib", "numba", "wandb"} & loaded
+
+
+def test_imports_of_large_libraries_are_kept_out_of_collections_and_those_of_small_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lazy, "_MANY", 1_000)
+    gc.unfreeze()
+    for objects, frozen in ((100, False), (2_000, True)):
+        with lazy.without_collections():
+            assert not gc.isenabled()
+            gc_free = [[] for _ in range(objects)]
+        assert gc.isenabled()
+        assert (gc.get_freeze_count() > len(gc_free)) is frozen
+
+
+def test_an_import_within_another_or_where_nothing_is_collected_changes_nothing() -> None:
+    with pytest.raises(ImportError), lazy.without_collections():
+        with lazy.without_collections():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with lazy.without_collections():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

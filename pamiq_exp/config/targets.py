@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from pamiq_exp.config.checks.allow_list import AllowList, is_dotted_name
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, nearest
 from pamiq_exp.extras import install_hint
+from pamiq_exp.lazy import without_collections
 
 Target: TypeAlias = Callable[..., Any]
 
@@ -51,7 +52,8 @@ def find_target(target: object, key: str, allow: AllowList) -> Target:
     if (detail := name_error(target, key, allow)) is not None:
         raise ConfigError(detail)
     name = str(target)
-    found = _locate(name, f"{key}._target_")
+    with without_collections():
+        found = _locate(name, f"{key}._target_")
     if not allow.permits_object(found):
         home = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
         what = "no class or function" if not callable(found) else f"really {home}, which a config may not name"
