@@ -60,11 +60,14 @@ def test_imports_of_large_libraries_are_kept_out_of_collections_and_those_of_sma
 
 
 def test_an_import_within_another_or_where_nothing_is_collected_changes_nothing() -> None:
-    with pytest.raises(ImportError), lazy.without_collections():
+    def fail() -> None:
         with lazy.without_collections():
             assert not gc.isenabled()
         assert not gc.isenabled()
         raise ImportError
+
+    with pytest.raises(ImportError), lazy.without_collections():
+        fail()
     assert gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp evaluate RUN`: let the agent of a run play episodes without learning, and keep their returns."""
+"""`python -m pamiq_exp evaluate RUN`: let the agent of a run play without learning, and keep what that brings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.evaluate import (
     BEST,
     CHECKPOINT,
+    EPISODES,
+    EPISODES_FLAG,
     NEWEST,
     SEEDS,
+    STEPS,
+    STEPS_FLAG,
     Evaluated,
     EvaluatedRun,
     evaluate_run,
@@ -34,6 +38,7 @@ from pamiq_exp.run_folder import file_names
 
 if TYPE_CHECKING:
     from pamiq_exp.recording import VideoRecorder
+    from pamiq_exp.runtime.evaluation import PlayedEpisodes, PlayedSteps
 
 FILM_TURNS = 500
 """Turns in a film at most."""
@@ -51,9 +56,10 @@ def main(words: Sequence[str]) -> int:
         request = read_request(others)
         run = _shared_run(folder, arguments) if is_shared_folder(folder) else _own_run(folder, arguments, request)
         evaluated = evaluate_run(
-            run, request, episodes=arguments.episodes, seeds=arguments.seeds, greedy=arguments.greedy, film=film
-        )
-        report = _report(evaluated, arguments.greedy) | {"videos": _write_films(evaluated, folder)}
+            run, request, episodes=arguments.episodes, steps=arguments.steps, seeds=arguments.seeds,
+            greedy=arguments.greedy, film=film,
+        )  # fmt: skip
+        report = _report(evaluated) | {"videos": _write_films(evaluated, folder)}
         write_atomically(folder / file_names.EVALUATION, json.dumps(report, indent=2, allow_nan=False) + "\n")
     except (ConfigError, CheckpointError, EvaluationError, OSError) as error:
         print_error(error, heading="this run cannot be evaluated")
@@ -79,38 +85,62 @@ def _shared_run(folder: Path, arguments: argparse.Namespace) -> EvaluatedRun:
     )
 
 
-def _report(evaluated: Evaluated, greedy: bool) -> dict[str, Any]:
+def _report(evaluated: Evaluated) -> dict[str, Any]:
     """Return what `evaluation.json` holds."""
-    episodes = [played.episodes for played in evaluated.played.values()]
-    returns = np.concatenate([each.returns for each in episodes])
-    found = estimate([each.returns for each in episodes], mean)
+    from pamiq_exp.runtime.evaluation import PlayedEpisodes, PlayedSteps
+
     newest = next(iter(evaluated.played.values()))
+    all_played = [each.played for each in evaluated.played.values()]
+    episodes = [each for each in all_played if isinstance(each, PlayedEpisodes)]
+    steps = [each for each in all_played if isinstance(each, PlayedSteps)]
     return {
         "schema": 1,
         "experiment_name": evaluated.experiment_name,
         "checkpoint": evaluated.checkpoint,
         "environment_step": newest.environment_step,
         "model_version": newest.model_version,
-        "actions": "greedy" if greedy else "sampled",
+        "actions": "greedy" if evaluated.greedy else "sampled",
         "run_seed": evaluated.run_seed,
         "seeds": list(evaluated.played),
-        "episodes": len(returns),
-        "return_mean": found.value,
-        "return_interval": _interval(found),
         "confidence": CONFIDENCE,
-        "return_std": float(returns.std()),
-        "return_min": float(returns.min()),
-        "return_max": float(returns.max()),
-        "episode_length_mean": float(np.concatenate([each.lengths for each in episodes]).mean()),
-        "returns": [each.returns.tolist() for each in episodes],
-        "lengths": [each.lengths.tolist() for each in episodes],
+        **(_of_episodes(episodes) if episodes else _of_steps(steps)),
         "pamiq_exp": pamiq_exp.__version__,
         "evaluated": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
+def _of_episodes(played: Sequence[PlayedEpisodes]) -> dict[str, Any]:
+    returns = np.concatenate([each.returns for each in played])
+    found = estimate([each.returns for each in played], mean)
+    return {
+        "episodes": len(returns),
+        "return_mean": found.value,
+        "return_interval": _interval(found),
+        "return_std": float(returns.std()),
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
+        "episode_length_mean": float(np.concatenate([each.lengths for each in played]).mean()),
+        "returns": [each.returns.tolist() for each in played],
+        "lengths": [each.lengths.tolist() for each in played],
+    }
+
+
+def _of_steps(played: Sequence[PlayedSteps]) -> dict[str, Any]:
+    """Return each metric, its mean over the seeds and the interval of that."""
+    by_seed = [{"reward": each.reward} | dict(each.metrics) for each in played]
+    names = [name for name in by_seed[0] if all(name in each for each in by_seed)]
+    found = {name: estimate([np.array([each[name] for each in by_seed])], mean) for name in names}
+    return {
+        "steps": played[0].steps,
+        "metrics": {
+            name: {"mean": each.value, "interval": _interval(each), "values": [seed[name] for seed in by_seed]}
+            for name, each in found.items()
+        },
+    }
+
+
 def _interval(found: Estimate) -> list[float] | None:
-    """Return the ends of an interval; None where a seed has a single episode."""
+    """Return the ends of an interval; None where a seed has a single episode, or there is a single seed."""
     return [found.low, found.high] if found.has_interval else None
 
 
@@ -132,23 +162,41 @@ def _write_films(evaluated: Evaluated, folder: Path) -> list[str]:
 
 
 def _print(report: dict[str, Any], folder: Path) -> None:
-    interval = report["return_interval"]
-    spread = f" [{interval[0]:.6g}, {interval[1]:.6g}]" if interval is not None else ""
+    which = f"{report['experiment_name']}, {report['checkpoint']}, {report['actions']} actions: "
     lines = [
-        f"{report['experiment_name']}, {report['checkpoint']}, {report['actions']} actions: return "
-        f"{report['return_mean']:.6g}{spread}, mean of {report['episodes']} episodes"
-        + (f" with its {report['confidence']:.0%} interval" if interval is not None else ""),
+        which + (_said_of_episodes(report) if "episodes" in report else _said_of_steps(report)),
         *(str(folder / video) for video in report["videos"]),
         str(folder / file_names.EVALUATION),
     ]
     print("\n".join(map(printable, lines)))
 
 
+def _said_of_episodes(report: dict[str, Any]) -> str:
+    interval = report["return_interval"]
+    said = f"return {_number(report['return_mean'], interval)}, mean of {report['episodes']} episodes"
+    return said + (f" with its {report['confidence']:.0%} interval" if interval is not None else "")
+
+
+def _said_of_steps(report: dict[str, Any]) -> str:
+    """Say what was measured, the own coverage beside that of random walks."""
+    seeds, metrics = len(report["seeds"]), report["metrics"]
+    with_interval = f", mean over seeds with its {report['confidence']:.0%} interval" if seeds > 1 else ""
+    said = f"{report['steps']:,} steps for each of {seeds} {'seed' if seeds == 1 else 'seeds'}{with_interval}"
+    width = max(map(len, metrics))
+    return "\n".join(
+        [said, *(f"  {name:{width}}  {_number(each['mean'], each['interval'])}" for name, each in metrics.items())]
+    )
+
+
+def _number(value: float, interval: Sequence[float] | None) -> str:
+    return f"{value:.6g}" + (f" [{interval[0]:.6g}, {interval[1]:.6g}]" if interval is not None else "")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "evaluate",
-        "Let the agent of a run play episodes without learning, in environments with other seeds, and "
-        f"write their returns to RUN/{file_names.EVALUATION}.",
+        "Let the agent of a run play without learning, in environments with other seeds, and write the returns of "
+        f"its episodes, or where there are none its coverage and reward, to RUN/{file_names.EVALUATION}.",
         usage="RUN [options] [launcher.device=cpu] [--allow PACKAGE]",
     )
     add = parser.add_argument
@@ -157,8 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--run", type=whole_number(0), dest="number", metavar="N", help="of a folder of `export --hub`: which run (0)")
     add(CHECKPOINT, default=NEWEST, metavar="WHICH",
         help=f"{NEWEST} (the default), {BEST} (see launcher.checkpoint.keep_best), or an environment step")  # fmt: skip
-    add("--episodes", type=whole_number(1), default=20, metavar="N", help="episodes for each seed (20)")
+    add(EPISODES_FLAG, type=whole_number(1), metavar="N", help=f"episodes for each seed ({EPISODES})")
+    add(STEPS_FLAG, type=whole_number(1), metavar="N",
+        help=f"without episodes: environment steps for each seed ({STEPS:,})")  # fmt: skip
     add(SEEDS, type=int, nargs="+", default=[], metavar="SEED", help="root seeds, other than that of the run")
-    add("--sampled", dest="greedy", action="store_false", help="draw actions from the policy, as in the run")
+    add("--sampled", dest="greedy", action="store_false", default=None,
+        help="draw actions from the policy, as in the run (the default without episodes)")  # fmt: skip
+    add("--greedy", dest="greedy", action="store_true", default=None,
+        help="take the most likely actions (the default in episodes)")  # fmt: skip
     add("--video", action="store_true", help=f"film the first {FILM_TURNS} turns of one environment")
     return parser

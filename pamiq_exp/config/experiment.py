@@ -54,6 +54,7 @@ def build_experiment(
     allow: AllowList = AllowList(),
     *,
     groups: Collection[str] = GROUPS,
+    measures: Collection[str] | None = None,
     environment: Any = None,
 ) -> Experiment:
     """Build the parts of a config: those of a validated one as it was validated, or of one that was made in Python.
@@ -65,6 +66,7 @@ def build_experiment(
         config: The config.
         allow: What it may name, where it was made in Python.
         groups: Which groups of parts are built besides environment and interaction.
+        measures: Targets of the metrics that are built; None: all.
         environment: Takes the place of the one that the config describes, which is not built then.
 
     Raises:
@@ -85,11 +87,16 @@ def build_experiment(
             message = "shows or accepts something else than when it was checked, a moment ago"
             raise ConfigError(ErrorDetail("environment", message, "let its spaces depend on its arguments alone"))
         launch_config = read_dataclass(LaunchConfig, begun.tree["launcher"], "launcher")
-        return _build_parts(builder, begun.environment, begun.tree, launch_config, groups)
+        return _build_parts(builder, begun.environment, begun.tree, launch_config, groups, measures)
 
 
 def _build_parts(
-    builder: Builder, environment: Any, tree: dict[str, Any], launch_config: LaunchConfig, groups: Collection[str]
+    builder: Builder,
+    environment: Any,
+    tree: dict[str, Any],
+    launch_config: LaunchConfig,
+    groups: Collection[str],
+    measures: Collection[str] | None,
 ) -> Experiment:
     models = {}
     for name, node in _nodes(tree, "models", groups):
@@ -99,7 +106,7 @@ def _build_parts(
         {
             name: builder.build(node, join(group, name))
             for name, node in parts_of(tree, group).items()
-            if group in groups
+            if group in groups and (group != "metrics" or measures is None or node.get("_target_") in measures)
         }
         for group in ("buffers", "metrics", "trainers", "tracking")
     )

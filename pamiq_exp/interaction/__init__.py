@@ -2,7 +2,13 @@
 
 from pamiq_exp.interaction.agent import Agent
 from pamiq_exp.interaction.environment import Age, Array, Environment, Observation, continual
-from pamiq_exp.interaction.episodes import EndlessEpisodeError, EpisodePlayer, PlayedEpisodes
+from pamiq_exp.interaction.episodes import (
+    EndlessEpisodeError,
+    EpisodePlayer,
+    PlayedEpisodes,
+    PlayedSteps,
+    play_steps,
+)
 from pamiq_exp.interaction.interaction import (
     FixedIntervalInteraction,
     ForbiddenActionsError,
@@ -30,8 +36,10 @@ __all__ = [
     "NonFiniteRewardError",
     "Observation",
     "PlayedEpisodes",
+    "PlayedSteps",
     "RandomActions",
     "StepObserver",
     "Turn",
     "continual",
+    "play_steps",
 ]

@@ -1,7 +1,8 @@
-"""Whole episodes of an interaction, for evaluations."""
+"""What an evaluation plays: whole episodes, or a number of steps where there are no episodes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,52 @@ class PlayedEpisodes:
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PlayedSteps:
+    """Steps of environments that have no episodes.
+
+    Attributes:
+        steps: Environment steps, all environments together.
+        reward: Mean of the environment's reward over them.
+        metrics: What the observers of the interaction have measured, by the names of `summary.json`.
+    """
+
+    steps: int
+    reward: float
+    metrics: Mapping[str, float]
+
+
+def play_steps(interaction: Interaction, steps: int) -> PlayedSteps:
+    """Take whole turns until there are at least `steps` environment steps. Raises ValueError for less than one."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    rewards = _RewardSum()
+    interaction.observers["rewards of this evaluation"] = rewards
+    turns = -(-steps // interaction.num_envs)
+    for _ in range(turns):
+        interaction.step()
+    rewards.add(interaction.environment.observe().reward)  # what the last action is paid
+    metrics = {name: value for each in interaction.observers.values() for name, value in each.summary().items()}
+    return PlayedSteps(turns * interaction.num_envs, rewards.total / (turns * interaction.num_envs), metrics)
+
+
+class _RewardSum(StepObserver):
+    """Sum of all rewards but those of the first observation, which answer no action."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._begun = False
+
+    def on_step(self, turn: Turn) -> None:
+        if self._begun:
+            self.add(turn.observation.reward)
+        self._begun = True
+
+    def add(self, reward: NDArray[np.floating]) -> None:
+        """Add the rewards of all environments."""
+        self.total += float(reward.sum())
 
 
 class EpisodePlayer(Component):

@@ -1,4 +1,4 @@
-"""Evaluation of a run: its agent plays episodes of its own with the models of a checkpoint.
+"""Evaluation of a run: its agent plays episodes of its own with the models of a checkpoint, or steps without episodes.
 
 The config is composed again from what the run has kept, validated like any other, and built without buffers, trainers,
 metrics and trackers.
@@ -33,10 +33,18 @@ from pamiq_exp.run_folder import file_names
 if TYPE_CHECKING:
     from pamiq_exp.runtime.evaluation import PlayedCheckpoint, Watcher
 
-CHECKPOINT, SEEDS = "--checkpoint", "--seeds"
+CHECKPOINT, SEEDS, EPISODES_FLAG, STEPS_FLAG = "--checkpoint", "--seeds", "--episodes", "--steps"
+EPISODES, STEPS = 20, 10_000
+"""For each seed, unless other numbers are given."""
 NEWEST, BEST = "newest", "best"
 APART = 1_000_000
 """Between the seed of a run and the one of its evaluation, unless others are given."""
+
+SEEDS_WITHOUT_EPISODES = 5
+"""Where there are no episodes, all environments share a world and a seed gives one value: an interval needs several."""
+
+MEASURES = ("pamiq_exp.metrics.Coverage", "pamiq_exp.metrics.RandomWalk")
+"""Metrics of the run that also measure an evaluation without episodes."""
 
 RENDERING = ("++environment.kwargs.render_mode=rgb_array",)
 """What lets an environment of Gymnasium draw itself for a film."""
@@ -65,12 +73,14 @@ class Evaluated:
         experiment_name: Of the run.
         run_seed: Its seed.
         checkpoint: Name of the checkpoint.
-        played: The episodes, by seed.
+        greedy: Whether the most likely actions were taken.
+        played: What was played, by seed.
     """
 
     experiment_name: str
     run_seed: int
     checkpoint: str
+    greedy: bool
     played: Mapping[int, PlayedCheckpoint]
 
 
@@ -99,9 +109,10 @@ def evaluate_run(
     run: EvaluatedRun,
     request: Request,
     *,
-    episodes: int,
+    episodes: int | None = None,
+    steps: int | None = None,
     seeds: Sequence[int] = (),
-    greedy: bool = True,
+    greedy: bool | None = None,
     film: Watcher | None = None,
 ) -> Evaluated:
     """Evaluate a run.
@@ -109,9 +120,11 @@ def evaluate_run(
     Args:
         run: What is evaluated.
         request: What was typed: changes of the config, but not of the environment, and packages that may be named.
-        episodes: How many for each seed.
-        seeds: Root seeds, other than that of the run; by default one that is made from it.
-        greedy: See `Agent.greedy`.
+        episodes: How many for each seed; None: `EPISODES` where there are any.
+        steps: Environment steps for each seed; None: `STEPS` where there are no episodes.
+        seeds: Root seeds, other than that of the run; by default one that is made from it, or several without episodes.
+        greedy: See `Agent.greedy`; None: only in episodes. Where nothing ends, the most likely actions can go round in
+            a circle.
         film: Watches the turns of the first seed; its media are in the result.
 
     Raises:
@@ -128,22 +141,28 @@ def evaluate_run(
     run_seed = before.tree.get("seed")
     if not isinstance(run_seed, int):
         raise ConfigError(ErrorDetail("seed", f"is {run_seed!r} in the run, no whole number"))
-    seeds = seeds or (run_seed + APART,)
     if run_seed in seeds:
-        message = f"{run_seed} is the seed of the run, whose episodes it has learned from"
+        message = f"{run_seed} is the seed of the run, whose world it has learned from"
         raise ConfigError(ErrorDetail(SEEDS, message, f"give others, such as {SEEDS} {run_seed + APART}"))
     rendering = RENDERING if film is not None and _can_render(before.tree) else ()
-    configs = [run.compose([*changes, *rendering, f"seed={seed}"]) for seed in seeds]
-    validated = refuse(configs, request.allow, dry_run=False)
     state = read_checkpoint(run.checkpoint, GROUPS)
     played: dict[int, PlayedCheckpoint] = {}
-    for seed, config in zip(seeds, validated, strict=True):
-        experiment = _build(config, run.spaces)
+    left = [*(seeds or (run_seed + APART,))]
+    while left:
+        seed = left.pop(0)
+        [config] = refuse([run.compose([*changes, *rendering, f"seed={seed}"])], request.allow, dry_run=False)
+        experiment = _build(config, run.spaces, asks_episodes=episodes is not None, asks_steps=steps is not None)
+        has_episodes = experiment.interaction.environment.has_episodes
+        if not played and not seeds and not has_episodes:
+            left += range(seed + 1, seed + SEEDS_WITHOUT_EPISODES)
+        greedy = has_episodes if greedy is None else greedy
         played[seed] = play_checkpoint(
-            experiment.interaction, experiment.models, experiment.launch_config, state, episodes,
-            greedy=greedy, seed=seed, watcher=None if played else film,
+            experiment.interaction, experiment.models, experiment.launch_config, state,
+            episodes=episodes or EPISODES, steps=steps or STEPS, greedy=greedy, seed=seed,
+            watcher=None if played else film,
         )  # fmt: skip
-    return Evaluated(str(before.tree.get("experiment_name")), run_seed, run.checkpoint.name, played)
+    assert greedy is not None
+    return Evaluated(str(before.tree.get("experiment_name")), run_seed, run.checkpoint.name, greedy, played)
 
 
 def choose_checkpoint(folder: Path, chosen: str) -> Path:
@@ -171,17 +190,24 @@ def _best_checkpoint(folder: Path) -> str:
     return name
 
 
-def _build(config: Validated, spaces: object) -> Experiment:
-    """Build the parts of a run that act. Raises ConfigError for an environment that differs or never ends."""
+def _build(config: Validated, spaces: object, *, asks_episodes: bool, asks_steps: bool) -> Experiment:
+    """Build the parts of a run that act. Raises ConfigError for an environment that differs or does not allow it."""
     from pamiq_exp.component import tear_down
+    from pamiq_exp.runtime.evaluation import can_be_evaluated
 
-    experiment = build_experiment(config, groups=["models"])
-    environment = experiment.interaction.environment
+    experiment = build_experiment(config, groups=["models", "metrics"], measures=MEASURES)
+    environment, observers = experiment.interaction.environment, experiment.interaction.observers
     try:
         require_same_spaces(spaces, experiment)
-        if not environment.has_episodes:
-            message = "has no episodes, so there are no returns to evaluate"
-            raise ConfigError(ErrorDetail("environment", message, "evaluate a run whose environment ends its episodes"))
+        if environment.has_episodes:
+            observers.clear()
+            if asks_steps:
+                raise ConfigError(ErrorDetail(STEPS_FLAG, "its environment has episodes", f"{EPISODES_FLAG} N"))
+        elif asks_episodes:
+            raise ConfigError(ErrorDetail(EPISODES_FLAG, "its environment has no episodes", f"{STEPS_FLAG} N"))
+        elif not can_be_evaluated(environment):
+            message = "has no episodes and goes on by the wall clock: there is no other such world, and no hurry helps"
+            raise ConfigError(ErrorDetail("environment", message, "look at what the run itself has measured"))
     except ConfigError:
         tear_down(environment)
         raise

@@ -150,6 +150,7 @@ def _launch(job: Job, folder: RunFolder) -> int:
 def _launch_placed(job: Job, folder: RunFolder, experiment: Experiment, launch: Launch, before: object) -> int:
     from pamiq_exp.jobs.console_socket import serve
     from pamiq_exp.run_folder import mask_secrets
+    from pamiq_exp.runtime.evaluation import can_be_evaluated
     from pamiq_exp.tracking import RunInfo
 
     require_same_spaces(before, experiment)
@@ -195,7 +196,7 @@ def _launch_placed(job: Job, folder: RunFolder, experiment: Experiment, launch: 
         assert isinstance(steps, int)
         allowed = job.validated.allow.trusted
         print("next:")
-        for command in next_steps(folder.path, steps, allowed, has_episodes=environment.has_episodes):
+        for command in next_steps(folder.path, steps, allowed, can_be_evaluated=can_be_evaluated(environment)):
             print(f"  {command}")
     return _exit_status(summary)
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from pamiq_exp.run_folder import file_names
 
 
-def next_steps(folder: Path, steps: int, allowed: Sequence[str], *, has_episodes: bool) -> list[str]:
+def next_steps(folder: Path, steps: int, allowed: Sequence[str], *, can_be_evaluated: bool) -> list[str]:
     """Return the commands that show and summarize a run, and evaluate it, or let it go on.
 
     Args:
         folder: The run folder.
         steps: Environment steps that it has taken.
         allowed: Packages that its config may name.
-        has_episodes: Whether there are returns to evaluate.
+        can_be_evaluated: Whether `evaluate` takes a run in its environment.
     """
-    last = "evaluate" if has_episodes else "resume"
-    words = [] if has_episodes else [f"launcher.max_steps={2 * steps}"]
+    last = "evaluate" if can_be_evaluated else "resume"
+    words = [] if can_be_evaluated else [f"launcher.max_steps={2 * steps}"]
     commands = _commands(_short(folder), last, [*words, *(f"--allow={each}" for each in allowed)])
     return [f"{_program()} {' '.join(map(shlex.quote, words))}" for words in commands]
 

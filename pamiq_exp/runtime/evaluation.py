@@ -9,7 +9,16 @@ from typing import TypeAlias
 import torch
 
 from pamiq_exp.component import State, set_up, tear_down
-from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction, PlayedEpisodes, StepObserver
+from pamiq_exp.interaction import (
+    EndlessEpisodeError,
+    Environment,
+    EpisodePlayer,
+    Interaction,
+    PlayedEpisodes,
+    PlayedSteps,
+    StepObserver,
+    play_steps,
+)
 from pamiq_exp.media import Media
 from pamiq_exp.publishable import Model, Publishable
 from pamiq_exp.runtime.config import LaunchConfig
@@ -20,11 +29,38 @@ from pamiq_exp.runtime.run_state import load_models
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.seeding import derive_seed
 
+__all__ = [
+    "GROUPS",
+    "EvaluationError",
+    "Played",
+    "PlayedCheckpoint",
+    "PlayedEpisodes",
+    "PlayedSteps",
+    "Watcher",
+    "can_be_evaluated",
+    "play_checkpoint",
+]
+
 GROUPS = ("models", "publication", "runtime")
 """What an evaluation reads of a checkpoint."""
 
 Watcher: TypeAlias = StepObserver
 """Watches the turns of an evaluation, such as a recorder of films."""
+
+
+Played: TypeAlias = PlayedEpisodes | PlayedSteps
+
+
+def can_be_evaluated(environment: Environment) -> bool:
+    """Whether another such environment can be had that goes on at the speed of its agent, or episodes end it."""
+    return environment.has_episodes or not (environment.live or environment.free_running)
+
+
+def _play(interaction: Interaction, episodes: int, steps: int) -> Played:
+    """Play so many episodes, or take so many steps where there are none."""
+    if interaction.environment.has_episodes:
+        return EpisodePlayer(interaction).play(episodes)
+    return play_steps(interaction, steps)
 
 
 class EvaluationError(Exception):
@@ -36,13 +72,13 @@ class PlayedCheckpoint:
     """What `play_checkpoint` returns.
 
     Attributes:
-        episodes: The episodes.
+        played: The episodes, or the steps.
         environment_step: When the checkpoint was saved.
         model_version: The publication that it holds.
         media: What observers of the interaction recorded.
     """
 
-    episodes: PlayedEpisodes
+    played: Played
     environment_step: int
     model_version: int
     media: list[Media]
@@ -53,13 +89,14 @@ def play_checkpoint(
     models: Mapping[str, Model],
     config: LaunchConfig,
     checkpoint: Mapping[str, State],
-    episodes: int,
     *,
+    episodes: int,
+    steps: int,
     greedy: bool = True,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> PlayedCheckpoint:
-    """Let an agent play whole episodes with the models of a checkpoint, as fast as it can.
+    """Let an agent play with the models of a checkpoint, as fast as it can: whole episodes, or steps without any.
 
     Environment and agent begin anew: of the checkpoint only the models are used. All parts are torn down afterwards.
 
@@ -68,7 +105,8 @@ def play_checkpoint(
         models: The models of the run, with any parameters.
         config: Device, precision and threads.
         checkpoint: What `read_checkpoint` returns of it, with at least the groups in `GROUPS`.
-        episodes: How many are counted.
+        episodes: How many are counted, where the environment has episodes.
+        steps: How many environment steps are taken where it has none.
         greedy: See `Agent.greedy`.
         seed: Of the global generators, which models of the user's own may draw from.
         watcher: Watches the turns; its media are in the result.
@@ -95,7 +133,7 @@ def play_checkpoint(
         seed_global_generators(derive_seed(seed, "evaluation"))
         set_up(interaction)
         with torch.no_grad(), torch_threads(config.threads.inference):
-            played = EpisodePlayer(interaction).play(episodes)
+            played = _play(interaction, episodes, steps)
     except EndlessEpisodeError as error:
         raise EvaluationError(str(error)) from error
     finally:

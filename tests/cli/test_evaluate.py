@@ -147,9 +147,53 @@ def test_a_damaged_checkpoint_is_told(command: Command, folder: Path) -> None:
     assert "is damaged: models.safetensors" in outcome.err
 
 
-def test_a_run_without_episodes_is_refused(command: Command, doll: list[str]) -> None:
+def test_a_run_without_episodes_is_evaluated_by_steps_beside_random_walks(command: Command) -> None:
+    words = (
+        "experiment=curiosity_noise_world",
+        "environment=noise_world",
+        "agent=random",
+        "launcher=lockstep",
+        "num_envs=4",
+    )
+    small = ("launcher.max_steps=40", "tracking=jsonl_only", "metrics.pose_probe=null", "hydra.run.dir=run")
+    outcome = command(*words, *small, "metrics.model_error=null")
+    assert outcome.status == 0, outcome.err
+    outcome = command("evaluate", "run", "--steps", "41")
+    assert outcome.status == 0, outcome.err
+    found = evaluation(Path("run"))
+    assert (found["steps"], found["actions"]) == (44, "sampled")
+    assert found["seeds"] == [1_000_000 + each for each in range(5)]
+    metrics = found["metrics"]
+    assert metrics["reward"]["values"] == [0.0] * 5
+    assert {"coverage", "coverage_random", "coverage_sticky_random"} < set(metrics)
+    values = metrics["coverage"]["values"]
+    assert metrics["coverage"]["mean"] == pytest.approx(np.mean(values))
+    low, high = metrics["coverage"]["interval"]
+    assert min(values) <= low <= np.mean(values) <= high <= max(values)
+    assert len(set(metrics["coverage_auc"]["values"])) > 1
+    assert "44 steps for each of 5 seeds" in outcome.out
+    outcome = command("evaluate", "run", "--steps", "41", "--seeds", "1000001", "--greedy")
+    assert outcome.status == 0, outcome.err
+    found = evaluation(Path("run"))
+    assert (found["actions"], found["metrics"]["coverage"]["interval"]) == ("greedy", None)
+    assert found["metrics"]["coverage_random"]["values"] == [metrics["coverage_random"]["values"][1]]
+
+
+def test_episodes_and_steps_are_asked_of_runs_that_have_them(command: Command, folder: Path) -> None:
+    outcome = command("evaluate", "run", "--steps", "10")
+    assert outcome.status == 2
+    assert "--steps: its environment has episodes" in outcome.err
+
+
+def test_a_world_by_the_wall_clock_without_episodes_is_refused(
+    command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert command(*doll, "hydra.run.dir=run").status == 0
+    outcome = command("evaluate", "run", "--episodes", "1", "--allow", "tests.config.parts")
+    assert outcome.status == 2
+    assert "--episodes: its environment has no episodes" in outcome.err
+    assert "a config may not name tests.config.parts.Doll" in command("evaluate", "run").err
+    monkeypatch.setattr("tests.config.parts.Room.live", True, raising=False)
     outcome = command("evaluate", "run", "--allow", "tests.config.parts")
     assert outcome.status == 2
-    assert "environment: has no episodes, so there are no returns to evaluate" in outcome.err
-    assert "a config may not name tests.config.parts.Doll" in command("evaluate", "run").err
+    assert "environment: has no episodes and goes on by the wall clock" in outcome.err

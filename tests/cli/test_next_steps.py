@@ -36,21 +36,22 @@ def test_the_program_is_named_as_it_can_be_started(tmp_path: Path, monkeypatch: 
     run.mkdir(parents=True)
     monkeypatch.setattr(next_steps, "find_spec", lambda name: object())
     monkeypatch.setattr(next_steps.shutil, "which", lambda name: sys.executable)
-    assert next_steps.next_steps(run, 10, [], has_episodes=True) == [
+    assert next_steps.next_steps(run, 10, [], can_be_evaluated=True) == [
         "python -m pamiq_exp dashboard outputs/run",
         "python -m pamiq_exp report outputs/run -o report",
     ]
     monkeypatch.setattr(next_steps.shutil, "which", lambda name: "/usr/bin/python")
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
-    assert next_steps.next_steps(run, 10, [], has_episodes=True)[0].startswith(
+    assert next_steps.next_steps(run, 10, [], can_be_evaluated=True)[0].startswith(
         ".venv/bin/python -m pamiq_exp dashboard "
     )
 
 
-def test_a_run_without_episodes_can_go_on_instead_of_being_evaluated(
+def test_a_run_of_a_world_by_the_wall_clock_can_go_on_instead_of_being_evaluated(
     command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.config.parts.Room.has_episodes", False, raising=False)
+    monkeypatch.setattr("tests.config.parts.Room.live", True, raising=False)
     outcome = command(*doll, "hydra.run.dir=run", "launcher.max_steps=12")
     assert outcome.status == 0, outcome.err
     last = printed(outcome.out)[-1]

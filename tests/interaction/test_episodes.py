@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction
+from pamiq_exp.interaction import EndlessEpisodeError, EpisodePlayer, Interaction, play_steps
 from tests.agents.worlds import ClockWorld
 from tests.interaction.worlds import Counter, Diary
 
@@ -54,3 +54,13 @@ def test_episodes_without_end_are_refused() -> None:
 def test_at_least_one_episode_is_asked_for() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         player(Diary(episode=3)).play(0)
+
+
+def test_steps_without_episodes_are_whole_turns_and_each_action_is_paid_once() -> None:
+    world = ClockWorld((1000, 1000))
+    played = play_steps(Interaction(Counter(2), world), 5)
+    assert played.steps == 6
+    assert played.reward == pytest.approx((0 + 1 + 2) / 3)  # the transition out of step t pays t
+    assert played.metrics == {}
+    with pytest.raises(ValueError, match="at least 1"):
+        play_steps(Interaction(Counter(2), world), 0)
