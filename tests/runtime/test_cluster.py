@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,13 @@ import pytest
 
 from pamiq_exp.buffers import DataBuffer, RingBuffer
 from pamiq_exp.interaction import Environment, FixedIntervalInteraction, Interaction
+from pamiq_exp.ray_cluster import ClusterError
 from pamiq_exp.run_folder import RunFolder, list_checkpoints
-from pamiq_exp.runtime import LaunchConfig, Summary
+from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, RunHandle, Summary
 from pamiq_exp.runtime.checkpoints import read_checkpoint
+from pamiq_exp.runtime.cluster.actor_site import ActorSite
+from pamiq_exp.runtime.cluster.blueprint import versions
+from pamiq_exp.runtime.cluster.driver import on_cluster
 from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.seeding import derive_seed
 from pamiq_exp.tracking import RunInfo
@@ -26,20 +34,23 @@ from tests.runtime.parts import FIELDS, CollectingAgent, NoisyWorld, SmallTraine
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'pamiq_exp[ray]'")
 
 
+STORE_BYTES = 100_000_000
+
+
 @dataclass
 class SmallBlueprint:
-    """Builds the small parts; `hook` runs in the worlds, `batch_hook` before each batch."""
+    """Builds the small parts; `hook(actor, step)` runs in the worlds, `batch_hook` before each batch."""
 
     launch_config: LaunchConfig
     seed: int = 0
-    hook: Callable[[int], None] | None = None
+    hook: Callable[[str, int], None] = lambda name, step: None
     batch_hook: Callable[[int], None] | None = None
 
     def actor_seed(self, name: str) -> int:
         return derive_seed(self.seed, name)
 
     def build_actor(self, name: str) -> Parts:
-        world = NoisyWorld(self.actor_seed(name) % 1000, self.hook)
+        world = NoisyWorld(self.actor_seed(name) % 1000, partial(self.hook, name))
         return self._parts(FixedIntervalInteraction(CollectingAgent(), world, 0.002))
 
     def build_learner(self, environment: Environment, actors: int) -> tuple[Parts, Sequence[Mapping[str, DataBuffer]]]:
@@ -56,8 +67,6 @@ class SmallBlueprint:
 
 
 def launch_on_cluster(blueprint: SmallBlueprint, folder: Path, **options: Any) -> Summary:
-    from pamiq_exp.runtime.cluster.driver import on_cluster
-
     config = blueprint.launch_config
     info = RunInfo(folder, "small", "small", blueprint.seed, mode=config.mode, max_steps=config.max_steps)
     with on_cluster(blueprint) as processes:
@@ -75,13 +84,19 @@ def records(folder: Path, source: str) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Nothing of Ray is left afterwards: no process, no shared memory."""
-    before = set(os.listdir("/dev/shm"))
+    before, memory = rays_children(), set(os.listdir("/dev/shm"))
     yield
     deadline = time.monotonic() + 10.0
-    while (left := rays_children()) and time.monotonic() < deadline:
+    while (left := workers(before)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == {}
-    assert {name for name in os.listdir("/dev/shm") if name.startswith("plasma")} <= before
+    assert {name for name in os.listdir("/dev/shm") if name.startswith("plasma")} <= memory
+
+
+def workers(before: Mapping[int, str]) -> dict[int, str]:
+    """What has begun since; a cluster that was there before keeps idle workers for a while, but none of ours."""
+    left = {number: line for number, line in rays_children().items() if number not in before}
+    return {number: line for number, line in left.items() if not before or ("ray::" in line and "IDLE" not in line)}
 
 
 def rays_children() -> dict[int, str]:
@@ -99,7 +114,7 @@ def rays_children() -> dict[int, str]:
     return {number: line for number, line in lines.items() if "ray" in line and is_ours(number)}
 
 
-def test_cluster_actors_feed_a_learner_and_the_run_resumes(tmp_path: Path) -> None:
+def test_cluster_actors_feed_a_learner_and_no_turn_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     config = LaunchConfig(learner="ray", cluster="local", actors=2, max_steps=400, record_every_steps=50)
     summary = launch_on_cluster(SmallBlueprint(config), folder)
@@ -119,3 +134,218 @@ def test_cluster_actors_feed_a_learner_and_the_run_resumes(tmp_path: Path) -> No
     assert sum(steps) == summary["steps"] == groups["runtime"]["steps"]
     added = [groups["buffers"][f"buffers.experience.users.{index}"]["count_added"] for index in (0, 1)]
     assert added == steps  # no turn was lost on its way
+
+
+# --- what is lost
+
+
+@pytest.fixture(scope="module")
+def two_machines() -> Iterator[Any]:
+    """A Ray cluster of two nodes on this machine."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "object_store_memory": STORE_BYTES})
+    cluster.add_node(num_cpus=3, object_store_memory=STORE_BYTES)
+    yield cluster
+    cluster.shutdown()
+
+
+def ray_config(**settings: Any) -> LaunchConfig:
+    return LaunchConfig(learner="ray", record_every_steps=50, **settings)
+
+
+@contextmanager
+def watching(action: Callable[[RunHandle], None], handle: RunHandle) -> Iterator[None]:
+    """Do something with a live run on a thread of its own."""
+    thread = threading.Thread(target=action, args=(handle,))
+    thread.start()
+    yield
+    thread.join()
+
+
+def on(cluster: Any, **settings: Any) -> LaunchConfig:
+    return ray_config(cluster=cluster.address, **settings)
+
+
+@pytest.mark.slow
+def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_is_lost(
+    two_machines: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def die(name: str, step: int) -> None:
+        if name == "actors.1" and step == 60:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    config = on(two_machines, actors=2, max_seconds=12.0)
+    summary = launch_on_cluster(SmallBlueprint(config, hook=die), tmp_path / "run")
+    assert "the actor 1 has died: its process was killed or crashed" in caplog.text
+    assert summary["restarts"] == 1
+    (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
+    groups = read_checkpoint(checkpoint)
+    first, again = (groups["interaction"][f"environment.actors.{index}"]["runtime"]["steps"] for index in (0, 1))
+    assert first > 0
+    assert again > 0
+    buffers = groups["buffers"]
+    assert buffers["buffers.experience.users.0"]["count_added"] == first
+    assert again < buffers["buffers.experience.users.1"]["count_added"] <= again + 60
+    assert summary["steps"] == first + again + (summary["steps"] - first - again)
+    assert 0 < float(summary["steps"]) - first - again <= 60
+
+
+@pytest.mark.slow
+def test_cluster_the_death_of_the_learner_ends_the_run(two_machines: Any, tmp_path: Path) -> None:
+    def die(number: int) -> None:
+        if number == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    config = on(two_machines, actors=2, checkpoint=CheckpointConfig(every_steps=50))
+    with pytest.raises(RuntimeError) as raised:
+        launch_on_cluster(SmallBlueprint(config, batch_hook=die), tmp_path / "run")
+    assert re.match("the learner has died: its process was killed or crashed; .*: make buffers", str(raised.value))
+    for checkpoint in list_checkpoints(tmp_path / "run" / "checkpoints"):
+        read_checkpoint(checkpoint)
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.slow
+def test_cluster_a_machine_that_leaves_takes_its_actors_along_and_the_others_go_on(tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": STORE_BYTES})
+    leaving = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+    def leave(handle: RunHandle) -> None:
+        while len({record["actor"] for record in records(tmp_path / "run", "interaction")}) < 2:
+            time.sleep(0.1)
+        cluster.remove_node(leaving, allow_graceful=False)
+        while not handle.status()["restarts"]:
+            time.sleep(0.1)
+        steps = int(handle.status()["steps"] or 0)
+        while int(handle.status()["steps"] or 0) < steps + 500:
+            time.sleep(0.1)
+        assert handle.save() is not None
+        handle.stop()
+
+    try:
+        summary = launch_on_cluster(
+            SmallBlueprint(on(cluster, actors=2)), tmp_path / "run", watch=partial(watching, leave)
+        )
+    finally:
+        cluster.shutdown()
+    assert summary["restarts"] == 1
+    assert summary["state"] == "stopped"
+    groups = read_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    assert len([name for name in groups["interaction"] if name.startswith("environment.actors.")]) == 1
+
+
+@pytest.mark.slow
+def test_cluster_a_resumed_run_goes_on_with_all_actors(two_machines: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    launch_on_cluster(SmallBlueprint(on(two_machines, actors=2, max_steps=200)), folder)
+    (checkpoint,) = list_checkpoints(folder / "checkpoints")
+    before = read_checkpoint(checkpoint)
+    more = SmallBlueprint(on(two_machines, actors=2, max_steps=600))
+    summary = launch_on_cluster(more, folder, resume_from=checkpoint)
+    assert float(summary["steps"]) >= 600
+    after = read_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
+    assert after["publication"]["version"] > before["publication"]["version"]
+    for index in (0, 1):
+        actor, user = f"environment.actors.{index}", f"buffers.experience.users.{index}"
+        steps = after["interaction"][actor]["runtime"]["steps"]
+        assert steps > before["interaction"][actor]["runtime"]["steps"]
+        assert steps == after["interaction"][actor]["interaction"]["environment"]["step_number"]
+        assert steps == after["buffers"][user]["count_added"]
+    fewer = SmallBlueprint(on(two_machines, actors=1, max_steps=700))
+    with pytest.raises(CheckpointError, match=r"environment.actors.1 is only in the checkpoint"):
+        launch_on_cluster(fewer, folder, resume_from=list_checkpoints(folder / "checkpoints")[-1])
+
+
+# --- what is refused
+
+
+def test_cluster_an_address_where_nothing_answers_is_refused_at_once() -> None:
+    for address, words in (("127.0.0.1:1", "nothing answers at"), ("head", "no address"), ("ray://a:1", "no address")):
+        with pytest.raises(ClusterError, match=words), on_cluster(SmallBlueprint(ray_config(cluster=address))):
+            pass
+
+
+def test_cluster_another_version_on_a_machine_is_named() -> None:
+    outcome, error, _ = ActorSite("actors.0", os.getcwd()).build(
+        SmallBlueprint(ray_config()), versions() | {"torch": "1.0"}
+    )
+    assert outcome is None
+    assert re.search(r"has torch [\d.]+ instead of 1.0: install the same versions", str(error))
+
+
+def test_cluster_an_environment_that_cannot_be_built_is_reported() -> None:
+    class Failing(SmallBlueprint):
+        def build_actor(self, name: str) -> Parts:
+            raise OSError("there is no display")
+
+    _, error, trace = ActorSite("actors.0", os.getcwd()).build(Failing(ray_config()), versions())
+    assert str(error) == "there is no display"
+    assert "build_actor" in trace
+
+
+@pytest.mark.slow
+def test_cluster_a_model_that_cannot_be_sent_is_named(two_machines: Any, tmp_path: Path) -> None:
+    class Sparse(SmallBlueprint):
+        def _parts(self, interaction: Interaction) -> Parts:
+            parts = super()._parts(interaction)
+            model = parts.models["linear"]
+            model.register_buffer("mask", model.mean.to_sparse())
+            return parts
+
+    with pytest.raises(TypeError, match=r"the model 'linear' .* 'mask' is a sparse_coo tensor"):
+        launch_on_cluster(Sparse(on(two_machines, actors=1)), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_cluster_too_few_cpus_are_refused(two_machines: Any, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="100 actors and the learner take 101 CPUs, and the cluster has 6"):
+        launch_on_cluster(SmallBlueprint(on(two_machines, actors=100)), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_cluster_an_exception_in_an_environment_ends_the_run(two_machines: Any, tmp_path: Path) -> None:
+    def fail(name: str, step: int) -> None:
+        if name == "actors.1" and step == 20:
+            raise ArithmeticError("the pole broke")
+
+    with pytest.raises(ArithmeticError, match="the pole broke") as raised:
+        launch_on_cluster(SmallBlueprint(on(two_machines, actors=2), hook=fail), tmp_path / "run")
+    notes = " ".join(raised.value.__notes__)
+    assert "(in environment)" in notes
+    assert "(in the actor 1)" in notes
+
+
+@pytest.mark.slow
+def test_cluster_nothing_moves_during_a_pause_and_saving_works(two_machines: Any, tmp_path: Path) -> None:
+    moments: list[tuple[float, float]] = []
+
+    def act(handle: RunHandle) -> None:
+        while int(handle.status()["model_version"] or 0) < 2:
+            time.sleep(0.05)
+        assert handle.pause()
+        time.sleep(0.3)  # until what had happened before has been reported
+        saved = handle.save()
+        assert saved is not None
+        groups = read_checkpoint(saved)
+        steps = [groups["interaction"][f"environment.actors.{index}"]["runtime"]["steps"] for index in (0, 1)]
+        added = [groups["buffers"][f"buffers.experience.users.{index}"]["count_added"] for index in (0, 1)]
+        assert added == steps
+        before = groups["trainers"]["trainers.linear"]["batches"]
+        time.sleep(0.5)
+        again = handle.save()
+        assert again is not None
+        later = read_checkpoint(again)
+        moments.append((before, later["trainers"]["trainers.linear"]["batches"]))
+        moments.append((sum(steps), later["runtime"]["steps"]))
+        handle.resume()
+        while float(handle.status()["steps"] or 0) <= sum(steps):
+            time.sleep(0.05)
+        handle.stop()
+
+    config = on(two_machines, actors=2)
+    launch_on_cluster(SmallBlueprint(config), tmp_path / "run", watch=partial(watching, act))
+    assert [after for _, after in moments] == [before for before, _ in moments]
+    assert len(moments) == 2

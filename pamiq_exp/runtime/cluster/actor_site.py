@@ -148,11 +148,12 @@ class _Server(RequestServer):
         self._engine = engine
         yield
 
-    def do_pause(self) -> None:
-        """Let no turn begin, and wait for the one under way."""
+    def do_pause(self) -> ActorProgress | None:
+        """Let no turn begin, wait for the one under way, and return how far the actor is."""
         self._paused = True
         if self._control is not None:
             self._control.pause()
+        return self.progress()
 
     def do_resume(self) -> None:
         """Let turns go on."""
@@ -166,15 +167,18 @@ class _Server(RequestServer):
         if self._control is not None:
             self._control.stop("stopped", "")
 
-    def do_state(self) -> dict[str, State] | None:
-        """Copy what the interaction owns between two turns, and send the learner all turns before."""
+    def do_state(self) -> tuple[dict[str, State], ActorProgress | None] | None:
+        """Copy what the interaction owns between two turns, and send the learner all turns before.
+
+        Returns the copy, and how far the actor was; None before its first turn.
+        """
         engine, control, learner = self._engine, self._control, self._learner
         if engine is None or control is None or learner is None:
             return None
         workers = {worker.name: worker for worker in control.workers}
-        state = control.run_at_safe_point(workers.get("inference"), lambda: inference_state(engine))
+        copied = control.run_at_safe_point(workers.get("inference"), lambda: (inference_state(engine), self.progress()))
         control.run_at_safe_point(workers.get(Courier.NAME), lambda: learner.copy_state(None))
-        return state
+        return copied
 
     def do_close(self) -> None:
         """Nothing is left to do once `run` has ended."""

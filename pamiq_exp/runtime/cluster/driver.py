@@ -12,12 +12,13 @@ from typing import Any
 
 from pamiq_exp.component import State
 from pamiq_exp.interaction import Agent, Interaction, Observation
-from pamiq_exp.ray_cluster import connected
+from pamiq_exp.ray_cluster import ClusterError, connected
 from pamiq_exp.remote_errors import received_error
 from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import WrittenGroups, write_groups
 from pamiq_exp.runtime.cluster.actor_site import ActorSite, LearnerGoneError
 from pamiq_exp.runtime.cluster.blueprint import Blueprint, DescribedEnvironment, EnvironmentDescription, versions
+from pamiq_exp.runtime.cluster.deaths import cause_of_death
 from pamiq_exp.runtime.cluster.learner_site import LearnerSite, Packet, Publication
 from pamiq_exp.runtime.cluster.remote_actor import Cluster, RemoteActor
 from pamiq_exp.runtime.config import LaunchConfig
@@ -140,7 +141,7 @@ class ActorsEngine(Engine):
         self._counted = {}
         self.statistics.queues = {f"actor {actor.number}": actor for actor in self._actors}
         for actor in self._actors:
-            actor.attach(self)
+            actor.attach(self, self._count)
 
 
 class RayLearner(LearnerElsewhere):
@@ -158,7 +159,7 @@ class RayLearner(LearnerElsewhere):
         try:
             _, error, trace = self._ray.get(self._build())
         except self._ray.exceptions.RayError as death:
-            raise RemoteError(_cause_of_death(death)) from death
+            raise RemoteError(cause_of_death("the learner", death)) from death
         if error is not None:
             raise received_error(error, trace)
         self._receiver.start()
@@ -199,7 +200,7 @@ class RayLearner(LearnerElsewhere):
                 for message in self._ray.get(self._process.news.remote(_NEWS_SECONDS)):
                     self._handle(message)
         except self._ray.exceptions.RayError as error:
-            self._died(RemoteError(_cause_of_death(error)))
+            self._died(RemoteError(cause_of_death("the learner", error)))
         except Exception as error:
             self._died(error)
 
@@ -228,8 +229,13 @@ class ActorsAndLearner:
         self._config = config
         self._blueprint = ray.put(blueprint)
         folder = os.getcwd()
+        here = ray.get_runtime_context().get_node_id()
         learner = ray.remote(LearnerSite).options(
-            num_cpus=1, num_gpus=0 if config.device == "cpu" else 1, max_concurrency=_THREADS + 2 * config.actors
+            num_cpus=1,
+            num_gpus=0 if config.device == "cpu" else 1,
+            max_concurrency=_THREADS + 2 * config.actors,
+            # Near the run folder if there is room: states and records have a short way.
+            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
         )
         self._learner = learner.remote(folder)
 
@@ -290,6 +296,19 @@ class ActorsAndLearner:
             return run.execute(run_info, resume_from, resume_partial, watch)
 
 
+def _require_room(ray: Any, config: LaunchConfig) -> None:
+    """Raise ClusterError for a cluster that could never hold all processes."""
+    found = ray.cluster_resources()
+    cpus, gpus = int(found.get("CPU", 0)), int(found.get("GPU", 0))
+    if cpus < config.actors + 1:
+        raise ClusterError(
+            f"launcher.actors: {config.actors} actors and the learner take {config.actors + 1} CPUs, and the cluster "
+            f"has {cpus}: set fewer, or ray start --num-cpus=N where the actors mostly wait"
+        )
+    if config.device != "cpu" and not gpus:
+        raise ClusterError(f"launcher.device is {config.device}, and no machine of the cluster has a GPU: device=cpu")
+
+
 @contextmanager
 def on_cluster(blueprint: Blueprint) -> Iterator[ActorsAndLearner]:
     """Start the processes of a run, and end them.
@@ -300,14 +319,9 @@ def on_cluster(blueprint: Blueprint) -> Iterator[ActorsAndLearner]:
     """
     config = blueprint.launch_config
     with connected(config.cluster, cpus=config.actors + 1) as ray:
+        _require_room(ray, config)
         processes = ActorsAndLearner(ray, blueprint)
         try:
             yield processes
         finally:
             processes.close()
-
-
-def _cause_of_death(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    hint = "; it may have needed more memory than its machine has: make buffers or batches smaller"
-    return f"the learner's process has died: {text}{hint}"

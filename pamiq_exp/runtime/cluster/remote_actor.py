@@ -13,6 +13,7 @@ from pamiq_exp.component import Component, State
 from pamiq_exp.remote_errors import received_error
 from pamiq_exp.runtime.cluster.actor_site import ActorProgress
 from pamiq_exp.runtime.cluster.blueprint import EnvironmentDescription
+from pamiq_exp.runtime.cluster.deaths import cause_of_death
 from pamiq_exp.runtime.durations import Durations
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner_elsewhere import PATIENCE
@@ -65,6 +66,8 @@ class RemoteActor(Component):
         self.measured: dict[str, float] = {}
         self._cluster = cluster
         self._engine: Engine | None = None
+        self._count: Callable[[], None] | None = None
+        self._noting = threading.Lock()
         self._from: State | None = None
         self._failed_starts = 0
         self._past: list[ActorProgress] = []
@@ -91,9 +94,10 @@ class RemoteActor(Component):
             raise RemoteError(f"the actor {self.number} has not been built")
         return self._description
 
-    def attach(self, engine: Engine) -> None:
-        """Report to this engine from now on."""
+    def attach(self, engine: Engine, count: Callable[[], None]) -> None:
+        """Report to this engine from now on, and have all actors counted with `count`."""
         self._engine = engine
+        self._count = count
 
     def advance(self) -> None:
         """Do what is due: begin to take turns once the parts are built, start again after a death. Never waits."""
@@ -106,8 +110,8 @@ class RemoteActor(Component):
         elif self._run is None:
             self._run = self._requests.ask("run", self._cluster.link(self.number, self.restarts), self._from)
         elif self._run.done() and not self._ending:
-            self.measured = self._run.result()
             self._ending = True
+            self.measured = self._result(self._run)
 
     def _take_outcome(self) -> None:
         reference, self._building = self._building, None
@@ -129,7 +133,7 @@ class RemoteActor(Component):
             self._past.append(progress)
         self.restarts += 1
         self._from = None
-        logger.warning("the actor %d has died and is started again: %s", self.number, death)
+        logger.warning("%s; it is started again", death)
         self._begin()
 
     def _receive(self, handle: Any, requests: Requests) -> None:
@@ -140,7 +144,7 @@ class RemoteActor(Component):
                 for message in ray.get(handle.news.remote(_NEWS_SECONDS)):
                     self._take(message, requests)
         except ray.exceptions.RayError as error:
-            death = RemoteError(f"the process of the actor {self.number} has died: {' '.join(str(error).split())}")
+            death = RemoteError(cause_of_death(f"the actor {self.number}", error))
             requests.end(death)
             if requests is self._requests:
                 self._death = death
@@ -154,12 +158,19 @@ class RemoteActor(Component):
             return
         name, values = message
         if name == "progress":
-            if values is not None and requests is self._requests:
-                self._progress = values
+            if requests is self._requests:
+                self._note(values)
         elif name == "log":
             logging.getLogger(values[0].name).handle(values[0])
         elif self._engine is not None:
             self._take_records(self._engine, name, values)
+
+    def _note(self, progress: ActorProgress | None) -> None:
+        """Take how far the process is, unless something newer is known: replies may overtake other messages."""
+        with self._noting:
+            known = self._progress
+            if progress is not None and (known is None or progress.turns >= known.turns):
+                self._progress = progress
 
     def _take_records(self, engine: Engine, name: str, values: Any) -> None:
         if name == "record":
@@ -193,15 +204,19 @@ class RemoteActor(Component):
 
     def on_pause(self) -> None:
         """See `Component.on_pause`: wait until the turn under way is over."""
-        self._ask("pause")
+        self._note(self._ask("pause"))
 
     def on_resume(self) -> None:
         """See `Component.on_resume`."""
         self._ask("resume")
 
     def state(self) -> State:
-        """Return the state of the interaction; empty while there is none."""
-        return (self._ask("state") or {}) if self._run is not None else {}
+        """Return the state of the interaction, and count all turns that belong to it; empty while there is none."""
+        state, progress = self._ask("state") or ({}, None)
+        self._note(progress)
+        if self._count is not None:
+            self._count()
+        return dict(state)
 
     def load_state(self, state: State) -> None:
         """Begin from this state."""
@@ -213,10 +228,20 @@ class RemoteActor(Component):
             self._ending = True
             self._requests.ask("stop")
             try:
-                self.measured = self._run.result(PATIENCE)
+                self.measured = self._result(self._run)
             except (RemoteError, TimeoutError) as error:
                 logger.warning("the actor %d did not end by itself: %s", self.number, error)
+            except Exception as error:
+                if self._engine is not None:
+                    self._engine.control.fail(f"actor {self.number}", error)
         return self.measured
+
+    def _result(self, run: Future[dict[str, float]]) -> dict[str, float]:
+        try:
+            return run.result(PATIENCE)
+        except Exception as error:
+            error.add_note(f"(in the actor {self.number})")
+            raise
 
     def teardown(self) -> None:
         """End the process."""
@@ -226,8 +251,8 @@ class RemoteActor(Component):
         self._receiver.join(PATIENCE)
 
     def _ask(self, name: str) -> Any:
-        """Have the process do something; None if it is gone, which the next `advance` sees."""
+        """Have the process do something; None if it takes no turns, or is gone, which the next `advance` sees."""
         try:
-            return self._requests.ask(name).result()
+            return self._requests.ask(name).result() if self._run is not None else None
         except RemoteError:
             return None

@@ -56,7 +56,6 @@ class Site:
     def __init__(self) -> None:
         self.outbox = Outbox()
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        send_logs(self.outbox)
 
     def post(self, request: Request) -> None:
         """Take a request; see `RequestServer`."""
@@ -72,7 +71,8 @@ class Site:
         return None
 
     def serve(self, server: RequestServer, around: AbstractContextManager[Any] | None = None) -> None:
-        """Answer requests from now on, on threads of their own."""
+        """Answer requests from now on, on threads of their own, and send what is logged."""
+        send_logs(self.outbox)
 
         def work() -> None:
             with around or nullcontext():

@@ -1,0 +1,29 @@
+"""Why a process of a cluster has ended, in a sentence."""
+
+from __future__ import annotations
+
+_MOST_CHARACTERS = 300
+
+
+def cause_of_death(who: str, error: BaseException) -> str:
+    """Return a sentence about the death of a process that Ray has reported.
+
+    Args:
+        who: What the process was, such as "the learner".
+        error: What Ray raised.
+    """
+    text = str(error)
+    if "creation task" in text or "runtime_env" in text.lower():
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return (
+            f"the process of {who} could not be started: {lines[-1][:_MOST_CHARACTERS]}; install pamiq_exp and your "
+            "own packages on all machines of the cluster"
+        )
+    if "low on memory" in text or "memory pressure" in text:
+        return f"{who} needed more memory than its machine has: make buffers, batches or num_envs smaller"
+    if "node has died" in text or "node was terminated" in text or "node was drained" in text:
+        return f"{who} has died: its machine has left the cluster"
+    return (
+        f"{who} has died: its process was killed or crashed; systems end processes so when memory is short: make "
+        "buffers, batches or num_envs smaller"
+    )
