@@ -36,6 +36,7 @@ MOST_DIGITS = 400
 """Of a number. Reading a longer one takes time that grows with the square of its length."""
 
 _MERGE_KEY = "<<"
+_BYTES = "tag:yaml.org,2002:binary"
 _FIRST_DIGITS = "+-.0123456789"
 _DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
 _LIKE_A_NUMBER = re.compile(r"[-+]?[\d_.]+([eE][-+]?\d+)?|0[xob][\da-fA-F_]+")
@@ -242,6 +243,7 @@ def read_yaml_nodes(text: str, most: int = MOST_VALUES) -> YamlNode | None:
         if isinstance(event, yaml.ScalarEvent):
             node, anchor = YamlNode(line, "scalar", event.value), event.anchor
             _check(not is_long_number(event.value), f"holds a number of more than {MOST_DIGITS} digits", line)
+            _check(event.tag != _BYTES, "holds bytes (!!binary), which might be a place that no check can read", line)
         elif isinstance(event, yaml.AliasEvent):
             _check(event.anchor in anchors, f"has an alias to itself, or to nothing: *{event.anchor}", line)
             node, anchor = anchors[event.anchor], None

@@ -107,7 +107,7 @@ def _without_times(table: Table) -> Table:
 
 def _plot(comparison: Comparison, scores: Scores | None) -> Plot | None:
     """Draw the metric over steps where it was recorded, else its final values."""
-    if scores is None:
+    if scores is None or not scores.arms:  # no run has ended with a finite value
         return None
     arms = scores.arms[: figures.MOST_LINES]
     name = next((name for run in comparison.counted for name in run.records.series

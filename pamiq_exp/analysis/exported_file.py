@@ -16,7 +16,7 @@ import numpy as np
 from pamiq_exp.analysis import statistics
 from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.differences import COUNTERS, depends_on_clock
-from pamiq_exp.analysis.runs import ReportError, Run
+from pamiq_exp.analysis.runs import ReportError, Run, total
 from pamiq_exp.files import dump_yaml
 from pamiq_exp.formatting import MASK
 from pamiq_exp.run_folder import file_names
@@ -232,14 +232,11 @@ def _merged(tree: Plain, changes: Mapping[str, Any]) -> Plain:
 
 
 def _budget(runs: Sequence[Run]) -> Plain:
-    def total(name: str) -> float:
-        return sum(run.value(name) or 0.0 for run in runs)
-
     return {
         "runs": len(runs),
-        "environment_steps": int(total("steps")),
-        "training_steps": int(total("training_steps")),
-        "wall_hours": round(total("wall_seconds") / 3600, 4),
+        "environment_steps": int(total(runs, "steps")),
+        "training_steps": int(total(runs, "training_steps")),
+        "wall_hours": round(total(runs, "wall_seconds") / 3600, 4),
     }
 
 

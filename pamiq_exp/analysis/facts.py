@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pamiq_exp.analysis.comparison import Comparison, differing_settings, is_compared, show
-from pamiq_exp.analysis.runs import Run
+from pamiq_exp.analysis.runs import Run, total
 from pamiq_exp.analysis.tables import Cell, Table
 from pamiq_exp.baselines import coverage_sentence
 from pamiq_exp.files import read_text
@@ -96,8 +96,8 @@ def budget_table(comparison: Comparison) -> Table:
     for arm in comparison.arms:
         runs = comparison.of_arm(arm)
         if runs:
-            hours = _total(runs, "wall_seconds") / 3600
-            rows.append([arm, len(runs), int(_total(runs, "steps")), int(_total(runs, "training_steps")), hours,
+            hours = total(runs, "wall_seconds") / 3600
+            rows.append([arm, len(runs), int(total(runs, "steps")), int(total(runs, "training_steps")), hours,
                          hours * max(1, max(map(_processes, runs)))])  # fmt: skip
     columns = ["arm", "runs", "environment steps", "training steps", "hours", "core-hours at most"]
     return Table("budget", "Budget of the runs that count", columns, rows)
@@ -159,10 +159,6 @@ def _setting(run: Run, key: str) -> str:
 def _listed(values: Iterable[str]) -> str:
     different = list(dict.fromkeys(values))
     return ", ".join(different[:8]) + (f", ... ({len(different)} values)" if len(different) > 8 else "")
-
-
-def _total(runs: Sequence[Run], name: str) -> float:
-    return sum(run.value(name) or 0.0 for run in runs)
 
 
 def _processes(run: Run) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -79,6 +80,12 @@ class Run(RunFiles):
             (unit, size) for unit, size in (("h", 3600), ("min", 60), ("s", 1)) if seconds >= size or size == 1
         )
         return f"last record {seconds / size:.0f} {unit} ago"
+
+
+def total(runs: Sequence[Run], metric: str) -> float:
+    """Return the sum of a final figure over runs; what is no finite number counts as 0."""
+    values = [run.value(metric) for run in runs]
+    return sum(value for value in values if value is not None and math.isfinite(value))
 
 
 def find_runs(paths: Sequence[Path | str]) -> list[Path]:

@@ -2,15 +2,7 @@
 
 from pamiq_exp.config.build import Builder
 from pamiq_exp.config.checks.allow_list import AllowList
-from pamiq_exp.config.compose import (
-    Composed,
-    compose,
-    compose_config,
-    group_choices,
-    parse_overrides,
-    untried_choices,
-    variants,
-)
+from pamiq_exp.config.compose import Composed, compose, compose_config
 from pamiq_exp.config.composition import Composition, compose_again, record_composition
 from pamiq_exp.config.dry_run import Validated
 from pamiq_exp.config.environment import build_environment
@@ -21,6 +13,7 @@ from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.provenance import Provenance, located, origin_of, provenance_of_file
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.validate import examine, validate, validate_names
+from pamiq_exp.config.words import group_choices, parse_overrides, untried_choices, variants
 from pamiq_exp.option_files import config_folder
 
 __all__ = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,16 +19,11 @@ from pamiq_exp.config.checks.expressions import Resolved
 from pamiq_exp.config.checks.interpolations import resolve
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin, nearest
 from pamiq_exp.config.group_hints import list_choices
-from pamiq_exp.config.hydra_internals import BasicSweeper
 from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
 from pamiq_exp.config.provenance import Provenance, located, provenance_of
 from pamiq_exp.config.replicate import expand_replicas, has_replicas
+from pamiq_exp.config.words import parse_overrides
 from pamiq_exp.run_folder import note_secrets
-
-MOST_VARIANTS = 20
-MOST_CHOICES = 1000
-"""Of one key that are looked at."""
-MOST_JOBS = 100_000
 
 
 @dataclass(frozen=True)
@@ -71,11 +62,15 @@ class Composed:
     @cached_property
     def resolved(self) -> Resolved:
         """The config with everything filled in but what waits for the environment."""
-        return resolve(self.tree, None if self.is_ours else self.origins.written_by)
+        return self.with_spaces({})
 
     def with_spaces(self, spaces: Mapping[str, Any]) -> Resolved:
-        """Return the config with everything filled in."""
-        return resolve({**self.tree, "spaces": spaces}, None if self.is_ours else self.origins.written_by)
+        """Return the config with everything filled in. Raises ConfigError if that takes more than the budget."""
+        tree = {**self.tree, "spaces": spaces} if spaces else self.tree
+        try:
+            return resolve(tree, None if self.is_ours else self.origins.written_by)
+        except ConfigError as error:
+            raise ConfigError(self.located(error.errors)) from None
 
     @cached_property
     def is_ours(self) -> bool:
@@ -172,98 +167,6 @@ def _with_lists(node: Any) -> Any:
     return [_with_lists(item) for item in node] if isinstance(node, (list, tuple)) else node
 
 
-def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
-    """Return overrides without sweeps: the first job of a sweep, then each other choice of each key once.
-
-    A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 20 are tried, of
-    all keys in turn; whole-numbered seeds never are, one is as good as another.
-    """
-    first, others = _alternatives(overrides, source)
-    return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
-
-
-def untried_choices(overrides: Sequence[str], source: Source = Source()) -> list[str]:
-    """Return the choices of a sweep, such as `launcher=lockstep`, that are not among its `variants`."""
-    return [choice for _, choice in _alternatives(overrides, source)[1][MOST_VARIANTS:]]
-
-
-def group_choices(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
-    """Return the variants of a sweep that `variants` leaves out and that choose another file."""
-    first, others = _alternatives(overrides, source)
-    loader = Loader(source)
-    untried = [(at, choice) for at, choice in others[MOST_VARIANTS:] if loader.get_group_options(_group(choice))]
-    return [[*first[:at], choice, *first[at + 1 :]] for at, choice in untried]
-
-
-def _group(word: str) -> str:
-    return word.partition("=")[0].lstrip("+").partition("@")[0]
-
-
-def _alternatives(overrides: Sequence[str], source: Source) -> tuple[list[str], list[tuple[int, str]]]:
-    """Return the first job of a sweep, and all other choices with the place of their key, the second of each first."""
-    choices = [_choices(override) for override in parse_overrides(overrides, Loader(source))]
-    others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
-    turns = [(choices[at].index(choice), at, choice) for at, choice in others if not re.fullmatch(r"seed=\d+", choice)]
-    return [each[0] for each in choices], [(at, choice) for _, at, choice in sorted(turns)]
-
-
-def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list[str]]:
-    """Return the overrides of every job of a grid, in the order in which Hydra numbers them.
-
-    Raises:
-        ConfigError: For too many jobs (`MOST_JOBS`).
-    """
-    parsed = parse_overrides(overrides, Loader(source))
-    sweeps = [each for each in parsed if each.is_discrete_sweep()]
-    count = math.prod(sum(1 for _ in itertools.islice(each.sweep_iterator(), MOST_JOBS + 1)) for each in sweeps)
-    if count > MOST_JOBS:
-        words = " ".join(each.input_line or "" for each in sweeps)
-        raise ConfigError(ErrorDetail("", f"{words} are more than {MOST_JOBS:,} jobs", "sweep over less at once"))
-    (batch,) = BasicSweeper.split_arguments(parsed, None)
-    return batch
-
-
-def _choices(override: Override) -> list[str]:
-    key = override.get_key_element()
-    if override.is_interval_sweep():
-        interval = override.value()
-        assert isinstance(interval, IntervalSweep)
-        return [f"{key}={interval.start}"]  # a search: any value in it is as good as another
-    if not override.is_discrete_sweep():
-        return [override.input_line or ""]
-    values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_CHOICES)]
-    if not values:
-        raise ConfigError(
-            ErrorDetail(key, f"{override.input_line} matches nothing", "look for the choices with --help")
-        )
-    return values
-
-
-def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Read `key=value` words; `loader` knows what `glob(*)` stands for. Raises ConfigError for what is none."""
-    note_secrets(list(overrides))
-    for word in overrides:
-        if not word.partition("=")[0].strip("+~ "):
-            message = f"'{word}' names no key"
-            raise ConfigError(
-                ErrorDetail("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed"))
-            )
-        if "=" not in word and not word.startswith("~"):
-            hint = f"write key=value; an experiment is chosen with experiment={word}"
-            origin = Origin(COMMAND_LINE, text=word, kind="typed")
-            raise ConfigError(ErrorDetail("", f"'{word}' gives no value", hint, origin))
-    try:
-        return OverridesParser.create(loader).parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        key, _, value = error.override.partition("=")
-        if key.isascii() and not value.isascii() and not re.search(r"[\[\]{}()'\",=\s]", value):
-            raise ConfigError(ErrorDetail(key, f"{value} has to be quoted", f"type '{key}=\"{value}\"'")) from error
-        message = f"cannot be read: {str(error).splitlines()[0]}"
-        hint = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
-        origin = Origin(COMMAND_LINE, text=error.override, kind="typed")
-        raise ConfigError(ErrorDetail(error.override, message, hint, origin)) from error
-
-
 def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) -> list[ErrorDetail]:
     if isinstance(error, MissingConfigException):
         detail = _missing_choice(error, loader)
@@ -280,6 +183,9 @@ def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) ->
         return [unplaced]
     if unknown := _unknown_keys(overrides, loader):
         return unknown
+    if isinstance(error, RecursionError):
+        hint = "let no file choose one that leads back to it"
+        return [ErrorDetail("defaults", "the files choose one another in a circle, or too deep", hint)]
     known = isinstance(error, (HydraException, OmegaConfBaseException))
     prefix = "" if known else f"this config cannot be composed: {type(error).__name__}: "
     return [
@@ -399,9 +305,3 @@ def _plain_words(error: BaseException) -> str:
     text = str(error).strip()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
     return f"{text}: {cause}" if text and cause and cause not in text else text or cause or type(error).__name__
-
-
-def quoted(text: str) -> str:
-    """Return text as a value that stands for itself in Hydra's grammar, whatever it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -16,7 +16,7 @@ from pamiq_exp.config.checks.untrusted_values import value_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.interaction_wrappers import WRAPPERS, wrapped_environment
-from pamiq_exp.config.tree_paths import leaves
+from pamiq_exp.config.tree_paths import leaves, names_in
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def torn_down_on_error(part: object) -> Iterator[None]:
 def build_environment(composed: Composed, allow: AllowList) -> Any:
     """Validate and build the environment of a config alone. Raises ConfigError with all that is wrong with it."""
     found = [*unsafe_errors(composed, allow), *composed.resolved.errors, *limit_errors(composed.resolved.tree)]
-    errors = [each for each in found if each.key.split(".")[0] in ("environment", "paths", "shared")]
+    waits = any(names_in(key)[:1] == ["environment"] for key in composed.resolved.waiting)
+    errors = [each for each in found if waits or each.key.split(".")[0] in ("environment", "paths", "shared")]
     node, builder = composed.resolved.tree["environment"], Builder(allow)
     errors += [
         ErrorDetail(key, "needs a value", f"{key}=...") for key, each in leaves(node, "environment") if each == "???"

@@ -11,6 +11,10 @@ from typing import Literal, get_args
 from pamiq_exp.config.renamed import new_names
 
 FEW, MANY = 12, 40
+MOST_SHOWN = 100
+"""Errors of one config that a message tells."""
+LONGEST_SHOWN = 1000
+"""Characters of each."""
 
 COMMAND_LINE = "command line"
 
@@ -87,8 +91,8 @@ class ErrorDetail:
 
     def __str__(self) -> str:
         key = self.key.replace("\n", "\\n")  # a line of its own would look like another message
-        text = f"{key}: {self.message}" if key else self.message
-        notes = [self.hint] if self.hint else []
+        text = _shortened(f"{key}: {self.message}" if key else self.message)
+        notes = [_shortened(self.hint)] if self.hint else []
         notes += [f"at {self.origin}"] if self.origin is not None else []
         return "\n    ".join([text, *notes])
 
@@ -98,7 +102,13 @@ class ConfigError(Exception):
 
     def __init__(self, errors: ErrorDetail | Sequence[ErrorDetail]) -> None:
         self.errors = [errors] if isinstance(errors, ErrorDetail) else list(errors)
-        super().__init__("\n".join(str(detail) for detail in self.errors))
+        more = len(self.errors) - MOST_SHOWN
+        texts = [*map(str, self.errors[:MOST_SHOWN]), *([f"and {more:,} more errors"] if more > 0 else [])]
+        super().__init__("\n".join(texts))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def words_of(error: BaseException) -> str:

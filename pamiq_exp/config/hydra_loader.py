@@ -41,7 +41,7 @@ from pamiq_exp.config.hydra_internals import (
 )
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
-from pamiq_exp.config.yaml_files import read_text_nodes
+from pamiq_exp.config.yaml_files import MOST_EXPRESSIONS, read_text_nodes
 from pamiq_exp.files import YamlNode
 from pamiq_exp.option_files import Option, config_folder, find_file, without_line
 
@@ -237,7 +237,7 @@ class Loader(ConfigLoaderImpl):
         *rest: Any,  # more in each version of Hydra
         **named: Any,
     ) -> DictConfig:
-        self.files = []
+        self.files, self._expressions = [], 0
         config = super()._load_configuration_impl(config_name, overrides, *rest, **named)
         choices = OmegaConf.to_container(config.hydra.runtime.choices)
         assert isinstance(choices, dict)
@@ -256,6 +256,7 @@ class Loader(ConfigLoaderImpl):
         origin = Origin.of_file(result.file, kind=self._kind(place, result))
         self.files.append(ConfigFile(place, "" if package in (None, "_global_") else package, result.option, origin))
         if origin.kind != "shipped":
+            self._count_expressions(result.option.text)
             if isinstance(result.config, DictConfig) and "hydra" in result.config:
                 raise ConfigError(setting_errors(result.config, origin))
             if default.primary:
@@ -263,6 +264,13 @@ class Loader(ConfigLoaderImpl):
                 with_hydra.merge_with(result.config)
                 result.config = with_hydra
         return result
+
+    def _count_expressions(self, text: str) -> None:
+        """Each file is within a limit: here it is for all of them. Raises ConfigError."""
+        self._expressions += sum(len(line) - at for line in text.splitlines() if (at := line.find("${")) >= 0)
+        if self._expressions > MOST_EXPRESSIONS:
+            message = f"the files have more than {MOST_EXPRESSIONS:,} characters of ${{...}}"
+            raise ConfigError(ErrorDetail("", message, "write values out"))
 
     def _kind(self, place: str, result: ReadConfig) -> Kind:
         """Who wrote a file: a copy of a shipped or trusted one is as good as that."""

@@ -47,6 +47,8 @@ def within_digits(value: Number) -> Number:
 
 
 def _numbers(values: Sequence[object]) -> list[Number]:
+    if not values:
+        raise ValueError("arithmetic in a config needs numbers")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"arithmetic in a config needs numbers, not {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -106,10 +107,15 @@ def _name_of(found: object) -> str:
 
 def parameters_of(target: Target) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a class or function; none for what is written in C and does not tell."""
+    return _told_parameters(target) or {}
+
+
+@lru_cache(maxsize=1000)
+def _told_parameters(target: Target) -> Mapping[str, inspect.Parameter] | None:
     try:
         return inspect.signature(target).parameters
     except (TypeError, ValueError):
-        return {}
+        return None
 
 
 def argument_errors(
@@ -124,9 +130,8 @@ def argument_errors(
         keywords: Names of the others.
         partial: Whether the rest is to be given later, so that nothing can be missing yet.
     """
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
+    parameters = _told_parameters(target)
+    if parameters is None:
         return []  # written in C: it will check for itself
     kinds = {kind: [n for n, p in parameters.items() if p.kind is kind] for kind in inspect._ParameterKind}
     by_position = kinds[inspect.Parameter.POSITIONAL_ONLY] + kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]

@@ -14,8 +14,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from pamiq_exp.config import Composed, Composition, ConfigError, ErrorDetail, Source, compose_again, nearest, plain_file
-from pamiq_exp.config.compose import quoted
 from pamiq_exp.config.hydra_loader import is_hydras
+from pamiq_exp.config.words import quoted
 from pamiq_exp.files import read_yaml
 from pamiq_exp.jobs.drift import changes_of_config, changes_of_files, changes_of_versions
 from pamiq_exp.jobs.online import keep_offline

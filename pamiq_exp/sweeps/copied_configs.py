@@ -17,10 +17,11 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pamiq_exp.config.compose import compose_config, parse_overrides, quoted, variants
+from pamiq_exp.config.compose import compose_config
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.trust import is_trusted
+from pamiq_exp.config.words import parse_overrides, quoted, variants
 from pamiq_exp.jobs.masking import close_to_others
 from pamiq_exp.jobs.request import Request
 from pamiq_exp.option_files import config_folder, leads_out

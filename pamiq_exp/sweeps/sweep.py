@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config import ConfigError, ErrorDetail
-from pamiq_exp.config.compose import sweep_jobs
 from pamiq_exp.config.hydra_loader import is_hydras, run_many
+from pamiq_exp.config.words import sweep_jobs
 from pamiq_exp.extras import install_hint
 from pamiq_exp.jobs.masking import mask_files_of_hydra
 from pamiq_exp.jobs.preflight import preflight

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from pamiq_exp.config import ConfigError, ErrorDetail, Origin, Source, nearest
 from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.limits import MOST_THREADS
-from pamiq_exp.config.compose import quoted
 from pamiq_exp.config.errors import Kind
 from pamiq_exp.config.files import is_shipped
 from pamiq_exp.config.trust import is_trusted
+from pamiq_exp.config.words import quoted
 from pamiq_exp.files import read_yaml
 from pamiq_exp.jobs.request import Request
 
@@ -216,8 +216,9 @@ def _executor_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
 def _plan_errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
     if isinstance(file.seeds, int) and file.seeds < 1:
         yield ErrorDetail(f"{key}.seeds", f"expected at least one, not {file.seeds}")
-    if isinstance(file.seeds, int) and file.seeds > _MOST_SEEDS:
-        yield ErrorDetail(f"{key}.seeds", f"{file.seeds} are more than {_MOST_SEEDS}, the most that a sweep may have")
+    count = len(file.seeds) if isinstance(file.seeds, list) else file.seeds or 0
+    if count > _MOST_SEEDS:
+        yield ErrorDetail(f"{key}.seeds", f"{count} are more than {_MOST_SEEDS}, the most that a sweep may have")
     if file.search.space and file.grid:
         yield ErrorDetail(
             f"{key}.grid", "a search has no grid", "put choices into search.space: a list is tried as such"

@@ -50,6 +50,7 @@ def test_a_film_can_be_asked_for(command: Command, tmp_path: Path) -> None:
         (("experiment=minimum",), "no picture"),
         (("environment=noise_world", "world=tvrom"), "tvroom"),
         ((*SMALL, "--turns", "many"), "no whole number"),
+        ((*SMALL, "seed=${nowhere}"), "leads nowhere"),
     ],
 )
 def test_wrong_requests_are_told(command: Command, words: tuple[str, ...], message: str) -> None:

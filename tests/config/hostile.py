@@ -197,6 +197,20 @@ YAML = {
     "two documents": (HEADER + "---\nseed: 1\n", "document"),
     "a key twice": (HEADER + "seed: 1\nseed: 2\n", "duplicate"),
     "no text": (HEADER + "seed: \x00\n", "no valid YAML"),
+    "bytes for a text": (HEADER + "environment: {kwargs: {xml_file: !!binary L2V0Yy9wYXNzd2Q=}}", "holds bytes"),
+    "bytes for a key": (HEADER + "!!binary aHlkcmE=: {run: {dir: '{outside}'}}", "holds bytes"),
+    "a tag by a directive": ("%TAG ! tag:yaml.org,2002:python/\n---\nseed: !name:os.system x\n", "no valid YAML"),
+    "settings of Hydra behind a merge key": (HEADER + "<<: {hydra: {run: {dir: '{outside}'}}}", "may not be set"),
+    "settings of Hydra on another line": (
+        HEADER + "shared: {}\u0085hydra: {run: {dir: '{outside}'}}",
+        "may not be set",
+    ),
+    "settings of Hydra by a header": ("\ufeff# @package hydra.run\ndir: '{outside}'\n", "may not be set"),
+    "settings of Hydra by a package": (
+        "# @package _global_\ndefaults: [minimum, {/launcher@hydra.run: lockstep}, _self_]\n",
+        "Key 'mode' not in 'RunDir'",
+    ),
+    "a file that chooses itself": ("# @package _global_\ndefaults: [hostile, _self_]\n", "in a circle"),
     "a billion replicas": (
         HEADER + "metrics: {a: {_replicate_: 1000, b: {_replicate_: 1000, c: {_replicate_: 1000, d: 1}}}}",
         "_replicate_",
@@ -303,6 +317,15 @@ SIZES = {
         HEADER + "environment: {_args_: [CartPole-v1, 200000]}",
         "at most 100,000",
     ),
+    "a text that is decoded for minutes": (
+        HEADER + f"shared: {{a: '[{'1,' * 200_000}1]'}}\nseed: '${{oc.decode:${{shared.a}}}}'",
+        "at most 4,000 characters",
+    ),
+    "keys that nothing knows": (
+        HEADER + "launcher:\n" + "".join(f"  {'max_parameters' * 9}{i}: 1\n" for i in range(300)),
+        "more errors",
+    ),
+    "a key without end": (HEADER + f"launcher: {{? {'k' * 300_000} : 1}}", "..."),
     "itself inside itself": (HEADER + "shared: {a: {b: '${shared}'}}\nseed: '${shared.a}'", "is a circle"),
     "leave from the config": (HEADER + "allow: [os]", "there is no such key"),
     "leave from the launcher": (HEADER + "launcher: {allow: [os]}", "launcher.allow"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,17 @@ from pamiq_exp.config import (
     Composed,
     Composition,
     ConfigError,
+    ErrorDetail,
     Source,
     compose,
     compose_again,
     compose_config,
+    parse_overrides,
     plain_file,
     untried_choices,
     variants,
 )
-from pamiq_exp.config.compose import sweep_jobs
+from pamiq_exp.config.words import LONGEST_WORDS, MOST_WORDS, sweep_jobs
 
 
 def errors(*overrides: str, source: Source = Source()) -> str:
@@ -101,13 +102,44 @@ def test_a_sweep_is_checked_by_each_choice_once() -> None:
 
 
 def test_a_huge_sweep_is_checked_in_part() -> None:
-    assert len(variants(["experiment=minimum", "seed=range(1000000000)"])) == 1
+    assert len(variants(["experiment=minimum", "seed=range(100000)"])) == 1
     words = ["experiment=minimum", "launcher.max_steps=range(1,50)", "environment.num_envs=range(1,6)"]
     tried = {word for words in variants(words) for word in words}
     untried = untried_choices(words)
     assert len(variants(words)) == 21
     assert {f"environment.num_envs={num_envs}" for num_envs in range(1, 6)} <= tried
     assert untried == [f"launcher.max_steps={steps}" for steps in range(18, 50)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["range(1000000000)", "shuffle(range(100000000))", "sort(range(100000000))", "range(0,1,1e-9)", "range(0,1,0)"],
+)
+def test_a_grid_without_end_is_refused_before_it_is_made(values: str) -> None:
+    for ask in (variants, sweep_jobs, compose):
+        with pytest.raises(ConfigError, match="more than 100,000 jobs"):
+            ask(["experiment=minimum", f"seed={values}"])
+
+
+def test_a_command_line_has_a_limit_of_words_and_of_characters() -> None:
+    assert len(parse_overrides([f"+a{n}=1" for n in range(MOST_WORDS)])) == MOST_WORDS
+    for words in ([f"+a{n}=1" for n in range(MOST_WORDS + 1)], ["a=" + "[" * LONGEST_WORDS]):
+        with pytest.raises(ConfigError, match="at most 1,000 words with 50,000 characters"):
+            parse_overrides(words)
+
+
+def test_a_file_that_chooses_itself_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [mine, _self_]\n")
+    with pytest.raises(ConfigError, match="the files choose one another in a circle"):
+        compose(["experiment=mine"], Source(folder=str(tmp_path)))
+
+
+def test_a_message_tells_the_first_hundred_errors() -> None:
+    text = str(ConfigError([ErrorDetail(f"key{n}", "x" * 5000) for n in range(150)]))
+    assert text.count("\n") == 100
+    assert text.endswith("and 50 more errors")
+    assert max(map(len, text.splitlines())) == 1000
 
 
 def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
@@ -153,7 +185,7 @@ def test_more_jobs_than_the_limit_are_refused_at_once() -> None:
 
 
 def test_grid_may_have_as_many_jobs_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["pamiq_exp.config.compose"], "MOST_JOBS", 6)  # a function has the same name
+    monkeypatch.setattr("pamiq_exp.config.words.MOST_JOBS", 6)
     assert len(sweep_jobs(["seed=range(3)", "launcher.max_steps=1,2"])) == 6
     with pytest.raises(ConfigError, match="more than 6 jobs"):
         sweep_jobs(["seed=range(7)"])

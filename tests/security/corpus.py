@@ -46,6 +46,7 @@ TEXTS: Mapping[str, bytes] = {
     "empty number": b"a: !!int ''\n",
     "empty float": b"a: !!float ''\n",
     "no truth": b"a: !!bool x\n",
+    "bytes": b"a: !!binary L2V0Yw==\n",
     "no time": b"a: !!timestamp x\n",
     "python": b"a: !!python/object/apply:os.system ['touch marker']\n",
     "python name": b"a: !!python/name:os.system\n",
@@ -173,6 +174,11 @@ RECORDS: Mapping[str, list[str]] = {
     "other figures in each record": [f'{{"source": "a", "a/{n}": 1}}' for n in range(5000)],
     "a figure that is named like a place": ['{"source": "a", "environment_step": 1, "../../outside/target": 1.0}'],
     "a figure with an endless name": ['{"source": "a", "environment_step": 1, "a/' + "n" * 200_000 + '": 1.0}'],
+    "steps that are no numbers": [
+        '{"source": "a", "environment_step": NaN, "wall_seconds": Infinity, "a/b": NaN}',
+        '{"source": "a", "environment_step": null, "wall_seconds": "x", "a/b": true}',
+    ],
+    "steps that go back": [f'{{"source": "a", "environment_step": {10**18 - n}, "a/b": 1}}' for n in range(100)],
     "a line without end": ['{"source": "' + "a" * 900_000 + '"}'],
     "nothing but line breaks": ["\n" * 500_000],
     "markup in figures": ['{"source": "a", "environment_step": 1, "a/<script>$\\\\input{/etc/passwd}$": 1.0}'],
@@ -199,6 +205,10 @@ RUNS: dict[str, Make] = {
     **{name: partial(_json, "manifest.json", changes) for name, changes in ODD.items()},
     **{name: partial(_lines, lines) for name, lines in RECORDS.items()},
     "figures that are none": partial(_json, "summary.json", {"steps": "x", "return_mean": [1], "coverage": {}, "": 1}),
+    "figures without a number": partial(
+        _content, "summary.json", b'{"steps": NaN, "training_steps": Infinity, "return_mean": -Infinity, "seed": NaN}'),
+    "times that never were": partial(_json, "manifest.json", {
+        "state": "running", "started": "9999-12-31T23:59:59+99:99", "ended": 1e300, "sessions": [{"started": -1e300}]}),
     "a figure above all floats": partial(_json, "summary.json", {"return_mean": 10**300, "steps": 10**305}),
     "a figure that computes": partial(_json, "summary.json", {"=cmd|' /C calc'!A0": 1.0, "return_mean": 2.0}),
     "overrides that are mappings": partial(_yaml, "overrides.yaml", [{"a": 1}, ["b"], None, 1.5]),
@@ -210,6 +220,16 @@ RUNS: dict[str, Make] = {
         "name": "../../outside/target", "overrides": [], "files": {"../../outside/target": "x: 1"}}),
     "a composition that names classes": partial(_yaml, "composition.yaml", {
         "name": "config", "overrides": [], "files": {"config": "interaction: {_target_: os.system, command: touch marker}"}}),
+    "a composition of words without end": partial(_yaml, "composition.yaml", {
+        "name": "config", "files": {"config": "shared: {}"},
+        "overrides": [f"+shared.a{n}=[{','.join(['1'] * 500)}]" for n in range(600)]}),
+    "a composition of a word that nests": partial(_yaml, "composition.yaml", {
+        "name": "config", "overrides": ["shared=" + "{a:" * 1000], "files": {"config": "shared: {}"}}),
+    "a composition of expressions without end": partial(_yaml, "composition.yaml", {
+        "name": "config", "overrides": [], "files": {
+            "config": "defaults: [" + ", ".join(f"g{n}: x" for n in range(9)) + "]\nseed: 0\n",
+            **{f"g{n}/x": f"shared: '${{oc.select:seed,[{'1,' * 1900}1]}}'\n" * 1
+               + "".join(f"s{m}: '${{oc.select:seed,[{'1,' * 1900}1]}}'\n" for m in range(20)) for n in range(9)}}}),
     "a config that sets up Hydra": partial(_yaml, "config.yaml", {"hydra": {"run": {"dir": "{outside}"}}, "experiment_name": "x"}),
     "a config of places": partial(_yaml, "config.yaml", {
         "experiment_name": "x", "environment": {"path": "{outside}/secret.txt"}, "paths": {"outputs": "{outside}"}}),
@@ -335,6 +355,13 @@ SWEEP_FILES: dict[str, bytes] = {
     "sweep: an experiment that is a list": b"experiment: [minimum]",
     "sweep: a grid that is a list": b"grid: [1, 2]",
     "sweep: seeds without end": b"experiment: minimum\nseeds: 1000000000",
+    "sweep: a range without end": b"experiment: minimum\ngrid: {seed: 'shuffle(range(0,100000000))'}",
+    "sweep: steps of nothing": b"experiment: minimum\ngrid: {seed: 'range(0,1,1e-9)'}",
+    "sweep: seeds in a long list": f"experiment: minimum\nseeds: {list(range(30_000))}".encode(),
+    "sweep: keys without end": f"experiment: minimum\ngrid: {{{', '.join(f'k{n}: [1, 2]' for n in range(3000))}}}".encode(),
+    "sweep: a word that nests": b"experiment: minimum\noverrides: ['seed=" + b"[" * 20_000 + b"']",
+    "sweep: a word of two lines": b'experiment: minimum\noverrides: ["seed=1\\nhydra.run.dir=/tmp/x"]',
+    "sweep: a space before Hydra": b"experiment: minimum\noverrides: [' hydra.run.dir=/tmp/x']",
     "sweep: a cell for each atom": b"experiment: minimum\ngrid: {" + b", ".join(
         f"a{n}: 'range(0,1000)'".encode() for n in range(30)) + b"}",
     "sweep: an escape code in a key": f'grid: {{"{ESCAPE.encode("unicode_escape").decode()}": [1]}}'.encode(),

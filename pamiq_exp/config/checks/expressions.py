@@ -39,6 +39,11 @@ _READS_OTHERS = {
 }
 """What to choose where the environment does not show what a part reads."""
 
+LONGEST_DECODED = 4000
+"""Characters of a text that `oc.decode` reads."""
+AS_SLOW_AS = 20
+"""Characters that each of them counts for: the grammar is slow."""
+
 MOST_HINTS = 20
 """References that lead nowhere for which the nearest names are looked for."""
 
@@ -184,7 +189,9 @@ class Expression:
         if name == "oc.select":
             return self._selected(*given)
         if name == "oc.decode":
-            return _decoded(*given)
+            text = _plain_text(*given)
+            self.resolver.count(self.key, 0, AS_SLOW_AS * len(text))
+            return _decoded(text)
         if name == "derived_seed":
             at, seed = self.resolver.find("seed")
             waits = at in self.resolver.result.waiting
@@ -254,10 +261,13 @@ def _parsed(text: str) -> Any:
     return parse(text)
 
 
-def _decoded(text: object) -> object:
-    if not isinstance(text, str) or "$" in text:
-        raise ValueError("oc.decode takes a plain text")
+def _plain_text(text: object) -> str:
+    if not isinstance(text, str) or "$" in text or len(text) > LONGEST_DECODED:
+        raise ValueError(f"oc.decode takes a plain text of at most {LONGEST_DECODED:,} characters")
+    return text
 
+
+def _decoded(text: str) -> object:
     def refuse(*_: object, **__: object) -> Any:
         raise ValueError("oc.decode takes a plain text")
 

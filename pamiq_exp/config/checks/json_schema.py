@@ -7,14 +7,14 @@ import dataclasses
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pamiq_exp.config.checks.types import has_fields, hints_of, is_list, is_open, may_hold
+from pamiq_exp.config.targets import Target, parameters_of
 
 Schema: TypeAlias = dict[str, Any]
-Target: TypeAlias = Callable[..., Any]
 
 DEFINITIONS = "#/$defs/"
 LATER: Schema = {
@@ -75,7 +75,7 @@ class SchemaBuilder:
     def arguments(self, target: Target, omit: tuple[str, ...] = ()) -> Schema:
         """Return the schema of the arguments that a class or function takes by name."""
         hints, texts = hints_of(target), argument_texts(target)
-        parameters = _parameters(target)
+        parameters = parameters_of(target)
         properties = {
             name: _described(self._argument(hints.get(name, Any), each), texts.get(name, ""), each.default)
             for name, each in parameters.items()
@@ -179,13 +179,6 @@ def argument_texts(target: Target) -> dict[str, str]:
 def _makes(target: Target, kind: type) -> bool:
     """Whether a target may give an instance of a class; what a function gives is not known before it is called."""
     return may_hold(kind, target) if inspect.isclass(target) else True
-
-
-def _parameters(target: Target) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return {}  # written in C
 
 
 def _described(schema: Schema, text: str, default: object) -> Schema:

@@ -97,7 +97,7 @@ def static_errors(
 
 def _misplaced(key: str, composed: Composed) -> ErrorDetail:
     """Report a key that has no place at the top of a config: a file may not say where its keys belong."""
-    file = next((each for each in composed.files if each.package.split(".")[0] == key), None)
+    file = next((each for each in composed.files if each.package and each.package.split(".")[0] == key), None)
     if file is None:
         return ErrorDetail(
             key, "there is no such key at the top of a config", nearest(key, TOP_LEVEL, listing="there are")
