@@ -47,7 +47,7 @@ def package_versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """Describe processor, memory, graphics and system; nothing that names the user or the computer."""
     return {
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.release()}",  # the longer names of `platform` start a program
         "python": platform.python_version(),
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
@@ -110,7 +110,7 @@ def _cpu_model() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return platform.machine()
 
 
 def _gpus() -> list[str]:

@@ -242,6 +242,16 @@ def test_what_is_no_exported_file_is_refused(command, text: str, tmp_path: Path)
     assert command("reproduce", "nowhere.yaml").status == 2
 
 
+@pytest.mark.parametrize(("count", "message"), [(2, "is not set"), (3, "3 are more than 2")])
+def test_an_exported_file_has_a_limit_of_runs(  # type: ignore[no-untyped-def]
+    command, count: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pamiq_exp.cli._exported_file._MOST_RUNS", 2)
+    paper = {"format": 1, "config": {"experiment_name": "sent", "seed": 0}, "runs": [{}] * count}
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(paper))
+    assert message in command("reproduce", "paper.yaml").err
+
+
 def test_a_file_may_name_only_packages_that_are_allowed(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run(command, *doll, f"hydra.run.dir={tmp_path / 'one'}")
     run(command, "export", "one", "-o", "paper.yaml")

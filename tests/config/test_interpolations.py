@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_exp.config import Composed, ConfigError
-from pamiq_exp.config.checks.expressions import Resolved
+from pamiq_exp.config.checks.expressions import LONGEST_DECODED, Resolved
 from pamiq_exp.config.checks.interpolations import resolve, value_at
 from pamiq_exp.config.checks.limits import LONGEST_WAY, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 from pamiq_exp.config.checks.references import unread_keys
@@ -247,3 +247,16 @@ def test_values_by_position_and_keys_are_looked_at_too() -> None:
     assert "put W&B online" in str(
         refused({"shared": {"w": {**tracker, "_args_": [], "mode": "online"}}, "tracking": {"w": "${shared.w}"}})
     )
+
+
+def test_a_text_is_decoded_up_to_the_limit_and_no_further() -> None:
+    longest = "x" * LONGEST_DECODED
+    assert resolve({"text": longest, "a": "${oc.decode:${text}}"}).tree["a"] == longest
+    (error,) = resolve({"text": longest + "x", "a": "${oc.decode:${text}}"}).errors
+    assert "at most 4,000 characters" in error.message
+
+
+def test_what_is_decoded_counts_for_twenty_times_as_much() -> None:
+    tree = {"text": "x" * LONGEST_DECODED} | {f"a{n}": "${oc.decode:${text}}" for n in range(26)}
+    with pytest.raises(ConfigError, match="2,000,000 characters"):
+        resolve(tree)
