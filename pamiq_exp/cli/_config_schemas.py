@@ -12,11 +12,11 @@ from typing import Any, Literal, get_args
 
 from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, groups
 from pamiq_exp.config import AllowList, ConfigError
-from pamiq_exp.config.checks.json_schema import DEFINITIONS, LATER, Schema, SchemaBuilder, Target, reference
+from pamiq_exp.config.checks.json_schema import DEFINITIONS, LATER, Schema, SchemaBuilder, reference
 from pamiq_exp.config.checks.static import PARTS, TOP_LEVEL
 from pamiq_exp.config.checks.types import hints_of
 from pamiq_exp.config.interaction_wrappers import DELAYED
-from pamiq_exp.config.targets import find_target
+from pamiq_exp.config.targets import Target, find_target
 from pamiq_exp.option_files import places, text_in
 from pamiq_exp.run_folder import file_names
 
