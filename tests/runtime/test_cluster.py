@@ -8,72 +8,29 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pamiq_exp.buffers import DataBuffer, RingBuffer
-from pamiq_exp.interaction import Environment, FixedIntervalInteraction, Interaction
+from pamiq_exp.interaction import Interaction
 from pamiq_exp.ray_cluster import ClusterError
-from pamiq_exp.run_folder import RunFolder, list_checkpoints
-from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, RunHandle, Summary
+from pamiq_exp.run_folder import list_checkpoints
+from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, RunHandle
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.cluster.actor_site import ActorSite
 from pamiq_exp.runtime.cluster.blueprint import versions
 from pamiq_exp.runtime.cluster.driver import on_cluster
 from pamiq_exp.runtime.parts import Parts
-from pamiq_exp.seeding import derive_seed
-from pamiq_exp.tracking import RunInfo
-from tests.runtime.parts import FIELDS, CollectingAgent, NoisyWorld, SmallTrainer, linear_model
+from tests.runtime.cluster_parts import SmallBlueprint, launch_on_cluster
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'pamiq_exp[ray]'")
 
 
 STORE_BYTES = 100_000_000
-
-
-@dataclass
-class SmallBlueprint:
-    """Builds the small parts; `hook(actor, step)` runs in the worlds, `batch_hook` before each batch."""
-
-    launch_config: LaunchConfig
-    seed: int = 0
-    hook: Callable[[str, int], None] = lambda name, step: None
-    batch_hook: Callable[[int], None] | None = None
-
-    def actor_seed(self, name: str) -> int:
-        return derive_seed(self.seed, name)
-
-    def build_actor(self, name: str) -> Parts:
-        world = NoisyWorld(self.actor_seed(name) % 1000, partial(self.hook, name))
-        return self._parts(FixedIntervalInteraction(CollectingAgent(), world, 0.002))
-
-    def build_learner(self, environment: Environment, actors: int) -> tuple[Parts, Sequence[Mapping[str, DataBuffer]]]:
-        parts = self._parts(Interaction(CollectingAgent(), environment))
-        return parts, [parts.buffers, *({"experience": RingBuffer(64, 1, FIELDS)} for _ in range(actors - 1))]
-
-    def _parts(self, interaction: Interaction) -> Parts:
-        return Parts(
-            interaction,
-            {"linear": linear_model()},
-            {"experience": RingBuffer(64, 1, FIELDS)},
-            {"linear": SmallTrainer(self.batch_hook)},
-        )
-
-
-def launch_on_cluster(blueprint: SmallBlueprint, folder: Path, **options: Any) -> Summary:
-    config = blueprint.launch_config
-    info = RunInfo(folder, "small", "small", blueprint.seed, mode=config.mode, max_steps=config.max_steps)
-    with on_cluster(blueprint) as processes:
-        return processes.launch(
-            config, experiment_name="small", seed=blueprint.seed, folder=RunFolder(folder), trackers={}, run_info=info,
-            **options,
-        )  # fmt: skip
 
 
 def records(folder: Path, source: str) -> list[dict[str, Any]]:
