@@ -81,6 +81,7 @@ class LaunchConfig:
         time_scale: Run seconds in a wall second (realtime, sequential): 10 lets a 10 Hz world turn 100 times a second.
         checkpoint: When to save.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
+        inference_device: Device of the agent's copies of the models; None for the one on which they are trained.
         precision: As Lightning Fabric names it: `32-true`, `bf16-mixed`, ...
         switch_interval: Seconds after which Python lets another thread go on (`sys.setswitchinterval`),
             set for the run and restored afterwards. None leaves Python's own 0.005, which makes the world
@@ -113,6 +114,7 @@ class LaunchConfig:
     time_scale: float = 1.0
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     device: str = "cpu"
+    inference_device: str | None = None
     precision: str = "32-true"
     switch_interval: float | None = 0.00001
     training_nice: int = 0
@@ -158,6 +160,8 @@ class LaunchConfig:
             return f"learner=ray trains beside the actors, and launcher.mode is {self.mode}: launcher=realtime"
         if self.trace:
             return "trace: a run with learner=ray cannot be replayed: trace=false, or learner=thread"
+        if self.inference_device not in (None, "cpu"):
+            return f"inference_device={self.inference_device}: with learner=ray, actors act on the CPU"
         if find_spec("ray") is None:
             return f"learner=ray needs Ray: {install_hint('ray')}"
         return None

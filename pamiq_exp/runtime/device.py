@@ -12,11 +12,21 @@ if TYPE_CHECKING:
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
 
 
-def require_device(device: str, precision: str) -> None:
+def require_device(device: str, precision: str, inference_device: str | None = None) -> None:
     """Raise ValueError for a device or precision that is not available."""
     _accelerator(device)
+    if inference_device is not None:
+        inference_place(inference_device)
     if precision not in PRECISIONS:
         raise ValueError(f"launcher.precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+
+
+def inference_place(device: str) -> torch.device:
+    """Return the device of the agent's copies. Raises ValueError for one that is not available."""
+    kind, index = _accelerator(device, "inference_device")
+    if kind == "auto":
+        raise ValueError("launcher.inference_device names one device, such as cpu or cuda:1, not auto")
+    return torch.device(kind, index or 0) if kind == "cuda" else torch.device(kind)
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -30,14 +40,14 @@ def make_fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
-def _accelerator(device: str) -> tuple[str, int | None]:
+def _accelerator(device: str, key: str = "device") -> tuple[str, int | None]:
     kind, _, number = device.partition(":")
     available = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     usable = ", ".join(name for name, there in available.items() if there)
     if kind not in available or (number and not number.isdigit()):
-        raise ValueError(f"launcher.device must be one of {usable}, or like cuda:1, not {device!r}")
+        raise ValueError(f"launcher.{key} must be one of {usable}, or like cuda:1, not {device!r}")
     if not available[kind]:
-        raise ValueError(f"launcher.device is {device}, but this machine has no such device; use one of {usable}")
+        raise ValueError(f"launcher.{key} is {device}, but this machine has no such device; use one of {usable}")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        raise ValueError(f"launcher.device is {device}, but this machine has only {torch.cuda.device_count()} of them")
+        raise ValueError(f"launcher.{key} is {device}, but this machine has only {torch.cuda.device_count()} of them")
     return kind, int(number) if number and kind == "cuda" else None

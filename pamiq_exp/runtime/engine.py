@@ -33,6 +33,7 @@ class Engine:
     """Everything that takes part in one run.
 
     Attributes:
+        device, inference_device: Where models are trained, and where the agent's copies of them are.
         next_record: When the interaction is recorded, in environment steps.
         trace: Records what a replay needs.
     """
@@ -50,6 +51,7 @@ class Engine:
         statistics: RunStatistics,
         records: RecordStream,
         device: torch.device = torch.device("cpu"),
+        inference_device: torch.device | None = None,
     ) -> None:
         self.interaction = interaction
         self.models = dict(models)
@@ -62,6 +64,7 @@ class Engine:
         self.statistics = statistics
         self.records = records
         self.device = device
+        self.inference_device = inference_device or device
         self.next_record = Every(config.record_every_steps)
         self.trace: NoTrace = NO_TRACE
 

@@ -57,12 +57,13 @@ class TorchCopies:
     Args:
         name: Of the model, for errors.
         model: The training module. Its `inference_module` chooses the part that agents use.
+        device: Where the copies are; None for where the model is.
     """
 
-    def __init__(self, name: str, model: LightningModule) -> None:
+    def __init__(self, name: str, model: LightningModule, device: torch.device | None = None) -> None:
         self._name = name
         self._source = inference_part(model)
-        self._copies: list[nn.Module] = [copy_for_inference(name, self._source) for _ in range(SLOTS)]
+        self._copies: list[nn.Module] = [copy_for_inference(name, self._source).to(device) for _ in range(SLOTS)]
         self._copy_lists = [self._prepare(each) for each in self._copies]
         self._memory: list[NDArray[np.uint8]] = []
 
@@ -184,9 +185,12 @@ class OwnCopies:
         )
 
 
-def inference_copies(name: str, model: Model) -> InferenceCopies:
-    """Make the inference copies of a model. Raises TypeError for one that cannot be copied."""
-    return OwnCopies(name, model) if isinstance(model, Publishable) else TorchCopies(name, model)
+def inference_copies(name: str, model: Model, device: torch.device | None = None) -> InferenceCopies:
+    """Make the inference copies of a model, on a device if it is one of torch.
+
+    Raises TypeError for a model that cannot be copied.
+    """
+    return OwnCopies(name, model) if isinstance(model, Publishable) else TorchCopies(name, model, device)
 
 
 def _room(tensor: torch.Tensor) -> int:

@@ -22,7 +22,7 @@ from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.clock import VirtualClock, WallClock
 from pamiq_exp.runtime.config import WALL_CLOCK, LaunchConfig
 from pamiq_exp.runtime.control import RunControl
-from pamiq_exp.runtime.device import make_fabric, require_device
+from pamiq_exp.runtime.device import inference_place, make_fabric, require_device
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.first_calls import FirstCalls
 from pamiq_exp.runtime.frameworks import move_to, parameter_count
@@ -187,7 +187,7 @@ class Run:
         _require_parameters(models, config.max_parameters)
         if config.mode == "sequential":
             require_going_on(interaction.environment)
-        require_device(config.device, config.precision)
+        require_device(config.device, config.precision, config.inference_device)
         fabric = make_fabric(config.device, config.precision) if models or trainers else None
         device = torch.device("cpu") if fabric is None else fabric.device
         shared = config.learner == "process"
@@ -211,7 +211,8 @@ class Run:
             for trainer in trainers.values():
                 trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
-        publisher = Publisher(models, shared, config.inference)
+        acts_on = None if config.inference_device is None else inference_place(config.inference_device)
+        publisher = Publisher(models, shared, config.inference, acts_on)
         statistics = RunStatistics(interaction, users, trainers, self.clock, publisher, self.writer, folder, shared)
         records = RecordStream(self.writer, statistics)
         self._first_calls = FirstCalls(interaction.agent) if models and config.inference != "eager" else None
@@ -222,7 +223,7 @@ class Run:
         self._report = None if shown else _print_warning
         self.engine = engine_of(
             interaction, models, users, trainers, config, self.clock, self.control, publisher, statistics, records,
-            device,
+            device, acts_on,
         )  # fmt: skip
         if config.trace and config.mode in WALL_CLOCK:
             self._begin_trace()

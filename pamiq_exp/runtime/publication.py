@@ -59,17 +59,26 @@ class Publisher:
         models: The trained models by name.
         shared: Whether the learner goes to a process of its own, forked later.
         inference: How inference copies compute; see `QuickInference`.
+        device: Where inference copies are; None for where each model is.
 
     Raises:
         TypeError: A model cannot be copied, or cannot be shared; the message names it and what to do.
     """
 
-    def __init__(self, models: Mapping[str, Model], shared: bool = False, inference: Inference = "eager") -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        shared: bool = False,
+        inference: Inference = "eager",
+        device: torch.device | None = None,
+    ) -> None:
         devices = {tensor.device for model in torch_modules(models).values() for tensor in model.parameters()}
-        self._order = next((StreamOrder(device) for device in devices if device.type == "cuda"), None)
+        devices = devices if device is None else {device}
+        # A copy to the CPU is done when the call returns.
+        self._order = next((StreamOrder(each) for each in devices if each.type == "cuda"), None)
         self._written: torch.cuda.Event | None = None
         """When the copies of the newest publication are done on a GPU."""
-        self._published = {name: inference_copies(name, each) for name, each in models.items()}
+        self._published = {name: inference_copies(name, each, device) for name, each in models.items()}
         self._index = {name: index for index, name in enumerate(self._published)}
         self._send: SendParameters | None = None
         if shared:

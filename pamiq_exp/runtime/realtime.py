@@ -63,7 +63,7 @@ class InferenceLoop:
 
     def _loop(self) -> None:
         engine = self._engine
-        stream = own_stream(engine.device, first=True, separate=engine.config.separate_streams)
+        stream = own_stream(engine.inference_device, first=True, separate=engine.config.separate_streams)
         with torch.no_grad(), reduced_timer_slack(), stream:
             self._take_turns()
 

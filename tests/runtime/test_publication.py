@@ -10,8 +10,8 @@ import torch
 from lightning import LightningModule
 from torch import nn
 
-from pamiq_exp.runtime import Publisher
-from tests.runtime.parts import LinearModel, linear_model
+from pamiq_exp.runtime import LaunchConfig, Publisher
+from tests.runtime.parts import LinearModel, launch_small, linear_model
 
 
 class Constant(LightningModule):
@@ -252,3 +252,31 @@ def test_publisher_a_tensor_that_processes_cannot_share_is_named() -> None:
     message = "the model 'graph' .* its 'adjacency' is a sparse_coo tensor on cpu.*launcher.learner=thread"
     with pytest.raises(TypeError, match=message):
         Publisher({"graph": Sparse()}, shared=True)
+
+
+def test_publisher_copies_are_on_the_device_of_inference_and_the_model_stays_where_it_is() -> None:
+    model = linear_model()
+    publisher = Publisher({"linear": model}, device=torch.device("meta"))
+    publisher.publish(["linear"])
+    module = publisher.inference_models()["linear"].module
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("auto", "names one device"),
+        ("tpu", "inference_device must be one of"),
+        ("cuda:99", "this machine has"),
+    ],
+)
+def test_launch_refuses_a_device_of_inference_that_is_not_there(device: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        launch_small(LaunchConfig(max_steps=5, inference_device=device))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_launch_acts_on_the_cpu_while_a_gpu_trains() -> None:
+    summary = launch_small(LaunchConfig(max_steps=200, device="cuda", inference_device="cpu"), interval=0.002)
+    assert float(summary["model_version"]) > 0

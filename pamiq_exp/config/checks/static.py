@@ -179,7 +179,8 @@ def _launcher_errors(tree: Mapping[str, Any], *, on_device: bool = False) -> lis
         if on_device:
             from pamiq_exp.runtime.device import require_device
 
-            require_device(settings.device, settings.precision)
+            here = "cpu" if settings.learner == "ray" else settings.device  # its machine may be another one
+            require_device(here, settings.precision, settings.inference_device)
     except ConfigError as error:
         return [] if on_device else error.errors
     except ValueError as error:

@@ -120,7 +120,7 @@ class _Server(RequestServer):
 
     def do_run(self, link: LearnerLink, checkpoint: Mapping[str, State] | None) -> dict[str, float]:
         """Take turns until `stop`, and return what was measured."""
-        config = replace(self._blueprint.launch_config, max_seconds=None, checkpoint=CheckpointConfig())
+        config = replace(self._blueprint.launch_config, device="cpu", max_seconds=None, checkpoint=CheckpointConfig())
         info = describe_run(None, "actor", self._seed, config)
         with prepared(info, config, None) as control:
             self._control = control

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -285,8 +286,9 @@ class ActorsAndLearner:
 
         with prepared(run_info, config, folder, resumes=resume_from is not None) as control:
             with noted_in_manifest(folder, run_info, config):
+                here = replace(config, device="cpu")  # no model is in this process
                 run = Run(
-                    Interaction(_NoAgent(), environment), {}, {}, {}, config, folder, trackers, control,
+                    Interaction(_NoAgent(), environment), {}, {}, {}, here, folder, trackers, control,
                     engine_of=ActorsEngine,
                     learner_of=lambda engine: RayLearner(engine, self._ray, self._learner, build_learner),
                 )  # fmt: skip

@@ -97,7 +97,7 @@ class LearnerSite(Site):
             return ActorsUser(all_of[id(buffer)])
 
         control = RunControl()
-        quiet = replace(config, checkpoint=CheckpointConfig(), inference="eager")
+        quiet = replace(config, checkpoint=CheckpointConfig(), inference="eager", inference_device="cpu")
         run = Run(
             parts.interaction, parts.models, parts.buffers, parts.trainers, quiet, None, {}, control, user_of=user_of
         )
