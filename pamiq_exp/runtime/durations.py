@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _SHORTEST = 1e-7
 _RATIO = math.log(1.02)
@@ -32,17 +32,6 @@ class Durations:
         if seconds > self.maximum:
             self.maximum = seconds
 
-    @classmethod
-    def merged(cls, parts: Iterable[Durations]) -> Durations:
-        """Return a histogram of all durations of several ones."""
-        whole = cls()
-        for part in parts:
-            whole._counts = [one + other for one, other in zip(whole._counts, part._counts, strict=True)]
-            whole.count += part.count
-            whole.total += part.total
-            whole.maximum = max(whole.maximum, part.maximum)
-        return whole
-
     @property
     def mean(self) -> float:
         """Mean seconds; 0 without entries."""
@@ -57,3 +46,24 @@ class Durations:
             if count and seen >= wanted:
                 return min(_SHORTEST * math.exp((index + 1) * _RATIO), self.maximum)
         return self.maximum
+
+
+class MergedDurations(Durations):
+    """All durations of several histograms, put together when they are asked for. Nothing is added to it.
+
+    Args:
+        parts: Returns the histograms.
+    """
+
+    def __init__(self, parts: Callable[[], Iterable[Durations]]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def quantile(self, share: float) -> float:
+        """See `Durations.quantile`."""
+        parts = list(self._parts())
+        self._counts = [sum(counts) for counts in zip(*(part._counts for part in parts), strict=True)]
+        self.count = sum(part.count for part in parts)
+        self.total = sum(part.total for part in parts)
+        self.maximum = max((part.maximum for part in parts), default=0.0)
+        return super().quantile(share)

@@ -96,16 +96,20 @@ def wait(name: str, step: int) -> None:
     time.sleep(0.005)
 
 
+def rest(batch: int) -> None:
+    """Before a batch of a trainer that leaves the cores to the actors."""
+    time.sleep(0.1)
+
+
 def steps_per_second(actors: int, seconds: float) -> float:
     """Environment steps a second, while all actors take turns."""
     rates: list[float] = []
 
     def measure(handle: RunHandle) -> None:
-        counted: dict[str, int] = {}
-        while len(counted) < actors:  # each actor has recorded something
-            for record in [handle.last_records().get("interaction", {})]:
-                counted[str(record.get("actor"))] = 1
-            time.sleep(0.01)
+        seen: set[object] = set()
+        while len(seen - {None}) < actors:  # until each actor has recorded something
+            seen.add(handle.last_records().get("interaction", {}).get("actor"))
+            time.sleep(0.001)
         time.sleep(2.0)
         steps, begin = float(handle.status()["steps"] or 0), time.perf_counter()
         time.sleep(seconds)
@@ -113,7 +117,10 @@ def steps_per_second(actors: int, seconds: float) -> float:
         handle.stop()
 
     config = LaunchConfig(learner="ray", cluster="local", actors=actors, record_every_steps=100)
-    run(SmallBlueprint(config, hook=wait, interval=None), measure)
+    blueprint = SmallBlueprint(
+        config, hook=wait, interval=None, asks_model=False, batch_hook=lambda batch: time.sleep(0.1)
+    )
+    run(blueprint, measure)
     return rates[0]
 
 

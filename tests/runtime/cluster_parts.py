@@ -28,6 +28,7 @@ class SmallBlueprint:
     hook: Callable[[str, int], None] = lambda name, step: None
     batch_hook: Callable[[int], None] | None = None
     interval: float | None = 0.002
+    asks_model: bool = True
 
     def actor_seed(self, name: str) -> int:
         return derive_seed(self.seed, name)
@@ -35,12 +36,15 @@ class SmallBlueprint:
     def build_actor(self, name: str) -> Parts:
         world = NoisyWorld(self.actor_seed(name) % 1000, partial(self.hook, name))
         if self.interval is None:
-            return self._parts(Interaction(CollectingAgent(), world))
-        return self._parts(FixedIntervalInteraction(CollectingAgent(), world, self.interval))
+            return self._parts(Interaction(self._agent(), world))
+        return self._parts(FixedIntervalInteraction(self._agent(), world, self.interval))
 
     def build_learner(self, environment: Environment, actors: int) -> tuple[Parts, Sequence[Mapping[str, DataBuffer]]]:
-        parts = self._parts(Interaction(CollectingAgent(), environment))
+        parts = self._parts(Interaction(self._agent(), environment))
         return parts, [parts.buffers, *({"experience": RingBuffer(64, 1, FIELDS)} for _ in range(actors - 1))]
+
+    def _agent(self) -> CollectingAgent:
+        return CollectingAgent(model="linear" if self.asks_model else None)
 
     def _parts(self, interaction: Interaction) -> Parts:
         return Parts(

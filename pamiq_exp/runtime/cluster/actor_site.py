@@ -34,8 +34,13 @@ from pamiq_exp.runtime.worker import run_worker
 MOST_BYTES = 1 << 26
 """Of turns that wait in an actor, and of those that it has sent and training has not fetched, per actor."""
 
-_SEND_SECONDS = 0.003
-"""Between two packets that reach the learner, from whichever actor: each costs it about a tenth of that."""
+_CALL_SECONDS = 0.003
+"""Between two calls of one kind that reach the learner, by any of the actors: each takes it about a tenth of that."""
+
+HISTOGRAMS = ("turn_durations", "lateness", "observation_ages")
+"""Histograms of `RunStatistics` that an actor sends, now and then and at each pause."""
+
+_HISTOGRAM_SECONDS = 2.0
 
 _LONGEST_WAIT = 1.0
 """Seconds that one question for newer parameters waits for them."""
@@ -67,9 +72,8 @@ class ActorProgress:
     dropped: int
     pending: int
     observation_age_seconds: float
-    turn_durations: Durations
-    lateness: Durations
-    observation_ages: Durations
+    histograms: dict[str, Durations]
+    """By the names of `HISTOGRAMS`; empty where they were sent a moment ago."""
 
 
 class ActorSite(Site):
@@ -99,7 +103,7 @@ class ActorSite(Site):
 
     def progress(self) -> ActorProgress | None:
         """See `Site.progress`."""
-        return None if self._server is None else self._server.progress()
+        return None if self._server is None else self._server.progress(whole=False)
 
 
 class _Server(RequestServer):
@@ -114,6 +118,7 @@ class _Server(RequestServer):
         self._control: RunControl | None = None
         self._engine: Engine | None = None
         self._before = (0, 0, 0)
+        self._histograms_sent = 0.0
         self._learner: Learner | None = None
         self._paused = False
         self._stopped = False
@@ -183,17 +188,20 @@ class _Server(RequestServer):
     def do_close(self) -> None:
         """Nothing is left to do once `run` has ended."""
 
-    def progress(self) -> ActorProgress | None:
-        """How far the actor is; None before its first turn."""
+    def progress(self, whole: bool = True) -> ActorProgress | None:
+        """How far the actor is, with histograms if `whole` or if it is time; None before its first turn."""
         engine = self._engine
         if engine is None:
             return None
-        counted = engine.statistics
+        counted, now = engine.statistics, time.monotonic()
+        histograms = {}
+        if whole or now - self._histograms_sent > _HISTOGRAM_SECONDS:
+            self._histograms_sent = now
+            histograms = {name: getattr(counted, name) for name in HISTOGRAMS}
         steps, turns, misses = self._before
         return ActorProgress(
             counted.steps - steps, counted.turns - turns, counted.deadline_misses - misses, counted.skipped_turns,
-            counted.skipped_actions, counted.dropped, counted.pending, counted.observation_age_seconds,
-            counted.turn_durations, counted.lateness, counted.observation_ages,
+            counted.skipped_actions, counted.dropped, counted.pending, counted.observation_age_seconds, histograms,
         )  # fmt: skip
 
 
@@ -255,6 +263,7 @@ class Courier:
         self._sent = 0
         self._fetched = 0
         self._begin = engine.statistics.steps
+        self._pause = _CALL_SECONDS * max(3, engine.config.actors)
 
     def run(self) -> None:
         """See `Training.run`."""
@@ -277,7 +286,7 @@ class Courier:
             return
         with self.worker.idle():
             signal.wait()
-            time.sleep(_SEND_SECONDS * max(3, self._engine.config.actors))
+            time.sleep(self._pause)
 
     def send(self) -> None:
         """Send what was collected, unless training has too much to fetch already: then it waits in the collectors."""
@@ -300,6 +309,7 @@ class Courier:
                 newest = self._link.newest(publisher.version, _LONGEST_WAIT)
                 if newest is not None:
                     publisher.receive(newest.parameters, newest.version, newest.training_step)
+                    time.sleep(self._pause)
         except LearnerGoneError as error:
             control.stop("stopped", str(error))
         except BaseException as error:

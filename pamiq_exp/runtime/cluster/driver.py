@@ -17,13 +17,13 @@ from pamiq_exp.ray_cluster import ClusterError, connected
 from pamiq_exp.remote_errors import received_error
 from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import WrittenGroups, write_groups
-from pamiq_exp.runtime.cluster.actor_site import ActorSite, LearnerGoneError
+from pamiq_exp.runtime.cluster.actor_site import HISTOGRAMS, ActorSite, LearnerGoneError
 from pamiq_exp.runtime.cluster.blueprint import Blueprint, DescribedEnvironment, EnvironmentDescription, versions
 from pamiq_exp.runtime.cluster.deaths import cause_of_death
 from pamiq_exp.runtime.cluster.learner_site import LearnerSite, Packet, Publication
 from pamiq_exp.runtime.cluster.remote_actor import Cluster, RemoteActor
 from pamiq_exp.runtime.config import LaunchConfig
-from pamiq_exp.runtime.durations import Durations
+from pamiq_exp.runtime.durations import Durations, MergedDurations
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.launcher import Run, Summary, noted_in_manifest, prepared
@@ -132,17 +132,19 @@ class ActorsEngine(Engine):
         statistics.skipped_turns = sum(actor.counted("skipped_turns") for actor in actors)
         self.interaction.skipped_actions = sum(actor.counted("skipped_actions") for actor in actors)
         statistics.restarts = sum(actor.restarts for actor in actors)
-        for name in ("turn_durations", "lateness", "observation_ages"):
-            setattr(statistics, name, Durations.merged(part for actor in actors for part in actor.durations(name)))
-
-    _counted: dict[str, int]
 
     def begin(self) -> None:
         """Take charge of the actors."""
-        self._counted = {}
-        self.statistics.queues = {f"actor {actor.number}": actor for actor in self._actors}
+        self._counted: dict[str, int] = {}
+        statistics = self.statistics
+        for kind in HISTOGRAMS:
+            setattr(statistics, kind, MergedDurations(partial(self._durations, kind)))
+        statistics.queues = {f"actor {actor.number}": actor for actor in self._actors}
         for actor in self._actors:
             actor.attach(self, self._count)
+
+    def _durations(self, kind: str) -> list[Durations]:
+        return [part for actor in self._actors for part in actor.durations(kind)]
 
 
 class RayLearner(LearnerElsewhere):

@@ -170,6 +170,7 @@ class RemoteActor(Component):
         with self._noting:
             known = self._progress
             if progress is not None and (known is None or progress.turns >= known.turns):
+                progress.histograms = progress.histograms or (known.histograms if known is not None else {})
                 self._progress = progress
 
     def _take_records(self, engine: Engine, name: str, values: Any) -> None:
@@ -185,8 +186,8 @@ class RemoteActor(Component):
         return sum(getattr(progress, name) for progress in self._all())
 
     def durations(self, name: str) -> list[Durations]:
-        """One of the histograms of `ActorProgress`, of all starts."""
-        return [getattr(progress, name) for progress in self._all()]
+        """The newest histogram of this name (see `HISTOGRAMS`) of each start."""
+        return [progress.histograms[name] for progress in self._all() if progress.histograms]
 
     def _all(self) -> list[ActorProgress]:
         progress = self._progress
