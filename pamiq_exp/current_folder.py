@@ -60,3 +60,10 @@ def workers_forget_it() -> Iterator[None]:
             del os.environ[SAFE_PATH]
         else:
             os.environ[SAFE_PATH] = before
+
+
+def find_packages_here() -> None:
+    """Let the user's own packages be found in the current folder, after everything that is installed."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)

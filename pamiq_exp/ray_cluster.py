@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pamiq_exp.current_folder import SAFE_PATH, elsewhere
+from pamiq_exp.current_folder import SAFE_PATH, elsewhere, workers_forget_it
 
 AUTO, LOCAL = "auto", "local"
 """What may stand where a cluster is named, besides an address."""
+
+_MOST_HERE = max(64, 4 * (os.cpu_count() or 1))
+"""Processes of a run on this machine alone."""
 
 _VARIABLE = "RAY_ADDRESS"
 _REACH_SECONDS = 5.0
@@ -46,6 +49,11 @@ def connected(cluster: str, cpus: int) -> Iterator[Any]:
     address = address_of(cluster)
     if address is not None:
         _require_reachable(address)
+    elif cpus > _MOST_HERE:
+        raise ClusterError(
+            f"launcher.actors: {cpus} processes are too many for this machine, at most {_MOST_HERE} are started: set "
+            "fewer, or name a cluster (launcher.cluster=ADDRESS)"
+        )
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # else whatever asks Ray after the end starts it again
     import ray
 
@@ -77,7 +85,7 @@ def connect(ray: Any, **settings: Any) -> None:
     """Call `ray.init` without what it does to signals, to the terminal and to the path of its workers."""
     before = signal.getsignal(signal.SIGTERM)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray asks who runs this machine, and reports its use
-    with elsewhere(os.curdir):  # workers look for modules where Ray was started
+    with elsewhere(os.curdir), workers_forget_it():  # workers look for modules where Ray was started
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **settings)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own handler kills the jobs before they have saved

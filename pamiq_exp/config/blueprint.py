@@ -14,6 +14,7 @@ from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.dry_run import Validated
 from pamiq_exp.config.experiment import Experiment, build_experiment
 from pamiq_exp.config.tree_paths import join, parts_of
+from pamiq_exp.current_folder import find_packages_here
 from pamiq_exp.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class ConfigBlueprint:
 
     def build_actor(self, name: str) -> Parts:
         """See `Blueprint.build_actor`: everything that has a derived seed has another one in each actor."""
+        self._find_packages()
         config = OmegaConf.create({**self.tree, "seed": self.actor_seed(name)})
         return _parts_of(build_experiment(config, self.allow))
 
     def build_learner(self, environment: DescribedEnvironment, actors: int) -> tuple[Parts, Sequence[Buffers]]:
         """See `Blueprint.build_learner`."""
+        self._find_packages()
         groups = ("models", "buffers", "trainers")
         config = OmegaConf.create(dict(self.tree))
         experiment = build_experiment(config, self.allow, groups=groups, environment=environment)
@@ -69,6 +72,11 @@ class ConfigBlueprint:
             for _ in range(actors - 1)
         ]
         return _parts_of(experiment), [experiment.buffers, *others]
+
+    def _find_packages(self) -> None:
+        """Find what the user allowed where the run was started, as the run's first process does."""
+        if self.allow.trusted:
+            find_packages_here()
 
 
 def _parts_of(experiment: Experiment) -> Parts:

@@ -15,6 +15,7 @@ from pamiq_exp.config import AllowList, ConfigError, ErrorDetail, Source
 from pamiq_exp.config.dry_run import SKIP_FLAG
 from pamiq_exp.config.hydra_internals import get_args_parser
 from pamiq_exp.config.trust import TRUST_FLAG, trust_folder, trusted_folders_file
+from pamiq_exp.current_folder import find_packages_here
 from pamiq_exp.formatting import printable
 from pamiq_exp.jobs.paths import expand_home
 
@@ -109,9 +110,8 @@ def find_trusted_packages(allow: AllowList) -> None:
 
     Hydra has looked for its plugins by now, and a package of the same name never hides an installed one.
     """
-    here = str(Path.cwd())
-    if allow.trusted and here not in sys.path:
-        sys.path.append(here)
+    if allow.trusted:
+        find_packages_here()
 
 
 def print_error(error: Exception, *, heading: str = "this config cannot be run") -> None:

@@ -266,6 +266,7 @@ PLACES = {
     ),
     "a file by address": (HEADER + "environment: {kwargs: {xml_file: 'file:///etc/passwd'}}", "an address"),
     "another machine": (HEADER + "environment: {kwargs: {host: evil.example}}", "an address on the network"),
+    "another cluster": (HEADER + "launcher: {cluster: evil}", "an address on the network"),
     "a logger elsewhere": (
         HEADER + "tracking: {x: {_target_: lightning.pytorch.loggers.CSVLogger, save_dir: here}}",
         "may not say where a logger writes",

@@ -24,7 +24,7 @@ from pamiq_exp.component import Component
 from pamiq_exp.interaction import Interaction
 from pamiq_exp.media import Picture
 from pamiq_exp.run_folder import list_checkpoints
-from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, RunHandle, launch, learner_process, realtime
+from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, RunHandle, config, launch, learner_process, realtime
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import ThreadConfig
 from pamiq_exp.shared_memory import semaphore, words
@@ -361,6 +361,31 @@ def test_learner_a_model_that_cannot_be_shared_is_named() -> None:
 def test_learner_settings_that_do_not_suit_a_process_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LaunchConfig(learner="process", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learner": "thread", "actors": 2}, "actors=2 needs launcher.learner=ray, not thread"),
+        ({"mode": "lockstep"}, "launcher.mode is lockstep: launcher=realtime"),
+        ({"trace": True}, "cannot be replayed: trace=false"),
+        ({"actors": 0}, "actors must be positive"),
+        ({"inference_device": "cuda"}, "actors act on the CPU"),
+        ({}, r"needs Ray: pip install '.*\[ray\]'"),
+    ],
+)
+def test_learner_settings_that_do_not_suit_ray_are_refused(
+    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=message):
+        LaunchConfig(**({"learner": "ray"} | options))
+
+
+def test_learner_on_a_cluster_takes_a_config_and_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: "found")
+    with pytest.raises(ValueError, match="takes a config, not parts: python -m pamiq_exp"):
+        launch_small(LaunchConfig(learner="ray"))
 
 
 def test_learner_a_launch_without_trainers_needs_no_process(place: Any) -> None:

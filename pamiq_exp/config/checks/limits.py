@@ -20,6 +20,7 @@ LONGEST_WAY = 32
 MOST_BITS = 1024
 """Binary digits of a whole number."""
 
+MOST_ACTORS = 4096
 MOST_ENVS = 100_000
 MOST_PICTURES = 100_000
 MOST_PIXELS = 8192
@@ -40,6 +41,7 @@ BY_NAME: Mapping[str, tuple[int, str]] = {
 """Keys that ask for something of the machine wherever they stand."""
 
 BY_ADDRESS: Mapping[str, tuple[int, str]] = {
+    "launcher.actors": (MOST_ACTORS, "processes of a cluster"),
     "launcher.max_seconds": (MOST_SECONDS, "seconds"),
     "launcher.max_steps": (MOST_STEPS, "steps"),
     "launcher.threads.inference": (MOST_THREADS, "threads"),

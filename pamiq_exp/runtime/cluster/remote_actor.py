@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pamiq_exp.component import Component, State
@@ -179,7 +179,8 @@ class RemoteActor(Component):
             axes = {**axes, "actor": self.number, "staleness": max(0, engine.publisher.version - version)}
             engine.records.emit(source, metrics, training_step, version, axes=axes)
         elif name == "media":
-            engine.records.show(values)
+            # Actors would write over each other's files.
+            engine.records.show(replace(item, name=f"{item.name}_{self.number}") for item in values)
 
     def counted(self, name: str) -> int:
         """The sum of one of the counters of `ActorProgress` over all starts of the actor."""
