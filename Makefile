@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(INSTALL) $(TORCH)
 	$(INSTALL) --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
 	@echo "Taking a few steps, which compile what a run needs."
-	@WANDB_MODE=offline $(BIN)/python -m pamiq_exp experiment=curiosity_noise_world launcher.max_steps=2_000 \
+	@PYTHONDONTWRITEBYTECODE= WANDB_MODE=offline $(BIN)/python -m pamiq_exp experiment=curiosity_noise_world launcher.max_steps=2_000 \
 	  hydra.run.dir=$(FIRST) >/dev/null; rm -rf $(FIRST)
 	@touch $@
 

@@ -112,6 +112,12 @@ class ChartGrid:
                 self._count = ui.label().classes("d-dim")
                 self._choices = shell.element("div", "d-list")
 
+    async def show(self, runs: Sequence[WatchedRun], labels: Sequence[str]) -> None:
+        """Draw other runs than before, with the same choice of metrics."""
+        self._runs, self._labels = runs, labels
+        self._drawn = ()
+        await self.update()
+
     async def update(self) -> None:
         """Look for new records and draw them."""
         versions = await run.io_bound(lambda: tuple(each.look() for each in self._runs))

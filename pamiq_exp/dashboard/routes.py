@@ -58,7 +58,7 @@ class Pages:
             if watched is None:
                 self._missing(f"there is no run '{key[:200]}' here")
             else:
-                RunPage(watched, control=self._watched.control).build()
+                RunPage(watched, self._watched).build()
 
     async def sweep(self, key: str = ".") -> None:
         """One sweep."""

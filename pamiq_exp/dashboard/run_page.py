@@ -11,8 +11,9 @@ from nicegui import run, ui
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.charts import ChartGrid
 from pamiq_exp.dashboard.live import CONTROLS, ReadOnlyError
+from pamiq_exp.dashboard.other_runs import OtherRuns
 from pamiq_exp.dashboard.reader import Setting, list_checkpoints, read_log, read_settings
-from pamiq_exp.dashboard.watched import Status, WatchedRun
+from pamiq_exp.dashboard.watched import Status, Watched, WatchedRun
 from pamiq_exp.formatting import bytes_text
 from pamiq_exp.jobs.console_socket import ConsoleError
 from pamiq_exp.run_folder.media import StoredFile, list_media
@@ -42,9 +43,10 @@ _MACHINE_RECORDS = {
 class RunPage:
     """Builds the page and keeps it up to date."""
 
-    def __init__(self, watched: WatchedRun, *, control: bool) -> None:
+    def __init__(self, watched: WatchedRun, around: Watched) -> None:
         self._run = watched
-        self._control = control
+        self._around = around
+        self._control = around.control
         self._buttons: dict[str, ui.button] = {}
         self._images: dict[str, ui.element] = {}
         self._tab = "curves"
@@ -61,7 +63,10 @@ class RunPage:
             with ui.tab_panel("curves"), shell.element("div", "d-run") as self._columns:
                 self._views()
                 with shell.element("div", "d-side"):
+                    others = shell.element("div")
                     self._charts = ChartGrid([self._run], [self._run.title])
+                    with others:
+                        OtherRuns(self._around, self._run, self._charts.show)
             with ui.tab_panel("machine"), shell.element("section", "d-card d-narrow"):
                 shell.heading("machine")
                 self._machine = shell.facts_box()

@@ -215,6 +215,26 @@ def test_runs_are_searched_pinned_and_compared(context: Any, site: Site) -> None
     playwright.expect(page.get_by_role("button", name="unpin study/3")).to_be_visible()
 
 
+def test_curves_of_other_runs_stand_beside_those_of_a_run(context: Any, site: Site) -> None:
+    page = open_page(context, site, "/run?key=study%2F0")
+    wait_for_text(page, "✓ finished")
+    page.get_by_role("button", name=re.compile("other runs")).click()
+    wait_for_text(page, "10 of 10 runs")
+    names = page.get_by_role("checkbox").filter(has_text="study/")
+    assert names.first.inner_text().startswith("study/"), "the nearest runs come first"
+    page.get_by_label("search runs").fill("study/3")
+    wait_for_text(page, "1 of 10 runs")
+    page.get_by_role("checkbox", name="study/3: ").click()
+    wait_for_text(page, r"other runs \(1 shown\)")
+    playwright.expect(page.locator(".d-legend a")).to_have_count(2)
+    script = """() => [...document.querySelectorAll('.d-chart')].map(each =>
+        getElement(Number(each.id.slice(1))).chart.getOption().series.map(one => one.color))"""
+    page.wait_for_function(f"({script})().every(colors => colors.length == 2)")
+    assert all(len(set(colors)) == 2 for colors in page.evaluate(script))
+    page.get_by_role("checkbox", name="study/3: ").click()
+    page.wait_for_function(f"({script})().every(colors => colors.length == 1)")
+
+
 @pytest.mark.slow
 def test_a_report_is_made(context: Any, site: Site) -> None:
     page = open_page(context, site, "/report?key=study%2F0&key=study%2F3")
