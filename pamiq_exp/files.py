@@ -85,7 +85,10 @@ def open_file(path: Path, *, within: Path | None = None, most: int = MOST_BYTES)
         OSError: It is missing or may not be read.
     """
     folder = os.path.realpath(path.parent if within is None else within)
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except ValueError as error:  # a null byte, which no name of a file holds
+        raise UnreadableFileError(f"{str(path)!r} is no name of a file: {error}") from error
     if os.path.commonpath([folder, real]) != folder:
         raise UnreadableFileError(f"{path} leads out of its folder, to {real}; put the file itself there")
     if not stat.S_ISREG(os.lstat(real).st_mode):  # before it is opened: opening a device may already do something

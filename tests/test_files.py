@@ -102,6 +102,11 @@ def test_a_missing_file_is_missing(tmp_path: Path) -> None:
         read_json(tmp_path / "file")
 
 
+def test_a_name_that_no_file_can_have_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="is no name of a file"):
+        read_bytes(tmp_path / "a\0.png")
+
+
 def laughs(levels: int) -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]

@@ -13,6 +13,7 @@ from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.curves import Curve, FloatArray, smoothed
 from pamiq_exp.dashboard.watched import WatchedRun
+from pamiq_exp.formatting import printable
 from pamiq_exp.run_folder.records import PLOT_AXES
 
 COLORS = ("#1f87cc", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c7a00", "#7f7f7f")
@@ -144,7 +145,9 @@ class ChartGrid:
         self._choices.clear()
         with self._choices:
             for name in shown:
-                ui.checkbox(name, value=name in self._view.chosen, on_change=self._chooser(name)).props("dense")
+                ui.checkbox(printable(name), value=name in self._view.chosen, on_change=self._chooser(name)).props(
+                    "dense"
+                )
 
     def _chooser(self, name: str) -> Callable[[Any], Any]:
         async def choose(event: Any) -> None:

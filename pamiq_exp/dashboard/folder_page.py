@@ -10,6 +10,7 @@ from nicegui import run, ui
 from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.reader import RunLine
 from pamiq_exp.dashboard.watched import Watched
+from pamiq_exp.formatting import printable
 from pamiq_exp.run_folder.reader import Place
 from pamiq_exp.run_folder.records import HEADLINE_METRICS
 
@@ -181,15 +182,15 @@ def _row(line: RunLine, pinned: bool) -> dict[str, Any]:
     metric = next((name for name in HEADLINE_METRICS if name in metrics), None)
     reason = files.reason if state in ("failed", "stopped") else ""
     return {
-        "key": key, "pin": pinned, "run": key if key != "." else line.place.folder.name,
+        "key": key, "pin": pinned, "run": printable(key if key != "." else line.place.folder.name),
         "href": shell.address("/run", key=key), "state": state, "sign": sign, "mark": mark,
-        "reason": "; ".join([*([reason[:200]] if reason else []), *files.errors]),
-        "experiment": files.experiment_name, "seed": files.seed,
+        "reason": printable("; ".join([*([reason[:200]] if reason else []), *files.errors])),
+        "experiment": printable(files.experiment_name), "seed": files.seed,
         "steps": line.steps, "steps_text": shell.number(line.steps),
         "result": metrics[metric] if metric else None,
         "result_name": metric or "",
         "result_text": shell.number(metrics[metric]) if metric else "",
-        "choices": " ".join(files.overrides)[:300],
+        "choices": printable(" ".join(files.overrides)[:300]),
         "started": shell.moment(str(files.manifest.get("started") or "")),
     }  # fmt: skip
 

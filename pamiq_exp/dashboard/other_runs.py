@@ -11,6 +11,7 @@ from pamiq_exp.dashboard import shell
 from pamiq_exp.dashboard.charts import COLORS, legend
 from pamiq_exp.dashboard.reader import RunLine
 from pamiq_exp.dashboard.watched import Watched, WatchedRun
+from pamiq_exp.formatting import printable
 
 MOST_OTHERS = len(COLORS) - 1
 """So that each curve has a color of its own."""
@@ -96,7 +97,7 @@ class OtherRuns:
 
 def _name(line: RunLine) -> str:
     seed = "" if line.files.seed is None else f", seed {line.files.seed}"
-    return f"{line.place.key}: {line.files.experiment_name}{seed}"
+    return printable(f"{line.place.key}: {line.files.experiment_name}{seed}")
 
 
 def _shared_parts(key: str, other: str) -> int:

@@ -14,7 +14,7 @@ from pamiq_exp.dashboard.live import CONTROLS, ReadOnlyError
 from pamiq_exp.dashboard.other_runs import OtherRuns
 from pamiq_exp.dashboard.reader import Setting, list_checkpoints, read_log, read_settings
 from pamiq_exp.dashboard.watched import Status, Watched, WatchedRun
-from pamiq_exp.formatting import bytes_text
+from pamiq_exp.formatting import bytes_text, printable
 from pamiq_exp.jobs.console_socket import ConsoleError
 from pamiq_exp.run_folder.media import StoredFile, list_media
 from pamiq_exp.run_folder.reader import RunFiles, mapping
@@ -93,7 +93,7 @@ class RunPage:
                         for name in CONTROLS:
                             button = ui.button(_BUTTONS.get(name, name), on_click=self._command(name))
                             self._buttons[name] = button.props("dense outline no-caps")
-            self._reason = ui.label().classes("d-text d-dim")
+            self._reason = ui.label().classes("d-text d-dim d-reason")
             ui.label(self._run.place.key if self._run.place.key != "." else str(self._run.folder)).classes(
                 "d-dim d-text"
             )
@@ -131,7 +131,7 @@ class RunPage:
         self._state.set(status.state)
         intervened = bool((status.live or {}).get("intervened"))
         reason = INTERVENED if intervened else status.reason
-        self._reason.set_text(reason)
+        self._reason.set_text(printable(reason))
         self._reason.set_visibility(bool(reason))
         self._damage.set(self._run.damage())
         self._progress_text.set_text(progress_words(status, self._run.files))
@@ -273,8 +273,8 @@ class LogView:
         shown = (len(lines), lines[-1] if lines else problem)
         if shown != self._shown:
             self._shown = shown
-            self._lines.set_text("\n".join(lines[-_MOST_LOG_LINES:]) or problem or "nothing was logged")
-            self._warnings.set_text("\n".join(warnings[-_MOST_LOG_LINES:]) or "none")
+            self._lines.set_text(printable("\n".join(lines[-_MOST_LOG_LINES:]) or problem or "nothing was logged"))
+            self._warnings.set_text(printable("\n".join(warnings[-_MOST_LOG_LINES:]) or "none"))
 
 
 class FilesView:

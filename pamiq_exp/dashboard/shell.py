@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from nicegui import context, ui
 
-from pamiq_exp.formatting import clock, number_text
+from pamiq_exp.formatting import clock, number_text, printable
 
 SIGNS = {
     "running": ("▶", "live"), "starting": ("…", "wait"), "paused": ("⏸", "wait"), "pausing": ("⏸", "wait"),
@@ -82,8 +82,8 @@ def element(tag: str, classes: str = "") -> ui.element:
 
 
 def text(tag: str, content: str, classes: str = "") -> ui.label:
-    """Return an element that shows text as it is."""
-    label = ui.label(content).classes(classes)
+    """Return an element that shows text as it is, but for what could turn the letters after it around."""
+    label = ui.label(printable(content)).classes(classes)
     label.tag = tag
     return label
 

@@ -16,6 +16,7 @@ from pamiq_exp.dashboard.chart import Chart, draw
 from pamiq_exp.dashboard.charts import COLORS, DASHES, band, first_choice, legend, line, mark_of, options
 from pamiq_exp.dashboard.curves import Curve
 from pamiq_exp.dashboard.watched import Watched, WatchedRun
+from pamiq_exp.formatting import printable
 from pamiq_exp.run_folder.reader import Place, is_number
 from pamiq_exp.run_folder.records import HEADLINE_METRICS, PLOT_AXES
 from pamiq_exp.sweeps.folder import ENDED_WELL, JobView, SweepFolder
@@ -118,7 +119,7 @@ class SweepPage:
         sign, mark = shell.SIGNS.get(job.state, ("?", "wait"))
         row: dict[str, Any] = {
             "job": job.number, "state": job.state, "sign": sign, "mark": mark, "done": round(100 * job.fraction),
-            "choices": " ".join(choices), "why": job.reason if job.state != "finished" else "",
+            "choices": printable(" ".join(choices)), "why": printable(job.reason) if job.state != "finished" else "",
             "href": shell.address("/run", key=self._key(job.number)),
         }  # fmt: skip
         for index, name in enumerate(results):  # names of metrics are not ours: no keys

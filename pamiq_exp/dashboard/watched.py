@@ -13,6 +13,7 @@ from typing import Any
 from pamiq_exp.dashboard.curves import MetricsFile
 from pamiq_exp.dashboard.live import LiveRun
 from pamiq_exp.dashboard.reader import SILENT_SECONDS, RunList
+from pamiq_exp.formatting import printable
 from pamiq_exp.run_folder import file_names, owner_of
 from pamiq_exp.run_folder.reader import Place, RunFiles, modified, positive, read_run_files
 
@@ -77,7 +78,7 @@ class WatchedRun:
     def title(self) -> str:
         """Experiment and seed."""
         name, seed = self.files.experiment_name, self.files.seed
-        return name if seed is None else f"{name}, seed {seed}"
+        return printable(name if seed is None else f"{name}, seed {seed}")
 
     def damage(self) -> list[str]:
         """Return what of the run could not be read."""
@@ -134,7 +135,9 @@ class WatchedRun:
         return "died", f"its process is gone, or works on another machine; if it is gone, go on with it: {resume}"
 
     def _unbegun(self) -> tuple[str, str]:
-        """The state of a run that has written no manifest."""
+        """The state of a run that has written no manifest, or one without a state."""
+        if modified(self.folder / file_names.MANIFEST):
+            return "unknown", "its manifest.json does not say how it ended"
         if time.time() - modified(self.folder / file_names.CONFIG) < SILENT_SECONDS:
             return "starting", "its parts are being built"
         return "unknown", "it has no manifest: it ended before it began, or is no whole run folder"

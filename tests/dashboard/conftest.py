@@ -19,6 +19,9 @@ from tests.analysis.folders import write_run, write_study
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 """Text that would run as code if it were taken for HTML."""
 
+TURNED = "\u202e"
+"""Has what comes after it read from right to left."""
+
 HOSTILE_METRIC = f"interaction/{HOSTILE}"
 HOSTILE_KEY = "interaction/:formatter"
 """The front end takes keys with a colon for code: names of metrics must never become keys."""
@@ -99,7 +102,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state="failed",
         reason=f"ValueError: {HOSTILE}",
         experiment_name=HOSTILE,
-        overrides=[f"name={HOSTILE}"],
+        overrides=[f"name={HOSTILE}", f"{TURNED}seed=0"],
         config={HOSTILE: HOSTILE, ":key": "alert(1)"},
         records=[
             {"source": "interaction", "environment_step": step, "wall_seconds": 0.1 * step, "run_seconds": 0.1 * step,

@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.conftest import HOSTILE, HOSTILE_KEY, HOSTILE_METRIC, Site, browser_path, end_site, start_site
+from tests.dashboard.conftest import (
+    HOSTILE,
+    HOSTILE_KEY,
+    HOSTILE_METRIC,
+    TURNED,
+    Site,
+    browser_path,
+    end_site,
+    start_site,
+)
 from tests.dashboard.live_parts import Arm, LiveWalk, moving_arm
 
 pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
@@ -181,6 +190,7 @@ def test_hostile_text_is_text_everywhere(context: Any, site: Site) -> None:
             page.get_by_role("tab", name=tab).click()
             time.sleep(0.5)
         assert page.locator('img[src="x"]').count() == 0
+        assert TURNED not in page.inner_text("body")
         assert page.title() != "taken"
     page = open_page(context, site, "/run?key=hostile%2Frun")
     for name in (HOSTILE_METRIC, HOSTILE_KEY):

@@ -116,6 +116,15 @@ def test_a_run_that_dies_while_watched_is_said_to_have_died(tmp_path: Path) -> N
     assert f"python -m pamiq_exp resume {tmp_path}" in status.reason
 
 
+def test_a_run_whose_manifest_is_damaged_is_not_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    (tmp_path / "manifest.json").write_text('{"state": "fini')
+    watched = WatchedRun(Place(".", tmp_path, "run"), control=False)
+    watched.look()
+    assert watched.status().state == "unknown"
+    assert watched.status().reason == "its manifest.json does not say how it ended"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -55,7 +55,8 @@ def test_media_are_given_whole_and_in_parts(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png"]
+    "name",
+    ["page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png", "a\0.png"],
 )
 def test_nothing_but_the_media_of_the_run_is_given(site: Site, name: str) -> None:
     assert media(site, name)[0] == 404
