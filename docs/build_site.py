@@ -20,14 +20,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from pamiq_exp.trust import PART_PACKAGES
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = REPOSITORY / "build" / "site_pages"
 BUILT = REPOSITORY / "build" / "site"
-ROOMS = (
-    "agents", "buffers", "config", "environments", "interaction", "metrics", "models", "recording", "rewards",
-    "runtime", "tracking", "trainers",
-)  # fmt: skip
-"""Packages whose public names have a page."""
+PACKAGES = sorted((*PART_PACKAGES, "config", "runtime"))
+"""Those whose public names have a page."""
 
 TOP = {"README.md": "index.md", "CHANGELOG.md": "about/changelog.md", "CONTRIBUTING.md": "about/contributing.md"}
 TOP |= {"SECURITY.md": "about/security.md"}
@@ -65,10 +64,10 @@ def collect_pages() -> None:
     places = {source: place(source) for source in sources}
     for source, target in places.items():
         write(PAGES / target, with_site_links(source, target, places))
-    for room in ROOMS:
-        names = public_names(room)
-        parts = [f"# pamiq_exp.{room}", *(f"::: pamiq_exp.{room}.{name}" for name in names)]
-        write(PAGES / "api" / f"{room}.md", "\n\n".join(parts) + "\n")
+    for package in PACKAGES:
+        names = public_names(package)
+        parts = [f"# pamiq_exp.{package}", *(f"::: pamiq_exp.{package}.{name}" for name in names)]
+        write(PAGES / "api" / f"{package}.md", "\n\n".join(parts) + "\n")
 
 
 def place(source: Path) -> Path:
@@ -108,9 +107,9 @@ def with_site_links(source: Path, target: Path, places: dict[Path, Path]) -> str
     return "".join([*done, LINK.sub(changed, text[position:])])
 
 
-def public_names(room: str) -> list[str]:
+def public_names(package: str) -> list[str]:
     """Return the public names of a package, in its order."""
-    tree = ast.parse((REPOSITORY / "pamiq_exp" / room / "__init__.py").read_text(encoding="utf-8"))
+    tree = ast.parse((REPOSITORY / "pamiq_exp" / package / "__init__.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             return list(ast.literal_eval(node.value))

@@ -15,12 +15,13 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pamiq_exp.yaml_nodes import MOST_DEPTH, MOST_DIGITS, MOST_VALUES, read_yaml_nodes, require, yaml_loader
 
 try:
     _json: ModuleType = import_module("orjson")
@@ -29,16 +30,6 @@ except ImportError:  # some Pythons have no wheel of it
 
 MOST_BYTES = 1_000_000
 """Of a file that holds settings. Files of data have limits of their own."""
-MOST_VALUES = 100_000
-"""Values and keys in a tree, with what YAML aliases stand for."""
-MOST_DEPTH = 64
-MOST_DIGITS = 400
-"""Of a number. Reading a longer one takes time that grows with the square of its length."""
-
-_MERGE_KEY = "<<"
-_BYTES = "tag:yaml.org,2002:binary"
-_FIRST_DIGITS = "+-.0123456789"
-_DIGITS = "+-0123456789_:.abcdefoxABCDEFOX"
 _LIKE_A_NUMBER = re.compile(r"[-+]?[\d_.]+([eE][-+]?\d+)?|0[xob][\da-fA-F_]+")
 _HALF_A_CHARACTER = re.compile(
     r"(?i)\\ud[89ab][\da-f]{2}(?!\\ud[c-f][\da-f]{2})|(?<!\\ud[89ab][\da-f]{2})\\ud[c-f][\da-f]{2}"
@@ -51,20 +42,6 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 class UnreadableFileError(OSError):
     """A file is not one that is read: no regular file, outside its folder, or too large."""
-
-
-class BeyondLimitsError(ValueError):
-    """A tree is beyond the limits.
-
-    Attributes:
-        what: What is too much, as the end of a sentence.
-        line: Where, from 1 on; 0 where it is not known.
-    """
-
-    def __init__(self, what: str, line: int) -> None:
-        self.what = what
-        self.line = line
-        super().__init__(f"it {what} (line {line})" if line else f"it {what}")
 
 
 class BrokenFileError(UnreadableFileError):
@@ -170,101 +147,13 @@ def parse_yaml(text: str) -> object:
 
     try:
         read_yaml_nodes(text)  # first: the C library crashes on what nests too deep
-        tree: object = yaml.load(text, Loader=_loader())
+        tree: object = yaml.load(text, Loader=yaml_loader())
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(_first_line(error)) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # such as `!!int ''`
         raise ValueError(f"a value is not what its tag says ({type(error).__name__})") from None
     _check_size(tree)
     return tree
-
-
-@dataclass(slots=True)
-class YamlNode:
-    """A value in YAML text: a scalar, a mapping (keys and values in turn) or a sequence.
-
-    Attributes:
-        line: Where it begins, from 1 on.
-        kind: `scalar`, `mapping` or `sequence`.
-        text: What a scalar says.
-        children: Items, or keys and values in turn.
-        size, depth: Of the tree below it with aliases expanded, itself included.
-        aliased: Whether an alias elsewhere stands for it, too.
-    """
-
-    line: int
-    kind: str
-    text: str = ""
-    children: list[YamlNode] = field(default_factory=list)
-    size: int = 1
-    depth: int = 1
-    aliased: bool = False
-
-    def entries(self) -> Iterator[tuple[YamlNode, YamlNode]]:
-        """Yield keys and values of a mapping; those that it merges in (`<<`) first, because its own win."""
-        pairs = list(zip(self.children[::2], self.children[1::2], strict=False))
-        for key, value in pairs:
-            if key.text == _MERGE_KEY:
-                for source in value.children if value.kind == "sequence" else [value]:
-                    yield from source.entries()
-        yield from ((key, value) for key, value in pairs if key.text != _MERGE_KEY)
-
-    def scalars(self) -> Iterator[YamlNode]:
-        """Yield all scalars in it, those that aliases stand for included."""
-        if self.kind == "scalar":
-            yield self
-        for child in self.children:
-            yield from child.scalars()
-
-
-def read_yaml_nodes(text: str, most: int = MOST_VALUES) -> YamlNode | None:
-    """Return the tree of YAML text with line numbers; None for an empty one.
-
-    It is read as a stream of events, so that neither depth nor aliases can exhaust anything: an alias is a reference
-    to a node here, and what it would expand to is only counted.
-
-    Args:
-        text: The text.
-        most: How many values it may have, aliases expanded.
-
-    Raises:
-        BeyondLimitsError: It is beyond the limits.
-        yaml.YAMLError: It is no YAML.
-    """
-    import yaml
-
-    anchors: dict[str | None, YamlNode] = {}
-    documents = YamlNode(1, "sequence", size=0, depth=0)
-    above: list[tuple[YamlNode, str | None]] = [(documents, None)]
-    for event in yaml.parse(text, Loader=_loader()):
-        line = 1 if event.start_mark is None else event.start_mark.line + 1
-        if isinstance(event, yaml.CollectionStartEvent):
-            kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
-            above.append((YamlNode(line, kind), event.anchor))
-            _check(len(above) <= MOST_DEPTH + 1, f"nests deeper than {MOST_DEPTH}", line)
-            continue
-        if isinstance(event, yaml.ScalarEvent):
-            node, anchor = YamlNode(line, "scalar", event.value), event.anchor
-            _check(not is_long_number(event.value), f"holds a number of more than {MOST_DIGITS} digits", line)
-            _check(event.tag != _BYTES, "holds bytes (!!binary), which might be a place that no check can read", line)
-        elif isinstance(event, yaml.AliasEvent):
-            _check(event.anchor in anchors, f"has an alias to itself, or to nothing: *{event.anchor}", line)
-            node, anchor = anchors[event.anchor], None
-            node.aliased = True
-        elif isinstance(event, yaml.CollectionEndEvent):
-            node, anchor = above.pop()
-        else:
-            continue
-        if anchor is not None:
-            anchors[anchor] = node
-        holder = above[-1][0]
-        holder.children.append(node)
-        holder.size += node.size
-        holder.depth = max(holder.depth, node.depth + 1)
-        _check(holder.size <= most, f"has more than {most} values, aliases expanded", line)
-        deepest = len(above) - 1 + node.depth
-        _check(deepest <= MOST_DEPTH, f"nests deeper than {MOST_DEPTH}, aliases expanded", line)
-    return documents.children[0] if documents.children else None
 
 
 def dump_yaml(value: object, *, width: int, flow: bool | None = False) -> str:
@@ -364,18 +253,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _loader() -> Any:
-    """Return the safe reader of YAML, ten times as fast where the C library is there."""
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def is_long_number(text: str) -> bool:
-    """Whether YAML may take a text for a number of more than `MOST_DIGITS` digits."""
-    return len(text) > MOST_DIGITS and text[0] in _FIRST_DIGITS and not text.strip(_DIGITS)
-
-
 def _whole_number(text: str) -> int:
     if len(text) > MOST_DIGITS:
         raise ValueError(f"a number has more than {MOST_DIGITS} digits")
@@ -389,19 +266,14 @@ def _check_size(tree: object) -> None:
     while pending:
         value, depth = pending.pop()
         count += 1
-        _check(count <= MOST_VALUES, f"has more than {MOST_VALUES} values")
-        _check(depth <= MOST_DEPTH, f"nests deeper than {MOST_DEPTH}")
+        require(count <= MOST_VALUES, f"has more than {MOST_VALUES} values")
+        require(depth <= MOST_DEPTH, f"nests deeper than {MOST_DEPTH}")
         if isinstance(value, dict):
             pending += ((item, depth + 1) for pair in value.items() for item in pair)
         elif isinstance(value, (list, set, tuple)):
             pending += ((item, depth + 1) for item in value)
         elif isinstance(value, int):
-            _check(-_LARGEST <= value <= _LARGEST, "holds a number larger than any that can be computed with")
-
-
-def _check(holds: bool, what: str, line: int = 0) -> None:
-    if not holds:
-        raise BeyondLimitsError(what, line)
+            require(-_LARGEST <= value <= _LARGEST, "holds a number larger than any that can be computed with")
 
 
 def _first_line(error: BaseException) -> str:

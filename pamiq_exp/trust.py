@@ -1,4 +1,4 @@
-"""Which packages the user has allowed to be imported by name, for parts that import something on demand."""
+"""Which packages hold parts of experiments, and which of the user's own may be imported by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
+
+PART_PACKAGES = (
+    "agents",
+    "buffers",
+    "environments",
+    "interaction",
+    "metrics",
+    "models",
+    "recording",
+    "rewards",
+    "tracking",
+    "trainers",
+)
+"""Packages of ours whose public classes are parts of experiments, which a config may name."""
 
 _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 

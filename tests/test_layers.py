@@ -38,6 +38,7 @@ FOUNDATION = {
     "spaces",
     "streams",
     "trust",
+    "yaml_nodes",
 }
 """Modules and packages that every package may import."""
 

@@ -17,20 +17,6 @@ from pamiq_exp.option_files import config_folder, places, text_in
 from pamiq_exp.run_folder import file_names
 
 PACKAGE = Path(__file__).resolve().parent.parent
-ROOMS = (
-    "agents",
-    "buffers",
-    "environments",
-    "interaction",
-    "metrics",
-    "models",
-    "recording",
-    "rewards",
-    "tracking",
-    "trainers",
-)
-"""Folders of this package whose public classes are parts of experiments."""
-
 MODELINE = "yaml-language-server:"
 """Begins the comment by which a file names its JSON schema to an editor."""
 
@@ -72,9 +58,9 @@ def groups(folders: Sequence[Path]) -> dict[str, list[Entry]]:
     return {group: [options[name] for name in sorted(options)] for group, options in sorted(found.items())}
 
 
-def classes(room: str) -> list[Entry]:
-    """Return the public classes and functions of a room of this package, by the name that `_target_` takes."""
-    init = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+def classes(package: str) -> list[Entry]:
+    """Return the public classes and functions of a package of this package, by the name that `_target_` takes."""
+    init = ast.parse((PACKAGE / package / "__init__.py").read_text(encoding="utf-8"))
     public: list[str] = next(
         (ast.literal_eval(node.value) for node in init.body
          if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)),
@@ -86,7 +72,7 @@ def classes(room: str) -> list[Entry]:
         if node.module is not None
         for alias in node.names
     }
-    entries = (_class_entry(room, name, homes.get(name), set()) for name in public)
+    entries = (_class_entry(package, name, homes.get(name), set()) for name in public)
     return [entry for entry in entries if entry is not None]
 
 
@@ -122,17 +108,17 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _class_entry(room: str, name: str, path: Path | None, seen: set[Path]) -> Entry | None:
+def _class_entry(package: str, name: str, path: Path | None, seen: set[Path]) -> Entry | None:
     """Find a name where it is defined, following imports; None for what is neither class nor function."""
     if path is None or path in seen:
         return None
     for node in _parsed(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             doc = ast.get_docstring(node) or ""
-            return Entry(f"pamiq_exp.{room}.{name}", first_sentence(" ".join(doc.split("\n\n")[0].split())), path)
+            return Entry(f"pamiq_exp.{package}.{name}", first_sentence(" ".join(doc.split("\n\n")[0].split())), path)
     for each in _imports(_parsed(path)):
         if each.module and any(alias.name == name for alias in each.names):
-            return _class_entry(room, name, _module_path(each.module), seen | {path})
+            return _class_entry(package, name, _module_path(each.module), seen | {path})
     return None
 
 

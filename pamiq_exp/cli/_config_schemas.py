@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
-from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, groups
+from pamiq_exp.cli._catalogue import Entry, classes, groups
 from pamiq_exp.config import AllowList, ConfigError
 from pamiq_exp.config.checks.json_schema import DEFINITIONS, LATER, Schema, SchemaBuilder, reference
 from pamiq_exp.config.checks.static import PARTS, TOP_LEVEL
@@ -19,6 +19,7 @@ from pamiq_exp.config.interaction_wrappers import DELAYED
 from pamiq_exp.config.targets import Target, find_target
 from pamiq_exp.option_files import places, text_in
 from pamiq_exp.run_folder import file_names
+from pamiq_exp.trust import PART_PACKAGES
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 WHOLE = "config"
@@ -63,7 +64,7 @@ def _targets(folders: Sequence[Path], allow: AllowList) -> dict[str, Target]:
     """Return everything that configs may name and that is installed, by name."""
     texts = [text_in(path, place) for folder in folders for place, path in places(folder, skip=file_names.MANIFEST)]
     named = {name for text in texts for name in _TARGET.findall(text)}
-    named |= {entry.name for room in ROOMS for entry in classes(room)}
+    named |= {entry.name for package in PART_PACKAGES for entry in classes(package)}
     for package in allow.trusted:
         with suppress(ImportError):
             named |= {f"{package}.{name}" for name in getattr(import_module(package), "__all__", ())}

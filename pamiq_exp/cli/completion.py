@@ -13,8 +13,9 @@ from functools import partial
 from itertools import pairwise
 
 from pamiq_exp.cli import command_names
-from pamiq_exp.cli._catalogue import ROOMS, Entry, config_folders, groups
+from pamiq_exp.cli._catalogue import Entry, config_folders, groups
 from pamiq_exp.cli.list import plural
+from pamiq_exp.trust import PART_PACKAGES
 
 USAGE = """\
 python -m pamiq_exp completion bash|zsh|fish
@@ -160,7 +161,7 @@ def _for_resume(before: Sequence[str], typed: str) -> Found:
 
 def _for_list(before: Sequence[str]) -> Found:
     if not before:
-        yield from ((name, "") for name in sorted({*map(plural, groups(config_folders())), *ROOMS}))
+        yield from ((name, "") for name in sorted({*map(plural, groups(config_folders())), *PART_PACKAGES}))
 
 
 def _overrides(before: Sequence[str], typed: str) -> Found:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pamiq_exp.cli._arguments import command_parser
-from pamiq_exp.cli._catalogue import ROOMS, Entry, classes, config_folders, fills, groups
+from pamiq_exp.cli._catalogue import Entry, classes, config_folders, fills, groups
 from pamiq_exp.formatting import printable
+from pamiq_exp.trust import PART_PACKAGES
 
 
 def main(words: Sequence[str]) -> int:
@@ -23,7 +24,7 @@ def main(words: Sequence[str]) -> int:
     if not chosen and not parts:
         from pamiq_exp.config.errors import nearest
 
-        known = {*map(plural, found), *ROOMS}
+        known = {*map(plural, found), *PART_PACKAGES}
         message = f"there is nothing called '{arguments.what}'\n    {nearest(arguments.what, known)}"
         print(printable(message), file=sys.stderr)
         return 2
@@ -43,8 +44,8 @@ def select(what: str, found: Mapping[str, Sequence[Entry]]) -> tuple[list[str], 
             group for group, options in found.items()
             if group not in chosen and group not in ("experiment", "agent") and fills(options, what)
         ]  # fmt: skip
-    room = next((room for room in ROOMS if what in (room, room.removesuffix("s"))), None)
-    return chosen, classes(room) if room else []
+    package = next((each for each in PART_PACKAGES if what in (each, each.removesuffix("s"))), None)
+    return chosen, classes(package) if package else []
 
 
 def plural(group: str) -> str:

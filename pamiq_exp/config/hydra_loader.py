@@ -42,8 +42,8 @@ from pamiq_exp.config.hydra_internals import (
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.config.yaml_files import MOST_EXPRESSIONS, read_text_nodes
-from pamiq_exp.files import YamlNode
 from pamiq_exp.option_files import Option, config_folder, find_file, without_line
+from pamiq_exp.yaml_nodes import YamlNode
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"

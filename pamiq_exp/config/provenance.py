@@ -12,7 +12,7 @@ from pamiq_exp.config.errors import ErrorDetail, Origin, least
 from pamiq_exp.config.hydra_loader import ConfigFile, Source
 from pamiq_exp.config.tree_paths import join, parent
 from pamiq_exp.config.yaml_files import read_nodes
-from pamiq_exp.files import YamlNode
+from pamiq_exp.yaml_nodes import YamlNode
 
 
 class Provenance(dict[str, Origin]):

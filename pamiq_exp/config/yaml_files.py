@@ -10,7 +10,7 @@ import yaml
 
 from pamiq_exp import files
 from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin
-from pamiq_exp.files import YamlNode
+from pamiq_exp.yaml_nodes import BeyondLimitsError, YamlNode, read_yaml_nodes
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 20_000
@@ -59,8 +59,8 @@ def read_text_nodes(path: Path, text: str) -> YamlNode | None:
     if len(text) > MOST_BYTES:
         raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
     try:
-        tree = files.read_yaml_nodes(text, MOST_NODES)
-    except files.BeyondLimitsError as error:
+        tree = read_yaml_nodes(text, MOST_NODES)
+    except BeyondLimitsError as error:
         raise _too_much(path, error.what, error.line) from error
     except yaml.YAMLError as error:
         raise invalid(path, error) from error

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.cli._catalogue import ROOMS, classes, config_folders, describe_config, first_sentence, groups
+from pamiq_exp.cli._catalogue import classes, config_folders, describe_config, first_sentence, groups
 from pamiq_exp.cli.list import plural, select
+from pamiq_exp.trust import PART_PACKAGES
 from tests.conftest import Outcome
 
 FOUND = groups(config_folders())
@@ -23,9 +24,9 @@ def test_every_choice_says_what_it_is(group: str) -> None:
     assert not silent, "begin these files with a comment line that says what they are"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_public_class_says_what_it_is(room: str) -> None:
-    assert not [entry.name for entry in classes(room) if len(entry.description) < 10]
+@pytest.mark.parametrize("package", PART_PACKAGES)
+def test_every_public_class_says_what_it_is(package: str) -> None:
+    assert not [entry.name for entry in classes(package) if len(entry.description) < 10]
 
 
 @pytest.mark.parametrize(

@@ -15,24 +15,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from pamiq_exp.trust import module_of
+from pamiq_exp.trust import PART_PACKAGES, module_of
 
 ENVIRONMENT_VARIABLE = "PAMIQ_EXP_ALLOW"
 ENTRY_POINT_GROUP = "pamiq_exp.targets"
-
-ROOMS = (
-    "agents",
-    "buffers",
-    "environments",
-    "interaction",
-    "metrics",
-    "models",
-    "recording",
-    "rewards",
-    "tracking",
-    "trainers",
-)
-"""Folders of this package whose classes are parts of experiments."""
 
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "gymnasium.wrappers": frozenset({"gymnasium.core.Wrapper"}),
@@ -53,7 +39,7 @@ REQUIRED_BASE: Mapping[str, str] = {
     "recording": "pamiq_exp.interaction.observer.StepObserver",
     "tracking": "pamiq_exp.tracking.tracker.Tracker",
 }
-"""Rooms of ours that also hold what writes files, and the base class that parts of experiments have there."""
+"""Packages of ours that also hold what writes files, and the base class that parts of experiments have there."""
 
 WRITES_FILES = ("gymnasium.wrappers.rendering",)
 """Modules below those whose classes write where their arguments say."""
@@ -104,7 +90,7 @@ class AllowList:
 
     def permits_name(self, target: str) -> bool:
         """Whether this name may be imported at all."""
-        prefixes = (*self.trusted, *(f"pamiq_exp.{room}" for room in ROOMS), *THIRD_PARTY)
+        prefixes = (*self.trusted, *(f"pamiq_exp.{package}" for package in PART_PACKAGES), *THIRD_PARTY)
         return is_dotted_name(target) and (target in EXACTLY or any(_below(target, prefix) for prefix in prefixes))
 
     def is_foreign_logger(self, target: str) -> bool:
@@ -118,9 +104,9 @@ class AllowList:
         home = _identity(found)
         if any(_below(home, prefix) for prefix in self.trusted):
             return True
-        for room in ROOMS:
-            if _below(home, f"pamiq_exp.{room}"):
-                return _is_part(found, room)
+        for package in PART_PACKAGES:
+            if _below(home, f"pamiq_exp.{package}"):
+                return _is_part(found, package)
         if not inspect.isclass(found) or any(_below(home, prefix) for prefix in WRITES_FILES):
             return False
         if home in EXACTLY.values():
@@ -134,19 +120,19 @@ class AllowList:
         if package in sys.stdlib_module_names:
             return "Python's own functions are not for configs"
         if package in ("pamiq_exp", "torch", "lightning", "gymnasium"):
-            rooms = [f"pamiq_exp.{room}" for room in ROOMS]
-            return f"allowed are the classes of {', '.join([*rooms, *THIRD_PARTY, *EXACTLY])}"
+            packages = [f"pamiq_exp.{package}" for package in PART_PACKAGES]
+            return f"allowed are the classes of {', '.join([*packages, *THIRD_PARTY, *EXACTLY])}"
         ways = f"{ENVIRONMENT_VARIABLE}={package}, or an entry point of the package in the group {ENTRY_POINT_GROUP}"
         return f"if you trust the package, allow it: --allow {package} (or {ways})"
 
 
-def _is_part(found: object, room: str) -> bool:
-    """Whether a class or function of a room of ours is for configs: helpers and private names are not."""
+def _is_part(found: object, package: str) -> bool:
+    """Whether a class or function of a package of ours is for configs: helpers and private names are not."""
     name = str(getattr(found, "__name__", "_"))
-    base = REQUIRED_BASE.get(room)
+    base = REQUIRED_BASE.get(package)
     if not inspect.isclass(found):
         if base is not None:
             return False
-        public = import_module(f"pamiq_exp.{room}")
+        public = import_module(f"pamiq_exp.{package}")
         return name in getattr(public, "__all__", ()) and getattr(public, name) is found
     return not name.startswith("_") and (base is None or base in {_identity(each) for each in found.__mro__})
