@@ -33,9 +33,11 @@ register_resolver: Callable[..., None] = getattr(
 def _skip_needless_maps() -> None:
     """Have Hydra make its map of all choices only where an entry of a defaults list refers to one.
 
-    Hydra makes one for every entry, which is a third of the time in which it puts a config together.
+    Hydra 1.3 makes one for every entry, which is a third of the time in which it puts a config together.
     """
-    make_map = defaults_list._create_interpolation_map
+    make_map = getattr(defaults_list, "_create_interpolation_map", None)
+    if make_map is None:  # Hydra 1.4 does without
+        return
 
     def map_where_needed(overrides: Any, entries: list[Any], *rest: Any) -> Any:
         return make_map(overrides, entries, *rest) if any(each.is_interpolation() for each in entries) else None

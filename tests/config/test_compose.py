@@ -16,6 +16,7 @@ from pamiq_exp.config import (
     compose,
     compose_again,
     compose_config,
+    hydra_internals,
     parse_overrides,
     plain_file,
     untried_choices,
@@ -204,3 +205,8 @@ def test_tuples_of_a_config_made_in_python_are_lists() -> None:
     """Every version of OmegaConf: 2.4 keeps tuples as they are, and does not let them change."""
     config = OmegaConf.create({"shared": {"sizes": (1, (2, 3)), "parts": [{"name": ("a",)}]}})
     assert Composed.of_config(config).tree == {"shared": {"sizes": [1, [2, 3]], "parts": [{"name": ["a"]}]}}
+
+
+def test_a_hydra_that_makes_no_maps_of_choices_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("hydra._internal.defaults_list._create_interpolation_map", raising=False)  # as in 1.4
+    hydra_internals._skip_needless_maps()
