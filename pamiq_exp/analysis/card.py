@@ -42,7 +42,7 @@ def write_card(
         paper: The exported experiment: see `export_runs`.
         comparison: Its runs.
         models: The checkpoint of each run whose models lie in the folder, by number of the run.
-        license_id: Name of the licence, as model hubs know it.
+        license_id: Name of the license, as model hubs know it.
 
     Raises:
         OSError: They cannot be written.
@@ -143,7 +143,7 @@ def _files(models: Mapping[int, str]) -> str:
     lines += [f"- `{file_names.MODELS}/{number}/{name}/`: parameters of the models of run {number} in safetensors"
               for number, name in sorted(models.items())]  # fmt: skip
     return "\n".join(
-        [*lines, f"- `{FIGURE}.pdf`, `.svg`, `.png`: the figure", f"- `{file_names.LICENSE}`: the licence"]
+        [*lines, f"- `{FIGURE}.pdf`, `.svg`, `.png`: the figure", f"- `{file_names.LICENSE}`: the license"]
     )
 
 

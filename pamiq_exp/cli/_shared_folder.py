@@ -1,4 +1,4 @@
-"""Writer of the folder for a model hub or an appendix: card, exported file, models and licence."""
+"""Writer of the folder for a model hub or an appendix: card, exported file, models and license."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def write_shared_folder(folder: Path, paper: Mapping[str, Any], runs: Sequence[R
         folder: It is made; one that holds something is refused.
         paper: The exported experiment: see `export_runs`.
         runs: The same runs, with their records.
-        license_file: The licence; None for MIT.
+        license_file: The license; None for MIT.
 
     Raises:
         ReportError: The folder holds something, or a checkpoint is damaged.
-        OSError: It cannot be written, or the licence cannot be read.
+        OSError: It cannot be written, or the license cannot be read.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise ReportError(f"{folder} is not empty: name a folder that is to be made")

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
 
+from pamiq_exp.cli._arguments import command_parser
 from pamiq_exp.config import (
     Composed,
     ConfigError,
@@ -30,22 +32,28 @@ from pamiq_exp.jobs.request import Request, find_trusted_packages, print_error, 
 from pamiq_exp.jobs.sizes import size_lines
 from pamiq_exp.sweeps.sweep_file import expand
 
-ORIGINS_FLAG = "--origins"
 INDENT = "  "
 WIDEST = 60
 
 
 def main(words: Sequence[str]) -> int:
     """Print all errors of a config. Returns 1 if there are any, else 0."""
-    with_origins = ORIGINS_FLAG in words
+    arguments, others = _parser().parse_known_args(words)
     try:
-        request = expand(read_request([word for word in words if word != ORIGINS_FLAG]))
-        if with_origins:
+        request = expand(read_request(others))
+        if arguments.origins:
             _print_origins(request)
         return _check(request)
     except ConfigError as error:
         print_error(error, heading="this config has errors")
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    usage = "experiment=NAME [key=value ...] [-m] [--config-dir FOLDER] [--allow PACKAGE] [--no-dry-run]"
+    parser = command_parser("check", "Report all errors of a config. Nothing is run.", usage=usage)
+    parser.add_argument("--origins", action="store_true", help="print the config with what set each of its values")
+    return parser
 
 
 def _check(request: Request) -> int:

@@ -34,8 +34,8 @@ FLAGS = {
     "--help": "all groups and options",
     "--info": "which file chose which: --info defaults-tree",
     "--multirun": "run a sweep",
-    "--no-dry-run": "do not try the parts on each other before the run",
-    "--online": "let W&B send what a config from elsewhere records",
+    "--no-dry-run": "skip the dry run",
+    "--online": "let W&B upload records of other people's configs",
     "--version": "print the version",
 }
 
@@ -154,7 +154,7 @@ def _for_run(before: Sequence[str], typed: str) -> Found:
 
 def _for_resume(before: Sequence[str], typed: str) -> Found:
     if before and "=" not in before[-1]:
-        yield from (("resume.checkpoint=", "go on from this one"), ("resume.partial=true", "new parts start anew"))
+        yield from (("resume.checkpoint=", "resume from this one"), ("resume.partial=true", "new parts start anew"))
     if before:
         yield from _overrides(before[1:], typed)
 

@@ -70,7 +70,7 @@ def _watch(folder: Path) -> None:
 
 
 def screen(folder: Path, result: Mapping[str, Any], message: str = "") -> RenderableType:
-    """Return one view of a run: its state, its figures and its newest records."""
+    """Return one view of a run: its state, its metrics and its newest records."""
     status = result["status"]
     color = {"running": "green", "paused": "yellow"}.get(status["state"], "red")
     run = Table.grid(padding=(0, 2))

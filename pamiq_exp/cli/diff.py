@@ -66,6 +66,6 @@ def _heading(name: str, run: Run) -> Text:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("diff", "What differs between two runs: config, code, versions, results.")
+    parser = command_parser("diff", "Compare two runs: config, code, versions, results.")
     parser.add_argument("runs", nargs=2, type=typed_path, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     return parser

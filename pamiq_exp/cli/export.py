@@ -1,6 +1,6 @@
 """`python -m pamiq_exp export RUN -o paper.yaml`: one file with all that it takes to do a run or a sweep again.
 
-`export RUN --hub FOLDER` writes a folder for a model hub or an appendix: the file, a card, the models and a licence.
+`export RUN --hub FOLDER` writes a folder for a model hub or an appendix: the file, a card, the models and a license.
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def _write(content: str, output: Path | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("export", "One file with all that a run or a sweep is: config, versions, seeds, figures.")
+    parser = command_parser("export", "Write a run or a sweep to one file: config, versions, seeds, metrics.")
     parser.add_argument(
         "runs", nargs="+", type=typed_path, metavar="RUN", help="a run, or a sweep or any folder with runs"
     )
     parser.add_argument("-o", "--output", type=typed_path, metavar="FILE", help="the file, such as paper.yaml")
     parser.add_argument(
-        HUB, type=typed_path, metavar="FOLDER", help="a folder to share instead: file, card, models and licence"
+        HUB, type=typed_path, metavar="FOLDER", help="a folder to share instead: file, card, models and license"
     )
-    parser.add_argument("--license", type=typed_path, metavar="FILE", help=f"the licence in the folder of {HUB} (MIT)")
+    parser.add_argument("--license", type=typed_path, metavar="FILE", help=f"the license in the folder of {HUB} (MIT)")
     tables = parser.add_mutually_exclusive_group()
     for kind in ("latex", "markdown"):
         tables.add_argument(

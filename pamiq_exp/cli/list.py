@@ -83,7 +83,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("list", "What there is to choose.")
+    parser = command_parser("list", "List what there is to choose.")
     parser.add_argument("what", nargs="?", metavar="WHAT", help="experiments, worlds, rewards, models, ...")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="add your own configs")
     return parser

@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp replay RUN`: take a run in real time again, to the same bits, by the trace that it kept."""
+"""`python -m pamiq_exp replay RUN`: replay a run in real time to the same bits, from its trace."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _debug(replay: Replay, result: Replayed) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "replay",
-        "Take a run that kept a trace (launcher.trace=true) again: the same parts on one thread, by the "
+        "Replay a run that kept a trace (launcher.trace=true): the same parts on one thread, with the "
         "recorded observations and schedule. Nothing is written.",
         usage="RUN [--until TURN] [--check] [--debug] [--allow PACKAGE]",
     )

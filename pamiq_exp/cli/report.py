@@ -33,17 +33,17 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("report", "Tables, statistics, figures and one page, out of run folders.")
+    parser = command_parser("report", "Make tables, statistics, figures and one page from run folders.")
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="a run, a sweep, or any folder with runs below it")
     add("-o", "--output", type=typed_path, required=True, metavar="DIR", help="where the report goes")
     add("--title", help="heading of the report")
-    add("--metric", help="the final figure that arms are compared by, such as coverage or policy/loss")
+    add("--metric", help="the final metric that arms are compared by, such as coverage or policy/loss")
     add("--lower-is-better", action="store_true", help="less of the metric is better")
     add("--arm", nargs="+", default=(), metavar="KEY", help="what tells arms apart, such as reward")
     add("--task", nargs="+", default=(), metavar="KEY", help="what tells tasks apart, such as world")
     add("--baseline", metavar="ARM", help="the arm that others are compared with")
-    add("--curve", nargs="+", default=(), metavar="FIGURE", help="figures to draw over time, such as dynamics/loss")
+    add("--curve", nargs="+", default=(), metavar="METRIC", help="metrics to draw over time, such as dynamics/loss")
     add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(PLOT_AXES)}")
     add("--contrasts", type=typed_path, metavar="FILE",
         help="a YAML list of comparisons that were fixed before the runs: docs/guides/reports.md")  # fmt: skip

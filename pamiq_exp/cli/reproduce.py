@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp reproduce paper.yaml [--allow PREFIX]`: run what a file says, and compare the figures."""
+"""`python -m pamiq_exp reproduce paper.yaml [--allow PREFIX]`: run what a file says, and compare the metrics."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from pamiq_exp.jobs.sizes import size_lines
 
 STOPPED_BY_SIGNAL = 128
 APART = 1
-"""Exit status if all runs finished, in a mode that repeats bit for bit, and some figure is another one."""
+"""Exit status if all runs finished, in a mode that repeats bit for bit, and some metric differs."""
 
 
 def main(words: Sequence[str]) -> int:
-    """Run what the file says. Returns 0, 1 if figures should be the same and are not, or how the runs ended."""
+    """Run what the file says. Returns 0, 1 if metrics should be the same and are not, or how the runs ended."""
     arguments, others = _parser().parse_known_args(words)
     try:
         request = read_request(others)
@@ -107,10 +107,10 @@ def _compare(
                 [name, value, "absent" if here is None else here, *gap_cells(value, here)]
                 for name, (value, here) in apart.items()
             ]
-            columns = ["figure", "in the file", "here", "difference", "relative"]
-            console.print(rich_table(Table("apart", f"{title}: figures that are another one here", columns, rows)))
+            columns = ["metric", "in the file", "here", "difference", "relative"]
+            console.print(rich_table(Table("apart", f"{title}: metrics that differ here", columns, rows)))
         else:
-            console.print(Text(f"{title}: all {len(run.figures)} figures are the same", style="green"))
+            console.print(Text(f"{title}: all {len(run.figures)} metrics are the same", style="green"))
     if same:
         return 0
     repeats = paper.fact("mode") in ("lockstep", "pipelined")
@@ -169,7 +169,7 @@ def _folder(paper: ExportedFile, runs: Sequence[ExportedRun]) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     usage = "FILE [--run N] [--yes] [key=value ...] [--allow PACKAGE] [--online] [--no-dry-run]"
-    parser = command_parser("reproduce", "Run what an exported file says, and compare the figures.", usage=usage)
+    parser = command_parser("reproduce", "Run what an exported file says, and compare the metrics.", usage=usage)
     add = parser.add_argument
     add("file", type=typed_path, metavar="FILE",
         help="what `export RUN -o FILE` wrote, or a folder of `export RUN --hub FOLDER`")  # fmt: skip

@@ -1,9 +1,9 @@
-"""`python -m pamiq_exp resume RUN [key=value ...]`: go on with a run from its newest checkpoint.
+"""`python -m pamiq_exp resume RUN [key=value ...]`: resume a run from its newest checkpoint.
 
 The config is composed again from what the run has kept, as it was typed then, with what is typed now on top: values and
 choices of groups. What is refused leaves the run as it was.
 
-Two keys belong to this command alone: `resume.checkpoint=step_000012000` goes on from an earlier checkpoint, and
+Two keys belong to this command alone: `resume.checkpoint=step_000012000` resumes from an earlier checkpoint, and
 `resume.partial=true` lets parts that the checkpoint does not hold start anew.
 """
 
@@ -30,9 +30,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, details = (__doc__ or "").partition("\n\n")
     parser = command_parser(
-        "resume", description.partition(": ")[2], usage="RUN [key=value ...] [--allow PACKAGE]", epilog=details
+        "resume",
+        "Resume a run from its newest checkpoint.",
+        usage="RUN [key=value ...] [--allow PACKAGE]",
+        epilog=(__doc__ or "").partition("\n\n")[2],
     )
     parser.add_argument("run", type=existing_run, metavar="RUN", help="a run folder, such as outputs/NAME/DATE")
     return parser

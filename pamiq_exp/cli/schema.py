@@ -61,7 +61,7 @@ def write_modelines(configs: Path, schemas: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("schema", "JSON schemas of config files: one a group, and config.json.")
+    parser = command_parser("schema", "Write JSON schemas of config files: one a group, and config.json.")
     parser.add_argument("-o", "--output", type=typed_path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", help="add your own configs")
     parser.add_argument("--modelines", action="store_true", help="have each file of --config-dir name its schema")

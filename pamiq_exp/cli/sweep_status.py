@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp sweep-status DIR`: how the jobs of a sweep are doing, read from its folder."""
+"""`python -m pamiq_exp sweep-status DIR`: the progress of a sweep's jobs, read from its folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("sweep-status", "How the jobs of a sweep are doing.")
+    parser = command_parser("sweep-status", "Show the progress of a sweep's jobs.")
     parser.add_argument(
         "folder", type=typed_path, metavar="DIR", help="the sweep's folder, such as outputs/sweeps/NAME/DATE"
     )

@@ -70,7 +70,9 @@ class FileConfigSource(HydraFileConfigSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """See the base class."""
         found = set(super().list(config_path, results_filter)) - {TOGETHER.removesuffix(".yaml")}
-        if results_filter != ObjectType.GROUP:
+        if results_filter == ObjectType.GROUP:  # `_parents` holds what options are made from, and none to choose
+            found = {each for each in found if not each.startswith("_")}
+        else:
             found.update(options_together(Path(self.path, config_path, TOGETHER), Path(self.path)))
         return sorted(found)
 

@@ -159,7 +159,7 @@ def is_socket(path: Path) -> bool:
 
 
 def _is_status(result: object) -> bool:
-    """Whether an answer is what `answer` gives: a state, figures, and records of figures with their step."""
+    """Whether an answer is what `answer` gives: a state, metrics, and records of metrics with their step."""
     if not isinstance(result, dict) or not isinstance(result.get("status"), dict):
         return False
     records = result.get("records")

@@ -42,7 +42,7 @@ class Plan:
         jobs: The overrides of each job; empty for a search, which decides as it goes.
         expected: How many jobs there will be.
         at_once: How many run at the same time, as far as that is known.
-        metric: The final figure that runs are compared by; None for the first favorite that they have.
+        metric: The final metric that runs are compared by; None for the first favorite that they have.
         minimize: Whether less of it is better.
         created: When the sweep began.
     """
@@ -127,7 +127,7 @@ class JobView:
         state: See `STATES`. A `lost` job was being worked on by a process that is gone without a word.
         reason: Why it ended as it did.
         fraction: How much of it is over, if known.
-        summary: Its final figures.
+        summary: Its final metrics.
     """
 
     number: int

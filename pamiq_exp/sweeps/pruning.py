@@ -30,20 +30,20 @@ class Pruning:
     Args:
         trials: Each with the numbers of its jobs.
         folder: The sweep's folder.
-        figure: What they are compared by; None watches nothing.
+        metric: What they are compared by; None watches nothing.
     """
 
-    def __init__(self, trials: Sequence[tuple[Trial, Sequence[int]]], folder: Path, figure: str | None) -> None:
+    def __init__(self, trials: Sequence[tuple[Trial, Sequence[int]]], folder: Path, metric: str | None) -> None:
         self._watched = [
-            (trial, [Curve(folder / str(number), figure or "") for number in jobs]) for trial, jobs in trials
+            (trial, [Curve(folder / str(number), metric or "") for number in jobs]) for trial, jobs in trials
         ]
-        self._figure = figure
+        self._metric = metric
         self._reported = [0] * len(self._watched)
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Pruning:
-        if self._figure is not None:
+        if self._metric is not None:
             self._thread = threading.Thread(target=self._watch, name="pruning", daemon=True)
             self._thread.start()
         return self
@@ -74,7 +74,7 @@ class Pruning:
                     continue
                 trial.report(value, rung + 1)
                 if rung + 1 < RUNGS and trial.should_prune():
-                    self._end(curves, f"pruned after {100 * (rung + 1) // RUNGS} %: {self._figure} {value:.4g}")
+                    self._end(curves, f"pruned after {100 * (rung + 1) // RUNGS} %: {self._metric} {value:.4g}")
             self._reported[index] = max(reached, self._reported[index])
 
     @staticmethod
@@ -86,20 +86,20 @@ class Pruning:
 
 
 class Curve:
-    """The course of one figure of a run that goes on, at evenly spaced points.
+    """The course of one metric of a run that goes on, at evenly spaced points.
 
     Args:
         folder: The run folder.
-        figure: Name of the figure in `metrics.jsonl`.
+        metric: Name of the metric in `metrics.jsonl`.
 
     Attributes:
-        values: The figure at each point that the run has come to.
+        values: The metric at each point that the run has come to.
     """
 
-    def __init__(self, folder: Path, figure: str) -> None:
+    def __init__(self, folder: Path, metric: str) -> None:
         self.folder = folder
         self.values: list[float] = []
-        self._figure = figure
+        self._metric = metric
         self._offset = 0
         self._limits: Limits | None = None
 
@@ -115,8 +115,8 @@ class Curve:
         self._offset += len(whole)
         for line in whole.splitlines():
             record = json.loads(line)
-            if self._figure in record:
+            if self._metric in record:
                 self._limits = self._limits or read_run_files(self.folder).limits
                 fraction = self._limits.fraction(record) or 0.0
                 while len(self.values) < RUNGS and fraction >= (len(self.values) + 1) / RUNGS - 1e-9:
-                    self.values.append(float(record[self._figure]))
+                    self.values.append(float(record[self._metric]))

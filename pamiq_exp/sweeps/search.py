@@ -134,8 +134,8 @@ class Searcher:
             if not batch:
                 return False
             jobs = [self._job(asked, index) for asked in batch for index in range(len(asked.jobs))]
-            figure = self.conf.prune_by if self.conf.pruner != "none" else None
-            with Pruning([(asked.trial, asked.jobs) for asked in batch], self.folder, figure):
+            metric = self.conf.prune_by if self.conf.pruner != "none" else None
+            with Pruning([(asked.trial, asked.jobs) for asked in batch], self.folder, metric):
                 launcher.launch(jobs, initial_job_idx=batch[0].jobs[0])
                 while any(is_locked(self.folder / str(number)) for asked in batch for number in asked.jobs):
                     time.sleep(_LOOK_SECONDS)  # a job that outlived the process that had begun it
@@ -256,7 +256,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def final_figure(folder: Path, metric: str) -> float:
-    """Return a final figure of the run in `folder`; NaN if it has none."""
+    """Return a final metric of the run in `folder`; NaN if it has none."""
     value = read_mapping(folder, SUMMARY, []).get(metric)
     try:
         return math.nan if value is None else float(value)

@@ -134,7 +134,7 @@ def _is_installed(module: str) -> bool:
 def _plan(request: Request, config: DictConfig, words: tuple[str, ...]) -> Plan:
     sweeper, launcher = config.hydra.sweeper, config.hydra.launcher
     if sweeper.get("_target_") == _SEARCH and not sweeper.metric:
-        hint = "name a figure of summary.json: hydra.sweeper.metric=return_mean"
+        hint = "name a metric of summary.json: hydra.sweeper.metric=return_mean"
         raise ConfigError(ErrorDetail("hydra.sweeper.metric", "is not set: what is searched for?", hint))
     jobs: list[list[str]] = []
     if sweeper.get("_target_") == _BASIC:

@@ -83,7 +83,7 @@ class SweepView:
         return (time.monotonic() - self._started) / gained * max(0.0, self.total - done)
 
     def best(self) -> tuple[JobView, str, float] | None:
-        """Return the job with the best final figure so far, and that figure."""
+        """Return the job with the best final metric so far, and its value."""
         for metric in (self.plan.metric,) if self.plan.metric else HEADLINE_METRICS:
             found = [(job, metric, value) for job in self.jobs if _is_finite(value := job.summary.get(metric))]
             if found:

@@ -276,3 +276,14 @@ def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, 
     assert "leave it out, or choose realtime" in outcome.out
     shipped = command("check", "--no-dry-run", "experiment=pamiq2024", "launcher=lockstep")
     assert "\n  " not in shipped.out, "the experiment set it, not the user"
+
+
+def test_check_tells_how_it_is_used(command: Command) -> None:
+    outcome = command("check", "--help")
+    assert outcome.status == 0
+    assert "Report all errors of a config" in outcome.out
+    assert "--origins" in outcome.out
+
+
+def test_help_lists_no_group_that_holds_nothing_to_choose(command: Command) -> None:
+    assert "_parents" not in command("--help").out

@@ -106,7 +106,7 @@ def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
     monkeypatch.chdir(elsewhere)
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 0, outcome.err
-    assert "figures are the same" in outcome.out
+    assert "metrics are the same" in outcome.out
     (folder,) = (elsewhere / "outputs" / "cartpole_ppo").iterdir()
     files = [sorted((each / "checkpoints").iterdir())[-1] for each in (finished / "one", folder)]
     models = [json.loads((each / "manifest.json").read_text())["files"]["models.safetensors"] for each in files]
@@ -189,7 +189,7 @@ def test_a_sweep_is_exported_with_intervals_and_reproduced_run_by_run(command, t
     assert "seed 1: all" in " ".join(outcome.out.split())
     both: Outcome = command("reproduce", "paper.yaml", "--run", "0", "--run", "1")
     assert both.status == 0, both.err
-    assert both.out.count("figures are the same") == 2
+    assert both.out.count("metrics are the same") == 2
 
 
 def test_the_tables_of_hyper_parameters_are_written(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

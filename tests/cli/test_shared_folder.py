@@ -31,7 +31,7 @@ def hub(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported / "hub", tmp_path / "hub"))
 
 
-def test_the_folder_holds_card_figure_experiment_models_and_licence(hub: Path, exported: Path) -> None:
+def test_the_folder_holds_card_figure_experiment_models_and_license(hub: Path, exported: Path) -> None:
     names = {path.relative_to(hub).as_posix() for path in hub.rglob("*") if path.is_file()}
     model = ("manifest.json", "models.safetensors", "state.json")
     assert names == {"README.md", "LICENSE", "paper.yaml", "results.pdf", "results.png", "results.svg"} | {
@@ -77,7 +77,7 @@ def test_its_agent_plays_as_that_of_the_run(
 def test_it_is_reproduced(command: Command, hub: Path) -> None:
     outcome = command("reproduce", "hub", "--run", "1", "--no-dry-run")
     assert outcome.status == 0, outcome.err
-    assert "figures are the same" in outcome.out
+    assert "metrics are the same" in outcome.out
 
 
 REFUSED = {
@@ -175,14 +175,14 @@ def test_a_folder_that_holds_something_is_left_as_it_is(command: Command, export
     assert [path.name for path in (tmp_path / "hub").iterdir()] == ["notes.txt"]
 
 
-def test_the_licence_is_the_user_s_own_if_one_is_given(command: Command, exported: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("My licence")
+def test_the_license_is_the_user_s_own_if_one_is_given(command: Command, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("My license")
     shutil.copytree(exported / "runs" / "0", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     outcome = command("export", "run", "--hub", "hub", "--license", "mine.txt")
     assert outcome.status == 0
     assert "no models of run 0: run has no checkpoint" in outcome.err
-    assert (tmp_path / "hub" / "LICENSE").read_text() == "My licence"
+    assert (tmp_path / "hub" / "LICENSE").read_text() == "My license"
     card = (tmp_path / "hub" / "README.md").read_text()
     assert "license: other" in card
     assert "evaluate" not in card
