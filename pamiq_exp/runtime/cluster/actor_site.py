@@ -34,8 +34,8 @@ from pamiq_exp.runtime.worker import run_worker
 MOST_BYTES = 1 << 26
 """Of turns that wait in an actor, and of those that it has sent and training has not fetched, per actor."""
 
-_CALL_SECONDS = 0.003
-"""Between two calls of one kind that reach the learner, by any of the actors: each takes it about a tenth of that."""
+_CALL_SECONDS = 0.005
+"""Between two calls of one kind that reach the learner, by any of the actors: each takes it some tenths of a ms."""
 
 HISTOGRAMS = ("turn_durations", "lateness", "observation_ages")
 """Histograms of `RunStatistics` that an actor sends, now and then and at each pause."""
@@ -263,7 +263,7 @@ class Courier:
         self._sent = 0
         self._fetched = 0
         self._begin = engine.statistics.steps
-        self._pause = _CALL_SECONDS * max(3, engine.config.actors)
+        self._pause = _CALL_SECONDS * max(2, engine.config.actors)
 
     def run(self) -> None:
         """See `Training.run`."""

@@ -13,8 +13,13 @@ def cause_of_death(who: str, error: BaseException) -> str:
         error: What Ray raised.
     """
     text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if all(base.__name__ != "RayActorError" for base in type(error).__mro__):  # it lives, but could not do its work
+        return (
+            f"{who} cannot read what it was sent: {lines[-1][:_MOST_CHARACTERS]}; install your own packages on all "
+            "machines of the cluster"
+        )
     if "creation task" in text or "runtime_env" in text.lower():
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return (
             f"the process of {who} could not be started: {lines[-1][:_MOST_CHARACTERS]}; install pamiq_exp and your "
             "own packages on all machines of the cluster"

@@ -253,6 +253,7 @@ class ActorsAndLearner:
             lambda process: process.build.remote(self._blueprint, versions()),
             self._learner,
             partial(RayLink, self._learner),
+            news_seconds=min(0.5, max(_NEWS_SECONDS, 0.02 * config.actors)),  # many are asked less often
         )
         self._actors = [RemoteActor(cluster, number) for number in range(config.actors)]
 

@@ -21,9 +21,6 @@ from pamiq_exp.runtime.request_server import Message, RemoteError, Requests
 
 logger = logging.getLogger(__name__)
 
-_NEWS_SECONDS = 0.1
-"""How long a process waits for something to send before it only sends how far it is."""
-
 _MOST_FAILED_STARTS = 3
 """After so many deaths without a turn between them the run ends."""
 
@@ -38,6 +35,7 @@ class Cluster:
         begin_building: Has a process build its parts, and returns Ray's reference of the outcome.
         learner: Ray's handle of the learner's process.
         link: Makes an actor's link to the learner, by number and epoch.
+        news_seconds: How long an actor waits for something to send before it only sends how far it is.
     """
 
     ray: Any
@@ -45,6 +43,7 @@ class Cluster:
     begin_building: Callable[[Any], Any]
     learner: Any
     link: Callable[[int, int], Any]
+    news_seconds: float
 
 
 class RemoteActor(Component):
@@ -91,7 +90,7 @@ class RemoteActor(Component):
         if self._building is not None:
             self._take_outcome()
         if self._description is None:
-            raise RemoteError(f"the actor {self.number} has not been built")
+            raise self._death or RemoteError(f"the actor {self.number} has not been built")
         return self._description
 
     def attach(self, engine: Engine, count: Callable[[], None]) -> None:
@@ -115,7 +114,13 @@ class RemoteActor(Component):
 
     def _take_outcome(self) -> None:
         reference, self._building = self._building, None
-        description, error, trace = self._cluster.ray.get(reference)
+        try:
+            description, error, trace = self._cluster.ray.get(reference)
+        except self._cluster.ray.exceptions.RayActorError as dead:
+            self._death = RemoteError(cause_of_death(f"the actor {self.number}", dead))
+            return
+        except self._cluster.ray.exceptions.RayError as unread:
+            raise RemoteError(cause_of_death(f"the actor {self.number}", unread)) from unread
         if error is not None:
             error.add_note(f"(in the actor {self.number})")
             raise received_error(error, trace)
@@ -141,13 +146,13 @@ class RemoteActor(Component):
         ray = self._cluster.ray
         try:
             while True:
-                for message in ray.get(handle.news.remote(_NEWS_SECONDS)):
+                for message in ray.get(handle.news.remote(self._cluster.news_seconds)):
                     self._take(message, requests)
         except ray.exceptions.RayError as error:
             death = RemoteError(cause_of_death(f"the actor {self.number}", error))
-            requests.end(death)
             if requests is self._requests:
-                self._death = death
+                self._death = death  # before requests fail because of it
+            requests.end(death)
         except Exception as error:
             requests.end(error)
             if self._engine is not None:
