@@ -143,9 +143,9 @@ def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_i
     assert again > 0
     buffers = groups["buffers"]
     assert buffers["buffers.experience.users.0"]["count_added"] == first
-    assert again < buffers["buffers.experience.users.1"]["count_added"] <= again + 60
-    assert summary["steps"] == first + again + (summary["steps"] - first - again)
-    assert 0 < float(summary["steps"]) - first - again <= 60
+    arrived = buffers["buffers.experience.users.1"]["count_added"] - again
+    counted = int(summary["steps"]) - first - again
+    assert 0 < arrived <= counted <= 60
 
 
 @pytest.mark.slow

@@ -141,13 +141,14 @@ class LearnerSite(Site):
         engine.control.data_signal.announce()
         return fetched
 
-    def gone(self, actor: int) -> None:
-        """Do not wait for an actor any more: it has died."""
+    def gone(self, actor: int) -> int:
+        """Do not wait for an actor any more: it has died. Return the steps that it has told since it was started."""
         engine = self._require_engine()
         for user in engine.users.values():
             if isinstance(user, ActorsUser):
                 user.users[actor].alive = False
         engine.control.data_signal.wake()
+        return self._steps.get(actor, 0)
 
     def newest(self, seen: int, seconds: float) -> Publication | None:
         """Return the newest publication if it is newer than the version `seen`; else wait for one for as long."""

@@ -133,9 +133,15 @@ class RemoteActor(Component):
         self._failed_starts = 0 if progress is not None and progress.turns else self._failed_starts + 1
         if self._failed_starts >= _MOST_FAILED_STARTS:
             raise death
-        self._cluster.learner.gone.remote(self.number)
-        if progress is not None:
-            self._past.append(progress)
+        try:
+            steps = self._cluster.ray.get(self._cluster.learner.gone.remote(self.number))
+        except self._cluster.ray.exceptions.RayError:
+            return  # the learner has died as well, which ends the run
+        if progress is not None and self._description is not None:
+            # What it had sent after it was last asked.
+            more = max(0, steps - progress.steps)
+            turns = progress.turns + more // int(self._description.spaces["num_envs"])
+            self._past.append(replace(progress, steps=progress.steps + more, turns=turns))
         self.restarts += 1
         self._from = None
         logger.warning("%s; it is started again", death)
