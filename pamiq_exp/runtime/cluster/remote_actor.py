@@ -129,14 +129,14 @@ class RemoteActor(Component):
         self._description = description
 
     def _start_again(self, death: BaseException) -> None:
-        progress = self._progress
-        self._failed_starts = 0 if progress is not None and progress.turns else self._failed_starts + 1
-        if self._failed_starts >= _MOST_FAILED_STARTS:
-            raise death
         try:
             steps = self._cluster.ray.get(self._cluster.learner.gone.remote(self.number))
         except self._cluster.ray.exceptions.RayError:
             return  # the learner has died as well, which ends the run
+        progress = self._progress
+        self._failed_starts = 0 if progress is not None and progress.turns else self._failed_starts + 1
+        if self._failed_starts >= _MOST_FAILED_STARTS:
+            raise death
         if progress is not None and self._description is not None:
             # What it had sent after it was last asked.
             more = max(0, steps - progress.steps)
