@@ -52,10 +52,11 @@ _skip_needless_maps()
 def yaml_loader() -> Any:
     """Return OmegaConf's reader of YAML, with the parser of the C library, ten times as fast, where it is there."""
     slow = get_yaml_loader()
-    if not hasattr(yaml, "CSafeLoader"):
+    fast = getattr(yaml, "CSafeLoader", None)
+    if fast is None or issubclass(slow, fast):  # OmegaConf 2.4 takes the fast one by itself
         return slow
     own = {name: getattr(slow, name) for name in ("yaml_implicit_resolvers", "yaml_constructors")}
-    return type("Loader", (yaml.CSafeLoader, slow), own)
+    return type("Loader", (fast, slow), own)
 
 
 def raw_name(name: object) -> str:

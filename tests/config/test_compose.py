@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from pamiq_exp.config import (
@@ -210,3 +211,11 @@ def test_tuples_of_a_config_made_in_python_are_lists() -> None:
 def test_a_hydra_that_makes_no_maps_of_choices_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("hydra._internal.defaults_list._create_interpolation_map", raising=False)  # as in 1.4
     hydra_internals._skip_needless_maps()
+
+
+def test_a_reader_of_yaml_that_is_quick_by_itself_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick(yaml.CSafeLoader):  # as in OmegaConf 2.4
+        pass
+
+    monkeypatch.setattr(hydra_internals, "get_yaml_loader", lambda: Quick)
+    assert hydra_internals.yaml_loader.__wrapped__() is Quick
