@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config.checks.hydra_settings import choice_error, setting_errors
 from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Kind, Origin
-from pamiq_exp.config.files import ReadConfig, read_option, read_yaml, use_checked_files
+from pamiq_exp.config.files import ReadConfig, is_shipped, read_option, read_yaml, use_checked_files
 from pamiq_exp.config.hydra_internals import (
     CachingConfigRepository,
     Callbacks,
@@ -237,7 +237,7 @@ class Loader(ConfigLoaderImpl):
         *rest: Any,  # more in each version of Hydra
         **named: Any,
     ) -> DictConfig:
-        self.files, self._expressions = [], 0
+        self.files = []
         config = super()._load_configuration_impl(config_name, overrides, *rest, **named)
         choices = OmegaConf.to_container(config.hydra.runtime.choices)
         assert isinstance(choices, dict)
@@ -256,7 +256,6 @@ class Loader(ConfigLoaderImpl):
         origin = Origin.of_file(result.file, kind=self._kind(place, result))
         self.files.append(ConfigFile(place, "" if package in (None, "_global_") else package, result.option, origin))
         if origin.kind != "shipped":
-            self._count_expressions(result.option.text)
             if isinstance(result.config, DictConfig) and "hydra" in result.config:
                 raise ConfigError(setting_errors(result.config, origin))
             if default.primary:
@@ -264,13 +263,6 @@ class Loader(ConfigLoaderImpl):
                 with_hydra.merge_with(result.config)
                 result.config = with_hydra
         return result
-
-    def _count_expressions(self, text: str) -> None:
-        """Each file is within a limit: here it is for all of them. Raises ConfigError."""
-        self._expressions += sum(len(line) - at for line in text.splitlines() if (at := line.find("${")) >= 0)
-        if self._expressions > MOST_EXPRESSIONS:
-            message = f"the files have more than {MOST_EXPRESSIONS:,} characters of ${{...}}"
-            raise ConfigError(ErrorDetail("", message, "write values out"))
 
     def _kind(self, place: str, result: ReadConfig) -> Kind:
         """Who wrote a file: a copy of a shipped or trusted one is as good as that."""
@@ -302,6 +294,8 @@ class _Repository(CachingConfigRepository):
         self.delegate = other.delegate
         self.cache = other.cache
         self._left = MOST_READS
+        self._counted: set[str] = set()
+        self._expressions = 0
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         self._left -= 1
@@ -311,7 +305,18 @@ class _Repository(CachingConfigRepository):
         if ".." in Path(config_path).parts:
             message = f"{config_path} leads out of the config folder"
             raise ConfigError(ErrorDetail("defaults", message, "name the group from the top: /group/NAME"))
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        if isinstance(result, ReadConfig) and config_path not in self._counted and not is_shipped(result.file):
+            self._counted.add(config_path)
+            self._count_expressions(result.option.text)
+        return result
+
+    def _count_expressions(self, text: str) -> None:
+        """Each file is within a limit: here it is for all of them. Raises ConfigError."""
+        self._expressions += sum(len(line) - at for line in text.splitlines() if (at := line.find("${")) >= 0)
+        if self._expressions > MOST_EXPRESSIONS:
+            message = f"the files have more than {MOST_EXPRESSIONS:,} characters of ${{...}}"
+            raise ConfigError(ErrorDetail("", message, "write values out"))
 
 
 def _says(folder: Path, place: str, text: str) -> bool:
