@@ -132,8 +132,22 @@ def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_i
         if name == "actors.1" and step == 60:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    config = on(two_machines, actors=2, max_seconds=12.0)
-    summary = launch_on_cluster(SmallBlueprint(config, hook=die), tmp_path / "run")
+    def of_the_second() -> int:
+        return len([record for record in records(tmp_path / "run", "interaction") if record["actor"] == 1])
+
+    def wait_for_its_return(handle: RunHandle) -> None:
+        while not handle.status()["restarts"]:
+            time.sleep(0.1)
+        before = of_the_second()
+        while of_the_second() <= before + 1:
+            time.sleep(0.1)
+        handle.stop()
+
+    summary = launch_on_cluster(
+        SmallBlueprint(on(two_machines, actors=2), hook=die),
+        tmp_path / "run",
+        watch=partial(watching, wait_for_its_return),
+    )
     assert "the actor 1 has died: its process was killed or crashed" in caplog.text
     assert summary["restarts"] == 1
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
