@@ -136,7 +136,7 @@ def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_i
         return len([record for record in records(tmp_path / "run", "interaction") if record["actor"] == 1])
 
     def wait_for_its_return(handle: RunHandle) -> None:
-        while not handle.status()["restarts"]:
+        while not handle.status().get("restarts"):
             time.sleep(0.1)
         before = of_the_second()
         while of_the_second() <= before + 1:
@@ -188,7 +188,7 @@ def test_cluster_a_machine_that_leaves_takes_its_actors_along_and_the_others_go_
         while len({record["actor"] for record in records(tmp_path / "run", "interaction")}) < 2:
             time.sleep(0.1)
         cluster.remove_node(leaving, allow_graceful=False)
-        while not handle.status()["restarts"]:
+        while not handle.status().get("restarts"):
             time.sleep(0.1)
         steps = int(handle.status()["steps"] or 0)
         while int(handle.status()["steps"] or 0) < steps + 500:
