@@ -47,8 +47,6 @@ def within_digits(value: Number) -> Number:
 
 
 def _numbers(values: Sequence[object]) -> list[Number]:
-    if not values:
-        raise ValueError("arithmetic in a config needs numbers")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"arithmetic in a config needs numbers, not {value!r}")
@@ -58,6 +56,8 @@ def _numbers(values: Sequence[object]) -> list[Number]:
 
 def _fold(function: Callable[[Number, Number], Number]) -> Callable[..., Number]:
     def resolver(*values: object) -> Number:
+        if not values:
+            raise ValueError("arithmetic in a config needs numbers")
         return reduce(lambda one, other: within_digits(function(one, other)), _numbers(values))
 
     return resolver

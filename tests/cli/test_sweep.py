@@ -228,4 +228,4 @@ def test_a_launcher_that_is_not_installed_is_told_with_how_to_get_it(
     outcome = command("-m", *unlucky, "hydra/launcher=ray", "seed=0,1")
     assert outcome.status == 2
     assert "ray needs the package ray, which is not installed" in outcome.err
-    assert "[sweep]'" in outcome.err
+    assert "pip install 'pamiq_exp[ray]'" in outcome.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pamiq_exp.config import ConfigError
@@ -53,13 +53,14 @@ def test_arithmetic_is_that_of_python(a: int, b: int) -> None:
     assert value("maximum:${a},${b}", a=a, b=b) == max(a, b)
 
 
+@example([])
 @given(st.lists(st.integers(1, 9), max_size=4))
 def test_sizes_of_shapes(shape: list[int]) -> None:
     assert value("product:${shape}", shape=shape) == math.prod(shape)
     assert value("length:${shape}", shape=shape) == len(shape)
 
 
-@pytest.mark.parametrize("expression", ["add:1,x", "multiply:true,2", "product:[1,x]"])
+@pytest.mark.parametrize("expression", ["add:1,x", "multiply:true,2", "product:[1,x]", "add:"])
 def test_arithmetic_on_anything_but_numbers_is_refused(expression: str) -> None:
     with pytest.raises(ConfigError, match="needs numbers"):
         value(expression)
