@@ -64,6 +64,7 @@ def collect_pages() -> None:
     places = {source: place(source) for source in sources}
     for source, target in places.items():
         write(PAGES / target, with_site_links(source, target, places))
+    shutil.copyfile(REPOSITORY / "docs" / "site.css", PAGES / "site.css")
     for package in PACKAGES:
         names = public_names(package)
         parts = [f"# pamiq_exp.{package}", *(f"::: pamiq_exp.{package}.{name}" for name in names)]
