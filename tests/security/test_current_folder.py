@@ -44,6 +44,9 @@ def folder(tmp_path: Path) -> TrapFolder:
 def python(folder: TrapFolder, code: str, *words: str) -> list[str]:
     """Run code that takes no care, and return what of the folder had a part in it."""
     place = folder.path.parent
+    folder.forget_what_python_imports_first()
+    for name in ("linecache", "traceback"):  # Python 3.13 imports them for any `python -c`
+        (folder.path / f"{name}.py").unlink(missing_ok=True)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(place / "home"),
