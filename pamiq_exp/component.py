@@ -8,7 +8,7 @@ them all, so that a wrapper never has to forward a hook by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,6 +85,17 @@ def tear_down(root: object) -> None:
             errors.append(error)
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def torn_down_on_error(part: object) -> Iterator[None]:
+    """Tear a part down if what is done with it fails: an environment may hold processes and ports from the start."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            tear_down(part)
+        raise
 
 
 def _children(value: object) -> Iterator[tuple[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +42,8 @@ def begin(composed: Composed, builder: Builder, instead: Any = None) -> Begun:
     Raises:
         ConfigError: If it cannot be built, is no environment, or what depends on it is not allowed.
     """
+    from pamiq_exp.component import torn_down_on_error
+
     first = composed.resolved
     read = ("environment", *(f"interaction.{name}" for name in WRAPPERS))
     waiting = [key for key in first.waiting if key.startswith(read)]
@@ -57,19 +58,6 @@ def begin(composed: Composed, builder: Builder, instead: Any = None) -> Begun:
     tree["environment"] = plain
     tree["interaction"]["environment"] = ENVIRONMENT  # said once, at `environment`
     return Begun(environment, tree)
-
-
-@contextmanager
-def torn_down_on_error(part: object) -> Iterator[None]:
-    """Tear a part down if what is done with it fails: an environment may hold processes and ports from the start."""
-    from pamiq_exp.component import tear_down
-
-    try:
-        yield
-    except BaseException:
-        with suppress(Exception):  # the first error is the one to report
-            tear_down(part)
-        raise
 
 
 def build_environment(composed: Composed, allow: AllowList) -> Any:

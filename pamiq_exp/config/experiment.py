@@ -14,7 +14,7 @@ from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.static import part_errors, static_errors
 from pamiq_exp.config.compose import Composed
 from pamiq_exp.config.dry_run import Validated
-from pamiq_exp.config.environment import begin, torn_down_on_error
+from pamiq_exp.config.environment import begin
 from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.interaction_wrappers import without_wrappers
 from pamiq_exp.config.tree_paths import join, mappings, parts_of
@@ -72,6 +72,7 @@ def build_experiment(
     Raises:
         ConfigError: With all errors, before anything is built where that is possible.
     """
+    from pamiq_exp.component import torn_down_on_error
     from pamiq_exp.runtime import LaunchConfig
 
     if isinstance(config, DictConfig):

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pamiq_exp.runtime.checkpoints import CheckpointError
     from pamiq_exp.runtime.config import CheckpointConfig, LaunchConfig, ThreadConfig
     from pamiq_exp.runtime.handle import RunHandle, Status
-    from pamiq_exp.runtime.launcher import Summary, launch
+    from pamiq_exp.runtime.launcher import launch
     from pamiq_exp.runtime.publication import InferenceModel, Publisher
+    from pamiq_exp.runtime.run import Summary
 
 __all__ = [
     "CheckpointConfig",
@@ -39,7 +40,7 @@ __getattr__ = lazy_names(
         "Publisher": "publication",
         "RunHandle": "handle",
         "Status": "handle",
-        "Summary": "launcher",
+        "Summary": "run",
         "ThreadConfig": "config",
         "launch": "launcher",
     },

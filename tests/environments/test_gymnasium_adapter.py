@@ -375,7 +375,7 @@ def test_a_rendered_picture_can_be_the_observation() -> None:
 
 
 def test_minigrid_images_and_positions_arrive() -> None:
-    pytest.importorskip("minigrid")
+    pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", num_envs=2, truth={"steps": "step_count"})
     assert environment.observe().values["image"].shape == (2, 7, 7, 3)
     assert environment.observe().values["direction"].shape == (2, 4)
@@ -403,7 +403,7 @@ def test_positions_are_known_where_an_environment_has_them() -> None:
 
 
 def test_atari_needs_no_registration_by_the_user() -> None:
-    pytest.importorskip("ale_py")
+    pytest.importorskip("ale_py", reason="needs ale-py: extra worlds")
     environment = GymnasiumEnvironment("ALE/Pong-v5", image_size=84)
     seen = live(environment, 3)
     assert seen[0].values["image"].shape == (1, 84, 84, 3)

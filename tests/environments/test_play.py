@@ -7,7 +7,7 @@ from pamiq_exp.environments import GymnasiumEnvironment, NoiseWorld, Play
 from pamiq_exp.environments.play import Walk
 from tests.interaction.worlds import Diary
 
-pygame = pytest.importorskip("pygame")
+pygame = pytest.importorskip("pygame", reason="the window needs pygame: extra play")
 
 
 def world(**keys: object) -> NoiseWorld:

@@ -14,7 +14,7 @@ from pamiq_exp.runtime import LaunchConfig, launch
 from tests.conftest import Command
 from tests.environments.real_time_device import Device
 
-pytest.importorskip("rtgym")
+pytest.importorskip("rtgym", reason="needs rtgym: pip install rtgym")
 
 STEP = 0.04
 CONFIG: dict[str, Any] = {

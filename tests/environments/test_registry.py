@@ -91,7 +91,7 @@ def test_what_to_type_is_said(suites: Path, environment_id: str, trusted: list[s
 
 def test_known_packages_may_be_named_before_the_colon() -> None:
     assert GymnasiumEnvironment("gymnasium:CartPole-v1").observe().values["vector"].shape == (1, 4)
-    pytest.importorskip("minigrid")
+    pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     assert GymnasiumEnvironment("minigrid:MiniGrid-Empty-5x5-v0").name == "minigrid:MiniGrid-Empty-5x5-v0"
 
 
@@ -133,7 +133,7 @@ def test_the_command_line_imports_what_is_allowed(
 @pytest.mark.parametrize("suite", SUITES, ids=[suite.package for suite in SUITES])
 def test_suites_that_are_installed_run(suite: Suite) -> None:
     """`python -m tests.environments.suites FOLDER` installs them all."""
-    pytest.importorskip(suite.module or suite.package.replace("-", "_"))
+    pytest.importorskip(suite.module or suite.package.replace("-", "_"), reason=f"needs {suite.package}")
     for environment_id in suite.ids:
         if suite.refused:
             with pytest.raises(ValueError, match=suite.refused):

@@ -14,7 +14,7 @@ from pamiq_exp.runtime.cluster import actor_site
 from pamiq_exp.runtime.cluster.actor_site import Courier, DistantLearner, LearnerGoneError, bounded_user
 from pamiq_exp.runtime.cluster.learner_site import Packet, Publication
 from pamiq_exp.runtime.control import RunControl
-from pamiq_exp.runtime.launcher import Run
+from pamiq_exp.runtime.run import Run
 from tests.runtime.parts import FIELDS, CollectingAgent, NoisyWorld, SmallTrainer, linear_model
 
 

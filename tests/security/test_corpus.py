@@ -260,7 +260,7 @@ def test_a_folder_of_pictures_is_read_as_pictures_alone(outside: Path, name: str
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_video_names_no_other_file_and_no_address(outside: Path, name: str) -> None:
-    pytest.importorskip("av")
+    pytest.importorskip("av", reason="films need PyAV: extra video")
     from pamiq_exp.environments.recorded import VideoFiles
 
     (outside.parent / "here" / "a.mp4").write_bytes(VIDEOS[name])

@@ -144,7 +144,7 @@ ASKED_BY_RAY = {"connect ('169.254.169.254', 80)"}
 @pytest.mark.parametrize("door", DOORS)
 def test_nothing_acts_at_any_door(folder: TrapFolder, door: str) -> None:
     if door == "ray":
-        pytest.importorskip("ray")
+        pytest.importorskip("ray", reason="needs the extra [ray]")
     for words in DOORS[door]:
         outcome = folder.run(*words, WANDB_MODE="offline", SDL_VIDEODRIVER="dummy")
         assert "Traceback" not in outcome.output

@@ -30,9 +30,9 @@ def test_every_choice_is_tested() -> None:
 @pytest.mark.parametrize("choice", LEAVES)
 def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tmp_path: Path) -> None:
     if choice == "tensorboard":
-        pytest.importorskip("tensorboard")
+        pytest.importorskip("tensorboard", reason="needs the extra [tensorboard]")
     if choice == "dashboard":
-        pytest.importorskip("nicegui")
+        pytest.importorskip("nicegui", reason="needs the extra [dashboard]")
     pytest.importorskip("av", reason="films need PyAV: extra video")
     outcome = command(
         "experiment=minimum", "launcher.max_steps=20", "launcher.record_every_steps=10", f"tracking={choice}",

@@ -38,7 +38,9 @@ def test_lightning_logger_the_csv_logger_makes_one_table_of_all_sources(tmp_path
 
 
 def test_lightning_logger_the_tensorboard_logger_holds_figures_and_pictures(tmp_path: Path) -> None:
-    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulators = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra [tensorboard]"
+    )
     live(LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb"), tmp_path)
     events = accumulators.EventAccumulator(str(tmp_path / "tb"))
     events.Reload()
@@ -58,7 +60,7 @@ def test_lightning_logger_a_logger_that_cannot_be_made_is_an_error_at_once(tmp_p
 
 
 def test_lightning_logger_a_folder_that_is_removed_under_the_logger_is_an_error(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorboard", reason="needs the extra [tensorboard]")
     tracker = LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb")
     tracker.start(RunInfo(tmp_path, "run", "experiment", seed=0))
     tracker.write({"environment_step": 1, "x/loss": 1.0})

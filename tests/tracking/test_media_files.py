@@ -21,7 +21,7 @@ def test_media_a_picture_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 47)])
 def test_media_a_video_plays_its_frames_in_order_at_its_rate(tmp_path: Path, height: int, width: int) -> None:
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="films need PyAV: extra video")
     shades = np.linspace(20, 230, 12).astype(np.uint8)
     frames = np.broadcast_to(shades[:, None, None, None], (12, height, width, 3))
     path = write_media(Video("view", frames, 10.0), tmp_path, 5)

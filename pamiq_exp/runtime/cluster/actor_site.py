@@ -24,10 +24,11 @@ from pamiq_exp.runtime.control import RunControl, Worker
 from pamiq_exp.runtime.durations import Durations
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
-from pamiq_exp.runtime.launcher import Run, describe_run, prepared
+from pamiq_exp.runtime.launcher import describe_run, prepared
 from pamiq_exp.runtime.learner import Learner
 from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.runtime.request_server import RequestServer, SentRecords
+from pamiq_exp.runtime.run import Run
 from pamiq_exp.runtime.run_state import global_generators, inference_state
 from pamiq_exp.runtime.worker import run_worker
 

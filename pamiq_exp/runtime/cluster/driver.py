@@ -26,9 +26,10 @@ from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.durations import Durations, MergedDurations
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.handle import RunHandle
-from pamiq_exp.runtime.launcher import Run, Summary, noted_in_manifest, prepared
+from pamiq_exp.runtime.launcher import noted_in_manifest, prepared
 from pamiq_exp.runtime.learner_elsewhere import PATIENCE, LearnerElsewhere, TrainingElsewhere
 from pamiq_exp.runtime.request_server import Message, RemoteError, Request
+from pamiq_exp.runtime.run import Run, Summary
 from pamiq_exp.tracking import RunInfo, Tracker
 
 _LOOK_SECONDS = 0.05

@@ -17,11 +17,11 @@ from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
-from pamiq_exp.runtime.launcher import Run
 from pamiq_exp.runtime.learner import set_up_part
 from pamiq_exp.runtime.parts import Parts
 from pamiq_exp.runtime.process_settings import seed_global_generators
 from pamiq_exp.runtime.records import Means
+from pamiq_exp.runtime.run import Run
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.runtime.trace.blocks import TraceError
 from pamiq_exp.runtime.trace.compared_records import ComparedRecords, Comparison, Record
