@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,3 +35,13 @@ def torch_generator(seed: int, name: str = "", device: str = "cpu") -> torch.Gen
     generator = torch.Generator(device=device)
     generator.manual_seed(derive_seed(seed, name) if name else seed)
     return generator
+
+
+def seed_global_generators(seed: int) -> None:
+    """Seed the global generators of torch, numpy and Python."""
+    import numpy as np
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)

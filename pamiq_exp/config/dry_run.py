@@ -157,8 +157,9 @@ class _DryRunner:
             return None
         from pamiq_exp.runtime.dry_run import dry_run_parts
 
-        steps = self.tree.get("launcher", {}).get("max_steps")
-        result = dry_run_parts(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], steps)
+        launcher = self.tree.get("launcher", {})
+        run = (launcher.get("max_steps"), launcher.get("devices", 1))
+        result = dry_run_parts(self.environment, interaction.agent, models, buffers, trainers, others["metrics"], *run)
         for fault in result.faults:
             self._explain(fault, models)
         self._note_unused(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -21,9 +20,9 @@ from pamiq_exp.lightning_loop.driven_module import DrivenModule, TrainingPlan
 from pamiq_exp.lightning_loop.evaluation import Evaluation, evaluate
 from pamiq_exp.lightning_loop.gradients import GradientSettings, clip_gradients, gradients_of
 from pamiq_exp.lightning_loop.held_state import HeldTensors
-from pamiq_exp.lightning_loop.hooks import BACKWARD_HOOKS, step_outputs, takes_index
+from pamiq_exp.lightning_loop.hooks import step_outputs, takes_index
 from pamiq_exp.lightning_loop.module_services import TrainerProxy, attach, detach, is_driven
-from pamiq_exp.lightning_loop.nonfinite import BufferWatch, NonFiniteError, all_finite, norm_of, not_finite_fields
+from pamiq_exp.lightning_loop.nonfinite import BufferWatch, NonFiniteError, norm_of, not_finite_fields, not_finite_part
 from pamiq_exp.lightning_loop.optimizers import (
     configured_optimizers,
     hyper_parameters,
@@ -32,6 +31,7 @@ from pamiq_exp.lightning_loop.optimizers import (
     parameters_of,
     step_schedulers,
 )
+from pamiq_exp.lightning_loop.training_group import TrainingGroup
 
 _COUNTERS = ("batches", "optimizer_steps", "epochs", "skipped_steps", "should_stop")
 """Attributes that a checkpoint holds as they are."""
@@ -49,6 +49,7 @@ class LightningDriver(DrivenModule):
         fabric: Device and precision.
         gradients: How gradients are gathered, checked and clipped.
         plan: How long training will be, for schedules that depend on it.
+        group: The processes that train the module together; None for this one alone.
 
     Raises:
         ValueError: If the module is in training elsewhere, or cannot be trained with these settings.
@@ -61,10 +62,12 @@ class LightningDriver(DrivenModule):
         fabric: Fabric,
         gradients: GradientSettings | None = None,
         plan: TrainingPlan | None = None,
+        group: TrainingGroup | None = None,
     ) -> None:
         if is_driven(module):
             raise ValueError(f"model {name!r} is trained by two trainers; give each model one")
         super().__init__(name, module, fabric, gradients, plan)
+        self._group = group or TrainingGroup()
         self.trainer = TrainerProxy(self)
         self._configured: list[list[dict[str, Any]]] = []
         self._precision: Precision = fabric.strategy.precision
@@ -80,7 +83,6 @@ class LightningDriver(DrivenModule):
         self._gives_index = takes_index(module.training_step)
         self._attach()
         self._automatic = module.automatic_optimization
-        self._has_backward_hooks = bool(BACKWARD_HOOKS & self.hooks.names)
         self._transfer = BatchTransfer(fabric, self.hooks)
         self._statistics = BufferWatch(module)
         self._held: HeldTensors | None = None
@@ -88,9 +90,11 @@ class LightningDriver(DrivenModule):
             # A module that steps its optimizers itself may have made a step before the one that failed.
             by_hand = [] if self._automatic else parameters_of(self.optimizers)
             self._held = HeldTensors(module, by_hand)
+        self._group.join(self)
 
     def begin_epoch(self) -> None:
         """Start an epoch."""
+        self._group.begin_epoch(self)
         if not self._started:
             self._started = True
             self.hooks.call("on_train_start")
@@ -115,10 +119,11 @@ class LightningDriver(DrivenModule):
             NonFiniteError: With `on_nonfinite="stop"`, for a loss, gradient or statistic that is not finite.
         """
         with nullcontext() if torch.is_grad_enabled() else torch.enable_grad():
-            return self._train_batch(self.transferred(batch), last)
+            return self._train_batch(self.transferred(self._group.split(self, batch, last)), last)
 
     def end_epoch(self) -> dict[str, float]:
         """End the epoch and return the values of the names logged with `on_epoch`."""
+        self._group.end_epoch(self)
         if self._epoch_schedulers_due:
             self._step_schedulers("epoch", self.epochs + 1, plateau=False)
         self.logged.epoch_is_over = True
@@ -145,8 +150,9 @@ class LightningDriver(DrivenModule):
     def step_by_hand(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
         """See `DrivenModule.step_by_hand`."""
         result = self.step_optimizer(optimizer, closure)
-        if not self._automatic and self.skipped is None:
-            self.optimizer_steps += 1
+        if not self._automatic:
+            self._group.copy_from_first(parameters_of([optimizer]))  # what follows in the step takes the new ones
+            self.optimizer_steps += self.skipped is None
         return result
 
     def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
@@ -163,16 +169,17 @@ class LightningDriver(DrivenModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """See `DrivenModule.backward`."""
-        if self._in_backward or not self._has_backward_hooks:
+        if self._in_backward:
             self.fabric.strategy.backward(loss, None, *args, **kwargs)
             return
         self._in_backward = True
         try:
-            self.hooks.call("on_before_backward", loss)
-            if "backward" in self.hooks:
-                self.hooks.call("backward", loss, *args, **kwargs)
-            else:
-                self.fabric.strategy.backward(loss, None, *args, **kwargs)
+            with self._group.gathering(self.module, loss) as share:
+                self.hooks.call("on_before_backward", share)
+                if "backward" in self.hooks:
+                    self.hooks.call("backward", share, *args, **kwargs)
+                else:
+                    self.fabric.strategy.backward(share, None, *args, **kwargs)
             self.hooks.call("on_after_backward")
         finally:
             self._in_backward = False
@@ -312,7 +319,9 @@ class LightningDriver(DrivenModule):
             if self.gradients.accumulate_batches > 1:
                 loss = loss / self.gradients.accumulate_batches
             self.backward(loss)
-            self._loss = outputs["loss"] = loss.detach()
+            self._loss = outputs["loss"] = self._group.loss_of(loss)
+        else:
+            self._group.abstain(self.module, failed=self.skipped is not None)
         self._outputs = outputs
         return self._loss
 
@@ -325,6 +334,8 @@ class LightningDriver(DrivenModule):
             # Distributions and indices often refuse what is not finite before there is a loss.
             if not isinstance(error, ArithmeticError) and not not_finite_fields(batch):
                 raise
+            if self._group.size > 1 and not self._automatic:
+                raise  # the other processes wait for the gradients that do not come
             self._skip_batch(f"{type(error).__name__} in training_step: {error}", error)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
@@ -335,6 +346,9 @@ class LightningDriver(DrivenModule):
     def _prepared(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
         """Everything between having gradients and applying them. Optimizers call this as their closure."""
         result = closure()
+        if self._group.follows:
+            optimizer.zero_grad(set_to_none=True)  # optimizers pass over parameters without a gradient
+            return result
         self.hooks.call("on_before_optimizer_step", optimizer)
         gradients = gradients_of(optimizer)
         if not gradients:
@@ -343,7 +357,8 @@ class LightningDriver(DrivenModule):
         norm = norm_of(gradients) if clips and self.gradients.clip_algorithm == "norm" else None
         self.gradient_norm = None if norm is None else norm.item()
         self.loss = None if self._loss is None else self._loss.item() * self.gradients.accumulate_batches
-        reason = self._nonfinite_part(gradients)
+        scaled = self._scaler is not None
+        reason = not_finite_part(self.loss, gradients, self.gradient_norm, scaled, self._statistics)
         if reason is not None:
             self._skip_step(optimizer, reason)
         elif "configure_gradient_clipping" in self.hooks and self._automatic:
@@ -358,18 +373,6 @@ class LightningDriver(DrivenModule):
         self.hooks.call(
             "configure_gradient_clipping", optimizer, gradient_clip_val=clip, gradient_clip_algorithm=algorithm
         )
-
-    def _nonfinite_part(self, gradients: list[Tensor]) -> str | None:
-        """Return what is not finite; None if everything is finite."""
-        if self.loss is not None and not math.isfinite(self.loss):
-            return f"the loss is {self.loss}"
-        if self._scaler is not None:
-            return None  # overflowing gradients are expected then: the scaler skips and adapts
-        finite = all_finite(gradients) if self.gradient_norm is None else math.isfinite(self.gradient_norm)
-        if not finite:
-            return "the gradient holds NaN or infinity"
-        statistic = self._statistics.not_finite()
-        return None if statistic is None else f"the statistic {statistic} is not finite"
 
     def _check_statistics(self) -> None:
         """Check the module's buffers after a batch."""

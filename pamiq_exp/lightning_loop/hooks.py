@@ -18,7 +18,6 @@ from pamiq_exp.lightning_loop.log_recorder import LogRecorder
 _WITHOUT_EFFECT = ("train_dataloader", "val_dataloader")
 
 TRANSFER_HOOKS = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
-BACKWARD_HOOKS = {"on_before_backward", "backward", "on_after_backward"}
 
 
 class Hooks:

@@ -98,3 +98,25 @@ class BufferWatch:
             if address not in self._excused and not is_finite(now):
                 return ".".join(filter(None, address))
         return None
+
+
+def not_finite_part(
+    loss: float | None, gradients: list[Tensor], norm: float | None, scaled: bool, statistics: BufferWatch
+) -> str | None:
+    """Return what is not finite before a step; None if everything is finite.
+
+    Args:
+        loss: Of the batch, if it is known.
+        gradients: All that there are.
+        norm: Over all of them, if it is known.
+        scaled: Whether they are scaled: they may overflow then, and the scaler skips and adapts.
+        statistics: Watches the module's buffers.
+    """
+    if loss is not None and not math.isfinite(loss):
+        return f"the loss is {loss}"
+    if scaled:
+        return None
+    if not (all_finite(gradients) if norm is None else math.isfinite(norm)):
+        return "the gradient holds NaN or infinity"
+    statistic = statistics.not_finite()
+    return None if statistic is None else f"the statistic {statistic} is not finite"

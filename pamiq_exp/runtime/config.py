@@ -81,6 +81,8 @@ class LaunchConfig:
         time_scale: Run seconds in a wall second (realtime, sequential): 10 lets a 10 Hz world turn 100 times a second.
         checkpoint: When to save.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
+        devices: How many of them train together, each a share of every batch, in processes of their own: from `device`
+            on, or this many processes on the CPU.
         inference_device: Device of the agent's copies of the models; None for the one on which they are trained.
         precision: As Lightning Fabric names it: `32-true`, `bf16-mixed`, ...
         switch_interval: Seconds after which Python lets another thread go on (`sys.setswitchinterval`),
@@ -114,6 +116,7 @@ class LaunchConfig:
     time_scale: float = 1.0
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     device: str = "cpu"
+    devices: int = 1
     inference_device: str | None = None
     precision: str = "32-true"
     switch_interval: float | None = 0.00001
@@ -135,6 +138,7 @@ class LaunchConfig:
             _choice("inference", self.inference, get_args(Inference)),
             self._unsuitable_for_process(),
             self._unsuitable_for_ray(),
+            self._unsuitable_for_devices(),
             _choice("overrun", self.overrun, get_args(Overrun)),
             _choice("on_nonfinite", self.on_nonfinite, get_args(OnNonfinite)),
             *(_positive(name, getattr(self, name)) for name in _POSITIVE),
@@ -166,6 +170,19 @@ class LaunchConfig:
             return f"learner=ray needs Ray: {install_hint('ray')}"
         return None
 
+    def _unsuitable_for_devices(self) -> str | None:
+        if self.devices == 1:
+            return None
+        if self.learner != "thread":
+            return f"devices={self.devices} needs launcher.learner=thread, not {self.learner}"
+        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+            return f"devices={self.devices} needs launcher.device=cpu or cuda, not {self.device}"
+        if self.precision == "16-mixed":
+            return f"devices={self.devices} needs another launcher.precision than 16-mixed: bf16-mixed, or 32-true"
+        if self.trace:
+            return f"trace: training on devices={self.devices} cannot be replayed: trace=false, or devices=1"
+        return None
+
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yield the settings that were changed and do nothing in this mode, each with the modes in which it does."""
         defaults = {each.name: each.default for each in fields(self)}
@@ -188,6 +205,7 @@ WALL_CLOCK: tuple[Mode, ...] = ("realtime", "sequential")
 """Modes in which turns follow the wall clock, and what is measured depends on it."""
 
 _POSITIVE = (
+    "devices",
     "actors",
     "max_steps",
     "max_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,9 +13,16 @@ if TYPE_CHECKING:
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
 
 
-def require_device(device: str, precision: str, inference_device: str | None = None) -> None:
-    """Raise ValueError for a device or precision that is not available."""
-    _accelerator(device)
+def require_device(device: str, precision: str, inference_device: str | None = None, count: int = 1) -> None:
+    """Raise ValueError for a device or precision that is not available, or for fewer than `count` devices."""
+    kind, index = _accelerator(device)
+    if count > 1:
+        available = torch.cuda.device_count() - (index or 0) if kind == "cuda" else os.cpu_count() or 1
+        if available < count:
+            what = f"GPUs from {device} on" if kind == "cuda" else "processor cores"
+            raise ValueError(
+                f"launcher.devices is {count}, but this machine has {available} {what}; use {available} at most"
+            )
     if inference_device is not None:
         inference_place(inference_device)
     if precision not in PRECISIONS:
@@ -27,6 +35,12 @@ def inference_place(device: str) -> torch.device:
     if kind == "auto":
         raise ValueError("launcher.inference_device names one device, such as cpu or cuda:1, not auto")
     return torch.device(kind, index or 0) if kind == "cuda" else torch.device(kind)
+
+
+def device_of_rank(device: str, rank: int) -> str:
+    """Return where the training process of this number trains: the next devices of the same kind."""
+    kind, index = _accelerator(device)
+    return f"{kind}:{(index or 0) + rank}" if kind == "cuda" else device
 
 
 def make_fabric(device: str, precision: str) -> Fabric:

@@ -143,14 +143,15 @@ def dry_run_parts(
     trainers: Mapping[str, Trainer],
     observers: Mapping[str, StepObserver] | None = None,
     max_steps: int | None = None,
+    devices: int = 1,
 ) -> DryRunResult:
     """Run the parts of an experiment together for a moment. They cannot be used afterwards.
 
     The environment is still to be closed.
     Nothing is written, and the global random generators are left as they were. `max_steps` is that of the run, for
-    schedules that depend on it.
+    schedules that depend on it, and `devices` is how many train together.
     """
-    return _DryRun(environment, models, buffers, max_steps).run(agent, trainers, observers or {})
+    return _DryRun(environment, models, buffers, max_steps, devices).run(agent, trainers, observers or {})
 
 
 class _InferenceModel:
@@ -173,8 +174,10 @@ class _DryRun:
         models: Mapping[str, Model],
         buffers: Mapping[str, DataBuffer],
         max_steps: int | None,
+        devices: int,
     ) -> None:
         self.max_steps = max_steps
+        self.devices = devices
         self.environment = environment
         self.data = DryRunData(environment)
         self.missing = Missing()
@@ -316,7 +319,11 @@ class _DryRun:
         )
 
     def _copy(self, name: str, model: Model) -> None:
-        """Copy what inference needs of a model, as each publication does."""
+        """Copy what inference needs of a model, as each publication does, and what other training processes need."""
+        if self.devices > 1:
+            from pamiq_exp.runtime.training_processes import pickled  # imports Lightning, which takes seconds
+
+            pickled({name: model}, self.devices)
         part = _inference_part(model)
         if isinstance(part, nn.Module):
             copy_for_inference(name, part)

@@ -23,11 +23,10 @@ from pamiq_exp.media import Media
 from pamiq_exp.publishable import Model, Publishable
 from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.device import make_fabric, require_device
-from pamiq_exp.runtime.process_settings import seed_global_generators
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.run_state import load_models
 from pamiq_exp.runtime.scheduling import torch_threads
-from pamiq_exp.seeding import derive_seed
+from pamiq_exp.seeding import derive_seed, seed_global_generators
 
 __all__ = [
     "GROUPS",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +13,7 @@ from typing import Any
 
 from pamiq_exp.component import State
 from pamiq_exp.runtime.checkpoints import StateCopy, WrittenGroups
+from pamiq_exp.runtime.child_processes import follow_first_process
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner import LocalLearner, Training
@@ -23,12 +21,6 @@ from pamiq_exp.runtime.process_settings import frozen_heap
 from pamiq_exp.runtime.request_server import Request, RequestServer, Sender, SentRecords, send_logs
 from pamiq_exp.runtime.trace import TrainingTrace
 from pamiq_exp.runtime.watchdog import Watchdog
-
-IGNORED_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
-"""Signals by which a run saves and stops: the agent's process asks for what they take."""
-
-_PR_SET_PDEATHSIG = 1
-"""From `linux/prctl.h`."""
 
 
 class _PipeSender(Sender):
@@ -57,11 +49,7 @@ def run_learner(
         checkpoint: What to go on from.
         report: See `Watchdog`.
     """
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    follow_first_process()
     other_end.close()
     sender = _PipeSender(pipe)
     send_logs(sender)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import signal
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,10 +16,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pamiq_exp.component import State, walk
+from pamiq_exp.runtime.child_processes import cause_of_exit, signals_held_back
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner import training_parts
 from pamiq_exp.runtime.learner_elsewhere import PATIENCE, LearnerElsewhere
-from pamiq_exp.runtime.learner_main import IGNORED_SIGNALS, run_learner
+from pamiq_exp.runtime.learner_main import run_learner
 from pamiq_exp.runtime.request_server import RemoteError, Request
 
 logger = logging.getLogger(__name__)
@@ -48,15 +48,10 @@ class ProcessLearner(LearnerElsewhere):
         self._pipe, theirs = context.Pipe()
         arguments = (self._engine, theirs, self._pipe, checkpoint, self._report)
         self._process = context.Process(target=run_learner, args=arguments, name="learner", daemon=True)
-        # Blocked while it starts, so that no signal ends it before it ignores them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
-        try:
-            with warnings.catch_warnings():
-                # Python warns of locks that other threads hold at this moment: idle threads of libraries hold none.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with signals_held_back(), warnings.catch_warnings():
+            # Python warns of locks that other threads hold at this moment: idle threads of libraries hold none.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process.start()
         theirs.close()
         self._receiver = threading.Thread(
             target=self._receive, args=(self._pipe,), name="learner-messages", daemon=True
@@ -98,7 +93,7 @@ class ProcessLearner(LearnerElsewhere):
         except BaseException as error:
             self._engine.control.fail("training", error)
         self._process.join(1.0)  # only here and, once this thread has ended, in `close`
-        self._died(RemoteError(_cause_of_death(self._process.exitcode)))
+        self._died(RemoteError(cause_of_exit("the learner's process", self._process.exitcode)))
 
 
 def _refuse_common_parts(engine: Engine) -> None:
@@ -110,13 +105,3 @@ def _refuse_common_parts(engine: Engine) -> None:
                 f"{address} and {ours[id(part)]} are the same {type(part).__name__}, which two processes cannot share: "
                 "give each side its own, or choose launcher.learner=thread"
             )
-
-
-def _cause_of_death(status: int | None) -> str:
-    if status is None:
-        return "the learner's process sent what cannot be read"
-    if status < 0:
-        name = signal.Signals(-status).name
-        hint = "; the system ends processes so when memory is short: make buffers or batches smaller"
-        return f"the learner's process was ended by {name}{hint if name == 'SIGKILL' else ''}"
-    return f"the learner's process ended by itself (exit status {status})"

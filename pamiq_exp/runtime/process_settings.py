@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import signal
 import sys
 import threading
@@ -12,17 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import numpy as np
-import torch
-
 from pamiq_exp.runtime.control import RunControl
-
-
-def seed_global_generators(seed: int) -> None:
-    """Seed the global generators of torch, numpy and Python."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
 
 
 @contextmanager

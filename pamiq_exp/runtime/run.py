@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -52,6 +53,9 @@ from pamiq_exp.runtime.watchdog import STOP_TIMEOUT, Watchdog
 from pamiq_exp.tracking import JsonlTracker, RecordWriter, RunInfo, TerminalTracker, Tracker
 from pamiq_exp.trainers import Trainer, TrainingContext
 
+if TYPE_CHECKING:
+    from pamiq_exp.runtime.training_processes import TrainingProcesses
+
 logger = logging.getLogger(__name__)
 
 Summary = dict[str, float | int | str]
@@ -85,12 +89,13 @@ class Run:
         _require_parameters(models, config.max_parameters)
         if config.mode == "sequential":
             require_going_on(interaction.environment)
-        require_device(config.device, config.precision, config.inference_device)
+        require_device(config.device, config.precision, config.inference_device, config.devices)
         fabric = make_fabric(config.device, config.precision) if models or trainers else None
         device = torch.device("cpu") if fabric is None else fabric.device
         shared = config.learner == "process"
         if shared:
             _require_fork(device)
+        self._others = _others(models, config, device)
         move_to(device, models)
         self.config = config
         self.folder = folder
@@ -104,8 +109,9 @@ class Run:
             self.writer = RecordWriter(own | dict(trackers), folder.path, hold=folder.hold)
         if fabric is not None:
             context = TrainingContext(
-                models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps
-            )
+                models, users, fabric, config.on_nonfinite, lambda: publisher.version, config.max_steps,
+                None if self._others is None else self._others.group,
+            )  # fmt: skip
             for trainer in trainers.values():
                 trainer.attach(context)
         # Only now: Lightning's own `setup` and `configure_model` may have built layers or chosen a precision.
@@ -149,6 +155,8 @@ class Run:
         try:
             if resume_from is not None:
                 checkpoint = read_checkpoint(resume_from)
+            if self._others is not None:
+                self._others.start()
             differences = self.learner.start(checkpoint)
             for address, part in parts.items():
                 set_up_part(part, address)
@@ -221,6 +229,8 @@ class Run:
         for part in reversed(parts):  # first what moves
             self._attempt(part.teardown)
         self._attempt(self.learner.close)
+        if self._others is not None:
+            self._attempt(self._others.close)
         self._attempt(self.engine.trace.close)
         for observer in self.engine.interaction.observers.values():  # recorders have ended what they had begun
             self._attempt(partial(_show, self.engine.records, observer))
@@ -269,6 +279,15 @@ class Run:
             **self.engine.statistics.summary(),
             **metrics,
         }
+
+
+def _others(models: Mapping[str, Model], config: LaunchConfig, device: torch.device) -> TrainingProcesses | None:
+    """Return the processes that train together with this one; None if it trains alone."""
+    if config.devices == 1:
+        return None
+    from pamiq_exp.runtime.training_processes import TrainingProcesses  # imports Lightning, which takes seconds
+
+    return TrainingProcesses(models, config, device)
 
 
 def _require_fork(device: torch.device) -> None:

@@ -81,9 +81,8 @@ class ModuleTrainer(Trainer):
         if callable(attach_models):
             attach_models(context.models)
         gradients = replace(self._gradients, on_nonfinite=context.on_nonfinite)
-        self._driver = LightningDriver(
-            self.model, module, context.fabric, gradients, self.plan(context.max_steps, self._user.num_envs)
-        )
+        plan = self.plan(context.max_steps, self._user.num_envs)
+        self._driver = LightningDriver(self.model, module, context.fabric, gradients, plan, context.group)
         for intervention in self.interventions:
             intervention.begin(module)
 

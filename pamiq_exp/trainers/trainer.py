@@ -16,6 +16,8 @@ from pamiq_exp.publishable import Model
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+    from pamiq_exp.lightning_loop.training_group import TrainingGroup
+
 PartT = TypeVar("PartT")
 
 
@@ -30,6 +32,7 @@ class TrainingContext:
         on_nonfinite: What to do on NaN or infinity in a loss or gradient: stop the run or skip the batch.
         version: Returns the newest publication, for trainers that measure how stale their data is.
         max_steps: Environment steps after which the run ends; None for no end.
+        group: The processes that train together; None for this one alone.
     """
 
     models: Mapping[str, Model]
@@ -38,6 +41,7 @@ class TrainingContext:
     on_nonfinite: OnNonfinite = "stop"
     version: Callable[[], int] | None = None
     max_steps: int | None = None
+    group: TrainingGroup | None = None
 
     def model(self, name: str) -> Model:
         """Return a model. Raises KeyError with the names that exist."""

@@ -22,7 +22,8 @@ def offences(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, each.name) for each in node.names if each.name.split(".")[0] in MODULES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
-            yield node.lineno, str(node.module)
+            if {each.name for each in node.names} != {"dumps"}:  # to write one runs nothing of a stranger's
+                yield node.lineno, str(node.module)
         elif isinstance(node, ast.Call):
             yield from call_offences(node)
 
@@ -45,6 +46,7 @@ def call_offences(node: ast.Call) -> Iterator[tuple[int, str]]:
 BAD = """
 import pickle
 from joblib import load
+from pickle import dumps, loads
 eval("1")
 exec("1")
 torch.load(path)
@@ -59,6 +61,7 @@ __import__(name)
 """
 
 GOOD = """
+from pickle import dumps
 model.eval()
 re.compile("x")
 torch.compile(model)
@@ -70,7 +73,7 @@ yaml.load(text, Loader=loader)
 
 
 def test_offences_are_found() -> None:
-    assert {line for line, _ in offences(ast.parse(BAD))} == set(range(2, 15))
+    assert {line for line, _ in offences(ast.parse(BAD))} == set(range(2, 16))
     assert list(offences(ast.parse(GOOD))) == []
 
 

@@ -180,7 +180,7 @@ def _launcher_errors(tree: Mapping[str, Any], *, on_device: bool = False) -> lis
             from pamiq_exp.runtime.device import require_device
 
             here = "cpu" if settings.learner == "ray" else settings.device  # its machine may be another one
-            require_device(here, settings.precision, settings.inference_device)
+            require_device(here, settings.precision, settings.inference_device, settings.devices)
     except ConfigError as error:
         return [] if on_device else error.errors
     except ValueError as error:

@@ -26,12 +26,11 @@ from pamiq_exp.runtime.config import CheckpointConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner_main import LearnerServer
-from pamiq_exp.runtime.process_settings import seed_global_generators
 from pamiq_exp.runtime.publication import Parameters, SendParameters
 from pamiq_exp.runtime.request_server import SentRecords
 from pamiq_exp.runtime.run import Run
 from pamiq_exp.runtime.watchdog import Watchdog
-from pamiq_exp.seeding import derive_seed
+from pamiq_exp.seeding import derive_seed, seed_global_generators
 
 
 @dataclass(frozen=True)

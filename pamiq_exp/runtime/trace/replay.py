@@ -19,7 +19,6 @@ from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner import set_up_part
 from pamiq_exp.runtime.parts import Parts
-from pamiq_exp.runtime.process_settings import seed_global_generators
 from pamiq_exp.runtime.records import Means
 from pamiq_exp.runtime.run import Run
 from pamiq_exp.runtime.scheduling import torch_threads
@@ -35,7 +34,7 @@ from pamiq_exp.runtime.trace.digests import (
 from pamiq_exp.runtime.trace.generators import restore_generators
 from pamiq_exp.runtime.trace.reading import RecordedTrace, RecordedTurn
 from pamiq_exp.runtime.trace.training import NoTrace
-from pamiq_exp.seeding import derive_seed
+from pamiq_exp.seeding import derive_seed, seed_global_generators
 from pamiq_exp.spaces import action_space_of, observation_space_of
 
 _MOST_NUMBERS = 1 << 26
