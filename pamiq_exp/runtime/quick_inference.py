@@ -129,8 +129,9 @@ class _Method:
                 tuple(next(own) if isinstance(each, torch.Generator) else each for each in arguments), []
             )
             functions = [_Function(each, self._eager, structure) for each in self._copies]
-            calls = [self._quick(each, tensors) for each in functions]
+            # First, so that what a model keeps for later calls is not made of the tensors of a trace.
             expected = functions[index](*tensors)
+            calls = [self._quick(each, tensors) for each in functions]
             if any(not torch.equal(each.get_state(), state) for each, state in zip(generators, unused, strict=True)):
                 raise ValueError("it draws random numbers")
             for _ in range(_WARM_UP_CALLS):

@@ -15,7 +15,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from pamiq_exp.interaction import Observation
-from pamiq_exp.models import RecurrentPolicyValue
+from pamiq_exp.models import PolicyValueNetwork, RecurrentPolicyValue
 from pamiq_exp.models.cores import Gru, RecurrentCore
 from pamiq_exp.runtime import LaunchConfig, Publisher
 from pamiq_exp.spaces import describe_action
@@ -47,6 +47,19 @@ class Scaled(LightningModule):
 
     def forward(self, fields: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         return self.layer(fields["x"]) * self.scale, {"x": fields["x"] + 1}
+
+
+class Bounded(LightningModule):
+    """Keeps the bounds of its input as tensors from its first call on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        bounds = {"lows": [-2.5, -3.5, -4.5], "highs": [2.0, 3.0, 4.0]}
+        inputs = {"observation": {"vector": {"shape": [3], "dtype": "float32", **bounds}}}
+        self.network = PolicyValueNetwork(inputs, describe_action(gymnasium.spaces.Discrete(4)), hidden=(8,))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network({"observation.vector": x})
 
 
 class Policy(LightningModule):
@@ -108,6 +121,17 @@ def test_traced_copies_follow_publications_for_each_number_of_environments() -> 
     publisher.publish(["model"])
     x = fields(2)
     assert equal(publisher.inference_models()["model"](x), model(x))
+
+
+@torch.no_grad()
+def test_what_is_kept_from_a_first_call_that_is_traced_serves_later_ones() -> None:
+    model = Bounded()
+    publisher = Publisher({"model": model}, inference="traced")
+    publisher.begin_step()
+    traced = publisher.inference_models()["model"](torch.ones(2, 3))
+    assert publisher.inference_notes == {"model.forward": "traced"}
+    assert equal(traced, model(torch.ones(2, 3)))
+    model(torch.ones(5, 3))[1].numpy()  # a tensor that a trace has left behind could not be read
 
 
 @torch.no_grad()

@@ -88,6 +88,7 @@ class ActorCritic(LightningModule):
         if ratio not in ("joint", "branch"):
             raise ValueError(f"ratio must be 'joint' or 'branch', not {ratio!r}")
         self.network = network
+        self._counting = tuple(body for body in network.bodies() if body.normalizers)
         self.clip = float(clip)
         self.value_coefficient = float(value_coefficient)
         self.entropy_coefficient = float(entropy_coefficient)
@@ -113,7 +114,7 @@ class ActorCritic(LightningModule):
         """Policy loss + value loss - entropy bonus on one minibatch."""
         self._require_fields(batch)
         weight = batch["weight"]
-        for body in self.network.bodies():
+        for body in self._counting:
             body.count_inputs(batch)
         distribution, value = self.network(batch)
         policy = self._policy_loss(distribution, batch)
@@ -140,7 +141,7 @@ class ActorCritic(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Normalize inputs by all that was seen from the next rollout on."""
-        for body in self.network.bodies():
+        for body in self._counting:
             body.refresh_inputs()
 
     def configure_optimizers(self) -> Any:
