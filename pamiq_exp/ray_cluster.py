@@ -75,6 +75,8 @@ def _connect(ray: Any, address: str | None, cpus: int) -> None:
         text = " ".join(str(error).split())
         where = "Ray could not be started on this machine" if address is None else f"the Ray cluster {address} refuses"
         hint = "its nodes need the same Python and the same Ray as this machine" if "ersion" in text else _HINT
+        if address is not None and "ersion" not in text and "RAY_AUTH_MODE" not in os.environ:
+            hint += ". One that was started with token authentication needs RAY_AUTH_MODE=token and its token here"
         raise ClusterError(f"launcher.cluster: {where}: {text}; {hint}") from error
 
 

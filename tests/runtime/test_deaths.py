@@ -15,12 +15,17 @@ class ActorDiedError(RayActorError):
     pass
 
 
+class OutOfMemoryError(Exception):
+    """Stands for what Ray raises where its memory monitor has ended a process in the middle of a call."""
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
         (ActorDiedError("The actor died unexpectedly. Worker exit type: SYSTEM_ERROR"), "was killed or crashed"),
         (ActorDiedError("The actor died because its node has died. Node Id: 1"), "its machine has left the cluster"),
         (ActorDiedError("killed due to the node running low on memory"), "more memory than its machine has"),
+        (OutOfMemoryError("Task was killed\nRefer to the documentation"), "more memory than its machine has"),
         (
             ActorDiedError("raised in its creation task, ray::X()\nModuleNotFoundError: No module named 'pamiq_exp'"),
             "could not be started: ModuleNotFoundError: No module named 'pamiq_exp'; install pamiq_exp",

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 _MOST_CHARACTERS = 300
 
+_DEATHS = {"RayActorError", "OutOfMemoryError"}
+"""Names of Ray's classes of errors that say that a process is gone."""
+
+
+def is_death(error: BaseException) -> bool:
+    """Whether an error of Ray says that a process is gone, and not only that it could not do its work."""
+    return any(base.__name__ in _DEATHS for base in type(error).__mro__)
+
 
 def cause_of_death(who: str, error: BaseException) -> str:
     """Return a sentence about the death of a process that Ray has reported.
@@ -14,7 +22,7 @@ def cause_of_death(who: str, error: BaseException) -> str:
     """
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if all(base.__name__ != "RayActorError" for base in type(error).__mro__):  # it lives, but could not do its work
+    if not is_death(error):
         return (
             f"{who} cannot read what it was sent: {lines[-1][:_MOST_CHARACTERS]}; install your own packages on all "
             "machines of the cluster"
@@ -24,7 +32,7 @@ def cause_of_death(who: str, error: BaseException) -> str:
             f"the process of {who} could not be started: {lines[-1][:_MOST_CHARACTERS]}; install pamiq_exp and your "
             "own packages on all machines of the cluster"
         )
-    if "low on memory" in text or "memory pressure" in text:
+    if type(error).__name__ == "OutOfMemoryError" or "low on memory" in text or "memory pressure" in text:
         return f"{who} needed more memory than its machine has: make buffers, batches or num_envs smaller"
     if "node has died" in text or "node was terminated" in text or "node was drained" in text:
         return f"{who} has died: its machine has left the cluster"

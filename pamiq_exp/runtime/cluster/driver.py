@@ -19,7 +19,7 @@ from pamiq_exp.run_folder import RunFolder
 from pamiq_exp.runtime.checkpoints import WrittenGroups, write_groups
 from pamiq_exp.runtime.cluster.actor_site import HISTOGRAMS, ActorSite, LearnerGoneError
 from pamiq_exp.runtime.cluster.blueprint import Blueprint, DescribedEnvironment, EnvironmentDescription, versions
-from pamiq_exp.runtime.cluster.deaths import cause_of_death
+from pamiq_exp.runtime.cluster.deaths import cause_of_death, is_death
 from pamiq_exp.runtime.cluster.learner_site import LearnerSite, Packet, Publication
 from pamiq_exp.runtime.cluster.remote_actor import Cluster, RemoteActor
 from pamiq_exp.runtime.config import LaunchConfig
@@ -66,10 +66,12 @@ class RayLink:
 
         try:
             return ray.get(references)
-        except ray.exceptions.RayActorError as error:
-            raise LearnerGoneError("the learner has ended") from error
         except ray.exceptions.ObjectLostError as error:
             raise LearnerGoneError("the learner has ended, and its parameters with it") from error
+        except ray.exceptions.RayError as error:
+            if not is_death(error):
+                raise
+            raise LearnerGoneError("the learner has ended") from error
 
 
 class ActorsEnvironment(DescribedEnvironment):

@@ -13,7 +13,7 @@ from pamiq_exp.component import Component, State
 from pamiq_exp.remote_errors import received_error
 from pamiq_exp.runtime.cluster.actor_site import ActorProgress
 from pamiq_exp.runtime.cluster.blueprint import EnvironmentDescription
-from pamiq_exp.runtime.cluster.deaths import cause_of_death
+from pamiq_exp.runtime.cluster.deaths import cause_of_death, is_death
 from pamiq_exp.runtime.durations import Durations
 from pamiq_exp.runtime.engine import Engine
 from pamiq_exp.runtime.learner_elsewhere import PATIENCE
@@ -116,11 +116,12 @@ class RemoteActor(Component):
         reference, self._building = self._building, None
         try:
             description, error, trace = self._cluster.ray.get(reference)
-        except self._cluster.ray.exceptions.RayActorError as dead:
-            self._death = RemoteError(cause_of_death(f"the actor {self.number}", dead))
+        except self._cluster.ray.exceptions.RayError as failed:
+            cause = RemoteError(cause_of_death(f"the actor {self.number}", failed))
+            if not is_death(failed):
+                raise cause from failed
+            self._death = cause
             return
-        except self._cluster.ray.exceptions.RayError as unread:
-            raise RemoteError(cause_of_death(f"the actor {self.number}", unread)) from unread
         if error is not None:
             error.add_note(f"(in the actor {self.number})")
             raise received_error(error, trace)
