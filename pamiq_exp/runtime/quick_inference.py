@@ -118,7 +118,7 @@ class _Method:
         if made is None:
             return self._eager(self._copies[index], *arguments)
         calls, output = made
-        return _put_together(output, calls[index](*tensors))
+        return _put_together(output, calls[index](*tensors), self._copies[index])
 
     def _make(self, index: int, arguments: tuple[Any, ...], tensors: list[Tensor]) -> tuple[list[_Call], Any] | None:
         try:
@@ -126,7 +126,7 @@ class _Method:
             unused = [each.get_state() for each in generators]
             own = iter(generators)
             structure = _take_apart(
-                tuple(next(own) if isinstance(each, torch.Generator) else each for each in arguments), []
+                tuple(next(own) if isinstance(each, torch.Generator) else each for each in arguments), [], {}
             )
             functions = [_Function(each, self._eager, structure) for each in self._copies]
             # First, so that what a model keeps for later calls is not made of the tensors of a trace.
@@ -186,8 +186,10 @@ class _Function(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Call the method."""
         found: list[Tensor] = []
-        result = self._method(*self._module, *_put_together(self._arguments, tensors))
-        output = _take_apart(result, found)
+        (module,) = self._module
+        result = self._method(module, *_put_together(self._arguments, tensors, module))
+        names = {part: name for name, part in module.named_modules()}
+        output = _take_apart(result, found, names)
         if self.output is None:
             self.output = output
         return tuple(found)
@@ -198,6 +200,13 @@ class _Place:
     """Where a tensor belongs."""
 
     index: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the model itself."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -225,39 +234,46 @@ def _kind_and_tensors(arguments: tuple[Any, ...]) -> tuple[Any, list[Tensor]]:
     return tuple(kind), tensors
 
 
-def _take_apart(value: Any, found: list[Tensor]) -> Any:
-    """Replace tensors by their places, in tuples, lists, mappings and objects, and collect them."""
+def _take_apart(value: Any, found: list[Tensor], parts: Mapping[nn.Module, str]) -> Any:
+    """Replace tensors by their places and parts of a model by their names, and collect the tensors.
+
+    In tuples, lists, mappings and objects.
+    """
     if isinstance(value, Tensor):
         found.append(value)
         return _Place(len(found) - 1)
     if isinstance(value, Mapping):
-        return {name: _take_apart(item, found) for name, item in value.items()}
+        return {name: _take_apart(item, found, parts) for name, item in value.items()}
     if isinstance(value, tuple):
-        items = [_take_apart(item, found) for item in value]
+        items = [_take_apart(item, found, parts) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
-        return [_take_apart(item, found) for item in value]
+        return [_take_apart(item, found, parts) for item in value]
     if value is None or isinstance(value, (bool, int, float, str, torch.Generator)):
         return value
+    if isinstance(value, nn.Module) and value in parts:
+        return _Part(parts[value])
     if hasattr(value, "__dict__") and not isinstance(value, nn.Module):
-        return _Object(type(value), {name: _take_apart(item, found) for name, item in vars(value).items()})
+        return _Object(type(value), {name: _take_apart(item, found, parts) for name, item in vars(value).items()})
     raise TypeError(f"it takes or returns a {type(value).__name__}")
 
 
-def _put_together(structure: Any, tensors: Sequence[Tensor]) -> Any:
-    """Undo `_take_apart` with other tensors."""
+def _put_together(structure: Any, tensors: Sequence[Tensor], module: nn.Module) -> Any:
+    """Undo `_take_apart` with other tensors, and the parts of another copy of the model."""
     if isinstance(structure, _Place):
         return tensors[structure.index]
+    if isinstance(structure, _Part):
+        return module.get_submodule(structure.name)
     if isinstance(structure, _Object):
         made: Any = object.__new__(structure.kind)
         for name, item in structure.attributes.items():
-            object.__setattr__(made, name, _put_together(item, tensors))
+            object.__setattr__(made, name, _put_together(item, tensors, module))
         return made
     if isinstance(structure, dict):
-        return {name: _put_together(item, tensors) for name, item in structure.items()}
+        return {name: _put_together(item, tensors, module) for name, item in structure.items()}
     if isinstance(structure, tuple):
-        items = [_put_together(item, tensors) for item in structure]
+        items = [_put_together(item, tensors, module) for item in structure]
         return type(structure)(*items) if hasattr(structure, "_fields") else tuple(items)
     if isinstance(structure, list):
-        return [_put_together(item, tensors) for item in structure]
+        return [_put_together(item, tensors, module) for item in structure]
     return structure

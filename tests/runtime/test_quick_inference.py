@@ -62,6 +62,32 @@ class Bounded(LightningModule):
         return self.network({"observation.vector": x})
 
 
+class Scale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.ones(()))
+
+
+class Choice:
+    """What a network returns: a tensor, and a part of the network that reads it."""
+
+    def __init__(self, x: Tensor, part: Scale) -> None:
+        self.x, self.part = x, part
+
+    def read(self) -> Tensor:
+        return self.x * self.part.factor
+
+
+class Choosing(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList([Scale()])
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Choice:
+        return Choice(self.layer(x), self.parts[0])
+
+
 class Policy(LightningModule):
     """Inference uses its network only."""
 
@@ -132,6 +158,18 @@ def test_what_is_kept_from_a_first_call_that_is_traced_serves_later_ones() -> No
     assert publisher.inference_notes == {"model.forward": "traced"}
     assert equal(traced, model(torch.ones(2, 3)))
     model(torch.ones(5, 3))[1].numpy()  # a tensor that a trace has left behind could not be read
+
+
+@torch.no_grad()
+def test_a_part_of_the_model_in_what_it_returns_is_that_of_the_copy() -> None:
+    model = Choosing()
+    publisher = follows_publications("traced", model, model, lambda module: module(fields(2)["x"]).read())
+    assert publisher.inference_notes == {"model.forward": "traced"}
+    model.parts[0].factor.fill_(3.0)
+    publisher.publish(["model"])
+    x = fields(2)["x"]
+    assert equal(publisher.inference_models()["model"](x).read(), model(x).read())
+    assert publisher.inference_models()["model"](x).part is not model.parts[0]
 
 
 @torch.no_grad()
