@@ -9,14 +9,15 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
-from pamiq_exp.environments import NoiseWorld
+from pamiq_exp.config import build_experiment, compose_config
 
 
 class World(VecEnv):
     """The noise world as stable-baselines3 meets worlds."""
 
     def __init__(self, num_envs: int) -> None:
-        self.world = NoiseWorld(num_envs=num_envs, image_size=40, actions="masked", seed=0)
+        words = ["experiment=curiosity_study", "arm=count_oracle", f"num_envs={num_envs}"]
+        self.world = build_experiment(compose_config(words)).interaction.environment
         self.world.setup()
         super().__init__(num_envs, self.world.observation_space["image"], self.world.action_space)
 
@@ -52,13 +53,13 @@ class World(VecEnv):
 
 
 class Features(BaseFeaturesExtractor):
-    """The layers of our policy: squares of 4x4 pixels, a 3x3 convolution of stride 2 and a linear layer."""
+    """The layers of our policy: squares of 4x4 pixels, a 3x3 convolution and a linear layer."""
 
     def __init__(self, observation_space: Any) -> None:
         super().__init__(observation_space, 128)
-        convolutions = (torch.nn.Conv2d(3, 16, 4, 4), torch.nn.Conv2d(16, 32, 3, 2, 1))
+        convolutions = (torch.nn.Conv2d(3, 16, 4, 4), torch.nn.Conv2d(16, 32, 3, 1, 1))
         layers = [each for convolution in convolutions for each in (convolution, torch.nn.ReLU())]
-        self.layers = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(800, 128), torch.nn.ReLU())
+        self.layers = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(1152, 128), torch.nn.ReLU())
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.layers(observations)
