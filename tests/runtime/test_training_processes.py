@@ -17,7 +17,6 @@ from pamiq_exp.trainers import ReplayTrainer
 from tests.runtime.parts import launch_small
 from tests.runtime.shared_training_parts import Fails, Guess, GuessByHand, Locked, Newton, SometimesNan
 
-
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two training processes need two processor cores")
 
 
