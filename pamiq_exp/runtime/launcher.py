@@ -16,10 +16,7 @@ from pamiq_exp.runtime.config import LaunchConfig
 from pamiq_exp.runtime.control import RunControl
 from pamiq_exp.runtime.handle import RunHandle
 from pamiq_exp.runtime.memory import tune_malloc
-from pamiq_exp.runtime.process_settings import (
-    stop_on_signals,
-    switch_interval,
-)
+from pamiq_exp.runtime.process_settings import stop_on_signals, switch_interval
 from pamiq_exp.runtime.run import Run, Summary
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.seeding import derive_seed, seed_global_generators

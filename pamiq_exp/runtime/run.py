@@ -32,18 +32,11 @@ from pamiq_exp.runtime.learner import Learner, LocalLearner, set_up_part
 from pamiq_exp.runtime.learner_process import ProcessLearner
 from pamiq_exp.runtime.lockstep import run_lockstep
 from pamiq_exp.runtime.pipelined import PipelinedLoop
-from pamiq_exp.runtime.process_settings import (
-    frozen_heap,
-)
+from pamiq_exp.runtime.process_settings import frozen_heap
 from pamiq_exp.runtime.publication import Publisher
 from pamiq_exp.runtime.realtime import run_realtime
 from pamiq_exp.runtime.records import RecordStream
-from pamiq_exp.runtime.run_state import (
-    load_inference_state,
-    pending_round,
-    require_fit,
-    restore_global_generators,
-)
+from pamiq_exp.runtime.run_state import load_inference_state, pending_round, require_fit, restore_global_generators
 from pamiq_exp.runtime.saving import Saver
 from pamiq_exp.runtime.scheduling import torch_threads
 from pamiq_exp.runtime.sequential import require_going_on, run_sequential

@@ -77,7 +77,7 @@ class TrainingProcesses:
         for rank in range(1, count):
             self._send(rank, meeting)
             self._send(rank, self._sent)
-        self._sent = b""
+        self._sent = b""  # as large as the models
         for rank in range(1, count):
             self._wait_for(rank)
         _join_group(self._device, meeting, 0, count)
@@ -144,8 +144,6 @@ def run_follower(rank: int, config: LaunchConfig, pipe: Connection) -> None:
     follow_first_process()
     try:
         _follow(rank, config, pipe)
-    except (EOFError, OSError):
-        pass  # the first process has ended, or ends the run
     except BaseException as error:
         with suppress(OSError):
             pipe.send(portable_error(error, RemoteError))
@@ -161,8 +159,17 @@ def _follow(rank: int, config: LaunchConfig, pipe: Connection) -> None:
     pipe.send(None)
     _join_group(fabric.device, meeting, rank, config.devices)
     follower = Follower(models, fabric, rank, config.devices)
-    while True:
-        follower.obey(Order(*pipe.recv()))
+    while (order := _next_order(pipe)) is not None:
+        follower.obey(order)
+
+
+def _next_order(pipe: Connection) -> Order | None:
+    """Wait for an order; None once the first process has ended, or ends the run."""
+    try:
+        order: Order = pipe.recv()
+    except (EOFError, OSError):
+        return None
+    return order
 
 
 def _join_group(device: torch.device, meeting: Path, rank: int, count: int) -> None:

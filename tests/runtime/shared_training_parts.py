@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ class Fails(Guess):
         if self.trainer.global_step == 2 and multiprocessing.current_process().name == "training-1":
             if self.how == "raise":
                 raise LookupError("nothing to look up")
+            if self.how == "open":
+                Path("there is no such file").read_text()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().training_step(batch)
 

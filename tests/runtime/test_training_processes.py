@@ -115,6 +115,7 @@ def test_training_processes_skip_a_batch_that_is_not_finite_in_one_of_them() -> 
     ("how", "kind", "words"),
     [
         ("raise", LookupError, "nothing to look up"),
+        ("open", FileNotFoundError, "there is no such file"),
         ("kill", RuntimeError, "the training process 1 of launcher.devices was ended by SIGKILL; the system ends"),
     ],
 )
