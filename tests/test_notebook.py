@@ -1,4 +1,4 @@
-"""The notebook of the first script is the page, cell by cell, and runs from top to bottom."""
+"""The notebook holds the Python of the first tutorial, cell by cell, and runs from top to bottom."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def code_cells() -> list[str]:
     return ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_holds_the_text_and_the_code_of_the_page_and_no_outputs() -> None:
-    page = (FOLDER / "first_script.md").read_text()
-    assert code_cells() == [block.text.rstrip("\n") for block in blocks(page) if block.language == "python"]
+def test_the_notebook_holds_the_text_and_the_scripts_of_the_page_and_no_outputs() -> None:
+    page = (FOLDER / "first_experiment.md").read_text()
+    scripts = [block for block in blocks(page) if block.language == "python" and not block.after("file:")]
+    assert code_cells() == [script.text.rstrip("\n") for script in scripts]
     texts = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "markdown"]
     assert all(text in page for text in texts)
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in NOTEBOOK["cells"])

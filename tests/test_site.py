@@ -27,7 +27,7 @@ def test_every_page_has_a_place_of_its_own_and_links_lead_to_places(
     monkeypatch.setattr(build_site, "PAGES", tmp_path)
     build_site.collect_pages()
     pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
-    assert {"index.md", "tutorials/first_script.md", "about/changelog.md", "api/buffers.md"} <= pages
+    assert {"index.md", "tutorials/first_experiment.md", "about/changelog.md", "api/buffers.md"} <= pages
     assert "studies/curiosity_noise_world.md" in pages
     index = (tmp_path / "index.md").read_text()
     assert "](tutorials/your_own_parts.md)" in index
