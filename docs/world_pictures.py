@@ -1,4 +1,4 @@
-"""Paint the pictures of docs/reference/worlds.md: `python -m docs.world_pictures`."""
+"""Paint the pictures of docs/guides/environments.md: `python -m docs.world_pictures`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the current folder has no say in: where modules come from, and how libraries are set up.
 
 A user who stands in a folder from someone else runs nothing that lies there, and takes no settings from it. Each
-library that this package uses was looked through for files that it reads there; docs/reference/security.md lists them.
+library that this package uses was looked through for files that it reads there; SECURITY.md lists them.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--curve", nargs="+", default=(), metavar="METRIC", help="metrics to draw over time, such as dynamics/loss")
     add("--axis", nargs="+", default=(), metavar="AXIS", help=f"what they are drawn over: {', '.join(PLOT_AXES)}")
     add("--contrasts", type=typed_path, metavar="FILE",
-        help="a YAML list of comparisons that were fixed before the runs: docs/guides/reports.md")  # fmt: skip
+        help="a YAML list of comparisons that were fixed before the runs: docs/guides/results.md")  # fmt: skip
     add("--normalize", action="store_true", help="scale each task to [0, 1] before tasks are pooled")
     add("--resamples", type=whole_number(1), default=RESAMPLES, metavar="N", help=f"bootstrap samples ({RESAMPLES})")
     add("--seed", type=whole_number(0), default=0, help="seeds the bootstrap (0)")
