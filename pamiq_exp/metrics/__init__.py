@@ -19,6 +19,7 @@ from pamiq_exp.metrics.noise import (
 from pamiq_exp.metrics.objects import ObjectsTouched
 from pamiq_exp.metrics.plasticity import Plasticity
 from pamiq_exp.metrics.pose_sweep import PoseProbe
+from pamiq_exp.metrics.predicted_noise import PredictedNoise
 from pamiq_exp.metrics.random_walks import RandomWalk
 from pamiq_exp.metrics.reward_scores import FirstVisitAuroc
 
@@ -36,6 +37,7 @@ __all__ = [
     "ObjectsTouched",
     "Plasticity",
     "PoseProbe",
+    "PredictedNoise",
     "RandomWalk",
     "RemotePresses",
     "RewardByNoise",

@@ -79,6 +79,15 @@ class DynamicsLike(Protocol):
         """Return the predicted next latent vector and the next recurrent state."""
 
 
+def find_dynamics(turn: Turn, name: str) -> DynamicsLike | None:
+    """Return the agent's forward model of that name; None if it has none."""
+    try:
+        module = turn.agent.model(name).module
+    except KeyError:
+        return None
+    return cast("DynamicsLike", module) if hasattr(module, "initial_state") else None
+
+
 class ModelError(PoseSweep):
     """Error of the forward model at fixed poses, at pixels without noise in both views.
 
@@ -140,18 +149,11 @@ class ModelError(PoseSweep):
 
     def measure(self, turn: Turn, encoded: Mapping[str, Tensor], first: int, last: int) -> dict[str, Array]:
         columns = {name: numbers(column) for name, column in encoded.items() if name != "view"}
-        model, view = self._dynamics(turn), encoded["view"]
+        model, view = find_dynamics(turn, self._dynamics_name), encoded["view"]
         if model is not None:
             action = torch.from_numpy(self._poses["action"][first:last]).to(view.device)
             columns["predicted"] = numbers(model(view, action, model.initial_state(len(view), view.device))[0])
         return columns
-
-    def _dynamics(self, turn: Turn) -> DynamicsLike | None:
-        try:
-            module = turn.agent.model(self._dynamics_name).module
-        except KeyError:
-            return None
-        return cast("DynamicsLike", module) if hasattr(module, "initial_state") else None
 
     def finish(self, columns: Mapping[str, Array]) -> dict[str, float]:
         metrics = {"noise_angle": float(columns["angle"].mean())} if "angle" in columns else {}

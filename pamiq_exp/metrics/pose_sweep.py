@@ -118,7 +118,7 @@ class PoseSweep(StepObserver):
     def fields(self, kind: str, first: int, last: int, like: EncoderLike) -> dict[str, Tensor]:
         """Return the `observation.*` fields of some poses, on the encoder's device.
 
-        `kind` is `observation`, `next_observation` or `clean_observation`.
+        `kind` is `observation`, `next_observation`, `clean_observation` or `placed_observation`.
         """
         device = _device(like)
         own = {name.partition(".")[2]: name for name in self._poses if name.startswith(f"{kind}.")}

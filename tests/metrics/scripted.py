@@ -7,8 +7,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from torch import nn
 
-from pamiq_exp.interaction import Agent, Array, Environment, Interaction, Observation, StepObserver
+from pamiq_exp.interaction import Agent, Array, Environment, InferencePort, Interaction, Observation, StepObserver
 
 
 class ScriptedWorld(Environment):
@@ -58,6 +59,29 @@ class ScriptedAgent(Agent[Observation, Array]):
         if self._actions is not None:
             return self._actions[step]
         return np.zeros((len(observation.reward), 1), dtype=np.int64)
+
+
+class Port(InferencePort):
+    """A model that stays as it is."""
+
+    version = 0
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    @property
+    def module(self) -> nn.Module:
+        return self._module
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._module(*arguments)
+
+
+def agent_with(**models: nn.Module) -> ScriptedAgent:
+    """Return an agent that shows these models to metrics."""
+    agent = ScriptedAgent()
+    agent.attach({name: Port(module) for name, module in models.items()}, {})
+    return agent
 
 
 def watch(

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import NoiseWorld, record_at_poses
-from pamiq_exp.interaction import InferencePort, StepObserver
+from pamiq_exp.interaction import StepObserver
 from pamiq_exp.metrics import ModelError, PoseProbe
 from pamiq_exp.metrics.pose_sweep import held_out_squares
-from tests.metrics.scripted import ScriptedAgent, watch
+from tests.metrics.scripted import agent_with, watch
 
 PIXELS = 16 * 16 * 3
 
@@ -43,26 +43,6 @@ class Constant(nn.Module):
 
     def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return torch.full_like(latent, self.value), state
-
-
-class Port(InferencePort):
-    version = 0
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-
-    @property
-    def module(self) -> nn.Module:
-        return self._module
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._module(*arguments)
-
-
-def agent_with(**models: nn.Module) -> ScriptedAgent:
-    agent = ScriptedAgent()
-    agent.attach({name: Port(module) for name, module in models.items()}, {})
-    return agent
 
 
 @pytest.fixture(scope="module")
