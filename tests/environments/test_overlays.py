@@ -159,6 +159,19 @@ def test_a_remote_control_is_one_more_thing_to_do(
     assert not off[info["noise_mask"]].any(), "off when an episode begins"
 
 
+def test_minigrid_does_nothing_while_the_remote_is_pressed() -> None:
+    pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
+    import minigrid.wrappers
+
+    for idle_action, turned in ((None, 0), (1, 1)):
+        pixels = minigrid.wrappers.RGBImgPartialObsWrapper(gymnasium.make("MiniGrid-Empty-5x5-v0"))
+        env = NoisyTV(pixels, remote=True, idle_action=idle_action)
+        env.reset(seed=0)
+        heading = env.get_wrapper_attr("agent_dir")
+        env.step(7)
+        assert (env.get_wrapper_attr("agent_dir") - heading) % 4 == turned
+
+
 @given(st.integers(1, 6), st.integers(-3, 3), st.integers(0, 6))
 def test_a_button_never_changes_what_the_other_actions_mean(count: int, start: int, which: int) -> None:
     space = spaces.Discrete(count, start=start)

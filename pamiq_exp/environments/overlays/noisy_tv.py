@@ -31,7 +31,8 @@ class NoisyTV(PixelOverlay):
         pool: Number of pictures.
         path: A folder of pictures; by default painted dishes.
         remote: Whether the agent has the remote control.
-        idle_action: What a Discrete world does while the remote is pressed; it should do nothing.
+        idle_action: What a Discrete world does while the remote is pressed; it should do nothing. None is MiniGrid's
+            `done`, and 0 elsewhere.
         key: Name of the picture, see `PixelOverlay`.
     """
 
@@ -44,7 +45,7 @@ class NoisyTV(PixelOverlay):
         pool: int = 30,
         path: str | None = None,
         remote: bool = False,
-        idle_action: int = 0,
+        idle_action: int | None = None,
         key: str | None = None,
     ) -> None:
         gymnasium.utils.RecordConstructorArgs.__init__(
@@ -63,7 +64,7 @@ class NoisyTV(PixelOverlay):
         super().__init__(env, key)
         self._lower, self._right, self._share = vertical == "lower", horizontal == "right", share
         self._pictures = picture_set(path, pool) if shows == "pictures" else None
-        self._remote, self._idle = remote, idle_action
+        self._remote, self._idle = remote, _done_action(env) if idle_action is None else idle_action
         if remote:
             self.action_space = with_button(env.action_space)
 
@@ -99,3 +100,9 @@ class NoisyTV(PixelOverlay):
         mask = np.zeros((height, width), dtype=np.bool_)
         mask[top : top + rows, left : left + columns] = True
         return mask
+
+
+def _done_action(env: Env) -> int:
+    """Return the number of an environment's action `done`, by which MiniGrid does nothing; 0 where there is none."""
+    done = getattr(getattr(env.unwrapped, "actions", None), "done", None)
+    return int(done) if isinstance(done, int) else 0
