@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pamiq_exp.config import ConfigError, Source
+from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
 from pamiq_exp.jobs.request import read_request
 from pamiq_exp.sweeps.sweep_file import expand, read
 from tests.conftest import REPOSITORY, Command
+from tests.end_to_end.worlds import need_packages_of
 
 
 def written(folder: Path, text: str) -> Source:
@@ -119,8 +120,8 @@ def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: 
     assert "one sweep at a time" in command("-m", "sweep=noise", "sweep=seeds").err
 
 
-LARGE = {"study"}
-"""Sweeps of hundreds of jobs; one of the same kind with fewer is checked in every test run."""
+LARGE = {"study", *(f"study_{name}" for name in ("ama", "cycle", "long", "map", "minigrid", "noise"))}
+"""Sweeps of many jobs, of which one is checked in every test run."""
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,22 @@ LARGE = {"study"}
 )
 def test_a_shipped_sweep_is_sound(command: Command, path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    need_packages_of(path.stem)
     experiment = [] if "experiment:" in path.read_text() else ["experiment=minimum"]
     outcome = command("check", "-m", f"sweep={path.stem}", *experiment)
     assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_the_last_job_of_a_large_sweep_is_sound(name: str) -> None:
+    need_packages_of(name)
+    file = read(name, Source())
+    words = [word for word in file.words() if _name(word) not in file.grid and not word.startswith("hydra")]
+    last = [f"{key}={values[-1]}" for key, values in file.grid.items()]
+    composed = compose([*(word for word in words if _name(word) != "seed"), *last])
+    assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
+    assert composed.tree["launcher"]["max_steps"] == file.budget.max_steps
+
+
+def _name(word: str) -> str:
+    return word.partition("=")[0]

@@ -10,6 +10,7 @@ from pamiq_exp.config import Source
 from pamiq_exp.sweeps.sweep_file import read
 from tests.cli.sweep_fixtures import states, sweep_folder
 from tests.conftest import Command, options_of
+from tests.end_to_end.worlds import need_packages_of
 
 NAMES = options_of("sweep")
 EXTRA = {"ppo_search": ["launcher.max_steps=8000"]}
@@ -29,6 +30,7 @@ def first_job(name: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_sweep_runs(name: str, command: Command, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
+    need_packages_of(name)
     outcome = command("-m", f"sweep={name}", *first_job(name))
     assert outcome.status == 0, outcome.err
     assert states(sweep_folder(tmp_path)) == ["finished"]

@@ -15,6 +15,7 @@ PACKAGES = {
     "cartpole_jax": ("jax", "equinox", "optax"),
     "minigrid_curiosity": ("minigrid",),
     "miniworld_curiosity": ("miniworld",),
+    "study_minigrid": ("minigrid",),
     "vae_video": ("av",),
     "vizdoom_curiosity": ("vizdoom",),
     "vrchat_curiosity": ("pythonosc", "cv2"),
@@ -22,7 +23,7 @@ PACKAGES = {
 
 
 def need_packages_of(experiment: str) -> None:
-    """Skip the test that calls this if a package that an experiment needs is missing. None is imported."""
+    """Skip the test that calls this if a package that an experiment or sweep needs is missing. None is imported."""
     for package in PACKAGES.get(experiment, ()):
         if find_spec(package) is None:
             pytest.skip(f"{experiment} needs the package {package}, which is not installed")
