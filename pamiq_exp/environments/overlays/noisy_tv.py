@@ -64,9 +64,10 @@ class NoisyTV(PixelOverlay):
         super().__init__(env, key)
         self._lower, self._right, self._share = vertical == "lower", horizontal == "right", share
         self._pictures = picture_set(path, pool) if shows == "pictures" else None
-        self._remote, self._idle = remote, _done_action(env) if idle_action is None else idle_action
+        self._remote, self._idle = remote, idle_action or 0
         if remote:
             self.action_space = with_button(env.action_space)
+            self._idle = _done_action(env) if idle_action is None else idle_action
 
     def begin(self) -> None:
         """A television without remote control is on; one with a remote control is off."""
