@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from pamiq_exp.models.nn.inputs import Batch, is_image, scale
+from pamiq_exp.models.nn.inputs import is_image
 from pamiq_exp.models.nn.layers import ActivationName, activation, mlp
 from pamiq_exp.models.nn.precision import to_float32
-from pamiq_exp.models.nn.two_hot import symlog
 from pamiq_exp.spaces import ArraySpec
 
 _MAP_SIDE = 8
@@ -54,7 +53,7 @@ class ImageDecoder(nn.Module):
 
 
 class FieldDecoder(nn.Module):
-    """Features to the fields of a batch: images as pixels from 0 to 1, other numbers as their symlog.
+    """Features to the fields that a `FieldsNetwork` reads, as its layers read them; see `FieldsNetwork.scaled`.
 
     Args:
         width: Size of the features.
@@ -62,6 +61,7 @@ class FieldDecoder(nn.Module):
         channels: See `ImageDecoder`.
         hidden: Widths of linear layers in front.
         activation_name: After each layer.
+        layer_norm: See `mlp`.
     """
 
     def __init__(
@@ -71,10 +71,11 @@ class FieldDecoder(nn.Module):
         channels: Sequence[int],
         hidden: Sequence[int],
         activation_name: ActivationName,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
-        self.body = mlp(width, hidden, activation_name)
+        self.body = mlp(width, hidden, activation_name, layer_norm)
         inner = hidden[-1] if hidden else width
         self.heads = nn.ModuleList(
             ImageDecoder(inner, spec["shape"], channels, activation_name)
@@ -89,17 +90,16 @@ class FieldDecoder(nn.Module):
         pairs = zip(self.fields.items(), self.heads, strict=True)
         return {name: head(inner).view(-1, *spec["shape"]) for (name, spec), head in pairs}
 
-    def loss(self, features: Tensor, batch: Batch) -> Tensor:
+    def loss(self, features: Tensor, fields: Mapping[str, Tensor]) -> Tensor:
         """Squared error summed over the numbers of all fields, `(batch,)`.
+
+        Args:
+            features: `(batch, width)`.
+            fields: What is to be decoded, each `(batch, *shape)`.
 
         Source: Hafner et al. 2023, Mastering diverse domains through world models, section "World model learning".
         """
-        flat = features.reshape(-1, features.shape[-1])
-        total = to_float32(flat.new_zeros(len(flat)))
-        for name, decoded in self.decode(flat).items():
-            spec = self.fields[name]
-            target = scale(batch[name].reshape(-1, *spec["shape"]), spec)
-            if not is_image(spec):
-                target = symlog(target)
-            total = total + (to_float32(decoded) - to_float32(target)).square().flatten(1).sum(1)
-        return total.view(features.shape[:-1])
+        total = to_float32(features.new_zeros(len(features)))
+        for name, decoded in self.decode(features).items():
+            total = total + (to_float32(decoded) - to_float32(fields[name])).square().reshape(len(total), -1).sum(1)
+        return total

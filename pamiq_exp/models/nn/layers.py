@@ -48,11 +48,17 @@ def orthogonal(module: nn.Module, gain: float = math.sqrt(2)) -> nn.Module:
     return module
 
 
-def mlp(width: int, hidden: Sequence[int], activation_name: ActivationName) -> nn.Sequential:
-    """Linear layers of the widths `hidden`, each followed by the activation; empty for no hidden layers."""
+def mlp(width: int, hidden: Sequence[int], activation_name: ActivationName, layer_norm: bool = False) -> nn.Sequential:
+    """Linear layers of the widths `hidden`, each followed by the activation; empty for no hidden layers.
+
+    With `layer_norm`, the output of each layer is normalized before the activation, and its bias is that of the norm.
+    """
     layers: list[nn.Module] = []
     for size in hidden:
-        layers += [nn.Linear(width, size), activation(activation_name)]
+        layers.append(nn.Linear(width, size, bias=not layer_norm))
+        if layer_norm:
+            layers.append(nn.LayerNorm(size))
+        layers.append(activation(activation_name))
         width = size
     return nn.Sequential(*layers)
 
@@ -140,6 +146,7 @@ class FieldsNetwork(nn.Module):
         map_side: See `ConvolutionalStack`.
         patch: See `ConvolutionalStack`.
         normalize: Normalize fields that are no images by their running mean and variance; see `InputNormalizer`.
+        layer_norm: See `mlp`.
     """
 
     def __init__(
@@ -151,6 +158,7 @@ class FieldsNetwork(nn.Module):
         map_side: int = _MAP_SIDE,
         patch: int = 1,
         normalize: bool = False,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
         self.fields = dict(fields)
@@ -166,27 +174,34 @@ class FieldsNetwork(nn.Module):
                 joined += math.prod(spec["shape"])
                 if normalize:
                     self.normalizers[_module_name(name)] = InputNormalizer(math.prod(spec["shape"]))
-        self.body = mlp(joined, hidden, activation_name)
+        self.body = mlp(joined, hidden, activation_name, layer_norm)
         self.width = hidden[-1] if hidden else joined
         orthogonal(self)
 
     def forward(self, batch: Batch) -> Tensor:
         """Fields with any common leading axes -> `(..., width)`."""
         leading = leading_shape(batch, self.fields)
-        parts = []
-        for name, spec in self.fields.items():
-            value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
-            parts.append(self._read(name, value))
+        parts = [self._read(name, value) for name, value in self.scaled(batch).items()]
         joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         features: Tensor = self.body(_in_precision_of(self.body, joined))
         return features.view(*leading, self.width)
+
+    def scaled(self, batch: Batch) -> dict[str, Tensor]:
+        """What the layers read, each field `(n, *shape)` for n inputs: images from 0 to 1, other numbers normalized."""
+        read = {}
+        for name, spec in self.fields.items():
+            value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
+            if _module_name(name) in self.normalizers:
+                value = self._normalizer(name)(_vectors(value)).view_as(value)
+            read[name] = value
+        return read
 
     def count_inputs(self, batch: Batch) -> None:
         """Count a batch, with any leading axes, in the running statistics of inputs that are normalized."""
         for name, spec in self.fields.items():
             if _module_name(name) in self.normalizers:
-                value = scale(batch[name].reshape(-1, *spec["shape"]), spec).flatten(1)
-                self._normalizer(name).count(value)
+                value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
+                self._normalizer(name).count(_vectors(value))
 
     def refresh_inputs(self, source: FieldsNetwork | None = None) -> None:
         """Let what was counted, here or in a network of the same fields, count from now on; see `InputNormalizer`."""
@@ -205,7 +220,7 @@ class FieldsNetwork(nn.Module):
         if module in self.stacks:
             features: Tensor = self.stacks[module](value)
             return features
-        return self._normalizer(name)(value.flatten(1)) if module in self.normalizers else value.flatten(1)
+        return _vectors(value)
 
 
 def _in_precision_of(layers: nn.Sequential, value: Tensor) -> Tensor:
@@ -214,6 +229,11 @@ def _in_precision_of(layers: nn.Sequential, value: Tensor) -> Tensor:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             return value.to(layer.weight.dtype)
     return value
+
+
+def _vectors(value: Tensor) -> Tensor:
+    """`(n, *shape)` -> `(n, numbers)`, one number for the shape of a scalar."""
+    return value.reshape(len(value), -1)
 
 
 def _module_name(field: str) -> str:

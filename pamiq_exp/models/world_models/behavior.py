@@ -19,18 +19,21 @@ from pamiq_exp.models.world_models.imagination import Imagined, lambda_returns
 from pamiq_exp.spaces import ActionSpec, ArraySpec
 
 
-class Critic(nn.Module):
-    """Value network on latent vectors, with a two-hot head.
+class TwoHotNetwork(nn.Module):
+    """From latent vectors to a number, by linear layers and a two-hot head: critics and reward heads.
 
     Args:
         features: Size of a latent vector.
         hidden: Widths of the linear layers.
         activation: What follows each of them.
+        layer_norm: See `mlp`.
     """
 
-    def __init__(self, features: int, hidden: Sequence[int], activation: ActivationName) -> None:
+    def __init__(
+        self, features: int, hidden: Sequence[int], activation: ActivationName, layer_norm: bool = False
+    ) -> None:
         super().__init__()
-        self.body = _latent_body(features, hidden, activation)
+        self.body = _latent_body(features, hidden, activation, layer_norm)
         self.head = TwoHotHead(self.body.width)
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -52,6 +55,7 @@ class ImaginationPolicy(nn.Module):
         hidden: Widths of the linear layers of each.
         activation: What follows each layer.
         uniform: Weight of the uniform distribution that is mixed into discrete actions.
+        layer_norm: See `mlp`.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class ImaginationPolicy(nn.Module):
         hidden: Sequence[int] = (256, 256),
         activation: ActivationName = "silu",
         uniform: float = 0.01,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.body = _latent_body(features, hidden, activation)
+        self.body = _latent_body(features, hidden, activation, layer_norm)
         self.policy = make_action_head(self.body.width, action, uniform)
-        self.critic = Critic(features, hidden, activation)
+        self.critic = TwoHotNetwork(features, hidden, activation, layer_norm)
 
     def act(self, latent: Tensor) -> ActionDistribution:
         """Return the distribution over actions for latents `(..., features)`."""
@@ -118,13 +123,14 @@ class BehaviorSettings:
 
 
 class BehaviorLosses(NamedTuple):
-    """Losses on a batch of imagined trajectories, scalars, and the mean imagined return."""
+    """Losses on a batch of imagined trajectories, scalars, the mean imagined return, and that of each start, `(N,)`."""
 
     total: Tensor
     policy: Tensor
     value: Tensor
     entropy: Tensor
     imagined_return: Tensor
+    start_return: Tensor
 
     def metrics(self) -> dict[str, Tensor]:
         """What a module logs of them."""
@@ -138,7 +144,7 @@ class BehaviorLosses(NamedTuple):
 
 def behavior_losses(
     network: ImaginationPolicy,
-    slow_critic: Critic,
+    slow_critic: TwoHotNetwork,
     return_range: ReturnRange,
     imagined: Imagined,
     weight: Tensor,
@@ -172,7 +178,7 @@ def behavior_losses(
     value_loss = weighted_mean(network.critic.loss(imagined.latent[:-1], returns), weight)
     slow_loss = weighted_mean(network.critic.loss(imagined.latent[:-1], slow_value), weight)
     total = policy_loss - settings.entropy_coefficient * entropy + value_loss + settings.slow_weight * slow_loss
-    return BehaviorLosses(total, policy_loss, value_loss, entropy, weighted_mean(returns, weight))
+    return BehaviorLosses(total, policy_loss, value_loss, entropy, weighted_mean(returns, weight), returns[0])
 
 
 @torch.no_grad()
@@ -190,5 +196,6 @@ def training_generator(device: torch.device) -> torch.Generator:
     return torch.default_generator
 
 
-def _latent_body(features: int, hidden: Sequence[int], activation: ActivationName) -> FieldsNetwork:
-    return FieldsNetwork({"latent": ArraySpec(shape=[features], dtype="float32")}, (), hidden, activation)
+def _latent_body(features: int, hidden: Sequence[int], activation: ActivationName, layer_norm: bool) -> FieldsNetwork:
+    fields = {"latent": ArraySpec(shape=[features], dtype="float32")}
+    return FieldsNetwork(fields, (), hidden, activation, layer_norm=layer_norm)

@@ -12,21 +12,21 @@ from torch import Tensor, nn
 
 from pamiq_exp.models.nn.field_decoder import FieldDecoder
 from pamiq_exp.models.nn.inputs import Batch
-from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork
+from pamiq_exp.models.nn.layers import ActivationName, FieldsNetwork, mlp
 from pamiq_exp.models.nn.precision import to_float32
-from pamiq_exp.models.nn.sequences import episode_starts, masked_mean
-from pamiq_exp.models.nn.two_hot import TwoHotHead
+from pamiq_exp.models.nn.sequences import episode_starts, masked_mean, valid_transitions
 from pamiq_exp.models.policies.networks import PolicyStep, RecurrentPolicy
 from pamiq_exp.models.policies.ppo import weighted_mean
 from pamiq_exp.models.world_models.behavior import (
     BehaviorSettings,
     ImaginationPolicy,
     ReturnRange,
+    TwoHotNetwork,
     behavior_losses,
     training_generator,
     update_slow,
 )
-from pamiq_exp.models.world_models.imagination import Imagined
+from pamiq_exp.models.world_models.imagination import Imagined, lambda_returns
 from pamiq_exp.models.world_models.rssm import Observed, Rssm, balanced_kl
 from pamiq_exp.spaces import ActionSpec, flatten_specs
 
@@ -34,7 +34,8 @@ from pamiq_exp.spaces import ActionSpec, flatten_specs
 class DreamerNetwork(RecurrentPolicy):
     """What DreamerV3 acts with: encoder, RSSM, policy and critic.
 
-    Its memory in each environment is the state of the RSSM and the encoded last action.
+    Its memory in each environment is the state of the RSSM and the encoded last action. Inputs that are no images are
+    normalized by their running mean and variance.
 
     Args:
         inputs: The input fields, named as in buffers: `{"observation": ${spaces.observation}}`, or
@@ -66,9 +67,9 @@ class DreamerNetwork(RecurrentPolicy):
         self.hidden = tuple(hidden)
         self.channels = tuple(channels)
         self.activation: ActivationName = activation
-        self.encoder = FieldsNetwork(self.fields, channels, hidden, activation)
+        self.encoder = FieldsNetwork(self.fields, channels, hidden, activation, normalize=True)
         self.rssm = Rssm(self.encoder.width, action, memory, variables, classes, hidden[0], uniform)
-        self.behavior = ImaginationPolicy(self.rssm.width, action, hidden, activation, uniform)
+        self.behavior = ImaginationPolicy(self.rssm.width, action, hidden, activation, uniform, layer_norm=True)
 
     def initial_state(self, num_envs: int, device: torch.device | str | None = None) -> Tensor:
         """See `RecurrentPolicy.initial_state`: zeros."""
@@ -94,15 +95,17 @@ class Dreamer(LightningModule):
 
         L = L_pred + beta_dyn max(free, KL(sg(q) | p)) + beta_rep max(free, KL(q | sg(p)))
 
-    L_pred is the squared error of the decoded fields (numbers in symlog space), the cross-entropy of the two-hot
+    L_pred is the squared error of the decoded fields (as the encoder reads them), the cross-entropy of the two-hot
     reward and that of the continue flag. Policy and critic learn from trajectories imagined from each step. An
-    imagined step is weighted by the product of gamma times the predicted continuation up to it.
+    imagined step is weighted by the product of gamma times the predicted continuation up to it. The critic also learns
+    the lambda-returns of the replayed rewards, where each value is the imagined return from that step; this part
+    trains the world model as well.
 
     Sequences have the fields of the network and `action`, `reward`, `terminated`, `ended`. The reward and the
     continuation that belong to the state at t are those of the transition from t - 1 to t.
 
-    Source: Hafner et al. 2023, Mastering diverse domains through world models, equations 3 to 7. Differences are
-    listed in docs/reference/fidelity.md.
+    Source: Hafner et al. 2023, Mastering diverse domains through world models, equations 3 to 7; the critic's part on
+    replayed rewards from the version of 2025. Differences are listed in docs/reference/fidelity.md.
 
     Args:
         network: The part that acts.
@@ -111,6 +114,7 @@ class Dreamer(LightningModule):
         return_lambda: See `lambda_returns`.
         entropy_coefficient: Weight of the entropy bonus.
         slow_weight: Weight of the critic's loss toward its moving average.
+        replay_value_weight: Weight of the critic's loss on replayed rewards.
         critic_ema_decay: slow = ema_decay * slow + (1 - ema_decay) * critic after each batch.
         range_ema_decay: Of the range of returns; see `ReturnRange`.
         beta_dynamics: Weight of the divergence that trains the prior.
@@ -131,6 +135,7 @@ class Dreamer(LightningModule):
         return_lambda: float = 0.95,
         entropy_coefficient: float = 3e-4,
         slow_weight: float = 1.0,
+        replay_value_weight: float = 0.3,
         critic_ema_decay: float = 0.98,
         range_ema_decay: float = 0.99,
         beta_dynamics: float = 1.0,
@@ -144,15 +149,19 @@ class Dreamer(LightningModule):
             raise ValueError(f"the horizon must be at least 1 step, not {horizon}")
         self.network = network
         width = network.rssm.width
-        self.decoder = FieldDecoder(width, network.fields, network.channels, network.hidden, network.activation)
-        self.reward = TwoHotHead(width)
-        self.continuation = nn.Linear(width, 1)
+        self.decoder = FieldDecoder(
+            width, network.fields, network.channels, network.hidden, network.activation, layer_norm=True
+        )
+        head = network.hidden[:1]
+        self.reward = TwoHotNetwork(width, head, network.activation, layer_norm=True)
+        self.continuation = nn.Sequential(*mlp(width, head, network.activation, layer_norm=True), nn.Linear(head[0], 1))
         self.slow_critic = copy.deepcopy(network.behavior.critic).requires_grad_(False)
         self.range = ReturnRange(range_ema_decay)
         self.horizon = int(horizon)
         self.settings = BehaviorSettings(
             float(gamma), float(return_lambda), float(entropy_coefficient), float(slow_weight)
         )
+        self.replay_value_weight = float(replay_value_weight)
         self.critic_ema_decay = float(critic_ema_decay)
         self.beta_dynamics = float(beta_dynamics)
         self.beta_representation = float(beta_representation)
@@ -179,12 +188,16 @@ class Dreamer(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Losses of world model, policy and critic on replayed sequences, each field `(batch, time, *shape)`."""
+        encoder = self.network.encoder
+        encoder.count_inputs(batch)
+        encoder.refresh_inputs()
         observed = self.observe(batch)
         model_loss, metrics = self._model_loss(observed, batch)
         imagined, weight = self._imagine(observed.state.detach().flatten(0, 1), _continues(batch).flatten())
         losses = behavior_losses(self.network.behavior, self.slow_critic, self.range, imagined, weight, self.settings)
-        loss = model_loss + losses.total
-        metrics |= {"loss": loss, **losses.metrics(), "return_range": self.range.width}
+        replayed = self._replay_value_loss(observed.state, batch, losses.start_return)
+        loss = model_loss + losses.total + self.replay_value_weight * replayed
+        metrics |= {"loss": loss, **losses.metrics(), "replay_value_loss": replayed, "return_range": self.range.width}
         self.log_dict({**metrics, "imagined_reward": weighted_mean(imagined.reward, weight)})
         return loss
 
@@ -209,7 +222,7 @@ class Dreamer(LightningModule):
         reward, known = _arriving_rewards(batch)
         logit = to_float32(self.continuation(state).squeeze(-1))
         parts = {
-            "reconstruction_loss": self.decoder.loss(state, batch).mean(),
+            "reconstruction_loss": self.decoder.loss(state.flatten(0, 1), self.network.encoder.scaled(batch)).mean(),
             "reward_loss": masked_mean(self.reward.loss(state, reward), known),
             "continuation_loss": masked_mean(
                 nn.functional.binary_cross_entropy_with_logits(logit, _continues(batch), reduction="none"), known
@@ -219,6 +232,19 @@ class Dreamer(LightningModule):
         loss = sum(parts.values(), start=state.new_zeros(()))
         loss = loss + self.beta_dynamics * dynamics + self.beta_representation * representation
         return loss, parts | {"model_loss": loss, "divergence": dynamics}
+
+    def _replay_value_loss(self, state: Tensor, batch: Batch, start_return: Tensor) -> Tensor:
+        """The critic's loss on the lambda-returns of replayed rewards, from states `(batch, time, width)`."""
+        within = valid_transitions(batch["ended"])
+        critic = self.network.behavior.critic
+        with torch.no_grad():
+            returns = replayed_returns(
+                batch, start_return.view(within.shape[0], -1), self.settings.gamma, self.settings.return_lambda
+            )
+            slow_value = self.slow_critic(state[:, :-1])
+        loss = critic.loss(state[:, :-1], returns)
+        loss = loss + self.settings.slow_weight * critic.loss(state[:, :-1], slow_value)
+        return masked_mean(loss, within)
 
     def _imagine(self, start: Tensor, continues: Tensor) -> tuple[Imagined, Tensor]:
         """Imagine from states `(N, width)`; return it with the weight of each step, `(H, N)`."""
@@ -230,6 +256,23 @@ class Dreamer(LightningModule):
             continuation = to_float32(self.continuation(states[1:]).squeeze(-1)).sigmoid()
         discounts = self.settings.gamma * torch.cat([continues[None], continuation[:-1]])
         return Imagined(states, actions, reward, continuation), discounts.cumprod(0) / self.settings.gamma
+
+
+def replayed_returns(batch: Batch, value: Tensor, gamma: float, return_lambda: float) -> Tensor:
+    """Lambda-returns of replayed sequences: `(batch, time - 1)`, without a meaning at the last step of an episode.
+
+    Args:
+        batch: `reward`, `terminated`, `ended`, each `(batch, time)`.
+        value: Of each step, `(batch, time)`. It ends the return of an episode that was cut, and of the sequence.
+        gamma: Discount factor.
+        return_lambda: See `lambda_returns`.
+
+    Source: Hafner et al. 2025, Mastering diverse control tasks through world models, section "Critic learning".
+    """
+    reward, _ = _arriving_rewards(batch)
+    goes_on = to_float32(~batch["ended"][:, 1:])
+    each = lambda_returns(reward[:, 1:].T, _continues(batch)[:, 1:].T, value.T, gamma, return_lambda * goes_on.T)
+    return each.T
 
 
 def _arriving_rewards(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,9 @@ def imagine(
     return Imagined(torch.stack(latents), *(torch.stack(series) for series in zip(*steps, strict=True)))
 
 
-def lambda_returns(reward: Tensor, continuation: Tensor, value: Tensor, gamma: float, return_lambda: float) -> Tensor:
+def lambda_returns(
+    reward: Tensor, continuation: Tensor, value: Tensor, gamma: float, return_lambda: float | Tensor
+) -> Tensor:
     """Lambda-returns: weighted means of the 1, 2, ... H-step returns.
 
         R_t = r_t + gamma c_t ((1 - lambda) V_{t+1} + lambda R_{t+1}),    R_H = V_H
@@ -78,7 +80,7 @@ def lambda_returns(reward: Tensor, continuation: Tensor, value: Tensor, gamma: f
         continuation: c, the probability that the episode continues after the transition, `(H, N)`.
         value: V_0 ... V_H, `(H + 1, N)`.
         gamma: Discount factor, in [0, 1].
-        return_lambda: 0 for one-step returns, 1 for rewards up to V_H.
+        return_lambda: 0 for one-step returns, 1 for rewards up to V_H; or one number for each transition, `(H, N)`.
 
     Returns:
         R_0 ... R_{H-1}, `(H, N)`.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pamiq_exp.models.nn.action_distributions import ActionDistribution, ActionEncoding
+from pamiq_exp.models.nn.layers import mlp
 from pamiq_exp.models.nn.precision import to_float32
 from pamiq_exp.spaces import ActionSpec
 
@@ -90,10 +91,14 @@ class Rssm(nn.Module):
         self.uniform = float(uniform)
         numbers = self.variables * self.classes
         self.width = self.memory + numbers
-        self.inlet = _normalized(numbers + self.action.width, hidden)
+        self.inlet = mlp(numbers + self.action.width, [hidden], "silu", layer_norm=True)
         self.cell = NormalizedGru(hidden, self.memory)
-        self.prior_layers = nn.Sequential(_normalized(self.memory, hidden), nn.Linear(hidden, numbers))
-        self.posterior_layers = nn.Sequential(_normalized(self.memory + embedded, hidden), nn.Linear(hidden, numbers))
+        self.prior_layers = nn.Sequential(
+            *mlp(self.memory, [hidden], "silu", layer_norm=True), nn.Linear(hidden, numbers)
+        )
+        self.posterior_layers = nn.Sequential(
+            *mlp(self.memory + embedded, [hidden], "silu", layer_norm=True), nn.Linear(hidden, numbers)
+        )
 
     def advance(self, state: Tensor, action: Tensor) -> Tensor:
         """h_t from the state before, `(..., width)`, and the encoded action in it: `(..., memory)`."""
@@ -189,7 +194,3 @@ def balanced_kl(observed: Observed, free_nats: float) -> tuple[Tensor, Tensor]:
 
 def _kl(of: Tensor, to: Tensor) -> Tensor:
     return (of.exp() * (of - to)).sum((-2, -1))
-
-
-def _normalized(width: int, hidden: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, hidden, bias=False), nn.LayerNorm(hidden), nn.SiLU())

@@ -11,6 +11,7 @@ from torch import Tensor
 from pamiq_exp.models import Dreamer, DreamerNetwork
 from pamiq_exp.models.nn.field_decoder import FieldDecoder, ImageDecoder
 from pamiq_exp.models.nn.inputs import Batch
+from pamiq_exp.models.world_models.dreamer import replayed_returns
 from pamiq_exp.models.world_models.rssm import NormalizedGru, Observed, Rssm, balanced_kl
 from pamiq_exp.spaces import ActionSpec
 
@@ -44,6 +45,11 @@ def sequences(batch: int = 4, time: int = 6) -> dict[str, Tensor]:
         "terminated": terminated,
         "ended": ended,
     }
+
+
+def count(module: Dreamer, batch: Batch) -> None:
+    module.network.encoder.count_inputs(batch)
+    module.network.encoder.refresh_inputs()
 
 
 def test_rssm_cell_is_a_gated_mixture_of_old_and_new() -> None:
@@ -132,13 +138,13 @@ def test_image_decoder_gives_images_of_any_size(shape: list[int]) -> None:
     assert list(image.shape) == [2, *shape]
 
 
-def test_field_decoder_loss_is_the_squared_error_in_symlog_space() -> None:
-    fields = {"observation.vector": {"shape": [3], "dtype": "float32"}}
+def test_field_decoder_loss_is_the_squared_error_summed_over_all_numbers() -> None:
+    fields = {"observation.vector": {"shape": [3], "dtype": "float32"}, "depth": {"shape": [], "dtype": "float32"}}
     decoder = FieldDecoder(4, fields, (8,), (), "silu")  # type: ignore[arg-type]
-    features, target = torch.randn(2, 5, 4), 100 * torch.randn(2, 5, 3)
-    decoded = decoder.decode(features.view(-1, 4))["observation.vector"].view(2, 5, 3)
-    expected = ((decoded - target.sign() * (1 + target.abs()).log()) ** 2).sum(-1)
-    torch.testing.assert_close(decoder.loss(features, {"observation.vector": target}), expected)
+    features, vector, depth = torch.randn(5, 4), torch.randn(5, 3), torch.randn(5)
+    decoded = decoder.decode(features)
+    expected = ((decoded["observation.vector"] - vector) ** 2).sum(-1) + (decoded["depth"] - depth) ** 2
+    torch.testing.assert_close(decoder.loss(features, {"observation.vector": vector, "depth": depth}), expected)
 
 
 def test_dreamer_pairs_a_state_with_the_reward_that_came_with_its_observation() -> None:
@@ -161,8 +167,8 @@ def test_dreamer_pairs_a_state_with_the_reward_that_came_with_its_observation() 
 def test_dreamer_weights_imagined_steps_by_discounted_continuation() -> None:
     module = dreamer(gamma=0.9)
     with torch.no_grad():
-        module.continuation.weight.zero_()
-        module.continuation.bias.fill_(math.log(3.0))  # continues with probability 3/4
+        module.continuation[-1].weight.zero_()
+        module.continuation[-1].bias.fill_(math.log(3.0))  # continues with probability 3/4
     start = torch.randn(2, module.network.rssm.width)
     _, weight = module._imagine(start, torch.tensor([1.0, 0.0]))
     expected = torch.tensor([1.0, 0.9 * 0.75, (0.9 * 0.75) ** 2])
@@ -171,8 +177,9 @@ def test_dreamer_weights_imagined_steps_by_discounted_continuation() -> None:
 
 
 def test_dreamer_behavior_does_not_train_the_world_model() -> None:
-    module = dreamer(beta_dynamics=0.0, beta_representation=0.0)
+    module = dreamer(beta_dynamics=0.0, beta_representation=0.0, replay_value_weight=0.0)
     batch = sequences()
+    count(module, batch)
     torch.manual_seed(1)
     model_loss, _ = module._model_loss(module.observe(batch), batch)
     model_loss.backward()
@@ -181,11 +188,57 @@ def test_dreamer_behavior_does_not_train_the_world_model() -> None:
     expected = {name: gradient.clone() for name, gradient in alone.items()}
     module.zero_grad()
     torch.manual_seed(1)
-    module.training_step(batch, 0).backward()
+    module.training_step(batch, 0).backward()  # counts the same inputs again: mean and variance stay
     gradients = dict(module.named_parameters())
     for name, gradient in expected.items():
         torch.testing.assert_close(gradients[name].grad, gradient)
     assert any(float(p.grad.abs().sum()) > 0 for n, p in gradients.items() if "behavior" in n and p.grad is not None)
+
+
+def test_dreamer_reads_and_predicts_numbers_of_any_scale_normalized() -> None:
+    module = dreamer()
+    batch = sequences(batch=64)
+    small = {**batch, "observation.vector": 5.0 + 1e-2 * batch["observation.vector"]}
+    count(module, small)
+    read = module.network.encoder.scaled(small)["observation.vector"]
+    torch.testing.assert_close(read.mean(0), torch.zeros(3), atol=1e-2, rtol=0)
+    torch.testing.assert_close(read.var(0, unbiased=False), torch.ones(3), atol=1e-2, rtol=0)
+
+
+def test_replayed_returns_are_the_mixture_that_defines_them() -> None:
+    """Against a recursion written step by step, with an episode that terminates and one that is cut."""
+    torch.manual_seed(3)
+    gamma, mix = 0.9, 0.7
+    batch = sequences(batch=3, time=7)
+    batch["ended"][1, 3] = True  # cut: not terminated
+    value = torch.randn(3, 7)
+    found = replayed_returns(batch, value, gamma, mix)
+    for row in range(3):
+        expected = float(value[row, -1])
+        for t in reversed(range(6)):
+            reward = float(batch["reward"][row, t])
+            if batch["terminated"][row, t]:
+                expected = reward
+            elif batch["ended"][row, t + 1]:
+                expected = reward + gamma * float(value[row, t + 1])
+            else:
+                expected = reward + gamma * ((1 - mix) * float(value[row, t + 1]) + mix * expected)
+            if not batch["ended"][row, t]:
+                assert float(found[row, t]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dreamer_critic_learns_replayed_returns_and_so_does_the_world_model() -> None:
+    module = dreamer()
+    batch = sequences()
+    count(module, batch)
+    torch.nn.init.normal_(module.network.behavior.critic.head.logits.weight)
+    state = module.observe(batch).state
+    loss = module._replay_value_loss(state, batch, torch.randn(24))
+    loss.backward()
+    for name in ("network.behavior.critic.head.logits.weight", "network.rssm.cell.gates.weight"):
+        gradient = module.get_parameter(name).grad
+        assert gradient is not None
+        assert float(gradient.abs().sum()) > 0
 
 
 def test_dreamer_acts_as_it_is_trained() -> None:
