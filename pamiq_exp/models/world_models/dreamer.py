@@ -110,6 +110,8 @@ class Dreamer(LightningModule):
     Args:
         network: The part that acts.
         horizon: Imagined steps.
+        imagine_last: How many steps of each sequence, its last ones, policy and critic learn from; None: all. Their
+            states rest on the steps before.
         gamma: Discount factor.
         return_lambda: See `lambda_returns`.
         entropy_coefficient: Weight of the entropy bonus.
@@ -124,13 +126,14 @@ class Dreamer(LightningModule):
         behavior_learning_rate: Of Adam, for policy and critic.
 
     Raises:
-        ValueError: For a horizon below 1.
+        ValueError: For a horizon below 1, or fewer than 2 steps to imagine from.
     """
 
     def __init__(
         self,
         network: DreamerNetwork,
         horizon: int = 15,
+        imagine_last: int | None = None,
         gamma: float = 1 - 1 / 333,
         return_lambda: float = 0.95,
         entropy_coefficient: float = 3e-4,
@@ -147,6 +150,8 @@ class Dreamer(LightningModule):
         super().__init__()
         if horizon < 1:
             raise ValueError(f"the horizon must be at least 1 step, not {horizon}")
+        if imagine_last is not None and imagine_last < 2:
+            raise ValueError(f"imagine_last must be at least 2 steps, or null for all, not {imagine_last}")
         self.network = network
         width = network.rssm.width
         self.decoder = FieldDecoder(
@@ -158,6 +163,7 @@ class Dreamer(LightningModule):
         self.slow_critic = copy.deepcopy(network.behavior.critic).requires_grad_(False)
         self.range = ReturnRange(range_ema_decay)
         self.horizon = int(horizon)
+        self.imagine_last = imagine_last
         self.settings = BehaviorSettings(
             float(gamma), float(return_lambda), float(entropy_coefficient), float(slow_weight)
         )
@@ -193,9 +199,12 @@ class Dreamer(LightningModule):
         encoder.refresh_inputs()
         observed = self.observe(batch)
         model_loss, metrics = self._model_loss(observed, batch)
-        imagined, weight = self._imagine(observed.state.detach().flatten(0, 1), _continues(batch).flatten())
+        first = 0 if self.imagine_last is None else max(0, observed.state.shape[1] - self.imagine_last)
+        state, continues = observed.state[:, first:], _continues(batch)[:, first:]
+        imagined, weight = self._imagine(state.detach().flatten(0, 1), continues.flatten())
         losses = behavior_losses(self.network.behavior, self.slow_critic, self.range, imagined, weight, self.settings)
-        replayed = self._replay_value_loss(observed.state, batch, losses.start_return)
+        last = {name: batch[name][:, first:] for name in ("reward", "terminated", "ended")}
+        replayed = self._replay_value_loss(state, last, losses.start_return)
         loss = model_loss + losses.total + self.replay_value_weight * replayed
         metrics |= {"loss": loss, **losses.metrics(), "replay_value_loss": replayed, "return_range": self.range.width}
         self.log_dict({**metrics, "imagined_reward": weighted_mean(imagined.reward, weight)})
