@@ -122,7 +122,7 @@ def train(encoder: Any, views: Views, updates: int, seed: int) -> None:
         optimizer.step()
         if isinstance(configured, dict):
             configured["lr_scheduler"]["scheduler"].step()
-            encoder.follow()
+            encoder.update_target()
 
 
 def observation(side: int) -> dict[str, object]:
