@@ -40,7 +40,7 @@ OPTIONS = {
         "policy",
         "dqn_cartpole",
         "sac_pixels",
-        "dreamer_cartpole",
+        "dreamer_small",
         "ppo_cartpole",
         "ppo_minigrid",
         "imagination_cartpole",

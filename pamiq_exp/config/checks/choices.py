@@ -50,7 +50,7 @@ TWO_STREAMS = ("rnd",)
 """Rewards whose papers give them a stream of their own: what reward_streams=both is with them."""
 PPO = ("ppo", "ppo_cartpole", "ppo_legacy", "ppo_minigrid", "ppo_recurrent")
 WITH_POLICY = (
-    "curiosity", "dqn_cartpole", "dreamer_cartpole", "hierarchy", "imagination_cartpole", "noveld_minigrid",
+    "curiosity", "dqn_cartpole", "dreamer_small", "hierarchy", "imagination_cartpole", "noveld_minigrid",
     "pamiq2023", "pamiq2024", "pamiq2024_imagination", "ppo", "ppo_cartpole", "ppo_minigrid", "sac", "sac_pixels",
 )  # fmt: skip
 """Agents that act by a policy which learns."""

@@ -14,7 +14,7 @@ REFUSED = {
         "reward_streams=two does not go with policy=imagination_cartpole: each stream has a value, which PPO learns"
     ),
     ("cartpole_dqn", "reward=rnd", "reward_streams=both"): "reward_streams=two does not go with policy=dqn_cartpole",
-    ("cartpole_dreamer", "reward=rnd", "reward_streams=two"): "does not go with policy=dreamer_cartpole",
+    ("cartpole_dreamer", "reward=rnd", "reward_streams=two"): "does not go with policy=dreamer_small",
 }
 
 
