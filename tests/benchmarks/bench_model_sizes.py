@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -73,17 +74,20 @@ def published(model: LightningModule) -> Any:
 def random_sequences(model: LightningModule, count: int, steps: int, device: str) -> dict[str, Tensor]:
     """Sequences `(count, steps)` with everything that a model reads of them."""
     shape = (count, steps)
+    network = published(model)
+    pixels = getattr(network, "shape", None)  # of a forward model in the space of pixels
+    features = 512 if pixels is None else math.prod(pixels)
     batch = {
         "observation.image": torch.randint(0, 256, (*shape, 64, 64, 3), dtype=torch.uint8, device=device),
-        "latent": torch.randn(*shape, 512, device=device),
+        "latent": torch.randn(*shape, features, device=device),
         "action": torch.randint(0, 2, (*shape, 5), device=device),
         "ended": torch.zeros(shape, dtype=torch.bool, device=device),
         "weight": torch.ones(shape, device=device),
         "log_prob": torch.full(shape, -4.7, device=device),
+        "branch_log_prob": torch.full((*shape, 5), -0.94, device=device),
     }
     batch |= {name: torch.randn(shape, device=device) for name in ("value", "advantage", "return", "reward")}
     batch["terminated"] = batch["ended"]
-    network = published(model)
     if isinstance(network, RecurrentPolicy):
         batch["policy_state"] = network.initial_state(count, device).unsqueeze(1).expand(-1, steps, -1, -1)
     return batch

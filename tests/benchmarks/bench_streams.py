@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -37,13 +37,13 @@ def device_wide_publications() -> Iterator[None]:
     """The naive way to publish: wait until the device has done everything, before and after the copy."""
     publish = Publisher.publish
 
-    def waiting(self: Publisher, names: list[str]) -> int:
+    def waiting(self: Publisher, names: Iterable[str], training_step: int | None = None) -> int:
         _synchronize()
-        version = publish(self, names)
+        version = publish(self, names, training_step)
         _synchronize()
         return version
 
-    Publisher.publish = waiting  # type: ignore[assignment, method-assign]
+    Publisher.publish = waiting  # type: ignore[method-assign]
     try:
         yield
     finally:
