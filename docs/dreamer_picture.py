@@ -1,9 +1,14 @@
-r"""Draw docs/images/dreamer_cartpole.png: how soon a pole is balanced, with and without imagination.
+r"""Draw docs/images/dreamer.png: how many environment steps DreamerV3 and PPO need for a pole and for a grid world.
 
-python -m pamiq_exp -m experiment=cartpole_imagination seed=0,1 launcher.max_steps=8000
-python -m pamiq_exp -m experiment=cartpole_ppo seed=0,1 \
-    launcher.max_steps=30000 launcher.record_every_steps=200 +metrics.episodes.window=10
+python -m pamiq_exp -m experiment=cartpole_dreamer seed=0,1,2 +metrics.episodes.window=10
+python -m pamiq_exp -m experiment=cartpole_ppo seed=0,1,2 launcher.max_steps=100000 \
+    launcher.record_every_steps=200 +metrics.episodes.window=10
+python -m pamiq_exp -m experiment=minigrid_dreamer seed=0,1,2 +metrics.episodes.window=20
+python -m pamiq_exp -m experiment=minigrid_ppo environment=minigrid_pixels seed=0,1,2 \
+    launcher.record_every_steps=200 +metrics.episodes.window=20
 python docs/dreamer_picture.py RUN_FOLDER...
+
+For each run it also prints the first step after which the mean return was high enough.
 """
 
 from __future__ import annotations
@@ -14,8 +19,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-COLOURS = {"cartpole_imagination": "tab:blue", "cartpole_ppo": "tab:orange"}
-LABELS = {"cartpole_imagination": "imagined", "cartpole_ppo": "PPO: collected"}
+COLORS = {"dreamer": "tab:blue", "ppo": "tab:orange"}
+LABELS = {"dreamer": "DreamerV3", "ppo": "PPO"}
+TASKS = {"cartpole": ("CartPole-v1, last 10 episodes", 475.0), "minigrid": ("Empty-8x8 in pixels, last 20 episodes", 0.95)}
+"""By the first word of an experiment: the title, and which return counts as solved."""
 
 
 def curve(folder: Path) -> tuple[str, list[int], list[float]]:
@@ -28,16 +35,22 @@ def curve(folder: Path) -> tuple[str, list[int], list[float]]:
 
 def main(folders: list[str]) -> None:
     """Draw the curves of all runs."""
-    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    figure, panels = plt.subplots(1, len(TASKS), figsize=(9, 3.2), layout="constrained")
+    axes = dict(zip(TASKS, panels, strict=True))
     seen: set[str] = set()
     for folder in folders:
         name, steps, returns = curve(Path(folder))
-        axes.plot(steps, returns, color=COLOURS[name], label=None if name in seen else LABELS[name])
+        task, _, method = name.partition("_")
+        axes[task].plot(steps, returns, color=COLORS[method], label=None if name in seen else LABELS[method])
         seen.add(name)
-    axes.set(xscale="log", xlabel="environment steps", ylabel="mean return of the last 10 episodes", ylim=(0, 520))
-    axes.axhline(195, color="gray", linewidth=0.8, linestyle=":")
-    axes.legend(frameon=False)
-    figure.savefig(Path(__file__).parent / "images" / "dreamer_cartpole.png", dpi=120)
+        high = TASKS[task][1]
+        print(folder, next((step for step, value in zip(steps, returns, strict=True) if value >= high), "never"))
+    for task, (title, high) in TASKS.items():
+        axes[task].set(xscale="log", xlabel="environment steps", title=title)
+        axes[task].axhline(high, color="gray", linewidth=0.8, linestyle=":")
+        axes[task].legend(frameon=False)
+    panels[0].set_ylabel("mean return")
+    figure.savefig(Path(__file__).parent / "images" / "dreamer.png", dpi=120)
 
 
 if __name__ == "__main__":
