@@ -80,7 +80,12 @@ TASKS = {
         num_envs=8,
     ),
     "ppo_acrobot": Task(
-        "Acrobot-v1", ("experiment=cartpole_ppo", "environment.id=Acrobot-v1", "num_envs=16"), "PPO", 100_000,
+        "Acrobot-v1",
+        (
+            "experiment=cartpole_ppo", "environment.id=Acrobot-v1", "num_envs=16",
+            "models.policy.network.normalize_inputs=true", "trainers.policy.rollout_steps=64",
+        ),
+        "PPO", 100_000,
         {"n_steps": 256, "gae_lambda": 0.94, "gamma": 0.99, "n_epochs": 4},
         num_envs=16,
     ),
