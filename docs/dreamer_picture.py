@@ -21,7 +21,10 @@ import matplotlib.pyplot as plt
 
 COLORS = {"dreamer": "tab:blue", "ppo": "tab:orange"}
 LABELS = {"dreamer": "DreamerV3", "ppo": "PPO"}
-TASKS = {"cartpole": ("CartPole-v1, last 10 episodes", 475.0), "minigrid": ("Empty-8x8 in pixels, last 20 episodes", 0.9)}
+TASKS = {
+    "cartpole": ("CartPole-v1, last 10 episodes", 475.0),
+    "minigrid": ("Empty-8x8 in pixels, last 20 episodes", 0.9),
+}
 """By the first word of an experiment: the title, and which return counts as solved."""
 
 
