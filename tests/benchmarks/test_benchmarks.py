@@ -32,7 +32,7 @@ NEED_MORE = {
     "bench_dashboard": "a browser, and a quarter of an hour",
     "bench_peers": "other libraries, which it installs",
 }
-"""What the others need, which is not to be had everywhere."""
+"""What the others need, which not every machine has."""
 
 
 def test_each_benchmark_has_a_short_form_or_says_what_it_needs() -> None:
