@@ -101,5 +101,5 @@ class FieldDecoder(nn.Module):
         """
         total = to_float32(features.new_zeros(len(features)))
         for name, decoded in self.decode(features).items():
-            total = total + (to_float32(decoded) - to_float32(fields[name])).square().reshape(len(total), -1).sum(1)
+            total = total + (to_float32(decoded) - to_float32(fields[name])).square().unsqueeze(-1).flatten(1).sum(1)
         return total

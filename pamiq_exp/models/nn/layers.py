@@ -187,7 +187,7 @@ class FieldsNetwork(nn.Module):
         return features.view(*leading, self.width)
 
     def scaled(self, batch: Batch) -> dict[str, Tensor]:
-        """What the layers read, each field `(n, *shape)` for n inputs: images from 0 to 1, other numbers normalized."""
+        """What the layers read, each field `(n, *shape)` for n inputs: see `scale`, and `normalize`."""
         read = {}
         for name, spec in self.fields.items():
             value = scale(batch[name].reshape(-1, *spec["shape"]), spec)
@@ -233,7 +233,7 @@ def _in_precision_of(layers: nn.Sequential, value: Tensor) -> Tensor:
 
 def _vectors(value: Tensor) -> Tensor:
     """`(n, *shape)` -> `(n, numbers)`, one number for the shape of a scalar."""
-    return value.reshape(len(value), -1)
+    return value.unsqueeze(-1).flatten(1)
 
 
 def _module_name(field: str) -> str:

@@ -20,6 +20,19 @@ def image(shape: tuple[int, ...]) -> ArraySpec:
     return {"shape": list(shape), "dtype": "uint8"}
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_fields_networks_read_scalars_beside_vectors_in_batches_of_any_size(count: int, normalize: bool) -> None:
+    fields = {"depth": ArraySpec(shape=[], dtype="float32"), "vector": ArraySpec(shape=[2], dtype="float32")}
+    network = FieldsNetwork(fields, (), (), "relu", normalize=normalize)
+    batch = {"depth": torch.randn(count), "vector": torch.randn(count, 2)}
+    if count:
+        network.count_inputs(batch)
+    read = network(batch)
+    assert read.shape == (count, 3)
+    torch.testing.assert_close(read, torch.cat([batch["depth"][:, None], batch["vector"]], 1))
+
+
 @pytest.mark.parametrize("shape", SIZES)
 def test_images_of_any_size_become_a_vector_of_the_promised_width(shape: tuple[int, ...]) -> None:
     stack = ConvolutionalStack(shape, (4, 8), "relu")

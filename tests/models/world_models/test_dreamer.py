@@ -12,6 +12,7 @@ from pamiq_exp.models import Dreamer, DreamerNetwork
 from pamiq_exp.models.nn.field_decoder import FieldDecoder, ImageDecoder
 from pamiq_exp.models.nn.inputs import Batch
 from pamiq_exp.models.world_models.dreamer import replayed_returns
+from pamiq_exp.models.world_models.imagination import Imagined
 from pamiq_exp.models.world_models.rssm import NormalizedGru, Observed, Rssm, balanced_kl
 from pamiq_exp.spaces import ActionSpec
 
@@ -176,6 +177,25 @@ def test_dreamer_weights_imagined_steps_by_discounted_continuation() -> None:
     torch.testing.assert_close(weight[:, 1], torch.zeros(3))
 
 
+def test_dreamer_imagines_from_the_last_steps_of_sequences_alone_where_it_is_told_so() -> None:
+    module = dreamer(imagine_last=2)
+    starts: list[Tensor] = []
+    imagine = module._imagine
+
+    def spy(start: Tensor, continues: Tensor) -> tuple[Imagined, Tensor]:
+        starts.append(start)
+        return imagine(start, continues)
+
+    module._imagine = spy  # type: ignore[method-assign]
+    batch = sequences(batch=4, time=6)
+    count(module, batch)
+    torch.manual_seed(1)
+    expected = module.observe(batch).state[:, -2:].flatten(0, 1)
+    torch.manual_seed(1)
+    module.training_step(batch, 0)  # counts the same inputs again: mean and variance stay
+    torch.testing.assert_close(starts, [expected.detach()])
+
+
 def test_dreamer_behavior_does_not_train_the_world_model() -> None:
     module = dreamer(beta_dynamics=0.0, beta_representation=0.0, replay_value_weight=0.0)
     batch = sequences()
@@ -298,3 +318,5 @@ def test_dreamer_refuses_single_transitions_and_a_horizon_of_nothing() -> None:
         dreamer().training_step({name: value[:, 0] for name, value in sequences().items()}, 0)
     with pytest.raises(ValueError, match="horizon"):
         Dreamer(dreamer().network, horizon=0)
+    with pytest.raises(ValueError, match="imagine_last must be at least 2"):
+        Dreamer(dreamer().network, imagine_last=1)
