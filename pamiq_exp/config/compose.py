@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pamiq_exp.config.checks.expressions import Resolved
 from pamiq_exp.config.checks.interpolations import resolve
-from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin, nearest
+from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin, nearest
 from pamiq_exp.config.group_hints import list_choices
 from pamiq_exp.config.hydra_loader import ConfigFile, Loader, Source
 from pamiq_exp.config.provenance import Provenance, located, provenance_of
@@ -57,7 +57,7 @@ class Composed:
     @cached_property
     def origins(self) -> Provenance:
         """What set each key."""
-        return self.table or provenance_of(self.files, parse_overrides(self.words), self.source)
+        return self.table or provenance_of(self.files, parse_overrides(self.words, self.source), self.source)
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -75,7 +75,7 @@ class Composed:
     @cached_property
     def is_ours(self) -> bool:
         """Whether nothing but what was typed, shipped and trusted took part."""
-        words = parse_overrides(self.words) if self.source.words else ()
+        words = self.words if self.source.words else ()
         return all(file.origin.is_ours for file in self.files) and all(
             self.source.origin_of_word(word).is_ours for word in words
         )
@@ -122,7 +122,7 @@ def compose(words: Sequence[str], source: Source = Source()) -> Composed:
     Raises:
         ConfigError: With every word that names nothing, and for what a config file may not set.
     """
-    parsed = parse_overrides(words)
+    parsed = parse_overrides(words, source)
     loader = Loader(source)
     try:
         with warnings.catch_warnings():
@@ -171,14 +171,18 @@ def _explain(error: Exception, overrides: Sequence[Override], loader: Loader) ->
     if isinstance(error, MissingConfigException):
         detail = _missing_choice(error, loader)
         typed = next((each for each in overrides if each.key_or_group == detail.key), None)
-        return [replace(detail, origin=_typed(typed) if typed else _origin_of_choice(error, loader.source, overrides))]
+        return [
+            replace(
+                detail, origin=_origin(typed, loader) if typed else _origin_of_choice(error, loader.source, overrides)
+            )
+        ]
     nulls = [each for each in overrides if each.input_line and each.input_line.endswith("=null")]
     for each in nulls if isinstance(error, ValueError) else ():
         if loader.get_group_options(each.key_or_group):
             options = loader.get_group_options(each.key_or_group)
             message = "a group cannot be set to null"
             hint = f"choose one of {', '.join(options)}, or leave it out: ~{each.key_or_group}"
-            return [ErrorDetail(each.key_or_group, message, hint, _typed(each))]
+            return [ErrorDetail(each.key_or_group, message, hint, _origin(each, loader))]
     if unplaced := _unplaced_override(error, loader, overrides):
         return [unplaced]
     if unknown := _unknown_keys(overrides, loader):
@@ -221,8 +225,8 @@ def _missing_choice(error: MissingConfigException, loader: Loader) -> ErrorDetai
     return ErrorDetail(group, f"there is no {group} '{choice}'", nearest(name, options, listing="there are"))
 
 
-def _typed(override: Override) -> Origin:
-    return Origin(COMMAND_LINE, text=override.input_line or override.key_or_group, kind="typed")
+def _origin(override: Override, loader: Loader) -> Origin:
+    return loader.source.origin_of_word(override.input_line or override.key_or_group)
 
 
 def _origin_of_choice(error: Exception, source: Source, overrides: Sequence[Override]) -> Origin | None:
@@ -249,7 +253,7 @@ def _unknown_keys(overrides: Sequence[Override], loader: Loader) -> list[ErrorDe
         return _unused_groups(groups, loader)
     missing = [each for each in values if not _adds(each) and not _has(base, each.key_or_group)]
     known = {group for group in loader.list_groups("") if group != "hydra"}
-    return [replace(_unknown_key(base, each.key_or_group, known), origin=_typed(each)) for each in missing]
+    return [replace(_unknown_key(base, each.key_or_group, known), origin=_origin(each, loader)) for each in missing]
 
 
 def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[ErrorDetail]:
@@ -271,7 +275,7 @@ def _unused_groups(groups: Sequence[Override], loader: Loader) -> list[ErrorDeta
                 message = "only single values can be set here: groups were chosen when the run began"
             places_for = list_choices(group, loader.source.folders)
             hint = f"leave it out, or choose what has a place for it: {places_for}" if places_for else "leave it out"
-            return [ErrorDetail(group, message, hint, _typed(left_out))]
+            return [ErrorDetail(group, message, hint, _origin(left_out, loader))]
     return []
 
 

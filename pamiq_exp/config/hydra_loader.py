@@ -82,10 +82,15 @@ class Source:
         """Return the file that holds a config, such as `world/clean`; None if no folder has it."""
         return next((path for each in self.folders if (path := find_file(each, place)) is not None), None)
 
-    def origin_of_word(self, override: Override) -> Origin:
+    def origin_of_word(self, word: str) -> Origin:
         """Return who wrote a word of the command line."""
-        text, words = override.input_line or "", self.words or {}
-        return words.get(text) or words.get(override.key_or_group) or Origin("command line", text=text, kind="typed")
+        words = self.words or {}
+        return words.get(word) or words.get(key_of_word(word)) or Origin(COMMAND_LINE, text=word, kind="typed")
+
+
+def key_of_word(word: str) -> str:
+    """`+environment@world=maze` -> `environment`."""
+    return word.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def provenance_of(files: Sequence[ConfigFile], overrides: Sequence[Override], so
     places = {file.place for file in files}
     for override in overrides:
         if f"{override.key_or_group}/{_text_of(override)}" not in places:  # else it chooses a file, no value
-            _lay_word(table, override, source.origin_of_word(override))
+            _lay_word(table, override, source.origin_of_word(override.input_line or ""))
     return table
 
 

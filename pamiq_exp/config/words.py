@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import OverrideParseException
 
-from pamiq_exp.config.errors import COMMAND_LINE, ConfigError, ErrorDetail, Origin
+from pamiq_exp.config.errors import ConfigError, ErrorDetail
 from pamiq_exp.config.hydra_internals import BasicSweeper
-from pamiq_exp.config.hydra_loader import Loader, Source
+from pamiq_exp.config.hydra_loader import Loader, Source, key_of_word
 from pamiq_exp.run_folder import note_secrets
 
 MOST_VARIANTS = 20
@@ -27,8 +27,10 @@ LONGEST_WORDS = 50_000
 """Characters of all of them."""
 
 
-def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Read `key=value` words; `loader` knows what `glob(*)` stands for. Raises ConfigError for what is none."""
+def parse_overrides(
+    overrides: Sequence[str], source: Source = Source(), loader: ConfigLoader | None = None
+) -> list[Override]:
+    """Read `key=value` words of a source; `loader` knows what `glob(*)` stands for. Raises ConfigError for others."""
     note_secrets(list(overrides))
     if len(overrides) > MOST_WORDS or sum(map(len, overrides)) > LONGEST_WORDS:
         message = f"a config is made of at most {MOST_WORDS:,} words with {LONGEST_WORDS:,} characters"
@@ -36,13 +38,10 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
     for word in overrides:
         if not word.partition("=")[0].strip("+~ "):
             message = f"'{word}' names no key"
-            raise ConfigError(
-                ErrorDetail("", message, "write key=value", Origin(COMMAND_LINE, text=word, kind="typed"))
-            )
+            raise ConfigError(ErrorDetail("", message, "write key=value", source.origin_of_word(word)))
         if "=" not in word and not word.startswith("~"):
             hint = f"write key=value; an experiment is chosen with experiment={word}"
-            origin = Origin(COMMAND_LINE, text=word, kind="typed")
-            raise ConfigError(ErrorDetail("", f"'{word}' gives no value", hint, origin))
+            raise ConfigError(ErrorDetail("", f"'{word}' gives no value", hint, source.origin_of_word(word)))
     try:
         parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
         for each in parsed:
@@ -57,8 +56,7 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader | None = None
             raise ConfigError(ErrorDetail(key, f"{value} has to be quoted", f"type '{key}=\"{value}\"'")) from error
         message = f"cannot be read: {str(error).splitlines()[0]}"
         hint = "write key=value; quote what holds commas, braces, equals signs or other alphabets: 'key=\"a,b\"'"
-        origin = Origin(COMMAND_LINE, text=error.override, kind="typed")
-        raise ConfigError(ErrorDetail(error.override, message, hint, origin)) from error
+        raise ConfigError(ErrorDetail(error.override, message, hint, source.origin_of_word(error.override))) from error
 
 
 def quoted(text: str) -> str:
@@ -86,17 +84,13 @@ def group_choices(overrides: Sequence[str], source: Source = Source()) -> list[l
     """Return the variants of a sweep that `variants` leaves out and that choose another file."""
     first, others = _alternatives(overrides, source)
     loader = Loader(source)
-    untried = [(at, choice) for at, choice in others[MOST_VARIANTS:] if loader.get_group_options(_group(choice))]
+    untried = [(at, choice) for at, choice in others[MOST_VARIANTS:] if loader.get_group_options(key_of_word(choice))]
     return [[*first[:at], choice, *first[at + 1 :]] for at, choice in untried]
-
-
-def _group(word: str) -> str:
-    return word.partition("=")[0].lstrip("+").partition("@")[0]
 
 
 def _alternatives(overrides: Sequence[str], source: Source) -> tuple[list[str], list[tuple[int, str]]]:
     """Return the first job of a sweep, and all other choices with the place of their key, the second of each first."""
-    choices = [_choices(override) for override in parse_overrides(overrides, Loader(source))]
+    choices = [_choices(override) for override in parse_overrides(overrides, source, Loader(source))]
     others = [(at, choice) for at, each in enumerate(choices) for choice in each[1:]]
     turns = [(choices[at].index(choice), at, choice) for at, choice in others if not re.fullmatch(r"seed=\d+", choice)]
     return [each[0] for each in choices], [(at, choice) for _, at, choice in sorted(turns)]
@@ -108,7 +102,7 @@ def sweep_jobs(overrides: Sequence[str], source: Source = Source()) -> list[list
     Raises:
         ConfigError: For too many jobs (`MOST_JOBS`).
     """
-    parsed = parse_overrides(overrides, Loader(source))
+    parsed = parse_overrides(overrides, source, Loader(source))
     _require_few_jobs([each for each in parsed if each.is_discrete_sweep()])
     (batch,) = BasicSweeper.split_arguments(parsed, None)
     return batch

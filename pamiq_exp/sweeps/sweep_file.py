@@ -17,6 +17,7 @@ from pamiq_exp.config.checks.dataclasses import read_dataclass
 from pamiq_exp.config.checks.limits import MOST_THREADS
 from pamiq_exp.config.errors import Kind
 from pamiq_exp.config.files import is_shipped
+from pamiq_exp.config.hydra_loader import key_of_word
 from pamiq_exp.config.trust import is_trusted
 from pamiq_exp.config.words import quoted
 from pamiq_exp.files import read_yaml
@@ -151,15 +152,15 @@ def expand(request: Request) -> Request:
     if not request.flags.multirun:
         raise ConfigError(ErrorDetail(GROUP, "a sweep is many runs", "add -m"))
     typed = [word for word in request.overrides if word not in chosen]
-    keys = {_key(word) for word in typed}
+    keys = {key_of_word(word) for word in typed}
     path = _find(chosen[0].partition("=")[2], request.source)
-    words = [word for word in _read(path).words() if _key(word) not in keys]
+    words = [word for word in _read(path).words() if key_of_word(word) not in keys]
     kind: Kind = "shipped" if is_shipped(path) else "trusted" if is_trusted(path) else "foreign"
     flags = copy.copy(request.flags)
     flags.overrides = words + typed
     others = [word for word in request.arguments if word not in request.overrides]
     origin = Origin.of_file(path, kind=kind)
-    source = replace(request.source, words={_key(word): replace(origin, text=word) for word in words})
+    source = replace(request.source, words={key_of_word(word): replace(origin, text=word) for word in words})
     return replace(request, arguments=[*flags.overrides, *others], flags=flags, source=source)
 
 
@@ -192,7 +193,7 @@ def _errors(file: SweepFile, key: str) -> Iterator[ErrorDetail]:
     yield from _executor_errors(file, key)
     yield from _plan_errors(file, key)
     for word in file.overrides:
-        if not isinstance(word, str) or "=" not in word or _key(word).startswith("hydra"):
+        if not isinstance(word, str) or "=" not in word or key_of_word(word).startswith("hydra"):
             hint = "write key=value; Hydra's own settings are for the command line"
             yield ErrorDetail(f"{key}.overrides", f"{word!r} cannot stand here", hint)
     for name in (*file.grid, *file.search.space):
@@ -241,7 +242,3 @@ def _value(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~").partition("@")[0]

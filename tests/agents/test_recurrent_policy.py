@@ -103,4 +103,7 @@ def test_a_restored_agent_remembers() -> None:
 def test_any_core_can_act() -> None:
     for core in (RecurrentCore(QLstm, 8, depth=2), RecurrentCore(Gru, 8, depth=2)):
         network = RecurrentPolicyValue({"observation": CLOCK["observation"]}, CLOCK["action"], core)
-        live(agent_with({"rollout": Collector(FIELDS)}, network), ClockWorld(), 5)
+        collector = Collector(FIELDS)
+        live(agent_with({"rollout": collector}, network), ClockWorld(), 5)
+        assert collector.records
+        assert all(np.isfinite(value).all() for record in collector.records for value in record.values())

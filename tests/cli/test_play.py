@@ -17,10 +17,12 @@ def frames_of(path: Path) -> int:
         return sum(1 for _ in film.decode(video=0))
 
 
-def test_a_world_is_walked_through_in_a_window(command: Command) -> None:
+def test_a_world_is_walked_through_in_a_window(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("pygame", reason="the window needs pygame: extra play")
     outcome = command("play", *SMALL, "--turns", "3")
     assert outcome.status == 0, outcome.err
+    assert "is written instead" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("missing", ["display", "pygame"])

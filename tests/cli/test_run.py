@@ -61,23 +61,6 @@ def test_a_folder_that_holds_a_run_is_not_written_over(command: Command, doll: l
     assert (tmp_path / "here" / "manifest.json").read_text() == before
 
 
-def test_a_sweep_runs_each_job_in_a_folder_below_its_own(command: Command, doll: list[str], tmp_path: Path) -> None:
-    outcome = command("-m", *doll, "seed=0,1", "launcher.max_steps=4")
-    assert outcome.status == 0, outcome.err
-    folders = run_folders(tmp_path / "outputs" / "sweeps" / "doll")
-    assert [folder.name for folder in folders] == ["0", "1"]
-    assert len({folder.parent for folder in folders}) == 1
-    assert [read(folder, "summary.json")["seed"] for folder in folders] == [0, 1]
-    assert [yaml.safe_load((folder / "overrides.yaml").read_text())[1] for folder in folders] == ["seed=0", "seed=1"]
-
-
-def test_one_failing_job_neither_stops_nor_hides_the_others(command: Command, doll: list[str], tmp_path: Path) -> None:
-    outcome = command("-m", *doll, "interaction.agent.fail_at=null,9,null")
-    assert outcome.status == 1
-    states = [read(folder, "manifest.json")["state"] for folder in run_folders(tmp_path / "outputs" / "sweeps")]
-    assert states == ["finished", "failed", "finished"]
-
-
 def test_a_job_that_is_stopped_costs_only_itself(command: Command, doll: list[str], tmp_path: Path) -> None:
     outcome = command("-m", *doll, "launcher.max_steps=40", "interaction.agent.stop_at=5,null")
     assert outcome.status == 1

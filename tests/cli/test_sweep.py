@@ -98,11 +98,15 @@ def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_
     assert states(sweep) == ["finished", "finished"]
 
 
-def test_jobs_have_folders_and_groups_of_their_own_and_keep_the_command(
+def test_resume_as_the_first_start_begins_a_sweep_whose_jobs_have_folders_of_their_own(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
-    outcome = command("-m", *unlucky, "seed=4,5")
+    words = ("-m", *unlucky, "launcher.max_steps=4", "seed=4,5", "--resume")
+    outcome = command(*words)
     assert outcome.status == 0, outcome.err
+    assert "there is no sweep of this command in" in outcome.err
+    assert "job 1 finished" in outcome.err
+    assert "2 of 2 jobs done" in outcome.out
     sweep = sweep_folder(tmp_path)
     plan = read(sweep / "sweep.json")
     assert [job[-1] for job in plan["jobs"]] == ["seed=4", "seed=5"]
@@ -111,26 +115,11 @@ def test_jobs_have_folders_and_groups_of_their_own_and_keep_the_command(
         assert (manifest["seed"], manifest["state"]) == (seed, "finished")
         assert manifest["command"] == plan["command"]
         assert yaml.safe_load((sweep / str(job) / "overrides.yaml").read_text())[-1] == f"seed={seed}"
-    assert "2 of 2 jobs done" in outcome.out
-    assert "job 1 finished" in outcome.err
 
-
-def test_resume_as_the_first_start_begins_the_sweep(command: Command, unlucky: list[str], tmp_path: Path) -> None:
-    words = ("-m", *unlucky, "launcher.max_steps=4", "seed=0,1", "--resume")
-    outcome = command(*words)
-    assert outcome.status == 0, outcome.err
-    assert "there is no sweep of this command in" in outcome.err
-    sweep = sweep_folder(tmp_path)
-    assert [read(sweep / job / "manifest.json")["state"] for job in "01"] == ["finished", "finished"]
     again = command(*words)
     assert again.status == 0, again.err
     assert sweep_folder(tmp_path) == sweep  # there is still one
-
-
-def test_resume_in_the_folder_of_another_sweep_is_refused(command: Command, unlucky: list[str], tmp_path: Path) -> None:
-    folder = f"hydra.sweep.dir={tmp_path}/mine"
-    assert command("-m", *unlucky, "launcher.max_steps=4", "seed=0,1", folder, "--resume").status == 0
-    other = command("-m", *unlucky, "launcher.max_steps=4", "seed=0,2", folder, "--resume")
+    other = command(*words[:-2], "seed=4,6", f"hydra.sweep.dir={sweep}", "--resume")
     assert other.status == 2
     assert "holds a sweep of other words" in other.err
 

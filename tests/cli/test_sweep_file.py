@@ -114,6 +114,26 @@ def test_a_file_that_is_wrong_is_told(tmp_path: Path, text: str) -> None:
     assert WRONG[text] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [
+        ('"a b": [1, 2]', "cannot be read"),
+        ('"": [1]', "names no key"),
+        ("world: [claen, remote]", "there is no world 'claen'"),
+        ("lancher.max_steps: [1, 2]", "there is no such key"),
+        ("environment.wrold: [1, 2]", "there is no such key"),
+        ("decoder: [null]", "cannot be set to null"),
+    ],
+)
+def test_sweep_file_is_named_in_errors_of_its_words(command: Command, tmp_path: Path, word: str, error: str) -> None:
+    written(tmp_path, f"experiment: curiosity_noise_world\ngrid:\n  {word}\n")
+    outcome = command("check", "-m", "sweep=mine", "--config-dir", str(tmp_path))
+    assert outcome.status != 0
+    assert error in outcome.err
+    assert "at sweep/mine.yaml: " in outcome.err
+    assert "command line" not in outcome.err
+
+
 def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: Command) -> None:
     assert "did you mean noise?" in command("-m", "sweep=noisy").err
     assert "add -m" in command("sweep=noise").err

@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[2] / "pamiq_exp"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
@@ -77,6 +75,6 @@ def test_offences_are_found() -> None:
     assert list(offences(ast.parse(GOOD))) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES])
-def test_the_package_reads_no_pickle_and_runs_no_text(path: Path) -> None:
-    assert [f"{path.name}:{line}: {what}" for line, what in offences(ast.parse(path.read_text()))] == []
+def test_the_package_reads_no_pickle_and_runs_no_text() -> None:
+    assert len(SOURCES) > 100
+    assert [f"{path}:{line}: {what}" for path in SOURCES for line, what in offences(ast.parse(path.read_text()))] == []

@@ -58,7 +58,7 @@ def _same(expected: str, found: str) -> bool:
     ],
 )
 def test_nonsense_has_no_origin_and_does_no_harm(composition: dict[str, Any]) -> None:
-    provenance.provenance_of(composition)
+    assert all(origin.startswith("typed: ") for origin in provenance.provenance_of(composition).values())
 
 
 def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:

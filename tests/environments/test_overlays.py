@@ -241,9 +241,14 @@ def test_the_picture_among_others_is_covered_and_others_are_not() -> None:
 
 
 def test_noise_adds_up_and_so_do_the_masks() -> None:
-    env = RandomBoxes(NoisyTV(Wall(), shows="pixels"), boxes=1, spread=0, size=4)
-    _, info = env.reset(seed=0)
-    assert info["noise_mask"].sum() >= 16 * 12
+    def mask(env: Any) -> NDArray[np.bool_]:
+        return np.asarray(env.reset(seed=0)[1]["noise_mask"])
+
+    box = mask(RandomBoxes(Wall(), boxes=1, spread=0, size=4))
+    television = mask(NoisyTV(Wall(), shows="pixels"))
+    assert (box & ~television).any()
+    both = mask(RandomBoxes(NoisyTV(Wall(), shows="pixels"), boxes=1, spread=0, size=4))
+    assert np.array_equal(both, box | television)
 
 
 def test_what_is_rendered_is_covered_too() -> None:

@@ -84,11 +84,16 @@ def test_each_key_does_what_it_says() -> None:
 
 
 def test_digits_act_where_no_keys_are_known() -> None:
-    place = GymnasiumEnvironment("CartPole-v1", render_as_observation=True, image_size=32)
-    player = Play(place, size=32)
-    player.act(["1"])
-    assert player.frame().shape == (32, 32, 3)
-    place.teardown()
+    frames = []
+    for digit in "01":
+        place = GymnasiumEnvironment("CartPole-v1", render_as_observation=True, image_size=32, seed=0)
+        player = Play(place, size=32)
+        for _ in range(8):
+            player.act([digit])
+        frames.append(player.frame())
+        place.teardown()
+    assert frames[0].shape == (32, 32, 3)
+    assert (frames[0] != frames[1]).any(), "pushed to the left and to the right"
 
 
 def test_worlds_that_cannot_be_walked_through_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 import zlib
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_the_map_shows_every_pose_since_the_first_look() -> None:
         view.take(turn(NUMBERS, truth | {"pose": np.array([[x, 1.0, 0.0, 1.0]])}))
     (shown,) = view.read()
     assert (shown["name"], shown["height"]) == ("map", MAP_SIDE)
+    late = LiveView()
+    late.take(turn(NUMBERS, truth | {"pose": np.array([[1.5, 1.0, 0.0, 1.0]])}))
+    assert (pixels(shown) != pixels(late.read()[0])).any(), "earlier poses leave a trace"
     before = pixels(shown)
     view.take(turn(NUMBERS, truth | {"pose": np.array([[1.5, 1.75, 0.0, 1.0]])}))
     assert (pixels(view.read()[0]) != before).any()
@@ -84,8 +88,9 @@ def test_a_reader_waits_for_the_next_turn_and_not_longer_than_a_moment() -> None
     assert pixels(view.read()[0]).max() == 0, "without a next turn, such as in a pause, the newest is shown"
     later = threading.Timer(0.01, view.take, (turn({"eye": np.ones((1, 2, 2, 3), dtype=np.uint8)}),))
     later.start()
+    deadline = time.monotonic() + 60.0
     while not pixels(view.read()[0]).max():
-        pass
+        assert time.monotonic() < deadline, "the next turn was never shown"
     later.join()
 
 

@@ -131,9 +131,9 @@ def test_launch_a_hanging_round_is_reported_as_trainings_in_pipelined(
 HANGING = """
 import sys, threading
 from pathlib import Path
-from pamiq_exp.runtime import LaunchConfig, launcher
+from pamiq_exp.runtime import LaunchConfig, run
 from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small
-launcher.STOP_TIMEOUT = 0.5
+run.STOP_TIMEOUT = 0.5
 never = threading.Event()
 def hang(step):
     if step == 30:

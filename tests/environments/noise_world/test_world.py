@@ -50,9 +50,12 @@ def test_the_world_moves_on_only_when_acted_upon() -> None:
 
 
 def test_the_world_never_ends_and_never_pays() -> None:
-    observation = NoiseWorld(noise={"pool": 2}, num_envs=3).observe()
-    assert not observation.ended.any()
-    assert not observation.reward.any()
+    world = NoiseWorld(noise={"pool": 2}, num_envs=3, image_size=16)
+    for turn in range(20):
+        observation = world.observe()
+        assert not observation.ended.any()
+        assert not observation.reward.any()
+        world.affect(world.actions.choices[None].repeat(3, 0) - 1 - turn % 2)
 
 
 def test_odometry_is_the_way_from_where_the_episode_started() -> None:

@@ -10,6 +10,8 @@ from torch import distributions
 
 from pamiq_exp.models.nn.inputs import ActionScale
 from pamiq_exp.models.nn.squashed_gaussian import (
+    MAX_LOG_STD,
+    MIN_LOG_STD,
     SquashedGaussian,
     SquashedGaussianHead,
     has_bounds,
@@ -78,9 +80,13 @@ def test_squashed_gaussian_log_derivative_does_not_round_to_the_log_of_zero() ->
 
 def test_squashed_gaussian_head_limits_the_standard_deviation() -> None:
     head = SquashedGaussianHead(3, BOX)
-    with torch.no_grad():
-        head.layer.bias.fill_(100.0)
-    assert torch.isfinite(head(torch.zeros(1, 3)).entropy()).all()
+    middle = torch.tensor([[0.0, 0.5]])
+    densities = []
+    for log_std in (MAX_LOG_STD, 100.0, MIN_LOG_STD, -100.0):
+        with torch.no_grad():
+            head.layer.bias.copy_(torch.tensor([0.0, 0.0, log_std, log_std]))
+        densities.append(head(torch.zeros(1, 3)).log_prob(middle).item())
+    assert densities[0] == densities[1] < densities[2] == densities[3]
 
 
 @pytest.mark.parametrize(
