@@ -12,7 +12,7 @@ from pamiq_exp.compiling import compiled, inlined
 
 
 @pytest.mark.parametrize("compile_it", [compiled, inlined])
-def test_where_nothing_can_be_kept_a_function_is_compiled_all_the_same(compile_it: Any) -> None:
+def test_compiling_works_for_a_function_that_cannot_be_cached(compile_it: Any) -> None:
     """A function without a file has no place for a cache, like one in a folder that cannot be written."""
     names: dict[str, Any] = {}
     exec("def double(value):\n    return 2 * value\n", names)
@@ -21,9 +21,7 @@ def test_where_nothing_can_be_kept_a_function_is_compiled_all_the_same(compile_i
     assert compile_it(names["double"])(21) == 42
 
 
-def test_machine_code_is_kept_for_the_very_sources_it_was_made_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiling_cache_folder_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = tmp_path / "scan"
     scan.mkdir()
     (source := scan / "kernels.py").write_text("one = 1\n")

@@ -36,7 +36,7 @@ class Dice(Component):
         return float(self.generator.random()), float(torch.rand((), generator=self.other))
 
 
-def test_a_part_three_levels_deep_is_found_and_restored() -> None:
+def test_restore_state_restores_a_component_three_levels_deep() -> None:
     deep, root = Counter(), None
     root = Holder(Holder(Holder(deep)))
     deep.count = 7
@@ -47,18 +47,18 @@ def test_a_part_three_levels_deep_is_found_and_restored() -> None:
     assert deep.count == 7
 
 
-def test_a_shared_part_is_visited_once() -> None:
+def test_components_visits_a_shared_component_once() -> None:
     shared = Counter()
     assert [part for _, part in components(Holder(shared, shared))].count(shared) == 1
 
 
-def test_circles_end() -> None:
+def test_components_ends_on_a_circular_reference() -> None:
     holder = Holder()
     holder.parts["inner"].append(holder)
     assert len(list(components(holder))) == 1
 
 
-def test_generators_continue_where_they_were() -> None:
+def test_restore_state_restores_random_generators() -> None:
     dice = Dice(3)
     dice.roll()
     states = collect_state(dice)
@@ -68,13 +68,13 @@ def test_generators_continue_where_they_were() -> None:
     assert [other.roll() for _ in range(3)] == expected
 
 
-def test_differences_between_save_and_object_are_listed() -> None:
+def test_restore_state_lists_unexpected_and_missing_states() -> None:
     states = collect_state(Holder(Counter(), Counter()))
     assert restore_state(Holder(Counter()), states) == (["parts.inner.1"], [])
     assert restore_state(Holder(Counter(), Counter(), Counter()), states) == ([], ["parts.inner.2"])
 
 
-def test_named_seeds_are_stable_and_different() -> None:
+def test_derive_seed_is_stable_and_differs_by_root_and_name() -> None:
     assert derive_seed(0, "agent") == derive_seed(0, "agent")
     seeds = {derive_seed(root, name) for root in range(50) for name in ("agent", "world", "models.policy")}
     assert len(seeds) == 150

@@ -23,7 +23,7 @@ def study() -> Any:
     return module
 
 
-def test_grid_shows_fixed_vectors_on_the_left_and_fresh_ones_on_the_right(study: Any) -> None:
+def test_curiosity_critic_grid_shows_fixed_vectors_left_and_random_ones_right(study: Any) -> None:
     grid = study.Grid(np.random.default_rng(0))
     left, right = 7 * study.SIDE + 14, 7 * study.SIDE + 15
     np.testing.assert_array_equal(grid.look(left), grid.look(left))
@@ -31,20 +31,20 @@ def test_grid_shows_fixed_vectors_on_the_left_and_fresh_ones_on_the_right(study:
     np.testing.assert_array_equal(np.roll(grid.look(left), 3), grid.look(8 * study.SIDE))
 
 
-def test_grid_has_no_actions_into_walls(study: Any) -> None:
+def test_curiosity_critic_grid_has_no_actions_into_walls(study: Any) -> None:
     assert study.neighbors(0) == [study.SIDE, 1]
     last = study.SIDE**2 - 1
     assert study.neighbors(last) == [last - study.SIDE, last - 1]
     assert len(study.neighbors(study.START)) == 4
 
 
-def test_reward_scale_divides_by_the_deviation_of_a_moving_average_from_zero(study: Any) -> None:
+def test_curiosity_critic_grid_scales_rewards_by_their_running_deviation(study: Any) -> None:
     scale = study.RewardScale(ema_decay=0.5)
     assert scale(2.0) == pytest.approx(2 / math.sqrt(2 - 1))
     assert scale(4.0) == pytest.approx(4 / math.sqrt(9 - 2.5**2))
 
 
-def test_every_reward_of_the_table_runs_and_repeats(study: Any) -> None:
+def test_curiosity_critic_grid_runs_every_reward_reproducibly(study: Any) -> None:
     for name in study.PUBLISHED:
         error = study.run(name, seed=0, steps=20)
         assert math.isfinite(error)

@@ -112,26 +112,26 @@ def execute(page: Path, command: Command, folder: Path, run_all: bool = False) -
 
 
 @every_page
-def test_examples_of_a_page_work(page: Path, command: Command, tmp_path: Path) -> None:
+def test_docs_examples_run(page: Path, command: Command, tmp_path: Path) -> None:
     execute(page, command, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @every_page
-def test_commands_of_a_page_that_are_usually_checked_run(page: Path, command: Command, tmp_path: Path) -> None:
+def test_docs_checked_commands_run_in_full(page: Path, command: Command, tmp_path: Path) -> None:
     if any(block.checked for block in blocks(page.read_text())):
         execute(page, command, tmp_path, run_all=True)
 
 
 @every_page
-def test_links_of_a_page_resolve(page: Path) -> None:
+def test_docs_links_resolve(page: Path) -> None:
     broken = [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not broken
 
 
 @every_page
-def test_lines_of_a_page_are_short(page: Path) -> None:
+def test_docs_lines_are_short(page: Path) -> None:
     """Rows of tables and code cannot be broken."""
     prose = _BLOCK.sub("", page.read_text())
     long = [
@@ -140,7 +140,7 @@ def test_lines_of_a_page_are_short(page: Path) -> None:
     assert not long, "\n".join(long)
 
 
-def test_wrong_examples_fail(command: Command, tmp_path: Path) -> None:
+def test_docs_wrong_examples_fail(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```bash\npython -m pamiq_exp experiment=nothing\n```\n")
     with pytest.raises(AssertionError, match="there is no experiment 'nothing'"):

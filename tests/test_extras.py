@@ -12,12 +12,12 @@ from pamiq_exp import extras
 from tests.conftest import REPOSITORY
 
 
-def test_every_extra_that_a_message_names_exists() -> None:
+def test_extras_of_all_modules_are_declared_in_pyproject() -> None:
     offered = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras.EXTRA_OF_MODULE.values()) <= set(offered)
 
 
-def test_an_installation_is_told_by_its_name_and_a_clone_that_is_none_by_its_folder(
+def test_extras_install_hint_names_the_package_or_the_folder_of_a_clone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(extras, "distribution", lambda name: None)
@@ -31,11 +31,11 @@ def test_an_installation_is_told_by_its_name_and_a_clone_that_is_none_by_its_fol
     assert (Path(folder) / "pyproject.toml").is_file()
 
 
-def test_a_module_without_an_extra_is_named() -> None:
+def test_extras_install_hint_names_a_module_without_an_extra() -> None:
     assert extras.install_hint("highway_env.envs") == "pip install the package that holds highway_env"
 
 
-def test_every_message_about_an_extra_is_made_in_one_place() -> None:
+def test_extras_install_commands_are_written_in_one_module() -> None:
     """A sentence that is written out would be wrong for a clone or for a wheel."""
     files = [path for path in (REPOSITORY / "pamiq_exp").rglob("*.py") if path.name != "extras.py"]
     assert not [str(path) for path in files if "pip install 'pamiq_exp" in path.read_text()]

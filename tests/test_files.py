@@ -52,7 +52,7 @@ def circle(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [pipe, link_out, link_to_device, Path.mkdir], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("read", [read_bytes, read_text, read_json, read_yaml], ids=lambda read: read.__name__)
-def test_only_regular_files_of_the_folder_are_read(
+def test_files_that_are_irregular_or_outside_the_folder_are_not_read(
     tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "folder" / "file"
@@ -62,13 +62,13 @@ def test_only_regular_files_of_the_folder_are_read(
         read(path)
 
 
-def test_a_link_in_circles_cannot_be_read(tmp_path: Path) -> None:
+def test_read_bytes_refuses_a_circular_link(tmp_path: Path) -> None:
     circle(tmp_path / "file")
     with pytest.raises(OSError, match=r"no regular file|symbolic links"):
         read_bytes(tmp_path / "file")
 
 
-def test_a_link_within_the_folder_is_read_and_one_on_the_way_out_of_it_is_not(tmp_path: Path) -> None:
+def test_read_text_follows_only_links_within_the_folder(tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "one").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
@@ -81,14 +81,14 @@ def test_a_link_within_the_folder_is_read_and_one_on_the_way_out_of_it_is_not(tm
         read_text(run / "out" / "file", within=run)
 
 
-def test_the_folder_itself_may_be_named_by_a_link(tmp_path: Path) -> None:
+def test_read_text_accepts_a_link_to_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "file").write_text("x")
     (tmp_path / "link").symlink_to("run")
     assert read_text(tmp_path / "link" / "file") == "x"
 
 
-def test_the_largest_file_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+def test_read_bytes_refuses_a_file_one_byte_above_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * MOST_BYTES)
     assert len(read_bytes(path)) == MOST_BYTES
@@ -97,12 +97,12 @@ def test_the_largest_file_is_read_and_one_byte_more_is_not(tmp_path: Path) -> No
         read_bytes(path)
 
 
-def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+def test_read_json_raises_file_not_found_for_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "file")
 
 
-def test_a_name_that_no_file_can_have_cannot_be_read(tmp_path: Path) -> None:
+def test_read_bytes_refuses_a_name_with_a_null_byte(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match="is no name of a file"):
         read_bytes(tmp_path / "a\0.png")
 
@@ -139,7 +139,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
-def test_yaml_beyond_the_limits_is_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_read_yaml_refuses_invalid_or_too_large_input_quickly(tmp_path: Path, name: str) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(TOO_MUCH[name])
     before = time.process_time()
@@ -154,19 +154,19 @@ def test_yaml_beyond_the_limits_is_refused_at_once(tmp_path: Path, name: str) ->
      "\ufeff{}", "[" + "1," * MOST_VALUES + "1]", "1" + "0" * 350],
     ids=lambda text: f"{text[:6]}...{len(text)}",
 )  # fmt: skip
-def test_json_beyond_the_limits_is_refused(text: str) -> None:
+def test_parse_json_refuses_invalid_or_too_large_input(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - each has words of its own
         parse_json(text)
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '"a\\uDC00"', '"\\udc00\\ud83d"', b'"\\ud83d"'])
-def test_half_of_a_character_in_json_is_read_as_one_that_can_be_written(text: str | bytes) -> None:
+def test_parse_json_replaces_lone_surrogates(text: str | bytes) -> None:
     assert "\ufffd" in str(parse_json(text))
     str(parse_json(text)).encode()
     assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"
 
 
-def test_trees_within_the_limits_are_read() -> None:
+def test_parse_json_and_parse_yaml_accept_trees_within_the_limits() -> None:
     deep = "[" * MOST_DEPTH + "]" * MOST_DEPTH
     assert str(parse_json(deep)) == str(parse_yaml(deep)) == deep
     assert parse_yaml("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
@@ -175,7 +175,7 @@ def test_trees_within_the_limits_are_read() -> None:
     assert parse_json("9" * 300) == int("9" * 300)
 
 
-def test_text_is_utf8_whatever_the_machine_prefers(tmp_path: Path) -> None:
+def test_read_text_decodes_utf8_and_refuses_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes("süß\r\n".encode())
     assert read_text(tmp_path / "file") == "süß\n"
     (tmp_path / "file").write_bytes("süß".encode("latin-1"))
@@ -183,7 +183,7 @@ def test_text_is_utf8_whatever_the_machine_prefers(tmp_path: Path) -> None:
         read_text(tmp_path / "file")
 
 
-def test_writing_replaces_a_link_and_leaves_what_it_led_to(tmp_path: Path) -> None:
+def test_write_atomically_replaces_a_link_and_keeps_its_target(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("mine")
     (tmp_path / "file").symlink_to(tmp_path / "target")
     write_atomically(tmp_path / "file", "new")
@@ -193,7 +193,7 @@ def test_writing_replaces_a_link_and_leaves_what_it_led_to(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_more_is_written_only_to_a_file_of_its_own(tmp_path: Path) -> None:
+def test_open_own_appends_to_its_file_and_refuses_links_and_pipes(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "second name").hardlink_to(tmp_path / "target")
@@ -209,7 +209,7 @@ def test_more_is_written_only_to_a_file_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "own").read_text() == "ab"
 
 
-def test_a_folder_of_ours_is_no_link(tmp_path: Path) -> None:
+def test_make_own_folder_refuses_a_link(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to("target")
     make_own_folder(tmp_path / "own")
@@ -218,7 +218,7 @@ def test_a_folder_of_ours_is_no_link(tmp_path: Path) -> None:
         make_own_folder(tmp_path / "link")
 
 
-def test_links_pipes_and_links_to_folders_are_found(tmp_path: Path) -> None:
+def test_find_links_finds_links_and_pipes(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "file").write_text("x")
     assert find_links(tmp_path) == []
@@ -249,11 +249,11 @@ def calls_without_encoding(source: str) -> list[int]:
     return lines
 
 
-def test_calls_without_an_encoding_are_found() -> None:
+def test_files_opened_without_an_encoding_are_found() -> None:
     assert calls_without_encoding("open('x')\nopen('x', 'rb')\np.read_text()\np.read_text('utf-8')") == [1, 3]
 
 
-def test_text_is_read_and_written_in_a_stated_encoding() -> None:
+def test_files_are_opened_with_a_stated_encoding() -> None:
     calls = {
         f"{path.relative_to(PACKAGE)}:{line}"
         for path in PACKAGE.rglob("*.py")
@@ -263,5 +263,5 @@ def test_text_is_read_and_written_in_a_stated_encoding() -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 1000, "facade" * 100, "e" * (MOST_DIGITS + 1)])
-def test_long_number_is_no_word_of_letters_that_numbers_have(text: str) -> None:
+def test_parse_yaml_reads_a_long_word_of_number_letters_as_text(text: str) -> None:
     assert parse_yaml(f"a: {text}") == {"a": text}

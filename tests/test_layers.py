@@ -107,7 +107,7 @@ def package(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_imports_are_found_in_every_form() -> None:
+def test_layers_imports_are_found_in_every_form() -> None:
     source = """
 import pamiq_exp.runtime.clock
 from pamiq_exp import buffers, __version__
@@ -121,18 +121,18 @@ def late():
     assert "pamiq_exp.tracking" not in {name for name, _ in imports(source, at_import_time=True)}
 
 
-def test_the_table_in_the_documentation_is_the_same() -> None:
+def test_layers_table_in_the_documentation_matches() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ?([\w, ]*?) ?\|$", page, re.MULTILINE)
     assert {name: {other for other in imported.split(", ") if other} for name, imported in rows} == ALLOWED
 
 
-def test_every_package_is_in_the_table() -> None:
+def test_layers_table_lists_every_package() -> None:
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - FOUNDATION
     assert packages == set(ALLOWED)
 
 
-def test_packages_import_only_what_the_table_allows() -> None:
+def test_layers_packages_import_only_what_the_table_allows() -> None:
     forbidden = [
         f"{path}:{line} imports {name}"
         for path in MODULES
@@ -143,7 +143,7 @@ def test_packages_import_only_what_the_table_allows() -> None:
     assert not forbidden, "\n".join(forbidden)
 
 
-def test_the_foundation_imports_only_itself() -> None:
+def test_layers_foundation_imports_only_itself() -> None:
     sources = {name: [PACKAGE / f"{name}.py", *(PACKAGE / name).glob("*.py")] for name in FOUNDATION}
     sources = {name: [path for path in paths if path.exists()] for name, paths in sources.items()}
     assert not [name for name, paths in sources.items() if not paths]
@@ -157,7 +157,7 @@ def test_the_foundation_imports_only_itself() -> None:
     assert not forbidden, "\n".join(forbidden)
 
 
-def test_files_do_not_import_each_other_in_a_circle() -> None:
+def test_layers_have_no_circular_imports() -> None:
     graph = {
         name: {
             other
@@ -171,7 +171,7 @@ def test_files_do_not_import_each_other_in_a_circle() -> None:
     assert not found, "\n".join(" -> ".join(circle) for circle in found)
 
 
-def test_circles_are_found() -> None:
+def test_layers_circular_imports_are_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
     assert circles({"a": {"b"}, "b": set()}) == []
 
@@ -194,7 +194,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     return [list(group) for group in sorted(groups)]
 
 
-def test_private_modules_stay_in_their_package() -> None:
+def test_layers_private_modules_are_imported_only_in_their_package() -> None:
     intruders = [
         f"{path}:{line} imports {name}"
         for path in MODULES
@@ -204,7 +204,7 @@ def test_private_modules_stay_in_their_package() -> None:
     assert not intruders, "\n".join(intruders)
 
 
-def test_private_modules_of_hydra_and_omegaconf_are_imported_in_one_file() -> None:
+def test_layers_private_modules_of_hydra_are_imported_in_one_file() -> None:
     places = {
         str(path.relative_to(ROOT))
         for path in [*FILES, *(ROOT / "hydra_plugins").rglob("*.py")]
@@ -217,7 +217,7 @@ def test_private_modules_of_hydra_and_omegaconf_are_imported_in_one_file() -> No
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
-def test_a_package_lists_its_public_names(name: str) -> None:
+def test_layers_package_lists_its_public_names_sorted(name: str) -> None:
     tree = ast.parse((PACKAGE / name / "__init__.py").read_text())
     lists = [
         node.value

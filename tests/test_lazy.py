@@ -17,24 +17,24 @@ LAZY = ["pamiq_exp"] + [
 
 
 @pytest.mark.parametrize("name", LAZY)
-def test_every_public_name_of_a_package_can_be_loaded(name: str) -> None:
+def test_lazy_package_loads_every_public_name(name: str) -> None:
     package = import_module(name)
     for each in package.__all__:
         assert getattr(package, each) is not None
 
 
-def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+def test_lazy_package_raises_attribute_error_for_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lanch'"):
         pamiq_exp.lanch  # noqa: B018
 
 
-def test_importing_the_package_loads_no_heavy_library() -> None:
+def test_lazy_package_import_loads_no_heavy_library() -> None:
     program = "import sys, pamiq_exp, pamiq_exp.runtime, pamiq_exp.environments; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torch", "lightning", "numba", "wandb", "hydra"} & set(loaded)
 
 
-def test_a_run_that_learns_nothing_loads_no_library_that_only_learning_needs(tmp_path: Path) -> None:
+def test_lazy_run_without_learning_loads_no_library_for_learning(tmp_path: Path) -> None:
     program = (
         "import sys; from pamiq_exp.cli import main; status = main(sys.argv[1:]);"
         "open('loaded', 'w').write(' '.join(sys.modules)); sys.exit(status)"
@@ -46,7 +46,7 @@ def test_a_run_that_learns_nothing_loads_no_library_that_only_learning_needs(tmp
     assert not {"lightning", "torch._dynamo", "torchmetrics", "scipy", "matplotlib", "numba", "wandb"} & loaded
 
 
-def test_imports_of_large_libraries_are_kept_out_of_collections_and_those_of_small_ones_are_not(
+def test_lazy_without_collections_freezes_only_large_imports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lazy, "_MANY", 1_000)
@@ -59,7 +59,7 @@ def test_imports_of_large_libraries_are_kept_out_of_collections_and_those_of_sma
         assert (gc.get_freeze_count() > len(gc_free)) is frozen
 
 
-def test_an_import_within_another_or_where_nothing_is_collected_changes_nothing() -> None:
+def test_lazy_without_collections_nests_and_restores_the_collector() -> None:
     def fail() -> None:
         with lazy.without_collections():
             assert not gc.isenabled()

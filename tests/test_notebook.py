@@ -18,7 +18,7 @@ def code_cells() -> list[str]:
     return ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_holds_the_text_and_the_scripts_of_the_page_and_no_outputs() -> None:
+def test_notebook_matches_the_tutorial_and_has_no_outputs() -> None:
     page = (FOLDER / "first_experiment.md").read_text()
     scripts = [block for block in blocks(page) if block.language == "python" and not block.after("file:")]
     assert code_cells() == [script.text.rstrip("\n") for script in scripts]
@@ -29,7 +29,7 @@ def test_the_notebook_holds_the_text_and_the_scripts_of_the_page_and_no_outputs(
     assert (NOTEBOOK["nbformat"], NOTEBOOK["nbformat_minor"]) == (4, 5)
 
 
-def test_the_notebook_runs_from_top_to_bottom(
+def test_notebook_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -32,42 +32,42 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_option_in_a_shared_file_is_chosen_as_one_in_its_own(own: Path) -> None:
+def test_compose_chooses_an_option_of_a_shared_file(own: Path) -> None:
     composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     assert composed.tree["environment"]["noise"]["mode"] == "static"
     assert "world still <- command line" in composed.chosen
     assert [str(each) for each in examine(composed, AllowList(), dry_run=False).errors] == []
 
 
-def test_value_of_an_option_is_found_in_its_line_of_the_shared_file(own: Path) -> None:
+def test_compose_records_the_line_of_a_value_in_a_shared_file(own: Path) -> None:
     composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     origin = composed.origins["environment.noise.mode"]
     assert Path(origin.file).name == "_options.yaml"
     assert WORLDS.splitlines()[origin.line - 1] == "    mode: static"
 
 
-def test_unknown_option_is_told_with_those_of_the_shared_file(own: Path) -> None:
+def test_compose_reports_an_unknown_option_with_those_of_a_shared_file(own: Path) -> None:
     with pytest.raises(ConfigError, match="there is no world 'stil'") as error:
         compose(["experiment=pamiq2024", "world=stil"], Source(folder=str(own)))
     assert "still" in str(error.value)
     assert "_options" not in str(error.value)
 
 
-def test_run_keeps_the_option_alone(own: Path) -> None:
+def test_record_composition_keeps_only_the_used_options_of_a_shared_file(own: Path) -> None:
     composed = compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
     kept = record_composition(composed).files
     assert OmegaConf.create(kept["world/still"])["noise"] == {"mode": "static"}
     assert kept["world/bare"].splitlines() == ["# @package environment", "# Nothing in it.", "# _options.yaml:4"]
 
 
-def test_error_in_an_option_names_the_line_of_the_shared_file(own: Path) -> None:
+def test_compose_reports_the_line_of_an_error_in_a_shared_file(own: Path) -> None:
     (own / "world" / "_options.yaml").write_text(f"{WORLDS}broken:\n  map: [\n")
     with pytest.raises(ConfigError) as error:
         compose(["experiment=pamiq2024", "world=broken"], Source(folder=str(own)))
     assert f"_options.yaml:{len(WORLDS.splitlines()) + 3}" in str(error.value)  # where the text ends
 
 
-def test_own_file_comes_before_the_shared_one(own: Path) -> None:
+def test_find_file_prefers_a_single_file_to_a_shared_one(own: Path) -> None:
     (own / "world" / "still.yaml").write_text("# @package environment\nmap: room\n")
     path = find_file(own, "world/still")
     assert path == own / "world" / "still.yaml"
@@ -79,14 +79,14 @@ def test_places_are_those_of_single_and_shared_files(own: Path) -> None:
     assert [place for place, _ in places(own)] == ["world/bare", "world/still", "world/last"]
 
 
-def test_shared_file_that_cannot_be_read_has_no_options(own: Path) -> None:
+def test_find_file_ignores_an_unreadable_shared_file(own: Path) -> None:
     (own / "world" / "_options.yaml").write_bytes(b"\xff\xfe\x00")
     assert find_file(own, "world/still") is None
     with pytest.raises(ConfigError, match="there is no world 'still'"):
         compose(["experiment=pamiq2024", "world=still"], Source(folder=str(own)))
 
 
-def test_a_kept_option_knows_its_line_in_the_file_that_holds_it(tmp_path: Path) -> None:
+def test_place_of_line_finds_the_line_of_a_kept_option_in_its_file(tmp_path: Path) -> None:
     for header in ("", "# @package environment\n"):
         path = tmp_path / f"{len(header)}" / TOGETHER
         path.parent.mkdir()

@@ -63,7 +63,7 @@ assert not {"orjson", "safetensors", "numba"} & set(sys.modules)
 """
 
 
-def test_the_package_works_without_them(tmp_path: Path) -> None:
+def test_optional_packages_may_be_missing(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", BLOCK + WORK], capture_output=True, text=True, check=False, cwd=tmp_path
     )
@@ -78,7 +78,7 @@ def tensors() -> dict[str, torch.Tensor]:
     return found | {"empty": torch.empty(0, 4), "scalar": torch.tensor(2.5)}
 
 
-def test_own_reader_gives_the_same_bits_as_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_tensors_without_safetensors_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     safetensors = pytest.importorskip("safetensors.torch", reason="compares with the library")
     path = tmp_path / "some.safetensors"
     safetensors.save_file(tensors(), path, metadata={"format": "pt"})
@@ -107,13 +107,13 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         {"a": {**ENTRY, "data_offsets": [0, 4], "shape": [1]}},
     ],
 )
-def test_own_reader_refuses_a_header_that_does_not_match_the_data(header: object) -> None:
+def test_parse_tensors_refuses_a_header_that_does_not_match_the_data(header: object) -> None:
     encoded = json.dumps(header).encode()
     with pytest.raises(ValueError, match=r"header|fill"):
         parse_tensors(len(encoded).to_bytes(8, "little") + encoded + bytes(8))
 
 
 @pytest.mark.parametrize("content", [b"", bytes(7), (1 << 62).to_bytes(8, "little"), b"\x02" + bytes(7) + b"{}x"])
-def test_own_reader_refuses_other_files(content: bytes) -> None:
+def test_parse_tensors_refuses_other_files(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"header|fill"):
         parse_tensors(content)

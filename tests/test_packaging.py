@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_an_installed_wheel_runs_an_experiment_from_its_own_configs(installed: Path, tmp_path: Path) -> None:
+def test_packaging_installed_wheel_runs_an_experiment_from_its_own_configs(installed: Path, tmp_path: Path) -> None:
     words = ["-m", "pamiq_exp", "experiment=minimum", "launcher.max_steps=100", "tracking=jsonl_only"]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     result = subprocess.run(
@@ -65,7 +65,7 @@ def test_an_installed_wheel_runs_an_experiment_from_its_own_configs(installed: P
     assert str(REPOSITORY) not in shown.stdout
 
 
-def test_a_wheel_holds_every_config_and_marks_its_types(installed: Path) -> None:
+def test_packaging_wheel_holds_every_config_and_py_typed(installed: Path) -> None:
     package = installed / "pamiq_exp"
     assert (package / "py.typed").exists()
     shipped = {path.relative_to(REPOSITORY / "conf") for path in (REPOSITORY / "conf").rglob("*.yaml")}
@@ -75,7 +75,7 @@ def test_a_wheel_holds_every_config_and_marks_its_types(installed: Path) -> None
 SET_UP = ("dashboard", "dev", "jax", "tensorboard", "video", "vrchat", "worlds")
 
 
-def test_what_setup_installs_is_pinned_exactly() -> None:
+def test_packaging_pins_exactly_what_setup_installs() -> None:
     assert f"'.[{','.join(SET_UP)}]'" in (REPOSITORY / "Makefile").read_text()
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *(each for name in SET_UP for each in extras[name])]
@@ -85,7 +85,7 @@ def test_what_setup_installs_is_pinned_exactly() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+]+", line) for line in pins().values())
 
 
-def test_no_release_with_a_known_hole_is_admitted() -> None:
+def test_packaging_excludes_releases_with_known_vulnerabilities() -> None:
     """Lightning before 2.6.6 imported code named in checkpoints; torch before 2.8 had an unsafe loader."""
     floors = {re.split(r"[<>=]", line)[0]: line for line in PROJECT["dependencies"]}
     assert floors["lightning"].startswith("lightning>=2.6.6")
@@ -93,7 +93,7 @@ def test_no_release_with_a_known_hole_is_admitted() -> None:
     assert floors["hydra-core"] == "hydra-core>=1.3.8,<1.4"
 
 
-def test_everything_that_is_pinned_is_audited() -> None:
+def test_packaging_audits_everything_that_is_pinned() -> None:
     """`make audit` fails on known advisories; it needs a network, which the tests do not."""
     makefile = (REPOSITORY / "Makefile").read_text()
     recipe = makefile.split("\naudit:", maxsplit=1)[1].split("\n\n", maxsplit=1)[0]
@@ -106,23 +106,23 @@ def test_everything_that_is_pinned_is_audited() -> None:
     assert {"push", "schedule"} <= set(workflow[True])  # YAML reads the key `on` as true
 
 
-def test_continuous_integration_runs_the_tests_and_nothing_else() -> None:
+def test_packaging_ci_runs_only_the_tests() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text()
     commands = [line for line in script.splitlines() if line and not line.startswith(("#", "set ", "cd "))]
     assert commands == ["exec make test"]
     assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
 
 
-def test_every_place_that_names_the_version_names_the_same() -> None:
+def test_release_check_finds_the_same_version_everywhere() -> None:
     assert release_check.version_errors(REPOSITORY) == []
 
 
-def test_a_license_that_is_not_known_to_be_permissive_is_an_error() -> None:
+def test_release_check_reports_licenses_not_known_to_be_permissive() -> None:
     found = {"a": ["MIT"], "b": ["OSI Approved :: GNU General Public License v3"], "c": []}
     assert [line.split()[0] for line in release_check.license_errors(found)] == ["b", "c"]
 
 
-def test_metadata_of_this_package_have_everything_that_a_release_needs(installed: Path) -> None:
+def test_release_check_accepts_the_metadata_of_the_wheel(installed: Path) -> None:
     (wheel,) = installed.parent.glob("*.whl")
     metadata = release_check.read_metadata(wheel)
     assert release_check.metadata_errors(metadata) == []
@@ -130,7 +130,7 @@ def test_metadata_of_this_package_have_everything_that_a_release_needs(installed
     assert release_check.metadata_errors(metadata) == ["the version is not that of the package"]
 
 
-def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_results() -> None:
+def test_packaging_container_runs_make_run_without_root_and_keeps_outputs() -> None:
     lines = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
     found: dict[str, list[str]] = {}
@@ -147,7 +147,7 @@ def test_the_container_runs_what_make_run_runs_without_root_and_keeps_its_result
     assert set(wheel["only-include"]) <= copied
 
 
-def test_the_plugins_that_hydra_finds_by_entry_points_exist() -> None:
+def test_packaging_entry_points_of_hydra_plugins_exist() -> None:
     """Hydra 1.4 looks for them; earlier versions look into the folder hydra_plugins."""
     named = PROJECT["entry-points"]["hydra.plugins"].values()
     found = [EntryPoint("", value, "hydra.plugins").load() for value in named]

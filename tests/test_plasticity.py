@@ -11,7 +11,7 @@ from torch import nn
 from pamiq_exp.plasticity import effective_rank, fitting_loss, norm, recorded_units, unit_scores
 
 
-def test_scores_are_mean_activities_as_shares_of_the_mean_of_the_layer() -> None:
+def test_unit_scores_are_mean_activities_relative_to_the_layer_mean() -> None:
     outputs = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     outputs[:, 2] = 0
     activity = np.array([np.mean([abs(float(row[unit])) for row in outputs]) for unit in range(5)])
@@ -19,7 +19,7 @@ def test_scores_are_mean_activities_as_shares_of_the_mean_of_the_layer() -> None
     assert unit_scores(torch.zeros(4, 3)).tolist() == [0, 0, 0]
 
 
-def test_units_of_a_convolution_are_its_channels() -> None:
+def test_unit_scores_of_a_convolution_are_per_channel() -> None:
     outputs = np.random.default_rng(1).normal(size=(4, 3, 2, 5)).astype(np.float32)
     activity = np.abs(outputs).mean(axis=(0, 2, 3))
     np.testing.assert_allclose(unit_scores(torch.from_numpy(outputs)).numpy(), activity / activity.mean(), rtol=1e-5)
@@ -36,7 +36,7 @@ def test_effective_rank_is_the_number_of_singular_values_that_make_up_99_percent
     assert effective_rank(torch.zeros(5, 4)) == 0
 
 
-def test_units_are_recorded_only_meanwhile() -> None:
+def test_recorded_units_are_recorded_only_within_the_context() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.Tanh())
     x = torch.randn(5, 3)
     with recorded_units(network) as units:
@@ -46,14 +46,14 @@ def test_units_are_recorded_only_meanwhile() -> None:
     assert not network[1]._forward_hooks
 
 
-def test_norm_is_that_of_all_numbers_together() -> None:
+def test_norm_is_the_l2_norm_of_all_parameters_together() -> None:
     network = nn.Linear(3, 4)
     flat = torch.cat([each.flatten() for each in network.parameters()]).detach()
     np.testing.assert_allclose(norm(network.parameters()), np.linalg.norm(flat.double().numpy()))
     assert norm(iter(())) == 0
 
 
-def test_the_probe_trains_a_copy_and_tells_a_dead_network_from_a_fresh_one() -> None:
+def test_fitting_loss_trains_a_copy_and_is_higher_for_a_dead_network() -> None:
     torch.manual_seed(0)
     fresh = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
     dead = copy.deepcopy(fresh)

@@ -33,18 +33,18 @@ def rows(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_every_named_test_exists() -> None:
+def test_promises_name_only_tests_that_exist() -> None:
     named = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
     assert len(named) > 100
     missing = [f"{path}::{name}" for path, name in named if name not in functions(REPOSITORY / path)]
     assert not missing
 
 
-def test_every_row_names_a_test_or_gives_a_reason() -> None:
+def test_promises_rows_state_what_keeps_them() -> None:
     for promise, kept_by in rows(PAGE):
         assert promise
         assert len(kept_by) > 20, f"nothing keeps the promise: {promise}"
 
 
-def test_every_requirement_of_security_has_its_row() -> None:
+def test_promises_have_a_row_for_every_security_requirement() -> None:
     assert [promise.split()[0] for promise, _ in rows(PAGE.partition(OTHER_PEOPLE)[2])] == REQUIREMENTS

@@ -21,7 +21,7 @@ def build_site() -> ModuleType:
     return module
 
 
-def test_every_page_has_a_place_of_its_own_and_links_lead_to_places(
+def test_site_collects_pages_and_rewrites_their_links(
     build_site: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_site, "PAGES", tmp_path)
@@ -35,13 +35,13 @@ def test_every_page_has_a_place_of_its_own_and_links_lead_to_places(
     assert "::: pamiq_exp.buffers.RingBuffer" in (tmp_path / "api" / "buffers.md").read_text()
 
 
-def test_links_to_nothing_are_found(build_site: ModuleType, tmp_path: Path) -> None:
+def test_site_broken_links_are_found(build_site: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<a href="b.html#there">1</a><a href="b.html#not">2</a><img src="no.png">')
     (tmp_path / "b.html").write_text('<h2 id="there">x</h2><a href="a.html">3</a><a href="https://example.com">4</a>')
     assert list(build_site.broken_links(tmp_path)) == ["a.html: b.html#not", "a.html: no.png"]
 
 
-def test_versions_are_listed_beside_each_other(
+def test_site_publish_lists_all_versions(
     build_site: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = tmp_path / "built"
@@ -57,6 +57,6 @@ def test_versions_are_listed_beside_each_other(
 
 
 @pytest.mark.slow
-def test_the_site_is_built_without_a_broken_link(build_site: ModuleType, tmp_path: Path) -> None:
+def test_site_is_built_without_a_broken_link(build_site: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("zensical", reason="the site needs the extra [site]")
     assert build_site.main(["-o", str(tmp_path)]) == 0

@@ -73,7 +73,7 @@ FAST = "output and errors unread"
 @pytest.mark.parametrize(
     "streams", [pytest.param(each, marks=() if each == FAST else pytest.mark.slow) for each in STREAMS]
 )
-def test_a_run_ends_as_it_ends_whatever_becomes_of_its_streams(tmp_path: Path, streams: str) -> None:
+def test_streams_that_are_closed_or_full_do_not_fail_a_run(tmp_path: Path, streams: str) -> None:
     done = program(*RUN, folder=tmp_path, prepare=STREAMS[streams])
     assert done.returncode == 0
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "finished"
@@ -81,7 +81,7 @@ def test_a_run_ends_as_it_ends_whatever_becomes_of_its_streams(tmp_path: Path, s
     assert all(json.loads(line) for line in lines), "what was printed is in the records"
 
 
-def test_a_run_is_shown_in_a_character_set_that_does_not_have_its_signs(tmp_path: Path) -> None:
+def test_streams_replace_characters_that_the_encoding_lacks(tmp_path: Path) -> None:
     done = program(
         *RUN, folder=tmp_path, environment={"PYTHONIOENCODING": "euc_jp:strict"}, stdout=subprocess.PIPE
     )  # fmt: skip
@@ -93,7 +93,7 @@ COMMANDS = (("--help",), ("list", "experiments"), ("check", "experiment=minimum"
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
-def test_commands_print_what_the_stream_does_not_know(
+def test_streams_in_ascii_do_not_fail_a_command(
     words: Sequence[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import pamiq_exp.cli
@@ -106,13 +106,13 @@ def test_commands_print_what_the_stream_does_not_know(
     print("\u2713")
 
 
-def test_output_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_streams_report_unwritable_output_in_one_line(tmp_path: Path) -> None:
     done = program("list", "experiments", folder=tmp_path, prepare=to("/dev/full", 1), stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr == b"the standard output cannot be written: No space left on device\n"
 
 
-def test_a_reader_that_left_ends_a_command_that_prints_as_usual(tmp_path: Path) -> None:
+def test_streams_with_a_broken_pipe_end_a_command_with_sigpipe(tmp_path: Path) -> None:
     assert program("list", "experiments", folder=tmp_path, prepare=broken_pipe).returncode == 128 + signal.SIGPIPE
 
 
@@ -137,7 +137,7 @@ ERRORS = [BrokenPipeError(), OSError(28, "full"), OSError(5, "gone"), ValueError
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-def test_a_tracker_that_cannot_print_goes_quiet(tmp_path: Path, error: Exception, terminal: bool) -> None:
+def test_terminal_tracker_ignores_errors_of_its_output(tmp_path: Path, error: Exception, terminal: bool) -> None:
     console = Console(file=_Broken(error), force_terminal=terminal)
     trackers = {"terminal": TerminalTracker(0.0, 0.0, console), "own": Printing()}
     writer = RecordWriter(trackers, tmp_path, tick_seconds=0.001)
@@ -151,7 +151,7 @@ def test_a_tracker_that_cannot_print_goes_quiet(tmp_path: Path, error: Exception
 
 
 @pytest.mark.parametrize("mode", [{"write_through": True}, {"line_buffering": True}])
-def test_a_line_is_out_at_once_where_python_would_not_keep_it(mode: dict[str, bool]) -> None:
+def test_streams_write_a_line_at_once_if_the_original_stream_does(mode: dict[str, bool]) -> None:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     before = io.TextIOWrapper(io.FileIO(writing, "w", closefd=False), **mode)  # type: ignore[arg-type]

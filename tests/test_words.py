@@ -52,7 +52,7 @@ def words_in(text: str, pattern: str) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("pattern", INSTEAD)
-def test_files_do_not_use_words_that_have_a_plainer_equivalent(pattern: str) -> None:
+def test_words_with_a_plainer_equivalent_are_not_used(pattern: str) -> None:
     found = [
         f"{path.relative_to(REPOSITORY)}:{line}: {word!r}"
         for path in FILES

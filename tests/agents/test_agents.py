@@ -86,7 +86,7 @@ def live(agent: Agent[Any, Any], environment: ClockWorld, turns: int) -> list[np
     return signals
 
 
-def test_every_field_of_a_record_names_the_same_time() -> None:
+def test_policy_agent_collects_transitions_whose_fields_belong_to_one_step() -> None:
     world, collector = ClockWorld(), Collector(POLICY_FIELDS)
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy(), version=7)}, {"rollout": collector})
@@ -106,7 +106,7 @@ def test_every_field_of_a_record_names_the_same_time() -> None:
         np.testing.assert_array_equal(record["reward"], np.where(ended, 0, t))
 
 
-def test_records_pass_through_a_real_buffer_unchanged() -> None:
+def test_policy_agent_transitions_pass_through_a_rollout_buffer_unchanged() -> None:
     user = DataUser(RolloutBuffer(capacity=32, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy())}, {"rollout": user.collector})
@@ -117,7 +117,7 @@ def test_records_pass_through_a_real_buffer_unchanged() -> None:
     np.testing.assert_array_equal(rollout["value"][:, 2], np.arange(17))
 
 
-def test_rewards_and_their_mean_leave_out_what_means_nothing() -> None:
+def test_policy_agent_reward_and_its_mean_skip_invalid_transitions() -> None:
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy())}, {})
     signals = live(agent, ClockWorld(ends=(4,)), 10)
@@ -136,13 +136,13 @@ def curious(encoder: Encoder | Port, dynamics: DynamicsNetwork) -> PolicyAgent:
     return agent
 
 
-def test_curiosity_compares_each_latent_with_its_prediction() -> None:
+def test_policy_agent_reward_compares_each_latent_with_its_prediction() -> None:
     signals = live(curious(ClockEncoder(), Persistence()), ClockWorld(), 8)
     assert [float(signal[2]) for signal in signals] == [0.0] + [1.0] * 7
     assert [float(signal[0]) for signal in signals] == [0.0] + [1.0] * 4 + [0.0] + [1.0] * 2
 
 
-def test_a_publication_does_not_surprise() -> None:
+def test_policy_agent_reward_does_not_change_when_an_encoder_is_published() -> None:
     encoder = Port(ClockEncoder())
     agent, world = curious(encoder, Persistence()), ClockWorld()
     live(agent, world, 3)
@@ -152,7 +152,7 @@ def test_a_publication_does_not_surprise() -> None:
     assert encoder.module.calls == 2
 
 
-def test_nothing_is_judged_before_the_encoder_is_warmed_up() -> None:
+def test_policy_agent_reward_is_zero_until_the_encoder_is_warmed_up() -> None:
     encoder = ClockEncoder()
     encoder.is_warmed_up = False
     agent, world = curious(encoder, Persistence()), ClockWorld()
@@ -162,7 +162,7 @@ def test_nothing_is_judged_before_the_encoder_is_warmed_up() -> None:
     assert [float(signal[2]) for signal in signals] == [0.0, 1.0, 1.0]
 
 
-def test_latents_are_recorded_once_the_encoder_is_warmed_up() -> None:
+def test_random_agent_collects_latents_once_the_encoder_is_warmed_up() -> None:
     encoder, collector = ClockEncoder(offset=0.5), Collector({"latent": {"shape": [1], "dtype": "float32"}})
     agent, world = RandomAgent(CLOCK["action"], 3, seed=0, encoder="encoder"), ClockWorld()
     agent.attach({"encoder": Port(encoder)}, {"replay": collector})
@@ -173,28 +173,28 @@ def test_latents_are_recorded_once_the_encoder_is_warmed_up() -> None:
     assert [float(record["latent"][0, 0]) for record in collector.records] == [3.5, 4.5]
 
 
-def test_field_that_is_not_recorded_is_named_together_with_those_that_exist() -> None:
+def test_random_agent_error_for_an_unknown_field_lists_the_available_fields() -> None:
     agent = RandomAgent(CLOCK["action"], 3, seed=0)
     agent.attach({}, {"replay": Collector({"pressure": {"shape": [], "dtype": "float32"}})})
     with pytest.raises(KeyError, match=r"replay.*pressure.*observation\.step"):
         live(agent, ClockWorld(), 2)
 
 
-def test_a_model_that_is_not_there_is_named_before_the_first_step() -> None:
+def test_agents_name_a_missing_model_before_the_first_step() -> None:
     with pytest.raises(KeyError, match="eyes"):
         RandomAgent(CLOCK["action"], 3, seed=0, encoder="eyes").attach({}, {})
     with pytest.raises(KeyError, match="dynamics"):
         PolicyAgent(seed=0, reward=PredictionError()).attach({"policy": Port(ClockPolicy())}, {})
 
 
-def test_a_reward_that_compares_latents_asks_for_an_encoder() -> None:
+def test_policy_agent_refuses_a_reward_on_latents_without_an_encoder() -> None:
     reward = WeightedSum({"curious": PredictionError(), "world": Extrinsic()}, {"curious": 1.0, "world": 1.0})
     ports = {"policy": Port(ClockPolicy()), "dynamics": Port(Persistence())}
     with pytest.raises(ValueError, match="encoder"):
         PolicyAgent(seed=0, reward=reward).attach(ports, {})
 
 
-def test_an_encoder_that_cannot_encode_is_told_what_to_be() -> None:
+def test_random_agent_refuses_a_model_that_is_no_encoder() -> None:
     agent = RandomAgent(CLOCK["action"], 3, seed=0, encoder="policy")
     agent.attach({"policy": Port(ClockPolicy())}, {})
     with pytest.raises(TypeError, match="Encoder"):
@@ -214,7 +214,7 @@ def real_agent() -> PolicyAgent:
 
 
 @pytest.mark.parametrize("turns", [0, 1, 7])
-def test_a_restored_agent_goes_on_bit_for_bit(turns: int) -> None:
+def test_policy_agent_continues_identically_after_a_restore(turns: int) -> None:
     collectors = Collector(POLICY_FIELDS), Collector(POLICY_FIELDS)
     worlds = ClockWorld(), ClockWorld()
     first, second = real_agent(), real_agent()
@@ -235,7 +235,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(turns: int) -> None:
     assert first.summary() == second.summary()
 
 
-def test_recorded_probabilities_are_those_that_training_computes() -> None:
+def test_policy_agent_log_probs_match_those_computed_in_training() -> None:
     policy = PolicyValueNetwork({"observation": CLOCK["observation"]}, CLOCK["action"], hidden=(16,))
     user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
@@ -249,7 +249,7 @@ def test_recorded_probabilities_are_those_that_training_computes() -> None:
     torch.testing.assert_close(value, rollout["value"], atol=1e-5, rtol=1e-5)
 
 
-def test_agents_of_one_seed_act_alike_and_of_another_differently() -> None:
+def test_random_agent_actions_depend_on_the_seed() -> None:
     def actions(seed: int) -> np.ndarray:
         world = ClockWorld()
         live(RandomAgent(CLOCK["action"], 3, seed), world, 30)
@@ -259,7 +259,7 @@ def test_agents_of_one_seed_act_alike_and_of_another_differently() -> None:
     assert (actions(1) != actions(2)).any()
 
 
-def test_entropy_of_the_policy_is_reported() -> None:
+def test_policy_agent_reports_the_entropy_of_the_policy() -> None:
     agent = real_agent()
     live(agent, ClockWorld(), 5)
     figures = agent.report()
@@ -281,7 +281,7 @@ def curious_64() -> tuple[PolicyAgent, Observation]:
     return agent, continual({"image": image})
 
 
-def test_a_turn_of_the_curious_agent_costs_few_milliseconds() -> None:
+def test_policy_agent_step_takes_less_than_5_milliseconds() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -28,7 +28,7 @@ def test_exploration_falls_linearly_after_the_random_steps() -> None:
     assert seen[2:] == pytest.approx([max(0.2, 1 - 0.8 * step / 40) for step in range(8, 56, 4)])
 
 
-def test_exploration_replaces_as_many_actions_as_epsilon_says() -> None:
+def test_exploration_replaces_a_share_epsilon_of_the_actions() -> None:
     explores = exploration(epsilon_start=0.3, epsilon_end=0.3)
     actions = torch.cat([explores.replace(POLICY, explores.choose()) for _ in range(2000)])
     random = actions >= 0
@@ -41,7 +41,7 @@ def test_exploration_without_epsilon_changes_no_action() -> None:
     assert all(explores.replace(POLICY, explores.choose()) is POLICY for _ in range(5))
 
 
-def test_exploration_goes_on_from_its_state() -> None:
+def test_exploration_continues_identically_after_a_restore() -> None:
     once, parts = (exploration(random_steps=8, epsilon_start=0.5, epsilon_end=0.5) for _ in range(2))
     for each in (once, parts):
         for _ in range(5):

@@ -89,7 +89,7 @@ def numbers(state: Any) -> list[float]:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("make", REWARDS)
-def test_an_observation_that_is_not_finite_is_recorded_and_forgotten(
+def test_policy_agent_records_a_nonfinite_observation_and_keeps_its_state_finite(
     make: Any, value: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector = Collector(FIELDS)
@@ -108,7 +108,7 @@ def test_an_observation_that_is_not_finite_is_recorded_and_forgotten(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
+def test_policy_agent_records_a_nonfinite_reward_and_keeps_its_metrics_finite(
     value: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     found, expected = Collector(FIELDS), Collector(FIELDS)
@@ -125,7 +125,7 @@ def test_a_reward_that_is_not_finite_is_recorded_and_enters_no_scale(
 
 @pytest.mark.parametrize("make", [lambda: DiscountedStd(2, warmup=3), lambda: ExponentialStd(warmup=3)])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_scale_is_that_of_the_finite_rewards(make: Any, value: float) -> None:
+def test_normalizer_ignores_nonfinite_rewards(make: Any, value: float) -> None:
     scale, reference = make(), make()
     assert isinstance(scale, Normalizer)
     both, first = np.array([True, True]), np.array([True, False])
@@ -141,7 +141,7 @@ def test_a_scale_is_that_of_the_finite_rewards(make: Any, value: float) -> None:
     assert numbers(scale.state()) == numbers(reference.state())
 
 
-def test_counts_are_saved() -> None:
+def test_random_agent_restores_the_count_of_nonfinite_observations() -> None:
     agents = [RandomAgent(ACTION, NUM_ENVS, 0) for _ in range(2)]
     for agent in agents:
         agent.attach({}, {})
@@ -161,7 +161,7 @@ class Broken(nn.Module):
         )
 
 
-def test_a_policy_that_is_not_finite_is_named() -> None:
+def test_policy_agent_error_names_nonfinite_action_probabilities() -> None:
     agent = PolicyAgent(0)
     agent.attach({"policy": Port(Broken())}, {})
     with pytest.raises(ArithmeticError, match="probabilities of the actions are not finite"):

@@ -56,7 +56,7 @@ def live(agent: PolicyAgent, world: ClockWorld, turns: int) -> None:
         interaction.step()
 
 
-def test_the_memory_that_enters_a_step_is_what_the_policy_returned_before_and_ends_with_the_episode() -> None:
+def test_policy_agent_carries_the_recurrent_state_and_resets_it_at_episode_ends() -> None:
     network, collector = policy(), Collector(FIELDS)
     world = ClockWorld()
     live(agent_with({"rollout": collector}, network), world, 15)
@@ -71,7 +71,7 @@ def test_the_memory_that_enters_a_step_is_what_the_policy_returned_before_and_en
         assert not t or (np.abs(record["policy_state"][2]) > 0).any()
 
 
-def test_recorded_probabilities_are_those_that_training_computes_from_any_window() -> None:
+def test_policy_agent_log_probs_match_training_on_any_window() -> None:
     network = policy()
     user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=FIELDS))
     live(agent_with({"rollout": user.collector}, network), ClockWorld(), 40)
@@ -86,7 +86,7 @@ def test_recorded_probabilities_are_those_that_training_computes_from_any_window
         torch.testing.assert_close(value, window["value"], atol=1e-4, rtol=1e-4)
 
 
-def test_a_restored_agent_remembers() -> None:
+def test_policy_agent_restores_its_recurrent_state() -> None:
     worlds, collectors = (ClockWorld(), ClockWorld()), (Collector(FIELDS), Collector(FIELDS))
     first, second = (agent_with({"rollout": collector}) for collector in collectors)
     live(first, worlds[0], 6)
@@ -100,7 +100,7 @@ def test_a_restored_agent_remembers() -> None:
             np.testing.assert_array_equal(value, theirs[name])
 
 
-def test_any_core_can_act() -> None:
+def test_policy_agent_acts_with_each_recurrent_core() -> None:
     for core in (RecurrentCore(QLstm, 8, depth=2), RecurrentCore(Gru, 8, depth=2)):
         network = RecurrentPolicyValue({"observation": CLOCK["observation"]}, CLOCK["action"], core)
         collector = Collector(FIELDS)

@@ -74,24 +74,24 @@ def live(turns: int) -> tuple[Fashion, Collector, Collector, list[float]]:
     return reward, every, later, told
 
 
-def test_the_policy_is_told_at_each_moment_and_the_record_says_what() -> None:
+def test_reward_policy_inputs_reach_the_policy_and_its_transitions() -> None:
     _, every, _, told = live(8)
     assert told == [0, 0, 0, 1, 1, 1, 2, 2]
     assert [record["goal"][0, 0] for record in every.records] == told[:-1]
 
 
-def test_returns_end_where_something_else_is_wanted() -> None:
+def test_reward_cuts_mark_transitions_as_terminated_but_not_ended() -> None:
     _, every, _, _ = live(8)
     assert [bool(record["terminated"].all()) for record in every.records] == [False, False, True] * 2 + [False]
     assert not any(record["ended"].any() for record in every.records)
 
 
-def test_what_the_reward_knows_belongs_to_the_transition_it_judged() -> None:
+def test_reward_fields_are_stored_with_their_transition() -> None:
     _, _, later, _ = live(8)
     assert [record["known"][0] for record in later.records] == [2, 3, 4, 5, 6]
     assert [record["observation.step"][0, 0] for record in later.records] == [2, 3, 4, 5, 6]
 
 
-def test_the_interaction_offers_the_truth() -> None:
+def test_interaction_gives_the_ground_truth_to_the_reward() -> None:
     reward, _, _, _ = live(1)
     assert reward.truth == {}

@@ -29,7 +29,7 @@ Box = gymnasium.spaces.Box
         (Box(0, 255, (7, 7, 3), np.uint8), 0, None),
     ],
 )
-def test_what_was_seen_is_told_beside_what_was_declared(
+def test_seen_ranges_warn_once_of_values_in_a_small_part_of_the_declared_bounds(
     space: Any, largest: int, told: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = RandomAgent(ACTION, 2, 0)

@@ -31,7 +31,7 @@ def scores() -> Scores:
     )
 
 
-def test_contrasts_are_paired_corrected_and_told_as_a_table(tmp_path: Path) -> None:
+def test_contrasts_are_paired_corrected_and_shown_as_a_table(tmp_path: Path) -> None:
     (tmp_path / "contrasts.yaml").write_text(FILE)
     found, missing = findings(read_contrasts(tmp_path / "contrasts.yaml"), scores())
     assert missing == ["another: there is no run of rnd in remote"]
@@ -44,7 +44,7 @@ def test_contrasts_are_paired_corrected_and_told_as_a_table(tmp_path: Path) -> N
     assert "95.1 %" in table.title
 
 
-def test_contrasts_only_seeds_that_both_cells_have_are_paired() -> None:
+def test_contrasts_pair_only_seeds_that_both_cells_have() -> None:
     some = scores()
     some.values["error", "remote"] = some.values["error", "remote"][2:]  # type: ignore[index]
     some.seeds["error", "remote"] = SEEDS[2:]  # type: ignore[index]
@@ -66,12 +66,12 @@ def test_contrasts_only_seeds_that_both_cells_have_are_paired() -> None:
         ("- [", "cannot be read"),
     ],
 )
-def test_contrasts_of_another_form_are_refused_in_a_sentence(tmp_path: Path, content: str, message: str) -> None:
+def test_read_contrasts_refuses_an_invalid_file_with_a_reason(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "c.yaml").write_text(content)
     with pytest.raises(ReportError, match=message):
         read_contrasts(tmp_path / "c.yaml")
 
 
-def test_contrasts_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_read_contrasts_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="contrasts cannot be read"):
         read_contrasts(tmp_path / "none.yaml")

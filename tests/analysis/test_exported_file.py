@@ -23,17 +23,17 @@ trees = st.dictionaries(
 
 
 @given(trees, trees)
-def test_the_changes_of_a_run_lead_from_the_first_config_to_its_own(base: Any, tree: Any) -> None:
+def test_apply_changes_rebuilds_a_config_from_its_changes(base: Any, tree: Any) -> None:
     assert apply_changes(base, _changes(base, tree)) == tree
 
 
 @given(trees)
-def test_equal_configs_differ_in_nothing(tree: Any) -> None:
+def test_changes_of_equal_configs_are_empty(tree: Any) -> None:
     assert _changes(tree, tree) == {}
 
 
 @pytest.mark.parametrize("name", ["wall_seconds", "steps_per_second", "step_milliseconds_p99", "deadline_misses"])
-def test_what_tells_of_time_is_no_figure(name: str) -> None:
+def test_depends_on_clock_is_true_only_for_timing_metrics(name: str) -> None:
     assert depends_on_clock(name)
     assert not depends_on_clock("return_mean")
 
@@ -48,7 +48,7 @@ def run_folder(folder: Path, seed: int, **config: Any) -> Path:
     return folder
 
 
-def test_derived_seeds_are_written_as_what_derives_them(tmp_path: Path) -> None:
+def test_export_runs_writes_derived_seeds_as_interpolations(tmp_path: Path) -> None:
     for seed in (1, 2):
         run_folder(tmp_path / str(seed), seed)
     paper = export_runs(read_runs(find_runs([tmp_path])))
@@ -61,7 +61,7 @@ def test_derived_seeds_are_written_as_what_derives_them(tmp_path: Path) -> None:
     assert paper["runs"][0]["figures"] == {"steps": 10, "coverage": 0.1}
 
 
-def test_figures_of_several_arms_are_kept_apart(tmp_path: Path) -> None:
+def test_export_runs_groups_metrics_by_arm(tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         for seed in (1, 2):
             run_folder(tmp_path / f"{rate}_{seed}", seed, more={"rate": rate})
@@ -70,7 +70,7 @@ def test_figures_of_several_arms_are_kept_apart(tmp_path: Path) -> None:
     assert {run["arm"] for run in paper["runs"]} == set(paper["figures"])
 
 
-def test_a_run_without_a_config_cannot_be_exported(tmp_path: Path) -> None:
+def test_export_runs_refuses_a_run_without_a_config(tmp_path: Path) -> None:
     (run_folder(tmp_path / "run", 1) / "config.yaml").unlink()
     with pytest.raises(ReportError, match=r"no config\.yaml"):
         export_runs(read_runs(find_runs([tmp_path])))

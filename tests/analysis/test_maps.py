@@ -18,7 +18,7 @@ def save(run: Path, step: int, visited: np.ndarray) -> None:
     write_checkpoint(run / "checkpoints", step, {"models": {"a": {"visited": 3}}, "interaction": state}, keep=2)
 
 
-def test_the_newest_checkpoint_tells_where_a_run_has_been(tmp_path: Path) -> None:
+def test_read_visited_returns_the_map_of_the_newest_checkpoint(tmp_path: Path) -> None:
     visited = np.zeros((3, 4), dtype=np.bool_)
     visited[1, 2] = True
     save(tmp_path, 10, np.zeros((3, 4), dtype=np.bool_))
@@ -28,7 +28,7 @@ def test_the_newest_checkpoint_tells_where_a_run_has_been(tmp_path: Path) -> Non
     assert np.array_equal(found, visited)
 
 
-def test_a_run_without_maps_or_with_a_broken_checkpoint_tells_nothing(tmp_path: Path) -> None:
+def test_read_visited_is_none_without_a_map_or_with_a_damaged_checkpoint(tmp_path: Path) -> None:
     assert read_visited(tmp_path) is None
     write_checkpoint(tmp_path / "checkpoints", 1, {"models": {"weight": np.zeros(3)}}, keep=2)
     assert read_visited(tmp_path) is None
@@ -36,7 +36,7 @@ def test_a_run_without_maps_or_with_a_broken_checkpoint_tells_nothing(tmp_path: 
     assert read_visited(tmp_path) is None
 
 
-def test_shares_are_means_over_runs_and_unlike_maps_do_not_mix() -> None:
+def test_share_of_runs_averages_maps_of_equal_shape() -> None:
     first, second = np.array([[True, False]]), np.array([[True, True]])
     share = share_of_runs([first, second, None])
     assert share is not None
@@ -45,7 +45,7 @@ def test_shares_are_means_over_runs_and_unlike_maps_do_not_mix() -> None:
     assert share_of_runs([first, np.zeros((2, 2), dtype=np.bool_)]) is None
 
 
-def test_a_report_draws_them_for_each_arm_and_task(tmp_path: Path) -> None:
+def test_write_report_draws_visit_maps_of_all_arms_for_each_task(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for arm in ("curious", "random"):
         for world in ("clean", "white"):

@@ -42,7 +42,7 @@ def test_paired_difference_interval_is_between_means_of_subsets(values: list[flo
         assert not result.mean.has_interval
 
 
-def test_paired_difference_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+def test_paired_difference_interval_covers_the_true_mean_at_its_stated_rate() -> None:
     generator = np.random.default_rng(0)
     for draw in (generator.normal, generator.laplace, lambda size: generator.uniform(-1, 1, size)):
         results = [paired_difference(draw(size=10)) for _ in range(1500)]
@@ -79,7 +79,7 @@ def test_holm_is_never_below_the_plain_value_nor_above_bonferroni(p_values: list
 
 
 @pytest.mark.parametrize("values", [[], [[1.0]], [math.nan], [0.0] * 17])
-def test_paired_difference_refuses_what_has_no_exact_answer(values: list[float]) -> None:
+def test_paired_difference_refuses_empty_nested_nan_and_too_many_values(values: list[float]) -> None:
     with pytest.raises(ValueError, match=r"1 to 16 differences|finite"):
         paired_difference(values)
 

@@ -18,7 +18,7 @@ def write(path: Path, records: list[dict[str, Any]], tail: str = "") -> Path:
     return file
 
 
-def test_every_figure_is_read_with_its_axes(tmp_path: Path) -> None:
+def test_read_records_reads_every_metric_with_its_axes(tmp_path: Path) -> None:
     records = learning(points=20)
     read = read_records(write(tmp_path, records))
     own = [record for record in records if record["source"] == "dynamics"]
@@ -30,7 +30,7 @@ def test_every_figure_is_read_with_its_axes(tmp_path: Path) -> None:
     assert (read.count, read.unreadable) == (40, 0)
 
 
-def test_long_series_keep_their_means_and_their_last_value(tmp_path: Path) -> None:
+def test_read_records_keeps_the_mean_and_last_value_of_a_long_series(tmp_path: Path) -> None:
     records = [{"source": "a", "environment_step": index, "a/x": float(index % 7)} for index in range(9000)]
     series = read_records(write(tmp_path, records), most=None).series["a/x"]
     assert len(series.values) < 1000
@@ -39,7 +39,7 @@ def test_long_series_keep_their_means_and_their_last_value(tmp_path: Path) -> No
     assert series.last == 8999 % 7
 
 
-def test_what_is_recorded_seldom_is_not_thinned_away(tmp_path: Path) -> None:
+def test_read_records_keeps_every_value_of_a_rare_metric(tmp_path: Path) -> None:
     records: list[dict[str, Any]] = [{"source": "a", "environment_step": index, "a/x": 0.0} for index in range(5000)]
     for index in range(0, 5000, 1000):
         records[index]["a/rare"] = float(index)
@@ -49,7 +49,7 @@ def test_what_is_recorded_seldom_is_not_thinned_away(tmp_path: Path) -> None:
     assert read.count == 5000
 
 
-def test_thinning_keeps_the_first_and_the_last_record_of_every_source(tmp_path: Path) -> None:
+def test_read_records_keeps_the_first_and_last_record_when_thinning(tmp_path: Path) -> None:
     records = learning(points=300)
     read = read_records(write(tmp_path, records), most=10)
     for series in read.series.values():
@@ -57,7 +57,7 @@ def test_thinning_keeps_the_first_and_the_last_record_of_every_source(tmp_path: 
         assert len(series.values) == 10
 
 
-def test_numbers_that_are_not_finite_are_gaps_and_are_counted(tmp_path: Path) -> None:
+def test_read_records_reads_non_finite_numbers_as_nan_and_counts_them(tmp_path: Path) -> None:
     values = [1.0, "NaN", 3.0, "Infinity", "-Infinity"]
     records = [{"source": "a", "environment_step": index, "a/x": value} for index, value in enumerate(values)]
     series = read_records(write(tmp_path, records)).series["a/x"]
@@ -65,21 +65,21 @@ def test_numbers_that_are_not_finite_are_gaps_and_are_counted(tmp_path: Path) ->
     assert (series.last, series.not_finite) == (3.0, 3)
 
 
-def test_lines_that_are_no_records_are_counted_and_the_others_read(tmp_path: Path) -> None:
+def test_read_records_counts_unreadable_lines_and_reads_the_others(tmp_path: Path) -> None:
     broken = '[1, 2]\nnot json\n{"source": "interaction", "environment_step": 7, "interac'
     read = read_records(write(tmp_path, learning(points=5), broken))
     assert (read.count, read.unreadable) == (13, 3)
     assert len(read.series["interaction/coverage"].values) == 5
 
 
-def test_text_among_numbers_is_a_gap(tmp_path: Path) -> None:
+def test_read_records_reads_text_among_numbers_as_nan(tmp_path: Path) -> None:
     records = [{"source": "a", "environment_step": 1, "a/x": "word"}, {"source": "a", "environment_step": 2, "a/x": 2}]
     series = read_records(write(tmp_path, records)).series["a/x"]
     assert math.isnan(series.values[0])
     assert series.values[1] == 2.0
 
 
-def test_a_run_without_records_has_none(tmp_path: Path) -> None:
+def test_read_records_returns_no_series_without_records(tmp_path: Path) -> None:
     assert read_records(tmp_path / "metrics.jsonl").series == {}
     assert read_records(write(tmp_path, [])).series == {}
     assert read_records(write(tmp_path, [{}, {"source": "a"}])).series == {}

@@ -83,7 +83,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_page_has_all_that_the_runs_say(study: Path) -> None:
+def test_report_shows_results_unfinished_runs_commands_and_links(study: Path) -> None:
     page = TurnBuffer(study / "report" / "report.html")
     assert page.headings() == ["Results", "Learning curves", "Videos and pictures", "Runs", "Settings", "Appendix"]
     assert "22 runs (20 finished, 1 failed, 1 running); 2 arms on 2 tasks" in page.text
@@ -97,7 +97,7 @@ def test_a_page_has_all_that_the_runs_say(study: Path) -> None:
     assert ("a", {"href": "https://example.org/run/1", "rel": "noreferrer"}) in page.tags
 
 
-def test_nothing_on_the_page_comes_from_elsewhere_or_runs(study: Path) -> None:
+def test_report_has_no_scripts_and_loads_nothing_external(study: Path) -> None:
     page = TurnBuffer(study / "report" / "report.html")
     assert "script" not in {tag for tag, _ in page.tags}
     assert "<script" not in page.source
@@ -109,14 +109,14 @@ def test_nothing_on_the_page_comes_from_elsewhere_or_runs(study: Path) -> None:
     assert all(source.startswith("data:") for source in sources)
 
 
-def test_the_newest_film_of_each_name_is_inside_the_page(study: Path) -> None:
+def test_report_embeds_the_newest_video_of_each_name(study: Path) -> None:
     page = TurnBuffer(study / "report" / "report.html")
     films = [attributes["src"] for tag, attributes in page.tags if tag == "video"]
     assert films == ["data:video/mp4;base64,YSBmaWxt"]
     assert "map_000000100" in page.text
 
 
-def test_tables_and_figures_lie_beside_the_page_in_all_forms(study: Path) -> None:
+def test_report_writes_tables_and_figures_in_all_formats(study: Path) -> None:
     figures = {path.name for path in (study / "report" / "figures").iterdir()}
     names = ["results", "improvement", "profile"]
     names += [
@@ -138,7 +138,7 @@ def test_tables_and_figures_lie_beside_the_page_in_all_forms(study: Path) -> Non
     assert "| A processor |" in (study / "report" / "appendix.md").read_text()
 
 
-def test_numbers_in_the_tables_are_those_of_the_runs(study: Path) -> None:
+def test_report_tables_match_the_values_of_the_runs(study: Path) -> None:
     runs = [run for run in read_runs(find_runs([study / "runs"])) if run.state == "finished"]
     for row in rows(study, "results"):
         own = [
@@ -155,7 +155,7 @@ def test_numbers_in_the_tables_are_those_of_the_runs(study: Path) -> None:
     assert {row["run"][-2:]: row["why"] for row in rows(study, "failures")} == {"90": "failed", "91": "running"}
 
 
-def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
+def test_report_is_byte_identical_for_the_same_runs(tmp_path: Path) -> None:
     write_study(tmp_path / "runs", arms={"random": 0.2, "rnd": 0.5}, worlds=["clean"], seeds=2)
     options = Options(curves=("dynamics/loss",), resamples=50)
     report(tmp_path, options)
@@ -167,7 +167,7 @@ def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "running", "stopped"])
-def test_a_run_that_did_not_finish_has_a_report_that_says_so(tmp_path: Path, state: str) -> None:
+def test_report_of_an_unfinished_run_states_that_no_run_has_finished(tmp_path: Path, state: str) -> None:
     write_run(tmp_path / "runs" / "0", state=state, reason="because")
     page = report(tmp_path, Options(curves=("interaction/coverage",)))
     assert f"1 run (1 {state}); 1 arm" in page.text
@@ -175,20 +175,20 @@ def test_a_run_that_did_not_finish_has_a_report_that_says_so(tmp_path: Path, sta
     assert page.headings() == ["Learning curves", "Runs", "Appendix"]
 
 
-def test_a_report_tells_coverage_beside_random_walks(tmp_path: Path) -> None:
+def test_report_compares_coverage_with_random_walks(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "0", summary={"coverage": 0.7, "coverage_random": 0.75})
     write_run(tmp_path / "runs" / "1", seed=1, summary={"coverage": 0.7})
     assert "a random walk of the same length visits 75 %" in report(tmp_path).text
     assert len(rows(tmp_path, "coverage")) == 1
 
 
-def test_a_run_that_has_nothing_has_a_report(tmp_path: Path) -> None:
+def test_report_shows_a_run_without_manifest_and_records_as_unknown(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "overrides.yaml").write_text("[]\n")
     assert "1 run (1 unknown)" in report(tmp_path).text
 
 
-def test_a_single_run_is_shown_without_interval_and_comparison(tmp_path: Path) -> None:
+def test_report_of_a_single_run_has_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "0", summary={"coverage": 0.25})
     page = report(tmp_path, Options(curves=("interaction/coverage",)))
     (row,) = rows(tmp_path, "results")
@@ -197,7 +197,7 @@ def test_a_single_run_is_shown_without_interval_and_comparison(tmp_path: Path) -
     assert "no interval can be told" in page.text
 
 
-def test_a_run_whose_figure_is_not_finite_is_left_out_and_named(tmp_path: Path) -> None:
+def test_report_excludes_and_names_a_run_with_a_nan_metric(tmp_path: Path) -> None:
     for seed, value in enumerate([0.5, "NaN", 0.7]):
         write_run(tmp_path / "runs" / str(seed), seed=seed, summary={"coverage": value})
     page = report(tmp_path, Options(curves=("interaction/coverage",), resamples=20))
@@ -205,7 +205,7 @@ def test_a_run_whose_figure_is_not_finite_is_left_out_and_named(tmp_path: Path) 
     assert "has nan coverage" in page.text
 
 
-def test_less_can_be_better(tmp_path: Path) -> None:
+def test_collect_scores_with_lower_is_better_prefers_smaller_values(tmp_path: Path) -> None:
     for seed in range(5):
         for arm, loss in (("old", 1.0), ("new", 0.5)):
             words = [f"model={arm}"]
@@ -221,7 +221,7 @@ def test_less_can_be_better(tmp_path: Path) -> None:
     assert better.value == 1.0  # type: ignore[union-attr]
 
 
-def test_the_arm_called_random_is_what_others_are_compared_with(tmp_path: Path) -> None:
+def test_choose_baseline_defaults_to_the_arm_named_random(tmp_path: Path) -> None:
     for seed in range(2):
         for arm, level in (("random", 0.5), ("random_features", 0.1)):
             write_run(tmp_path / f"{arm}{seed}", seed=seed, overrides=[f"reward={arm}"], summary={"coverage": level})
@@ -231,7 +231,7 @@ def test_the_arm_called_random_is_what_others_are_compared_with(tmp_path: Path) 
     assert choose_baseline(scores, "random_features") == "random_features"
 
 
-def test_tasks_of_unlike_scales_can_be_normalized(tmp_path: Path) -> None:
+def test_collect_scores_can_be_normalized_per_task(tmp_path: Path) -> None:
     for seed in range(2):
         for arm, level in (("a", 0.0), ("b", 1.0)):
             for world, scale in (("small", 1.0), ("large", 1000.0)):
@@ -246,7 +246,7 @@ def test_tasks_of_unlike_scales_can_be_normalized(tmp_path: Path) -> None:
     }
 
 
-def test_a_search_tells_which_setting_matters(tmp_path: Path) -> None:
+def test_report_of_a_search_shows_the_importance_of_each_setting(tmp_path: Path) -> None:
     for job in range(12):
         rate, kind = 10.0 ** -(job % 4), "ab"[job // 4 % 2]
         words = [f"models.rate={rate}", f"kind={kind}"]
@@ -265,7 +265,7 @@ def test_a_search_tells_which_setting_matters(tmp_path: Path) -> None:
     assert shares["kind"] < 0.1
 
 
-def test_wishes_that_cannot_be_met_are_told_with_what_there_is(tmp_path: Path) -> None:
+def test_write_report_refuses_unknown_options_with_the_available_ones(tmp_path: Path) -> None:
     write_study(tmp_path / "runs", arms={"random": 0.2, "rnd": 0.5}, worlds=["clean"], seeds=1)
     runs = read_runs(find_runs([tmp_path / "runs"]))
     for options, message in (
@@ -282,14 +282,14 @@ def test_wishes_that_cannot_be_met_are_told_with_what_there_is(tmp_path: Path) -
         write_report(runs, tmp_path / "file" / "report")
 
 
-def test_the_metric_is_the_favorite_or_what_was_recorded(tmp_path: Path) -> None:
+def test_choose_metric_returns_the_given_or_a_recorded_metric(tmp_path: Path) -> None:
     write_run(tmp_path / "a", records=learning())
     comparison = compare(read_runs(find_runs([tmp_path])))
     assert choose_metric(comparison, None) == "interaction/coverage"
     assert choose_metric(comparison, "steps") == "steps"
 
 
-def test_a_figure_that_is_the_same_all_the_time_is_drawn_only_if_it_is_asked_for(tmp_path: Path) -> None:
+def test_report_draws_a_constant_metric_only_on_request(tmp_path: Path) -> None:
     records = [{**record, "interaction/fixed": 1.0} for record in learning() if record["source"] == "interaction"]
     write_run(tmp_path / "runs" / "0", records=records)
     file = tmp_path / "report" / "figures" / "curve_interaction_fixed_over_environment_step.png"
@@ -299,7 +299,7 @@ def test_a_figure_that_is_the_same_all_the_time_is_drawn_only_if_it_is_asked_for
     assert file.exists()
 
 
-def test_arms_differ_in_more_than_color() -> None:
+def test_learning_curves_differ_in_color_and_in_marker_or_line_style() -> None:
     at = np.linspace(0, 1, 30)
     arms = [f"arm {index}" for index in range(7)]
     curves = {"": {arm: [Series({"environment_step": at}, at + index, 0.0, 0)] for index, arm in enumerate(arms)}}
@@ -325,7 +325,7 @@ def photograph(page: Path, target: Path, *flags: str) -> tuple[np.ndarray, str]:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium or google-chrome)")
-def test_a_browser_shows_the_page_in_light_and_dark(study: Path, tmp_path: Path) -> None:
+def test_report_renders_in_a_browser_in_light_and_dark(study: Path, tmp_path: Path) -> None:
     page = study / "report" / "report.html"
     light, complaints = photograph(page, tmp_path / "light.png", "--blink-settings=preferredColorScheme=1")
     dark, more_complaints = photograph(page, tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")

@@ -19,7 +19,7 @@ def test_runs_are_found_in_folders_sweeps_and_single_paths_each_once(tmp_path: P
     assert [path.name for path in found] == ["alone", "1", "2", "10"]
 
 
-def test_paths_that_lead_to_no_run_are_told(tmp_path: Path) -> None:
+def test_find_runs_refuses_missing_paths_files_and_folders_without_runs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"there is no .*nowhere"):
         find_runs([tmp_path / "nowhere"])
@@ -29,7 +29,7 @@ def test_paths_that_lead_to_no_run_are_told(tmp_path: Path) -> None:
         find_runs([tmp_path])
 
 
-def test_a_run_is_what_its_folder_says(tmp_path: Path) -> None:
+def test_read_run_reads_seed_state_settings_and_values(tmp_path: Path) -> None:
     spec = {"shape": [64, 64, 3], "dtype": "uint8"}
     config = {"models": {"a": {"layers": [1, 2], "input": spec}}, "list": [{"x": 1}]}
     run = read_run(write_run(tmp_path / "run", seed=3, config=config, summary={"coverage": 0.5, "bad": "NaN"}))
@@ -44,7 +44,7 @@ def test_a_run_is_what_its_folder_says(tmp_path: Path) -> None:
     assert run.value("state") is None
 
 
-def test_broken_files_are_problems_and_no_crash(tmp_path: Path) -> None:
+def test_read_run_reports_damaged_files_as_errors(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "config.yaml").write_text("a: [")
     (folder / "manifest.json").write_text('{"state": "runn')
@@ -56,7 +56,7 @@ def test_broken_files_are_problems_and_no_crash(tmp_path: Path) -> None:
     assert (run.state, run.seed, run.settings) == ("unknown", None, {})
 
 
-def test_a_config_cannot_run_code(tmp_path: Path) -> None:
+def test_read_run_executes_no_code_of_a_config(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "config.yaml").write_text(f"!!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
     (error,) = read_run(folder).errors
@@ -64,7 +64,7 @@ def test_a_config_cannot_run_code(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_run_that_died_while_it_was_built_is_still_a_run(tmp_path: Path) -> None:
+def test_read_runs_includes_a_run_without_a_manifest(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "overrides.yaml").write_text("- experiment=x\n")
@@ -73,14 +73,14 @@ def test_a_run_that_died_while_it_was_built_is_still_a_run(tmp_path: Path) -> No
     assert "no manifest" in run.reason
 
 
-def test_a_running_run_tells_how_long_it_has_been_silent(tmp_path: Path) -> None:
+def test_read_run_reports_the_age_of_the_last_record_of_a_running_run(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", state="running")
     then = (folder / "metrics.jsonl").stat().st_mtime - 7200
     os.utime(folder / "metrics.jsonl", (then, then))
     assert read_run(folder).reason.startswith("last record 2 h ago")
 
 
-def test_many_processes_read_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_runs_gives_equal_results_in_one_or_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for job in range(5):
         write_run(tmp_path / str(job), seed=job, summary={"coverage": job / 10})
     monkeypatch.setattr("pamiq_exp.analysis.runs._MANY_BYTES", 0)

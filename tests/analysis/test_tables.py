@@ -15,7 +15,7 @@ from pamiq_exp.analysis.tables import text
 TABLE = Table("t", "A & B", ["arm", "score"], [["a_b|c", Estimate(0.4123, 0.351, 0.469)], ["50 %", None]])
 
 
-def test_markdown_has_one_line_a_row_and_escapes_bars() -> None:
+def test_table_to_markdown_has_one_line_per_row_and_escapes_pipes() -> None:
     assert TABLE.to_markdown().splitlines() == [
         "| arm    | score             |",
         "| ------ | ----------------: |",
@@ -24,7 +24,7 @@ def test_markdown_has_one_line_a_row_and_escapes_bars() -> None:
     ]
 
 
-def test_latex_escapes_what_latex_would_read() -> None:
+def test_table_to_latex_escapes_special_characters() -> None:
     latex = TABLE.to_latex()
     assert r"a\_b\textbar{}c & $0.41$ {\small $[0.35, 0.47]$} \\" in latex
     assert r"50 \% &  \\" in latex
@@ -32,7 +32,7 @@ def test_latex_escapes_what_latex_would_read() -> None:
     assert r"\begin{tabular}{lr}" in latex
 
 
-def test_csv_keeps_full_precision_and_gives_an_estimate_three_columns() -> None:
+def test_table_to_csv_keeps_full_precision_and_writes_intervals_as_columns() -> None:
     rows = list(csv.reader(io.StringIO(TABLE.to_csv())))
     assert rows == [
         ["arm", "score", "score low", "score high"],
@@ -42,7 +42,7 @@ def test_csv_keeps_full_precision_and_gives_an_estimate_three_columns() -> None:
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
-def test_csv_gives_back_any_text(cells: list[str]) -> None:
+def test_table_to_csv_preserves_text_and_quotes_formulas(cells: list[str]) -> None:
     cells = [cell.replace("\r", " ").replace("\x00", "") for cell in cells]
     table = Table("t", "t", [str(index) for index in range(len(cells))], [cells])
     shown = [f"'{cell}" if is_formula(cell) else cell for cell in cells]
@@ -76,10 +76,10 @@ def is_formula(cell: str) -> bool:
         (True, "True"),
     ],
 )
-def test_numbers_are_shown_with_the_digits_that_matter(cell: Estimate | float | None, shown: str) -> None:
+def test_text_shows_numbers_with_their_significant_digits(cell: Estimate | float | None, shown: str) -> None:
     assert text(cell) == shown
 
 
-def test_all_forms_are_written(tmp_path: Path) -> None:
+def test_table_write_writes_csv_markdown_and_latex(tmp_path: Path) -> None:
     TABLE.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.md", "t.tex"]

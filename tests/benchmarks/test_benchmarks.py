@@ -35,7 +35,7 @@ NEED_MORE = {
 """What the others need, which not every machine has."""
 
 
-def test_each_benchmark_has_a_short_form_or_says_what_it_needs() -> None:
+def test_benchmarks_all_have_a_short_run_or_a_stated_requirement() -> None:
     files = {path.stem for path in Path(__file__).parent.glob("bench_*.py")}
     assert files == {*SHORTEST, *NEED_MORE}
 

@@ -36,7 +36,7 @@ def test_actors_user_counts_the_steps_of_all_actors() -> None:
     assert len(user) == 3
 
 
-def test_actors_user_draws_from_actors_by_what_they_have_and_sequences_never_mix_them() -> None:
+def test_actors_user_samples_in_proportion_to_turns_and_never_mixes_actors() -> None:
     user = made()
     send(user, 0, 0, 4)
     send(user, 1, 0, 12)
@@ -50,7 +50,7 @@ def test_actors_user_draws_from_actors_by_what_they_have_and_sequences_never_mix
     assert (sequences[:, 1:] - sequences[:, :-1] == 1).all()
 
 
-def test_actors_user_rollouts_wait_for_all_living_actors_and_stand_side_by_side() -> None:
+def test_actors_user_rollouts_wait_for_all_living_actors_and_are_concatenated() -> None:
     user = made(RolloutBuffer, actors=3)
     send(user, 0, 0, 6)
     send(user, 1, 0, 4)
@@ -63,7 +63,7 @@ def test_actors_user_rollouts_wait_for_all_living_actors_and_stand_side_by_side(
     assert user.available == 1
 
 
-def test_actors_user_what_a_dead_actor_has_sent_is_still_used() -> None:
+def test_actors_user_still_uses_the_data_of_a_dead_actor() -> None:
     user = made(RolloutBuffer)
     send(user, 0, 0, 5)
     send(user, 1, 0, 5)
@@ -72,7 +72,7 @@ def test_actors_user_what_a_dead_actor_has_sent_is_still_used() -> None:
     assert user.take(4)["x"].shape == (5, 4)
 
 
-def test_actors_user_no_sequence_reaches_from_one_life_of_an_actor_into_the_next() -> None:
+def test_actors_user_sequences_do_not_cross_the_restart_of_an_actor() -> None:
     user = made(actors=1)
     send(user, 0, 0, 3, dropped=1)
     user.users[0].collector.begin()
@@ -83,7 +83,7 @@ def test_actors_user_no_sequence_reaches_from_one_life_of_an_actor_into_the_next
     assert user.dropped == 4
 
 
-def test_actors_user_reports_what_was_fetched_from_the_present_life_only() -> None:
+def test_actors_user_fetched_bytes_restart_with_the_actor() -> None:
     collector = made(actors=1).users[0].collector
     first = ReceivedChunk({"x": np.zeros((3, 2), np.float32)}, 0)
     collector.receive([first], 0)
@@ -93,7 +93,7 @@ def test_actors_user_reports_what_was_fetched_from_the_present_life_only() -> No
     assert collector.fetched_bytes == 5 * 2 * 4
 
 
-def test_actors_user_state_returns_with_the_turns_of_each_actor() -> None:
+def test_actors_user_restores_the_turns_of_each_actor() -> None:
     user, other = made(), made()
     send(user, 0, 0, 3)
     send(user, 1, 0, 5, dropped=2)

@@ -26,7 +26,7 @@ def filled(user: DataUser, turns: int, first: int = 0) -> DataUser:
     return user
 
 
-def test_nested_field_descriptions_become_dotted_names() -> None:
+def test_ring_buffer_flattens_nested_fields_to_dotted_names() -> None:
     assert set(RingBuffer(4, 1, FIELDS).fields) == {"observation.image", "reward"}
 
 
@@ -36,7 +36,7 @@ def test_nested_field_descriptions_become_dotted_names() -> None:
     pieces=st.lists(st.integers(0, 40), min_size=1, max_size=5),
     shared=st.booleans(),
 )
-def test_the_newest_turns_are_kept_in_the_order_of_time(
+def test_ring_buffer_keeps_the_newest_turns_in_order(
     capacity: int, num_envs: int, pieces: list[int], shared: bool
 ) -> None:
     user = DataUser(RingBuffer(capacity, num_envs, FIELDS), shared)
@@ -53,7 +53,7 @@ def test_the_newest_turns_are_kept_in_the_order_of_time(
         assert torch.equal(latest, expected)
 
 
-def test_every_record_is_sampled_equally_often() -> None:
+def test_ring_buffer_samples_every_transition_equally_often() -> None:
     user = filled(DataUser(RingBuffer(5, 2, FIELDS)), 12)
     draws = user.sample(20_000, torch.Generator().manual_seed(0))["reward"]
     values, counts = draws.unique(return_counts=True)
@@ -62,7 +62,7 @@ def test_every_record_is_sampled_equally_often() -> None:
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
-def test_sequences_are_consecutive_turns_of_one_environment_and_every_start_appears() -> None:
+def test_ring_buffer_sequences_are_consecutive_and_start_equally_often() -> None:
     user = filled(DataUser(RingBuffer(16, 3, FIELDS)), 41)
     batch = user.sequences(30_000, 4, torch.Generator().manual_seed(0))
     codes = batch["reward"].long()
@@ -74,7 +74,7 @@ def test_sequences_are_consecutive_turns_of_one_environment_and_every_start_appe
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
-def test_sequences_never_cross_a_gap() -> None:
+def test_ring_buffer_sequences_never_cross_a_gap() -> None:
     user = filled(DataUser(RingBuffer(32, 1, FIELDS)), 10)
     user.collector.turn += 5
     filled(user, 10, first=15)
@@ -86,7 +86,7 @@ def test_sequences_never_cross_a_gap() -> None:
         user.sequences(1, 11, torch.Generator())
 
 
-def test_asking_for_more_than_is_there_says_what_to_do() -> None:
+def test_ring_buffer_error_for_too_few_turns_suggests_learning_starts() -> None:
     user = filled(DataUser(RingBuffer(8, 1, FIELDS)), 3)
     with pytest.raises(ValueError, match="learning_starts"):
         user.sequences(1, 4, torch.Generator())
@@ -94,7 +94,7 @@ def test_asking_for_more_than_is_there_says_what_to_do() -> None:
         DataUser(RingBuffer(8, 1, FIELDS)).sample(1, torch.Generator())
 
 
-def test_rollouts_are_taken_once_and_share_only_the_turn_to_bootstrap_from() -> None:
+def test_rollout_buffer_takes_turns_once_and_shares_only_the_bootstrap_turn() -> None:
     user = filled(DataUser(RolloutBuffer(64, 2, FIELDS)), 13)
     first, second = user.take(4), user.take(4)
     assert first["reward"][:, 0].tolist() == [0, 100, 200, 300, 400]
@@ -105,7 +105,7 @@ def test_rollouts_are_taken_once_and_share_only_the_turn_to_bootstrap_from() -> 
         user.take(4)
 
 
-def test_a_rollout_never_contains_a_gap() -> None:
+def test_rollout_buffer_rollouts_never_contain_a_gap() -> None:
     user = filled(DataUser(RolloutBuffer(64, 1, FIELDS)), 3)
     user.collector.turn += 7
     filled(user, 6, first=10)
@@ -113,17 +113,17 @@ def test_a_rollout_never_contains_a_gap() -> None:
     assert user.take(4)["reward"][:, 0].tolist() == [1000, 1100, 1200, 1300, 1400]
 
 
-def test_a_full_rollout_buffer_drops_its_oldest_turns() -> None:
+def test_rollout_buffer_drops_its_oldest_turns_when_full() -> None:
     user = filled(DataUser(RolloutBuffer(8, 1, FIELDS)), 20)
     assert user.take(4)["reward"][0, 0] == 1200
 
 
-def test_only_rollout_buffers_can_be_taken_from() -> None:
+def test_ring_buffer_refuses_to_take_rollouts() -> None:
     with pytest.raises(TypeError, match="RolloutBuffer"):
         DataUser(RingBuffer(8, 1, FIELDS)).take(2)
 
 
-def test_collected_arrays_may_be_reused_by_the_agent() -> None:
+def test_data_user_collector_copies_the_collected_arrays() -> None:
     user = DataUser(RingBuffer(8, 1, FIELDS))
     reused = record(0, 1)
     for turn in range(3):
@@ -140,18 +140,20 @@ def test_collected_arrays_may_be_reused_by_the_agent() -> None:
         ({"reward": np.zeros((2, 1), np.float32)}, "reward has the shape"),
     ],
 )
-def test_a_record_that_does_not_fit_is_refused_by_name(change: dict[str, np.ndarray], message: str) -> None:
+def test_data_user_collector_refuses_unknown_fields_and_wrong_shapes(
+    change: dict[str, np.ndarray], message: str
+) -> None:
     user = DataUser(RingBuffer(8, 2, FIELDS))
     with pytest.raises(ValueError, match=message):
         user.collector.collect(record(0, 2) | change)
 
 
-def test_a_missing_field_is_named() -> None:
+def test_data_user_collector_names_a_missing_field() -> None:
     with pytest.raises(ValueError, match=r"missing \['reward'\]"):
         DataUser(RingBuffer(8, 1, FIELDS)).collector.collect({"observation.image": np.zeros((1, 2), np.int64)})
 
 
-def test_data_that_training_never_fetched_is_counted() -> None:
+def test_data_user_counts_transitions_dropped_before_an_update() -> None:
     user = DataUser(RingBuffer(100, 2, FIELDS))
     for turn in range(500):
         user.collector.collect(record(turn, 2))
@@ -164,7 +166,7 @@ def test_data_that_training_never_fetched_is_counted() -> None:
 
 
 @given(before=st.integers(0, 25), after=st.integers(0, 25))
-def test_a_restored_buffer_goes_on_as_if_nothing_had_happened(before: int, after: int) -> None:
+def test_ring_buffer_continues_identically_after_a_restore(before: int, after: int) -> None:
     original = filled(DataUser(RingBuffer(10, 2, FIELDS)), before)
     restored = DataUser(RingBuffer(10, 2, FIELDS))
     restored.buffer.load_state(original.buffer.state())
@@ -177,7 +179,7 @@ def test_a_restored_buffer_goes_on_as_if_nothing_had_happened(before: int, after
         assert torch.equal(*draws)
 
 
-def test_a_saved_buffer_of_other_fields_is_refused() -> None:
+def test_ring_buffer_refuses_a_saved_state_with_other_fields() -> None:
     saved = filled(DataUser(RingBuffer(10, 2, FIELDS)), 4).buffer.state()
     with pytest.raises(ValueError, match="saved buffer has 4 turns"):
         RingBuffer(10, 2, {"reward": FIELDS["reward"]}).load_state(saved)
@@ -198,7 +200,7 @@ def lived_through(ends: dict[int, list[int]], turns: int, num_envs: int, capacit
     return user
 
 
-def test_sequences_within_episodes_never_run_from_one_into_the_next() -> None:
+def test_ring_buffer_sequences_within_episodes_never_cross_an_episode_end() -> None:
     user = lived_through({0: [30, 41], 1: [35], 2: []}, turns=60, num_envs=3)
     batch = user.sequences(30_000, 5, torch.Generator().manual_seed(0))
     assert (batch["code"].diff(dim=1) == 100).all()
@@ -216,7 +218,7 @@ def test_sequences_within_episodes_never_run_from_one_into_the_next() -> None:
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
-def test_episodes_that_are_too_short_hold_no_sequence() -> None:
+def test_ring_buffer_episodes_that_are_too_short_hold_no_sequence() -> None:
     user = lived_through({0: [2, 5, 8]}, turns=10, num_envs=1)
     assert user.holds_sequence(3)
     assert not user.holds_sequence(4)
@@ -224,18 +226,18 @@ def test_episodes_that_are_too_short_hold_no_sequence() -> None:
         user.sequences(1, 4, torch.Generator())
 
 
-def test_the_end_of_episodes_must_be_known() -> None:
+def test_ring_buffer_within_episodes_needs_the_field_ended() -> None:
     with pytest.raises(ValueError, match="'ended'"):
         RingBuffer(4, 1, FIELDS, within_episodes=True)
 
 
-def test_the_size_in_bytes_is_known_before_there_is_a_buffer() -> None:
+def test_buffer_bytes_matches_the_size_of_a_buffer() -> None:
     fields = {"observation": {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}, "reward": FIELDS["reward"]}
     assert buffer_bytes(2048, 4, fields) == 2048 * 4 * (64 * 64 * 3 + 4)
     assert RingBuffer(10, 4, fields).nbytes == buffer_bytes(10, 4, fields)
 
 
-def test_images_of_floats_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_ring_buffer_warns_of_float_images(caplog: pytest.LogCaptureFixture) -> None:
     RingBuffer(2, 1, {"image": {"shape": [32, 32, 3], "dtype": "float32"}})
     assert "uint8" in caplog.text
     caplog.clear()

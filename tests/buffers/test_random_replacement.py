@@ -34,7 +34,7 @@ def held(of: RandomReplacementBuffer) -> torch.Tensor:
     return of._columns["turn"][: len(of), 0]
 
 
-def test_it_fills_first_and_records_stay_whole() -> None:
+def test_random_replacement_buffer_fills_first_and_keeps_transitions_whole() -> None:
     part = buffer(replace_probability=0.3)
     offer(part, 10)
     assert len(part) == 10
@@ -45,7 +45,7 @@ def test_it_fills_first_and_records_stay_whole() -> None:
     assert len(part) == 64
 
 
-def test_a_turn_stays_as_long_as_was_asked_on_average() -> None:
+def test_random_replacement_buffer_keeps_turns_for_the_mean_lifetime() -> None:
     part = buffer(capacity=200, num_envs=1, mean_lifetime=1000.0)
     assert part.replace_probability == pytest.approx(0.2)
     offer(part, 40_000)
@@ -53,7 +53,7 @@ def test_a_turn_stays_as_long_as_was_asked_on_average() -> None:
     assert float(ages.mean()) == pytest.approx(1000, rel=0.25)
 
 
-def test_the_survival_length_is_when_a_whole_generation_is_gone() -> None:
+def test_random_replacement_buffer_replaces_all_turns_in_the_survival_length() -> None:
     lengths = []
     for seed in range(20):
         part = buffer(capacity=64, num_envs=1, survival_length=600.0, seed=seed)
@@ -68,7 +68,7 @@ def test_the_survival_length_is_when_a_whole_generation_is_gone() -> None:
     assert buffer(capacity=512, survival_length=36_000.0).replace_probability == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_reservoir_holds_the_whole_life_alike() -> None:
+def test_random_replacement_buffer_reservoir_is_uniform_over_the_run() -> None:
     turns = torch.cat([held(_reservoir(seed)) for seed in range(40)]).double()
     assert float(turns.mean()) == pytest.approx(1000, rel=0.05)
     quarter = (turns < 500).double().mean()
@@ -81,7 +81,7 @@ def _reservoir(seed: int) -> RandomReplacementBuffer:
     return part
 
 
-def test_a_restored_buffer_goes_on_as_if_nothing_had_happened() -> None:
+def test_random_replacement_buffer_continues_identically_after_a_restore() -> None:
     parts = [DataUser(buffer(reservoir=True, seed=seed)) for seed in (1, 2)]
     offer(parts[0].buffer, 150)  # type: ignore[arg-type]
     assert restore_state(parts[1], collect_state(parts[0])) == ([], [])
@@ -90,7 +90,7 @@ def test_a_restored_buffer_goes_on_as_if_nothing_had_happened() -> None:
     assert torch.equal(held(parts[0].buffer), held(parts[1].buffer))  # type: ignore[arg-type]
 
 
-def test_there_are_no_sequences() -> None:
+def test_random_replacement_buffer_refuses_sequences() -> None:
     part = buffer(replace_probability=0.5)
     offer(part, 100)
     assert part.holds_sequence(1)
@@ -113,6 +113,6 @@ def test_there_are_no_sequences() -> None:
         ({"replace_probability": -0.1}, "positive"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_random_replacement_buffer_refuses_invalid_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         buffer(**settings)

@@ -59,7 +59,7 @@ def test_replay_buffer_gives_the_stacks_that_were_collected() -> None:
             assert bool(batch["ended"][row, step]) == bool(data[turn]["ended"][env])
 
 
-def test_replay_buffer_samples_and_newest_turns_are_stacked_too() -> None:
+def test_replay_buffer_sample_and_latest_return_stacks() -> None:
     data = turns(20, 2, seed=1)
     user = filled(32, 2, data)
     sample = user.sample(64, torch.Generator().manual_seed(0))
@@ -83,7 +83,7 @@ def test_replay_buffer_never_builds_a_stack_across_a_gap() -> None:
     assert user.holds_sequence(13)
 
 
-def test_replay_buffer_goes_on_from_its_state_with_the_same_draws() -> None:
+def test_replay_buffer_draws_identically_after_a_restore() -> None:
     data = turns(40, 2, seed=3)
     user = filled(32, 2, data)
     again = ReplayBuffer(32, 2, FIELDS, frame_stack=STACK)
@@ -116,6 +116,8 @@ def test_replay_buffer_without_stacks_is_a_ring_buffer() -> None:
         (FIELDS, 0, "frame_stack must be at least 1"),
     ],
 )
-def test_replay_buffer_refuses_what_it_cannot_stack(fields: dict[str, object], frame_stack: int, message: str) -> None:
+def test_replay_buffer_refuses_invalid_fields_or_frame_stack(
+    fields: dict[str, object], frame_stack: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         ReplayBuffer(8, 1, fields, frame_stack=frame_stack)

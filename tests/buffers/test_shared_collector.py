@@ -34,7 +34,7 @@ def numbers(fetched: DataCollector) -> list[int]:
 
 
 @pytest.mark.parametrize("counts", [(1, 1, 2), (4, 4), (3, 2, 9), (31,)])
-def test_shared_collector_keeps_and_drops_the_same_turns_as_one_within_a_process(counts: tuple[int, ...]) -> None:
+def test_shared_collector_keeps_and_drops_the_same_turns_as_data_collector(counts: tuple[int, ...]) -> None:
     shared, plain = collector(8), DataCollector(1, flatten_specs(FIELDS), 8, 4)
     for count in counts:
         for _ in range(count):
@@ -60,7 +60,7 @@ def test_shared_collector_never_waits_for_a_learner_that_has_the_lock() -> None:
     assert numbers(shared) == [*range(8, 12), 28]
 
 
-def test_shared_collector_turns_that_are_being_read_are_not_overwritten() -> None:
+def test_shared_collector_does_not_overwrite_turns_that_are_being_read() -> None:
     shared = collector(4)
     for _ in range(6):
         shared.collect(turn(shared.turn))
@@ -74,7 +74,7 @@ def test_shared_collector_turns_that_are_being_read_are_not_overwritten() -> Non
     assert len(rest) + 6 + shared.dropped == 46
 
 
-def test_shared_collector_memory_is_reused_from_the_lowest_slot_on() -> None:
+def test_shared_collector_reuses_memory_from_the_lowest_slot() -> None:
     shared = collector(1000)
     for number in range(400):
         shared.collect(turn(number))
@@ -82,7 +82,7 @@ def test_shared_collector_memory_is_reused_from_the_lowest_slot_on() -> None:
     assert int(shared._columns["reward"].any(axis=(1, 2)).sum()) <= 3
 
 
-def test_shared_collector_another_process_gets_whole_turns_in_order_and_counts_the_rest() -> None:
+def test_shared_collector_delivers_whole_turns_in_order_to_another_process() -> None:
     user = DataUser(RingBuffer(300, 1, FIELDS), shared=True)
     context = multiprocessing.get_context("fork")
     done, (ours, theirs) = context.Event(), context.Pipe(duplex=False)

@@ -16,18 +16,18 @@ FIELDS = {"image": {"shape": [64, 64, 3], "dtype": "uint8"}}
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_288, "12.3 kB"), (100_663_296, "100.7 MB"), (5e15, "5000.0 TB")]
 )
-def test_bytes_are_told_for_people(count: float, text: str) -> None:
+def test_bytes_text_formats_bytes_with_units(count: float, text: str) -> None:
     assert bytes_text(count) == text
 
 
-def test_sizes_of_all_buffers_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_buffer_sizes_logs_the_size_of_each_buffer(caplog: pytest.LogCaptureFixture) -> None:
     buffers = {"replay": RingBuffer(100, 2, FIELDS), "rollout": RolloutBuffer(4, 2, FIELDS)}
     with caplog.at_level(logging.INFO):
         assert log_buffer_sizes(buffers) == "buffers, when full: replay 2.5 MB, rollout 98.3 kB"
     assert "replay 2.5 MB" in caplog.text
 
 
-def test_more_than_the_machine_has_is_a_warning(
+def test_log_buffer_sizes_warns_if_buffers_exceed_physical_memory(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "physical_memory", lambda: 1000)

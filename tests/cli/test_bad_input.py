@@ -48,7 +48,9 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("request_words", REQUESTS)
-def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_words: str) -> None:
+def test_bad_input_gives_a_message_without_traceback_or_run_folder(
+    command: Command, tmp_path: Path, request_words: str
+) -> None:
     outcome = command(*request_words.split())
     assert outcome.status in (1, 2)
     assert REQUESTS[request_words] in outcome.err
@@ -65,13 +67,13 @@ def test_bad_input_is_told_clearly(command: Command, tmp_path: Path, request_wor
         (["policy=ppo_recurent"], "did you mean ppo_recurrent"),
     ],
 )
-def test_choices_that_do_not_go_together_are_told(command: Command, words: list[str], expected: str) -> None:
+def test_run_refuses_misplaced_or_misspelled_group_choices(command: Command, words: list[str], expected: str) -> None:
     outcome = command("experiment=pamiq2024", *words)
     assert outcome.status == 2
     assert expected in outcome.err
 
 
-def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp_path: Path) -> None:
+def test_run_reports_an_image_folder_without_readable_images(command: Command, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     words = ["environment.images.source=folder", "environment.images.path=pictures", "tracking=jsonl_only"]
     outcome = command("experiment=pamiq2024", *words)
@@ -80,7 +82,7 @@ def test_a_folder_without_pictures_is_told_with_what_to_do(command: Command, tmp
     assert "Traceback" not in outcome.err
 
 
-def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(command: Command) -> None:
+def test_run_reports_an_unknown_model_name_with_the_available_ones(command: Command) -> None:
     words = ["trainers.dynamics.model=dynamic", "tracking=jsonl_only", "launcher.max_steps=10"]
     outcome = command("experiment=pamiq2024", *words)
     assert outcome.status == 2
@@ -89,7 +91,7 @@ def test_a_part_that_asks_for_one_that_is_not_there_is_told_with_those_that_are(
     assert "Traceback" not in outcome.err
 
 
-def test_a_name_that_gymnasium_does_not_know_is_told_with_its_key(command: Command) -> None:
+def test_run_reports_an_unknown_gymnasium_id_with_its_key(command: Command) -> None:
     outcome = command("experiment=minimum", "environment.id=CartPol-v1", "tracking=jsonl_only")
     assert outcome.status == 2
     assert "  environment.id: " in outcome.err
@@ -100,14 +102,14 @@ def test_a_name_that_gymnasium_does_not_know_is_told_with_its_key(command: Comma
 @pytest.mark.parametrize(
     "words", [["--cfg", "job", "sede=1"], ["--info", "defaults", "experiment=no"], ["--help", "a=1"]]
 )
-def test_looking_at_a_config_that_cannot_be_composed_gives_no_traceback(command: Command, words: list[str]) -> None:
+def test_cli_reports_an_invalid_config_to_print_without_traceback(command: Command, words: list[str]) -> None:
     outcome = command(*words)
     assert outcome.status == 2
     assert "there is no" in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_a_config_has_no_say_in_what_the_terminal_does(command: Command) -> None:
+def test_run_removes_terminal_escapes_from_error_messages(command: Command) -> None:
     outcome = command("experiment=minimum", "seed='\x1b[2Jgone'")
     assert outcome.status == 2
     assert "\x1b" not in outcome.err

@@ -76,7 +76,7 @@ def python(code: str, *words: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_all_errors_are_reported_at_once_with_file_line_and_hint(command: Command, mistakes: list[str]) -> None:
+def test_check_reports_all_errors_at_once_with_file_line_and_hint(command: Command, mistakes: list[str]) -> None:
     outcome = command("check", *mistakes, "sede=3", "seed=x")
     assert outcome.status == 1
     assert "Traceback" not in outcome.err
@@ -103,7 +103,7 @@ def test_all_errors_are_reported_at_once_with_file_line_and_hint(command: Comman
 
 
 @pytest.mark.parametrize("words", [["check"], []], ids=["check", "run"])
-def test_mistakes_that_need_no_import_are_told_before_torch_is_imported(
+def test_check_and_run_report_config_errors_before_importing_torch(
     tmp_path: Path, repository: Path, words: list[str]
 ) -> None:
     code = (
@@ -118,7 +118,7 @@ def test_mistakes_that_need_no_import_are_told_before_torch_is_imported(
         assert python(code, *early, folder=tmp_path).split("\n")[-2] == "2 []"
 
 
-def test_only_what_a_config_names_is_imported(tmp_path: Path, repository: Path) -> None:
+def test_check_imports_only_what_the_config_names(tmp_path: Path, repository: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(repository)!r})\n"
         "from pamiq_exp.cli import main; main(sys.argv[1:])\n"
@@ -132,7 +132,7 @@ def test_only_what_a_config_names_is_imported(tmp_path: Path, repository: Path) 
     assert "wandb" not in out.splitlines()[-1]
 
 
-def test_what_a_run_takes_is_told(command: Command) -> None:
+def test_check_prints_parameters_buffers_memory_and_checkpoint_size(command: Command) -> None:
     outcome = command("check", "experiment=cartpole_ppo")
     assert outcome.status == 0, outcome.err
     assert outcome.out.startswith("no errors found\n")
@@ -142,7 +142,7 @@ def test_what_a_run_takes_is_told(command: Command) -> None:
     assert "checkpoint  " in outcome.out
 
 
-def test_absurd_sizes_are_refused_before_they_are_allocated(command: Command, small: list[str]) -> None:
+def test_check_refuses_too_many_parameters_before_allocating_them(command: Command, small: list[str]) -> None:
     words = [*small, "models.policy.network.hidden=[400000,400000]"]
     outcome = command("check", *words)
     assert outcome.status == 1
@@ -150,7 +150,7 @@ def test_absurd_sizes_are_refused_before_they_are_allocated(command: Command, sm
     assert "launcher.max_parameters is 1,000,000,000" in outcome.err
 
 
-def test_sizes_that_do_not_fit_are_told_with_both_keys(command: Command, small: list[str]) -> None:
+def test_check_reports_a_size_mismatch_with_both_keys(command: Command, small: list[str]) -> None:
     words = [*small, "models.dynamics.network.features=64"]
     outcome = command("check", *words)
     assert outcome.status == 1
@@ -175,7 +175,7 @@ def test_sizes_that_do_not_fit_are_told_with_both_keys(command: Command, small: 
         (["launcher.device=tpu"], "launcher.device: must be one of"),
     ],
 )
-def test_what_only_a_dry_step_shows_is_told_with_its_key(
+def test_check_reports_each_dry_run_error_with_its_key(
     command: Command, small: list[str], words: list[str], expected: str
 ) -> None:
     outcome = command("check", *small, *words)
@@ -184,7 +184,7 @@ def test_what_only_a_dry_step_shows_is_told_with_its_key(
     assert "Traceback" not in outcome.err
 
 
-def test_all_names_that_lead_nowhere_are_told_at_once(command: Command, small: list[str]) -> None:
+def test_check_reports_all_unknown_model_names_at_once(command: Command, small: list[str]) -> None:
     agent = ["interaction.agent.encoder=encode", "interaction.agent.policy=polcy"]
     outcome = command("check", *small, *agent, "interaction.agent.reward.dynamics=x", "models.dynamics.encoder=y")
     assert outcome.status == 1
@@ -197,7 +197,7 @@ def test_all_names_that_lead_nowhere_are_told_at_once(command: Command, small: l
         assert outcome.err.count(told) == 1, outcome.err
 
 
-def test_of_a_sweep_it_is_told_what_was_tried(command: Command, tmp_path: Path) -> None:
+def test_check_reports_which_configs_of_a_sweep_had_a_dry_run(command: Command, tmp_path: Path) -> None:
     words = ["-m", "experiment=minimum", "seed=range(50)", "launcher=realtime,lockstep"]
     outcome = command("check", *words)
     assert outcome.status == 0, outcome.err
@@ -209,13 +209,13 @@ def test_of_a_sweep_it_is_told_what_was_tried(command: Command, tmp_path: Path) 
     assert "environment" in wrong.err
 
 
-def test_what_constructors_say_is_told_together(command: Command, small: list[str]) -> None:
+def test_check_reports_errors_of_several_constructors_together(command: Command, small: list[str]) -> None:
     outcome = command("check", *small, "trainers.dynamics.batch_size=-1", "models.encoder.warmup=1")
     assert "trainers.dynamics: " in outcome.err
     assert "models.encoder: warmup must be at least 2" in outcome.err
 
 
-def test_parts_of_another_kind_are_told(command: Command, small: list[str]) -> None:
+def test_check_reports_parts_of_the_wrong_type(command: Command, small: list[str]) -> None:
     wrong = "+trainers.wrong={_target_: pamiq_exp.rewards.Extrinsic}"
     outcome = command("check", *small, "+models.word=hello", wrong)
     assert outcome.status == 1
@@ -223,7 +223,9 @@ def test_parts_of_another_kind_are_told(command: Command, small: list[str]) -> N
     assert "trainers.wrong: expected a Trainer, not Extrinsic" in outcome.err
 
 
-def test_a_dry_step_leaves_nothing_behind(command: Command, small: list[str], tmp_path: Path) -> None:
+def test_check_dry_run_leaves_no_files_and_restores_random_states(
+    command: Command, small: list[str], tmp_path: Path
+) -> None:
     files = sorted(tmp_path.rglob("*"))
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     expected = random.random(), np.random.random(), torch.rand(1)
@@ -234,7 +236,7 @@ def test_a_dry_step_leaves_nothing_behind(command: Command, small: list[str], tm
     assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path not in files] == []
 
 
-def test_each_value_is_printed_with_what_set_it(command: Command, repository: Path) -> None:
+def test_check_origins_prints_what_set_each_value(command: Command, repository: Path) -> None:
     outcome = command("check", "--origins", "experiment=cartpole_ppo", "seed=3", "launcher.device=auto")
     assert outcome.status == 0
     lines = [line for line in outcome.out.splitlines() if "#" in line]
@@ -247,7 +249,7 @@ def test_each_value_is_printed_with_what_set_it(command: Command, repository: Pa
     assert told["overrun: catch_up"].partition(":")[0].endswith("conf/launcher/realtime.yaml")
 
 
-def test_a_secret_is_not_printed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_does_not_print_secrets(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "secret-0123456789")
     for words in (["--origins"], []):
         outcome = command("check", *words, "experiment=minimum", "+shared.api_key=secret-0123456789", "+paths.x=1")
@@ -255,7 +257,7 @@ def test_a_secret_is_not_printed(command: Command, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_a_check_costs_little_beside_importing_torch(tmp_path: Path, repository: Path) -> None:
+def test_check_takes_little_cpu_time_compared_with_importing_torch(tmp_path: Path, repository: Path) -> None:
     code = (
         f"import sys, time; sys.path.insert(0, {str(repository)!r})\n"
         "start = time.process_time(); import torch, lightning; imports = time.process_time() - start\n"
@@ -269,7 +271,7 @@ def test_a_check_costs_little_beside_importing_torch(tmp_path: Path, repository:
     assert check < max(1.0, 0.45 * imports)
 
 
-def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, small: list[str]) -> None:
+def test_check_warns_of_a_setting_without_effect_in_the_mode(command: Command, small: list[str]) -> None:
     outcome = command("check", *small, "launcher=lockstep", "launcher.overrun=skip")
     assert outcome.status == 0, outcome.err
     assert "launcher.overrun: has no effect in mode lockstep" in outcome.out
@@ -278,12 +280,12 @@ def test_a_setting_that_does_nothing_in_the_mode_is_warned_of(command: Command, 
     assert "\n  " not in shipped.out, "the experiment set it, not the user"
 
 
-def test_check_tells_how_it_is_used(command: Command) -> None:
+def test_check_help_describes_the_command_and_its_options(command: Command) -> None:
     outcome = command("check", "--help")
     assert outcome.status == 0
     assert "Report all errors of a config" in outcome.out
     assert "--origins" in outcome.out
 
 
-def test_help_lists_no_group_that_holds_nothing_to_choose(command: Command) -> None:
+def test_cli_help_does_not_list_the_parents_group(command: Command) -> None:
     assert "_parents" not in command("--help").out

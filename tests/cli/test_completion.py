@@ -20,21 +20,21 @@ def offered(*words: str) -> list[str]:
     return [word for word, _ in candidates(words)]
 
 
-def test_the_first_word_is_a_command_or_a_group() -> None:
+def test_completion_offers_commands_and_groups_as_first_word() -> None:
     assert set(command_names()) <= set(offered(""))
     assert {"experiment=", "world="} <= set(offered(""))
     assert offered("rep") == ["replay", "report", "reproduce"]
     assert offered("exper") == ["experiment="]
 
 
-def test_options_of_a_group_are_offered_also_in_a_list() -> None:
+def test_completion_offers_options_of_a_group_also_in_a_list() -> None:
     assert offered("experiment=minimu") == ["experiment=minimum"]
     assert offered("experiment=minimum", "world=cl") == ["world=clean"]
     assert offered("-m", "experiment=minimum", "world=food,cl") == ["world=food,clean"]
     assert offered("check", "launcher=lo") == ["launcher=lockstep"]
 
 
-def test_keys_are_those_of_the_config_that_is_being_typed() -> None:
+def test_completion_offers_keys_of_the_typed_config() -> None:
     assert "launcher.max_steps=" in offered("experiment=minimum", "launcher.")
     assert "launcher.checkpoint." in offered("experiment=minimum", "launcher.ch")
     assert offered("experiment=cartpole_ppo", "models.policy.learning") == [
@@ -45,12 +45,12 @@ def test_keys_are_those_of_the_config_that_is_being_typed() -> None:
     assert offered("experiment=nonsense", "launcher.") == []
 
 
-def test_files_are_left_to_the_shell() -> None:
+def test_completion_offers_nothing_where_a_file_is_expected() -> None:
     for words in (("report", ""), ("diff", "out"), ("experiment=minimum", "--config-dir", ""), ("export", "-o", "")):
         assert offered(*words) == []
 
 
-def test_flags_lists_and_resume_are_known() -> None:
+def test_completion_offers_flags_and_arguments_of_commands() -> None:
     assert offered("--conf") == ["--config-dir", "--config-name"]
     assert offered("list", "rew") == ["reward_streams", "rewards"]
     assert "resume.partial=true" in offered("resume", "outputs/run", "resume")
@@ -58,13 +58,13 @@ def test_flags_lists_and_resume_are_known() -> None:
     assert offered("completion", "z") == ["zsh"]
 
 
-def test_ones_own_configs_are_offered(tmp_path: Path) -> None:
+def test_completion_offers_options_of_the_users_config_folder(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 1\n")
     assert offered("--config-dir", str(tmp_path), "experiment=mine") == ["experiment=mine"]
 
 
-def test_scripts_are_printed_and_other_words_refused(command) -> None:  # type: ignore[no-untyped-def]
+def test_completion_prints_each_script_and_refuses_an_unknown_shell(command) -> None:  # type: ignore[no-untyped-def]
     for shell, script in SCRIPTS.items():
         assert command("completion", shell).out == script
     outcome: Outcome = command("completion", "powershell")
@@ -91,7 +91,7 @@ def shell_environment(tmp_path: Path) -> dict[str, str]:
         ("python other.py exper", []),
     ],
 )
-def test_bash_completes_the_word_at_the_cursor(line: str, expected: list[str], tmp_path: Path) -> None:
+def test_completion_in_bash_completes_the_word_at_the_cursor(line: str, expected: list[str], tmp_path: Path) -> None:
     code = f"""
         source <({sys.executable} -m pamiq_exp completion bash)
         COMP_LINE='{line}' COMP_POINT={len(line)}
@@ -105,14 +105,14 @@ def test_bash_completes_the_word_at_the_cursor(line: str, expected: list[str], t
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_a_script_is_valid(shell: str, tmp_path: Path) -> None:
+def test_completion_script_has_valid_syntax(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     (tmp_path / "script").write_text(SCRIPTS[shell])
     subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
 
 
-def test_a_choice_is_offered_in_a_quarter_of_a_second(tmp_path: Path) -> None:
+def test_completion_takes_less_than_a_quarter_second_of_cpu_time(tmp_path: Path) -> None:
     """Measured in seconds of the processor: other programs on the machine do not count."""
     durations = []
     for _ in range(3):

@@ -60,7 +60,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveRun]:
     run.end()
 
 
-def test_status_pause_save_resume_and_stop(live: LiveRun, capsys: pytest.CaptureFixture[str]) -> None:
+def test_console_pauses_saves_resumes_and_stops_a_live_run(live: LiveRun, capsys: pytest.CaptureFixture[str]) -> None:
     status = ask(live.folder, "status")["status"]
     assert status["state"] == "running"
     assert status["steps"] > 5
@@ -85,13 +85,13 @@ def test_status_pause_save_resume_and_stop(live: LiveRun, capsys: pytest.Capture
     assert "no run is alive" in capsys.readouterr().err
 
 
-def test_only_the_owner_may_use_the_socket(tmp_path: Path) -> None:
+def test_console_socket_is_accessible_to_its_owner_only(tmp_path: Path) -> None:
     run = LiveRun(tmp_path, "realtime")
     assert stat.S_IMODE(os.stat(tmp_path / file_names.SOCKET).st_mode) == 0o600
     run.end()
 
 
-def test_nonsense_is_answered_and_harms_nothing(tmp_path: Path) -> None:
+def test_console_socket_rejects_malformed_requests_and_the_run_continues(tmp_path: Path) -> None:
     run = LiveRun(tmp_path, "realtime")
     for request_line in (b"\n", b"[1]\n", b'{"command": 3}\n', b'{"command": "rm"}\n', b"x" * 9000, b"\xff\n"):
         with _short_path(tmp_path) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -104,7 +104,7 @@ def test_nonsense_is_answered_and_harms_nothing(tmp_path: Path) -> None:
     run.end()
 
 
-def test_a_very_deep_run_folder_can_be_reached(tmp_path: Path) -> None:
+def test_console_socket_works_in_a_very_deep_run_folder(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a-folder-with-a-long-name"] * 8)
     deep.mkdir(parents=True)
     assert len(str(deep)) > 108
@@ -113,14 +113,14 @@ def test_a_very_deep_run_folder_can_be_reached(tmp_path: Path) -> None:
     run.end()
 
 
-def test_a_killed_run_leaves_a_message_and_not_a_riddle(tmp_path: Path) -> None:
+def test_ask_reports_a_socket_left_by_a_killed_run(tmp_path: Path) -> None:
     with _short_path(tmp_path) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as abandoned:
         abandoned.bind(path)
     with pytest.raises(ConsoleError, match="was killed and left its socket behind"):
         ask(tmp_path, "status")
 
 
-def test_two_runs_answer_each_for_itself(tmp_path: Path) -> None:
+def test_console_socket_controls_each_of_two_runs_separately(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first, second = LiveRun(tmp_path / "a", "realtime"), LiveRun(tmp_path / "b", "lockstep")
@@ -131,14 +131,14 @@ def test_two_runs_answer_each_for_itself(tmp_path: Path) -> None:
     second.end()
 
 
-def test_wrong_words_get_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_console_prints_its_usage_for_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["console"], ["console", "folder", "explode"], ["console", "a", "b", "c"]):
         with pytest.raises(SystemExit, match="2"):
             main(words)
         assert "usage: python -m pamiq_exp console RUN" in capsys.readouterr().err
 
 
-def test_the_screen_shows_state_figures_and_records(tmp_path: Path) -> None:
+def test_console_screen_shows_state_metrics_keys_and_messages(tmp_path: Path) -> None:
     run = LiveRun(tmp_path, "realtime")
     deadline = time.monotonic() + 60.0
     while not ask(tmp_path, "status")["records"]:

@@ -35,7 +35,9 @@ def folders(finished: Path, tmp_path: Path) -> list[Path]:
     return [Path(shutil.copytree(finished / name, tmp_path / name)) for name in ("one", "two")]
 
 
-def test_two_runs_are_compared(command, folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_diff_shows_what_differs_between_two_runs(
+    command, folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("COLUMNS", "120")
     manifest = json.loads((folders[1] / "manifest.json").read_text())
     manifest["versions"]["torch"] = "1.0"
@@ -55,12 +57,12 @@ def test_two_runs_are_compared(command, folders: list[Path], monkeypatch: pytest
     assert max(map(len, outcome.out.splitlines())) <= 120
 
 
-def test_a_run_does_not_differ_from_itself(command, folders: list[Path]) -> None:  # type: ignore[no-untyped-def]
+def test_diff_of_a_run_with_itself_shows_no_difference(command, folders: list[Path]) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("diff", str(folders[0]), str(folders[0]))
     assert "no difference in overrides, config, code, versions, machine, results" in " ".join(outcome.out.split())
 
 
-def test_names_from_files_do_not_steer_the_terminal(command, folders: list[Path]) -> None:  # type: ignore[no-untyped-def]
+def test_diff_removes_terminal_escapes_from_names_in_files(command, folders: list[Path]) -> None:  # type: ignore[no-untyped-def]
     summary = json.loads((folders[0] / "summary.json").read_text())
     (folders[0] / "summary.json").write_text(json.dumps(summary | {"\x1b[2Jevil [bold]": 1}))
     outcome: Outcome = command("diff", *map(str, folders))
@@ -68,7 +70,7 @@ def test_names_from_files_do_not_steer_the_terminal(command, folders: list[Path]
     assert "evil [bold]" in outcome.out
 
 
-def test_what_is_no_run_is_told(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_diff_refuses_folders_without_a_run(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("diff", str(tmp_path), str(tmp_path / "nowhere"))
     assert outcome.status == 2
     assert "no run in" in outcome.err

@@ -46,7 +46,7 @@ def evaluation(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_an_evaluation_is_written_beside_the_run_and_repeats(command: Command, folder: Path) -> None:
+def test_evaluate_writes_a_repeatable_evaluation_and_changes_no_run_file(command: Command, folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcome = command("evaluate", "run", "--episodes", "3", "--seeds", "7", "8")
     assert outcome.status == 0, outcome.err
@@ -69,7 +69,7 @@ def test_an_evaluation_is_written_beside_the_run_and_repeats(command: Command, f
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_returns_are_those_of_the_most_likely_actions(
+def test_evaluate_returns_match_a_loop_with_the_most_likely_actions(
     command: Command, finished: Path, tmp_path: Path, recurrent: bool
 ) -> None:
     if recurrent:
@@ -101,7 +101,7 @@ def test_returns_are_those_of_the_most_likely_actions(
     assert evaluation(folder)["returns"] == [[returns[0], returns[1]]]
 
 
-def test_actions_can_be_drawn_as_in_the_run(command: Command, folder: Path) -> None:
+def test_evaluate_sampled_draws_actions_from_the_policy(command: Command, folder: Path) -> None:
     assert command("evaluate", "run", "--episodes", "8", "--sampled").status == 0
     drawn = evaluation(folder)
     assert (drawn["actions"], drawn["seeds"]) == ("sampled", [1_000_000])
@@ -109,7 +109,7 @@ def test_actions_can_be_drawn_as_in_the_run(command: Command, folder: Path) -> N
     assert evaluation(folder)["returns"] != drawn["returns"]
 
 
-def test_a_single_episode_has_no_interval(command: Command, folder: Path) -> None:
+def test_evaluate_gives_no_interval_for_a_single_episode(command: Command, folder: Path) -> None:
     assert command("evaluate", "run", "--episodes", "1").status == 0
     assert evaluation(folder)["return_interval"] is None
 
@@ -124,7 +124,7 @@ REFUSED = {
 }
 
 
-def test_what_cannot_be_evaluated_is_said_in_a_sentence(command: Command, folder: Path) -> None:
+def test_evaluate_reports_why_a_run_cannot_be_evaluated(command: Command, folder: Path) -> None:
     for words, message in REFUSED.items():
         outcome = command("evaluate", "run", *words)
         assert outcome.status == 2
@@ -139,7 +139,7 @@ def test_what_cannot_be_evaluated_is_said_in_a_sentence(command: Command, folder
     assert "is no run folder" in command("evaluate", "nowhere").err
 
 
-def test_a_damaged_checkpoint_is_told(command: Command, folder: Path) -> None:
+def test_evaluate_refuses_a_damaged_checkpoint(command: Command, folder: Path) -> None:
     models = list_checkpoints(folder / "checkpoints")[-1] / "models.safetensors"
     models.write_bytes(models.read_bytes()[:-1])
     outcome = command("evaluate", "run")
@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_told(command: Command, folder: Path) -> None:
     assert "is damaged: models.safetensors" in outcome.err
 
 
-def test_a_run_without_episodes_is_evaluated_by_steps_beside_random_walks(command: Command) -> None:
+def test_evaluate_by_steps_compares_a_run_without_episodes_with_random_walks(command: Command) -> None:
     words = (
         "experiment=curiosity_noise_world",
         "environment=noise_world",
@@ -179,13 +179,13 @@ def test_a_run_without_episodes_is_evaluated_by_steps_beside_random_walks(comman
     assert found["metrics"]["coverage_random"]["values"] == [metrics["coverage_random"]["values"][1]]
 
 
-def test_episodes_and_steps_are_asked_of_runs_that_have_them(command: Command, folder: Path) -> None:
+def test_evaluate_refuses_steps_for_an_environment_with_episodes(command: Command, folder: Path) -> None:
     outcome = command("evaluate", "run", "--steps", "10")
     assert outcome.status == 2
     assert "--steps: its environment has episodes" in outcome.err
 
 
-def test_a_world_by_the_wall_clock_without_episodes_is_refused(
+def test_evaluate_refuses_a_real_time_environment_without_episodes(
     command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command(*doll, "hydra.run.dir=run").status == 0

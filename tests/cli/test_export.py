@@ -48,7 +48,7 @@ def paper(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(finished / "paper.yaml", tmp_path))
 
 
-def test_the_file_says_all_of_a_run(paper: Path, finished: Path) -> None:
+def test_export_file_holds_config_seeds_budget_versions_and_metrics(paper: Path, finished: Path) -> None:
     told = read(paper)
     manifest = json.loads((finished / "one" / "manifest.json").read_text())
     summary = json.loads((finished / "one" / "summary.json").read_text())
@@ -69,7 +69,7 @@ def test_the_file_says_all_of_a_run(paper: Path, finished: Path) -> None:
     assert not {"paths", "tracking", "spaces", "hydra"} & told["config"].keys()
 
 
-def test_the_file_tells_nothing_of_a_user(
+def test_export_removes_the_users_paths_and_reproduce_asks_for_them(
     command: Command,
     finished: Path,
     tmp_path: Path,
@@ -94,7 +94,7 @@ def test_the_file_tells_nothing_of_a_user(
     assert "may not name" not in command("reproduce", "paper.yaml", *given).err, "it was typed by the user"
 
 
-def test_a_run_is_reproduced_to_the_same_figures_from_an_empty_folder(
+def test_reproduce_gives_the_same_metrics_and_models_in_an_empty_folder(
     command: Command,
     paper: Path,
     finished: Path,
@@ -124,7 +124,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_reader_is_told_and_asked_before_anything_runs(  # type: ignore[no-untyped-def]
+def test_reproduce_describes_the_run_and_asks_before_it_starts(  # type: ignore[no-untyped-def]
     command, paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = len(list(tmp_path.rglob("summary.json")))
@@ -138,7 +138,7 @@ def test_the_reader_is_told_and_asked_before_anything_runs(  # type: ignore[no-u
         assert len(list(tmp_path.rglob("summary.json"))) == runs
 
 
-def test_figures_that_are_apart_are_told_with_what_is_different(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_reports_differing_metrics_versions_and_edits(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
     told = read(paper)
     told["runs"][0]["figures"]["return_mean"] += 1.0
     told["versions"]["torch"] = "1.0"
@@ -150,7 +150,7 @@ def test_figures_that_are_apart_are_told_with_what_is_different(command, paper: 
     assert "the file was edited after it was exported" in outcome.out
 
 
-def test_in_realtime_figures_may_be_apart(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_accepts_differing_metrics_in_realtime_mode(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
     told = read(paper)
     told["mode"] = told["config"]["launcher"]["mode"] = "realtime"
     told["runs"][0]["figures"]["return_mean"] += 1.0
@@ -160,7 +160,7 @@ def test_in_realtime_figures_may_be_apart(command, paper: Path) -> None:  # type
     assert "wall clock has a say" in outcome.out
 
 
-def test_values_can_be_changed_on_the_way(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_accepts_and_reports_overrides(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("reproduce", str(paper), "--yes", "launcher.max_steps=160")
     assert outcome.status == 0, outcome.err
     assert "launcher.max_steps=160 was set for this run" in outcome.out
@@ -169,7 +169,7 @@ def test_values_can_be_changed_on_the_way(command, paper: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_sweep_is_exported_with_intervals_and_reproduced_run_by_run(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_export_of_a_sweep_holds_intervals_and_each_run_can_be_reproduced(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     words = ("seed=0,1", "models.policy.learning_rate=0.001,0.002", "launcher.max_steps=320")
     run(command, "-m", *CARTPOLE, *words)
     run(command, "export", "outputs/sweeps", "-o", "paper.yaml")
@@ -192,7 +192,7 @@ def test_a_sweep_is_exported_with_intervals_and_reproduced_run_by_run(command, t
     assert both.out.count("metrics are the same") == 2
 
 
-def test_the_tables_of_hyper_parameters_are_written(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_export_writes_hyperparameter_tables_in_latex_and_markdown(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run(command, *CARTPOLE, f"hydra.run.dir={tmp_path / 'one'}")
     latex: Outcome = command("export", "one", "--latex")
     assert r"\begin{tabular}" in latex.out
@@ -220,7 +220,9 @@ def test_the_tables_of_hyper_parameters_are_written(command, tmp_path: Path) -> 
         ({"format": "1"}, "is no exported experiment"),
     ],
 )
-def test_a_hostile_file_is_refused(command, paper: Path, tmp_path: Path, change: Any, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_refuses_an_invalid_or_malicious_file(
+    command, paper: Path, tmp_path: Path, change: Any, message: str
+) -> None:  # type: ignore[no-untyped-def]
     told = read(paper)
     for key, value in change.items():
         told[key] = told[key] | value if isinstance(value, dict) else value
@@ -234,7 +236,7 @@ def test_a_hostile_file_is_refused(command, paper: Path, tmp_path: Path, change:
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "a: [\n", "a: &a [*a]\n", "a: !!python/object/apply:os.system [ls]\n"])
-def test_what_is_no_exported_file_is_refused(command, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_refuses_a_file_that_export_did_not_write(command, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "paper.yaml").write_text(text)
     outcome: Outcome = command("reproduce", "paper.yaml")
     assert outcome.status == 2
@@ -243,7 +245,7 @@ def test_what_is_no_exported_file_is_refused(command, text: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("count", "message"), [(2, "is not set"), (3, "3 are more than 2")])
-def test_an_exported_file_has_a_limit_of_runs(  # type: ignore[no-untyped-def]
+def test_reproduce_limits_the_number_of_runs_in_a_file(  # type: ignore[no-untyped-def]
     command, count: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pamiq_exp.cli._exported_file._MOST_RUNS", 2)
@@ -252,7 +254,7 @@ def test_an_exported_file_has_a_limit_of_runs(  # type: ignore[no-untyped-def]
     assert message in command("reproduce", "paper.yaml").err
 
 
-def test_a_file_may_name_only_packages_that_are_allowed(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_reproduce_refuses_classes_of_packages_that_are_not_allowed(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run(command, *doll, f"hydra.run.dir={tmp_path / 'one'}")
     run(command, "export", "one", "-o", "paper.yaml")
     refused: Outcome = command("reproduce", "paper.yaml")
@@ -261,7 +263,7 @@ def test_a_file_may_name_only_packages_that_are_allowed(command, doll: list[str]
     run(command, "reproduce", "paper.yaml", "--allow", "tests.config.parts")
 
 
-def test_runs_of_two_experiments_go_to_two_files(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_export_refuses_to_mix_two_experiments_in_one_file(command, doll: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run(command, *doll)
     run(command, *doll, "experiment_name=other")
     outcome: Outcome = command("export", "outputs", "-o", "paper.yaml")

@@ -29,7 +29,7 @@ class Vandal(Doll):
 
 
 @pytest.mark.slow
-def test_a_sweep_whose_files_are_destroyed_while_it_runs_ends_as_it_began(  # type: ignore[no-untyped-def]
+def test_frozen_sweep_finishes_after_its_config_file_is_overwritten(  # type: ignore[no-untyped-def]
     command, doll: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "vandal.py").write_text(VANDAL)
@@ -52,7 +52,7 @@ def test_a_sweep_whose_files_are_destroyed_while_it_runs_ends_as_it_began(  # ty
     assert (sweep / "conf" / "own" / "experiment" / "doll.yaml").is_file()
 
 
-def test_a_job_of_a_sweep_keeps_what_it_was_composed_from(  # type: ignore[no-untyped-def]
+def test_resume_can_change_groups_of_a_job_moved_out_of_its_sweep(  # type: ignore[no-untyped-def]
     command, doll: list[str], tmp_path: Path
 ) -> None:
     assert command("-m", *doll, "seed=0,1", "launcher.max_steps=4").status == 0
@@ -67,7 +67,7 @@ def test_a_job_of_a_sweep_keeps_what_it_was_composed_from(  # type: ignore[no-un
     assert (config["seed"], config["launcher"]["mode"], config["launcher"]["max_steps"]) == (1, "pipelined", 8)
 
 
-def test_a_folder_with_odd_characters_can_hold_a_sweep(  # type: ignore[no-untyped-def]
+def test_frozen_sweep_works_in_a_folder_with_special_characters(  # type: ignore[no-untyped-def]
     command, doll: list[str], tmp_path: Path
 ) -> None:
     odd = tmp_path / "it's, a {folder}=1"

@@ -54,7 +54,9 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_while_packages_are_imported(command: Command, words: list[str], tmp_path: Path, name: str) -> None:
+def test_interrupt_during_imports_exits_with_the_signal_status(
+    command: Command, words: list[str], tmp_path: Path, name: str
+) -> None:
     (tmp_path / "when").write_text(f"imported {name}")
     outcome = command(*words)
     assert outcome.status == 128 + signal.Signals[name]
@@ -63,7 +65,7 @@ def test_while_packages_are_imported(command: Command, words: list[str], tmp_pat
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
-def test_while_parts_are_built_for_the_check_and_for_the_run(
+def test_interrupt_during_check_or_build_exits_with_the_signal_status(
     command: Command, words: list[str], tmp_path: Path, name: str
 ) -> None:
     for number in (1, 2, 3):

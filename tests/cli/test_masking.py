@@ -20,7 +20,7 @@ def files_with_the_secret(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0"]], ids=["run", "sweep"])
-def test_no_file_of_a_run_holds_a_secret(
+def test_masking_keeps_a_secret_out_of_all_files_of_runs_and_sweeps(
     command: Command, doll: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep: list[str]
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", SECRET)
@@ -33,7 +33,7 @@ def test_no_file_of_a_run_holds_a_secret(
     assert SECRET not in outcome.out + outcome.err
 
 
-def test_an_error_that_quotes_a_secret_is_told_without_it(
+def test_masking_removes_a_secret_from_an_error_message(
     command: Command, doll: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_PASSWORD", SECRET)
@@ -45,14 +45,14 @@ def test_an_error_that_quotes_a_secret_is_told_without_it(
 
 
 @pytest.mark.parametrize("value", ["***", "sk-***", "/home/***/x"])
-def test_the_mask_of_a_secret_is_no_value(command: Command, doll: list[str], value: str) -> None:
+def test_run_refuses_a_masked_secret_as_a_value(command: Command, doll: list[str], value: str) -> None:
     outcome = command(*doll, f"+shared.key='{value}'")
     assert outcome.status == 2
     assert "shared.key: holds ***, which stands for a secret" in outcome.err
     assert "give it again: shared.key=..." in outcome.err
 
 
-def test_export_tells_of_masked_values_and_reproduce_refuses_them(
+def test_export_reports_masked_values_and_reproduce_refuses_them(
     command: Command, doll: list[str], tmp_path: Path
 ) -> None:
     assert command(*doll, "hydra.run.dir=run").status == 0
@@ -81,7 +81,7 @@ def test_export_tells_of_masked_values_and_reproduce_refuses_them(
     ],
     ids=" ".join,
 )
-def test_a_password_in_a_config_is_never_shown(
+def test_masking_hides_passwords_in_errors_and_printed_configs(
     command: Command, doll: list[str], password: str, words: list[str]
 ) -> None:
     asked = [word.format(password) for word in words]

@@ -21,7 +21,7 @@ def forget_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_a_new_project_runs_with_the_printed_commands(
+def test_new_project_runs_with_the_printed_commands(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = command("new", "ring_study")
@@ -37,7 +37,7 @@ def test_a_new_project_runs_with_the_printed_commands(
     assert not [text for text in texts if TEMPLATE_NAME in text]
 
 
-def test_the_test_of_a_new_project_passes(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_project_passes_its_own_tests(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("new", "ring_study").status == 0
     monkeypatch.chdir(tmp_path / "ring_study")
     monkeypatch.syspath_prepend(str(tmp_path / "ring_study"))
@@ -60,7 +60,7 @@ def test_the_test_of_a_new_project_passes(command: Command, tmp_path: Path, monk
         ("taken", "exists already"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(
+def test_new_refuses_an_unusable_name_and_writes_nothing(
     command: Command, tmp_path: Path, name: str, message: str
 ) -> None:
     (tmp_path / "taken").mkdir()
@@ -70,7 +70,7 @@ def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["taken"]
 
 
-def test_the_template_is_what_the_tutorial_builds() -> None:
+def test_new_template_matches_the_files_in_the_tutorial() -> None:
     page = (REPOSITORY / "docs" / "tutorials" / "your_own_parts.md").read_text()
     files = dict(re.findall(r"<!-- file: (\S+) -->\n```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     assert len(files) > 5
@@ -78,7 +78,7 @@ def test_the_template_is_what_the_tutorial_builds() -> None:
 
 
 @pytest.mark.slow
-def test_a_project_is_made_and_run_by_an_installed_wheel(tmp_path: Path) -> None:
+def test_new_project_from_an_installed_wheel_runs_and_passes_its_tests(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(REPOSITORY)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -101,7 +101,7 @@ def test_a_project_is_made_and_run_by_an_installed_wheel(tmp_path: Path) -> None
     assert "2 passed" in run("pytest", "-q", folder=work / "ring_study")
 
 
-def test_the_wheel_and_the_source_distribution_hold_the_template() -> None:
+def test_new_template_is_listed_in_the_package_build_settings() -> None:
     settings = (REPOSITORY / "pyproject.toml").read_text()
     assert 'project_template = "pamiq_exp/project_template"' in settings
     assert settings.count('"project_template"') == 2

@@ -17,7 +17,7 @@ def printed(out: str) -> list[list[str]]:
     return [shlex.split(line) for line in after.splitlines() if line.startswith("  ")]
 
 
-def test_a_run_prints_commands_that_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_steps_printed_after_a_run_work_as_commands(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(next_steps, "find_spec", lambda name: None)  # the dashboard would not end by itself
     outcome = command("experiment=cartpole_ppo", "launcher.max_steps=300", "tracking=jsonl_only", "hydra.run.dir=a b")
     assert outcome.status == 0, outcome.err
@@ -30,7 +30,7 @@ def test_a_run_prints_commands_that_work(command: Command, monkeypatch: pytest.M
         assert outcome.status == 0, f"{words}\n{outcome.out}\n{outcome.err}"
 
 
-def test_the_program_is_named_as_it_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_steps_name_the_python_that_runs_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "outputs" / "run"
     run.mkdir(parents=True)
@@ -47,7 +47,7 @@ def test_the_program_is_named_as_it_can_be_started(tmp_path: Path, monkeypatch: 
     )
 
 
-def test_a_run_of_a_world_by_the_wall_clock_can_go_on_instead_of_being_evaluated(
+def test_next_steps_of_a_real_time_environment_resume_instead_of_evaluate(
     command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.config.parts.Room.has_episodes", False, raising=False)
@@ -59,7 +59,7 @@ def test_a_run_of_a_world_by_the_wall_clock_can_go_on_instead_of_being_evaluated
     assert command(*last[last.index("pamiq_exp") + 1 :]).status == 0
 
 
-def test_jobs_of_a_sweep_print_none(command: Command, tmp_path: Path) -> None:
+def test_next_steps_are_not_printed_for_jobs_of_a_sweep(command: Command, tmp_path: Path) -> None:
     words = ["-m", "experiment=minimum", "seed=0", "launcher.max_steps=20", "tracking=jsonl_only"]
     outcome = command(*words)
     assert outcome.status == 0, outcome.err

@@ -17,7 +17,7 @@ SMALL = ("experiment=minimum", "tracking=jsonl_only", "launcher=lockstep", "laun
 
 
 @pytest.mark.parametrize("key", ["paths.outputs", "hydra.run.dir"])
-def test_the_tilde_is_the_users_home(
+def test_run_and_export_expand_the_tilde_in_output_paths(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -42,23 +42,27 @@ def test_the_tilde_is_the_users_home(
         ("~hydra.run.dir", "~hydra.run.dir"),
     ],
 )
-def test_only_where_results_go_is_expanded(word: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expand_home_changes_only_keys_of_output_folders(
+    word: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", "/home/u")
     assert expand_home(word) == expected
 
 
-def test_a_home_of_strange_characters_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expand_home_quotes_a_home_with_special_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ü, v")
     assert expand_home("paths.outputs=~/x") == "paths.outputs='/home/ü, v/x'"
 
 
 @pytest.mark.parametrize("words", [("check", "experiment=minimum"), ("experiment=minimum", "seed=x"), ("--help",)])
-def test_what_runs_nothing_leaves_nothing_behind(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_cli_leaves_no_files_when_nothing_runs(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
     command(*words)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_was_there_keeps_its_permissions(command: Command, tmp_path: Path) -> None:
+def test_run_keeps_permissions_of_an_existing_folder_and_makes_new_ones_private(
+    command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine").chmod(0o755)
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -84,7 +88,7 @@ for words in (run, ["export", "run", "-o", "paper.yaml"], ["report", "run", "-o"
 
 
 @pytest.mark.slow
-def test_a_user_without_a_home_is_served_too(tmp_path: Path) -> None:
+def test_cli_works_for_a_user_without_a_home_folder(tmp_path: Path) -> None:
     named = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME")
     environment = {name: value for name, value in os.environ.items() if name not in named}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])

@@ -17,7 +17,7 @@ def frames_of(path: Path) -> int:
         return sum(1 for _ in film.decode(video=0))
 
 
-def test_a_world_is_walked_through_in_a_window(command: Command, tmp_path: Path) -> None:
+def test_play_runs_in_a_window(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("pygame", reason="the window needs pygame: extra play")
     outcome = command("play", *SMALL, "--turns", "3")
     assert outcome.status == 0, outcome.err
@@ -26,7 +26,7 @@ def test_a_world_is_walked_through_in_a_window(command: Command, tmp_path: Path)
 
 
 @pytest.mark.parametrize("missing", ["display", "pygame"])
-def test_without_a_display_a_film_is_written(
+def test_play_writes_a_video_without_a_display_or_pygame(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     if missing == "pygame":
@@ -39,7 +39,7 @@ def test_without_a_display_a_film_is_written(
     assert frames_of(tmp_path / "walk.mp4") == 12
 
 
-def test_a_film_can_be_asked_for(command: Command, tmp_path: Path) -> None:
+def test_play_writes_a_video_on_request(command: Command, tmp_path: Path) -> None:
     outcome = command("play", *SMALL, "--film", "here/mine.mp4", "--turns=10")
     assert outcome.status == 0, outcome.err
     assert frames_of(tmp_path / "here" / "mine.mp4") == 10
@@ -55,13 +55,13 @@ def test_a_film_can_be_asked_for(command: Command, tmp_path: Path) -> None:
         ((*SMALL, "seed=${nowhere}"), "leads nowhere"),
     ],
 )
-def test_wrong_requests_are_told(command: Command, words: tuple[str, ...], message: str) -> None:
+def test_play_reports_invalid_requests(command: Command, words: tuple[str, ...], message: str) -> None:
     outcome = command("play", *words)
     assert outcome.status == 2
     assert message in outcome.err
 
 
-def test_help_tells_the_keys(command: Command) -> None:
+def test_play_help_lists_the_keys(command: Command) -> None:
     outcome = command("play", "--help")
     assert outcome.status == 0
     assert "arrows turn" in outcome.out

@@ -16,7 +16,7 @@ RUN = (
 )  # fmt: skip
 
 
-def test_a_run_is_replayed_to_the_bit_and_a_difference_is_named(command: Command, tmp_path: Path) -> None:
+def test_replay_reproduces_a_run_exactly_and_reports_the_first_difference(command: Command, tmp_path: Path) -> None:
     outcome = command(*RUN, "launcher.max_steps=200")
     assert outcome.status == 0, outcome.err
     outcome = command("replay", "run", "--check")
@@ -38,7 +38,7 @@ def test_a_run_is_replayed_to_the_bit_and_a_difference_is_named(command: Command
     assert "leave out seed=1" in command("replay", "run", "seed=1").err
 
 
-def test_a_run_without_a_trace_says_how_to_keep_one(command: Command, tmp_path: Path) -> None:
+def test_replay_without_a_trace_reports_how_to_record_one(command: Command, tmp_path: Path) -> None:
     command("experiment=minimum", "launcher.max_steps=4", "tracking=jsonl_only", "hydra.run.dir=run")
     outcome = command("replay", "run")
     assert outcome.status == 2
@@ -47,7 +47,7 @@ def test_a_run_without_a_trace_says_how_to_keep_one(command: Command, tmp_path: 
 
 
 @pytest.mark.slow
-def test_the_first_twenty_seconds_of_the_flagship_are_replayed(command: Command, tmp_path: Path) -> None:
+def test_replay_reproduces_twenty_seconds_of_curiosity_noise_world(command: Command, tmp_path: Path) -> None:
     words = ("launcher.max_seconds=20", "launcher.trace=true", "tracking=jsonl_only", "hydra.run.dir=run")
     assert command("experiment=curiosity_noise_world", *words).status == 0
     outcome = command("replay", "run", "--check")

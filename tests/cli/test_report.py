@@ -10,7 +10,7 @@ from tests.analysis.folders import write_run, write_study
 from tests.conftest import Command
 
 
-def test_a_sweep_becomes_a_report(command: Command, tmp_path: Path) -> None:
+def test_report_writes_a_page_and_figures_for_a_sweep(command: Command, tmp_path: Path) -> None:
     write_study(tmp_path / "sweep", arms={"random": 0.2, "rnd": 0.5}, worlds=["clean"], seeds=2)
     outcome = command(
         "report", "sweep", "-o", "out", "--metric", "coverage", "--curve", "dynamics/loss", "--axis", "training_step"
@@ -33,7 +33,7 @@ def test_a_sweep_becomes_a_report(command: Command, tmp_path: Path) -> None:
         (["run", "-o", "out", "--task", "nothing"], "no run has a setting 'nothing'"),
     ],
 )
-def test_what_cannot_be_reported_is_told_in_one_line(
+def test_report_refuses_unusable_input_with_one_line(
     command: Command, tmp_path: Path, words: list[str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -49,13 +49,13 @@ def test_what_cannot_be_reported_is_told_in_one_line(
 @pytest.mark.parametrize(
     "words", [[], ["run"], ["run", "-o", "out", "--resamples", "0"], ["run", "-o", "out", "--nothing"]]
 )
-def test_a_wrong_command_line_is_refused(command: Command, words: list[str]) -> None:
+def test_report_prints_its_usage_for_an_invalid_command_line(command: Command, words: list[str]) -> None:
     outcome = command("report", *words)
     assert outcome.status == 2
     assert "usage: python -m pamiq_exp report" in outcome.err
 
 
-def test_a_report_needs_neither_torch_nor_lightning_nor_wandb() -> None:
+def test_report_imports_no_torch_lightning_wandb_or_hydra() -> None:
     code = "import sys, pamiq_exp.cli.report; print({'torch', 'lightning', 'wandb', 'hydra'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -50,7 +50,9 @@ LONG = "n" * 300
     ],
     ids=lambda each: " ".join(each)[:60] if isinstance(each, list) else None,
 )
-def test_a_request_that_cannot_be_met(command: Command, doll: list[str], words: list[str], told: list[str]) -> None:
+def test_requests_that_cannot_be_met_get_a_message_with_a_fix(
+    command: Command, doll: list[str], words: list[str], told: list[str]
+) -> None:
     asked = words[0] == "check"
     outcome = command(*words[:asked], *doll[:-1], *words[asked:])
     assert outcome.status == 2 - asked
@@ -58,7 +60,7 @@ def test_a_request_that_cannot_be_met(command: Command, doll: list[str], words: 
     assert "LexerNoViable" not in outcome.err
 
 
-def test_resume_says_what_it_takes_and_that_a_folder_is_no_run(command: Command, tmp_path: Path) -> None:
+def test_resume_help_lists_its_keys_and_a_folder_without_a_run_is_refused(command: Command, tmp_path: Path) -> None:
     outcome = command("resume", "--help")
     assert outcome.status == 0
     assert "resume.checkpoint=" in outcome.out
@@ -66,7 +68,7 @@ def test_resume_says_what_it_takes_and_that_a_folder_is_no_run(command: Command,
     assert "its own command line with --resume" in command("resume", str(tmp_path / "sweep")).err
 
 
-def test_a_config_file_with_tabs_or_in_another_encoding_is_named(command: Command, tmp_path: Path) -> None:
+def test_check_reports_a_config_file_with_tabs_or_another_encoding(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "conf" / "experiment" / "mine.yaml"
     file.parent.mkdir(parents=True)
     words = ("check", "experiment=mine", "--config-dir", str(tmp_path / "conf"))
@@ -77,7 +79,9 @@ def test_a_config_file_with_tabs_or_in_another_encoding_is_named(command: Comman
 
 @pytest.mark.parametrize("name", [".", LONG, "nowhere"])
 @pytest.mark.parametrize("ask", ["resume", "reproduce"])
-def test_a_folder_that_is_no_run(command: Command, tmp_path: Path, ask: str, name: str) -> None:
+def test_resume_and_reproduce_refuse_a_folder_without_a_run(
+    command: Command, tmp_path: Path, ask: str, name: str
+) -> None:
     outcome = command(ask, name)
     assert outcome.status == 2
     assert (str(tmp_path) if name == "." else name[:10]) in outcome.err
@@ -87,7 +91,7 @@ def test_a_folder_that_is_no_run(command: Command, tmp_path: Path, ask: str, nam
     )
 
 
-def test_a_shared_file_is_reproduced_where_outputs_is_a_link(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_reproduce_works_where_the_outputs_folder_is_a_link(command: Command, doll: list[str], tmp_path: Path) -> None:
     (tmp_path.parent / "scratch").mkdir(exist_ok=True)
     (tmp_path / "outputs").symlink_to(tmp_path.parent / "scratch")
     assert command(*doll, "hydra.run.dir=run").status == 0

@@ -40,7 +40,7 @@ def damage(checkpoint: Path) -> None:
     state.write_bytes(state.read_bytes()[:-3] + b"???")
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken_only_if_asked(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_refuses_a_damaged_checkpoint_but_accepts_an_earlier_one_on_request(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     damage(list_checkpoints(folder / "checkpoints")[-1])
     refused: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30")
     assert refused.status == 2
@@ -53,13 +53,13 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken_only_if_ask
     assert json.loads((folder / "summary.json").read_text())["steps"] == 30
 
 
-def test_a_checkpoint_that_does_not_exist_is_told_with_the_nearest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_suggests_the_nearest_checkpoint_for_one_that_does_not_exist(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("resume", str(folder), *ALLOW, "resume.checkpoint=step_000000011")
     assert outcome.status == 2
     assert "step_000000010" in outcome.err
 
 
-def test_a_word_that_resume_does_not_know_is_refused(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_refuses_an_unknown_value_of_partial(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("resume", str(folder), *ALLOW, "resume.partial=maybe")
     assert outcome.status == 2
     assert "resume.partial=true" in outcome.err
@@ -71,7 +71,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def test_parts_that_are_new_start_anew_only_if_asked(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_accepts_new_parts_only_with_partial(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     new = "+metrics.episodes._target_=pamiq_exp.metrics.Episodes"
     before = files_of(folder)
     refused: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", new)
@@ -84,7 +84,7 @@ def test_parts_that_are_new_start_anew_only_if_asked(command, folder: Path) -> N
     assert json.loads((folder / "summary.json").read_text())["steps"] == 30
 
 
-def test_groups_can_be_chosen_and_what_changed_is_told(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_accepts_new_group_choices_and_reports_changed_values(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher=pipelined", "launcher.max_steps=30")
     assert outcome.status == 0, outcome.err
     assert "launcher.mode: lockstep -> pipelined" in outcome.err
@@ -97,7 +97,7 @@ def test_groups_can_be_chosen_and_what_changed_is_told(command, folder: Path) ->
     assert yaml.safe_load((folder / "config.yaml").read_text())["launcher"]["mode"] == "pipelined"
 
 
-def test_the_folder_alone_is_enough(command, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_needs_only_the_run_folder(command, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     shutil.rmtree(tmp_path / "conf")
     elsewhere = tmp_path / "elsewhere"
     folder.rename(elsewhere)
@@ -106,7 +106,7 @@ def test_the_folder_alone_is_enough(command, folder: Path, tmp_path: Path) -> No
     assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 30
 
 
-def test_files_that_were_edited_since_are_told_and_left_out_of_it(  # type: ignore[no-untyped-def]
+def test_resume_reports_and_ignores_config_files_edited_since(  # type: ignore[no-untyped-def]
     command, folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "conf" / "experiment" / "doll.yaml"
@@ -129,7 +129,7 @@ REFUSED = {
 }
 
 
-def test_what_is_refused_leaves_the_run_as_it_was(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_leaves_a_run_unchanged_when_it_refuses(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     before = files_of(folder)
     for change, message in REFUSED.items():
         outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", change)
@@ -139,7 +139,7 @@ def test_what_is_refused_leaves_the_run_as_it_was(command, folder: Path) -> None
         assert files_of(folder) == before
 
 
-def test_a_run_that_kept_no_files_goes_on_with_new_values(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_without_kept_config_files_accepts_values_but_no_groups(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     (folder / "composition.yaml").unlink()
     outcome: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30")
     assert outcome.status == 0, outcome.err
@@ -148,7 +148,7 @@ def test_a_run_that_kept_no_files_goes_on_with_new_values(command, folder: Path)
     assert "groups were chosen when the run began" in refused.err
 
 
-def test_the_mask_of_a_secret_is_not_taken_for_it(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_refuses_a_masked_secret_as_a_value(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     path = folder / "composition.yaml"
     kept = yaml.safe_load(path.read_text())
     kept["files"]["experiment/doll"] += "shared: {api_key: '***'}\n"
@@ -159,7 +159,7 @@ def test_the_mask_of_a_secret_is_not_taken_for_it(command, folder: Path) -> None
     assert "give it again" in outcome.err
 
 
-def test_start_and_end_states_are_in_the_manifest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_records_start_and_end_states_in_the_manifest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     first = json.loads((folder / "manifest.json").read_text())
     assert first["start_state"] == {"steps": 0}
     assert first["end_state"]["checkpoint"] == "step_000000020"
@@ -171,7 +171,7 @@ def test_start_and_end_states_are_in_the_manifest(command, folder: Path) -> None
     assert second["end_state"]["steps"] == 30
 
 
-def test_a_run_with_records_of_wandb_is_resumed_and_evaluated(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_and_evaluate_work_for_a_run_tracked_by_wandb(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     words = ("experiment=minimum", "tracking=default", "tracking.wandb.mode=offline", "launcher.max_steps=60")
     outcome: Outcome = command(*words, "hydra.run.dir=run")
     assert outcome.status == 0, outcome.err

@@ -20,7 +20,7 @@ def read(folder: Path, name: str) -> Any:
     return json.loads((folder / name).read_text())
 
 
-def test_a_run_leaves_a_folder_with_config_overrides_manifest_and_summary(
+def test_run_writes_a_folder_with_config_overrides_manifest_and_summary(
     command: Command, doll: list[str], tmp_path: Path
 ) -> None:
     outcome = command(*doll, "seed=5", "launcher.max_steps=12")
@@ -46,12 +46,12 @@ def test_a_run_leaves_a_folder_with_config_overrides_manifest_and_summary(
     assert not (folder / ".hydra").exists()
 
 
-def test_two_runs_never_share_a_folder(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_run_creates_a_new_folder_each_time(command: Command, doll: list[str], tmp_path: Path) -> None:
     assert command(*doll).status == command(*doll).status == 0
     assert len(run_folders(tmp_path / "outputs")) == 2
 
 
-def test_a_folder_that_holds_a_run_is_not_written_over(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_run_refuses_a_folder_that_holds_a_run(command: Command, doll: list[str], tmp_path: Path) -> None:
     words = [*doll, f"hydra.run.dir={tmp_path}/here"]
     assert command(*words).status == 0
     before = (tmp_path / "here" / "manifest.json").read_text()
@@ -61,7 +61,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(command: Command, doll: l
     assert (tmp_path / "here" / "manifest.json").read_text() == before
 
 
-def test_a_job_that_is_stopped_costs_only_itself(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_run_of_a_sweep_continues_after_a_job_is_stopped(command: Command, doll: list[str], tmp_path: Path) -> None:
     outcome = command("-m", *doll, "launcher.max_steps=40", "interaction.agent.stop_at=5,null")
     assert outcome.status == 1
     folders = run_folders(tmp_path / "outputs" / "sweeps")
@@ -69,7 +69,7 @@ def test_a_job_that_is_stopped_costs_only_itself(command: Command, doll: list[st
     assert read(folders[0], "manifest.json")["reason"] == "SIGTERM"
 
 
-def test_secrets_do_not_reach_the_terminal(
+def test_run_keeps_secrets_out_of_error_messages_and_files(
     command: Command, doll: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MY_API_KEY", "hunter2-hunter2")
@@ -79,7 +79,9 @@ def test_secrets_do_not_reach_the_terminal(
     assert not any("hunter2" in path.read_text() for path in (tmp_path / "outputs").rglob("*") if path.is_file())
 
 
-def test_a_crash_is_told_shortly_and_kept_in_full(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_run_prints_a_short_error_and_logs_the_full_traceback(
+    command: Command, doll: list[str], tmp_path: Path
+) -> None:
     outcome = command(*doll, "interaction.agent.fail_at=8")  # later than the dry step of the check
     (folder,) = run_folders(tmp_path / "outputs")
     assert outcome.status == 1
@@ -93,7 +95,7 @@ def test_a_crash_is_told_shortly_and_kept_in_full(command: Command, doll: list[s
     assert read(folder, "manifest.json")["state"] == "failed"
 
 
-def test_a_part_that_cannot_be_built_is_told_with_its_key_before_there_is_a_run_folder(
+def test_run_reports_a_part_that_cannot_be_built_before_creating_a_folder(
     command: Command, doll: list[str], tmp_path: Path
 ) -> None:
     outcome = command(*doll, "environment.size=-1")
@@ -103,7 +105,7 @@ def test_a_part_that_cannot_be_built_is_told_with_its_key_before_there_is_a_run_
     assert run_folders(tmp_path) == []
 
 
-def test_a_run_is_resumed_from_its_folder_with_new_values(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_resume_continues_a_run_with_new_values(command: Command, doll: list[str], tmp_path: Path) -> None:
     assert command(*doll, "launcher.max_steps=10").status == 0
     (folder,) = run_folders(tmp_path / "outputs")
     outcome = command("resume", str(folder), "--allow", "tests.config.parts", "launcher.max_steps=30")
@@ -114,7 +116,7 @@ def test_a_run_is_resumed_from_its_folder_with_new_values(command: Command, doll
     assert len(manifest["sessions"]) == 1
 
 
-def test_a_run_folder_is_no_more_trusted_than_any_config(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_resume_refuses_classes_that_are_not_allowed(command: Command, doll: list[str], tmp_path: Path) -> None:
     assert command(*doll).status == 0
     (folder,) = run_folders(tmp_path / "outputs")
     outcome = command("resume", str(folder))
@@ -123,19 +125,19 @@ def test_a_run_folder_is_no_more_trusted_than_any_config(command: Command, doll:
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere"]])
-def test_resume_says_what_it_needs(command: Command, words: list[str]) -> None:
+def test_resume_without_a_run_folder_prints_its_usage(command: Command, words: list[str]) -> None:
     outcome = command("resume", *words)
     assert outcome.status == 2
     assert "resume RUN" in outcome.err
 
 
-def test_resume_explains_itself(command: Command) -> None:
+def test_resume_help_describes_the_command(command: Command) -> None:
     outcome = command("resume", "--help")
     assert outcome.status == 0
     assert "composed again from what the run has kept" in outcome.out
 
 
-def test_resume_without_a_checkpoint_says_so(command: Command, doll: list[str], tmp_path: Path) -> None:
+def test_resume_reports_a_missing_checkpoint(command: Command, doll: list[str], tmp_path: Path) -> None:
     assert command(*doll, "launcher.checkpoint.at_end=false").status == 0
     (folder,) = run_folders(tmp_path / "outputs")
     outcome = command("resume", str(folder), "--allow", "tests.config.parts")

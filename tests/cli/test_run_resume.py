@@ -21,7 +21,9 @@ def words(doll: list[str], tmp_path: Path) -> list[str]:
     return [*doll, f"hydra.run.dir={tmp_path}/run", "interaction.agent.stop_at=7", "launcher.checkpoint.every_steps=2"]
 
 
-def test_the_same_command_begins_goes_on_and_ends(command: Command, words: list[str], tmp_path: Path) -> None:
+def test_run_resume_starts_continues_and_ends_with_the_same_command(
+    command: Command, words: list[str], tmp_path: Path
+) -> None:
     first = command(*words, "--resume")
     assert first.status == 143, first.err
     assert read(tmp_path / "run" / "manifest.json")["state"] == "stopped"
@@ -41,7 +43,7 @@ def test_the_same_command_begins_goes_on_and_ends(command: Command, words: list[
     assert (tmp_path / "run" / "manifest.json").read_bytes() == before
 
 
-def test_without_a_checkpoint_it_begins_anew_and_keeps_the_attempt(
+def test_run_resume_without_a_checkpoint_restarts_and_keeps_the_earlier_attempt(
     command: Command, words: list[str], tmp_path: Path
 ) -> None:
     words = [*words, "launcher.checkpoint.every_steps=null", "launcher.checkpoint.at_end=false"]
@@ -53,7 +55,9 @@ def test_without_a_checkpoint_it_begins_anew_and_keeps_the_attempt(
     assert not read(tmp_path / "run" / "manifest.json")["sessions"]
 
 
-def test_the_run_of_another_command_is_left_alone(command: Command, words: list[str], tmp_path: Path) -> None:
+def test_run_resume_refuses_a_folder_with_a_run_of_another_command(
+    command: Command, words: list[str], tmp_path: Path
+) -> None:
     assert command(*words, "--resume").status == 143
     other = command(*words, "seed=3", "--resume")
     assert other.status == 2
@@ -61,14 +65,14 @@ def test_the_run_of_another_command_is_left_alone(command: Command, words: list[
     assert f"resume {tmp_path}/run" in other.err
 
 
-def test_without_a_named_folder_it_is_told_what_to_type(command: Command, doll: list[str]) -> None:
+def test_run_resume_without_a_run_folder_prints_the_fix(command: Command, doll: list[str]) -> None:
     outcome = command(*doll, "--resume")
     assert outcome.status == 2
     assert "hydra.run.dir=FOLDER" in outcome.err
     assert "python -m pamiq_exp resume RUN" in outcome.err
 
 
-def test_a_run_that_is_alive_is_not_begun_resumed_or_requeued(
+def test_run_and_resume_refuse_a_folder_in_use_by_another_run(
     command: Command, words: list[str], tmp_path: Path
 ) -> None:
     assert command(*words).status == 143

@@ -43,7 +43,7 @@ def loaded(text: str) -> object:
     return yaml.load(text, Loader=get_yaml_loader())
 
 
-def test_every_shipped_option_fits_the_schema_of_its_group(schemas: dict[str, Any]) -> None:
+def test_schema_accepts_every_shipped_option(schemas: dict[str, Any]) -> None:
     assert len(OPTIONS) > 100
     assert [
         f"{group}/{entry.name}: {error}"
@@ -52,7 +52,7 @@ def test_every_shipped_option_fits_the_schema_of_its_group(schemas: dict[str, An
     ] == []
 
 
-def test_every_shipped_file_of_several_options_fits_its_schema(schemas: dict[str, Any]) -> None:
+def test_schema_accepts_every_shipped_file_of_several_options(schemas: dict[str, Any]) -> None:
     assert SHARED
     assert [
         f"{path}: {error}"
@@ -79,7 +79,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("group", "text", "message"), WRONG, ids=[text for _, text, _ in WRONG])
-def test_what_does_not_fit_is_an_error_of_its_key(schemas: dict[str, Any], group: str, text: str, message: str) -> None:
+def test_schema_rejects_invalid_content_with_an_error_at_its_key(
+    schemas: dict[str, Any], group: str, text: str, message: str
+) -> None:
     found = "\n".join(errors(schemas, group, loaded(text)))
     assert found
     assert message in found
@@ -95,11 +97,11 @@ def test_what_does_not_fit_is_an_error_of_its_key(schemas: dict[str, Any], group
         "defaults: [_self_, override /environment: cartpole, /reward: rnd]",
     ],
 )
-def test_classes_of_ones_own_and_interpolations_fit(schemas: dict[str, Any], text: str) -> None:
+def test_schema_accepts_user_classes_interpolations_and_null(schemas: dict[str, Any], text: str) -> None:
     assert not list(errors(schemas, "experiment", loaded(text)))
 
 
-def test_schemas_are_valid_and_describe_choices_defaults_and_arguments(schemas: dict[str, Any]) -> None:
+def test_schema_is_valid_and_describes_choices_defaults_and_arguments(schemas: dict[str, Any]) -> None:
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
     definitions = schemas["config"]["$defs"]
@@ -116,13 +118,13 @@ def test_schemas_are_valid_and_describe_choices_defaults_and_arguments(schemas: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", experiment_names())
-def test_every_composed_experiment_fits_the_schema_of_the_whole_config(schemas: dict[str, Any], name: str) -> None:
+def test_schema_of_the_whole_config_accepts_every_composed_experiment(schemas: dict[str, Any], name: str) -> None:
     tree = OmegaConf.to_container(compose_config([f"experiment={name}"]), resolve=False)
     assert isinstance(tree, dict)
     assert not list(errors(schemas, "config", tree))
 
 
-def test_own_classes_and_files_get_a_schema_and_name_it_on_request(command: Command, tmp_path: Path) -> None:
+def test_schema_covers_user_classes_and_adds_modelines_on_request(command: Command, tmp_path: Path) -> None:
     (tmp_path / "schema_parts.py").write_text(
         "from pamiq_exp.rewards import Reward\nclass Gold(Reward):\n    def __init__(self, carat: int): ...\n"
     )
@@ -144,7 +146,7 @@ def test_own_classes_and_files_get_a_schema_and_name_it_on_request(command: Comm
     assert describe_config(file.read_text()) == "All that glitters."
 
 
-def test_modelines_need_a_folder_of_ones_own(command: Command) -> None:
+def test_schema_modelines_need_a_config_folder(command: Command) -> None:
     outcome = command("schema", "-o", "schemas", "--modelines")
     assert outcome.status == 2
     assert "add --config-dir FOLDER" in outcome.err

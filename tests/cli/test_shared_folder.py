@@ -31,7 +31,7 @@ def hub(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported / "hub", tmp_path / "hub"))
 
 
-def test_the_folder_holds_card_figure_experiment_models_and_license(hub: Path, exported: Path) -> None:
+def test_shared_folder_holds_card_figure_experiment_models_and_license(hub: Path, exported: Path) -> None:
     names = {path.relative_to(hub).as_posix() for path in hub.rglob("*") if path.is_file()}
     model = ("manifest.json", "models.safetensors", "state.json")
     assert names == {"README.md", "LICENSE", "paper.yaml", "results.pdf", "results.png", "results.svg"} | {
@@ -52,9 +52,7 @@ def test_the_folder_holds_card_figure_experiment_models_and_license(hub: Path, e
     assert "the authors of cartpole_ppo" in (hub / "LICENSE").read_text()
 
 
-def test_the_models_are_those_of_the_newest_checkpoint_without_what_only_training_needs(
-    hub: Path, exported: Path
-) -> None:
+def test_shared_folder_holds_the_models_of_the_newest_checkpoint(hub: Path, exported: Path) -> None:
     for number in (0, 1):
         shared = read_tensors(hub / "models" / str(number) / "step_000000040" / "models.safetensors")
         kept = read_tensors(exported / "runs" / str(number) / "checkpoints" / "step_000000040" / "models.safetensors")
@@ -63,7 +61,7 @@ def test_the_models_are_those_of_the_newest_checkpoint_without_what_only_trainin
 
 
 @pytest.mark.parametrize(("words", "seed"), [(("--run", "1"), 1), pytest.param((), 0, marks=pytest.mark.slow)])
-def test_its_agent_plays_as_that_of_the_run(
+def test_evaluate_of_a_shared_folder_gives_the_same_result_as_its_run(
     command: Command, hub: Path, exported: Path, words: tuple[str, ...], seed: int
 ) -> None:
     assert command("evaluate", "hub", "--episodes", "2", "--seeds", "7", *words).status == 0
@@ -74,7 +72,7 @@ def test_its_agent_plays_as_that_of_the_run(
     assert {**found, "evaluated": 0} == {**expected, "evaluated": 0}
 
 
-def test_it_is_reproduced(command: Command, hub: Path) -> None:
+def test_reproduce_of_a_shared_folder_gives_the_same_metrics(command: Command, hub: Path) -> None:
     outcome = command("reproduce", "hub", "--run", "1", "--no-dry-run")
     assert outcome.status == 0, outcome.err
     assert "metrics are the same" in outcome.out
@@ -89,7 +87,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("words", REFUSED, ids=" ".join)
-def test_what_it_does_not_hold_is_said(command: Command, hub: Path, words: tuple[str, ...]) -> None:
+def test_evaluate_and_reproduce_refuse_what_a_shared_folder_does_not_hold(
+    command: Command, hub: Path, words: tuple[str, ...]
+) -> None:
     outcome = command(words[0], "hub", *words[1:])
     assert outcome.status == 2
     assert REFUSED[words] in outcome.err
@@ -155,9 +155,7 @@ HARM = {
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
-def test_a_folder_of_another_person_is_refused_like_any_config_and_checkpoint(
-    command: Command, hub: Path, harm: Any
-) -> None:
+def test_evaluate_refuses_a_damaged_or_malicious_shared_folder(command: Command, hub: Path, harm: Any) -> None:
     harm(hub)
     outcome = command("evaluate", "hub", "--episodes", "1")
     assert outcome.status == 2
@@ -166,7 +164,7 @@ def test_a_folder_of_another_person_is_refused_like_any_config_and_checkpoint(
     assert not (hub.parent / "taken").exists()
 
 
-def test_a_folder_that_holds_something_is_left_as_it_is(command: Command, exported: Path, tmp_path: Path) -> None:
+def test_export_hub_leaves_a_non_empty_folder_unchanged(command: Command, exported: Path, tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "notes.txt").write_text("mine")
     outcome = command("export", str(exported / "runs"), "--hub", "hub")
@@ -175,7 +173,9 @@ def test_a_folder_that_holds_something_is_left_as_it_is(command: Command, export
     assert [path.name for path in (tmp_path / "hub").iterdir()] == ["notes.txt"]
 
 
-def test_the_license_is_the_user_s_own_if_one_is_given(command: Command, exported: Path, tmp_path: Path) -> None:
+def test_export_hub_uses_the_given_license_and_works_without_a_checkpoint(
+    command: Command, exported: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine.txt").write_text("My license")
     shutil.copytree(exported / "runs" / "0", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")

@@ -50,7 +50,7 @@ def loaded(code: str, folder: Path) -> set[str]:
     return set(result.stdout.rpartition("modules:")[2].split())
 
 
-def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_start_importing_the_package_loads_no_heavy_module(tmp_path: Path) -> None:
     modules = loaded("import pamiq_exp; print(pamiq_exp.__version__)", tmp_path)
     assert modules.isdisjoint(HEAVY)
     assert {name for name in modules if name.startswith("pamiq_exp.")} == {"pamiq_exp._version", "pamiq_exp.lazy"}
@@ -59,17 +59,17 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["--help"], ["--cfg", "job", "experiment=minimum"], ["--info", "defaults-tree", "experiment=minimum"]]
 )
-def test_help_and_printing_of_configs_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+def test_cli_help_and_config_printing_load_no_heavy_module(words: list[str], tmp_path: Path) -> None:
     code = f"from pamiq_exp.cli import main\nassert main({words}) == 0"
     assert loaded(code, tmp_path).isdisjoint(HEAVY)
 
 
-def test_a_mistake_in_names_is_told_without_loading_anything_heavy(tmp_path: Path) -> None:
+def test_run_reports_an_invalid_value_without_loading_a_heavy_module(tmp_path: Path) -> None:
     code = "from pamiq_exp.cli import main\nassert main(['experiment=minimum', 'seed=x']) == 2"
     assert loaded(code, tmp_path).isdisjoint(HEAVY)
 
 
-def test_help_answers_within_a_second_and_a_half(tmp_path: Path) -> None:
+def test_cli_help_takes_less_than_a_second_and_a_half_of_cpu_time(tmp_path: Path) -> None:
     """Measured in seconds of the processor: other programs on the machine do not count."""
     durations = []
     for _ in range(3):
@@ -81,13 +81,13 @@ def test_help_answers_within_a_second_and_a_half(tmp_path: Path) -> None:
     assert min(durations) < 1.5
 
 
-def test_help_tells_of_every_command(command: Command) -> None:
+def test_cli_help_lists_every_command(command: Command) -> None:
     text = command("--help").out
     for name in command_names():
         assert name == "run" or f"python -m pamiq_exp {name} " in text
 
 
-def test_the_public_names_are_there_when_asked_for() -> None:
+def test_start_public_names_exist_and_unknown_ones_raise_attribute_error() -> None:
     import pamiq_exp
 
     for name in pamiq_exp.__all__:
@@ -97,7 +97,7 @@ def test_the_public_names_are_there_when_asked_for() -> None:
         _ = pamiq_exp.lunch
 
 
-def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path) -> None:
+def test_start_does_not_import_modules_from_the_current_folder(tmp_path: Path) -> None:
     """A user who stands in a folder with a stranger's config must not run what else lies there."""
     for name in ("numpy.py", "omegaconf.py", "yaml.py", "difflib.py"):
         (tmp_path / name).write_text("raise SystemExit('the current folder was imported')")
@@ -109,7 +109,7 @@ def test_modules_in_the_current_folder_do_not_hide_installed_ones(tmp_path: Path
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: Path) -> None:
+def test_start_finds_a_package_in_the_current_folder_once_it_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "my_package.py").write_text(
         "from pamiq_exp import Agent\n\n\nclass Still(Agent):\n"
         "    def __init__(self, num_envs):\n        super().__init__()\n        self.num_envs = num_envs\n\n"
@@ -128,7 +128,7 @@ def test_a_package_in_the_current_folder_is_found_once_it_is_allowed(tmp_path: P
     assert "mine: finished after 20 steps" in result.stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_cli_exits_with_sigpipe_status_when_the_output_is_closed(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     repository = str(Path(__file__).resolve().parents[2])

@@ -25,7 +25,7 @@ def unlucky(tmp_path: Path) -> list[str]:
     return write_experiment(tmp_path)
 
 
-def test_a_sweep_survives_its_jobs_and_does_later_what_is_missing(
+def test_sweep_continues_after_failed_jobs_and_resume_completes_them(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     late = ["interaction.agent.at=18", "interaction.agent.seconds=0.05"]  # after a checkpoint
@@ -63,7 +63,7 @@ def records(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_job_that_wants_too_much_memory_says_so(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_records_the_memory_error_of_a_job(command: Command, unlucky: list[str], tmp_path: Path) -> None:
     outcome = command("-m", *unlucky, "interaction.agent.luck=hoard", "launcher.checkpoint.every_steps=null")
     assert outcome.status == 1
     reason = read(sweep_folder(tmp_path) / "0" / "manifest.json")["reason"]
@@ -72,7 +72,7 @@ def test_a_job_that_wants_too_much_memory_says_so(command: Command, unlucky: lis
 
 
 @pytest.mark.slow
-def test_a_job_that_takes_more_and_more_memory_is_marked_and_the_others_go_on(
+def test_sweep_continues_after_a_job_that_runs_out_of_memory(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     outcome = command("-m", *unlucky, "interaction.agent.luck=swell,good")
@@ -83,7 +83,7 @@ def test_a_job_that_takes_more_and_more_memory_is_marked_and_the_others_go_on(
     assert "1 of 2 jobs done, 1 failed" in outcome.out
 
 
-def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_go_on(
+def test_sweep_reports_a_job_killed_for_lack_of_memory_and_continues(
     command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = tmp_path / "memory.events"
@@ -98,7 +98,7 @@ def test_a_job_that_the_kernel_killed_for_want_of_memory_says_so_and_the_others_
     assert states(sweep) == ["finished", "finished"]
 
 
-def test_resume_as_the_first_start_begins_a_sweep_whose_jobs_have_folders_of_their_own(
+def test_sweep_resume_begins_a_new_sweep_with_a_folder_for_each_job(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     words = ("-m", *unlucky, "launcher.max_steps=4", "seed=4,5", "--resume")
@@ -124,7 +124,7 @@ def test_resume_as_the_first_start_begins_a_sweep_whose_jobs_have_folders_of_the
     assert "holds a sweep of other words" in other.err
 
 
-def test_a_sweep_does_not_begin_in_the_folder_of_a_run(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_refuses_the_folder_of_a_single_run(command: Command, unlucky: list[str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{}")
     outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/run")
@@ -132,7 +132,7 @@ def test_a_sweep_does_not_begin_in_the_folder_of_a_run(command: Command, unlucky
     assert "holds a single run" in outcome.err
 
 
-def test_a_folder_that_holds_a_sweep_is_not_begun_again(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_refuses_a_folder_that_holds_a_sweep(command: Command, unlucky: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "sweep.json").write_text("{}")
     outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/mine")
@@ -140,7 +140,7 @@ def test_a_folder_that_holds_a_sweep_is_not_begun_again(command: Command, unluck
     assert "holds a sweep already" in outcome.err
 
 
-def test_sweep_status_of_what_is_no_sweep_says_so(command: Command, tmp_path: Path) -> None:
+def test_sweep_status_refuses_a_folder_without_a_sweep(command: Command, tmp_path: Path) -> None:
     outcome = command("sweep-status", str(tmp_path))
     assert outcome.status == 2
     assert "is no sweep" in outcome.err
@@ -170,7 +170,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 300.0) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_sweep_that_is_ended_in_the_middle_saves_and_goes_on(
+def test_sweep_ended_by_a_signal_can_be_resumed_without_losing_records(
     ending: signal.Signals, command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     slow = ["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.05", "launcher.max_steps=100"]
@@ -195,7 +195,7 @@ def test_a_sweep_that_is_ended_in_the_middle_saves_and_goes_on(
 
 
 @pytest.mark.slow
-def test_a_job_that_a_search_gives_up_saves_and_stops(unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_stops_pruned_jobs_and_skips_those_not_begun(unlucky: list[str], tmp_path: Path) -> None:
     program = start(["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.3", "launcher.max_steps=60"], tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
@@ -210,7 +210,7 @@ def test_a_job_that_a_search_gives_up_saves_and_stops(unlucky: list[str], tmp_pa
     assert b"2 of 2 jobs done, 2 pruned" in out
 
 
-def test_a_launcher_that_is_not_installed_is_told_with_how_to_get_it(
+def test_sweep_reports_how_to_install_a_missing_executor(
     command: Command, unlucky: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pamiq_exp.sweeps.sweep._is_installed", lambda module: False)

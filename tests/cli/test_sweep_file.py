@@ -19,7 +19,7 @@ def written(folder: Path, text: str) -> Source:
     return Source(folder=str(folder))
 
 
-def test_a_grid_becomes_words(tmp_path: Path) -> None:
+def test_sweep_file_grid_is_converted_to_overrides(tmp_path: Path) -> None:
     source = written(
         tmp_path,
         """
@@ -49,7 +49,7 @@ budget: {max_steps: 100}
     ]
 
 
-def test_a_search_becomes_words(tmp_path: Path) -> None:
+def test_sweep_file_search_is_converted_to_overrides(tmp_path: Path) -> None:
     source = written(
         tmp_path,
         """
@@ -75,7 +75,7 @@ budget: {trials: 9}
     ]
 
 
-def test_what_is_typed_wins_over_the_file() -> None:
+def test_sweep_file_is_overridden_by_the_command_line() -> None:
     request = expand(read_request(["-m", "sweep=noise", "world=clean", "seed=7", "launcher.max_steps=10"]))
     assert [word for word in request.overrides if word.startswith(("world", "seed", "launcher.max"))] == [
         "world=clean",
@@ -108,7 +108,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_file_that_is_wrong_is_told(tmp_path: Path, text: str) -> None:
+def test_sweep_file_with_an_error_is_refused_with_a_message(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read("mine", written(tmp_path, text))
     assert WRONG[text] in str(caught.value)
@@ -134,7 +134,7 @@ def test_sweep_file_is_named_in_errors_of_its_words(command: Command, tmp_path: 
     assert "command line" not in outcome.err
 
 
-def test_a_sweep_that_does_not_exist_or_is_asked_for_without_m_is_told(command: Command) -> None:
+def test_sweep_file_choice_is_refused_if_unknown_repeated_or_without_m(command: Command) -> None:
     assert "did you mean noise?" in command("-m", "sweep=noisy").err
     assert "add -m" in command("sweep=noise").err
     assert "one sweep at a time" in command("-m", "sweep=noise", "sweep=seeds").err
@@ -151,7 +151,7 @@ LARGE = {"study", *(f"study_{name}" for name in ("ama", "cycle", "long", "map", 
         for path in sorted((REPOSITORY / "conf" / "sweep").glob("*.yaml"))
     ],
 )
-def test_a_shipped_sweep_is_sound(command: Command, path: Path) -> None:
+def test_check_accepts_each_shipped_sweep(command: Command, path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     need_packages_of(path.stem)
     experiment = [] if "experiment:" in path.read_text() else ["experiment=minimum"]
@@ -160,7 +160,7 @@ def test_a_shipped_sweep_is_sound(command: Command, path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LARGE))
-def test_the_last_job_of_a_large_sweep_is_sound(name: str) -> None:
+def test_examine_accepts_the_last_job_of_each_large_sweep(name: str) -> None:
     need_packages_of(name)
     file = read(name, Source())
     given = {*file.grid, "seed", "hydra/launcher", "hydra.launcher.n_jobs"}

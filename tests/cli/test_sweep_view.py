@@ -37,7 +37,7 @@ def write_job(folder: Path, manifest: dict[str, Any], summary: dict[str, Any] | 
         (folder / "summary.json").write_text(json.dumps(summary))
 
 
-def test_jobs_are_told_apart_by_what_their_folders_say(tmp_path: Path) -> None:
+def test_sweep_folder_determines_the_state_of_each_job(tmp_path: Path) -> None:
     jobs = SweepFolder(write_sweep(tmp_path)).jobs()
     assert [job.state for job in jobs] == ["finished", "finished", "failed", "lost", "stopped", "waiting"]
     assert jobs[2].reason == "killed by SIGKILL: out of memory"
@@ -46,7 +46,7 @@ def test_jobs_are_told_apart_by_what_their_folders_say(tmp_path: Path) -> None:
     assert jobs[5].overrides[-1] == "seed=5"
 
 
-def test_job_runs_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
+def test_sweep_folder_reports_a_job_as_running_while_its_lock_is_held(tmp_path: Path) -> None:
     folder = SweepFolder(write_sweep(tmp_path))
     with locked(tmp_path / "3" / "job.lock") as held:
         assert held is not None
@@ -57,7 +57,7 @@ def test_job_runs_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
     assert folder.jobs()[3].state == "lost"
 
 
-def test_the_view_counts_finds_the_best_and_tells_the_time_left(tmp_path: Path) -> None:
+def test_sweep_view_shows_counts_best_job_and_time_left(tmp_path: Path) -> None:
     folder = SweepFolder(write_sweep(tmp_path))
     view = SweepView(folder.plan, "study")
     view.update(folder.jobs()[:1])
@@ -81,7 +81,7 @@ def shown(view: SweepView) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_a_search_for_the_least_shows_the_least(tmp_path: Path) -> None:
+def test_sweep_view_of_a_minimizing_search_shows_the_lowest_metric(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     view = SweepView(Plan((), (), "study", (), 6, metric="coverage", minimize=True), "study")
     view.update(SweepFolder(tmp_path).jobs())
@@ -90,7 +90,7 @@ def test_a_search_for_the_least_shows_the_least(tmp_path: Path) -> None:
     assert best[2] == 0.25
 
 
-def test_without_a_terminal_a_line_is_printed_for_each_job_that_ends(tmp_path: Path) -> None:
+def test_watcher_without_a_terminal_prints_a_line_for_each_ended_job(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     console = Console(file=io.StringIO(), width=200)
     with Watcher(tmp_path, console):
@@ -100,7 +100,7 @@ def test_without_a_terminal_a_line_is_printed_for_each_job_that_ends(tmp_path: P
     assert "job 0" not in text, "it had ended before"
 
 
-def test_the_last_whole_record_is_read_and_a_broken_plan_is_told(tmp_path: Path) -> None:
+def test_last_record_skips_an_incomplete_line_and_sweep_folder_refuses_a_broken_plan(tmp_path: Path) -> None:
     assert last_record(tmp_path / "nothing") == {}
     write_sweep(tmp_path)
     assert last_record(tmp_path / "4")["environment_step"] == 25

@@ -9,7 +9,7 @@ from tests.conftest import Command
 PICKY = "+metrics.picky={_target_: tests.config.parts.Picky, options: {width: 3, heigth: 4, depth: 5}"
 
 
-def test_the_check_tells_what_was_set_and_never_read(command: Command, doll: list[str]) -> None:
+def test_check_reports_keys_that_are_set_but_never_read(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, f"{PICKY}}}")
     assert outcome.status == 1
     told = [line.strip() for line in outcome.err.splitlines()]
@@ -20,23 +20,23 @@ def test_the_check_tells_what_was_set_and_never_read(command: Command, doll: lis
     assert "options.width" not in outcome.err.replace(PICKY, "")
 
 
-def test_what_a_part_keeps_is_not_told(command: Command, doll: list[str]) -> None:
+def test_check_accepts_unread_keys_of_options_that_a_part_keeps(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, f"{PICKY}, keep: true}}")
     assert outcome.status == 0, outcome.err
 
 
-def test_a_delay_is_read_by_the_environment(command: Command, doll: list[str]) -> None:
+def test_check_counts_an_interaction_delay_as_read(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, "interaction.delay={steps: 1, observe_action: true}")
     assert outcome.status == 0, outcome.err
 
 
-def test_spaces_are_not_for_setting(command: Command, doll: list[str]) -> None:
+def test_check_refuses_to_set_spaces(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, "spaces={num_envs: 7}")
     assert outcome.status == 1
     assert "spaces: is filled in from the environment" in outcome.err
 
 
-def test_what_was_kept_resolved_need_not_be_read(command: Command, doll: list[str]) -> None:
+def test_reproduce_accepts_unread_keys_of_resolved_nodes(command: Command, doll: list[str]) -> None:
     """A resolved config holds whole nodes that interpolations brought: `action` with all it says of the space."""
     assert command(*doll, "launcher.max_steps=20").status == 0
     (run,) = (path.parent for path in Path("outputs").rglob("summary.json"))

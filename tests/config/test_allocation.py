@@ -26,21 +26,21 @@ HUGE = 400_000
         (lambda: torch.empty([]), 1),
     ],
 )
-def test_as_much_as_is_allowed_may_be_made_and_not_one_element_more(make: Any, elements: int) -> None:
+def test_at_most_allows_exactly_the_given_number_of_elements(make: Any, elements: int) -> None:
     with at_most(elements):
         make()
     with pytest.raises(TooLarge), at_most(elements - 1):
         make()
 
 
-def test_nothing_is_allocated_for_what_is_too_large() -> None:
+def test_at_most_stops_before_memory_is_allocated() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(TooLarge), at_most(1_000_000_000):
         nn.Linear(HUGE, HUGE)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "kilobytes"
 
 
-def test_values_are_what_they_are_without_a_limit() -> None:
+def test_at_most_leaves_values_unchanged() -> None:
     torch.manual_seed(3)
     expected = nn.Linear(4, 4).weight
     torch.manual_seed(3)
@@ -50,7 +50,7 @@ def test_values_are_what_they_are_without_a_limit() -> None:
         nn.Linear(4, 4)
 
 
-def test_copies_of_layers_count_as_much_as_layers() -> None:
+def test_at_most_counts_copies_of_layers() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16)
     elements = sum(each.numel() for each in layer.parameters())
     with at_most(3 * elements):
@@ -59,7 +59,7 @@ def test_copies_of_layers_count_as_much_as_layers() -> None:
         nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
 
 
-def test_very_many_small_tensors_are_refused_before_they_are_all_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_limits_the_number_of_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pamiq_exp.config.allocation.MOST_TENSORS", 12)
     with at_most(None):
         nn.Sequential(*(nn.Linear(1, 1) for _ in range(6)))

@@ -33,7 +33,7 @@ def first_observation(blueprint: ConfigBlueprint, name: str) -> Any:
         environment.teardown()
 
 
-def test_blueprint_gives_each_actor_environments_of_its_own_and_the_same_ones_every_time(
+def test_blueprint_gives_each_actor_its_own_reproducible_environments(
     blueprint: ConfigBlueprint,
 ) -> None:
     zero, one, again = (first_observation(blueprint, name) for name in ("actors.0", "actors.1", "actors.0"))
@@ -42,7 +42,7 @@ def test_blueprint_gives_each_actor_environments_of_its_own_and_the_same_ones_ev
     assert blueprint.actor_seed("actors.0") != blueprint.actor_seed("actors.0.1")
 
 
-def test_blueprint_builds_the_learner_without_an_environment_as_a_run_in_one_process_would(
+def test_blueprint_builds_the_learner_without_an_environment(
     blueprint: ConfigBlueprint,
 ) -> None:
     whole = build_experiment(validate(compose([*WORDS, "seed=5", "tracking=jsonl_only"]), AllowList(), dry_run=False))

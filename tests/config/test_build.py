@@ -23,7 +23,7 @@ def message(error: pytest.ExceptionInfo[ConfigError]) -> str:
     return str(error.value)
 
 
-def test_nested_nodes_become_nested_objects() -> None:
+def test_builder_builds_nested_nodes() -> None:
     node = {
         "_target_": f"{HERE}.Holder",
         "part": {
@@ -39,24 +39,24 @@ def test_nested_nodes_become_nested_objects() -> None:
     assert built.factor == 0.5
 
 
-def test_arguments_by_position() -> None:
+def test_builder_passes_positional_arguments() -> None:
     assert BUILDER.build({"_target_": f"{HERE}.total", "_args_": [1, 2], "third": 4}, "sum") == 7
 
 
-def test_a_partial_is_a_plain_functools_partial_that_costs_nothing_to_call() -> None:
+def test_builder_makes_a_plain_functools_partial() -> None:
     built = BUILDER.build({"_target_": PART, "_partial_": True, "name": "later"}, "part")
     assert type(built) is functools.partial
     assert built.func is parts.Part
     assert built(size=1) == parts.Part(1, "later")
 
 
-def test_given_objects_take_the_place_of_the_nodes_own_entries() -> None:
+def test_builder_uses_given_objects_instead_of_nodes() -> None:
     marker = object()
     node = {"_target_": f"{HERE}.Holder", "part": {"_target_": PART, "size": -1}}
     assert BUILDER.build(node, "root", {"part": marker}).part is marker
 
 
-def test_a_class_inside_a_class_is_found() -> None:
+def test_builder_finds_a_nested_class() -> None:
     assert isinstance(BUILDER.build({"_target_": f"{HERE}.Holder.Inner"}, "inner"), parts.Holder.Inner)
 
 
@@ -83,14 +83,14 @@ def test_a_class_inside_a_class_is_found() -> None:
         ({"_target_": PART, "size": "x"}, ["part: TypeError", "while building"]),
     ],
 )
-def test_what_is_wrong_is_told_with_its_address(node: dict[str, Any], expected: list[str]) -> None:
+def test_builder_reports_errors_with_their_address(node: dict[str, Any], expected: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         BUILDER.build(node, "part")
     for words in expected:
         assert words in message(error)
 
 
-def test_all_wrong_arguments_of_a_tree_are_told_at_once_and_nothing_is_built() -> None:
+def test_builder_reports_all_wrong_arguments_at_once() -> None:
     tree = {
         "a": {"_target_": PART, "size": -1, "sise": 2},
         "b": [{"_target_": f"{HERE}.Holder", "part": {"_target_": PART}, "fator": 1}],
@@ -99,7 +99,7 @@ def test_all_wrong_arguments_of_a_tree_are_told_at_once_and_nothing_is_built() -
     assert keys == ["root.a.sise", "root.b[0].fator", "root.b[0].part.size"]
 
 
-def test_a_module_that_is_not_allowed_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builder_does_not_import_a_module_that_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="may not name evil_module"):
@@ -107,9 +107,7 @@ def test_a_module_that_is_not_allowed_is_not_imported(tmp_path: Path, monkeypatc
     assert "evil_module" not in sys.modules
 
 
-def test_a_module_that_is_missing_inside_a_target_is_named_with_its_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_builder_names_a_missing_module_that_a_target_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_camera.py").write_text("import pythonosc_that_is_not_there")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="needs the module pythonosc_that_is_not_there"):
@@ -140,7 +138,7 @@ def trees_with_a_hidden_target(draw: st.DrawFn) -> Any:
 
 
 @given(trees_with_a_hidden_target())
-def test_a_bad_target_is_refused_however_deep_it_hides(tree: Any) -> None:
+def test_builder_refuses_a_forbidden_target_at_any_depth(tree: Any) -> None:
     assert any("may not name" in str(detail) or "exist" in str(detail) for detail in BUILDER.errors(tree, "root"))
     with pytest.raises(ConfigError):
         BUILDER.build(tree, "root")

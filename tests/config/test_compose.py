@@ -32,13 +32,13 @@ def errors(*overrides: str, source: Source = Source()) -> str:
     return str(error.value)
 
 
-def test_overrides_win_over_the_experiment() -> None:
+def test_compose_config_applies_overrides_over_the_experiment() -> None:
     config = compose_config(["experiment=minimum", "launcher.max_steps=7", "seed=3"])
     assert (config.experiment_name, config.launcher.max_steps, config.seed) == ("minimum", 7, 3)
 
 
 @pytest.mark.parametrize("override", ["launcher=lockstep", "launcher.mode=lockstep"])
-def test_both_ways_to_lockstep_are_the_same(override: str) -> None:
+def test_compose_config_gives_the_same_launcher_by_group_and_by_mode(override: str) -> None:
     config = compose_config(["experiment=minimum", override])
     assert config.launcher.mode == "lockstep"
     assert config.launcher == compose_config(["experiment=minimum", "launcher=lockstep"]).launcher
@@ -60,16 +60,16 @@ def test_both_ways_to_lockstep_are_the_same(override: str) -> None:
         (["experiment=minimum", "world=food"], "world: "),
     ],
 )
-def test_what_names_nothing_is_told_with_what_is_near(overrides: list[str], expected: str) -> None:
+def test_compose_config_reports_unknown_names_with_suggestions(overrides: list[str], expected: str) -> None:
     assert expected in errors(*overrides)
 
 
-def test_all_unknown_keys_are_told_at_once() -> None:
+def test_compose_config_reports_all_unknown_keys_at_once() -> None:
     text = errors("experiment=minimum", "sede=1", "launcher.max_step=2", "paths.output=x")
     assert all(f"{key}: there is no such key" in text for key in ("sede", "launcher.max_step", "paths.output"))
 
 
-def test_the_users_folder_adds_experiments_and_cannot_hide_the_shipped_ones(tmp_path: Path) -> None:
+def test_compose_config_adds_experiments_of_a_folder_and_keeps_shipped_ones(tmp_path: Path) -> None:
     folder = tmp_path / "my configs"
     (folder / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults:\n  - minimum\nexperiment_name: {}\n"
@@ -81,11 +81,11 @@ def test_the_users_folder_adds_experiments_and_cannot_hide_the_shipped_ones(tmp_
     assert "did you mean mine?" in errors("experiment=mien", source=source)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_compose_config_reports_a_missing_folder(tmp_path: Path) -> None:
     assert "does not exist" in errors("experiment=minimum", source=Source(folder=str(tmp_path / "nowhere")))
 
 
-def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
+def test_compose_config_reports_invalid_yaml(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "broken.yaml").write_text("a: [1\nb: 2\n")
     text = errors("experiment=broken", source=Source(folder=str(tmp_path)))
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
     assert "broken.yaml" in text
 
 
-def test_a_sweep_is_checked_by_each_choice_once() -> None:
+def test_variants_include_each_choice_once() -> None:
     lists = variants(["experiment=minimum", "seed=0,1,x", "launcher=realtime,lockstep", "environment.num_envs=1,2"])
     assert lists[0] == ["experiment=minimum", "seed=0", "launcher=realtime", "environment.num_envs=1"]
     assert sorted(lists[1:]) == [
@@ -103,7 +103,7 @@ def test_a_sweep_is_checked_by_each_choice_once() -> None:
     ]
 
 
-def test_a_huge_sweep_is_checked_in_part() -> None:
+def test_variants_of_a_huge_sweep_are_limited() -> None:
     assert len(variants(["experiment=minimum", "seed=range(100000)"])) == 1
     words = ["experiment=minimum", "launcher.max_steps=range(1,50)", "environment.num_envs=range(1,6)"]
     tried = {word for words in variants(words) for word in words}
@@ -117,34 +117,34 @@ def test_a_huge_sweep_is_checked_in_part() -> None:
     "values",
     ["range(1000000000)", "shuffle(range(100000000))", "sort(range(100000000))", "range(0,1,1e-9)", "range(0,1,0)"],
 )
-def test_a_grid_without_end_is_refused_before_it_is_made(values: str) -> None:
+def test_compose_refuses_a_huge_or_endless_grid(values: str) -> None:
     for ask in (variants, sweep_jobs, compose):
         with pytest.raises(ConfigError, match="more than 100,000 jobs"):
             ask(["experiment=minimum", f"seed={values}"])
 
 
-def test_a_command_line_has_a_limit_of_words_and_of_characters() -> None:
+def test_parse_overrides_limits_words_and_characters() -> None:
     assert len(parse_overrides([f"+a{n}=1" for n in range(MOST_WORDS)])) == MOST_WORDS
     for words in ([f"+a{n}=1" for n in range(MOST_WORDS + 1)], ["a=" + "[" * LONGEST_WORDS]):
         with pytest.raises(ConfigError, match="at most 1,000 words with 50,000 characters"):
             parse_overrides(words)
 
 
-def test_a_file_that_chooses_itself_is_told_of(tmp_path: Path) -> None:
+def test_compose_refuses_a_file_that_chooses_itself(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [mine, _self_]\n")
     with pytest.raises(ConfigError, match="the files choose one another in a circle"):
         compose(["experiment=mine"], Source(folder=str(tmp_path)))
 
 
-def test_a_message_tells_the_first_hundred_errors() -> None:
+def test_config_error_message_has_the_first_hundred_errors() -> None:
     text = str(ConfigError([ErrorDetail(f"key{n}", "x" * 5000) for n in range(150)]))
     assert text.count("\n") == 100
     assert text.endswith("and 50 more errors")
     assert max(map(len, text.splitlines())) == 1000
 
 
-def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
+def test_variants_expand_a_glob_over_a_group() -> None:
     lists = variants(["experiment=minimum", "launcher=glob(*)"])
     assert sorted(words[1] for words in lists) == [
         f"launcher={each}" for each in ("lockstep", "pipelined", "realtime", "sequential")
@@ -153,7 +153,7 @@ def test_a_sweep_over_all_files_of_a_group_is_taken_apart() -> None:
         variants(["experiment=minimum", "launcher=glob(x*)"])
 
 
-def test_values_of_a_kept_config_can_be_set() -> None:
+def test_compose_again_sets_values_of_a_kept_config() -> None:
     kept = Composition("config", (), {"config": "launcher: {max_steps: 10, sizes: [1, 2]}\nseed: 1\n"})
     tree = compose_again(kept, ["launcher.max_steps=20", "+launcher.max_seconds=3", "launcher.sizes.0=4"]).tree
     assert tree == {"launcher": {"max_steps": 20, "max_seconds": 3, "sizes": [4, 2]}, "seed": 1}
@@ -164,29 +164,29 @@ def test_values_of_a_kept_config_can_be_set() -> None:
             compose_again(kept, [words])
 
 
-def test_no_config_no_reading(tmp_path: Path) -> None:
+def test_plain_file_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no"):
         plain_file(tmp_path / "config.yaml")
 
 
-def test_a_saved_config_may_not_set_up_hydra(tmp_path: Path) -> None:
+def test_plain_file_refuses_hydra_settings(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 1\nhydra: {callbacks: {evil: {_target_: os.system}}}\n")
     with pytest.raises(ConfigError, match="may not set up Hydra"):
         plain_file(tmp_path / "config.yaml")
 
 
-def test_a_saved_config_is_read_within_limits(tmp_path: Path) -> None:
+def test_plain_file_limits_nesting(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("[" * 10_000)
     with pytest.raises(ConfigError, match="nests deeper"):
         plain_file(tmp_path / "config.yaml")
 
 
-def test_more_jobs_than_the_limit_are_refused_at_once() -> None:
+def test_sweep_jobs_refuse_more_than_the_limit() -> None:
     with pytest.raises(ConfigError, match="more than 100,000 jobs"):
         sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
 
 
-def test_grid_may_have_as_many_jobs_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_jobs_may_reach_the_limit_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pamiq_exp.config.words.MOST_JOBS", 6)
     assert len(sweep_jobs(["seed=range(3)", "launcher.max_steps=1,2"])) == 6
     with pytest.raises(ConfigError, match="more than 6 jobs"):
@@ -202,18 +202,18 @@ def test_composed_config_names_its_choices_and_what_chose_them() -> None:
     assert not any(each.startswith(("launcher ", "hydra")) for each in chosen)
 
 
-def test_tuples_of_a_config_made_in_python_are_lists() -> None:
+def test_composed_of_config_turns_tuples_into_lists() -> None:
     """Every version of OmegaConf: 2.4 keeps tuples as they are, and does not let them change."""
     config = OmegaConf.create({"shared": {"sizes": (1, (2, 3)), "parts": [{"name": ("a",)}]}})
     assert Composed.of_config(config).tree == {"shared": {"sizes": [1, [2, 3]], "parts": [{"name": ["a"]}]}}
 
 
-def test_a_hydra_that_makes_no_maps_of_choices_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydra_internals_accept_a_hydra_without_interpolation_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("hydra._internal.defaults_list._create_interpolation_map", raising=False)  # as in 1.4
     hydra_internals._skip_needless_maps()
 
 
-def test_a_reader_of_yaml_that_is_quick_by_itself_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydra_internals_keep_a_yaml_loader_that_is_already_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     class Quick(yaml.CSafeLoader):  # as in OmegaConf 2.4
         pass
 

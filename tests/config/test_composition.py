@@ -44,7 +44,7 @@ def kept(composition: Composition, tmp_path: Path) -> Composition:
     return read
 
 
-def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
+def test_record_composition_keeps_only_the_files_used(own: Source) -> None:
     composition = record_composition(compose(["experiment=mine", "seed=3", "hydra.verbose=true"], own))
     assert composition.overrides == ("experiment=mine", "seed=3")
     assert composition.files["experiment/mine"] == MINE
@@ -54,7 +54,7 @@ def test_the_files_that_took_part_are_kept_and_no_others(own: Source) -> None:
     assert not {name for name in composition.files if name.startswith(("world/", "hydra/"))}
 
 
-def test_composed_again_it_is_the_same_though_the_files_are_gone(own: Source, tmp_path: Path) -> None:
+def test_compose_again_works_without_the_original_files(own: Source, tmp_path: Path) -> None:
     before = compose(["experiment=mine", "seed=3"], own)
     composition = kept(record_composition(before), tmp_path)
     (tmp_path / "own" / "experiment" / "mine.yaml").unlink()
@@ -63,13 +63,13 @@ def test_composed_again_it_is_the_same_though_the_files_are_gone(own: Source, tm
     assert record_composition(again) == composition
 
 
-def test_an_edited_file_counts_as_it_was(own: Source, tmp_path: Path) -> None:
+def test_compose_again_ignores_later_edits_of_a_file(own: Source, tmp_path: Path) -> None:
     composition = record_composition(compose(["experiment=mine"], own))
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(MINE.replace("seed: 1", "seed: 2"))
     assert compose_again(composition, source=own).tree["seed"] == 1
 
 
-def test_values_and_groups_can_be_chosen_on_top(own: Source) -> None:
+def test_compose_again_applies_new_values_and_groups(own: Source) -> None:
     composition = record_composition(compose(["experiment=mine"], own))
     again = compose_again(composition, ["launcher=realtime", "agent=random", "launcher.max_steps=7"])
     assert again.tree["interaction"]["agent"]["_target_"] == "pamiq_exp.agents.RandomAgent"
@@ -82,7 +82,7 @@ def test_values_and_groups_can_be_chosen_on_top(own: Source) -> None:
 @pytest.mark.parametrize(
     "word", ["hydra.callbacks.x._target_=os.system", "hydra/launcher=basic", "hydra.searchpath=[]"]
 )
-def test_what_is_meant_for_hydra_is_refused(own: Source, word: str) -> None:
+def test_compose_again_refuses_overrides_of_hydra(own: Source, word: str) -> None:
     composition = record_composition(compose(["experiment=mine"], own))
     with pytest.raises(ConfigError, match="cannot be set for a run that has begun"):
         compose_again(composition, [word])
@@ -91,7 +91,7 @@ def test_what_is_meant_for_hydra_is_refused(own: Source, word: str) -> None:
         compose_again(hostile)
 
 
-def test_files_of_a_run_folder_do_not_set_up_hydra(own: Source) -> None:
+def test_compose_again_takes_no_hydra_settings_from_files(own: Source) -> None:
     composition = record_composition(compose(["experiment=mine"], own))
     callback = "\nhydra:\n  callbacks:\n    x: {_target_: os.system}\n"
     in_experiment = {**composition.files, "experiment/mine": MINE + callback}
@@ -115,19 +115,19 @@ def test_files_of_a_run_folder_do_not_set_up_hydra(own: Source) -> None:
         "{name: config, overrides: [], files: {config: ''}, more: 1}",
     ],
 )
-def test_a_file_that_no_run_has_written_is_refused(content: str, tmp_path: Path) -> None:
+def test_composition_read_refuses_an_invalid_file(content: str, tmp_path: Path) -> None:
     path = tmp_path / "composition.yaml"
     path.write_text(content)
     with pytest.raises(ConfigError, match="is not what a run keeps"):
         Composition.read(path)
 
 
-def test_a_run_that_kept_nothing_has_none(tmp_path: Path) -> None:
+def test_composition_read_returns_none_without_a_file(tmp_path: Path) -> None:
     assert Composition.read(tmp_path / "composition.yaml") is None
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_every_shipped_experiment_is_composed_again_as_it_was(name: str) -> None:
+def test_compose_again_reproduces_every_shipped_experiment(name: str) -> None:
     words = [f"experiment={name}"]
     again = compose_again(record_composition(compose(words)), ["seed=3"])
     assert again.tree == compose([*words, "seed=3"]).tree

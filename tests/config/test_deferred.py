@@ -52,7 +52,7 @@ def of_hydra(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_no_part_of_an_experiment_holds_anything_of_hydra(name: str) -> None:
+def test_build_experiment_leaves_no_hydra_objects_in_its_parts(name: str) -> None:
     words = [word.removeprefix("+") for word in OVERRIDES[name]]
     built = build_experiment(compose_config(words), AllowList())
     parts = [built.interaction, built.models, built.buffers, built.trainers, built.trackers]
@@ -61,7 +61,7 @@ def test_no_part_of_an_experiment_holds_anything_of_hydra(name: str) -> None:
     assert [repr(each)[:100] for each in objects if of_hydra(each)] == []
 
 
-def test_a_partial_is_python_s_own() -> None:
+def test_build_experiment_makes_plain_functools_partials() -> None:
     built = build_experiment(compose_config([word.removeprefix("+") for word in OVERRIDES["random"]]), AllowList())
     partials = [each for each in reachable(built.trackers) if isinstance(each, functools.partial)]
     assert [type(each) for each in partials] == [functools.partial] * len(partials)

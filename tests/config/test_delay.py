@@ -17,7 +17,7 @@ WORDS = (
 FEW = ("trainers.dynamics.held_out.turns=16", "environment.noise.pool=2")
 
 
-def test_the_agent_and_its_models_meet_the_delayed_environment() -> None:
+def test_delay_wraps_the_environment_that_agent_and_models_use() -> None:
     delay = ("interaction.delay.steps=2", "interaction.delay.observe_action=true")
     experiment = build_experiment(compose_config([*WORDS, *FEW, *delay]))
     environment = experiment.interaction.environment
@@ -34,7 +34,7 @@ def test_the_agent_and_its_models_meet_the_delayed_environment() -> None:
     assert plain.config["environment"]["seed"] == experiment.config["environment"]["seed"], "the same world"
 
 
-def test_the_agent_and_its_models_meet_the_stacked_and_repeating_environment() -> None:
+def test_frame_stack_action_repeat_and_delay_wrap_the_environment() -> None:
     words = ("interaction.frame_stack=3", "interaction.action_repeat=2", "interaction.delay.steps=1")
     experiment = build_experiment(compose_config([*WORDS, *FEW, *words]))
     environment = experiment.interaction.environment
@@ -60,6 +60,6 @@ def test_the_agent_and_its_models_meet_the_stacked_and_repeating_environment() -
         ("interaction.delay=1", r"interaction\.delay: expected a mapping, not 1"),
     ],
 )
-def test_wrong_arguments_of_a_delay_are_reported_at_their_keys(word: str, message: str) -> None:
+def test_wrapper_errors_are_reported_at_their_keys(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_experiment(compose_config([*WORDS, *FEW, word]))

@@ -51,7 +51,7 @@ def errors(config: DictConfig) -> str:
     return str(error.value)
 
 
-def test_shapes_come_from_the_environment_which_is_built_once() -> None:
+def test_build_experiment_takes_shapes_from_the_environment() -> None:
     experiment = build_experiment(tree(), ALLOW)
     assert experiment.models["net"].layer.in_features == 5
     assert experiment.interaction.num_envs == 2
@@ -60,12 +60,12 @@ def test_shapes_come_from_the_environment_which_is_built_once() -> None:
     assert experiment.launch_config.max_steps == 10
 
 
-def test_metrics_watch_the_interaction() -> None:
+def test_build_experiment_adds_metrics_as_observers() -> None:
     experiment = build_experiment(tree(), ALLOW)
     assert isinstance(experiment.interaction.observers["counter"], parts.Counter)
 
 
-def test_the_kept_config_has_nothing_left_to_resolve_and_builds_the_same_again() -> None:
+def test_build_experiment_keeps_a_resolved_config_that_builds_the_same_again() -> None:
     first = build_experiment(tree(), ALLOW)
     assert str(first.config).count("${") == str(first.config).count("${environment}") == 1
     again = build_experiment(OmegaConf.create(first.config), ALLOW)
@@ -74,7 +74,7 @@ def test_the_kept_config_has_nothing_left_to_resolve_and_builds_the_same_again()
     assert torch.equal(again.models["net"].layer.weight, first.models["net"].layer.weight)
 
 
-def test_a_model_is_initialised_the_same_whatever_else_there_is() -> None:
+def test_build_experiment_initializes_a_model_independently_of_others() -> None:
     alone = build_experiment(tree(), ALLOW).models["net"]
     torch.manual_seed(99)
     more = {"another": {"_target_": f"{HERE}.Net", "width": 5}, "net": {"_target_": f"{HERE}.Net", "width": 5}}
@@ -85,7 +85,7 @@ def test_a_model_is_initialised_the_same_whatever_else_there_is() -> None:
     assert not torch.equal(both["another"].layer.weight, both["net"].layer.weight)
 
 
-def test_building_leaves_the_global_generator_alone() -> None:
+def test_build_experiment_leaves_the_global_generator_unchanged() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -93,25 +93,25 @@ def test_building_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_another_root_seed_gives_other_streams_and_other_models() -> None:
+def test_build_experiment_with_another_seed_gives_other_seeds_and_models() -> None:
     first, second = build_experiment(tree(), ALLOW), build_experiment(tree(seed=8), ALLOW)
     assert first.interaction.agent.seed != second.interaction.agent.seed
     assert not torch.equal(first.models["net"].layer.weight, second.models["net"].layer.weight)
 
 
-def test_a_part_set_to_null_is_left_out() -> None:
+def test_build_experiment_skips_parts_set_to_null() -> None:
     experiment = build_experiment(tree(models={"net": None}, metrics={"counter": None}), ALLOW)
     assert experiment.models == {}
     assert experiment.interaction.observers == {}
 
 
-def test_the_composed_config_is_not_changed() -> None:
+def test_build_experiment_leaves_the_composed_config_unchanged() -> None:
     config = tree()
     build_experiment(config, ALLOW)
     assert OmegaConf.is_missing(config, "spaces")
 
 
-def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
+def test_build_experiment_makes_a_video_recorder_an_observer() -> None:
     film = {"_target_": "pamiq_exp.recording.VideoRecorder"}
     experiment = build_experiment(tree(tracking={"film": film}), ALLOW)
     assert set(experiment.interaction.observers) == {"counter", "film"}
@@ -119,7 +119,7 @@ def test_a_recorder_among_the_trackers_watches_the_turns() -> None:
     assert "tracking.counter: is the name of a metric, too" in errors(tree(tracking={"counter": film}))
 
 
-def test_seeds_are_listed_by_address() -> None:
+def test_derived_seeds_are_listed_by_address() -> None:
     experiment = build_experiment(tree(), ALLOW)
     assert derived_seeds(experiment.config)["interaction.agent"] == experiment.interaction.agent.seed
 
@@ -148,11 +148,11 @@ def test_seeds_are_listed_by_address() -> None:
         ({"launcher": {"max_steps": "${nothing}"}}, "launcher.max_steps: "),
     ],
 )
-def test_mistakes_are_told_with_their_key(changes: dict[str, Any], expected: str) -> None:
+def test_build_experiment_reports_errors_with_their_key(changes: dict[str, Any], expected: str) -> None:
     assert expected in errors(tree(**changes))
 
 
-def test_a_class_that_is_no_environment_is_told() -> None:
+def test_build_experiment_refuses_a_class_that_is_not_an_environment() -> None:
     config = tree()
     config.environment = {"_target_": f"{HERE}.Part", "size": 1}
     assert "environment._target_: Part is no environment" in errors(config)

@@ -39,7 +39,7 @@ def told(errors: list[Any]) -> str:
 @given(CONFIGS)
 @example({"hydra": "${0}"})
 @settings(max_examples=300)
-def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
+def test_static_errors_handle_any_tree(tree: dict[str, Any]) -> None:
     try:
         config = OmegaConf.create(tree)
     except OmegaConfBaseException:
@@ -55,7 +55,7 @@ def test_any_tree_is_checked(tree: dict[str, Any]) -> None:
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))
 @example(text="core: .nan\n")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
+def test_compose_handles_any_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "experiment").mkdir(exist_ok=True)
     path = tmp_path / "experiment" / "any.yaml"
     path.write_text(f"# @package _global_\n{text}", encoding="utf-8", errors="surrogateescape")
@@ -69,7 +69,7 @@ def test_any_file_is_composed_or_refused(tmp_path: Path, text: str) -> None:
 @settings(
     max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
-def test_any_experiment_is_checked_to_the_end(command: Command, tmp_path: Path, tree: Any, key: str) -> None:
+def test_check_handles_any_experiment(command: Command, tmp_path: Path, tree: Any, key: str) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"defaults": ["minimum", "_self_"], key: tree})
     (tmp_path / "conf" / "experiment" / "any.yaml").write_text(f"# @package _global_\n{text}")
@@ -79,7 +79,7 @@ def test_any_experiment_is_checked_to_the_end(command: Command, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("words", [["=1"], ["a=${"], ["+"], ["~"], ["seed=[[[["], ["'"], ["a.b.c.d=1"], ["~seed"]])
-def test_any_command_line_is_checked(command: Command, words: list[str]) -> None:
+def test_check_handles_any_command_line(command: Command, words: list[str]) -> None:
     outcome = command("check", "experiment=minimum", *words)
     assert outcome.status in (1, 2)
     assert "Traceback" not in outcome.err

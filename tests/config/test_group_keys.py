@@ -51,7 +51,7 @@ def cut(key: str) -> str:
     return ".".join(key.split(".")[:depth])
 
 
-def test_page_names_every_group_with_the_keys_that_it_writes() -> None:
+def test_group_keys_match_the_config_reference_page() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .*\|$", PAGE.read_text().partition("## Groups")[2], re.MULTILINE)
     page = {group: set(re.findall(r"`([\w.]+)`", cell)) for group, cell in rows}
     expected = {

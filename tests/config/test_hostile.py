@@ -57,12 +57,12 @@ def assert_harmless(outcome: Outcome, folder: Path) -> None:
     assert "\x1b[2J" not in outcome.err
 
 
-def test_the_corpus_is_large() -> None:
+def test_corpus_has_at_least_sixty_configs() -> None:
     assert len(CORPUS) >= 60
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_a_hostile_config_is_refused_by_check(
+def test_check_refuses_a_hostile_config(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     send(CORPUS[name], folder)
@@ -76,7 +76,7 @@ def test_a_hostile_config_is_refused_by_check(
 @pytest.mark.slow
 @pytest.mark.parametrize("door", [[], ["-m"], ["-m", "seed=0,1"], ["--cfg", "job"]], ids=" ".join)
 @pytest.mark.parametrize("name", CORPUS)
-def test_a_hostile_config_is_refused_at_every_other_door(
+def test_run_multirun_and_cfg_refuse_a_hostile_config(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, door: list[str]
 ) -> None:
     if "--cfg" in door and not name.startswith(("hydra", "yaml")):
@@ -89,7 +89,7 @@ def test_a_hostile_config_is_refused_at_every_other_door(
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("hydra", "leak"))][::3])
-def test_a_hostile_config_is_not_run(
+def test_run_refuses_a_hostile_config(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     send(CORPUS[name], folder)
@@ -100,7 +100,7 @@ def test_a_hostile_config_is_not_run(
 
 
 @pytest.mark.parametrize("name", list(HYDRA)[::4])
-def test_settings_of_hydra_are_refused_in_files_of_other_groups_too(
+def test_check_refuses_hydra_settings_in_files_of_other_groups(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (folder / "conf" / FILE).write_text("# @package _global_\ndefaults: [minimum, /shared: evil, _self_]\n")
@@ -116,7 +116,7 @@ def test_settings_of_hydra_are_refused_in_files_of_other_groups_too(
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("call", "hidden"))][::6])
-def test_a_hostile_config_is_refused_in_python(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_build_experiment_refuses_a_hostile_config(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(folder)
     send(CORPUS[name], folder)
     with pytest.raises(ConfigError):
@@ -125,7 +125,7 @@ def test_a_hostile_config_is_refused_in_python(folder: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith(("hydra", "yaml"))][::3])
-def test_a_hostile_config_is_refused_in_what_a_run_has_kept(
+def test_compose_again_and_validate_refuse_a_hostile_config(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(folder)

@@ -35,7 +35,7 @@ def folder_with(tmp_path: Path, hydra: str, package: str = "_global_") -> Source
 
 @pytest.mark.parametrize("key", HOSTILE)
 @pytest.mark.parametrize("package", ["_global_", "hydra"])
-def test_an_experiment_cannot_set_up_hydra(
+def test_compose_refuses_hydra_settings_in_an_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, package: str
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "secret-value")
@@ -48,6 +48,6 @@ def test_an_experiment_cannot_set_up_hydra(
     assert "may not be set by a config file" in str(errors[0])
 
 
-def test_the_user_can_set_up_hydra_on_the_command_line() -> None:
+def test_compose_accepts_hydra_settings_on_the_command_line() -> None:
     words = ["experiment=minimum", "hydra.run.dir=/tmp/mine", "hydra.verbose=true", "hydra/job_logging=stdout"]
     assert compose(words).config.hydra.verbose is True

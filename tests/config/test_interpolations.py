@@ -72,7 +72,7 @@ def test_interpolations_are_those_of_omegaconf(expression: str, expected: object
         assert found.tree["answer"] == expected
 
 
-def test_what_waits_for_the_environment_stays_as_it_is_written_and_is_known_to_wait() -> None:
+def test_resolve_lists_values_that_wait_for_the_spaces() -> None:
     tree = {"a": SPACES, "b": "${a}", "c": "${length:${a}}", "d": "x", "spaces": "???"}
     found = resolve(tree)
     assert not found.errors
@@ -91,7 +91,7 @@ DOUBLING = {
 
 
 @pytest.mark.parametrize("kind", DOUBLING)
-def test_what_doubles_itself_thirty_times_is_refused_at_once(kind: str) -> None:
+def test_resolve_refuses_exponential_growth_quickly(kind: str) -> None:
     first, then = DOUBLING[kind]
     tree: dict[str, Any] = {"x0": first}
     for index in range(1, 31):
@@ -103,13 +103,13 @@ def test_what_doubles_itself_thirty_times_is_refused_at_once(kind: str) -> None:
     assert time.process_time() - start < 1.0
 
 
-def test_a_long_text_made_again_and_again_is_refused() -> None:
+def test_resolve_refuses_many_copies_of_a_long_text() -> None:
     tree = {"x": "y" * 100_000, **{f"k{index}": f"${{x}}{index}" for index in range(100)}}
     with pytest.raises(ConfigError, match="comes to more than"):
         resolve(tree)
 
 
-def test_budgets_are_kept_to_the_last_value() -> None:
+def test_resolve_accepts_values_exactly_up_to_its_limits() -> None:
     assert resolve({"a": [0] * (MOST_VALUES - 2)}).tree
     with pytest.raises(ConfigError, match="comes to more than"):
         resolve({"a": [0] * MOST_VALUES})
@@ -124,7 +124,7 @@ def test_budgets_are_kept_to_the_last_value() -> None:
     assert "leads through more than" in str(longer.errors)
 
 
-def test_many_references_and_many_unread_keys_take_no_time() -> None:
+def test_unread_keys_are_found_quickly_among_many_references() -> None:
     shared: dict[str, Any] = {f"key_{index}": index for index in range(9000)}
     tree = {"shared": shared, "environment": {f"k{index}": f"${{shared.key_{index}}}" for index in range(4500)}}
     start = time.process_time()
@@ -133,7 +133,7 @@ def test_many_references_and_many_unread_keys_take_no_time() -> None:
     assert time.process_time() - start < 3.0
 
 
-def test_a_value_is_as_trustworthy_as_the_least_trusted_that_had_a_say() -> None:
+def test_resolve_gives_a_value_the_least_trusted_origin_of_its_parts() -> None:
     kinds: dict[str, Kind] = {"a": "typed", "b": "shipped", "c": "own", "d": "foreign"}
     tree = {"a": 1, "b": "${a}", "c": "x${a}", "d": 4, "e": "${b}${c}", "f": {"x": "${add:${a},${d}}"}, "g": "${f}"}
     found = resolve(tree, lambda key: Origin("file", kind=kinds.get(key, "typed")))
@@ -142,14 +142,14 @@ def test_a_value_is_as_trustworthy_as_the_least_trusted_that_had_a_say() -> None
     }  # fmt: skip
 
 
-def test_a_node_that_is_referred_to_is_trusted_no_more_than_who_refers_to_it() -> None:
+def test_resolve_trusts_a_referenced_node_no_more_than_its_reference() -> None:
     tree = {"shared": {"node": {"path": "/data", "n": [1]}}, "environment": "${shared.node}"}
     found = resolve(tree, lambda key: Origin("file", kind="own" if key.startswith("environment") else "typed"))
     assert {found.origins[key].kind for key in ("environment.path", "environment.n[0]")} == {"own"}
     assert found.origins["shared.node.path"].kind == "typed"
 
 
-def test_value_of_the_machine_has_no_author(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolve_trusts_environment_variables_and_times_only_if_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "/etc/passwd")
     for text in ("${oc.env:SLURM_JOB_ID}", "${now:/etc/passwd}"):
         found = resolve({"a": text}, lambda _: Origin("file", kind="shipped"))
@@ -160,7 +160,7 @@ def test_value_of_the_machine_has_no_author(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("text", ["${oc.decode:'${a}'}", "${oc.decode:'${oc.env:HOME}'}", "\\${a}"])
-def test_text_with_an_interpolation_in_it_is_never_read_twice(text: str) -> None:
+def test_resolve_never_evaluates_a_text_twice(text: str) -> None:
     found = resolve({"a": "\\${oc.env:HOME}", "b": text, "c": "${b}"})
     assert found.errors
     with pytest.raises(ConfigError):
@@ -217,14 +217,14 @@ def enumerate_names(parts: list[str]) -> list[tuple[str, str]]:
 
 
 @given(hidden_values())
-def test_a_forbidden_value_is_refused_however_it_is_put_together(hidden: tuple[str, Any, dict[str, Any]]) -> None:
+def test_value_errors_refuse_a_forbidden_value_however_it_is_composed(hidden: tuple[str, Any, dict[str, Any]]) -> None:
     name, value, shared = hidden
     told = refused({"shared": shared, "environment": {"kwargs": {name: value}}})
     assert any("environment.kwargs" in each for each in told), (name, value, shared)
 
 
 @given(hidden_values())
-def test_what_the_user_has_typed_or_trusts_is_taken(hidden: tuple[str, Any, dict[str, Any]]) -> None:
+def test_value_errors_accept_any_value_of_a_trusted_file(hidden: tuple[str, Any, dict[str, Any]]) -> None:
     name, value, shared = hidden
     if isinstance(value, str) and ("now:" in value or "oc.env:" in value):
         return  # a value of the machine has no author
@@ -236,11 +236,11 @@ def test_what_the_user_has_typed_or_trusts_is_taken(hidden: tuple[str, Any, dict
 @pytest.mark.parametrize(
     "value", ["image", "pictures/mine", "a.b", "x: y", "CartPole-v1", "3", "localhost", "{} of {}", "1e-3", "a..b"]
 )
-def test_ordinary_values_are_taken(value: str) -> None:
+def test_value_errors_accept_ordinary_values(value: str) -> None:
     assert refused({"environment": {"kwargs": {"name": value, "path": value.replace(":", "")}}}) == []
 
 
-def test_values_by_position_and_keys_are_looked_at_too() -> None:
+def test_value_errors_cover_keys_and_positional_arguments() -> None:
     assert refused({"environment": {"kwargs": {"/etc/passwd": 1}}})
     tracker = {"_target_": "pamiq_exp.tracking.WandbTracker", "_args_": ["online"]}
     assert "by position" in str(refused({"tracking": {"w": tracker}}))
@@ -249,14 +249,14 @@ def test_values_by_position_and_keys_are_looked_at_too() -> None:
     )
 
 
-def test_a_text_is_decoded_up_to_the_limit_and_no_further() -> None:
+def test_resolve_decodes_a_text_exactly_up_to_the_limit() -> None:
     longest = "x" * LONGEST_DECODED
     assert resolve({"text": longest, "a": "${oc.decode:${text}}"}).tree["a"] == longest
     (error,) = resolve({"text": longest + "x", "a": "${oc.decode:${text}}"}).errors
     assert "at most 4,000 characters" in error.message
 
 
-def test_what_is_decoded_counts_for_twenty_times_as_much() -> None:
+def test_resolve_counts_decoded_text_twenty_times() -> None:
     tree = {"text": "x" * LONGEST_DECODED} | {f"a{n}": "${oc.decode:${text}}" for n in range(26)}
     with pytest.raises(ConfigError, match="2,000,000 characters"):
         resolve(tree)

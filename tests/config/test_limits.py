@@ -29,7 +29,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
     [(f"trainers.any.{name}", most) for name, (most, _) in BY_NAME.items()]
     + [(key, most) for key, (most, _) in BY_ADDRESS.items()],
 )
-def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str, most: int) -> None:
+def test_limit_errors_allow_the_maximum_and_refuse_more(key: str, most: int) -> None:
     assert list(limit_errors(nested(key, most))) == []
     (detail,) = limit_errors(nested(key, most + 1))
     assert detail.key == key
@@ -37,7 +37,7 @@ def test_what_is_beyond_a_ceiling_is_refused_and_what_reaches_it_is_not(key: str
 
 
 @pytest.mark.parametrize(("vectorization", "most"), [("async", MOST_THREADS), ("sync", MOST_ENVS)])
-def test_limits_environments_in_processes_are_as_many_as_processes(vectorization: str, most: int) -> None:
+def test_limit_errors_count_async_environments_as_processes(vectorization: str, most: int) -> None:
     node = {"_target_": "pamiq_exp.environments.gymnasium_environment", "vectorization": vectorization}
     assert list(limit_errors({"environment": node | {"num_envs": most}})) == []
     assert "environment.num_envs" in {each.key for each in limit_errors({"environment": node | {"num_envs": most + 1}})}
@@ -52,7 +52,7 @@ def test_limits_hold_for_arguments_by_position(command: Command) -> None:
 
 
 @pytest.mark.parametrize(("missing", "refused"), [(0, False), (1, True)])
-def test_buffers_may_take_the_memory_of_the_machine_and_no_more(
+def test_examine_refuses_buffers_larger_than_physical_memory(
     missing: int, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buffer = RingBuffer(1000, 1, {"x": {"shape": [], "dtype": "float32"}})
@@ -64,20 +64,20 @@ def test_buffers_may_take_the_memory_of_the_machine_and_no_more(
 
 
 @pytest.mark.parametrize("value", [None, True, "many", "${shared.x}", 0])
-def test_what_is_no_number_is_left_to_others(value: object) -> None:
+def test_limit_errors_ignore_zero_and_values_that_are_not_numbers(value: object) -> None:
     assert list(limit_errors({"environment": {"num_envs": value, "threads": [value]}})) == []
 
 
 @pytest.mark.parametrize(
     "words", [["environment.num_envs=1000000000"], ["environment.num_envs=${shared.many}", "+shared.many=1000000000"]]
 )
-def test_absurd_numbers_are_refused_before_anything_is_built(command: Command, words: list[str]) -> None:
+def test_check_refuses_a_billion_environments(command: Command, words: list[str]) -> None:
     outcome = command("check", "experiment=minimum", *words)
     assert outcome.status == 1
     assert "environment.num_envs: asks for 1,000,000,000 environments; at most 100,000" in outcome.err
 
 
-def test_sizes_and_the_end_of_a_run_are_told(command: Command) -> None:
+def test_check_prints_sizes_threads_and_the_end_of_a_run(command: Command) -> None:
     outcome = command("check", "experiment=minimum", "launcher.max_steps=5000", "launcher.max_seconds=60")
     assert outcome.status == 0
     assert "at most 1,000,000,000" in outcome.out
@@ -93,7 +93,7 @@ def test_sizes_and_the_end_of_a_run_are_told(command: Command) -> None:
         ("in one another", lambda extra: "a: " + "${" * (MOST_NESTED + extra) + "b" + "}" * (MOST_NESTED + extra)),
     ],
 )
-def test_texts_with_interpolations_have_limits(tmp_path: Path, most: str, text: Callable[[int], str]) -> None:
+def test_read_nodes_limits_texts_with_interpolations(tmp_path: Path, most: str, text: Callable[[int], str]) -> None:
     path = tmp_path / "any.yaml"
     path.write_text(text(0))
     assert read_nodes(path) is not None
@@ -107,7 +107,7 @@ def _lines(count: int, length: int) -> str:
 
 
 @pytest.mark.parametrize(("files", "refused"), [(8, False), (11, True)])
-def test_files_that_choose_one_another_are_counted(tmp_path: Path, files: int, refused: bool) -> None:
+def test_compose_limits_how_often_files_choose_one_another(tmp_path: Path, files: int, refused: bool) -> None:
     (tmp_path / "experiment").mkdir()
     for index in range(files):
         chosen = f"defaults: [f{index + 1}@a, f{index + 1}@b]" if index < files - 1 else "x: 1"

@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> Source:
     return Source(folder=str(tmp_path))
 
 
-def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_path: Path) -> None:
+def test_provenance_of_a_key_is_the_last_file_that_set_it(source: Source, tmp_path: Path) -> None:
     table = compose(["experiment=mine", "seed=3", "launcher.device=auto"], source).origins
     mine = str(tmp_path / "experiment" / "mine.yaml")
     assert table["experiment_name"] == Origin(mine, 5)
@@ -58,7 +58,7 @@ def test_each_key_is_traced_to_the_last_file_that_set_it(source: Source, tmp_pat
     assert table["launcher.overrun"].file.endswith("conf/launcher/realtime.yaml")
 
 
-def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
+def test_provenance_of_every_shipped_key_is_a_line_that_names_it() -> None:
     composed = compose(["experiment=pamiq2024"])
     table, packages = composed.origins, {file.package for file in composed.files}
     for key, origin in table.items():
@@ -68,13 +68,13 @@ def test_every_key_of_a_shipped_experiment_has_a_line_that_names_it() -> None:
         assert named or key in packages or "[" in key or origin_of(key, table) == origin
 
 
-def test_what_is_replaced_is_forgotten() -> None:
+def test_provenance_drops_keys_of_a_replaced_node() -> None:
     table = compose(["experiment=minimum", "launcher.checkpoint=null"]).origins
     assert "launcher.checkpoint.keep" not in table
     assert str(origin_of("launcher.checkpoint.keep", table)) == "command line: launcher.checkpoint=null"
 
 
-def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
+def test_origin_of_an_unset_key_is_that_of_its_node(source: Source) -> None:
     table = compose(["experiment=mine"], source).origins
     assert origin_of("interaction.agent.speed", table) == table["interaction.agent._target_"]
     assert origin_of("nothing.like.it", table) is None
@@ -82,12 +82,12 @@ def test_a_key_that_nothing_set_is_traced_to_its_node(source: Source) -> None:
     assert str(told[0]).endswith("mine.yaml:7")
 
 
-def test_a_typed_interpolation_that_leads_nowhere_is_traced() -> None:
+def test_provenance_has_an_override_whose_interpolation_fails() -> None:
     table = compose(["experiment=cartpole_ppo", "seed=${nowhere}"]).origins
     assert str(table["seed"]) == "command line: seed=${nowhere}"
 
 
-def test_a_saved_config_is_traced_too(tmp_path: Path) -> None:
+def test_provenance_of_file_has_the_line_of_each_key(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n")
     table = provenance_of_file(path)
@@ -108,7 +108,7 @@ def test_a_saved_config_is_traced_too(tmp_path: Path) -> None:
         ("\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]), "more"),
     ],
 )
-def test_a_file_beyond_the_limits_is_refused_at_once(tmp_path: Path, text: str, expected: str) -> None:
+def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=expected):

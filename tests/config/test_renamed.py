@@ -31,7 +31,7 @@ def test_compose_names_the_new_choice_of_an_unknown_one() -> None:
         compose(["experiment=pamiq2024", "reward=delta_minimise"])
 
 
-def test_arguments_and_dataclass_keys_name_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renamed_arguments_and_dataclass_keys_are_reported_with_the_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*, max_grad_norm: float = 1.0) -> float:
         return max_grad_norm
 
@@ -42,7 +42,7 @@ def test_arguments_and_dataclass_keys_name_the_new_one(monkeypatch: pytest.Monke
         read_dataclass(LaunchConfig, {"how_long": 3}, "launcher")
 
 
-def test_every_new_name_is_used_by_a_config_or_the_code() -> None:
+def test_renamed_table_has_only_new_names_that_are_in_use() -> None:
     files = [*REPOSITORY.glob("conf/**/*.yaml"), *REPOSITORY.glob("pamiq_exp/**/*.py")]
     table = Path(str(REPOSITORY / "pamiq_exp/config/renamed.py"))
     words = {word for file in files if file != table for word in re.findall(r"\w+", file.read_text() + f" {file.stem}")}

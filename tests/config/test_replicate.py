@@ -26,7 +26,7 @@ def error_of(text: str) -> str:
     return str(error.value)
 
 
-def test_a_node_becomes_several_with_an_index_each() -> None:
+def test_replicate_makes_copies_with_an_index_each() -> None:
     tree = expanded("""
 shared: {levels: 3}
 models:
@@ -43,19 +43,19 @@ models:
     assert tree["models"]["level_2"] == {"width": 192, "number": 2, "reads": "level_2", "sizes": [1, 2]}
 
 
-def test_copies_may_be_called_anything() -> None:
+def test_replicate_names_copies_by_pattern_or_list() -> None:
     tree = expanded('models: {x: {_replicate_: {count: 2, names: "stage_${index}_of_2"}, n: "${index}"}}')
     assert tree["models"] == {"stage_0_of_2": {"n": 0}, "stage_1_of_2": {"n": 1}}
     tree = expanded("models: {x: {_replicate_: {names: [low, high]}, n: '${index}'}}")
     assert tree["models"] == {"low": {"n": 0}, "high": {"n": 1}}
 
 
-def test_copies_in_a_list_follow_each_other() -> None:
+def test_replicate_expands_a_list_entry_in_place() -> None:
     tree = expanded('names: [first, {_replicate_: 2, _value_: "level_${index}"}, last]')
     assert tree["names"] == ["first", "level_0", "level_1", "last"]
 
 
-def test_replicas_in_replicas_have_an_index_each() -> None:
+def test_replicate_nests_with_an_index_for_each_level() -> None:
     tree = expanded("""
 house:
   room:
@@ -67,16 +67,16 @@ house:
     assert tree["house"] == {f"room_{r}": {f"lamp_{n}": {"at": f"{r}/{n}"} for n in range(2)} for r in range(2)}
 
 
-def test_none_of_these_is_nothing() -> None:
+def test_replicate_of_zero_removes_the_node() -> None:
     assert expanded("models: {x: {_replicate_: 0, a: 1}, y: 2}") == {"models": {"y": 2}}
 
 
-def test_each_copy_has_a_seed_of_its_own() -> None:
+def test_replicate_gives_each_copy_its_own_seed() -> None:
     tree = expanded("seed: 1\nmodels: {x: {_replicate_: 3, seed: '${derived_seed:}'}}")
     assert len({node["seed"] for node in tree["models"].values()}) == 3
 
 
-def test_a_config_without_replicas_stays_the_same_object() -> None:
+def test_expand_replicas_returns_a_config_without_replicas_unchanged() -> None:
     tree = {"a": {"b": "${index}"}, "c": "???"}
     assert expand_replicas(tree) is tree
     assert tree == {"a": {"b": "${index}"}, "c": "???"}
@@ -96,13 +96,13 @@ def test_a_config_without_replicas_stays_the_same_object() -> None:
         ("m: {x: {_replicate_: {count: 3, names: [a, b]}}}", ["3 copies, but 2 names"]),
     ],
 )
-def test_what_cannot_be_is_told_with_its_address(text: str, words: list[str]) -> None:
+def test_replicate_reports_errors_with_their_address(text: str, words: list[str]) -> None:
     message = error_of(text)
     for word in words:
         assert word in message
 
 
-def test_it_works_in_a_config_file_and_from_the_command_line(tmp_path: Path) -> None:
+def test_replicate_works_in_a_config_file_and_from_the_command_line(tmp_path: Path) -> None:
     folder = tmp_path / "experiment"
     folder.mkdir()
     (folder / "several.yaml").write_text("""# @package _global_

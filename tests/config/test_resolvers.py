@@ -17,14 +17,14 @@ def value(expression: str, **variables: object) -> object:
     return value_at({**variables, "answer": f"${{{expression}}}"}, "answer")
 
 
-def test_a_derived_seed_depends_on_root_seed_and_address() -> None:
+def test_resolver_derived_seed_depends_on_root_seed_and_address() -> None:
     config = {"seed": 3, "a": {"seed": "${derived_seed:}"}, "b": [{"seed": "${derived_seed:}"}]}
     assert value_at(config, "a.seed") == derive_seed(3, "a")
     assert value_at(config, "b[0].seed") == derive_seed(3, "b[0]")
     assert value_at({**config, "seed": 4}, "a.seed") == derive_seed(4, "a")
 
 
-def test_a_derived_seed_stays_the_same_through_interpolations() -> None:
+def test_resolver_derived_seed_is_the_same_through_interpolations() -> None:
     tree = resolve(
         {
             "seed": 3,
@@ -37,13 +37,13 @@ def test_a_derived_seed_stays_the_same_through_interpolations() -> None:
 
 
 @pytest.mark.parametrize("seed", ["x", True, None, 0.5])
-def test_a_root_seed_that_is_no_whole_number_is_told(seed: object) -> None:
+def test_resolver_derived_seed_refuses_a_root_seed_that_is_not_an_integer(seed: object) -> None:
     with pytest.raises(ConfigError, match="whole number"):
         value_at({"seed": seed, "a": {"seed": "${derived_seed:}"}}, "a.seed")
 
 
 @given(st.integers(-1000, 1000), st.integers(1, 1000))
-def test_arithmetic_is_that_of_python(a: int, b: int) -> None:
+def test_resolver_arithmetic_is_that_of_python(a: int, b: int) -> None:
     assert value("add:${a},${b}", a=a, b=b) == a + b
     assert value("subtract:${a},${b}", a=a, b=b) == a - b
     assert value("multiply:${a},${b},2", a=a, b=b) == 2 * a * b
@@ -55,26 +55,26 @@ def test_arithmetic_is_that_of_python(a: int, b: int) -> None:
 
 @example([])
 @given(st.lists(st.integers(1, 9), max_size=4))
-def test_sizes_of_shapes(shape: list[int]) -> None:
+def test_resolver_product_and_length_match_python(shape: list[int]) -> None:
     assert value("product:${shape}", shape=shape) == math.prod(shape)
     assert value("length:${shape}", shape=shape) == len(shape)
 
 
 @pytest.mark.parametrize("expression", ["add:1,x", "multiply:true,2", "product:[1,x]", "add:"])
-def test_arithmetic_on_anything_but_numbers_is_refused(expression: str) -> None:
+def test_resolver_arithmetic_refuses_values_that_are_not_numbers(expression: str) -> None:
     with pytest.raises(ConfigError, match="needs numbers"):
         value(expression)
 
 
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "HOME", "PATH"])
-def test_a_config_cannot_read_secrets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolver_oc_env_refuses_secrets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "secret-value")
     with pytest.raises(ConfigError, match="may not read") as error:
         value(f"oc.env:{name}")
     assert "secret-value" not in str(error.value)
 
 
-def test_a_config_can_read_which_devices_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolver_oc_env_reads_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert value("oc.env:CUDA_VISIBLE_DEVICES") == "1"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")

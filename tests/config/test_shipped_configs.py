@@ -20,46 +20,46 @@ def assert_sound(*overrides: str) -> None:
     assert [str(each) for each in examine(compose(overrides), AllowList(), dry_run=False).errors] == []
 
 
-def test_the_folder_is_found() -> None:
+def test_config_folder_is_the_conf_folder_of_the_repository() -> None:
     assert config_folder() == CONF
 
 
-def test_the_launcher_file_holds_every_setting_with_its_default() -> None:
+def test_launch_config_defaults_equal_the_realtime_launcher_file() -> None:
     assert OmegaConf.to_container(OmegaConf.load(CONF / "launcher" / "realtime.yaml")) == asdict(LaunchConfig())
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_an_experiment_is_named_as_its_file(name: str) -> None:
+def test_shipped_config_experiment_name_is_the_file_name(name: str) -> None:
     assert compose_config([f"experiment={name}"]).experiment_name == name
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_an_experiment_is_sound(name: str) -> None:
+def test_shipped_config_experiment_has_no_errors(name: str) -> None:
     need_packages_of(name)
     assert_sound(f"experiment={name}")
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_an_experiment_says_in_its_first_lines_what_it_is(name: str) -> None:
+def test_shipped_config_experiment_begins_with_a_description(name: str) -> None:
     lines = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert lines[0] == "# @package _global_"
     assert any(line.startswith("# ") for line in lines[1:4])
 
 
 @pytest.mark.parametrize("group", ["launcher", "tracking", "metrics"])
-def test_each_choice_is_sound(group: str) -> None:
+def test_shipped_config_launcher_tracking_and_metrics_have_no_errors(group: str) -> None:
     for option in options_of(group):
         agent = ["agent=ppo"] if option == "plasticity" else []  # it measures a policy
         assert_sound("experiment=minimum", *agent, f"{group}={option}")
 
 
 @pytest.mark.parametrize("option", options_of("overlay"))
-def test_each_overlay_is_sound(option: str) -> None:
+def test_shipped_config_overlay_has_no_errors(option: str) -> None:
     assert_sound("experiment=minimum", f"overlay={option}")
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_an_experiment_chooses_and_sets_nothing_below_what_it_chooses(name: str) -> None:
+def test_shipped_config_experiment_sets_only_common_keys(name: str) -> None:
     """Another choice has other keys, and brings other groups: only what every choice has is for experiments."""
     everywhere = {
         next(iter(each)) for each in OmegaConf.load(CONF / "config.yaml").defaults if not isinstance(each, str)

@@ -32,7 +32,7 @@ def told(lab: Path) -> str:
     return "\n".join(map(str, found.errors))
 
 
-def test_a_lab_s_places_work_once_its_folder_is_trusted(lab: Path, tmp_path: Path, command: Command) -> None:
+def test_trusted_folder_may_name_paths_outside_the_current_folder(lab: Path, tmp_path: Path, command: Command) -> None:
     assert "paths.outputs: a config file may not name a place outside" in told(lab)
     assert "--trust DIR" in told(lab)
     outcome = command("check", "experiment=lab", "--config-dir", str(lab), "--trust", str(lab.parent))
@@ -51,7 +51,7 @@ def test_trust_is_not_taken_from_the_folder_itself(lab: Path) -> None:
     assert "may not name a place" in told(lab)
 
 
-def test_a_link_out_of_a_trusted_folder_is_not_trusted(lab: Path, tmp_path: Path) -> None:
+def test_is_trusted_refuses_a_link_out_of_a_trusted_folder(lab: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "conf").symlink_to(lab)
     trust_folder(str(tmp_path / "mine"))
@@ -59,7 +59,7 @@ def test_a_link_out_of_a_trusted_folder_is_not_trusted(lab: Path, tmp_path: Path
     assert not is_trusted(tmp_path / "mine_too" / "x.yaml")
 
 
-def test_trusted_files_still_do_not_set_up_hydra(lab: Path) -> None:
+def test_trusted_folder_may_not_change_hydra_settings(lab: Path) -> None:
     trust_folder(str(lab))
     file = lab / "experiment" / "lab.yaml"
     file.write_text(file.read_text() + "hydra: {run: {dir: /tmp/x}}\n")
@@ -68,13 +68,13 @@ def test_trusted_files_still_do_not_set_up_hydra(lab: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
-def test_what_is_no_folder_is_told(folder: str) -> None:
+def test_trust_folder_refuses_a_missing_folder(folder: str) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
         trust_folder(folder)
     assert trusted_folders() == []
 
 
-def test_origins_say_who_wrote_what(lab: Path, command: Command) -> None:
+def test_check_origins_option_prints_the_source_of_each_key(lab: Path, command: Command) -> None:
     outcome = command("check", "--origins", "experiment=lab", "--config-dir", str(lab), "seed=3")
     assert "command line: seed=3" in outcome.out
     assert "lab.yaml:4 (own)" in outcome.out

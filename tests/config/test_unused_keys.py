@@ -22,7 +22,7 @@ def unread(tree: dict[str, Any], key: str, mapping: dict[str, Any], use: Callabl
 
 
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")), st.booleans())
-def test_exactly_the_keys_that_were_not_read_are_reported(there: set[str], wanted: set[str], get: bool) -> None:
+def test_unused_keys_reports_exactly_the_keys_not_read(there: set[str], wanted: set[str], get: bool) -> None:
     mapping = dict.fromkeys(there, 1)
 
     def use(given: dict[str, Any]) -> None:
@@ -47,17 +47,17 @@ def taken(**options: object) -> dict[str, object]:
         lambda m: {}.update(m), lambda m: m == {}, lambda m: m.copy(), lambda m: [*reversed(m)],
     ],
 )  # fmt: skip
-def test_iterating_over_a_mapping_reads_all_of_it(use: Callable[[dict[str, Any]], object]) -> None:
+def test_unused_keys_counts_iteration_as_reading_all_keys(use: Callable[[dict[str, Any]], object]) -> None:
     mapping = {"a": 1, "b": {"c": 2}}
     assert unread({"part": mapping}, "part", mapping, use) == ""
 
 
-def test_copies_are_plain() -> None:
+def test_unused_keys_copies_are_plain_dicts() -> None:
     watched = UnusedKeys({"part": {"a": 1}}).watched({"a": 1}, "part")
     assert type(copy.copy(watched)) is type(copy.deepcopy(watched)) is dict
 
 
-def test_what_a_part_keeps_it_may_read_later() -> None:
+def test_unused_keys_are_not_reported_while_a_part_keeps_the_mapping() -> None:
     watch = UnusedKeys({"part": {"a": 1, "b": 2}})
     kept = watch.watched({"a": 1, "b": 2}, "part")
     assert kept["a"] == 1
@@ -66,18 +66,18 @@ def test_what_a_part_keeps_it_may_read_later() -> None:
     assert [each.key for each in watch.errors()] == ["part.b"]
 
 
-def test_what_an_interpolation_brings_need_not_be_read() -> None:
+def test_unused_keys_ignores_mappings_from_interpolations() -> None:
     assert unread({"part": "${spaces.action}", "spaces": "???"}, "part", {"kind": 1}, lambda m: None) == ""
 
 
-def test_a_mapping_that_two_parts_refer_to_is_read_if_either_reads_it() -> None:
+def test_unused_keys_of_a_shared_mapping_are_those_that_no_part_reads() -> None:
     watch = UnusedKeys({"shared": {"x": {"a": 1, "b": 2, "c": 3}}, "one": {"o": "${shared.x}"}, "two": "${shared.x}"})
     assert watch.watched({"a": 1, "b": 2, "c": 3}, "one.o")["a"] == 1
     assert watch.watched({"a": 1, "b": 2, "c": 3}, "two")["b"] == 2
     assert [str(each).splitlines()[0] for each in watch.errors()] == ["shared.x.c: nothing reads it"]
 
 
-def test_a_part_that_was_not_built_to_the_end_tells_nothing() -> None:
+def test_unused_keys_skips_parts_that_were_left_out() -> None:
     watch = UnusedKeys({"metrics": {"a": {"options": {"x": 1}}}})
     watch.watched({"x": 1}, "metrics.a.options")
     watch.leave_out("metrics.a")

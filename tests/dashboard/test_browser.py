@@ -87,7 +87,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         end_site(site)
 
 
-def test_a_live_run_shows_growing_coverage_and_moving_pictures(context: Any, live: Site) -> None:
+def test_dashboard_updates_the_curve_and_pictures_of_a_live_run(context: Any, live: Site) -> None:
     page = open_page(context, live)
     wait_for_text(page, r"▶ running")
     playwright.expect(page.get_by_role("heading", name="interaction/coverage", exact=True)).to_be_visible()
@@ -122,7 +122,7 @@ def _points(page: Any) -> list[Any]:
     return points
 
 
-def test_pause_and_resume_work_from_the_page(context: Any, live: Site) -> None:
+def test_dashboard_pauses_and_resumes_a_run(context: Any, live: Site) -> None:
     page = open_page(context, live)
     wait_for_text(page, r"▶ running")
     page.get_by_role("button", name="pause").click()
@@ -132,7 +132,7 @@ def test_pause_and_resume_work_from_the_page(context: Any, live: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_person_takes_over_and_gives_back(context: Any, tmp_path: Path) -> None:
+def test_dashboard_lets_a_person_take_over_and_give_back(context: Any, tmp_path: Path) -> None:
     arm = Arm()
     with LiveWalk(tmp_path, interaction=moving_arm(arm)):
         site = start_site(tmp_path, "--port", "0", "--control")
@@ -153,7 +153,7 @@ def test_a_person_takes_over_and_gives_back(context: Any, tmp_path: Path) -> Non
     assert changes == [0, 1, 0], "the records say from when to when a person acted"
 
 
-def test_the_machine_is_shown_with_units(context: Any, live: Site) -> None:
+def test_dashboard_shows_machine_metrics_with_units(context: Any, live: Site) -> None:
     page = open_page(context, live)
     page.get_by_role("tab", name="machine").click()
     for pattern in (
@@ -165,13 +165,13 @@ def test_the_machine_is_shown_with_units(context: Any, live: Site) -> None:
         wait_for_text(page, pattern)
 
 
-def test_a_read_only_page_has_no_buttons_to_steer(context: Any, site: Site) -> None:
+def test_dashboard_has_no_control_buttons_if_read_only(context: Any, site: Site) -> None:
     page = open_page(context, site, "/run?key=study%2F0")
     wait_for_text(page, "✓ finished")
     assert page.get_by_role("button", name="pause").count() == 0
 
 
-def test_a_failed_job_says_why_and_jobs_are_filtered(context: Any, site: Site) -> None:
+def test_dashboard_shows_why_a_job_failed_and_filters_jobs(context: Any, site: Site) -> None:
     page = open_page(context, site, "/sweep?key=sweep")
     wait_for_text(page, "OutOfMemoryError: the batch of job 2 did not fit")
     wait_for_text(page, "2 of 4 jobs done, 1 failed, 1 waiting")
@@ -182,7 +182,7 @@ def test_a_failed_job_says_why_and_jobs_are_filtered(context: Any, site: Site) -
     wait_for_text(page, "✗ failed")
 
 
-def test_hostile_text_is_text_everywhere(context: Any, site: Site) -> None:
+def test_dashboard_shows_hostile_text_as_plain_text_everywhere(context: Any, site: Site) -> None:
     for path in ("/", "/run?key=hostile%2Frun", "/compare?key=hostile%2Frun&key=study%2F0"):
         page = open_page(context, site, path)
         wait_for_text(page, re.escape(HOSTILE))
@@ -197,20 +197,20 @@ def test_hostile_text_is_text_everywhere(context: Any, site: Site) -> None:
         playwright.expect(page.get_by_role("heading", name=name)).to_be_visible()
 
 
-def test_without_the_token_there_is_nothing(context: Any, site: Site) -> None:
+def test_dashboard_refuses_a_browser_without_the_token(context: Any, site: Site) -> None:
     page = context.new_page()
     assert page.goto(site.base).status == 403
     assert "it holds a token" in page.content()
 
 
-def test_damage_is_shown_as_such(context: Any, site: Site) -> None:
+def test_dashboard_shows_damaged_files_of_a_run(context: Any, site: Site) -> None:
     page = open_page(context, site, "/run?key=damaged")
     wait_for_text(page, "manifest.json is damaged")
     wait_for_text(page, "1 lines are damaged and left out")
     wait_for_text(page, "ends in the middle of a line")
 
 
-def test_runs_are_searched_pinned_and_compared(context: Any, site: Site) -> None:
+def test_dashboard_searches_pins_and_compares_runs(context: Any, site: Site) -> None:
     page = open_page(context, site)
     wait_for_text(page, r"11 of 11")
     page.get_by_label("search name, state, choices").fill("study reward=random")
@@ -225,7 +225,7 @@ def test_runs_are_searched_pinned_and_compared(context: Any, site: Site) -> None
     playwright.expect(page.get_by_role("button", name="unpin study/3")).to_be_visible()
 
 
-def test_curves_of_other_runs_stand_beside_those_of_a_run(context: Any, site: Site) -> None:
+def test_dashboard_draws_curves_of_other_runs_beside_those_of_a_run(context: Any, site: Site) -> None:
     page = open_page(context, site, "/run?key=study%2F0")
     wait_for_text(page, "✓ finished")
     page.get_by_role("button", name=re.compile("other runs")).click()
@@ -246,7 +246,7 @@ def test_curves_of_other_runs_stand_beside_those_of_a_run(context: Any, site: Si
 
 
 @pytest.mark.slow
-def test_a_report_is_made(context: Any, site: Site) -> None:
+def test_dashboard_writes_a_report_of_chosen_runs(context: Any, site: Site) -> None:
     page = open_page(context, site, "/report?key=study%2F0&key=study%2F3")
     page.get_by_role("link", name="open the report").wait_for()
     answer = page.goto(site.base + page.get_by_role("link", name="open the report").get_attribute("href"))
@@ -255,7 +255,7 @@ def test_a_report_is_made(context: Any, site: Site) -> None:
 
 
 @pytest.mark.slow
-def test_metrics_are_found_and_chosen_with_the_keyboard(context: Any, site: Site) -> None:
+def test_dashboard_finds_and_chooses_metrics_with_the_keyboard(context: Any, site: Site) -> None:
     page = open_page(context, site, "/run?key=study%2F0")
     wait_for_text(page, r"3 of 3 shown")
     page.get_by_role("button", name=re.compile("metrics")).focus()
@@ -268,7 +268,7 @@ def test_metrics_are_found_and_chosen_with_the_keyboard(context: Any, site: Site
 
 
 @pytest.mark.slow
-def test_an_empty_folder_says_what_to_do(context: Any, tmp_path: Path) -> None:
+def test_dashboard_of_an_empty_folder_shows_how_to_start_a_run(context: Any, tmp_path: Path) -> None:
     served = start_site(tmp_path, "--port", "0")
     page = open_page(context, served)
     wait_for_text(page, "No runs here yet")
@@ -279,7 +279,7 @@ def test_an_empty_folder_says_what_to_do(context: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "brightness"), [("light", range(200, 256)), ("dark", range(60))])
-def test_the_page_follows_the_colors_of_the_system_and_fits_a_narrow_window(
+def test_dashboard_follows_the_color_scheme_and_fits_a_narrow_window(
     browser: Any, site: Site, scheme: str, brightness: range
 ) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 800})
@@ -293,7 +293,7 @@ def test_the_page_follows_the_colors_of_the_system_and_fits_a_narrow_window(
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_seen_to_have_died(context: Any, tmp_path: Path) -> None:
+def test_dashboard_shows_a_killed_run_as_died(context: Any, tmp_path: Path) -> None:
     script = f"from tests.dashboard.live_parts import LiveWalk; from pathlib import Path; import time\n" \
              f"with LiveWalk(Path({str(tmp_path)!r})): time.sleep(300)"  # fmt: skip
     run = subprocess.Popen([sys.executable, "-c", script])

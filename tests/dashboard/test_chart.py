@@ -21,7 +21,7 @@ def chart(*curves: list[list[float | None]], log: bool = False) -> dict[str, Any
             "series": [{"name": str(index), "data": points} for index, points in enumerate(curves)]}  # fmt: skip
 
 
-def test_a_chart_is_sent_whole_once_and_then_only_its_new_points() -> None:
+def test_chart_is_sent_whole_once_and_then_only_its_new_points() -> None:
     drawn = Drawn()
     frame, curves = drawn.change(chart([[0.0, 1.0]], [[0.0, None]])) or (None, [])
     assert frame == {"yAxis": {"type": "value"}, "series": [{"name": "0", "data": None}, {"name": "1", "data": None}]}
@@ -30,7 +30,7 @@ def test_a_chart_is_sent_whole_once_and_then_only_its_new_points() -> None:
     assert drawn.change(chart([[0.0, 1.0], [1.0, 2.0]], [[0.0, None]])) is None
 
 
-def test_a_newest_point_that_is_replaced_and_a_thinned_curve_are_sent_from_where_they_differ() -> None:
+def test_chart_sends_a_changed_curve_from_its_first_difference() -> None:
     drawn = Drawn()
     drawn.change(chart([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]))
     assert drawn.change(chart([[0.0, 1.0], [1.0, 2.0], [3.0, 4.0]])) == (None, [(2, [[3.0, 4.0]])])
@@ -39,7 +39,7 @@ def test_a_newest_point_that_is_replaced_and_a_thinned_curve_are_sent_from_where
 
 
 @pytest.mark.parametrize("other", [chart([[0.0, 1.0]], log=True), chart([[0.0, 1.0]], [[0.0, 1.0]])])
-def test_another_scale_or_another_number_of_curves_is_sent_whole(other: dict[str, Any]) -> None:
+def test_chart_is_sent_whole_if_its_scale_or_number_of_curves_changes(other: dict[str, Any]) -> None:
     drawn = Drawn()
     drawn.change(chart([[0.0, 1.0]]))
     frame, curves = drawn.change(other) or (None, [])
@@ -48,7 +48,7 @@ def test_another_scale_or_another_number_of_curves_is_sent_whole(other: dict[str
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_what_fails_after_the_browser_has_left_is_no_error(gone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_repeat_ignores_errors_after_the_browser_has_left(gone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Callable[[], Awaitable[None]]] = []
     client = SimpleNamespace(is_deleted=False)
     monkeypatch.setattr(shell, "context", SimpleNamespace(client=client))

@@ -45,7 +45,7 @@ def test_curves_grow_with_the_file(tmp_path: Path) -> None:
     assert metrics.curve("interaction/nothing", "environment_step") is None
 
 
-def test_a_half_written_line_waits_for_its_rest(tmp_path: Path) -> None:
+def test_metrics_file_waits_for_the_rest_of_a_half_written_line(tmp_path: Path) -> None:
     metrics, line = MetricsFile(tmp_path), record(2, coverage=0.2)
     append(tmp_path, record(1, coverage=0.1) + line[:30])
     metrics.poll()
@@ -60,7 +60,7 @@ def test_a_half_written_line_waits_for_its_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", ["{}\n", "nonsense\n", '{"source": "interaction", "a": }\n', '{"source": "interaction"\n', "\x00\x00\n"]
 )
-def test_damaged_lines_are_counted_and_left_out(tmp_path: Path, damage: str) -> None:
+def test_metrics_file_counts_and_skips_damaged_lines(tmp_path: Path, damage: str) -> None:
     metrics = MetricsFile(tmp_path)
     append(tmp_path, record(1, coverage=0.1) + damage + record(2, coverage=0.2))
     metrics.poll()
@@ -68,7 +68,7 @@ def test_damaged_lines_are_counted_and_left_out(tmp_path: Path, damage: str) -> 
     assert curve(metrics, "interaction/coverage").y.tolist() == [0.1, 0.2]
 
 
-def test_a_file_that_was_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_metrics_file_reads_a_replaced_file_from_its_beginning(tmp_path: Path) -> None:
     metrics = MetricsFile(tmp_path)
     append(tmp_path, "".join(record(step, coverage=0.1) for step in range(20)))
     metrics.poll()
@@ -78,14 +78,14 @@ def test_a_file_that_was_written_anew_is_read_from_its_beginning(tmp_path: Path)
     assert curve(metrics, "interaction/coverage").y.tolist() == [0.9]
 
 
-def test_numbers_that_are_not_finite_are_gaps(tmp_path: Path) -> None:
+def test_metrics_file_reads_non_finite_numbers_as_gaps(tmp_path: Path) -> None:
     metrics = MetricsFile(tmp_path)
     append(tmp_path, record(1, loss=float("nan")) + record(2, loss=float("inf")) + record(3, loss=1.0))
     metrics.poll()
     assert np.isfinite(curve(metrics, "interaction/loss").y).tolist() == [False, False, True]
 
 
-def test_a_long_run_keeps_evenly_spaced_records_and_the_newest(tmp_path: Path) -> None:
+def test_metrics_file_thins_a_long_run_evenly_and_keeps_the_newest_record(tmp_path: Path) -> None:
     count = 10 * MOST_RECORDS + 7
     append(tmp_path, "".join(record(step, coverage=step) for step in range(count)))
     metrics = MetricsFile(tmp_path)
@@ -97,7 +97,7 @@ def test_a_long_run_keeps_evenly_spaced_records_and_the_newest(tmp_path: Path) -
     assert found.x[-1] == count - 1
 
 
-def test_followed_in_pieces_or_read_at_once_the_curve_is_the_same(tmp_path: Path) -> None:
+def test_metrics_file_gives_the_same_curve_if_followed_or_read_at_once(tmp_path: Path) -> None:
     lines = [record(step, coverage=step) for step in range(3 * MOST_RECORDS)]
     followed = MetricsFile(tmp_path)
     for start in range(0, len(lines), 311):
@@ -109,7 +109,7 @@ def test_followed_in_pieces_or_read_at_once_the_curve_is_the_same(tmp_path: Path
     assert first.x.tolist() == second.x.tolist()
 
 
-def test_rare_metrics_are_not_thinned_away_by_frequent_ones(tmp_path: Path) -> None:
+def test_metrics_file_keeps_every_record_of_a_rare_metric(tmp_path: Path) -> None:
     rare = {3000: 1.0, 6000: 2.0}
     lines = [record(step, coverage=step, **_maybe(rare, step)) for step in range(8000)]
     append(tmp_path, "".join(lines))
@@ -122,7 +122,7 @@ def _maybe(values: Mapping[int, float], step: int) -> dict[str, float]:
     return {"return": values[step]} if step in values else {}
 
 
-def test_ten_thousand_metrics_keep_fewer_records(tmp_path: Path) -> None:
+def test_metrics_file_keeps_fewer_records_of_ten_thousand_metrics(tmp_path: Path) -> None:
     names = {f"metric_{index}": 0.5 for index in range(10_000)}
     line = record(1, **names)
     append(tmp_path, line * 210)
@@ -134,7 +134,7 @@ def test_ten_thousand_metrics_keep_fewer_records(tmp_path: Path) -> None:
     assert len(curve(metrics, "interaction/metric_9999").x) * 10_000 <= MOST_VALUES
 
 
-def test_smoothing_keeps_a_constant_and_skips_gaps() -> None:
+def test_smoothed_keeps_a_constant_and_skips_gaps() -> None:
     assert smoothed(np.full(5, 3.0), 0.9) == pytest.approx(np.full(5, 3.0))
     values = smoothed(np.array([1.0, np.nan, 2.0]), 0.5)
     assert np.isnan(values[1])
@@ -142,5 +142,5 @@ def test_smoothing_keeps_a_constant_and_skips_gaps() -> None:
     assert smoothed(np.array([1.0, 5.0]), 0.0).tolist() == [1.0, 5.0]
 
 
-def test_a_record_is_what_the_run_writes() -> None:
+def test_to_line_writes_json_with_the_metric() -> None:
     assert json.loads(record(1, coverage=0.5))["interaction/coverage"] == 0.5

@@ -48,7 +48,7 @@ COOKIE = "pamiq_exp_8080=secret"
 ORIGIN = "http://127.0.0.1:8080"
 
 
-def test_the_token_is_needed_once_and_then_kept_in_a_cookie() -> None:
+def test_guard_requires_the_token_once_and_then_keeps_it_in_a_cookie() -> None:
     assert status() == 403
     assert status(query="token=wrong") == 403
     assert status(cookie="pamiq_exp_8080=wrong") == 403
@@ -64,40 +64,40 @@ def test_the_token_is_needed_once_and_then_kept_in_a_cookie() -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example:8080", "evil.example", "", "127.0.0.1.evil.example:8080", "10.0.0.5", "["]
 )
-def test_another_host_is_refused_whatever_is_known(host: str) -> None:
+def test_guard_refuses_another_host_even_with_the_token(host: str) -> None:
     assert status(host=host, cookie=COOKIE) == 403
     assert status(host=host, query="token=secret") == 403
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080", "localhost:9000"])
-def test_names_of_this_machine_are_known_also_through_a_tunnel(host: str) -> None:
+def test_guard_accepts_names_of_this_machine_on_any_port(host: str) -> None:
     assert status(host=host, cookie=COOKIE) == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://localhost:8080"])
-def test_another_origin_is_refused(origin: str) -> None:
+def test_guard_refuses_another_origin(origin: str) -> None:
     assert status(origin=origin, cookie=COOKIE) == 403
     assert ask(kind="websocket", origin=origin, cookie=COOKIE)[0]["type"] == "websocket.close"
 
 
-def test_web_sockets_need_token_and_origin() -> None:
+def test_guard_requires_token_and_origin_for_web_sockets() -> None:
     assert ask(kind="websocket", origin=ORIGIN)[0]["type"] == "websocket.close"
     assert ask(kind="websocket", cookie=COOKIE)[0]["type"] == "websocket.close"
     assert ask(kind="websocket", origin=ORIGIN, cookie=COOKIE)[0]["type"] == "websocket.accept"
 
 
-def test_whatever_changes_something_must_say_where_it_comes_from() -> None:
+def test_guard_requires_an_origin_for_post_requests() -> None:
     assert status(method="POST", cookie=COOKIE) == 403
     assert status(method="POST", cookie=COOKIE, origin=ORIGIN) == 200
 
 
-def test_a_page_for_other_machines_takes_addresses_and_its_own_names_alone() -> None:
+def test_guard_on_all_interfaces_accepts_only_addresses_and_its_own_names() -> None:
     for host in ("192.168.0.7:8080", socket.gethostname()):
         assert status(listen="0.0.0.0", host=host, cookie=COOKIE) == 200
     assert status(listen="0.0.0.0", host="evil.example", cookie=COOKIE) == 403
 
 
-def test_every_answer_forbids_foreign_scripts_and_frames() -> None:
+def test_guard_forbids_foreign_scripts_and_frames_in_its_answers() -> None:
     headers = dict(ask(cookie=COOKIE)[0]["headers"])
     policy = headers[b"content-security-policy"].decode()
     assert "default-src 'self'" in policy
@@ -105,7 +105,7 @@ def test_every_answer_forbids_foreign_scripts_and_frames() -> None:
     assert headers[b"x-content-type-options"] == b"nosniff"
 
 
-def test_the_served_page_answers_403_without_the_token(site: Site) -> None:
+def test_guard_of_the_served_page_answers_403_without_the_token(site: Site) -> None:
     for path in (
         "/",
         "/run?key=.",
@@ -120,7 +120,7 @@ def test_the_served_page_answers_403_without_the_token(site: Site) -> None:
     assert site.get("/").status == 200
 
 
-def test_the_served_web_socket_answers_403_without_the_token(site: Site) -> None:
+def test_guard_of_the_served_web_socket_answers_403_without_the_token(site: Site) -> None:
     def upgrade(cookie: str, origin: str) -> int:
         answer = site.get(
             "/_nicegui_ws/socket.io/?EIO=4&transport=websocket", known=False, Cookie=cookie, Origin=origin,

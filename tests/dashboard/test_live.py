@@ -33,7 +33,7 @@ def decoded(picture: LivePicture) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
+def test_live_run_returns_status_and_pictures_and_sends_commands(tmp_path: Path) -> None:
     with LiveWalk(tmp_path):
         live = LiveRun(tmp_path, control=True)
         status = live.status()
@@ -57,7 +57,7 @@ def test_a_live_run_shows_status_pictures_and_obeys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [*CONTROLS, "status", "rm -rf /", ""])
-def test_a_read_only_page_passes_nothing_on(tmp_path: Path, command: str) -> None:
+def test_live_run_without_control_sends_no_command(tmp_path: Path, command: str) -> None:
     asked: list[str] = []
     live = LiveRun(tmp_path, ask=lambda folder, word, seconds: asked.append(word), control=False)
     with pytest.raises(ReadOnlyError, match="--control"):
@@ -65,14 +65,14 @@ def test_a_read_only_page_passes_nothing_on(tmp_path: Path, command: str) -> Non
     assert asked == []
 
 
-def test_with_control_only_the_listed_commands_pass(tmp_path: Path) -> None:
+def test_live_run_with_control_sends_only_the_listed_commands(tmp_path: Path) -> None:
     live = LiveRun(tmp_path, ask=lambda folder, word, seconds: word, control=True)
     assert live.command("pause") == "pause"
     with pytest.raises(ReadOnlyError):
         live.command("view")
 
 
-def test_many_viewers_cost_a_run_no_more_than_one(tmp_path: Path) -> None:
+def test_live_run_asks_once_for_many_viewers(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def answer(folder: Path, word: str, seconds: float) -> Any:
@@ -98,7 +98,7 @@ def test_run_keeps_no_turns_when_no_page_is_open(tmp_path: Path, monkeypatch: py
             time.sleep(0.02)
 
 
-def test_a_run_that_dies_while_watched_is_said_to_have_died(tmp_path: Path) -> None:
+def test_watched_run_reports_a_killed_run_as_died(tmp_path: Path) -> None:
     with LiveWalk(tmp_path):
         pass
     manifest = (tmp_path / "manifest.json").read_text()
@@ -116,7 +116,7 @@ def test_a_run_that_dies_while_watched_is_said_to_have_died(tmp_path: Path) -> N
     assert f"python -m pamiq_exp resume {tmp_path}" in status.reason
 
 
-def test_a_run_whose_manifest_is_damaged_is_not_said_to_have_none(tmp_path: Path) -> None:
+def test_watched_run_reports_a_damaged_manifest(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "manifest.json").write_text('{"state": "fini')
     watched = WatchedRun(Place(".", tmp_path, "run"), control=False)
@@ -138,7 +138,7 @@ def test_a_run_whose_manifest_is_damaged_is_not_said_to_have_none(tmp_path: Path
         [{"name": "x", "height": "y", "width": 1, "pixels": ""}],
     ],
 )
-def test_nonsense_from_a_socket_is_no_picture(tmp_path: Path, answer: Any) -> None:
+def test_live_run_ignores_invalid_answers_from_the_socket(tmp_path: Path, answer: Any) -> None:
     import socket
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -149,6 +149,6 @@ def test_nonsense_from_a_socket_is_no_picture(tmp_path: Path, answer: Any) -> No
     listener.close()
 
 
-def test_a_socket_that_does_not_answer_is_told(tmp_path: Path) -> None:
+def test_ask_raises_an_error_if_no_run_is_alive(tmp_path: Path) -> None:
     with pytest.raises(ConsoleError, match="no run is alive"):
         ask(tmp_path, "status", 0.1)

@@ -31,7 +31,7 @@ def media(site: Site, name: str, key: str = "hostile/run", **headers: str) -> tu
         "/report?key=nowhere",
     ],
 )
-def test_every_page_is_served_and_takes_no_text_for_html(site: Site, path: str) -> None:
+def test_pages_are_served_and_escape_hostile_text(site: Site, path: str) -> None:
     answer = site.get(path)
     assert answer.status == 200
     assert HOSTILE not in answer.text
@@ -45,7 +45,7 @@ def test_pages_fetch_nothing_from_elsewhere(site: Site) -> None:
         assert word not in text
 
 
-def test_media_are_given_whole_and_in_parts(site: Site) -> None:
+def test_routes_serve_media_whole_and_in_ranges(site: Site) -> None:
     status, body = media(site, "view.png")
     assert (status, len(body)) == (200, 108)
     assert media(site, "view.png", Range="bytes=0-7") == (206, b"\x89PNG\r\n\x1a\n")
@@ -58,13 +58,13 @@ def test_media_are_given_whole_and_in_parts(site: Site) -> None:
     "name",
     ["page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png", "a\0.png"],
 )
-def test_nothing_but_the_media_of_the_run_is_given(site: Site, name: str) -> None:
+def test_routes_serve_only_the_media_of_the_run(site: Site, name: str) -> None:
     assert media(site, name)[0] == 404
     assert media(site, "view.png", key="../outputs/hostile/run")[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/static/../../etc/passwd", "/reports/x", "/_nicegui/x"])
-def test_there_are_no_other_addresses(site: Site, path: str) -> None:
+def test_routes_answer_404_for_unknown_paths(site: Site, path: str) -> None:
     assert site.get(path).status == 404
 
 
@@ -73,7 +73,7 @@ def test_there_are_no_other_addresses(site: Site, path: str) -> None:
     [("", None), ("bytes=0-0", (0, 0)), ("bytes=5-", (5, 9)), ("bytes=-3", (7, 9)), ("bytes=0-99", (0, 9)),
      ("bytes=20-", None), ("bytes=-", None), ("bytes=0-1,3-4", None), ("lines=0-1", None), ("bytes=-99", (0, 9))],
 )  # fmt: skip
-def test_ranges(asked: str, expected: tuple[int, int] | None) -> None:
+def test_span_parses_byte_ranges(asked: str, expected: tuple[int, int] | None) -> None:
     assert _span(asked, 10) == expected
 
 
@@ -82,7 +82,7 @@ class Job:
         self.number, self.overrides = number, overrides
 
 
-def test_jobs_are_told_apart_by_their_choices_and_grouped_over_seeds() -> None:
+def test_arms_of_jobs_are_their_differing_choices_grouped_over_seeds() -> None:
     jobs = [Job(0, "a=1", "x=1", "seed=0"), Job(1, "a=1", "x=1", "seed=1"), Job(2, "a=1", "x=2", "seed=0")]
     assert differing_choices(jobs)[0] == ("x=1", "seed=0")  # type: ignore[arg-type]
     assert [(arm.name, arm.jobs) for arm in arms_of(jobs)] == [("x=1", (0, 1)), ("x=2", (2,))]  # type: ignore[arg-type]

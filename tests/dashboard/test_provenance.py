@@ -25,7 +25,7 @@ from pamiq_exp.dashboard import provenance
         ["experiment=minimum", "launcher=pipelined", "environment.id=CartPole-v1"],
     ],
 )
-def test_every_value_of_a_shipped_config_has_the_same_origin(words: list[str]) -> None:
+def test_provenance_of_shipped_configs_matches_the_origins_of_compose(words: list[str]) -> None:
     composed = compose(words)
     table, kept = composed.origins, provenance.provenance_of(record_composition(composed).to_plain())
     wrong = {}
@@ -57,11 +57,11 @@ def _same(expected: str, found: str) -> bool:
         {"files": {"a": "? [1, 2]\n: {[3]: 4}"}},
     ],
 )
-def test_nonsense_has_no_origin_and_does_no_harm(composition: dict[str, Any]) -> None:
+def test_provenance_of_an_invalid_composition_raises_no_error(composition: dict[str, Any]) -> None:
     assert all(origin.startswith("typed: ") for origin in provenance.provenance_of(composition).values())
 
 
-def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:
+def test_provenance_of_a_typed_group_choice_is_the_chosen_file() -> None:
     files = {
         "config": "launcher:\n  steps: 1\n",
         "launcher/lockstep": "# @package _global_\nlauncher:\n  mode: lockstep\n",
@@ -70,7 +70,7 @@ def test_a_typed_choice_of_a_file_is_no_typed_value() -> None:
     assert table["launcher.mode"] == "launcher/lockstep.yaml:3"
 
 
-def test_later_files_replace_values_and_merge_mappings() -> None:
+def test_provenance_of_later_files_replaces_values_and_merges_mappings() -> None:
     files = {"config": "a:\n  b: 1\n  c: 1\n", "g/x": "b:\n  d: 2\n", "h": "# @package a\nc: 3\n"}
     table = provenance.provenance_of({"files": files, "overrides": ["a.b=7"]})
     assert table["a.b"] == "typed: a.b=7"

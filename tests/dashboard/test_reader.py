@@ -17,7 +17,7 @@ from pamiq_exp.run_folder.reader import find_places, last_record
 from tests.analysis.folders import write_run
 
 
-def test_runs_and_sweeps_are_found_in_natural_order(tmp_path: Path) -> None:
+def test_find_places_lists_runs_and_sweeps_in_natural_order(tmp_path: Path) -> None:
     for number in (10, 9):
         write_run(tmp_path / "sweep" / str(number))
     (tmp_path / "sweep" / "sweep.json").write_text("{}")
@@ -27,7 +27,7 @@ def test_runs_and_sweeps_are_found_in_natural_order(tmp_path: Path) -> None:
     assert found == [("alone", "run"), ("sweep", "sweep"), ("sweep/9", "run"), ("sweep/10", "run")]
 
 
-def test_links_lead_nowhere(tmp_path: Path) -> None:
+def test_find_places_follows_no_links(tmp_path: Path) -> None:
     write_run(tmp_path / "outside" / "run")
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "link").symlink_to(tmp_path / "outside")
@@ -35,7 +35,7 @@ def test_links_lead_nowhere(tmp_path: Path) -> None:
     assert find_places(tmp_path / "shown") == []
 
 
-def test_only_found_folders_can_be_named(tmp_path: Path) -> None:
+def test_run_list_finds_only_listed_folders(tmp_path: Path) -> None:
     write_run(tmp_path / "outside" / "run")
     write_run(tmp_path / "shown" / "run")
     runs = RunList(tmp_path / "shown")
@@ -48,7 +48,7 @@ def test_only_found_folders_can_be_named(tmp_path: Path) -> None:
     "name", ["manifest.json", "config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt"]
 )
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "device"])
-def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+def test_reader_opens_only_regular_files(tmp_path: Path, name: str, kind: str) -> None:
     run = write_run(tmp_path / "run")
     (run / name).unlink(missing_ok=True)
     if kind == "link":
@@ -71,7 +71,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str, kind: 
 @pytest.mark.parametrize(
     "text", ["{", "[1, 2]", "\x00", "a: &a [*a, *a]", "[" * 5000, "!!python/object:os.system {}", "\ud800"]
 )
-def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: str) -> None:
+def test_reader_shows_a_run_with_damaged_files_as_unknown(tmp_path: Path, text: str) -> None:
     run = write_run(tmp_path / "run")
     for name in ("manifest.json", "config.yaml", "overrides.yaml", "summary.json"):
         (run / name).write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -84,7 +84,7 @@ def test_damaged_trees_are_reported_and_read_as_nothing(tmp_path: Path, text: st
     assert any(error.startswith("manifest.json is damaged") for error in line.files.errors)
 
 
-def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
+def test_reader_limits_the_settings_of_a_config_with_nested_aliases(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 1}, r: *a{n - 1}, s: *a{n - 1}}}" for n in range(1, 30)]
@@ -94,7 +94,7 @@ def test_a_tree_that_grows_when_it_is_read_has_an_end(tmp_path: Path) -> None:
     assert errors
 
 
-def test_the_config_says_what_chose_each_value(tmp_path: Path) -> None:
+def test_reader_reports_what_chose_each_setting(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", overrides=["launcher.max_steps=100"], config={"models": {"width": 8}})
     kept = {"name": "config", "overrides": ["launcher.max_steps=100"], "files": {"size/small": SMALL}}
     (run / "composition.yaml").write_text(yaml.safe_dump(kept))
@@ -110,7 +110,7 @@ models:
 """
 
 
-def test_the_log_is_read_from_its_end_with_its_warnings(tmp_path: Path) -> None:
+def test_reader_reads_the_end_of_the_log_and_its_warnings(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     with open(run / "log.txt", "w") as file:
         file.writelines(f"2026-01-01 00:00:00 INFO MainThread x: line {n}\n" for n in range(10_000))
@@ -122,7 +122,7 @@ def test_the_log_is_read_from_its_end_with_its_warnings(tmp_path: Path) -> None:
     assert not problem
 
 
-def test_only_pictures_and_videos_of_the_run_itself_are_given(tmp_path: Path) -> None:
+def test_read_media_returns_only_pictures_and_videos_of_the_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     picture = b"\x89PNG\r\n\x1a\n pixels"
     (run / "media" / "view_1.png").write_bytes(picture)
@@ -153,7 +153,7 @@ def test_only_pictures_and_videos_of_the_run_itself_are_given(tmp_path: Path) ->
         read_media(run, "view_1.png")
 
 
-def test_checkpoints_are_listed_newest_first_with_their_size(tmp_path: Path) -> None:
+def test_reader_lists_checkpoints_newest_first_with_their_size(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     for step in (9, 10):
         folder = run / "checkpoints" / f"step_{step}"
@@ -163,7 +163,7 @@ def test_checkpoints_are_listed_newest_first_with_their_size(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("age", "state"), [(0.0, "unknown"), (1000.0, "died")])
-def test_a_run_without_a_process_is_not_listed_as_running(tmp_path: Path, age: float, state: str) -> None:
+def test_run_list_shows_a_run_as_running_only_while_it_has_a_process(tmp_path: Path, age: float, state: str) -> None:
     run = write_run(tmp_path / "run", state="running")
     os.utime(run / "metrics.jsonl", (time.time() - age, time.time() - age))
     runs = reader.RunList(tmp_path)

@@ -21,14 +21,14 @@ from tests.dashboard.conftest import Site, end_site, start_site
 pytest.importorskip("nicegui", reason="the dashboard needs nicegui: extra dashboard")
 
 
-def test_the_address_is_the_first_line_and_only_this_machine_is_served(site: Site) -> None:
+def test_server_prints_its_address_first_and_listens_only_on_localhost(site: Site) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", site.address)
     listening = Path("/proc/net/tcp").read_text()
     assert f"0100007F:{site.port:04X}" in listening
     assert f"00000000:{site.port:04X}" not in listening
 
 
-def test_a_port_in_use_is_stepped_over_and_told_and_the_page_ends_with_its_parent(tmp_path: Path) -> None:
+def test_server_skips_a_port_in_use_and_ends_with_its_parent(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -41,7 +41,7 @@ def test_a_port_in_use_is_stepped_over_and_told_and_the_page_ends_with_its_paren
     assert served.process.returncode == 0
 
 
-def test_no_free_port_and_no_such_host_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listen_refuses_a_port_in_use_and_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pamiq_exp.dashboard.server.PORTS_TRIED", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -53,7 +53,7 @@ def test_no_free_port_and_no_such_host_are_told(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["file"]])
-def test_what_is_no_folder_is_told(
+def test_dashboard_refuses_a_path_that_is_no_folder(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -63,7 +63,7 @@ def test_what_is_no_folder_is_told(
 
 
 @pytest.mark.parametrize("port", ["-1", "70000", "x"])
-def test_a_port_that_is_none_is_told(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dashboard_refuses_an_invalid_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--port", port])
     assert "--port" in capsys.readouterr().err
@@ -76,7 +76,7 @@ def vanish(served: Site, path: str) -> None:
         connection.sendall("\r\n".join(lines).encode())
 
 
-def test_clients_that_vanish_are_no_errors_and_an_interrupt_ends_the_page_at_once(tmp_path: Path) -> None:
+def test_server_ignores_disconnected_clients_and_ends_on_an_interrupt(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pamiq_exp", "dashboard", str(tmp_path), "--no-browser", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     served = Site(tmp_path, process.stdout.readline().strip(), process)  # type: ignore[union-attr]
@@ -98,7 +98,7 @@ def test_clients_that_vanish_are_no_errors_and_an_interrupt_ends_the_page_at_onc
     assert not list(tmp_path.iterdir()), "looking at a folder writes nothing into it"
 
 
-def test_a_run_starts_its_page_and_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_dashboard_tracker_starts_and_ends_its_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tracker = DashboardTracker(port=0)
     tracker.start(RunInfo(folder=tmp_path, name="run", experiment_name="run", seed=0))
     process = tracker._process
@@ -112,7 +112,7 @@ def test_a_run_starts_its_page_and_ends_it(tmp_path: Path, capfd: pytest.Capture
     assert printed.startswith("dashboard: http://127.0.0.1:")
 
 
-def test_a_run_says_why_it_has_no_page_and_which_port_was_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dashboard_tracker_prints_its_address_and_port_errors(capsys: pytest.CaptureFixture[str]) -> None:
     _tell_address(io.StringIO("http://127.0.0.1:8081/?token=x\nport 8080 is in use, so this is 8081\nmore\n"))
     _tell_address(io.StringIO("the ports 8080 to 8179 are in use: choose another one (--port N)\nmore\n"))
     assert capsys.readouterr().err.splitlines() == [

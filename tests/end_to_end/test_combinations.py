@@ -103,7 +103,7 @@ FEW = sample_of(list(MODEL.refusals))
         for each in MODEL.refusals
     ],
 )
-def test_what_does_not_go_together_is_refused_with_what_to_choose(
+def test_combinations_that_are_incompatible_are_refused_with_a_hint(
     refusal: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,7 +113,7 @@ def test_what_does_not_go_together_is_refused_with_what_to_choose(
     assert refusal.words in refused(words)
 
 
-def test_groups_without_a_place_are_refused_with_what_has_one() -> None:
+def test_examine_refuses_a_group_without_effect_and_names_another_choice() -> None:
     assert "agent=curiosity" in refused(["experiment=minimum", "encoder=icm"])
     assert "environment=noise_world" in refused(["experiment=cartpole_ppo", "world=clean"])
     assert "environment=gymnasium" in refused(["experiment=pamiq2024", "overlay=tv"])
@@ -134,28 +134,28 @@ def test_groups_without_a_place_are_refused_with_what_has_one() -> None:
     ],
     ids=" ".join,
 )
-def test_an_experiment_takes_any_agent_policy_and_environment(words: list[str]) -> None:
+def test_experiments_accept_other_agents_policies_and_environments(words: list[str]) -> None:
     assert refused(words) == ""
 
 
-def test_every_pair_that_has_a_place_occurs() -> None:
+def test_combinations_cover_every_allowed_pair() -> None:
     met = {frozenset(pair) for row in ROWS for pair in combinations(row.items(), 2)}
     missing = [sorted(pair) for pair in MODEL.pairs() if pair not in met]
     assert missing == []
 
 
-def test_the_slice_holds_every_option() -> None:
+def test_covering_slice_has_every_option() -> None:
     there = {choice for row in SLICE for choice in row.items()}
     assert there >= {(group, option) for group, options in MODEL.options.items() for option in options}
 
 
-def test_rows_are_the_same_each_time_and_hold_no_refused_pair() -> None:
+def test_combinations_are_the_same_each_time_without_refused_pairs() -> None:
     assert MODEL.rows() == ROWS
     for row in ROWS:
         assert not MODEL.refused & {frozenset(pair) for pair in combinations(row.items(), 2)}
 
 
-def test_covering_array_of_binary_factors_is_small() -> None:
+def test_combinations_of_ten_binary_factors_need_few_rows() -> None:
     """Ten switches need six rows at least (Katona 1973); a greedy method stays near it."""
     switches = Model({f"switch_{index}": ("on", "off") for index in range(10)}, {})
     rows = switches.rows()
@@ -172,7 +172,7 @@ def test_rules_name_groups_and_options_that_exist() -> None:
                 assert name in options_of(group), f"{group}={name}"
 
 
-def test_environment_of_the_wall_clock_in_a_run_by_a_virtual_clock_is_warned_of() -> None:
+def test_examine_warns_of_a_free_running_environment_with_a_virtual_clock() -> None:
     words = ["experiment=minimum", "environment.free_running=true"]
 
     def warned(*more: str) -> str:
@@ -184,7 +184,7 @@ def test_environment_of_the_wall_clock_in_a_run_by_a_virtual_clock_is_warned_of(
     assert "virtual clock" not in warned("launcher=sequential")
 
 
-def test_sequential_mode_of_several_environments_that_wait_is_refused_by_check() -> None:
+def test_examine_refuses_sequential_mode_with_several_waiting_environments() -> None:
     words = ["experiment=minimum", "launcher=sequential"]
     told = refused([*words, "environment.num_envs=2"])
     assert "launcher.mode: sequential lets the environment go on" in told

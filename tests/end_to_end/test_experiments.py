@@ -21,7 +21,7 @@ SLOW = ("cartpole_jax", "curiosity_noise_world_imagination", "vizdoom_curiosity"
 @pytest.mark.parametrize(
     "name", [pytest.param(each, marks=pytest.mark.slow if each in SLOW else ()) for each in experiment_names()]
 )
-def test_an_experiment_takes_its_first_steps(command: Command, tmp_path: Path, name: str) -> None:
+def test_experiment_runs_its_first_steps(command: Command, tmp_path: Path, name: str) -> None:
     with world_of(name, tmp_path / "world") as words:
         outcome = command(f"experiment={name}", *QUICK, *words)
     assert outcome.status == 0, outcome.err

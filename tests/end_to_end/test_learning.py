@@ -25,41 +25,39 @@ def returns_at_the_end(folder: Path) -> float:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_ppo_balances_the_pole(command: Command, tmp_path: Path, seed: int) -> None:
+def test_learning_ppo_balances_cartpole(command: Command, tmp_path: Path, seed: int) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_ppo", f"seed={seed}")
     assert summary["steps"] <= 100_000
     assert summary["return_mean"] >= 475
 
 
-def test_ppo_in_jax_balances_the_pole(command: Command, tmp_path: Path) -> None:
+def test_learning_ppo_in_jax_balances_cartpole(command: Command, tmp_path: Path) -> None:
     need_packages_of("cartpole_jax")
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_jax", "seed=0")
     assert summary["return_mean"] >= 475
 
 
-def test_sac_swings_up_a_pendulum(command: Command, tmp_path: Path) -> None:
+def test_learning_sac_swings_up_the_pendulum(command: Command, tmp_path: Path) -> None:
     summary_of(command, tmp_path / "run", "experiment=pendulum_sac", "seed=0")
     outcome = command("evaluate", str(tmp_path / "run"), "--episodes", "20")
     assert outcome.status == 0, outcome.err
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["return_mean"] >= -200
 
 
-def test_dqn_balances_the_pole(command: Command, tmp_path: Path) -> None:
+def test_learning_dqn_balances_cartpole(command: Command, tmp_path: Path) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=cartpole_dqn", "seed=0")
     assert summary["return_mean"] >= 450
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_curious_agent_learns_to_predict_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
+def test_learning_curious_agent_predicts_a_world_without_noise(command: Command, tmp_path: Path, seed: int) -> None:
     words = ("experiment=pamiq2024", "world=clean", "launcher.max_steps=20000", f"seed={seed}")
     summary = summary_of(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"] / 3
     assert summary["coverage"] > 0.5
 
 
-def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_lived(
-    command: Command, tmp_path: Path
-) -> None:
+def test_learning_cartpole_needs_fewer_steps_with_imagination_than_with_ppo(command: Command, tmp_path: Path) -> None:
     """Environment steps after which ten episodes never again bring less than 195 on average."""
     as_often = ("+metrics.episodes.window=10", "launcher.record_every_steps=200")
     needed = {}
@@ -75,12 +73,12 @@ def test_a_pole_is_kept_up_by_what_was_dreamt_in_fewer_steps_than_by_what_was_li
     assert needed["cartpole_imagination"] < needed["cartpole_ppo"]
 
 
-def test_ppo_finds_the_goal_of_a_grid_world(command: Command, tmp_path: Path) -> None:
+def test_learning_ppo_reaches_the_goal_of_minigrid(command: Command, tmp_path: Path) -> None:
     summary = summary_of(command, tmp_path / "run", "experiment=minigrid_ppo")
     assert summary["return_mean"] > 0.9
 
 
-def test_the_vae_learns_to_paint_the_world_while_it_is_used(command: Command, tmp_path: Path) -> None:
+def test_learning_vae_halves_its_loss_while_it_is_used(command: Command, tmp_path: Path) -> None:
     # 6,000 turns of four num_envs, 1,175 updates.
     summary = summary_of(command, tmp_path / "run", "experiment=vae_online", "launcher.max_steps=24000")
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"] / 2

@@ -44,12 +44,12 @@ def run(command: Command, folder: Path, *words: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DYNAMICS)
-def test_a_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: str) -> None:
+def test_model_choice_of_each_dynamics_learns_in_the_agent(command: Command, tmp_path: Path, name: str) -> None:
     summary = run(command, tmp_path / "run", *f"dynamics={name}".split(), *CARTPOLE, *FEATURES_SOON)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
 
 
-def test_dynamics_is_trained_to_predict_several_steps(command: Command, tmp_path: Path) -> None:
+def test_model_choice_of_recurrent_dynamics_learns_to_predict_several_steps(command: Command, tmp_path: Path) -> None:
     words = ("dynamics=recurrent", "models.dynamics.horizon=3", *CARTPOLE, *FEATURES_SOON)
     summary = run(command, tmp_path / "run", *words)
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
@@ -57,23 +57,21 @@ def test_dynamics_is_trained_to_predict_several_steps(command: Command, tmp_path
 
 
 @pytest.mark.slow
-def test_an_encoder_of_what_was_done_learns_in_the_agent(command: Command, tmp_path: Path) -> None:
+def test_model_choice_of_the_icm_encoder_learns_in_the_agent(command: Command, tmp_path: Path) -> None:
     summary = run(command, tmp_path / "run", "encoder=icm", *CARTPOLE, *ENCODER_SOON)
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
     assert "dynamics_loss_last" in summary
 
 
 @pytest.mark.slow
-def test_an_encoder_of_what_was_done_reads_images(command: Command, tmp_path: Path) -> None:
+def test_model_choice_of_the_icm_encoder_reads_images(command: Command, tmp_path: Path) -> None:
     summary = run(command, tmp_path / "run", "encoder=icm", *SMALL_WORLD, *ENCODER_SOON)
     assert summary["encoder_loss_last"] != summary["encoder_loss_first"]
     assert "encoder/action_accuracy" in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
 @pytest.mark.parametrize("dynamics", ["mlp", pytest.param("sioconv", marks=pytest.mark.slow)])
-def test_ijepa_learns_in_the_agent_and_a_decoder_shows_what_it_keeps(
-    command: Command, tmp_path: Path, dynamics: str
-) -> None:
+def test_model_choice_of_ijepa_learns_together_with_a_decoder(command: Command, tmp_path: Path, dynamics: str) -> None:
     words = (
         "encoder=ijepa",
         f"dynamics={dynamics}",

@@ -93,7 +93,7 @@ def test_off_policy_learns_in_every_loop(tmp_path: Path, words: tuple[str, ...],
     assert np.isfinite(float(summary["policy_loss_last"]))
 
 
-def test_off_policy_mistakes_are_found_by_check() -> None:
+def test_off_policy_errors_are_found_by_examine() -> None:
     def errors(*words: str) -> str:
         try:
             return "\n".join(map(str, examine(compose(list(words)), AllowList(["tests"])).errors))

@@ -43,7 +43,7 @@ def test_runs_with_one_seed_are_equal_and_resuming_changes_nothing(command: Comm
     )
 
 
-def test_another_seed_is_another_run(command: Command, tmp_path: Path) -> None:
+def test_runs_with_different_seeds_differ(command: Command, tmp_path: Path) -> None:
     words = ("experiment=minimum", "launcher=lockstep", "launcher.max_steps=80")
     folders = [run(command, tmp_path / seed, *words, f"seed={seed}") for seed in "12"]
     assert records(folders[0]) != records(folders[1])

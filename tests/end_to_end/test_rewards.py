@@ -63,7 +63,7 @@ def run(command: Command, folder: Path, *words: str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name: str) -> None:
+def test_reward_runs_and_trains_when_chosen_by_name(command: Command, tmp_path: Path, name: str) -> None:
     folder = run(command, tmp_path / "run", f"reward={name}", *soon(name), "launcher.max_steps=400")
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["training_steps"] > 0
@@ -77,7 +77,7 @@ def test_a_reward_runs_by_its_name_alone(command: Command, tmp_path: Path, name:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in RESUMED else pytest.mark.slow) for name in NAMES]
 )
-def test_a_run_with_a_reward_resumes_bit_for_bit(command: Command, tmp_path: Path, name: str) -> None:
+def test_reward_resumes_to_the_same_bits(command: Command, tmp_path: Path, name: str) -> None:
     words = (f"reward={name}", *soon(name))
     once = run(command, tmp_path / "once", *words, "launcher.max_steps=180")
     parts = run(command, tmp_path / "parts", *words, "launcher.max_steps=130")

@@ -56,29 +56,27 @@ def summary_of(command: Command, folder: Path, *words: str) -> dict[str, Any]:
     ],
     ids=" ".join,
 )
-def test_a_part_is_exchanged_by_one_override_and_everything_still_learns(
-    command: Command, tmp_path: Path, words: tuple[str, ...]
-) -> None:
+def test_swap_of_one_part_by_an_override_still_learns(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
     summary = summary_of(command, tmp_path / "run", *words, *SOON, *RANDOM_FEATURES, *SHORT_ROLLOUTS)
     assert summary["steps"] == 400
     assert summary["training_steps"] > 30
     assert summary["dynamics_loss_last"] < summary["dynamics_loss_first"]
 
 
-def test_another_encoder_learns_beside_the_dynamics(command: Command, tmp_path: Path) -> None:
+def test_swap_to_a_vae_encoder_trains_encoder_and_dynamics(command: Command, tmp_path: Path) -> None:
     soon = ("trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16", *SOON, *SHORT_ROLLOUTS)
     summary = summary_of(command, tmp_path / "run", "encoder=image_vae", *SMALL, *soon)
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
     assert "dynamics_loss_last" in summary
 
 
-def test_a_random_agent_needs_nothing_that_learns(command: Command, tmp_path: Path) -> None:
+def test_swap_to_a_random_agent_trains_nothing(command: Command, tmp_path: Path) -> None:
     summary = summary_of(command, tmp_path / "run", "agent=random", *SMALL)
     assert summary["training_steps"] == 0
     assert "dynamics_loss_first" not in summary
 
 
-def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: Path) -> None:
+def test_swap_to_a_ppo_agent_has_no_dynamics(command: Command, tmp_path: Path) -> None:
     words = ("agent=ppo", *CARTPOLE, *SHORT_ROLLOUTS)
     summary = summary_of(command, tmp_path / "run", *words)
     assert summary["reward_mean"] == 1
@@ -98,7 +96,9 @@ def test_an_agent_without_curiosity_has_no_dynamics(command: Command, tmp_path: 
     ],
     ids=" ".join,
 )
-def test_the_flagship_lives_in_any_world(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_swap_of_environment_or_policy_of_pamiq2024_still_learns(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
     soon = (
         "trainers.dynamics.learning_starts=100",
         "trainers.dynamics.held_out.turns=16",

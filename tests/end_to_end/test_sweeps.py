@@ -28,7 +28,7 @@ def first_job(name: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_sweep_runs(name: str, command: Command, tmp_path: Path) -> None:
+def test_sweep_of_each_shipped_file_runs_one_job(name: str, command: Command, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs the extra [sweep]")
     need_packages_of(name)
     outcome = command("-m", f"sweep={name}", *first_job(name))

@@ -68,7 +68,7 @@ class Doors(gymnasium.Env[Any, Any]):
         ({"part": True, "info": False}, []),
     ],
 )
-def test_masks_come_from_info_from_a_method_or_from_the_observation(settings: Any, wrappers: Any) -> None:
+def test_action_masks_come_from_info_a_method_or_the_observation(settings: Any, wrappers: Any) -> None:
     environment = GymnasiumEnvironment(make=lambda: Doors(**settings), num_envs=2, wrappers=wrappers)
     interaction = Interaction(Counter(2), environment)
     set_up(interaction)
@@ -80,7 +80,7 @@ def test_masks_come_from_info_from_a_method_or_from_the_observation(settings: An
     tear_down(interaction)
 
 
-def test_a_mask_that_forbids_everything_is_an_error_of_one_sentence() -> None:
+def test_forbidden_actions_error_names_branch_and_copy() -> None:
     environment = GymnasiumEnvironment(make=lambda: Doors(closed=True), num_envs=2, wrappers=[ShownActionMask])
     interaction = Interaction(Counter(2), environment)
     set_up(interaction)
@@ -89,7 +89,7 @@ def test_a_mask_that_forbids_everything_is_an_error_of_one_sentence() -> None:
     tear_down(interaction)
 
 
-def test_held_out_walks_take_only_allowed_actions() -> None:
+def test_record_random_transitions_takes_only_allowed_actions() -> None:
     environment = GymnasiumEnvironment(make=lambda: Doors(length=9), num_envs=2, wrappers=[ShownActionMask])
     data = record_random_transitions(environment, turns=40, sequence_length=4, seed=0, stickiness=0.5)
     mask, action = data["observation.action_mask"].reshape(-1, 6), data["action"].reshape(-1, 2)
@@ -106,12 +106,12 @@ def test_held_out_walks_take_only_allowed_actions() -> None:
         ({"part": True}, "info", "has the part action_mask already"),
     ],
 )
-def test_a_mask_that_is_not_there_is_reported(settings: Any, source: str, message: str) -> None:
+def test_shown_action_mask_reports_a_missing_or_duplicate_mask(settings: Any, source: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ShownActionMask(Doors(**settings), source).reset()
 
 
-def test_a_mask_for_numbers_or_of_another_size_is_reported() -> None:
+def test_shown_action_mask_refuses_box_actions_and_wrong_sizes() -> None:
     with pytest.raises(ValueError, match="marks choices, but these actions are Box"):
         ShownActionMask(gymnasium.make("Pendulum-v1"))
     doors = Doors()
@@ -121,7 +121,7 @@ def test_a_mask_for_numbers_or_of_another_size_is_reported() -> None:
 
 
 @pytest.mark.parametrize("policy", ["policy=ppo", "policy=ppo_recurrent", "policy=dqn", "policy=sac", "agent=random"])
-def test_a_policy_from_a_config_takes_only_allowed_actions(policy: str) -> None:
+def test_action_masks_are_respected_by_policies_from_configs(policy: str) -> None:
     exploration = ["++interaction.agent.exploration.random_steps=90"] if policy in ("policy=dqn", "policy=sac") else []
     experiment = build_experiment(compose_config([*TAXI, policy, *exploration]))
     interaction = experiment.interaction
@@ -150,7 +150,7 @@ def test_a_policy_from_a_config_takes_only_allowed_actions(policy: str) -> None:
         "policy_input=latent encoder=random_features buffers=replay",
     ],
 )
-def test_a_policy_that_reads_no_masks_is_refused(choice: str) -> None:
+def test_action_masks_are_an_error_for_policies_that_ignore_them(choice: str) -> None:
     experiment = build_experiment(compose_config([*TAXI, *choice.split()]))
     interaction = experiment.interaction
     interaction.agent.attach(Publisher(experiment.models).inference_models(), {})

@@ -41,7 +41,7 @@ def until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_a_video_file_plays_again_and_again_in_its_colors(tmp_path: Path) -> None:
+def test_camera_loops_a_video_file_in_its_colors(tmp_path: Path) -> None:
     camera = Camera(film(tmp_path), image_size=16)
     camera.setup()
     seen: list[int] = []
@@ -60,7 +60,7 @@ def test_a_video_file_plays_again_and_again_in_its_colors(tmp_path: Path) -> Non
     camera.teardown()
 
 
-def test_frames_that_are_read_twice_or_never_are_counted(tmp_path: Path) -> None:
+def test_camera_counts_repeated_and_skipped_frames(tmp_path: Path) -> None:
     camera = Camera(film(tmp_path, rate=50.0))
     camera.setup()
     for _ in range(20):
@@ -76,7 +76,7 @@ def test_frames_that_are_read_twice_or_never_are_counted(tmp_path: Path) -> None
     camera.teardown()
 
 
-def test_a_pause_lets_the_camera_go_and_afterwards_it_shows_again(tmp_path: Path) -> None:
+def test_camera_stops_capturing_in_a_pause_and_resumes(tmp_path: Path) -> None:
     camera = Camera(film(tmp_path))
     camera.setup()
     camera.on_pause()
@@ -88,18 +88,18 @@ def test_a_pause_lets_the_camera_go_and_afterwards_it_shows_again(tmp_path: Path
     assert not any(thread.name == "camera" for thread in threading.enumerate())
 
 
-def test_a_file_that_is_no_video_is_told(tmp_path: Path) -> None:
+def test_camera_refuses_a_file_that_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "no.mp4").write_text("no video")
     with pytest.raises(OSError, match=r"no\.mp4' cannot be opened"):
         Camera(str(tmp_path / "no.mp4")).setup()
 
 
-def test_a_camera_that_does_not_exist_is_told() -> None:
+def test_camera_refuses_an_unknown_source() -> None:
     with pytest.raises(OSError, match="there is no camera, video file or stream 'Nowhere Camera'"):
         Camera("Nowhere Camera").setup()
 
 
-def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_camera_without_opencv_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("pamiq_exp.environments.camera")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(pamiq_exp.environments, "Camera")  # loaded anew when it is asked for
@@ -114,7 +114,7 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: py
     ("shape", "size", "middle"),
     [((40, 80), (20, 20), 40), ((80, 40), (20, 20), 40), ((40, 80), (20, 40), 80), ((10, 10), (30, 30), 10)],
 )
-def test_pictures_are_cut_in_the_middle_and_never_distorted(
+def test_cover_crops_in_the_middle_without_distortion(
     shape: tuple[int, int], size: tuple[int, int], middle: int
 ) -> None:
     columns = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[None, :, None], (*shape, 3))
@@ -125,7 +125,7 @@ def test_pictures_are_cut_in_the_middle_and_never_distorted(
     assert abs(int(picture[0, size[1] // 2, 0]) - shape[1] // 2) <= 2
 
 
-def test_a_file_is_opened_with_leave_for_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_camera_opens_files_with_the_file_protocol_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pamiq_exp.environments.camera import capture
 
     allowed: list[str | None] = []
@@ -138,7 +138,7 @@ def test_a_file_is_opened_with_leave_for_files_alone(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("source", ["concat:/etc/hostname", "rtsp:127.0.0.2", "subfile,,start,0,end,9,,:/etc/hostname"])
-def test_a_protocol_without_an_address_is_no_source(source: str) -> None:
+def test_find_source_refuses_protocols_without_an_address(source: str) -> None:
     from pamiq_exp.environments.camera.capture import find_source
 
     with pytest.raises(OSError, match="there is no camera, video file or stream"):

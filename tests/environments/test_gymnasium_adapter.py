@@ -84,7 +84,7 @@ class Counter(gymnasium.Env[Any, Any]):
     ("environment_id", "turns"),
     [("CartPole-v1", 120), ("Pendulum-v1", 210), ("MountainCarContinuous-v0", 40), ("FrozenLake-v1", 80)],
 )
-def test_every_copy_gives_exactly_what_plain_gymnasium_gives(environment_id: str, turns: int) -> None:
+def test_gymnasium_environment_matches_plain_gymnasium(environment_id: str, turns: int) -> None:
     environment = GymnasiumEnvironment(environment_id, num_envs=3, seed=5)
     reference = gymnasium.make_vec(environment_id, 3, "sync")
     generator = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def _native(space: spaces.Space[Any], action: NDArray[Any]) -> NDArray[Any]:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32), num_envs=st.integers(1, 4))
-def test_an_ended_episode_shows_its_last_observation_and_then_the_first_of_the_next(seed: int, num_envs: int) -> None:
+def test_gymnasium_environment_shows_last_and_first_observations_of_episodes(seed: int, num_envs: int) -> None:
     environment = GymnasiumEnvironment("CartPole-v1", num_envs=num_envs, seed=seed)
     seen = live(environment, 250, seed)
     ends = 0
@@ -129,7 +129,7 @@ def test_an_ended_episode_shows_its_last_observation_and_then_the_first_of_the_n
     assert ends > 0
 
 
-def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
+def test_gymnasium_environment_separates_truncation_from_termination() -> None:
     limited = GymnasiumEnvironment("Pendulum-v1", kwargs={"max_episode_steps": 7})
     seen = live(limited, 20)
     assert [bool(o.truncated[0]) for o in seen].count(True) == 2
@@ -140,7 +140,7 @@ def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
     assert not any(o.truncated[0] for o in falling)
 
 
-def test_same_seed_gives_the_same_episodes_and_copies_differ() -> None:
+def test_gymnasium_environment_is_reproducible_by_seed_and_copies_differ() -> None:
     lives = [live(GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=3), 50) for _ in range(2)]
     assert all(same(left, right) for left, right in zip(*lives, strict=True))
     assert not np.array_equal(lives[0][0].values["vector"][0], lives[0][0].values["vector"][1])
@@ -148,7 +148,7 @@ def test_same_seed_gives_the_same_episodes_and_copies_differ() -> None:
     assert not np.array_equal(lives[0][0].values["vector"], other[0].values["vector"])
 
 
-def test_what_was_observed_does_not_change_afterwards() -> None:
+def test_gymnasium_environment_observations_do_not_change_later() -> None:
     environment = GymnasiumEnvironment("CartPole-v1", num_envs=2)
     first = environment.observe()
     copy = first.values["vector"].copy()
@@ -167,7 +167,7 @@ def test_what_was_observed_does_not_change_afterwards() -> None:
         ("Blackjack-v1", {}),
     ],
 )
-def test_a_snapshot_restores_the_world_bit_for_bit(environment_id: str, options: dict[str, Any]) -> None:
+def test_gymnasium_environment_restores_a_snapshot_bit_for_bit(environment_id: str, options: dict[str, Any]) -> None:
     environment = GymnasiumEnvironment(environment_id, num_envs=2, seed=1, **options)
     environment.setup()
     assert not environment.restarts_on_resume
@@ -181,13 +181,13 @@ def test_a_snapshot_restores_the_world_bit_for_bit(environment_id: str, options:
     assert all(same(left, right) for left, right in zip(future, live(resumed, 40, seed=2), strict=True))
 
 
-def test_a_vector_that_cannot_take_a_snapshot_over_says_how_to_go_on() -> None:
+def test_gymnasium_environment_native_vector_refuses_a_sync_snapshot() -> None:
     saved = GymnasiumEnvironment("CartPole-v1", num_envs=2).state()
     with pytest.raises(ValueError, match="go on with vectorization=sync"):
         GymnasiumEnvironment("CartPole-v1", num_envs=2, vectorization="native").load_state(saved)
 
 
-def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_ones() -> None:
+def test_gymnasium_environment_without_snapshot_truncates_episodes_on_resume() -> None:
     def build() -> GymnasiumEnvironment:
         return GymnasiumEnvironment(make=Counter, num_envs=3, seed=1)
 
@@ -211,7 +211,7 @@ def test_a_world_without_snapshot_ends_its_episodes_on_resume_and_starts_new_one
     assert all(same(left, right) for left, right in zip(*lives, strict=True))
 
 
-def test_copy_at_the_start_of_an_episode_begins_a_new_one_on_resume() -> None:
+def test_gymnasium_environment_at_an_episode_start_resumes_without_an_end() -> None:
     environment = GymnasiumEnvironment(make=Counter, num_envs=2)
     live(environment, 6)  # five steps and the reset
     saved = collect_state(environment)
@@ -222,7 +222,7 @@ def test_copy_at_the_start_of_an_episode_begins_a_new_one_on_resume() -> None:
     assert np.all(first.values["vector"] == 0)
 
 
-def test_a_terminated_episode_stays_terminated_on_resume() -> None:
+def test_gymnasium_environment_keeps_termination_on_resume() -> None:
     environment = GymnasiumEnvironment(make=Counter)
     live(environment, 5)
     assert environment.observe().terminated[0]
@@ -232,7 +232,7 @@ def test_a_terminated_episode_stays_terminated_on_resume() -> None:
     assert not resumed.observe().truncated[0]
 
 
-def test_a_user_can_vouch_for_the_plain_state_of_an_environment() -> None:
+def test_gymnasium_environment_snapshot_option_restores_plain_attributes() -> None:
     environment = GymnasiumEnvironment(make=Counter, snapshot=True, kwargs={"show": _show_count})
     live(environment, 3)
     resumed = GymnasiumEnvironment(make=Counter, snapshot=True, kwargs={"show": _show_count})
@@ -247,7 +247,7 @@ def _show_count(count: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_attributes_that_share_an_array_are_not_taken_for_plain_state(shared: bool) -> None:
+def test_gymnasium_environment_takes_no_snapshot_if_attributes_share_an_array(shared: bool) -> None:
     class Sharing(Counter):
         def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
             result = super().reset(**arguments)
@@ -261,7 +261,7 @@ def test_attributes_that_share_an_array_are_not_taken_for_plain_state(shared: bo
 
 
 @pytest.mark.parametrize("vectorization", ["native", "async"])
-def test_vector_environments_keep_the_same_promises(vectorization: Any) -> None:
+def test_gymnasium_environment_native_and_async_end_episodes_like_sync(vectorization: Any) -> None:
     environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, seed=3, vectorization=vectorization)
     try:
         seen = live(environment, 60)
@@ -296,7 +296,7 @@ def test_vector_environments_keep_the_same_promises(vectorization: Any) -> None:
         (spaces.Box(-1, 1, (2, 2), np.float64), [0.0, 1.0, 2.0, 3.0], [[0.0, 1.0], [1.0, 1.0]]),
     ],
 )
-def test_actions_reach_the_environment_in_its_own_terms(
+def test_gymnasium_environment_converts_actions_to_the_native_space(
     space: spaces.Space[Any], canonical: list[Any], native: Any
 ) -> None:
     environment = GymnasiumEnvironment(make=Counter, kwargs={"action_space": space})
@@ -331,7 +331,9 @@ def test_actions_reach_the_environment_in_its_own_terms(
         ),
     ],
 )  # fmt: skip
-def test_observations_become_named_images_and_vectors(space: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+def test_gymnasium_environment_converts_observations_to_images_and_vectors(
+    space: Any, shapes: dict[str, tuple[int, ...]]
+) -> None:
     space.seed(0)
     arguments = {"observation_space": space, "show": lambda count: space.sample()}
     environment = GymnasiumEnvironment(make=Counter, num_envs=2, kwargs=arguments)
@@ -343,7 +345,7 @@ def test_observations_become_named_images_and_vectors(space: Any, shapes: dict[s
         assert all(part.contains(row) for row in value)
 
 
-def test_stacked_frames_become_channels_in_their_order() -> None:
+def test_gymnasium_environment_turns_stacked_frames_into_ordered_channels() -> None:
     stack = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((4, 12, 10), dtype=np.uint8)
     space = spaces.Box(0, 255, (4, 12, 10), np.uint8)
     environment = GymnasiumEnvironment(make=Counter, kwargs={"observation_space": space, "show": lambda count: stack})
@@ -351,7 +353,7 @@ def test_stacked_frames_become_channels_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_images_shrink_to_the_mean_of_their_areas(channels: int) -> None:
+def test_gymnasium_environment_resizes_images_by_area_mean(channels: int) -> None:
     picture = np.zeros((8, 12, channels), dtype=np.uint8)
     picture[:4, :6] = 200
     picture[:4, 6:9] = 100
@@ -364,7 +366,7 @@ def test_images_shrink_to_the_mean_of_their_areas(channels: int) -> None:
     assert image[:, :, 0].tolist() == [[200, 50], [0, 0]]
 
 
-def test_a_rendered_picture_can_be_the_observation() -> None:
+def test_gymnasium_environment_can_observe_rendered_images() -> None:
     environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, render_as_observation=True, image_size=[40, 60])
     environment.setup()
     first = environment.observe().values["image"]
@@ -374,7 +376,7 @@ def test_a_rendered_picture_can_be_the_observation() -> None:
     assert np.abs(first.astype(int) - environment.observe().values["image"]).max() > 50  # the cart has moved
 
 
-def test_minigrid_images_and_positions_arrive() -> None:
+def test_gymnasium_environment_gives_minigrid_images_and_positions() -> None:
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     environment = GymnasiumEnvironment("MiniGrid-Empty-5x5-v0", num_envs=2, truth={"steps": "step_count"})
     assert environment.observe().values["image"].shape == (2, 7, 7, 3)
@@ -387,7 +389,7 @@ def test_minigrid_images_and_positions_arrive() -> None:
     assert environment.ground_truth()["steps"].tolist() == [1, 1]
 
 
-def test_positions_are_known_where_an_environment_has_them() -> None:
+def test_gymnasium_environment_finds_position_and_heading_of_an_agent() -> None:
     class Body:
         pos, dir = np.array([1.0, 0.0, 2.5]), 0.5
 
@@ -402,7 +404,7 @@ def test_positions_are_known_where_an_environment_has_them() -> None:
     assert named["position"].tolist() == [0.5]
 
 
-def test_atari_needs_no_registration_by_the_user() -> None:
+def test_gymnasium_environment_runs_atari_without_registration() -> None:
     pytest.importorskip("ale_py", reason="needs ale-py: extra worlds")
     environment = GymnasiumEnvironment("ALE/Pong-v5", image_size=84)
     seen = live(environment, 3)
@@ -410,7 +412,7 @@ def test_atari_needs_no_registration_by_the_user() -> None:
     assert environment.ground_truth()["lives"].shape == (1,)
 
 
-def test_numbers_in_info_are_ground_truth() -> None:
+def test_gymnasium_environment_info_numbers_are_ground_truth() -> None:
     environment = GymnasiumEnvironment(make=Counter, num_envs=2)
     live(environment, 2)
     truth = environment.ground_truth()
@@ -419,7 +421,7 @@ def test_numbers_in_info_are_ground_truth() -> None:
     assert truth["pose"].tolist() == [[2.0, 0.5]] * 2
 
 
-def test_wrappers_apply_from_the_inside_out() -> None:
+def test_gymnasium_environment_applies_wrappers_from_the_inside_out() -> None:
     def scale(factor: float) -> Callable[[Env], Env]:
         return lambda inner: gymnasium.wrappers.TransformReward(inner, lambda reward: reward * factor + 1)
 
@@ -449,7 +451,7 @@ def test_wrappers_apply_from_the_inside_out() -> None:
         ({"make": Counter, "kwargs": {"action_space": spaces.Dict({"a": spaces.Discrete(2)})}}, "use Discrete"),
     ],
 )
-def test_a_mistake_gets_one_message_that_says_what_to_do(arguments: dict[str, Any], message: str) -> None:
+def test_gymnasium_environment_argument_errors_say_what_to_do(arguments: dict[str, Any], message: str) -> None:
     if arguments.get("id") == "LunarLander-v3" and find_spec("Box2D"):
         pytest.skip("Box2D is installed")
     if arguments.get("id") == "MiniWorld-Hallway-v0" and find_spec("miniworld"):

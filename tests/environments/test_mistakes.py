@@ -43,7 +43,9 @@ def step(environment: GymnasiumEnvironment, turns: int) -> None:
     ],
 )
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_a_wrong_result_names_environment_copy_and_step(mistake: Any, message: str, vectorization: Any) -> None:
+def test_gymnasium_environment_invalid_step_result_names_copy_and_step(
+    mistake: Any, message: str, vectorization: Any
+) -> None:
     environment = walk(mistake, vectorization=vectorization)
     try:
         with pytest.raises(ValueError, match=rf"Walk, copy 0, (step|turn) 3: .*{message}"):
@@ -53,14 +55,14 @@ def test_a_wrong_result_names_environment_copy_and_step(mistake: Any, message: s
 
 
 @pytest.mark.parametrize("reward", [1, np.float64(1), np.array([1.0]), np.array([[1]]), np.array(1), True])
-def test_a_reward_of_one_number_is_taken_in_any_form(reward: Any) -> None:
+def test_gymnasium_environment_accepts_a_scalar_reward_of_any_type(reward: Any) -> None:
     environment = walk(returning(reward=reward))
     step(environment, 4)
     assert environment.observe().reward.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_an_error_inside_an_environment_keeps_its_type_and_says_where(vectorization: Any) -> None:
+def test_gymnasium_environment_errors_keep_their_type_and_name_the_step(vectorization: Any) -> None:
     def crash(environment: Walk, result: list[Any]) -> Any:
         raise ZeroDivisionError("no wheels")
 
@@ -100,13 +102,15 @@ class ShowsWrong(Walk):
         ((1,), spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), "a tuple of 1, declared a tuple of 2"),
     ],
 )
-def test_the_first_observation_is_compared_with_the_declared_space(shown: Any, space: Any, message: str) -> None:
+def test_gymnasium_environment_checks_the_first_observation_against_its_space(
+    shown: Any, space: Any, message: str
+) -> None:
     environment = GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": shown, "space": space})
     with pytest.raises(ValueError, match=f"ShowsWrong, copy 0, step 0: reset returned .*{message}"):
         environment.setup()
 
 
-def test_the_first_step_is_compared_as_well() -> None:
+def test_gymnasium_environment_checks_the_first_step_against_its_space() -> None:
     environment = GymnasiumEnvironment(make=ShowsWrong, kwargs={"shown": np.zeros((1, 3)), "from_step": 1})
     environment.setup()
     with pytest.raises(ValueError, match=r"ShowsWrong, copy 0, step 1: step returned .*\(1, 3\) float64, declared"):
@@ -114,7 +118,7 @@ def test_the_first_step_is_compared_as_well() -> None:
 
 
 @pytest.mark.parametrize("shown", [np.zeros(2, np.float32), (np.zeros(3), 1)])
-def test_the_reset_of_old_gym_is_refused(shown: Any) -> None:
+def test_gymnasium_environment_refuses_the_reset_of_old_gym(shown: Any) -> None:
     class Old(Walk):
         def reset(self, **arguments: Any) -> Any:
             return shown
@@ -123,7 +127,7 @@ def test_the_reset_of_old_gym_is_refused(shown: Any) -> None:
         GymnasiumEnvironment(make=Old).setup()
 
 
-def test_numbers_beyond_the_declared_bounds_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_gymnasium_environment_reports_values_out_of_bounds_once(caplog: pytest.LogCaptureFixture) -> None:
     environment = GymnasiumEnvironment(make=ShowsWrong, num_envs=2, kwargs={"shown": np.full(3, 5000.0, np.float32)})
     with caplog.at_level(logging.WARNING):
         environment.setup()
@@ -140,7 +144,9 @@ def test_numbers_beyond_the_declared_bounds_are_reported_once(caplog: pytest.Log
         (1.0, np.array([0, np.nan, 0], np.float32), r"the part vector .* in copy 0 holds NaN"),
     ],
 )
-def test_numbers_that_are_none_are_the_environments_mistake(reward: float, observation: Any, message: str) -> None:
+def test_non_finite_reward_error_names_the_copy_and_can_be_skipped(
+    reward: float, observation: Any, message: str
+) -> None:
     class Nan(ShowsWrong):
         def step(self, action: Any) -> Any:
             shown, _, *rest = super().step(action)
@@ -165,13 +171,13 @@ def test_numbers_that_are_none_are_the_environments_mistake(reward: float, obser
         [1, 2],
     ],
 )
-def test_an_info_without_numbers_is_no_truth_and_no_error(info: Any) -> None:
+def test_gymnasium_environment_ignores_info_without_numbers(info: Any) -> None:
     environment = walk(returning(info=info))
     step(environment, 4)
     assert environment.ground_truth() == {}
 
 
-def test_truth_that_an_environment_does_not_have_is_left_out_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_gymnasium_environment_warns_about_truth_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
     truth = {"missing": "agent_pos", "words": "spec", "ragged": "history", "number": "step_number"}
     environment = GymnasiumEnvironment(make=Walk, num_envs=2, truth=truth, kwargs={"history": [[1], [2, 3]]})
     with caplog.at_level(logging.WARNING):
@@ -202,19 +208,21 @@ def declares(space: spaces.Space[Any], **arguments: Any) -> GymnasiumEnvironment
         ((2, 5, 5, 5), "last", (5, 5, 10)),
     ],
 )
-def test_the_axis_of_channels_is_read_off_clear_shapes_or_set(shape: Any, channels: Any, read: Any) -> None:
+def test_gymnasium_environment_infers_the_channel_axis_or_uses_the_setting(
+    shape: Any, channels: Any, read: Any
+) -> None:
     environment = declares(spaces.Box(0, 255, shape, np.uint8), channels=channels)
     assert environment.observation_space["image"].shape == read
     assert f"{read[0]} x {read[1]} pixels with {read[2]} channels" in environment.notes()[0]
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 3), (8, 8, 8), (3, 3, 64), (9, 12, 15)])
-def test_where_the_axis_of_channels_is_not_clear_it_is_asked_for(shape: Any) -> None:
+def test_gymnasium_environment_refuses_an_ambiguous_channel_axis(shape: Any) -> None:
     with pytest.raises(ValueError, match=r"set channels to last .* or first"):
         declares(spaces.Box(0, 255, shape, np.uint8))
 
 
-def test_declared_bounds_are_carried_along() -> None:
+def test_gymnasium_environment_keeps_declared_bounds() -> None:
     space = spaces.Dict(
         {
             "planes": spaces.Box(0, 1, (8, 8, 2), np.uint8),
@@ -229,7 +237,7 @@ def test_declared_bounds_are_carried_along() -> None:
 
 
 @pytest.mark.parametrize(("largest", "high", "warned"), [(10, 255, True), (10, 10, False), (200, 255, False)])
-def test_pictures_that_look_like_symbols_are_reported(
+def test_gymnasium_environment_reports_images_that_look_like_symbols(
     largest: int, high: int, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     space = spaces.Box(0, high, (7, 7, 3), np.uint8)
@@ -242,7 +250,7 @@ def test_pictures_that_look_like_symbols_are_reported(
     assert [f"reaches {largest}, declared up to 255" in each.getMessage() for each in caplog.records] == [True] * warned
 
 
-def test_names_of_a_dict_are_kept_apart() -> None:
+def test_gymnasium_environment_keeps_names_of_a_dict_unique() -> None:
     box = spaces.Box(0, 1, (2,))
     inner = spaces.Dict({"x": box})
     environment = declares(spaces.Dict({"pose.x": box, "pose_x": box, "pose": inner, "_target_": box, "0": box}))
@@ -251,7 +259,7 @@ def test_names_of_a_dict_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize("name", ["shape", "dtype", "low", "high"])
-def test_a_part_may_be_called_like_a_word_of_the_description(name: str) -> None:
+def test_flatten_specs_accepts_parts_named_like_description_keys(name: str) -> None:
     environment = declares(spaces.Dict({name: spaces.Box(0, 1, (2,)), "other": spaces.Discrete(3)}))
     described = describe_spaces(environment.observation_space, environment.action_space, 1)["observation"]
     assert flatten_specs({"observation": described})[f"observation.{name}"]["shape"] == [2]
@@ -267,7 +275,7 @@ def test_a_part_may_be_called_like_a_word_of_the_description(name: str) -> None:
         (spaces.Text(5), "is left out: a Text"),
     ],
 )
-def test_what_is_left_out_of_an_observation_is_said(space: Any, note: str) -> None:
+def test_gymnasium_environment_notes_what_it_leaves_out_of_observations(space: Any, note: str) -> None:
     environment = declares(spaces.Dict({"empty": space, "seen": spaces.Box(0, 1, (2,))}))
     assert list(environment.observation_space.spaces) == ["seen"]
     (said,) = environment.notes()
@@ -276,7 +284,7 @@ def test_what_is_left_out_of_an_observation_is_said(space: Any, note: str) -> No
         declares(spaces.Dict({"empty": space}))
 
 
-def test_a_mask_of_actions_is_noted() -> None:
+def test_gymnasium_environment_notes_an_action_mask() -> None:
     environment = declares(spaces.Dict({"action_mask": spaces.MultiBinary(4), "x": spaces.Box(0, 1, (2,))}))
     assert "marks the choices that are allowed" in environment.notes()[0]
 
@@ -302,7 +310,7 @@ class Acts(Walk):
         (spaces.Box(-np.inf, np.inf, (2,), np.float64), [0.5, 1e30], [0.5, np.float32(1e30)]),
     ],
 )
-def test_actions_of_whole_numbers_are_rounded(space: Any, given: Any, done: Any) -> None:
+def test_gymnasium_environment_rounds_actions_of_integer_boxes(space: Any, given: Any, done: Any) -> None:
     environment = GymnasiumEnvironment(make=Acts, kwargs={"space": space}, truth={})
     environment.affect(np.array([given], np.float32))
     (action,) = environment._copies.copies[0].environment.unwrapped.actions  # type: ignore[union-attr]
@@ -321,7 +329,7 @@ def test_actions_of_whole_numbers_are_rounded(space: Any, given: Any, done: Any)
         (spaces.Dict({"a": spaces.Discrete(2)}), "use Discrete"),
     ],
 )
-def test_action_spaces_that_cannot_work_are_refused(space: Any, message: str) -> None:
+def test_gymnasium_environment_refuses_unsupported_action_spaces(space: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GymnasiumEnvironment(make=Acts, kwargs={"space": space})
 
@@ -363,12 +371,14 @@ class Several(Walk):
         (lambda: Walk, "type is no Gymnasium environment, it has no observation_space"),
     ],
 )  # fmt: skip
-def test_what_is_no_environment_of_one_agent_is_called_by_its_kind(make: Callable[[], Any], message: str) -> None:
+def test_gymnasium_environment_refuses_other_kinds_of_environments_by_name(
+    make: Callable[[], Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         GymnasiumEnvironment(make=make)
 
 
-def test_an_environment_of_several_objectives_runs_behind_a_wrapper_that_weighs_them() -> None:
+def test_gymnasium_environment_accepts_several_objectives_behind_a_wrapper() -> None:
     def linear_reward(environment: Any) -> Any:
         return gymnasium.wrappers.TransformReward(environment, lambda reward: float(np.sum(reward)))
 
@@ -380,7 +390,7 @@ def test_an_environment_of_several_objectives_runs_behind_a_wrapper_that_weighs_
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
+def test_gymnasium_environment_numbered_gives_each_copy_its_own_value(vectorization: Any) -> None:
     environment = GymnasiumEnvironment(
         make=Walk, num_envs=3, vectorization=vectorization, numbered={"port": 5000, "index": 0}, truth={"port": "port"}
     )
@@ -390,11 +400,11 @@ def test_each_copy_gets_its_own_number(vectorization: Any) -> None:
         environment.teardown()
 
 
-def test_a_numbered_argument_stands_in_one_place() -> None:
+def test_gymnasium_environment_refuses_a_numbered_argument_also_in_kwargs() -> None:
     with pytest.raises(ValueError, match="numbered: 'port' is in kwargs as well"):
         GymnasiumEnvironment(make=Walk, numbered={"port": 1}, kwargs={"port": 2})
 
 
-def test_make_and_id_together_say_what_to_type() -> None:
+def test_gymnasium_environment_refuses_make_together_with_id() -> None:
     with pytest.raises(ValueError, match=r"environment\.id=null"):
         GymnasiumEnvironment("CartPole-v1", make=Walk)

@@ -58,7 +58,7 @@ class Motor(Actuator):
         self.hooks.append("pause")
 
 
-def test_each_actuator_gets_its_part_and_each_sensor_shows_its_own() -> None:
+def test_sensor_environment_splits_actions_and_joins_readings() -> None:
     legs, voice = Motor(spaces.MultiDiscrete([3, 2])), Motor(spaces.Discrete(4))
     world = SensorEnvironment({"inside": Thermometer(20), "outside": Thermometer(-3)}, {"legs": legs, "voice": voice})
     description = describe_spaces(world.observation_space, world.action_space, world.num_envs)
@@ -71,7 +71,7 @@ def test_each_actuator_gets_its_part_and_each_sensor_shows_its_own() -> None:
     assert world.summary() == {"inside_readings": 1, "outside_readings": 1}
 
 
-def test_numbers_are_joined_with_their_bounds() -> None:
+def test_sensor_environment_joins_box_actions_with_their_bounds() -> None:
     arm = Motor(spaces.Box(-1, 1, (2,), np.float32))
     hand = Motor(spaces.Box(np.array([0.0]), np.array([5.0]), dtype=np.float64))
     world = SensorEnvironment({"t": Thermometer(1)}, {"arm": arm, "hand": hand})
@@ -83,17 +83,17 @@ def test_numbers_are_joined_with_their_bounds() -> None:
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiDiscrete([3, 2]), spaces.Box(-1, 1, (2,))])
-def test_one_actuator_alone_keeps_its_space(space: Any) -> None:
+def test_sensor_environment_keeps_the_space_of_a_single_actuator(space: Any) -> None:
     assert SensorEnvironment({"t": Thermometer(1)}, {"motor": Motor(space)}).action_space == space
 
 
-def test_without_actuators_one_can_only_watch() -> None:
+def test_sensor_environment_without_actuators_has_one_action() -> None:
     world = SensorEnvironment({"t": Thermometer(1)})
     assert world.action_space == spaces.Discrete(1)
     world.affect(np.zeros((1, 1), dtype=np.int64))
 
 
-def test_an_observation_is_as_old_as_the_oldest_reading_in_it() -> None:
+def test_sensor_environment_observed_at_is_the_time_of_the_oldest_reading() -> None:
     sensors = {"new": Thermometer(1), "old": Thermometer(2), "unknown": Thermometer(3)}
     world = SensorEnvironment(sensors)
     world.observe()
@@ -103,14 +103,14 @@ def test_an_observation_is_as_old_as_the_oldest_reading_in_it() -> None:
     assert world.observed_at == 5.0
 
 
-def test_parts_are_found_and_told_of_a_pause() -> None:
+def test_sensor_environment_sensors_and_actuators_receive_on_pause() -> None:
     sensor, motor = Thermometer(1), Motor(spaces.Discrete(2))
     for _, part in components(SensorEnvironment({"t": sensor}, {"m": motor})):
         part.on_pause()
     assert sensor.hooks == motor.hooks == ["pause"]
 
 
-def test_only_its_agent_acts_in_a_live_environment() -> None:
+def test_record_random_transitions_never_acts_in_a_live_environment() -> None:
     motor = Motor(spaces.Discrete(2))
     world = SensorEnvironment({"t": Thermometer(1)}, {"m": motor})
     for real in (world, DelayedActions(world, steps=1), FreeRunning(lambda: world, interval=1.0)):
@@ -118,7 +118,7 @@ def test_only_its_agent_acts_in_a_live_environment() -> None:
     assert motor.done == []
 
 
-def test_what_cannot_be_joined_is_refused() -> None:
+def test_sensor_environment_refuses_mixed_actions_no_sensors_and_num_envs() -> None:
     choosing, numbers = Motor(spaces.Discrete(2)), Motor(spaces.Box(-1, 1, (1,)))
     with pytest.raises(ValueError, match=r"legs: Discrete.*arm: Box"):
         SensorEnvironment({"t": Thermometer(1)}, {"legs": choosing, "arm": numbers})

@@ -72,7 +72,7 @@ OVERLAYS: list[Callable[[Env], PixelOverlay]] = [
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_noise_is_where_the_mask_says_and_new_with_every_step(overlay: Callable[[Env], PixelOverlay]) -> None:
+def test_overlays_change_only_masked_pixels_and_differ_at_each_step(overlay: Callable[[Env], PixelOverlay]) -> None:
     env, plain = overlay(Wall()), Wall()
     env.reset(seed=1)
     plain.reset(seed=1)
@@ -95,7 +95,7 @@ def test_the_noise_is_where_the_mask_says_and_new_with_every_step(overlay: Calla
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_seed_seeds_the_noise(overlay: Callable[[Env], PixelOverlay]) -> None:
+def test_overlays_are_reproducible_from_the_seed(overlay: Callable[[Env], PixelOverlay]) -> None:
     env = overlay(Wall())
     lives = []
     for seed in (3, 3, 4):
@@ -108,7 +108,7 @@ def test_a_seed_seeds_the_noise(overlay: Callable[[Env], PixelOverlay]) -> None:
 
 
 @pytest.mark.parametrize("corner", ["upper left", "upper right", "lower left", "lower right"])
-def test_a_television_fills_its_quarter(corner: Any) -> None:
+def test_noisy_tv_fills_its_corner(corner: Any) -> None:
     env = NoisyTV(Wall(), shows="pixels", corner=corner)
     seen, info = env.reset(seed=0)
     rows = slice(16, 32) if "lower" in corner else slice(0, 16)
@@ -118,7 +118,7 @@ def test_a_television_fills_its_quarter(corner: Any) -> None:
     assert seen[rows, columns].std() > 60
 
 
-def test_a_television_shows_the_pictures_of_a_folder_equally_often(tmp_path: Path) -> None:
+def test_noisy_tv_shows_pictures_of_a_folder_equally_often(tmp_path: Path) -> None:
     for name, color in (("a", (250, 0, 0)), ("b", (0, 250, 0)), ("c", (0, 0, 250))):
         Image.new("RGB", (10, 10), color).save(tmp_path / f"{name}.png")
     env = NoisyTV(Wall(), pool=3, path=str(tmp_path))
@@ -137,7 +137,7 @@ def test_a_television_shows_the_pictures_of_a_folder_equally_often(tmp_path: Pat
         (spaces.Box(-1, 1, (1,), np.float32), [0.5, 0.9], [0.5, -0.9], [[0.5]] * 3),
     ],
 )
-def test_a_remote_control_is_one_more_thing_to_do(
+def test_noisy_tv_remote_adds_an_action_that_changes_the_noise(
     space: spaces.Space[Any], press: Any, leave: Any, inner: list[Any]
 ) -> None:
     wall = Wall(action_space=space)
@@ -159,7 +159,7 @@ def test_a_remote_control_is_one_more_thing_to_do(
     assert not off[info["noise_mask"]].any(), "off when an episode begins"
 
 
-def test_minigrid_does_nothing_while_the_remote_is_pressed() -> None:
+def test_noisy_tv_remote_press_gives_minigrid_the_idle_action() -> None:
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     import minigrid.wrappers
 
@@ -173,7 +173,7 @@ def test_minigrid_does_nothing_while_the_remote_is_pressed() -> None:
 
 
 @given(st.integers(1, 6), st.integers(-3, 3), st.integers(0, 6))
-def test_a_button_never_changes_what_the_other_actions_mean(count: int, start: int, which: int) -> None:
+def test_with_button_keeps_the_meaning_of_other_actions(count: int, start: int, which: int) -> None:
     space = spaces.Discrete(count, start=start)
     extended = with_button(space)
     action = start + min(which, count)
@@ -184,7 +184,7 @@ def test_a_button_never_changes_what_the_other_actions_mean(count: int, start: i
     assert pressed or inner == action
 
 
-def test_boxes_are_clipped_and_never_wrap_around() -> None:
+def test_random_boxes_clip_pixel_values() -> None:
     env = RandomBoxes(Wall(value=250), boxes=3, spread=0, size=10, sigma=20)
     env.reset(seed=0)
     seen, _, _, _, info = env.step(0)
@@ -194,7 +194,7 @@ def test_boxes_are_clipped_and_never_wrap_around() -> None:
 
 
 @pytest.mark.parametrize(("kind", "mean", "deviation"), [("gaussian", GREY, 20), ("uniform", 127.5, 73.9)])
-def test_noise_over_the_view_has_the_law_it_is_said_to_have(kind: Any, mean: float, deviation: float) -> None:
+def test_view_noise_has_the_stated_mean_and_deviation(kind: Any, mean: float, deviation: float) -> None:
     env = ViewNoise(Wall((64, 64, 3)), kind=kind, sigma=20)
     env.reset(seed=0)
     pixels = np.stack([env.step(0)[0][1:] for _ in range(20)])
@@ -202,7 +202,7 @@ def test_noise_over_the_view_has_the_law_it_is_said_to_have(kind: Any, mean: flo
     assert pixels.std() == pytest.approx(deviation, abs=1)
 
 
-def test_dark_noise_falls_on_black_pixels_only() -> None:
+def test_view_noise_dark_changes_black_pixels_only() -> None:
     wall = Wall((16, 16, 3))
     wall.wall[8:] = 0
     env = ViewNoise(wall, kind="dark", sigma=80)
@@ -215,14 +215,14 @@ def test_dark_noise_falls_on_black_pixels_only() -> None:
     assert seen[8:].max() > 100
 
 
-def test_noise_may_come_now_and_then() -> None:
+def test_view_noise_appears_with_its_probability() -> None:
     env = ViewNoise(Wall(), probability=0.25)
     env.reset(seed=0)
     assert np.mean([env.step(0)[4]["noise_mask"].any() for _ in range(400)]) == pytest.approx(0.25, abs=0.07)
 
 
 @pytest.mark.parametrize("shape", [(32, 24), (32, 24, 1), (32, 24, 4)])
-def test_pictures_may_have_any_number_of_channels(shape: tuple[int, ...]) -> None:
+def test_overlays_accept_any_number_of_channels(shape: tuple[int, ...]) -> None:
     for overlay in OVERLAYS:
         env = overlay(Wall(shape))
         seen, info = env.reset(seed=0)
@@ -230,7 +230,7 @@ def test_pictures_may_have_any_number_of_channels(shape: tuple[int, ...]) -> Non
         assert info["noise_mask"].shape == (32, 24)
 
 
-def test_the_picture_among_others_is_covered_and_others_are_not() -> None:
+def test_noisy_tv_covers_only_the_image_of_a_dict_observation() -> None:
     for key in (None, "view"):
         env = NoisyTV(Wall(named=True), key=key)
         seen, info = env.reset(seed=0)
@@ -240,7 +240,7 @@ def test_the_picture_among_others_is_covered_and_others_are_not() -> None:
         NoisyTV(Wall(named=True), key="hunger")
 
 
-def test_noise_adds_up_and_so_do_the_masks() -> None:
+def test_overlays_combine_their_masks() -> None:
     def mask(env: Any) -> NDArray[np.bool_]:
         return np.asarray(env.reset(seed=0)[1]["noise_mask"])
 
@@ -251,7 +251,7 @@ def test_noise_adds_up_and_so_do_the_masks() -> None:
     assert np.array_equal(both, box | television)
 
 
-def test_what_is_rendered_is_covered_too() -> None:
+def test_noisy_tv_covers_rendered_frames() -> None:
     env = NoisyTV(Wall(), shows="pixels")
     env.reset(seed=0)
     frame = env.render()
@@ -260,7 +260,7 @@ def test_what_is_rendered_is_covered_too() -> None:
     assert np.array_equal(frame, env.render()), "looking twice changes nothing"
 
 
-def test_symbols_are_no_pixels() -> None:
+def test_noisy_tv_refuses_symbolic_images() -> None:
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     import minigrid.wrappers
 
@@ -272,7 +272,7 @@ def test_symbols_are_no_pixels() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_gymnasium_finds_nothing_wrong_and_can_remake_them(overlay: Callable[[Env], PixelOverlay]) -> None:
+def test_overlays_pass_the_gymnasium_checker_and_can_be_remade(overlay: Callable[[Env], PixelOverlay]) -> None:
     gymnasium.register("pamiq_exp_tests/Wall-v0", entry_point=Wall)
     try:
         env = overlay(gymnasium.make("pamiq_exp_tests/Wall-v0"))
@@ -285,7 +285,7 @@ def test_gymnasium_finds_nothing_wrong_and_can_remake_them(overlay: Callable[[En
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_a_snapshot_holds_the_noise_where_it_holds_the_world(remote: bool) -> None:
+def test_overlays_restore_their_noise_from_a_snapshot(remote: bool) -> None:
     def build(seed: int) -> GymnasiumEnvironment:
         return GymnasiumEnvironment(
             "CartPole-v1",
@@ -326,6 +326,6 @@ def test_a_snapshot_holds_the_noise_where_it_holds_the_world(remote: bool) -> No
         (lambda: NoisyTV(Wall(action_space=spaces.MultiBinary(2)), remote=True), "no room for a button"),
     ],
 )
-def test_impossible_noise_is_refused(make: Callable[[], object], message: str) -> None:
+def test_overlays_refuse_invalid_arguments(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

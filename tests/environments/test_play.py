@@ -14,7 +14,7 @@ def world(**keys: object) -> NoiseWorld:
     return NoiseWorld(**({"noise": {"pool": 3}, "image_size": 32} | keys))  # type: ignore[arg-type]
 
 
-def test_the_window_shows_the_world_and_keys_move_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_window_shows_the_world_and_keys_move_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     place = world()
     player = Play(place, frames_per_second=1000, size=64)
     shown = []
@@ -41,7 +41,7 @@ def test_the_window_shows_the_world_and_keys_move_the_body(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("leave", ["close", "q"])
-def test_the_window_is_left_by_closing_it_or_by_a_key(leave: str) -> None:
+def test_play_window_ends_on_close_or_q(leave: str) -> None:
     player = Play(world(), frames_per_second=1000, size=64)
     pygame.display.init()
     event = pygame.event.Event(pygame.QUIT) if leave == "close" else pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q)
@@ -49,7 +49,7 @@ def test_the_window_is_left_by_closing_it_or_by_a_key(leave: str) -> None:
     assert player.in_window() == 0
 
 
-def test_a_film_shows_a_walk_with_a_map_beside_it() -> None:
+def test_play_film_shows_the_walk_beside_a_map() -> None:
     film = Play(world(map="corridor"), size=64).film(turns=60, seed=1)
     assert film.frames.shape == (60, 64, 128, 3)
     assert (film.frames[0, :, 64:] != film.frames[-1, :, 64:]).any(), "the body moved on the map"
@@ -57,14 +57,14 @@ def test_a_film_shows_a_walk_with_a_map_beside_it() -> None:
     assert np.array_equal(film.frames, again.frames)
 
 
-def test_the_walk_gets_somewhere() -> None:
+def test_play_film_walk_leaves_the_first_room() -> None:
     place = world(noise={"fraction": 0})
     Play(place, size=16).film(turns=200)
     moved = np.abs(place.ground_truth()["pose"][0, :2] - place.map.start[:2])
     assert moved.max() > 4, "it left the room"
 
 
-def test_each_key_does_what_it_says() -> None:
+def test_play_keys_give_the_expected_commands() -> None:
     for actions in ("branches", "masked", "discrete"):
         place = world(actions=actions, noise={"control": "remote", "pool": 2})
         player = Play(place)
@@ -83,7 +83,7 @@ def test_each_key_does_what_it_says() -> None:
     assert "space" not in world(actions="masked").keyboard()
 
 
-def test_digits_act_where_no_keys_are_known() -> None:
+def test_play_accepts_digits_in_environments_without_a_keyboard() -> None:
     frames = []
     for digit in "01":
         place = GymnasiumEnvironment("CartPole-v1", render_as_observation=True, image_size=32, seed=0)
@@ -96,11 +96,11 @@ def test_digits_act_where_no_keys_are_known() -> None:
     assert (frames[0] != frames[1]).any(), "pushed to the left and to the right"
 
 
-def test_worlds_that_cannot_be_walked_through_are_refused() -> None:
+def test_play_refuses_environments_without_an_image() -> None:
     with pytest.raises(ValueError, match="no picture"):
         Play(Diary())
 
 
-def test_a_script_walks_with_whatever_keys_there_are() -> None:
+def test_walk_uses_all_keys_of_an_unknown_keyboard() -> None:
     walk = Walk(["1", "0"], seed=0)
     assert {key for turn in range(20) for key in walk.keys(turn, None)} == {"0", "1"}

@@ -29,7 +29,7 @@ def environment(**config: Any) -> GymnasiumEnvironment:
     return GymnasiumEnvironment("real-time-gym-v1", kwargs={"config": CONFIG | config})
 
 
-def test_a_turn_lasts_as_long_as_the_environment_says_and_no_longer() -> None:
+def test_real_time_gym_turn_lasts_the_interval_of_the_environment() -> None:
     from pamiq_exp.agents import RandomAgent
     from pamiq_exp.spaces import describe_action
 
@@ -43,7 +43,7 @@ def test_a_turn_lasts_as_long_as_the_environment_says_and_no_longer() -> None:
     assert 0 < summary["observation_age_milliseconds_p50"] < 1000 * STEP  # type: ignore[operator]
 
 
-def test_a_second_clock_is_refused() -> None:
+def test_real_time_gym_refuses_a_second_clock() -> None:
     from pamiq_exp.agents import RandomAgent
     from pamiq_exp.spaces import describe_action
 
@@ -54,7 +54,7 @@ def test_a_second_clock_is_refused() -> None:
     world.teardown()
 
 
-def test_actions_and_observations_pass_through_with_the_actions_under_way() -> None:
+def test_real_time_gym_passes_actions_observations_and_its_action_buffer() -> None:
     world = environment(act_buf_len=2)
     assert world.observation_space["vector"].shape == (1 + 2,), "the position, and rtgym's own action buffer"
     first = world.observe()
@@ -73,12 +73,12 @@ def test_actions_and_observations_pass_through_with_the_actions_under_way() -> N
     world.teardown()
 
 
-def test_several_copies_with_their_own_clock_are_refused() -> None:
+def test_real_time_gym_refuses_several_copies() -> None:
     with pytest.raises(ValueError, match="can have only one copy"):
         GymnasiumEnvironment("real-time-gym-v1", num_envs=2, kwargs={"config": CONFIG})
 
 
-def test_a_config_alone_describes_it(command: Command, tmp_path: Path) -> None:
+def test_real_time_gym_runs_from_a_config_alone(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "environment"
     folder.mkdir(parents=True)
     (folder / "device.yaml").write_text(

@@ -8,7 +8,7 @@ from pamiq_exp.environments import FreeRunning, GymnasiumEnvironment, gymnasium_
 from pamiq_exp.environments.real_time_tasks import CartPoleForce, PixelTracker
 
 
-def test_cart_pole_force_full_force_is_the_push_of_cart_pole() -> None:
+def test_cart_pole_force_at_full_force_matches_cart_pole() -> None:
     pole, force = gymnasium.make("CartPole-v1").unwrapped, CartPoleForce()
     pole.reset(seed=1)
     force.reset(seed=1)
@@ -22,7 +22,7 @@ def test_cart_pole_force_full_force_is_the_push_of_cart_pole() -> None:
     assert strong.unwrapped.state[1] > weak.unwrapped.state[1]
 
 
-def test_pixel_tracker_moves_as_it_says_and_pays_for_nearness() -> None:
+def test_pixel_tracker_target_speed_is_limited_and_reward_is_one_minus_distance() -> None:
     tracker = PixelTracker()
     tracker.reset(seed=0)
     for _ in range(1000):
@@ -50,7 +50,7 @@ def test_pixel_tracker_shows_target_and_cursor() -> None:
 
 
 @pytest.mark.parametrize("name", ["Pendulum-v1", "pamiq_exp/CartPoleForce-v0", "pamiq_exp/PixelTracker-v0"])
-def test_one_key_turns_vectors_into_pixels_and_one_lets_it_run(name: str) -> None:
+def test_gymnasium_environment_options_select_pixels_and_free_running(name: str) -> None:
     vector = gymnasium_environment(name)
     assert isinstance(vector, GymnasiumEnvironment)
     assert list(vector.observation_space.spaces) == ["vector"]
@@ -63,7 +63,7 @@ def test_one_key_turns_vectors_into_pixels_and_one_lets_it_run(name: str) -> Non
         vector.teardown()
 
 
-def test_a_gymnasium_environment_knows_its_action_that_does_nothing() -> None:
+def test_gymnasium_environment_finds_its_noop_action() -> None:
     class Named(PixelTracker):
         def get_action_meanings(self) -> list[str]:
             return ["FIRE", "NOOP"]

@@ -54,7 +54,9 @@ def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("drive-suite-for-gymnasium:DriveSuite-v0", ["drive_suite"]),
     ],
 )
-def test_a_trusted_package_is_imported_and_no_other(suites: Path, environment_id: str, trusted: list[str]) -> None:
+def test_gymnasium_environment_imports_only_the_trusted_package(
+    suites: Path, environment_id: str, trusted: list[str]
+) -> None:
     with trusting(trusted):
         environment = GymnasiumEnvironment(environment_id)
     assert environment.observe().values["vector"].shape == (1, 4)
@@ -62,7 +64,7 @@ def test_a_trusted_package_is_imported_and_no_other(suites: Path, environment_id
     assert "grid_suite" not in sys.modules
 
 
-def test_trusted_packages_are_imported_in_their_order_until_one_has_the_id(suites: Path) -> None:
+def test_gymnasium_environment_imports_trusted_packages_until_one_has_the_id(suites: Path) -> None:
     with trusting(["no_ids", "grid_suite", "drive_suite"]):
         GymnasiumEnvironment("GridSuite-v0")
     assert "drive_suite" not in sys.modules
@@ -83,19 +85,21 @@ def test_trusted_packages_are_imported_in_their_order_until_one_has_the_id(suite
         ("os:X-v0", ["os"], "one of Python's own modules"),
     ],
 )
-def test_what_to_type_is_said(suites: Path, environment_id: str, trusted: list[str], message: str) -> None:
+def test_gymnasium_environment_import_errors_say_what_to_type(
+    suites: Path, environment_id: str, trusted: list[str], message: str
+) -> None:
     with trusting(trusted), pytest.raises(ValueError, match=message):
         GymnasiumEnvironment(environment_id)
     assert "drive_suite" not in sys.modules or "drive_suite" in trusted
 
 
-def test_known_packages_may_be_named_before_the_colon() -> None:
+def test_gymnasium_environment_accepts_known_packages_before_the_colon() -> None:
     assert GymnasiumEnvironment("gymnasium:CartPole-v1").observe().values["vector"].shape == (1, 4)
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     assert GymnasiumEnvironment("minigrid:MiniGrid-Empty-5x5-v0").name == "minigrid:MiniGrid-Empty-5x5-v0"
 
 
-def test_a_package_may_be_called_by_the_name_under_which_it_is_installed(suites: Path) -> None:
+def test_module_of_accepts_the_installed_name_of_a_package(suites: Path) -> None:
     assert module_of("drive-suite-for-gymnasium") == "drive_suite"
     assert module_of("drive_suite") == "drive_suite"
     assert module_of("not-installed") == "not_installed"
@@ -120,7 +124,7 @@ RUN = [
         (["environment.id=DriveSuite-v0", "--allow", "grid_suite"], 2),
     ],
 )
-def test_the_command_line_imports_what_is_allowed(
+def test_main_imports_only_allowed_packages(
     suites: Path, words: list[str], status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*RUN, *words, f"hydra.run.dir={suites}/run"]) == status

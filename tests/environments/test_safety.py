@@ -63,7 +63,7 @@ def port_of(ear: socket.socket) -> int:
     return int(ear.getsockname()[1])
 
 
-def test_commands_stay_within_bounds_and_count_when_they_did_not() -> None:
+def test_safe_actuator_clips_commands_and_counts_them() -> None:
     arm = Arm()
     safe = SafeActuator(arm, low=-0.5, high=[0.5, 0.25])
     for action in ([0.1, 0.1], [1.0, 1.0], [-1.0, np.nan]):
@@ -72,7 +72,7 @@ def test_commands_stay_within_bounds_and_count_when_they_did_not() -> None:
     assert safe.report()["clipped"] == 2
 
 
-def test_a_command_changes_no_faster_than_the_slew_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_safe_actuator_limits_the_slew_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("pamiq_exp.environments.modular.safety.time.monotonic", lambda: now[0])
     arm = Arm()
@@ -97,12 +97,12 @@ def test_a_command_changes_no_faster_than_the_slew_rate(monkeypatch: pytest.Monk
         (lambda: SafeActuator(Legs(), slew_rate=1.0), "actions of numbers"),
     ],
 )
-def test_what_does_not_fit_is_refused(make: Callable[[], SafeActuator], message: str) -> None:
+def test_safe_actuator_refuses_invalid_settings(make: Callable[[], SafeActuator], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_the_dead_man_stops_what_gets_no_command() -> None:
+def test_safe_actuator_dead_man_stops_after_missing_commands() -> None:
     arm = Arm()
     safe = SafeActuator(arm, dead_man=0.02)
     safe.setup()
@@ -147,7 +147,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_a_person_takes_over_from_the_console_and_gives_back(tmp_path: Path) -> None:
+def test_console_intervene_takes_over_from_the_agent_and_gives_back(tmp_path: Path) -> None:
     arm = Arm()
     world = SensorEnvironment({"vector": Eye()}, {"arm": SafeActuator(arm)})
     answers: list[object] = []
@@ -175,7 +175,7 @@ def test_a_person_takes_over_from_the_console_and_gives_back(tmp_path: Path) -> 
     assert answers == ["a person acts: `intervene` again gives back", 1, 0, 1.0, "the agent acts again"]
 
 
-def test_a_run_without_such_an_actuator_says_so() -> None:
+def test_console_intervene_needs_a_safe_actuator() -> None:
     told: list[object] = []
 
     def acts(handle: RunHandle) -> None:
@@ -190,7 +190,7 @@ def test_a_run_without_such_an_actuator_says_so() -> None:
     assert told == [{"ok": False, "result": "no actuator of this run lets a person take over: see SafeActuator"}]
 
 
-def test_the_emergency_stop_comes_when_the_program_hangs_and_not_in_a_pause(ear: socket.socket) -> None:
+def test_safe_actuator_emergency_stop_acts_on_a_hang_and_not_in_a_pause(ear: socket.socket) -> None:
     safe = SafeActuator(Arm(port_of(ear)), emergency_stop=0.5)
     safe.setup()
     try:
@@ -222,7 +222,7 @@ time.sleep(60)
 """
 
 
-def test_the_emergency_stop_comes_when_the_program_is_killed_outright(ear: socket.socket) -> None:
+def test_safe_actuator_emergency_stop_acts_when_the_program_is_killed(ear: socket.socket) -> None:
     command = [sys.executable, "-c", MOVE.format(port=port_of(ear))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -231,7 +231,7 @@ def test_the_emergency_stop_comes_when_the_program_is_killed_outright(ear: socke
     assert ear.recv(100) == STOP
 
 
-def test_the_process_of_the_emergency_stop_is_missed(ear: socket.socket) -> None:
+def test_safe_actuator_refuses_to_act_without_its_emergency_stop_process(ear: socket.socket) -> None:
     safe = SafeActuator(Arm(port_of(ear)), emergency_stop=60)
     safe.setup()
     assert safe._stop is not None
@@ -243,7 +243,7 @@ def test_the_process_of_the_emergency_stop_is_missed(ear: socket.socket) -> None
     safe.teardown()
 
 
-def test_the_emergency_stop_releases_what_an_avatar_holds() -> None:
+def test_safe_actuator_emergency_stop_releases_the_inputs_of_an_avatar() -> None:
     with Ear() as vrchat:
         avatar = SafeActuator(VRChatAvatar(port=vrchat.port, close_menu=False), emergency_stop=0.2)
         avatar.setup()

@@ -56,7 +56,7 @@ launch(interaction, config=LaunchConfig(mode="realtime"), folder=folder / "run")
         ("async", "program", signal.SIGTERM),
     ],
 )
-def test_a_signal_to_the_whole_group_saves_and_stops(
+def test_signals_to_the_process_group_save_and_stop_the_run(
     vectorization: str, helper: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), vectorization, helper]

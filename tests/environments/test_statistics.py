@@ -76,7 +76,7 @@ def step(environment: GymnasiumEnvironment, turns: int) -> None:
         environment.affect(np.zeros((2, 1), np.int64))
 
 
-def test_statistics_of_wrappers_survive_where_the_environment_does_not(tmp_path: Any) -> None:
+def test_statistics_of_wrappers_are_restored_around_an_unsaved_environment(tmp_path: Any) -> None:
     environment = build()
     step(environment, 50)
     before = layer(environment, wrappers.NormalizeObservation).obs_rms
@@ -99,7 +99,7 @@ def test_statistics_of_wrappers_survive_where_the_environment_does_not(tmp_path:
     assert own.last.maxlen == 5
 
 
-def test_statistics_survive_in_processes() -> None:
+def test_statistics_of_wrappers_are_restored_in_async_processes() -> None:
     environment = build("async")
     resumed = build("async")
     try:
@@ -114,14 +114,14 @@ def test_statistics_survive_in_processes() -> None:
         resumed.teardown()
 
 
-def test_what_a_checkpoint_will_not_hold_is_said_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+def test_gymnasium_environment_warns_at_setup_of_state_it_cannot_save(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         build()
     (record,) = caplog.records
     assert "does not hold OwnWrapper.lock" in record.getMessage()
 
 
-def test_running_means_do_not_stand_in_the_way_of_a_whole_snapshot() -> None:
+def test_gymnasium_environment_with_statistics_wrappers_restores_exactly() -> None:
     def cartpole() -> GymnasiumEnvironment:
         around = [wrappers.NormalizeObservation, wrappers.RecordEpisodeStatistics]
         environment = GymnasiumEnvironment("CartPole-v1", num_envs=2, wrappers=around)

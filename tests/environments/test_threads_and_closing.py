@@ -26,7 +26,7 @@ def interaction(environment: Environment) -> Interaction:
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
 @pytest.mark.parametrize("wrap", [lambda each: each, lambda each: delayed(each, 1)], ids=["plain", "delayed"])
-def test_an_environment_that_belongs_to_a_thread_runs_in_every_loop(mode: Any, wrap: Any, tmp_path: Path) -> None:
+def test_gymnasium_environment_bound_to_a_thread_runs_in_every_mode(mode: Any, wrap: Any, tmp_path: Path) -> None:
     log: list[str] = []
     environment = GymnasiumEnvironment(make=functools.partial(OneThread, log), num_envs=2)
     summary = launch(interaction(wrap(environment)), config=LaunchConfig(mode=mode, max_steps=20), folder=tmp_path)
@@ -34,7 +34,7 @@ def test_an_environment_that_belongs_to_a_thread_runs_in_every_loop(mode: Any, w
     assert log[1:] == [threading.current_thread().name] * 2
 
 
-def test_an_environment_that_belongs_to_a_thread_can_be_resumed_in_realtime(tmp_path: Path) -> None:
+def test_gymnasium_environment_bound_to_a_thread_resumes_in_realtime(tmp_path: Path) -> None:
     def run(folder: Path, resume_from: Path | None = None) -> Any:
         environment = GymnasiumEnvironment(make=functools.partial(OneThread, []))
         config = LaunchConfig(mode="realtime", max_steps=10 if resume_from is None else 20)
@@ -45,7 +45,7 @@ def test_an_environment_that_belongs_to_a_thread_can_be_resumed_in_realtime(tmp_
     assert run(tmp_path / "second", saved)["steps"] == 20
 
 
-def test_an_environment_that_belongs_to_a_thread_can_run_freely() -> None:
+def test_free_running_supports_an_environment_bound_to_a_thread() -> None:
     log: list[str] = []
     environment = FreeRunning(functools.partial(GymnasiumEnvironment, make=functools.partial(OneThread, log)), 0.001)
     assert launch(interaction(environment), config=LaunchConfig(mode="realtime", max_steps=20))["state"] == "finished"
@@ -53,7 +53,7 @@ def test_an_environment_that_belongs_to_a_thread_can_run_freely() -> None:
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_when_a_later_copy_fails_the_earlier_ones_are_closed(vectorization: Any, tmp_path: Path) -> None:
+def test_gymnasium_environment_closes_earlier_copies_if_a_later_one_fails(vectorization: Any, tmp_path: Path) -> None:
     environment = GymnasiumEnvironment(
         make=WithProgram, num_envs=4, vectorization=vectorization,
         kwargs={"folder": str(tmp_path), "fails": 3}, numbered={"index": 0},
@@ -66,7 +66,7 @@ def test_when_a_later_copy_fails_the_earlier_ones_are_closed(vectorization: Any,
     assert not any(started.values())
 
 
-def test_a_wrapper_that_fails_closes_what_it_was_to_wrap(tmp_path: Path) -> None:
+def test_gymnasium_environment_is_closed_if_a_wrapper_fails(tmp_path: Path) -> None:
     def broken(environment: Any) -> Any:
         raise TypeError("not this one")
 
@@ -75,7 +75,7 @@ def test_a_wrapper_that_fails_closes_what_it_was_to_wrap(tmp_path: Path) -> None
     assert list(programs(tmp_path).values()) == [False]
 
 
-def test_spaces_that_no_agent_can_use_close_the_environment(tmp_path: Path) -> None:
+def test_gymnasium_environment_is_closed_if_its_spaces_are_invalid(tmp_path: Path) -> None:
     class Empty(WithProgram):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
@@ -86,7 +86,7 @@ def test_spaces_that_no_agent_can_use_close_the_environment(tmp_path: Path) -> N
     assert list(programs(tmp_path).values()) == [False]
 
 
-def test_an_agent_that_cannot_be_used_closes_the_environment(tmp_path: Path) -> None:
+def test_launch_closes_the_environment_after_an_invalid_action(tmp_path: Path) -> None:
     environment = GymnasiumEnvironment(make=WithProgram, num_envs=2, kwargs={"folder": str(tmp_path)})
     acting = interaction(environment)
     acting.agent.step = lambda observation: np.zeros((7, 7))  # type: ignore[assignment,method-assign]
@@ -97,7 +97,7 @@ def test_an_agent_that_cannot_be_used_closes_the_environment(tmp_path: Path) -> 
     assert not any(started.values())
 
 
-def test_one_copy_that_cannot_be_closed_does_not_keep_the_others_open(tmp_path: Path) -> None:
+def test_gymnasium_environment_closes_all_copies_if_one_fails_to_close(tmp_path: Path) -> None:
     class Stubborn(WithProgram):
         def __init__(self, index: int, **arguments: Any) -> None:
             super().__init__(**arguments)
@@ -118,7 +118,7 @@ def test_one_copy_that_cannot_be_closed_does_not_keep_the_others_open(tmp_path: 
     assert not any(programs(tmp_path).values())
 
 
-def test_held_out_data_closes_the_environment_behind_a_delay(tmp_path: Path) -> None:
+def test_record_random_transitions_closes_a_delayed_environment(tmp_path: Path) -> None:
     environment = GymnasiumEnvironment(make=WithProgram, kwargs={"folder": str(tmp_path)})
     record_random_transitions(delayed(environment, 1), turns=4, sequence_length=2, seed=0)
     started = programs(tmp_path)
@@ -126,7 +126,7 @@ def test_held_out_data_closes_the_environment_behind_a_delay(tmp_path: Path) -> 
     assert not any(started.values())
 
 
-def test_a_process_that_dies_is_named() -> None:
+def test_gymnasium_environment_names_the_copy_whose_process_ended() -> None:
     class Dies(Walk):
         def step(self, action: Any) -> Any:
             import os

@@ -58,7 +58,7 @@ def picture(seen: Observation) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("make", WORLDS)
-def test_a_world_is_seen_in_pixels_and_answers_to_actions_and_seeds(
+def test_worlds_give_images_and_respond_to_actions_and_seeds(
     make: Callable[..., GymnasiumEnvironment],
 ) -> None:
     lives = []
@@ -78,7 +78,7 @@ def test_a_world_is_seen_in_pixels_and_answers_to_actions_and_seeds(
     assert make is atari or not np.array_equal(first, other)
 
 
-def test_miniworld_tells_where_one_is_and_when_time_is_up() -> None:
+def test_worlds_miniworld_reports_position_and_time_limit() -> None:
     world = miniworld(seed=0)
     seen = live(world, np.full((24, 1, 1), 2))
     assert [bool(each.truncated[0]) for each in seen].index(True) == 20
@@ -86,7 +86,7 @@ def test_miniworld_tells_where_one_is_and_when_time_is_up() -> None:
     world.teardown()
 
 
-def test_a_machine_that_cannot_draw_miniworld_is_told_what_to_install(repository: Path) -> None:
+def test_worlds_miniworld_without_a_driver_says_what_to_install(repository: Path) -> None:
     need_packages_of("miniworld_curiosity")
     script = "from pamiq_exp.environments import GymnasiumEnvironment as G; G('MiniWorld-Hallway-v0')"
     variables = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
@@ -99,7 +99,7 @@ def test_a_machine_that_cannot_draw_miniworld_is_told_what_to_install(repository
     assert "apt install libegl1" in ended.stderr
 
 
-def test_doom_leaves_nothing_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worlds_vizdoom_leaves_no_files_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world = vizdoom(seed=1)
     live(world, np.zeros((2, 1, 5), dtype=np.int64))
@@ -108,7 +108,7 @@ def test_doom_leaves_nothing_in_the_current_folder(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("make", WORLDS)
-def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEnvironment]) -> None:
+def test_noisy_tv_covers_its_corner_and_leaves_the_world_unchanged(make: Callable[..., GymnasiumEnvironment]) -> None:
     from pamiq_exp.environments import NoisyTV
 
     worlds = [make(seed=1), make(seed=1, overlays=[lambda env: NoisyTV(env, shows="pixels")])]
@@ -129,7 +129,7 @@ def test_noise_covers_the_view_and_not_the_world(make: Callable[..., GymnasiumEn
 @pytest.mark.parametrize(
     "overlay", ["tv_remote", *(pytest.param(each, marks=pytest.mark.slow) for each in ("tv", "boxes", "view_noise"))]
 )
-def test_an_overlay_is_one_override(command: Command, tmp_path: Path, overlay: str) -> None:
+def test_run_accepts_each_overlay_config(command: Command, tmp_path: Path, overlay: str) -> None:
     pytest.importorskip("minigrid", reason="needs minigrid: extra worlds")
     outcome = command(
         "experiment=minigrid_curiosity", f"overlay={overlay}", "agent=random", "launcher.max_steps=40",

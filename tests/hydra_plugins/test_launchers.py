@@ -48,7 +48,7 @@ def unlucky(tmp_path: Path) -> list[str]:
     return write_experiment(tmp_path)
 
 
-def test_joblib_runs_two_jobs_at_once_that_do_not_fight_and_survive_each_other(
+def test_launcher_joblib_runs_jobs_in_parallel_and_survives_a_killed_job(
     command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
@@ -68,7 +68,7 @@ def test_joblib_runs_two_jobs_at_once_that_do_not_fight_and_survive_each_other(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_joblib_is_faster_than_one_after_the_other(command: Command) -> None:
+def test_launcher_joblib_is_faster_than_basic(command: Command) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two processors")
@@ -83,7 +83,7 @@ def test_joblib_is_faster_than_one_after_the_other(command: Command) -> None:
 
 
 @pytest.mark.slow
-def test_a_preempted_job_of_submitit_saves_is_requeued_and_goes_on(unlucky: list[str], tmp_path: Path) -> None:
+def test_launcher_submitit_resumes_a_preempted_job_from_its_checkpoint(unlucky: list[str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra [sweep]")
     words = ["-m", *unlucky, "hydra/launcher=submitit_local", "interaction.agent.luck=good,fail"]
     words += ["interaction.agent.seconds=0.4", "launcher.max_steps=80", "interaction.agent.at=30"]
@@ -119,7 +119,7 @@ def holds(pid: int, path: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
+def test_launcher_ray_runs_jobs_on_two_machines_and_survives_a_killed_job(
     command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="needs the extra [ray]")
@@ -150,9 +150,7 @@ def test_ray_spreads_jobs_over_two_machines_and_a_lost_job_costs_only_itself(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
-def test_jobs_that_were_killed_go_on_from_their_checkpoints_when_the_sweep_is_resumed(
-    launcher: str, unlucky: list[str], tmp_path: Path
-) -> None:
+def test_launcher_resumes_killed_jobs_from_their_checkpoints(launcher: str, unlucky: list[str], tmp_path: Path) -> None:
     words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,kill", "interaction.agent.at=18"]
     words += [f"interaction.agent.remember='{tmp_path}/killed'"]
     program = start(words, tmp_path)
@@ -178,7 +176,7 @@ def test_jobs_that_were_killed_go_on_from_their_checkpoints_when_the_sweep_is_re
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("ending", ["SIGTERM", "Ctrl-C", "SIGKILL"])
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
-def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
+def test_launcher_saves_and_resumes_the_jobs_of_an_interrupted_sweep(
     launcher: str, ending: str, command: Command, unlucky: list[str], tmp_path: Path
 ) -> None:
     words = ["-m", *unlucky, *launched_by(launcher), "seed=range(0,3)", "launcher.checkpoint.every_steps=1000"]
@@ -214,7 +212,7 @@ def test_a_sweep_that_is_ended_lets_its_jobs_save_and_is_resumed(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
-def test_each_job_is_one_run_of_wandb_in_the_group_of_the_sweep_with_its_own_end(
+def test_launcher_gives_each_job_its_own_wandb_run_in_the_group_of_the_sweep(
     launcher: str, unlucky: list[str], tmp_path: Path
 ) -> None:
     words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,fail"]

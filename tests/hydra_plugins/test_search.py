@@ -59,7 +59,7 @@ def run(one: Searcher, launcher: Any) -> None:
         pass
 
 
-def test_it_finds_what_is_good_and_writes_it_down(tmp_path: Path) -> None:
+def test_search_finds_the_best_value_and_writes_it_to_a_file(tmp_path: Path) -> None:
     launcher = InstantLauncher(tmp_path, lambda rate, seed: 1.0 - (rate - 0.3) ** 2)
     run(searcher(tmp_path, trials=25, at_once=2), launcher)
     result = read(tmp_path / "search.json")
@@ -68,7 +68,7 @@ def test_it_finds_what_is_good_and_writes_it_down(tmp_path: Path) -> None:
     assert len(result["trials"]) == 25
 
 
-def test_a_study_keeps_the_version_of_optuna_and_another_one_is_a_warning(
+def test_search_warns_if_a_study_began_with_another_optuna_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert searcher(tmp_path, trials=1).study.user_attrs["optuna_version"] == optuna.__version__
@@ -79,7 +79,7 @@ def test_a_study_keeps_the_version_of_optuna_and_another_one_is_a_warning(
     assert "begun with Optuna" in caplog.text
 
 
-def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
+def test_search_value_of_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     launcher = InstantLauncher(tmp_path, lambda rate, seed: rate + 10.0 * seed)
     run(searcher(tmp_path, trials=2, seeds=[1, 2, 3]), launcher)
     for trial in read(tmp_path / "search.json")["trials"]:
@@ -87,7 +87,7 @@ def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
         assert trial["jobs"] == [3 * trial["trial"] + index for index in range(3)]
 
 
-def test_a_trial_without_a_number_has_failed_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_search_continues_after_a_trial_without_a_finite_value(tmp_path: Path) -> None:
     launcher = InstantLauncher(tmp_path, lambda rate, seed: math.nan if rate > 0.5 else rate)
     run(searcher(tmp_path, trials=12), launcher)
     result = read(tmp_path / "search.json")
@@ -99,7 +99,7 @@ def test_a_trial_without_a_number_has_failed_and_the_search_goes_on(tmp_path: Pa
     assert resumed.launched == [], "it would be no number again"
 
 
-def test_a_trial_whose_job_was_killed_is_tried_again_in_its_folder_when_the_search_is_resumed(tmp_path: Path) -> None:
+def test_search_resumed_retries_a_trial_whose_job_was_killed(tmp_path: Path) -> None:
     class Deadly(InstantLauncher):
         def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> None:
             super().launch(jobs, initial_job_idx)
@@ -124,7 +124,7 @@ def test_a_trial_whose_job_was_killed_is_tried_again_in_its_folder_when_the_sear
     assert len(more.launched) == 2, "a trial that was tried again counts once"
 
 
-def test_a_search_that_was_killed_takes_up_its_trials_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_search_resumed_completes_the_trials_of_an_interrupted_one(tmp_path: Path) -> None:
     score: Result = lambda rate, seed: rate  # noqa: E731
     with pytest.raises(KeyboardInterrupt):
         run(searcher(tmp_path, trials=6, seeds=[0, 1]), InstantLauncher(tmp_path, score, stop_after=5))
@@ -138,7 +138,7 @@ def test_a_search_that_was_killed_takes_up_its_trials_and_ends_as_if_it_had_not_
     assert launcher.launched == list(range(4, 12)), "what was done is not asked for again, what was begun is"
 
 
-def test_several_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
+def test_search_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
     launchers = [InstantLauncher(tmp_path, lambda rate, seed: rate) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda launcher: run(searcher(tmp_path, trials=15), launcher), launchers))
@@ -160,7 +160,7 @@ def test_several_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
         ("a=[1,2],[3]", CategoricalDistribution(["[1,2]", "[3]"])),
     ],
 )
-def test_hydras_words_for_ranges_are_understood(word: str, expected: Any) -> None:
+def test_distribution_parses_the_sweep_syntax_of_hydra(word: str, expected: Any) -> None:
     (override,) = OverridesParser.create().parse_overrides([word])
     assert distribution(override) == expected
 
@@ -175,7 +175,7 @@ def write_curve(folder: Path, values: Sequence[float], steps: int) -> None:
             file.write(json.dumps(record) + "\n")
 
 
-def test_a_curve_is_read_as_it_grows(tmp_path: Path) -> None:
+def test_curve_reads_a_growing_file(tmp_path: Path) -> None:
     curve = Curve(tmp_path / "0", "interaction/score")
     curve.read()
     assert curve.values == []
@@ -191,7 +191,7 @@ def test_a_curve_is_read_as_it_grows(tmp_path: Path) -> None:
     assert curve.values[10:] == [7.5] * (RUNGS - 10)
 
 
-def test_a_trial_that_does_worse_than_others_is_ended_early(tmp_path: Path) -> None:
+def test_search_prunes_a_trial_that_is_worse_than_others(tmp_path: Path) -> None:
     class Recording(InstantLauncher):
         def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> None:
             number = initial_job_idx
@@ -212,13 +212,13 @@ def test_a_trial_that_does_worse_than_others_is_ended_early(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("setting", "value"), [("sampler", "guess"), ("pruner", "shears"), ("direction", "up")])
-def test_a_sampler_or_pruner_that_does_not_exist_is_told(tmp_path: Path, setting: str, value: str) -> None:
+def test_search_refuses_an_unknown_sampler_pruner_or_direction(tmp_path: Path, setting: str, value: str) -> None:
     with pytest.raises(Exception, match=f"must be .*, not '{value}'"):
         searcher(tmp_path, **{setting: value})
 
 
 @pytest.mark.slow
-def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(command: Command, tmp_path: Path) -> None:
+def test_search_resumed_after_its_process_was_killed_completes_all_trials(command: Command, tmp_path: Path) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
     words += ["hydra.sweeper.trials=3", "hydra.sweeper.seeds=[0,1]", "metrics.score.rate=interval(0.0,1.0)"]
     words += ["interaction.agent.seconds=0.1", "launcher.max_steps=40"]
@@ -245,9 +245,7 @@ def test_a_real_search_that_is_killed_in_the_middle_is_gone_on_with(command: Com
 
 
 @pytest.mark.slow
-def test_a_search_survives_a_trial_that_is_killed_and_resumes_it_from_its_checkpoint(
-    command: Command, tmp_path: Path
-) -> None:
+def test_search_resumes_a_killed_job_from_its_checkpoint(command: Command, tmp_path: Path) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
     words += ["hydra.sweeper.trials=2", "metrics.score.rate=interval(0.0,1.0)", "interaction.agent.luck=kill"]
     words += ["interaction.agent.at=18", f"interaction.agent.remember='{tmp_path}/killed'"]

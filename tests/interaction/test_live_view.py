@@ -38,11 +38,11 @@ def pixels(picture: dict[str, Any]) -> np.ndarray:
     return flat.reshape(picture["height"], picture["width"], 3)
 
 
-def test_nothing_is_shown_before_the_first_turn() -> None:
+def test_live_view_is_empty_before_the_first_turn() -> None:
     assert LiveView().read() == []
 
 
-def test_the_newest_picture_of_each_camera_and_environment_is_shown() -> None:
+def test_live_view_shows_the_newest_image_of_each_camera_and_environment() -> None:
     view = LiveView()
     rng = np.random.default_rng(0)
     first, second = (rng.integers(0, 255, (2, 6, 8, 3), dtype=np.uint8) for _ in range(2))
@@ -55,7 +55,7 @@ def test_the_newest_picture_of_each_camera_and_environment_is_shown() -> None:
     np.testing.assert_array_equal(shown["gray 0"], np.repeat(gray[0], 3, axis=-1))
 
 
-def test_large_pictures_are_thinned_and_many_environments_left_out() -> None:
+def test_live_view_limits_the_size_and_number_of_images() -> None:
     view = LiveView()
     eye = np.zeros((MOST_ENVIRONMENTS + 3, 720, 1280, 3), dtype=np.uint8)
     view.take(turn({"left": eye}))
@@ -67,7 +67,7 @@ def test_large_pictures_are_thinned_and_many_environments_left_out() -> None:
     assert max(shown[0]["height"], shown[0]["width"]) <= LARGEST_SIDE
 
 
-def test_the_map_shows_every_pose_since_the_first_look() -> None:
+def test_live_view_map_changes_when_the_agent_moves() -> None:
     view = LiveView()
     truth: dict[str, Any] = {"reachable": np.ones((8, 8), dtype=np.bool_)}
     for x in (0.5, 1.0, 1.5):
@@ -82,7 +82,7 @@ def test_the_map_shows_every_pose_since_the_first_look() -> None:
     assert (pixels(view.read()[0]) != before).any()
 
 
-def test_a_reader_waits_for_the_next_turn_and_not_longer_than_a_moment() -> None:
+def test_live_view_read_waits_briefly_for_the_next_turn() -> None:
     view = LiveView()
     view.take(turn(NUMBERS | {"eye": np.zeros((1, 2, 2, 3), dtype=np.uint8)}))
     assert pixels(view.read()[0]).max() == 0, "without a next turn, such as in a pause, the newest is shown"
@@ -94,7 +94,7 @@ def test_a_reader_waits_for_the_next_turn_and_not_longer_than_a_moment() -> None
     later.join()
 
 
-def test_a_watcher_sees_turns_without_being_an_observer() -> None:
+def test_interaction_watcher_sees_turns_without_being_an_observer() -> None:
     seen: list[Turn] = []
 
     class World(Shown):

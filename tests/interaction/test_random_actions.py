@@ -19,7 +19,7 @@ BOX: ActionSpec = {
 }
 
 
-def test_choices_are_uniform_in_every_branch() -> None:
+def test_random_actions_are_uniform_in_every_discrete_branch() -> None:
     action = RandomActions(DISCRETE, num_envs=30_000, seed=0).draw()
     assert action.dtype == np.int64
     assert action.shape == (30_000, 2)
@@ -28,7 +28,7 @@ def test_choices_are_uniform_in_every_branch() -> None:
         np.testing.assert_allclose(frequencies, 1 / choices, atol=0.015)
 
 
-def test_boxes_are_filled_between_their_bounds() -> None:
+def test_random_actions_fill_boxes_between_their_bounds() -> None:
     action = RandomActions(BOX, num_envs=10_000, seed=0).draw()
     assert action.dtype == np.float32
     np.testing.assert_allclose(action.min(0)[:2], [-1, 5], atol=0.01)
@@ -37,7 +37,7 @@ def test_boxes_are_filled_between_their_bounds() -> None:
 
 
 @pytest.mark.parametrize("stickiness", [0.0, 0.75])
-def test_only_allowed_choices_are_drawn_and_repeated_each_as_often(stickiness: float) -> None:
+def test_random_actions_draw_only_choices_that_the_mask_allows(stickiness: float) -> None:
     actions = RandomActions(DISCRETE, num_envs=10_000, seed=0, stickiness=stickiness)
     for mask in ([1, 0, 1, 0, 1], [0, 1, 1, 1, 0], [0, 0, 0, 1, 1]):
         action = actions.draw(np.tile(np.array(mask, np.float32), (10_000, 1)))
@@ -55,14 +55,14 @@ def test_only_allowed_choices_are_drawn_and_repeated_each_as_often(stickiness: f
 
 
 @pytest.mark.parametrize("stickiness", [0.0, 0.75])
-def test_actions_are_repeated_as_often_as_told(stickiness: float) -> None:
+def test_random_actions_repeat_with_probability_stickiness(stickiness: float) -> None:
     actions = RandomActions(BOX, num_envs=200, seed=0, stickiness=stickiness)
     drawn = np.stack([actions.draw() for _ in range(100)])
     repeated = (drawn[1:] == drawn[:-1]).all(-1).mean()
     assert repeated == pytest.approx(stickiness, abs=0.02)
 
 
-def test_a_restored_stream_goes_on_as_before() -> None:
+def test_random_actions_continue_identically_after_a_restore() -> None:
     first, second = (RandomActions(DISCRETE, 4, seed, stickiness=0.9) for seed in (0, 1))
     first.draw()
     restore_state(second, collect_state(first))
@@ -70,6 +70,6 @@ def test_a_restored_stream_goes_on_as_before() -> None:
         np.testing.assert_array_equal(first.draw(), second.draw())
 
 
-def test_certain_repetition_is_refused() -> None:
+def test_random_actions_refuse_a_stickiness_of_one() -> None:
     with pytest.raises(ValueError, match="stickiness"):
         RandomActions(DISCRETE, 1, 0, stickiness=1.0)

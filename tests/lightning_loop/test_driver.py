@@ -87,7 +87,7 @@ def through_files(state: State, folder: Path) -> State:
 
 
 @pytest.mark.parametrize("name", configurations())
-def test_driver_training_goes_on_from_a_checkpoint_to_the_same_bits(name: str, tmp_path: Path) -> None:
+def test_driver_resumes_from_a_checkpoint_to_the_same_bits(name: str, tmp_path: Path) -> None:
     configure = configurations()[name]
     batches = make_batches(24)
     torch.manual_seed(1)
@@ -135,7 +135,7 @@ class RemembersEpisodes(Regression):
         self.episodes = checkpoint["episodes"]
 
 
-def test_driver_what_a_module_adds_to_its_checkpoint_comes_back(tmp_path: Path) -> None:
+def test_driver_restores_what_a_module_adds_to_its_checkpoint(tmp_path: Path) -> None:
     module = RemembersEpisodes()
     module.episodes = [1, 2, 3]
     state = through_files(driver_of(module).state(), tmp_path)
@@ -183,7 +183,7 @@ CASES: list[tuple[Callable[[str], LightningModule], str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("make", "where", "settings"), CASES)
-def test_driver_stop_names_model_and_step_and_leaves_the_parameters_alone(
+def test_driver_stop_names_model_and_step_and_keeps_the_parameters(
     make: Callable[[str], LightningModule], where: str, settings: dict[str, Any]
 ) -> None:
     driver = driver_of(make(where), on_nonfinite="stop", **settings)
@@ -198,7 +198,7 @@ def test_driver_stop_names_model_and_step_and_leaves_the_parameters_alone(
 
 
 @pytest.mark.parametrize(("make", "where", "settings"), CASES)
-def test_driver_skip_counts_the_step_and_goes_on_as_if_the_batch_had_not_been(
+def test_driver_skip_counts_the_step_and_ignores_the_batch(
     make: Callable[[str], LightningModule], where: str, settings: dict[str, Any]
 ) -> None:
     module = make(where)
@@ -216,7 +216,7 @@ def test_driver_skip_counts_the_step_and_goes_on_as_if_the_batch_had_not_been(
     assert all(torch.equal(value, untouched.state_dict()[name]) for name, value in module.state_dict().items())
 
 
-def test_driver_parameters_and_optimizer_are_the_same_objects_for_life(tmp_path: Path) -> None:
+def test_driver_keeps_the_same_parameter_and_optimizer_objects(tmp_path: Path) -> None:
     module = Regression()
     parameters = list(module.parameters())
     driver = driver_of(module)
@@ -229,7 +229,7 @@ def test_driver_parameters_and_optimizer_are_the_same_objects_for_life(tmp_path:
     assert optimizer.param_groups[0]["params"][0] is parameters[0]
 
 
-def test_a_copy_for_inference_is_a_plain_module_that_never_reaches_the_driver() -> None:
+def test_driver_is_not_reached_by_a_copy_of_its_module() -> None:
     module = Regression()
     driver = driver_of(module)
     train(driver, make_batches(2))
@@ -243,7 +243,7 @@ def test_a_copy_for_inference_is_a_plain_module_that_never_reaches_the_driver() 
     assert not any(value is driver for value in vars(replica).values())
 
 
-def test_driver_teardown_lets_the_module_go_for_the_next_trainer() -> None:
+def test_driver_teardown_frees_the_module_for_another_driver() -> None:
     module = Regression()
     driver = driver_of(module)
     with pytest.raises(ValueError, match="two trainers"):
@@ -268,7 +268,7 @@ class AsksEarly(Regression):
         return None if self.broken else super().configure_optimizers()
 
 
-def test_driver_a_module_has_its_trainer_from_the_beginning_and_is_let_go_if_it_cannot_be_set_up() -> None:
+def test_driver_gives_a_module_its_trainer_in_setup_and_frees_it_on_an_error() -> None:
     module = AsksEarly()
     with pytest.raises(ValueError, match="0 optimizers"):
         driver_of(module, clip=0.5, accumulate_batches=2)
@@ -287,7 +287,7 @@ class Contains(Regression):
 
 
 @pytest.mark.parametrize("part_first", [True, False])
-def test_a_module_inside_another_may_have_a_driver_of_its_own(part_first: bool) -> None:
+def test_driver_works_for_a_module_inside_another(part_first: bool) -> None:
     part = Regression()
     whole = Contains(part)
     modules: list[LightningModule] = [part, whole] if part_first else [whole, part]
@@ -317,7 +317,7 @@ class Noisy(Regression):
         return {"loss": loss}
 
 
-def test_driver_evaluation_leaves_no_trace() -> None:
+def test_driver_evaluation_changes_no_weights_modes_or_generators() -> None:
     driver = driver_of(Noisy())
     train(driver, make_batches(3))
     batch = make_batches(2)[0]
@@ -353,7 +353,7 @@ class Counts(Regression):
         return self.loss(batch)
 
 
-def test_driver_evaluation_by_the_training_step_leaves_statistics_alone() -> None:
+def test_driver_evaluation_by_the_training_step_keeps_the_statistics() -> None:
     driver = driver_of(Counts())
     driver.evaluate(make_batches(1)[0])
     assert driver.module.state_dict()["calls"] == 0
@@ -367,14 +367,14 @@ def test_driver_evaluation_by_a_training_step_that_trains_is_refused() -> None:
         driver_of(BreaksByHand("nowhere")).evaluate(make_batches(1)[0])
 
 
-def test_driver_a_checkpoint_of_another_set_of_optimizers_is_refused() -> None:
+def test_driver_refuses_a_checkpoint_of_other_optimizers() -> None:
     state = driver_of(Configured(OPTIMIZERS["adam"])).state()
     with pytest.raises(ValueError, match=r"'model' \(Configured\).*makes 1 scheduler \(OneCycleLR\) now, but 0 sched"):
         driver_of(Configured(configurations()["one cycle"])).load_state(state)
 
 
 @pytest.mark.parametrize("name", ["function", "several milestones", "two phases"])
-def test_driver_settings_that_were_changed_since_the_checkpoint_count(name: str, tmp_path: Path) -> None:
+def test_driver_applies_settings_changed_since_the_checkpoint(name: str, tmp_path: Path) -> None:
     def configure(learning_rate: float, momentum: float) -> Configure:
         def make(module: LightningModule) -> Any:
             optimizer = torch.optim.SGD(module.parameters(), lr=learning_rate, momentum=momentum)
@@ -461,7 +461,7 @@ def test_driver_optimizers_that_cannot_work_are_refused_with_a_hint(output: Any,
         driver_of(WrongOptimizers(output))
 
 
-def test_driver_a_monitor_that_was_never_logged_is_named() -> None:
+def test_driver_names_a_monitor_that_was_never_logged() -> None:
     def configure(module: LightningModule) -> Any:
         optimizer = sgd(module)
         return {"optimizer": optimizer, "lr_scheduler": lr_scheduler.ReduceLROnPlateau(optimizer), "monitor": "reward"}
@@ -473,13 +473,13 @@ def test_driver_a_monitor_that_was_never_logged_is_named() -> None:
 @pytest.mark.parametrize(
     "settings", [{"clip": -1.0}, {"clip_algorithm": "l1"}, {"accumulate_batches": 0}, {"on_nonfinite": "ignore"}]
 )
-def test_driver_settings_without_a_meaning_are_refused(settings: dict[str, Any]) -> None:
+def test_gradient_settings_refuse_invalid_values(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(settings.values())))):
         GradientSettings(**settings)
 
 
 @pytest.mark.parametrize("settings", [{"clip": 1.0}, {"accumulate_batches": 2}])
-def test_driver_clipping_for_a_module_that_steps_its_own_optimizers_is_refused(settings: dict[str, Any]) -> None:
+def test_driver_refuses_clipping_and_accumulation_for_manual_optimization(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"self\.clip_gradients"):
         driver_of(BreaksByHand("nowhere"), **settings)
 
@@ -518,7 +518,7 @@ def test_driver_logging_that_lightning_refuses_is_refused(
         live()
 
 
-def test_driver_logging_outside_of_training_fails_loudly() -> None:
+def test_driver_logging_outside_of_training_is_refused() -> None:
     driver = driver_of(Regression())
     with pytest.raises(RuntimeError, match="outside of training"):
         driver.module.log("a", 1)

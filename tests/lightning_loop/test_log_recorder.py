@@ -37,7 +37,7 @@ def recorder() -> LogRecorder:
     return recorder
 
 
-def test_log_recorder_values_of_an_accelerator_are_fetched_once_a_batch_and_as_they_were_when_logged(
+def test_log_recorder_fetches_accelerator_values_once_a_batch_as_logged(
     recorder: LogRecorder,
 ) -> None:
     Remote.fetched = 0
@@ -65,7 +65,7 @@ def test_log_recorder_values_of_an_accelerator_are_fetched_once_a_batch_and_as_t
     assert recorder.end_epoch() == pytest.approx({"weight_epoch": 1.5, "loss_epoch": 0.2})
 
 
-def test_log_recorder_what_was_not_logged_in_a_batch_is_not_reported_for_it(recorder: LogRecorder) -> None:
+def test_log_recorder_reports_only_what_a_batch_logged(recorder: LogRecorder) -> None:
     recorder.log("rare", 1.0)
     assert recorder.end_batch() == {"rare": 1.0}
     assert recorder.end_batch() == {}

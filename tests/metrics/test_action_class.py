@@ -30,27 +30,27 @@ def did(*commands: tuple[int, int, int]) -> list[dict[str, np.ndarray]]:
         ([FORWARD, STRAFE, TURN], 8),
     ],
 )
-def test_the_eight_classes(used: list[tuple[int, int, int]], number: int) -> None:
+def test_action_class_numbers_each_combination_of_axes(used: list[tuple[int, int, int]], number: int) -> None:
     assert watch(ActionClass(recent=1.0), did(*used, STILL, STILL)).report() == {"action_class": number}
 
 
-def test_an_axis_counts_from_a_tenth_of_the_steps_on() -> None:
+def test_action_class_counts_an_axis_used_in_a_tenth_of_the_steps() -> None:
     assert watch(ActionClass(recent=1.0), did(*[STILL] * 9, TURN)).report() == {"action_class": 4}
     assert watch(ActionClass(recent=1.0), did(*[STILL] * 10, TURN)).report() == {"action_class": 1}
 
 
-def test_only_the_newest_part_counts() -> None:
+def test_action_class_uses_only_recent_steps() -> None:
     assert watch(ActionClass(recent=0.1), did(*[FORWARD] * 36, *[TURN] * 4)).report() == {"action_class": 4}
 
 
-def test_branches_of_any_action_can_be_named() -> None:
+def test_action_class_reads_exactly_three_named_action_branches() -> None:
     agent = ScriptedAgent(actions=[np.array([[7, 0, 2, 0]])] * 4)
     assert watch(ActionClass(branches=[1, 2, 3]), [{}] * 4, agent=agent).report() == {"action_class": 3}
     with pytest.raises(ValueError, match="three branches"):
         ActionClass(branches=[0])
 
 
-def test_who_walks_against_a_wall_is_blocked() -> None:
+def test_action_class_reports_the_share_of_blocked_steps() -> None:
     world = NoiseWorld(map="####\n#>.#\n####", noise={"fraction": 0}, image_size=8)
     metric = ActionClass(recent=1.0)
     actions = [np.array([[1, 0, 0, 0, 0]])] * 10 + [np.array([[0, 0, 1, 0, 0]])] * 10
@@ -62,7 +62,7 @@ def test_who_walks_against_a_wall_is_blocked() -> None:
     assert report["blocked_share"] == pytest.approx(5 / 10), "1.25 m to go, 0.25 m a step"
 
 
-def test_classes_go_on_after_a_restore() -> None:
+def test_action_class_continues_identically_after_a_restore() -> None:
     script = did(FORWARD, TURN, STILL, STRAFE, FORWARD, FORWARD)
     first, second = watch(ActionClass(), script[:3]), ActionClass()
     restore_state(second, collect_state(first))

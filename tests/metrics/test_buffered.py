@@ -89,7 +89,7 @@ def flat(value: object) -> object:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_who_is_asked_often_counts_to_the_same_bits(name: str) -> None:
+def test_buffered_metric_is_identical_however_often_its_state_is_read(name: str) -> None:
     """As a run that is saved and resumed at any step must go on like one that never was."""
     seldom, often = MAKERS[name](), MAKERS[name]()
     interaction = interaction_with({"seldom": seldom, "often": often})
@@ -121,7 +121,7 @@ class Noted(BufferedMetric):
         return {}
 
 
-def test_each_turn_is_counted_once_and_a_page_at_a_time() -> None:
+def test_buffered_metric_counts_each_turn_once_and_in_blocks() -> None:
     metric, latecomer = Noted(), Noted()
     truth = [{"value": np.array([float(turn), -1.0])} for turn in range(LENGTH)]
     interaction = Interaction(ScriptedAgent(), ScriptedWorld(truth, num_envs=2), {"metric": metric})
@@ -135,7 +135,7 @@ def test_each_turn_is_counted_once_and_a_page_at_a_time() -> None:
     assert metric.times == -(-LENGTH // TURNS)
 
 
-def test_numbers_that_begin_whole_keep_their_fractions() -> None:
+def test_buffered_metric_keeps_fractions_that_follow_integers() -> None:
     metric = Noted()
     truth = [{"value": np.array([1])}, {"value": np.array([1])}, {"value": np.array([0.5])}]
     interaction = Interaction(ScriptedAgent(), ScriptedWorld(truth), {"metric": metric})
@@ -145,7 +145,7 @@ def test_numbers_that_begin_whole_keep_their_fractions() -> None:
     assert np.concatenate(metric.values).tolist() == [1.0, 1.0, 0.5]
 
 
-def test_what_the_world_writes_over_is_kept_as_it_was() -> None:
+def test_buffered_metric_copies_arrays_that_the_environment_overwrites() -> None:
     metric, value = Noted(), np.zeros(1)
     interaction = Interaction(ScriptedAgent(), ScriptedWorld([{"value": value}] * 3), {"metric": metric})
     for turn in range(3):
@@ -155,7 +155,7 @@ def test_what_the_world_writes_over_is_kept_as_it_was() -> None:
     assert np.concatenate(metric.values).tolist() == [0.0, 1.0, 2.0]
 
 
-def test_a_turn_by_itself_is_counted_too() -> None:
+def test_buffered_metric_counts_a_turn_without_an_interaction() -> None:
     metric, world = Noted(), ScriptedWorld([{"value": np.array([3.0])}])
     metric.on_step(Turn(world.observe(), np.zeros((1, 1)), ScriptedAgent(), world))
     metric.report()

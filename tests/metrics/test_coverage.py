@@ -21,34 +21,34 @@ def at(*cells: tuple[float, float]) -> dict[str, np.ndarray]:
     return {"pose": pose, "reachable": GRID}
 
 
-def test_a_lawn_mower_covers_everything() -> None:
+def test_coverage_is_one_after_all_cells_are_visited() -> None:
     path = [at((column, row)) for row in range(1, 5) for column in range(1, 5)]
     report = watch(Coverage(), path).report()
     assert report["coverage"] == 1.0
     assert report["coverage_auc"] == pytest.approx(np.mean(np.arange(1, 17) / 16))
 
 
-def test_agent_that_spins_covers_one_cell() -> None:
+def test_coverage_of_an_agent_that_stays_in_place_is_one_cell() -> None:
     report = watch(Coverage(), [at((2, 2))] * 10).report()
     assert report == {"coverage": 1 / 16, "coverage_auc": 1 / 16}
 
 
-def test_environments_add_up_without_counting_twice() -> None:
+def test_coverage_counts_each_cell_once_over_all_environments() -> None:
     script = [at((1, 1), (4, 4)), at((1, 2), (1, 1))]
     assert watch(Coverage(), script, num_envs=2).report()["coverage"] == 3 / 16
 
 
-def test_cells_that_cannot_be_reached_do_not_count() -> None:
+def test_coverage_ignores_unreachable_cells() -> None:
     assert watch(Coverage(), [at((0, 0)), at((5, 5)), at((1, 1))]).report()["coverage"] == 1 / 16
 
 
-def test_a_world_without_truth_is_reported_as_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_coverage_without_ground_truth_reports_nothing_and_logs_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert watch(Coverage(), [{}] * 5).report() == {}
     assert caplog.text.count("no coverage") == 1
 
 
-def test_coverage_goes_on_after_a_restore() -> None:
+def test_coverage_continues_identically_after_a_restore() -> None:
     path = [at((column, 1)) for column in (1, 2, 3, 4)]
     whole = watch(Coverage(), path)
     first = watch(Coverage(), path[:2])
@@ -58,7 +58,7 @@ def test_coverage_goes_on_after_a_restore() -> None:
     assert second.report() == whole.report()
 
 
-def test_a_whole_world_can_be_covered() -> None:
+def test_coverage_reaches_one_in_noise_world() -> None:
     """An agent that walks along every row of a small room sees all of it."""
     room = "\n".join(["######", "#>...#", "#....#", "######"])
     world = NoiseWorld(map=room, noise={"fraction": 0}, image_size=8, speed=2.0)

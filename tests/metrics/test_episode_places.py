@@ -19,18 +19,18 @@ def test_episode_places_counts_the_different_places_of_each_episode() -> None:
     assert watch(EpisodePlaces(window=1), TRUTH, ended=ENDED, num_envs=2).report() == {"places_per_episode": 1.0}
 
 
-def test_episode_places_side_of_a_place_is_in_the_unit_of_the_position() -> None:
+def test_episode_places_cell_size_is_in_units_of_the_position() -> None:
     metric = watch(EpisodePlaces(cell=2.0), TRUTH, ended=ENDED, num_envs=2)
     assert metric.report() == {"places_per_episode": (1 + 3 + 1) / 3}
 
 
-def test_episode_places_says_nothing_without_positions_or_episodes() -> None:
+def test_episode_places_reports_nothing_without_positions_or_episodes() -> None:
     assert watch(EpisodePlaces(), [{}] * 5, ended=ENDED, num_envs=2).report() == {}
     assert watch(EpisodePlaces(), TRUTH, num_envs=2).report() == {}
 
 
 @pytest.mark.parametrize("turns", [1, 3, 4])
-def test_episode_places_go_on_after_a_restore(turns: int) -> None:
+def test_episode_places_continues_identically_after_a_restore(turns: int) -> None:
     whole = watch(EpisodePlaces(), TRUTH, ended=ENDED, num_envs=2)
     first = watch(EpisodePlaces(), TRUTH[:turns], ended=ENDED[:turns], num_envs=2)
     second = EpisodePlaces()
@@ -39,7 +39,7 @@ def test_episode_places_go_on_after_a_restore(turns: int) -> None:
     assert second.report() == whole.report()
 
 
-def test_episode_places_refuses_places_without_size() -> None:
+def test_episode_places_refuses_a_cell_or_window_of_zero() -> None:
     with pytest.raises(ValueError, match="cell must be positive"):
         EpisodePlaces(cell=0)
     with pytest.raises(ValueError, match="at least 1 episode"):

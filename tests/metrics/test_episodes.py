@@ -11,23 +11,23 @@ REWARDS = np.array([[0, 0], [1, 5], [1, 5], [9, 5], [2, 5], [2, 5], [2, 9]], np.
 ENDED = np.array([[0, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 1], [1, 0]], np.bool_)
 
 
-def test_returns_and_lengths_are_those_of_hand_counted_episodes() -> None:
+def test_episodes_reports_mean_return_and_length() -> None:
     report = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2).report()
     assert report["episodes"] == 3
     assert report["return_mean"] == (2 + 25 + 6) / 3
     assert report["episode_length_mean"] == (2 + 5 + 3) / 3
 
 
-def test_only_the_newest_episodes_count() -> None:
+def test_episodes_averages_only_the_newest_within_the_window() -> None:
     report = watch(Episodes(window=1), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2).report()
     assert report == {"return_mean": 6.0, "episode_length_mean": 3.0, "episodes": 3.0}
 
 
-def test_a_world_without_end_reports_nothing() -> None:
+def test_episodes_without_an_end_report_nothing() -> None:
     assert watch(Episodes(), [{}] * 5).report() == {}
 
 
-def test_episodes_go_on_after_a_restore() -> None:
+def test_episodes_continues_identically_after_a_restore() -> None:
     whole = watch(Episodes(), [{}] * 7, rewards=REWARDS, ended=ENDED, num_envs=2)
     first = watch(Episodes(), [{}] * 4, rewards=REWARDS, ended=ENDED, num_envs=2)
     second = Episodes()

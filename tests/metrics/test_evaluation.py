@@ -38,7 +38,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]
     return run(tmp_path_factory.mktemp("evaluation") / "run", *EVALUATED, "launcher.max_steps=80")
 
 
-def test_an_evaluation_is_in_the_records_and_changes_nothing_else(
+def test_evaluation_adds_its_metrics_and_leaves_the_run_unchanged(
     evaluated: list[dict[str, float]], tmp_path: Path
 ) -> None:
     found = {r["environment_step"]: r.get(f"{OWN}return_mean") for r in evaluated if r["source"] == "interaction"}
@@ -50,14 +50,14 @@ def test_an_evaluation_is_in_the_records_and_changes_nothing_else(
     assert without == run(tmp_path / "run", *WORDS, "launcher.max_steps=80")
 
 
-def test_an_evaluation_goes_on_after_a_resume(evaluated: list[dict[str, float]], tmp_path: Path) -> None:
+def test_evaluation_continues_identically_after_a_resume(evaluated: list[dict[str, float]], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(folder, *EVALUATED, "launcher.max_steps=60")
     assert pamiq_exp.cli.main(("resume", str(folder), "launcher.max_steps=80")) == 0
     assert records(folder) == evaluated
 
 
-def test_an_evaluation_has_other_seeds_than_its_run(tmp_path: Path) -> None:
+def test_evaluation_uses_different_seeds_than_its_run(tmp_path: Path) -> None:
     run(tmp_path / "run", *EVALUATED, "launcher.max_steps=2")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     second = config["metrics"]["evaluation"]
@@ -77,6 +77,6 @@ def test_reseeded_changes_each_seed_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"every_steps": 0}, {"episodes": 0}])
-def test_an_evaluation_of_nothing_is_refused(settings: dict[str, int]) -> None:
+def test_evaluation_refuses_zero_steps_or_episodes(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Evaluation(Diary(), Counter(), **settings)

@@ -7,7 +7,7 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.metrics.model_error import Forgetting
 
 
-def test_forgetting_by_hand() -> None:
+def test_forgetting_is_the_mean_error_rise_of_rooms_entered_early() -> None:
     forgetting = Forgetting(early=0.2)
     rooms = np.full((251, 2), -1)
     rooms[0], rooms[75], rooms[250] = (0, -1), (1, 0), (-1, 2)
@@ -18,11 +18,11 @@ def test_forgetting_by_hand() -> None:
     assert forgetting.measure(1000, {0: 0.5, 1: 0.7, 2: 0.8}) == pytest.approx(0.2)
 
 
-def test_no_room_says_nothing() -> None:
+def test_forgetting_without_rooms_is_none() -> None:
     assert Forgetting().measure(100, {0: 1.0}) is None
 
 
-def test_forgetting_is_not_forgotten() -> None:
+def test_forgetting_restores_its_state() -> None:
     first, second = Forgetting(), Forgetting()
     first.count({"room": np.array([[0]])})
     first.measure(10, {0: 0.25})

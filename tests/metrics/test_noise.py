@@ -31,14 +31,14 @@ def earning(*rewards: float) -> ScriptedAgent:
     return ScriptedAgent(signals=[np.array([reward], dtype=np.float32) for reward in rewards])
 
 
-def test_the_share_of_noise_by_hand() -> None:
+def test_noise_in_view_reports_noise_shares_since_the_last_report() -> None:
     metric = watch(NoiseInView(), [view(0.2, 0.6), view(0.5, 0.7)], num_envs=2)
     assert metric.report() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
     assert metric.report() == {}, "a record tells of what is new"
     assert metric.summary() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
 
 
-def test_looking_at_noise_without_moving_is_dwelling() -> None:
+def test_longest_dwell_counts_turns_of_looking_at_noise_without_moving() -> None:
     script = [view(0.1), view(0.6), view(0.9), view(0.8), view(0.3), view(0.9)]
     assert watch(LongestDwell(), script).report() == {"longest_dwell": 3}
 
@@ -54,64 +54,64 @@ def test_looking_at_noise_without_moving_is_dwelling() -> None:
         (view(0.5), 2),
     ],
 )
-def test_dwell_time_ends_when_the_agent_moves_or_turns_away_or_noise_is_gone(
+def test_longest_dwell_ends_when_the_agent_moves_or_turns_or_noise_is_gone(
     other: dict[str, np.ndarray], longest: int
 ) -> None:
     script = [view(0.9), view(0.9), other, other]
     assert watch(LongestDwell(), script).report()["longest_dwell"] == longest
 
 
-def test_turning_is_measured_from_where_the_dwell_time_began() -> None:
+def test_longest_dwell_measures_turning_from_the_start_of_the_dwell_time() -> None:
     script = [view(0.9, degrees=degrees) for degrees in (350, 10, 19, 25, 30)]
     assert watch(LongestDwell(), script).report()["longest_dwell"] == 3
 
 
-def test_dwell_times_of_environments_are_independent() -> None:
+def test_longest_dwell_is_independent_for_each_environment() -> None:
     script = [view(0.9, 0.1), view(0.1, 0.9), view(0.9, 0.9)]
     assert watch(LongestDwell(), script, num_envs=2).report()["longest_dwell"] == 2
 
 
-def test_time_in_the_noisy_room() -> None:
+def test_time_in_noisy_room_is_the_share_of_turns_inside() -> None:
     script = [{"noisy_room": np.array(inside)} for inside in ([True, False], [True, True], [False, False])]
     assert watch(TimeInNoisyRoom(), script, num_envs=2).summary() == {"time_in_noisy_room": 0.5}
 
 
-def test_presses_of_the_remote_are_counted_from_what_the_world_did() -> None:
+def test_remote_presses_counts_presses_reported_by_the_environment() -> None:
     script = [{"presses": np.array(presses)} for presses in ([5, 0], [6, 0], [6, 1], [7, 1])]
     metric = watch(RemotePresses(), script, num_envs=2)
     assert metric.summary() == {"remote_press_rate": 0.5, "remote_presses": 3}
 
 
-def test_reward_is_split_by_noise() -> None:
+def test_reward_by_noise_averages_rewards_with_and_without_noise() -> None:
     script = [view(0.6), view(0.8), view(0.04), view(0.3)]
     metric = watch(RewardByNoise(), script, agent=earning(1.0, 3.0, 0.5, 100.0))
     assert metric.summary() == {"reward_noise_heavy": 2, "reward_noise_free": 0.5, "reward_noise_ratio": 4}
 
 
-def test_reward_by_tenths_of_noise_by_hand() -> None:
+def test_reward_by_tenth_averages_rewards_by_noise_share() -> None:
     script = [view(0.6), view(0.69), view(0.0), view(1.0)]
     metric = watch(RewardByTenth(), script, agent=earning(1.0, 3.0, 0.5, 7.0))
     assert metric.summary() == {"reward_noise_tenth_0": 0.5, "reward_noise_tenth_6": 2, "reward_noise_tenth_9": 7}
 
 
-def test_rewards_that_mean_nothing_do_not_count() -> None:
+def test_reward_by_noise_ignores_rewards_marked_as_not_rewarded() -> None:
     agent = earning(1.0, 3.0)
     agent.signals["rewarded"] = np.array([False])
     assert watch(RewardByNoise(), [view(0.9), view(0.9)], agent=agent).summary() == {}
 
 
-def test_an_agent_without_rewards_is_reported_as_nothing() -> None:
+def test_reward_by_noise_without_rewards_reports_nothing() -> None:
     assert watch(RewardByNoise(), [view(0.9)] * 3).summary() == {}
 
 
-def test_the_correlation_of_reward_and_noise_by_hand() -> None:
+def test_reward_noise_correlation_matches_a_hand_computed_value() -> None:
     script = [view(share) for share in (0.1, 0.2, 0.3, 0.4)]
     metric = watch(RewardNoiseCorrelation(window=4), script, agent=earning(1.0, 2.0, 4.0, 3.0))
     assert metric.report() == {}
     assert metric.summary() == pytest.approx({"reward_noise_correlation": 0.8})
 
 
-def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
+def test_reward_noise_correlation_reports_the_newest_window_and_sums_up_the_mean() -> None:
     script = [view(share) for share in (0.1, 0.2, 0.3) * 3]
     agent = earning(1, 2, 3, 3, 2, 1, 1, 2, 3)
     metric = watch(RewardNoiseCorrelation(window=3), script, agent=agent)
@@ -124,7 +124,7 @@ def test_a_record_holds_the_newest_window_and_the_summary_their_mean() -> None:
     [NoiseInView, LongestDwell, RewardByNoise, RewardByTenth, lambda: RewardNoiseCorrelation(window=4)],
     ids=["noise in view", "longest dwell time", "reward by noise", "by tenths", "correlation"],
 )
-def test_metrics_of_noise_go_on_after_a_restore(make: type[StepObserver]) -> None:
+def test_noise_metrics_continue_identically_after_a_restore(make: type[StepObserver]) -> None:
     script = [view(share) for share in (0.1, 0.9, 0.8, 0.7, 0.02, 0.6, 0.95, 0.9, 0.8)]
     rewards = tuple(float(index % 4) for index in range(9))
     whole = watch(make(), script, agent=earning(*rewards))

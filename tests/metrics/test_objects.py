@@ -15,17 +15,17 @@ def touching(*things: int) -> dict[str, np.ndarray]:
     return {"touched": touched}
 
 
-def test_different_things_and_the_rate_of_touches() -> None:
+def test_objects_touched_reports_distinct_objects_and_the_touch_rate() -> None:
     metric = watch(ObjectsTouched(), [touching(), touching(3), touching(3), touching(1, 3)])
     assert metric.summary() == {"objects_touched": 2, "object_touch_rate": 0.75}
 
 
-def test_a_world_without_things_is_reported_as_nothing() -> None:
+def test_objects_touched_without_objects_reports_nothing() -> None:
     empty = {"touched": np.zeros((1, 0), dtype=np.bool_)}
     assert watch(ObjectsTouched(), [empty] * 3).summary() == {}
 
 
-def test_a_box_that_is_pushed_is_touched() -> None:
+def test_objects_touched_counts_a_pushed_box() -> None:
     world = NoiseWorld(map="########\n#>.b..l#\n########", noise={"fraction": 0}, image_size=8)
     metric = ObjectsTouched()
     interaction = Interaction(ScriptedAgent([np.array([[1, 0, 0, 0, 0]])] * 8), world, {"it": metric})

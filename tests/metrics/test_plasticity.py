@@ -33,7 +33,7 @@ def network() -> PolicyValueNetwork:
     return network
 
 
-def test_the_newest_observations_are_fed_to_what_reads_them(network: PolicyValueNetwork) -> None:
+def test_plasticity_matches_values_computed_from_the_newest_observations(network: PolicyValueNetwork) -> None:
     world, agent = ClockWorld((4, 6)), Counter(2)
     agent.attach({"policy": Port(network)}, {})
     metric = Plasticity(every_steps=40, samples=10)
@@ -55,7 +55,7 @@ def test_the_newest_observations_are_fed_to_what_reads_them(network: PolicyValue
     assert 1 <= found["effective_rank"] <= 4
 
 
-def test_a_measurement_survives_a_checkpoint(network: PolicyValueNetwork) -> None:
+def test_plasticity_continues_identically_after_a_restore(network: PolicyValueNetwork) -> None:
     world, agent = ClockWorld((4, 6)), Counter(2)
     agent.attach({"policy": Port(network)}, {})
     one, other = Plasticity(every_steps=8, samples=6), Plasticity(every_steps=8, samples=6)
@@ -69,7 +69,7 @@ def test_a_measurement_survives_a_checkpoint(network: PolicyValueNetwork) -> Non
     assert other.report() == one.report()
 
 
-def test_the_probe_compares_with_the_initial_parameters(network: PolicyValueNetwork) -> None:
+def test_plasticity_probe_compares_with_the_initial_parameters(network: PolicyValueNetwork) -> None:
     world, agent = ClockWorld((4, 6)), Counter(2)
     agent.attach({"policy": Port(network)}, {})
     metric = Plasticity(every_steps=8, samples=6, probe_steps=3, seed=1)
@@ -91,6 +91,6 @@ def test_the_probe_compares_with_the_initial_parameters(network: PolicyValueNetw
     assert other.report() == metric.report() != found
 
 
-def test_settings_out_of_range_are_refused() -> None:
+def test_plasticity_refuses_settings_out_of_range() -> None:
     with pytest.raises(ValueError, match="at least"):
         Plasticity(every_steps=0)

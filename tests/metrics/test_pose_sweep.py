@@ -51,7 +51,7 @@ def poses() -> dict[str, np.ndarray]:
     return record_at_poses(world, 60, seed=3)
 
 
-def test_poses_are_spread_over_the_world_and_repeat(poses: dict[str, np.ndarray]) -> None:
+def test_record_at_poses_spreads_poses_over_the_world_and_is_repeatable(poses: dict[str, np.ndarray]) -> None:
     world = NoiseWorld(num_envs=8, image_size=32, noise={"where": "one_room", "pool": 5}, images={"size": 16})
     again = record_at_poses(world, 60, seed=3)
     assert all(np.array_equal(poses[name], again[name]) for name in poses)
@@ -66,13 +66,13 @@ def test_poses_are_spread_over_the_world_and_repeat(poses: dict[str, np.ndarray]
     assert (~same)[noisy].mean() > 0.9
 
 
-def test_world_without_a_free_place_gives_no_poses() -> None:
+def test_record_at_poses_is_empty_for_an_environment_without_poses() -> None:
     from pamiq_exp.environments import GymnasiumEnvironment
 
     assert record_at_poses(GymnasiumEnvironment("CartPole-v1"), 4, seed=0) == {}
 
 
-def test_the_error_of_a_constant_by_hand(poses: dict[str, np.ndarray]) -> None:
+def test_model_error_of_a_constant_prediction_matches_a_least_squares_decoder(poses: dict[str, np.ndarray]) -> None:
     metric = ModelError(poses, poses_per_turn=16, penalty=1e-12)
     agent = agent_with(encoder=PixelEncoder(), dynamics=Constant(0.5))
     script: list[Mapping[str, np.ndarray]] = [{"room": np.array([0])}] * 4
@@ -93,7 +93,7 @@ def test_the_error_of_a_constant_by_hand(poses: dict[str, np.ndarray]) -> None:
     assert 0 < report["noise_angle"] < 1
 
 
-def test_the_pose_is_read_off_a_latent_that_holds_it(poses: dict[str, np.ndarray]) -> None:
+def test_pose_probe_is_near_one_for_a_latent_that_holds_the_pose(poses: dict[str, np.ndarray]) -> None:
     known = {"pose": poses["pose"], "observation.x": pose_numbers(poses)}
 
     class Knows(nn.Module):
@@ -112,7 +112,7 @@ def pose_numbers(poses: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack([x, y, np.sin(heading), np.cos(heading)], axis=1).astype(np.float32)
 
 
-def test_nothing_is_read_off_a_latent_that_knows_nothing(poses: dict[str, np.ndarray]) -> None:
+def test_pose_probe_is_not_positive_for_a_constant_latent(poses: dict[str, np.ndarray]) -> None:
     class Blind(nn.Module):
         warmed_up = True
         frozen = True
@@ -125,7 +125,7 @@ def test_nothing_is_read_off_a_latent_that_knows_nothing(poses: dict[str, np.nda
     assert report["pose_probe_random"] != report["pose_probe"]
 
 
-def test_a_fifth_of_the_squares_is_held_back(poses: dict[str, np.ndarray]) -> None:
+def test_held_out_squares_are_a_fifth_of_all_squares(poses: dict[str, np.ndarray]) -> None:
     held_back = held_out_squares(poses["pose"], seed=0)
     squares = np.floor(poses["pose"][:, :2])
     inside = {tuple(square) for square in squares[held_back]}
@@ -139,7 +139,7 @@ def metrics(poses: dict[str, np.ndarray]) -> Iterator[StepObserver]:
     yield PoseProbe(poses, seed=1, every_steps=12, poses_per_turn=25)
 
 
-def test_sweeps_go_on_after_a_restore(poses: dict[str, np.ndarray]) -> None:
+def test_pose_sweep_metrics_continue_identically_after_a_restore(poses: dict[str, np.ndarray]) -> None:
     agent = agent_with(encoder=PixelEncoder(), dynamics=Constant(0.1))
     script: list[Mapping[str, np.ndarray]] = [{"room": np.array([1])}] * 20
     for whole, first, second in zip(metrics(poses), metrics(poses), metrics(poses), strict=True):
@@ -151,7 +151,7 @@ def test_sweeps_go_on_after_a_restore(poses: dict[str, np.ndarray]) -> None:
         assert second.report()
 
 
-def test_an_encoder_that_is_not_ready_is_waited_for(poses: dict[str, np.ndarray]) -> None:
+def test_model_error_waits_until_the_encoder_is_warmed_up(poses: dict[str, np.ndarray]) -> None:
     encoder = PixelEncoder()
     encoder.warmed_up = False
     metric = ModelError(poses, poses_per_turn=60)
@@ -165,6 +165,6 @@ def test_an_encoder_that_is_not_ready_is_waited_for(poses: dict[str, np.ndarray]
 @pytest.mark.parametrize(
     "make", [ModelError, lambda poses: PoseProbe(poses, seed=0)], ids=["model_error", "pose_probe"]
 )
-def test_without_encoder_or_poses_nothing_is_reported(make: Any, poses: dict[str, np.ndarray]) -> None:
+def test_pose_sweep_metrics_report_nothing_without_an_encoder_or_poses(make: Any, poses: dict[str, np.ndarray]) -> None:
     assert watch(make(poses), [{}] * 3).report() == {}
     assert watch(make({}), [{}] * 3, agent=agent_with(encoder=PixelEncoder())).report() == {}

@@ -70,7 +70,7 @@ def cycle() -> Poses:
 
 
 @pytest.mark.parametrize("speed", [0.0, 2.5])
-def test_the_first_placed_view_is_that_of_its_own_environment_and_others_show_the_same_place(speed: float) -> None:
+def test_record_at_poses_puts_the_own_view_first_and_others_at_the_same_pose(speed: float) -> None:
     poses = recorded("cycle", speed=speed)
     placed, following = poses["placed_observation.image"], poses["next_observation.image"]
     assert placed.shape == (POSES, 5, 16, 16, 3)
@@ -84,30 +84,30 @@ def test_the_first_placed_view_is_that_of_its_own_environment_and_others_show_th
         assert different[np.broadcast_to(~flickers[:, None], different.shape)].mean() < 0.001
 
 
-def test_a_model_that_knows_what_comes_predicts_all_of_it(cycle: Poses) -> None:
+def test_predicted_noise_is_one_for_a_perfect_model(cycle: Poses) -> None:
     report = measured(cycle, Known(cycle["placed_observation.image"][:, 0]))
     assert report["predicted_noise"] == pytest.approx(1.0, abs=1e-3)
     assert report["noise_error"] == pytest.approx(0.0, abs=1e-9)
     assert report["noise_error_elsewhere"] > 0.0
 
 
-def test_two_pictures_that_alternate_are_the_opposite_of_what_stays(cycle: Poses) -> None:
+def test_predicted_noise_of_no_change_is_minus_one_for_a_cycle_and_one_for_static(cycle: Poses) -> None:
     assert measured(cycle, Known())["predicted_noise"] == pytest.approx(-1.0, abs=1e-3)
     assert measured(recorded("static"), Known())["predicted_noise"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_mean_of_both_pictures_knows_nothing_of_their_order(cycle: Poses) -> None:
+def test_predicted_noise_is_zero_for_the_mean_of_both_images(cycle: Poses) -> None:
     pictures = (cycle["observation.image"].astype(np.float32) + cycle["next_observation.image"]) / 2
     assert measured(cycle, Known(pictures))["predicted_noise"] == pytest.approx(0.0, abs=1e-3)
 
 
-def test_noise_that_is_drawn_anew_is_not_predicted_by_what_was_seen() -> None:
+def test_predicted_noise_is_zero_for_independent_noise() -> None:
     poses = recorded("iid")
     for model in (Known(), Known(255 - poses["observation.image"])):
         assert measured(poses, model)["predicted_noise"] == pytest.approx(0.0, abs=0.15)
 
 
-def test_the_numbers_are_those_of_the_formula() -> None:
+def test_predicted_noise_matches_its_formula() -> None:
     poses = recorded("iid", speed=2.5)
     report = measured(poses, Known())
     placed = poses["placed_observation.image"] / 255.0
@@ -119,7 +119,7 @@ def test_the_numbers_are_those_of_the_formula() -> None:
     )
 
 
-def test_nothing_is_reported_without_noise_or_a_second_environment_or_a_model() -> None:
+def test_predicted_noise_reports_nothing_without_noise_other_environments_or_a_model() -> None:
     for poses in (recorded("cycle", fraction=0.0), recorded("cycle", num_envs=1), recorded("cycle", others=0), {}):
         assert measured(poses, Known()) == {}
     assert measured(recorded("cycle"), None) == {}

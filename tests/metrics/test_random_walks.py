@@ -41,7 +41,7 @@ def test_random_walk_with_inertia_goes_farther() -> None:
     assert summary["coverage_0.75"] > 1.2 * summary["coverage_0.0"] > 0
 
 
-def test_random_walk_of_a_long_run_ends_at_its_cap_and_says_so() -> None:
+def test_random_walk_stops_at_max_steps_and_reports_the_step_count() -> None:
     summary = run(world(), 50, {"walk": RandomWalk(world(), max_steps=40)})
     assert summary["coverage_random_steps"] == 40
     assert summary["coverage_random"] == run(world(), 20, {"walk": RandomWalk(world())})["coverage_random"]
@@ -62,7 +62,7 @@ def test_random_walk_reports_nothing_before_the_end_and_walks_once() -> None:
     assert walk.summary() == walk.summary() != {}
 
 
-def test_random_walk_goes_on_counting_after_a_restore() -> None:
+def test_random_walk_continues_counting_after_a_restore() -> None:
     first, second = RandomWalk(world(), seed=5), RandomWalk(world(), seed=5)
     run(world(), 30, {"walk": first})
     second.load_state(first.state())
@@ -80,12 +80,12 @@ class Unreachable(ScriptedWorld):
         super().__init__([nowhere] * (turns + 1))
 
 
-def test_coverage_and_walks_are_left_out_where_no_cell_can_be_reached() -> None:
+def test_coverage_and_random_walk_report_nothing_without_reachable_cells() -> None:
     summary = run(Unreachable(10), 10, {"coverage": Coverage(), "walk": RandomWalk(Unreachable(10))})
     assert not [name for name in summary if name.startswith("coverage")]
 
 
-def test_random_walk_is_left_out_where_positions_are_unknown() -> None:
+def test_random_walk_reports_nothing_without_positions() -> None:
     summary = run(ScriptedWorld([{}] * 11), 10, {"walk": RandomWalk(ScriptedWorld([{}] * 11))})
     assert not [name for name in summary if name.startswith("coverage")]
 
@@ -96,12 +96,12 @@ def test_random_walk_never_walks_in_a_real_time_world() -> None:
     assert "coverage_random" not in run(world(), 10, {"walk": RandomWalk(live)})
 
 
-def test_random_walk_refuses_a_length_of_nothing() -> None:
+def test_random_walk_refuses_max_steps_of_zero() -> None:
     with pytest.raises(ValueError, match="max_steps must be at least 1, not 0"):
         RandomWalk(world(), max_steps=0)
 
 
-def test_noise_world_moves_alike_when_nothing_is_rendered() -> None:
+def test_noise_world_moves_identically_without_rendering() -> None:
     seen, unseen = world(), world()
     unseen.stop_rendering()
     generator = np.random.default_rng(0)

@@ -12,11 +12,11 @@ from pamiq_exp.metrics.reward_scores import auroc, midranks, spearman
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: round(value, 1))
 
 
-def test_equal_values_share_their_ranks() -> None:
+def test_midranks_of_equal_values_are_equal() -> None:
     assert midranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1, 3.5, 2]
 
 
-def test_auroc_by_hand() -> None:
+def test_auroc_matches_hand_computed_values() -> None:
     score, label = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     assert auroc(score, label) == 0.75, "three of four pairs are in order"
     assert auroc(np.zeros(4), label) == 0.5
@@ -35,7 +35,7 @@ def test_auroc_is_the_share_of_pairs_in_order(pairs: list[tuple[int, bool]]) -> 
 
 
 @given(arrays(np.float64, (2, 12), elements=NUMBERS))
-def test_the_rank_correlation_is_that_of_scipy(values: np.ndarray) -> None:
+def test_spearman_matches_scipy(values: np.ndarray) -> None:
     ours = spearman(values[0], values[1])
     if np.ptp(values[0]) == 0 or np.ptp(values[1]) == 0:
         assert ours is None

@@ -12,7 +12,7 @@ from pamiq_exp.metrics.statistics import BlockSums, Window
 
 
 @given(turns=st.integers(1, 300), share=st.floats(0.05, 1.0), pieces=st.integers(1, 40))
-def test_the_newest_share_is_right_to_a_block(turns: int, share: float, pieces: int) -> None:
+def test_block_sums_keep_the_newest_share_to_within_a_block(turns: int, share: float, pieces: int) -> None:
     sums = BlockSums(turns, blocks=20)
     for some in np.array_split(np.arange(turns)[:, None], pieces):
         sums.add(some)
@@ -24,7 +24,7 @@ def test_the_newest_share_is_right_to_a_block(turns: int, share: float, pieces: 
     assert sums.newest().sum() == turns
 
 
-def test_places_may_repeat_and_negative_ones_are_none() -> None:
+def test_block_sums_add_repeated_indices_and_ignore_negative_ones() -> None:
     sums = BlockSums(3)
     sums.add(np.array([[1, 1, 2], [-1, -1, -1]]))
     sums.add_all(np.array([[5, 0, 0], [1, 0, 0]]))
@@ -33,7 +33,7 @@ def test_places_may_repeat_and_negative_ones_are_none() -> None:
 
 
 @given(before=st.integers(1, 90), after=st.integers(1, 60))
-def test_sums_go_on_after_a_restore(before: int, after: int) -> None:
+def test_block_sums_continue_identically_after_a_restore(before: int, after: int) -> None:
     whole, first, second = BlockSums(5, blocks=8), BlockSums(5, blocks=8), BlockSums(0, blocks=8)
     for sums in (whole, first):
         sums.add(np.arange(before)[:, None] % 5)
@@ -44,7 +44,7 @@ def test_sums_go_on_after_a_restore(before: int, after: int) -> None:
     assert np.array_equal(whole.newest(0.3), second.newest(0.3))
 
 
-def test_a_window_is_handed_over_when_the_next_rows_do_not_fit() -> None:
+def test_window_is_returned_when_the_next_rows_do_not_fit() -> None:
     window = Window(5, 2)
     assert window.add(np.array([1, 2]), np.array([5, 6])) is None
     assert window.add(np.array([3, 4]), np.array([7, 8])) is None
@@ -54,6 +54,6 @@ def test_a_window_is_handed_over_when_the_next_rows_do_not_fit() -> None:
     assert window.rest().tolist() == [[9, 9], [9, 9]]
 
 
-def test_a_window_must_hold_something() -> None:
+def test_window_refuses_a_size_below_two() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Window(1, 2)

@@ -14,7 +14,7 @@ SHORT = ("launcher=lockstep", "launcher.max_steps=200", "tracking=jsonl_only", "
 SOON = ("models.encoder.warmup=50", "trainers.encoder.train_every=40", "trainers.encoder.learning_starts=40")
 
 
-def test_no_observation_holds_the_truth() -> None:
+def test_noise_world_observations_do_not_contain_the_ground_truth() -> None:
     world = NoiseWorld(noise={"pool": 2}, num_envs=2, image_size=24)
     truth = world.ground_truth()
     assert set(world.observation_space.spaces) == {"image"}
@@ -28,7 +28,7 @@ def test_no_observation_holds_the_truth() -> None:
 
 
 @pytest.mark.parametrize("agent", ["curiosity", "random", "ppo"])
-def test_agents_buffers_and_models_live_without_the_truth(
+def test_noise_world_ground_truth_is_not_read_by_agents_buffers_or_models(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
 ) -> None:
     """Anything that asks for the truth ends this run."""

@@ -110,7 +110,9 @@ def attached_decoder(records: list[Record]) -> LatentDecoder:
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_a_model_trains_on_a_recorded_dataset(name: str, recorded: tuple[list[Record], Any]) -> None:
+def test_models_train_under_lightning_trainer_on_a_recorded_dataset(
+    name: str, recorded: tuple[list[Record], Any]
+) -> None:
     records, action = recorded
     model = MODELS[name](records, action)
 

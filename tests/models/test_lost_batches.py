@@ -157,7 +157,7 @@ CASES.remove(("network distillation", math.inf))  # clips what it reads: infinit
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
-def test_a_batch_that_is_not_finite_is_lost_and_counted_and_leaves_no_trace(name: str, value: float) -> None:
+def test_models_are_unchanged_by_a_non_finite_batch_which_is_skipped_and_counted(name: str, value: float) -> None:
     torch.manual_seed(0)
     module = MODELS[name]()
     torch.manual_seed(0)
@@ -180,7 +180,7 @@ def test_a_batch_that_is_not_finite_is_lost_and_counted_and_leaves_no_trace(name
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_first_batch_may_be_the_bad_one(name: str) -> None:
+def test_models_continue_training_after_a_non_finite_first_batch(name: str) -> None:
     torch.manual_seed(0)
     driver = driver_of(MODELS[name]())
     before = copy.deepcopy(driver.module.state_dict())
@@ -192,7 +192,7 @@ def test_the_first_batch_may_be_the_bad_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_numbers_at_the_end_of_single_precision_leave_a_finite_model(name: str) -> None:
+def test_models_stay_finite_after_a_batch_near_the_float32_maximum(name: str) -> None:
     torch.manual_seed(0)
     driver = driver_of(MODELS[name]())
     for seed in (1, 2):
@@ -205,7 +205,7 @@ def test_numbers_at_the_end_of_single_precision_leave_a_finite_model(name: str) 
 
 
 @pytest.mark.parametrize("name", ["random features", "network distillation, warming up", "random goals", "ppo"])
-def test_stop_names_the_fields_that_are_not_finite(name: str) -> None:
+def test_non_finite_error_names_the_non_finite_fields(name: str) -> None:
     torch.manual_seed(0)
     driver = driver_of(MODELS[name](), on_nonfinite="stop")
     train(driver, name, 1)
@@ -213,7 +213,7 @@ def test_stop_names_the_fields_that_are_not_finite(name: str) -> None:
         train(driver, name, 2, spoil=math.nan)
 
 
-def test_every_shipped_module_that_trains_is_in_this_test() -> None:
+def test_lost_batches_covers_every_module_with_a_training_step() -> None:
     torch.manual_seed(0)
     tried = {type(make()) for make in MODELS.values()}
     shipped = {

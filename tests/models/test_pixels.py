@@ -25,14 +25,16 @@ def pictures(count: int, length: int, shape: tuple[int, int, int], seed: int = 0
 
 @pytest.mark.parametrize("patch", [2, 4])
 @pytest.mark.parametrize("shape", [(8, 8, 3), (7, 10, 1), (1, 1, 3), (40, 40, 3)])
-def test_images_of_any_size_are_predicted_unchanged_before_learning(shape: tuple[int, int, int], patch: int) -> None:
+def test_pixel_dynamics_predicts_images_of_any_size_unchanged_before_training(
+    shape: tuple[int, int, int], patch: int
+) -> None:
     network = PixelDynamics(shape[0] * shape[1] * shape[2], ACTION, shape, channels=(4, 8), patch=patch)
     picture = torch.rand(2, network.features)
     predicted, _ = network(picture, torch.zeros(2, 1, dtype=torch.int64), network.initial_state(2))
     assert torch.equal(predicted, picture)
 
 
-def test_what_an_action_moves_is_learned() -> None:
+def test_pixel_dynamics_learns_the_effect_of_actions() -> None:
     torch.manual_seed(0)
     shape = (8, 8, 1)
     dynamics = ForwardDynamics(PixelDynamics(64, ACTION, shape, channels=(16, 32), patch=4), learning_rate=3e-3)
@@ -45,6 +47,6 @@ def test_what_an_action_moves_is_learned() -> None:
     assert dynamics.loss(pictures(16, 9, shape, seed=99)).item() < 0.1 * before
 
 
-def test_features_that_are_no_picture_are_refused() -> None:
+def test_pixel_dynamics_refuses_features_that_do_not_fit_the_image() -> None:
     with pytest.raises(ValueError, match="encoder=pixels"):
         PixelDynamics(100, ACTION, (8, 8, 3))

@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ijepa_tells_more_of_the_pose_than_random_features_and_a_vae_of_its_size_and_does_not_collapse() -> None:
+def test_i_jepa_features_predict_the_pose_better_than_random_features_and_a_vae() -> None:
     """Half of the tiles are noisy, there is room for 64 numbers, and 1000 updates are all: docs/notes/learning.md says
     where it is otherwise. Means over three seeds."""
     told: dict[str, float] = {}

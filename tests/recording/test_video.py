@@ -24,7 +24,7 @@ def films_of(recorder: VideoRecorder) -> list[Video]:
     return [item for item in recorder.media() if isinstance(item, Video)]
 
 
-def test_a_film_shows_the_view_enlarged_beside_a_map() -> None:
+def test_video_recorder_shows_the_enlarged_view_beside_a_map() -> None:
     videos = film(VideoRecorder(every_steps=1000, length=5, size=128), 5)
     assert len(videos) == 1
     assert videos[0].frames.shape == (5, 128, 256, 3)
@@ -33,7 +33,7 @@ def test_a_film_shows_the_view_enlarged_beside_a_map() -> None:
     assert (videos[0].frames[0, :, 128:] != videos[0].frames[4, :, 128:]).any(), "the body moved on the map"
 
 
-def test_a_picture_of_the_first_turn_is_there_before_the_first_film() -> None:
+def test_video_recorder_gives_an_image_of_the_first_turn_before_the_first_video() -> None:
     recorder = VideoRecorder(every_steps=4, length=3, size=64)
     watch(recorder, [{}], image=np.full((1, 64, 64, 3), 200, np.uint8))
     (first,) = recorder.media()
@@ -45,13 +45,13 @@ def test_a_picture_of_the_first_turn_is_there_before_the_first_film() -> None:
     assert (first.pixels == 200).all(), "the picture is no part of the film, which goes on"
 
 
-def test_videos_begin_every_so_many_steps_of_all_environments() -> None:
+def test_video_recorder_interval_counts_steps_of_all_environments() -> None:
     recorder = VideoRecorder(every_steps=40, length=3, size=64)
     assert len(film(recorder, 50)) == 3, "at 0, 40 and 80 of 100 steps"
     assert recorder.media() == []
 
 
-def test_a_film_that_is_still_being_made_when_the_run_ends_is_kept() -> None:
+def test_video_recorder_keeps_an_unfinished_video_at_teardown() -> None:
     recorder = VideoRecorder(length=100, size=64)
     assert film(recorder, 7) == []
     recorder.teardown()
@@ -61,14 +61,14 @@ def test_a_film_that_is_still_being_made_when_the_run_ends_is_kept() -> None:
     assert recorder.media() == []
 
 
-def test_a_world_without_pictures_is_left_alone() -> None:
+def test_video_recorder_makes_no_video_without_images() -> None:
     recorder = VideoRecorder(length=1)
     watch(recorder, [{}] * 3)
     assert recorder.media() == []
 
 
 @pytest.mark.parametrize(("shape", "height"), [((84, 84, 1), 84), ((210, 160, 3), 210), ((300, 300, 3), 256)])
-def test_pictures_of_any_shape_can_be_filmed(shape: tuple[int, int, int], height: int) -> None:
+def test_video_recorder_accepts_images_of_any_shape(shape: tuple[int, int, int], height: int) -> None:
     recorder = VideoRecorder(length=2, size=256)
     image = np.full((1, *shape), 200, np.uint8)
     watch(recorder, [{}] * 2, image=image)
@@ -86,7 +86,7 @@ def filmed(image: np.ndarray, size: int = 256) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(400, 600, 3), (300, 200, 1), (1000, 300, 4), (8, 5000, 3), (257, 257, 3)])
-def test_a_large_picture_is_shrunk_and_not_cut(shape: tuple[int, int, int]) -> None:
+def test_video_recorder_shrinks_large_images_without_cropping(shape: tuple[int, int, int]) -> None:
     image = np.zeros(shape, np.uint8)
     image[-(shape[0] // 4) :, -(shape[1] // 4) :] = 255
     shown = filmed(image)
@@ -98,7 +98,7 @@ def test_a_large_picture_is_shrunk_and_not_cut(shape: tuple[int, int, int]) -> N
     assert share == pytest.approx(1 / 16, rel=0.35) or shape[0] == 8, "and nothing else fills it"
 
 
-def test_opacity_is_left_out_and_of_stacked_pictures_the_last_is_shown() -> None:
+def test_video_recorder_drops_alpha_and_shows_the_last_stacked_image() -> None:
     image = np.zeros((8, 8, 4), np.uint8)
     image[..., 0], image[..., 3] = 90, 255
     assert filmed(image)[0, 0].tolist() == [90, 0, 0]

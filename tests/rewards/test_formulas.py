@@ -98,9 +98,7 @@ def judge(reward: Reward, path: Tensor, valid: Any = None) -> np.ndarray:
 
 
 @given(arrays(np.float32, (20, 1), elements=st.floats(0, 10, width=16)), st.floats(0, 0.99))
-def test_the_discounted_fall_of_the_error_is_the_error_minus_its_discounted_sum(
-    errors: np.ndarray, gamma: float
-) -> None:
+def test_delta_minimize_discounted_sum_equals_the_telescoped_errors(errors: np.ndarray, gamma: float) -> None:
     falls = judge(DeltaMinimize(Given(errors)), torch.zeros(21, 1, FEATURES))[:, 0].astype(np.float64)
     known = errors[:, 0].astype(np.float64)
     weights = gamma ** np.arange(19)
@@ -110,14 +108,14 @@ def test_the_discounted_fall_of_the_error_is_the_error_minus_its_discounted_sum(
     assert left == pytest.approx(right, abs=1e-4)
 
 
-def test_a_fall_does_not_reach_across_the_end_of_an_episode() -> None:
+def test_delta_minimize_does_not_compare_errors_across_an_episode_end() -> None:
     valid = [[True], [False], [True], [True]]
     falls = judge(DeltaMinimize(Given(np.array([[1], [5], [2], [1.5]]))), torch.zeros(5, 1, FEATURES), valid)
     np.testing.assert_allclose(falls[2:, 0], [0, 0.5])
 
 
 @pytest.mark.parametrize("decay", ["exponential", "geometric", "uniform"])
-def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: Any) -> None:
+def test_open_loop_error_matches_a_loop_that_predicts_from_predictions(decay: Any) -> None:
     depth, path, network = 3, vectors(8), Drift(0.1)
     reward = OpenLoopError(horizon=depth, horizon_decay=decay)
     reward.attach({"dynamics": Published(network)})
@@ -134,7 +132,7 @@ def test_open_loop_errors_are_those_of_predictions_made_from_predictions(decay: 
         np.testing.assert_allclose(measured[now], share @ np.stack(errors), rtol=1e-4)
 
 
-def test_open_loop_errors_of_an_ensemble_are_those_of_the_mean_of_its_members() -> None:
+def test_open_loop_error_of_an_ensemble_uses_the_mean_of_its_members() -> None:
     class Apart(Drift):
         """Two members, whose laws have one more axis, as those of an ensemble."""
 
@@ -149,7 +147,7 @@ def test_open_loop_errors_of_an_ensemble_are_those_of_the_mean_of_its_members() 
     np.testing.assert_array_equal(judge(plain, path), judge(ensemble, path))
 
 
-def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() -> None:
+def test_open_loop_error_restarts_after_an_episode_end_or_an_encoder_change() -> None:
     path = vectors(6)
     valid = np.ones((5, NUM_ENVS), dtype=np.bool_)
     valid[2, 1] = False
@@ -172,7 +170,7 @@ def test_open_loop_predictions_do_not_outlive_an_episode_or_a_moved_encoder() ->
 
 
 @pytest.mark.parametrize("penalty", [0.1, 1.0, 3.0])
-def test_the_gradient_of_the_priced_variance_vanishes_at_the_error_over_the_price(penalty: float) -> None:
+def test_penalized_normal_variance_gradient_is_zero_at_error_over_penalty(penalty: float) -> None:
     target = torch.randn(1000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     error = target.square().mean()
     log_variance = torch.log(error / penalty).expand(1000, 1).clone().requires_grad_()
@@ -181,7 +179,7 @@ def test_the_gradient_of_the_priced_variance_vanishes_at_the_error_over_the_pric
     assert float(log_variance.grad.sum()) == pytest.approx(0, abs=1e-12)
 
 
-def test_the_variance_of_a_mixture_is_its_epistemic_and_its_aleatoric_part() -> None:
+def test_gaussian_ensemble_plus_aleatoric_variance_equals_mixture_variance() -> None:
     network = EnsembleDynamics(lambda: ResidualDynamics(FEATURES, ACTION, width=8, head=NormalHead), count=5)
     reward = GaussianEnsemble()
     reward.attach({"dynamics": Published(network)})
@@ -210,14 +208,14 @@ def test_disagreement_is_the_variance_of_the_means_with_divisor_k() -> None:
 
 
 @pytest.mark.parametrize("kind", [Disagreement, GaussianEnsemble])
-def test_one_model_cannot_disagree(kind: type[Reward]) -> None:
+def test_disagreement_and_gaussian_ensemble_refuse_a_single_model(kind: type[Reward]) -> None:
     reward = kind()
     reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION, width=8))})
     with pytest.raises(TypeError, match="EnsembleDynamics"):
         judge(reward, vectors(2))
 
 
-def test_inverse_features_halve_the_error() -> None:
+def test_inverse_feature_error_is_half_the_prediction_error() -> None:
     rewards = [InverseFeatureError(), PredictionError()]
     for each in rewards:
         each.attach({"dynamics": Published(Drift(0.1))})
@@ -237,7 +235,7 @@ class Expecting(PreviousErrorNetwork):
 
 
 @pytest.mark.parametrize("form", ["log", "exp"])
-def test_progress_is_positive_when_the_error_is_smaller_than_it_was(form: Any) -> None:
+def test_learning_progress_has_the_sign_of_the_decrease_in_error(form: Any) -> None:
     for error, sign in ((0.5, 1), (2.0, -1)):
         reward = LearningProgress(Given(np.full((1, NUM_ENVS), error)), form=form)
         reward.attach({"previous_error": Published(Expecting(0.0))})
@@ -246,7 +244,7 @@ def test_progress_is_positive_when_the_error_is_smaller_than_it_was(form: Any) -
 
 
 @pytest.mark.parametrize("numbers", [1, 10, 100])
-def test_the_bias_of_the_exponential_form_is_that_of_the_geometric_mean(numbers: int) -> None:
+def test_learning_progress_exp_form_has_the_bias_of_the_geometric_mean(numbers: int) -> None:
     generator = np.random.default_rng(0)
     errors = np.square(generator.standard_normal((400_000 // numbers, numbers))).mean(1)
     reward = LearningProgress(Given(errors[:, None]), form="exp", min_error=1e-9)
@@ -257,7 +255,7 @@ def test_the_bias_of_the_exponential_form_is_that_of_the_geometric_mean(numbers:
     assert np.mean(sample) == pytest.approx(expected, abs=4 * np.std(sample) / np.sqrt(len(sample)) + 0.01)
 
 
-def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
+def test_gamma_progress_is_the_mean_error_decrease_from_old_to_new_model() -> None:
     reward = GammaProgress(window=2)
     reward.attach({"dynamics": Published(DynamicsPair(Drift(0.1), Drift(0.3)))})
     path = vectors(5)
@@ -272,7 +270,7 @@ def test_gamma_progress_compares_two_ages_on_the_same_transitions() -> None:
     np.testing.assert_allclose(measured[1:], (difference[1:] + difference[:-1]) / 2, rtol=1e-4, atol=1e-6)
 
 
-def test_the_elliptical_bonus_equals_direct_inversion() -> None:
+def test_elliptical_bonus_matches_direct_matrix_inversion() -> None:
     path = vectors(40, num_envs=3)
     measured = judge(EllipticalBonus(ridge=0.1, window=None), path)
     first = path[0].double().numpy()
@@ -285,7 +283,7 @@ def test_the_elliptical_bonus_equals_direct_inversion() -> None:
             covariance[env] += np.outer(features[env], features[env])
 
 
-def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() -> None:
+def test_elliptical_bonus_resets_at_the_window_and_at_episode_ends() -> None:
     path = vectors(9, num_envs=2)
     valid = np.ones((8, 2), dtype=np.bool_)
     valid[2, 1] = False
@@ -298,13 +296,13 @@ def test_an_elliptical_episode_ends_with_the_window_and_with_the_worlds_own() ->
 
 
 @pytest.mark.slow
-def test_without_an_end_the_elliptical_bonus_falls_as_the_rank_over_the_age() -> None:
+def test_elliptical_bonus_without_a_window_decays_as_features_over_turns() -> None:
     path = vectors(4001, num_envs=2)
     bonus = judge(EllipticalBonus(window=None), path)
     assert 4000 * bonus[-500:].mean() == pytest.approx(FEATURES * 4000 / 3750, rel=0.05)
 
 
-def test_random_goals_have_mean_zero_and_unit_features() -> None:
+def test_random_latent_exploration_has_mean_zero_and_the_std_of_unit_vectors() -> None:
     width = 16
     body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (32,), "relu")
     reward = RandomLatentExploration(num_envs=2000, seed=0, features=width, segment=1)
@@ -316,7 +314,7 @@ def test_random_goals_have_mean_zero_and_unit_features() -> None:
     assert np.abs(measured).max() <= 1
 
 
-def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
+def test_random_latent_exploration_keeps_a_goal_per_segment_and_reports_cuts() -> None:
     body = FieldsNetwork({FIELD: {"shape": [FEATURES], "dtype": "float32"}}, (), (8,), "relu")
     reward = RandomLatentExploration(num_envs=2, seed=0, features=4, segment=4)
     reward.attach({"random_goals": Published(GoalFeatures(body, 4))})
@@ -334,7 +332,7 @@ def test_a_goal_lasts_for_its_segment_and_its_change_is_told() -> None:
 
 
 @pytest.mark.parametrize("bits", [None, 12])
-def test_novelty_counts_on_first_visits_of_an_episode_and_only_as_it_rises(bits: int | None) -> None:
+def test_novel_d_rewards_only_rising_novelty_on_first_visits_of_an_episode(bits: int | None) -> None:
     model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
     path = vectors(40, num_envs=2)
     model.network.warm_up({FIELD: path})
@@ -357,7 +355,7 @@ def test_novelty_counts_on_first_visits_of_an_episode_and_only_as_it_rises(bits:
         np.testing.assert_allclose(measured[valid], (rises * np.array(first).T)[valid], rtol=1e-5)
 
 
-def test_ngu_is_the_inverse_similarity_to_the_episode_times_the_clipped_novelty() -> None:
+def test_never_give_up_is_inverse_episode_similarity_times_clipped_novelty() -> None:
     model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
     path = vectors(30, num_envs=2)
     model.network.warm_up({FIELD: path})
@@ -399,7 +397,7 @@ def test_curiosity_critic_subtracts_the_error_that_the_critic_predicts() -> None
     np.testing.assert_allclose(judge(reward, path), judge(error, path) - np.maximum(raw, 0), rtol=1e-5)
 
 
-def test_error_critic_learns_the_present_error_of_the_dynamics_and_leaves_it_alone() -> None:
+def test_error_critic_loss_matches_the_dynamics_error_without_training_the_dynamics() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=8))
     critic = ErrorCritic(ErrorCriticNetwork(FEATURES, ACTION, hidden=(8,)))
     critic.attach_models({"encoder": PlainFeatures({"vector": {"shape": [FEATURES], "dtype": "float32"}}),
@@ -426,7 +424,7 @@ def test_table_critic_is_a_moving_average_of_each_state() -> None:
     assert critic(1) == pytest.approx(0.9 * 0.2 + 0.4)
 
 
-def test_noveld_visits_survive_saving() -> None:
+def test_novel_d_restores_its_visits() -> None:
     model = RndModel({"vector": {"shape": [FEATURES], "dtype": "float32"}}, features=8, warmup=8)
     path = vectors(12, num_envs=2).repeat(2, 1, 1)
     model.network.warm_up({FIELD: path})
@@ -438,7 +436,7 @@ def test_noveld_visits_survive_saving() -> None:
     np.testing.assert_array_equal(judge(resumed, path[8:]), judge(whole, path[8:]))
 
 
-def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:
+def test_hierarchical_with_one_layer_is_the_prediction_error() -> None:
     network = TimeHierarchy(FEATURES, ACTION, layers=1, width=8)
     reward = Hierarchical(NUM_ENVS, 1, scheme="maximize")
     reward.attach({"hierarchy": Published(network)})
@@ -452,7 +450,7 @@ def test_one_layer_of_the_hierarchy_is_a_plain_prediction_error() -> None:
     np.testing.assert_allclose(judge(reward, path), expected, rtol=1e-5)
 
 
-def test_layers_of_the_hierarchy_speak_when_their_steps_are_over() -> None:
+def test_hierarchical_layers_report_when_their_steps_end() -> None:
     network = TimeHierarchy(FEATURES, ACTION, layers=3, ratio=2, width=8)
     reward = Hierarchical(NUM_ENVS, 3, scheme="maximize")
     reward.attach({"hierarchy": Published(network)})
@@ -478,14 +476,14 @@ def test_layers_of_the_hierarchy_speak_when_their_steps_are_over() -> None:
         ("top_only", [0, 0, 1], 1),
     ],
 )
-def test_schemes_of_levels(scheme: Any, expected: list[int], total: int) -> None:
+def test_level_coefficients_match_each_scheme(scheme: Any, expected: list[int], total: int) -> None:
     np.testing.assert_array_equal(level_coefficients(3, scheme), expected)
     assert level_coefficients(3, scheme).sum() == total
     assert level_coefficients(1, scheme)[0] in (1, -1)
 
 
 @given(arrays(np.float32, (30, 2), elements=st.floats(-10, 10, width=32)), st.floats(0.5, 0.99))
-def test_the_fading_deviation_equals_the_weighted_one(rewards: np.ndarray, decay: float) -> None:
+def test_exponential_std_matches_the_weighted_standard_deviation(rewards: np.ndarray, decay: float) -> None:
     normalizer = ExponentialStd(ema_decay=decay, min_std=1e-3, warmup=1)
     for row in rewards:
         scaled = normalizer(row, np.ones(2, dtype=np.bool_))
@@ -521,7 +519,7 @@ STATEFUL = ("open_loop", "delta", "progress", "ages", "e3b", "hierarchical")
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_a_restored_reward_goes_on_as_if_nothing_had_happened(name: str) -> None:
+def test_rewards_continue_identically_after_a_restore(name: str) -> None:
     path, valid = vectors(16), np.random.default_rng(0).random((15, NUM_ENVS)) > 0.1
     whole, first, second = (make_stateful(name) for _ in range(3))
     expected = judge(whole, path, valid)
@@ -531,7 +529,7 @@ def test_a_restored_reward_goes_on_as_if_nothing_had_happened(name: str) -> None
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_rewards_of_one_environment_are_those_among_others(name: str) -> None:
+def test_rewards_of_an_environment_do_not_depend_on_other_environments(name: str) -> None:
     path, valid = vectors(12), np.random.default_rng(1).random((11, NUM_ENVS)) > 0.1
     together = judge(make_stateful(name), path, valid)
     if name == "hierarchical":

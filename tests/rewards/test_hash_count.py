@@ -17,7 +17,7 @@ def view(*axes: int) -> torch.Tensor:
     return AXES[list(axes)] * 3.0
 
 
-def test_a_view_pays_by_how_often_all_environments_saw_it() -> None:
+def test_hash_count_reward_is_inverse_root_of_count_over_all_environments() -> None:
     reward = HashCount(seed=0, bits=32)
     seen = [reward(transition(view(*now), view(*now))) for now in ((0, 1), (0, 0), (2, 1))]
     np.testing.assert_allclose(seen[0], [1, 1])
@@ -25,13 +25,13 @@ def test_a_view_pays_by_how_often_all_environments_saw_it() -> None:
     np.testing.assert_allclose(seen[2], [1, 1 / np.sqrt(2)], rtol=1e-6)
 
 
-def test_a_transition_between_episodes_is_neither_counted_nor_paid() -> None:
+def test_hash_count_neither_counts_nor_rewards_invalid_transitions() -> None:
     reward = HashCount(seed=0, bits=32)
     np.testing.assert_array_equal(reward(transition(view(0), view(0), valid=[False])), [0])
     np.testing.assert_array_equal(reward(transition(view(0), view(0))), [1])
 
 
-def test_counts_go_on_after_a_restore() -> None:
+def test_hash_count_restores_its_counts() -> None:
     first, second = HashCount(seed=0, bits=60), HashCount(seed=0, bits=60)
     first(transition(view(0, 1), view(0, 1)))
     restore_state(second, collect_state(first))
@@ -39,7 +39,7 @@ def test_counts_go_on_after_a_restore() -> None:
     np.testing.assert_array_equal(second(step), first(step))
 
 
-def test_the_angle_between_vectors_is_the_share_of_bits_that_differ() -> None:
+def test_hash_codes_share_of_different_bits_is_the_angle_between_vectors() -> None:
     codes = HashCodes(62, 62, seed=1)
     pairs = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     bits = [
@@ -50,6 +50,6 @@ def test_the_angle_between_vectors_is_the_share_of_bits_that_differ() -> None:
 
 
 @pytest.mark.parametrize("bits", [0, 63])
-def test_bits_that_no_number_holds_are_refused(bits: int) -> None:
+def test_hash_count_refuses_bits_outside_1_to_62(bits: int) -> None:
     with pytest.raises(ValueError, match=f"bits must be from 1 to 62, not {bits}"):
         HashCount(seed=0, bits=bits)

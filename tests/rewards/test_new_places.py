@@ -27,24 +27,24 @@ def walk(reward: NewPlaces, places: list[float]) -> list[float]:
     return [step(reward, [before], [now])[0] for before, now in pairwise(places)]
 
 
-def test_a_place_pays_when_it_is_new_and_the_first_place_does_not() -> None:
+def test_new_places_rewards_new_places_except_the_first() -> None:
     assert walk(NewPlaces(1, cell=0.5), [0.1, 0.4, 0.6, 0.9, 1.1, 0.6, -0.1]) == [0, 1, 0, 1, 0, 1]
 
 
-def test_a_place_is_new_again_after_the_window_and_not_before() -> None:
+def test_new_places_rewards_a_place_again_only_after_the_window() -> None:
     for turns, paid in ((3, 0), (4, 1)):  # turns since the last visit
         places = [0.1, 0.6, *[1.1] * (turns - 1), 0.6]
         assert walk(NewPlaces(1, cell=0.5, window=3), places)[-1] == paid
 
 
-def test_environments_and_episodes_have_their_own_visits() -> None:
+def test_new_places_keeps_visits_per_environment_and_episode() -> None:
     reward = NewPlaces(2, cell=0.5)
     assert step(reward, [0.1, 0.6], [0.6, 0.1]) == [1, 1]
     assert step(reward, [0.6, 0.1], [0.1, 0.1], [False, True]) == [0, 0]  # the first has started anew
     assert step(reward, [0.1, 0.1], [0.6, 0.6]) == [1, 0]
 
 
-def test_visits_survive_saving() -> None:
+def test_new_places_restores_its_visits() -> None:
     first, second = NewPlaces(2, cell=0.5, window=4), NewPlaces(2, cell=0.5, window=4)
     step(first, [0.1, 0.6], [0.6, 5.1])
     step(first, [0.6, 5.1], [1.1, 5.1])
@@ -53,12 +53,12 @@ def test_visits_survive_saving() -> None:
         assert step(second, [1.1, 5.1], now) == step(first, [1.1, 5.1], now)
 
 
-def test_a_world_without_odometry_is_told_what_to_choose() -> None:
+def test_new_places_error_without_odometry_names_the_setting() -> None:
     with pytest.raises(KeyError, match=r"environment\.odometry=true"):
         step(NewPlaces(1, field="place"), [0.0], [0.0])
 
 
 @pytest.mark.parametrize("words", [{"cell": 0}, {"window": 0}])
-def test_settings_that_cannot_be_are_refused(words: dict[str, int]) -> None:
+def test_new_places_refuses_a_cell_or_window_of_zero(words: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="cell must be positive and window at least 1"):
         NewPlaces(1, **words)

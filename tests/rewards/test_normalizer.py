@@ -26,14 +26,16 @@ def brute_force(rewards: np.ndarray, discount: float) -> float:
 
 
 @given(REWARDS, st.floats(0, 0.99))
-def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums(rewards: np.ndarray, discount: float) -> None:
+def test_discounted_std_divides_rewards_by_the_std_of_their_discounted_sums(
+    rewards: np.ndarray, discount: float
+) -> None:
     normalizer = DiscountedStd(num_envs=2, gamma=discount, min_relative_std=0, warmup=1)
     for row in rewards:
         scaled = normalizer(row, ALL)
     np.testing.assert_allclose(scaled, rewards[-1] / brute_force(rewards, discount), rtol=1e-4, atol=1e-6)
 
 
-def test_void_transitions_leave_no_trace() -> None:
+def test_discounted_std_ignores_invalid_transitions() -> None:
     with_gaps, without = (DiscountedStd(num_envs=1, warmup=1) for _ in range(2))
     generator = np.random.default_rng(0)
     for step in range(50):
@@ -44,14 +46,14 @@ def test_void_transitions_leave_no_trace() -> None:
         np.testing.assert_array_equal(with_gaps(reward, np.array([True])), expected)
 
 
-def test_until_the_scale_is_known_there_is_no_reward() -> None:
+def test_discounted_std_returns_zero_during_warmup() -> None:
     normalizer = DiscountedStd(num_envs=2, warmup=10)
     ones = np.array([1, 2], dtype=np.float32)
     outputs = [normalizer(ones, ALL).any() for _ in range(6)]
     assert outputs == [False] * 4 + [True] * 2
 
 
-def test_a_reward_that_dies_out_is_not_amplified() -> None:
+def test_discounted_std_does_not_amplify_a_vanishing_reward() -> None:
     generator = np.random.default_rng(0)
     floored, bare = (
         DiscountedStd(1, gamma=0.0, min_relative_std=floor, reference_steps=100, warmup=1) for floor in (0.5, 0.0)
@@ -67,14 +69,14 @@ def test_a_reward_that_dies_out_is_not_amplified() -> None:
     assert floored(tiny, valid) == pytest.approx(1e-3 / (0.5 * floored._largest), rel=1e-3)
 
 
-def test_clipping_limits_both_sides() -> None:
+def test_discounted_std_clips_positive_and_negative_rewards() -> None:
     normalizer = DiscountedStd(2, warmup=1, clip=0.05)
     for _ in range(20):
         scaled = normalizer(np.array([100.0, -100.0], dtype=np.float32), ALL)
     np.testing.assert_array_equal(scaled, np.array([0.05, -0.05], dtype=np.float32))
 
 
-def test_a_restored_normaliser_goes_on_as_if_nothing_had_happened() -> None:
+def test_discounted_std_continues_identically_after_a_restore() -> None:
     generator = np.random.default_rng(0)
     first, second = DiscountedStd(2, warmup=1), DiscountedStd(2, warmup=1)
     for _ in range(10):
@@ -85,7 +87,7 @@ def test_a_restored_normaliser_goes_on_as_if_nothing_had_happened() -> None:
         np.testing.assert_array_equal(first(reward, ALL), second(reward, ALL))
 
 
-def test_none_leaves_rewards_as_they_are() -> None:
+def test_no_normalizer_returns_rewards_unchanged() -> None:
     reward = np.array([1, 2], dtype=np.float32)
     np.testing.assert_array_equal(NoNormalizer()(reward, ALL), reward)
 

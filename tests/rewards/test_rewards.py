@@ -82,7 +82,7 @@ def test_prediction_error_is_the_mean_squared_error_of_the_prediction() -> None:
 
 
 @torch.no_grad()
-def test_memory_runs_from_turn_to_turn_and_ends_with_the_episode() -> None:
+def test_prediction_error_keeps_the_dynamics_state_until_the_episode_ends() -> None:
     network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 6, depth=1))
     reward, fresh = PredictionError(), PredictionError()
     for each in (reward, fresh):
@@ -95,7 +95,7 @@ def test_memory_runs_from_turn_to_turn_and_ends_with_the_episode() -> None:
 
 
 @torch.no_grad()
-def test_memory_survives_saving() -> None:
+def test_prediction_error_restores_the_dynamics_state() -> None:
     network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 6, depth=1))
     first, second = PredictionError(), PredictionError()
     for each in (first, second):
@@ -106,21 +106,21 @@ def test_memory_survives_saving() -> None:
     assert first.report() == second.report()
 
 
-def test_before_latents_mean_something_there_is_nothing_to_say() -> None:
+def test_prediction_error_without_latents_is_zero_and_reports_nothing() -> None:
     reward = PredictionError(DiscountedStd(NUM_ENVS))
     reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
     assert not reward(without_latents(transition())).any()
     assert reward.report() == {}
 
 
-def test_a_transition_that_means_nothing_is_worth_nothing_and_not_counted() -> None:
+def test_extrinsic_is_zero_and_not_counted_for_invalid_transitions() -> None:
     reward = Extrinsic()
     np.testing.assert_array_equal(reward(transition(valid=[True, False, True, False], paid=2.0)), [2, 0, 2, 0])
     assert reward.report() == {"extrinsic_raw": 2.0, "extrinsic": 2.0}
     assert reward.report() == {}
 
 
-def test_raw_and_scaled_means_are_told_apart() -> None:
+def test_extrinsic_reports_raw_and_normalized_means() -> None:
     reward = Extrinsic(DiscountedStd(NUM_ENVS, warmup=1, clip=0.25))
     for step in range(10):
         reward(transition(paid=float(step)))
@@ -129,7 +129,7 @@ def test_raw_and_scaled_means_are_told_apart() -> None:
     assert 0 < figures["extrinsic"] <= 0.25
 
 
-def test_a_weighted_sum_adds_its_parts_and_names_them() -> None:
+def test_weighted_sum_adds_its_parts_and_reports_each() -> None:
     reward = WeightedSum({"world": Extrinsic(), "again": Extrinsic()}, {"world": 2.0, "again": -0.5})
     np.testing.assert_allclose(reward(transition(paid=1.0, valid=[True, True, True, False])), [1.5, 1.5, 1.5, 0])
     figures = reward.report()
@@ -137,7 +137,7 @@ def test_a_weighted_sum_adds_its_parts_and_names_them() -> None:
     assert figures["weighted_sum"] == 1.5
 
 
-def test_a_silent_part_does_not_silence_the_sum() -> None:
+def test_weighted_sum_uses_other_parts_when_one_gives_no_reward() -> None:
     curious = PredictionError()
     reward = WeightedSum({"curious": curious, "world": Extrinsic()}, {"curious": 1.0, "world": 1.0})
     reward.attach({"dynamics": Published(ResidualDynamics(FEATURES, ACTION))})
@@ -145,13 +145,13 @@ def test_a_silent_part_does_not_silence_the_sum() -> None:
     assert "curious" not in reward.report()
 
 
-def test_parts_and_weights_must_belong_together() -> None:
+def test_weighted_sum_refuses_weights_that_match_no_part() -> None:
     with pytest.raises(ValueError, match="curios"):
         WeightedSum({"curious": Extrinsic()}, {"curios": 1.0})
 
 
 @torch.no_grad()
-def test_reconstruction_error_is_that_of_the_painted_image() -> None:
+def test_reconstruction_error_is_the_mean_squared_error_of_the_decoded_image() -> None:
     vae = ImageVae({"image": {"shape": [36, 36, 3], "dtype": "uint8"}}, features=4)
     reward = ReconstructionError()
     reward.attach({"encoder": Published(vae)})
@@ -166,7 +166,7 @@ def test_reconstruction_error_is_that_of_the_painted_image() -> None:
 
 
 @pytest.mark.parametrize(("reward", "name"), [(PredictionError(), "dynamics"), (ReconstructionError(), "encoder")])
-def test_a_model_of_another_kind_is_refused(reward: Reward, name: str) -> None:
+def test_rewards_refuse_a_missing_or_unsuitable_model(reward: Reward, name: str) -> None:
     with pytest.raises(RuntimeError, match="attach"):
         reward(transition())
     with pytest.raises(KeyError, match=name):
@@ -176,7 +176,7 @@ def test_a_model_of_another_kind_is_refused(reward: Reward, name: str) -> None:
         reward(transition())
 
 
-def test_a_reward_of_the_wrong_shape_is_refused() -> None:
+def test_reward_of_the_wrong_shape_is_refused() -> None:
     class Scalar(Reward):
         name = "scalar"
 
@@ -195,14 +195,14 @@ def test_a_reward_of_the_wrong_shape_is_refused() -> None:
         (RandomFeatureError(), Pixels(VECTOR, 6), "encoder=random_features"),
     ],
 )
-def test_a_name_that_stands_for_features_refuses_others(reward: Reward, encoder: Encoder, choice: str) -> None:
+def test_rewards_that_need_a_certain_encoder_refuse_others(reward: Reward, encoder: Encoder, choice: str) -> None:
     dynamics = ResidualDynamics(encoder.features, ACTION, 8, 1)
     with pytest.raises(ValueError, match=rf"reward={reward.name} .* {type(encoder).__name__}: choose {choice} .*or"):
         reward.attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
     PredictionError().attach({"dynamics": Published(dynamics), "encoder": Published(encoder)})
 
 
-def test_a_name_that_stands_for_features_takes_its_own() -> None:
+def test_rewards_that_need_a_certain_encoder_accept_it() -> None:
     dynamics = Published(ResidualDynamics(8, ACTION, 8, 1))
     InverseFeatureError().attach({"dynamics": dynamics, "encoder": Published(InverseDynamics(VECTOR, ACTION, 8))})
     RandomFeatureError().attach({"dynamics": dynamics, "encoder": Published(RandomFeatures(VECTOR, 8))})

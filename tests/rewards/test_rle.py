@@ -21,7 +21,7 @@ SPACES = describe_spaces(SPACE, gymnasium.spaces.Discrete(2), 1)
 @pytest.mark.parametrize(
     "settings", [{}, {"patch": 4}, {"normalize_inputs": True}, {"patch": 2, "normalize_inputs": True}]
 )
-def test_random_goals_follow_a_trunk_of_any_form(settings: dict[str, int]) -> None:
+def test_random_goals_copies_the_policy_trunk_for_all_network_settings(settings: dict[str, int]) -> None:
     inputs = {"observation": SPACES["observation"]}
     network = PolicyValueNetwork(inputs, SPACES["action"], channels=(4,), hidden=(8,), **settings)  # type: ignore[arg-type]
     goals = RandomGoals(inputs, channels=(4,), hidden=(8,), features=3, ema_decay=0.0, **settings)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def paid(step: int) -> np.ndarray:
     return np.where(ended, 0, step).astype(np.float32)
 
 
-def test_reward_streams_add_both_rewards_and_leave_out_void_transitions() -> None:
+def test_reward_streams_add_both_rewards_and_skip_invalid_transitions() -> None:
     agent, (records, _) = live(Half(), RewardStreams(2.0, 3.0), 8, {})
     for step, record in enumerate(records):
         own = np.where(ClockWorld((4, 6, 1000)).ended_at(step), 0, 0.5 if step >= 2 else 0)
@@ -78,7 +78,7 @@ def test_reward_streams_that_are_separate_are_stacked_without_weights() -> None:
     np.testing.assert_allclose(signals[6]["reward"], 2 * paid(5) + 1.5)
 
 
-def test_reward_silent_during_warm_up_enters_no_metric() -> None:
+def test_reward_during_warmup_is_not_in_the_metrics() -> None:
     agent, (_, signals) = live(Half(DiscountedStd(ENVS, warmup=9)), None, 4, {})
     assert [bool(each["rewarded"].any()) for each in signals] == [False] * 4
     report = agent.report()
@@ -89,7 +89,7 @@ def test_reward_silent_during_warm_up_enters_no_metric() -> None:
     assert agent.report()["reward"] == 0.5
 
 
-def test_reward_that_cuts_its_return_has_no_stream_of_its_own() -> None:
+def test_reward_streams_refuse_a_separate_reward_that_cuts_returns() -> None:
     with pytest.raises(ValueError, match="choose reward_streams=single"):
         live(Half(cut=True), RewardStreams(separate=True), 3, {"reward": TWO})
     live(Half(cut=True), RewardStreams(), 3, {})
@@ -148,7 +148,7 @@ class Rollout:
         return 2.0 * one.advantage + 0.5 * other.advantage, torch.stack([one.target, other.target], -1), one.weight
 
 
-def test_on_policy_streams_add_weighted_advantages_with_their_own_discounts() -> None:
+def test_on_policy_trainer_adds_weighted_advantages_with_the_gamma_of_each_stream() -> None:
     rollout = Rollout()
     expected, returns, weight = rollout.advantages()
     seen: list[dict[str, torch.Tensor]] = []
@@ -162,7 +162,7 @@ def test_on_policy_streams_add_weighted_advantages_with_their_own_discounts() ->
     torch.testing.assert_close(torch.cat([batch["return"] for batch in seen[:2]])[order], returns.flatten(0, 1)[first])
 
 
-def test_popart_counts_each_return_of_a_rollout_once() -> None:
+def test_on_policy_trainer_counts_each_return_once_in_popart_statistics() -> None:
     rollout = Rollout()
     _, returns, weight = rollout.advantages()
     list(rollout.trainer.round())
@@ -172,7 +172,7 @@ def test_popart_counts_each_return_of_a_rollout_once() -> None:
     torch.testing.assert_close(moments.variance, returns[weight > 0].double().var(0, correction=0))
 
 
-def test_ppo_value_loss_of_two_streams_is_the_sum_of_both_in_their_scales() -> None:
+def test_actor_critic_value_loss_of_two_streams_is_the_sum_of_scaled_losses() -> None:
     rollout = Rollout()
     rollout.module.log_dict = lambda *args, **kwargs: None  # type: ignore[method-assign]
     value = torch.randn(5, 2, requires_grad=True)
@@ -187,7 +187,7 @@ def test_ppo_value_loss_of_two_streams_is_the_sum_of_both_in_their_scales() -> N
     torch.testing.assert_close(rollout.module._value_loss(value, batch), expected)
 
 
-def test_on_policy_streams_need_rewards_of_as_many() -> None:
+def test_on_policy_trainer_refuses_streams_that_do_not_match_the_rewards() -> None:
     rollout = Rollout(streams={"only": ReturnStream()})
     with pytest.raises(ValueError, match="choose reward_streams=two"):
         list(rollout.trainer.round())

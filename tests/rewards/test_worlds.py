@@ -56,7 +56,7 @@ def late(make: Callable[[], Life], stream: Iterator[torch.Tensor], turns: int = 
 
 
 @pytest.mark.parametrize("name", slow_unless_quick(*((name,) for name in LEARNED)))
-def test_in_the_dark_there_is_nothing_to_want(name: str) -> None:
+def test_rewards_are_zero_in_a_constant_world(name: str) -> None:
     assert abs(late(LEARNED[name], blackout(), 500)) < (0.05 if name == "information" else 2e-3)
 
 
@@ -76,7 +76,7 @@ def test_in_the_dark_there_is_nothing_to_want(name: str) -> None:
         ("meta", 2.0),
     ),
 )
-def test_on_white_noise_of_variance_one(name: str, expected: float) -> None:
+def test_rewards_on_white_noise_converge_to_the_expected_value(name: str, expected: float) -> None:
     assert late(LEARNED[name], white()) == pytest.approx(expected, rel=0.06, abs=0.05)
 
 
@@ -94,18 +94,18 @@ def test_on_white_noise_of_variance_one(name: str, expected: float) -> None:
         ("rnd", 0.0),
     ),
 )
-def test_on_a_flicker_of_eight_pictures(name: str, expected: float) -> None:
+def test_rewards_on_eight_random_images_converge_to_the_expected_value(name: str, expected: float) -> None:
     assert late(LEARNED[name], flicker(BANK)) == pytest.approx(expected, rel=0.06, abs=0.05 * V)
 
 
-def test_the_novelty_of_fresh_noise_falls_as_far_as_the_imitation_generalizes() -> None:
+def test_reward_rnd_falls_below_half_on_white_noise_and_stays_positive() -> None:
     rewards = lives.rnd().live(white(), TURNS)
     rewards = rewards[~np.isnan(rewards)]
     assert 0 < rewards[-LAST:].mean() < 0.5 * rewards[:20].mean()
 
 
 @pytest.mark.slow
-def test_the_exponential_form_of_learning_progress_punishes_noise_as_jensen_says() -> None:
+def test_reward_learning_progress_exp_is_negative_on_noise_by_the_jensen_bias() -> None:
     bias = 2 / NUMBERS * np.exp(digamma(NUMBERS / 2)) - 1
     measured = late(LEARNED["learning_progress_exp"], white(), 1200)
     assert bias == pytest.approx(-0.031, abs=1e-3)
@@ -119,7 +119,7 @@ def test_the_exponential_form_of_learning_progress_punishes_noise_as_jensen_says
         ("prediction_error",), ("open_loop",), ("disagreement",), ("gaussian_ensemble",), ("ama",), ("meta",)
     ),
 )
-def test_what_can_be_learned_stops_being_wanted(name: str) -> None:
+def test_rewards_vanish_once_a_cycle_of_images_is_learned(name: str) -> None:
     rewards = LEARNED[name]().live(cycle(BANK), TURNS)
     assert abs(rewards[-LAST:].mean()) < 0.03 * abs(rewards[:20]).max()
 
@@ -130,7 +130,7 @@ def test_what_can_be_learned_stops_being_wanted(name: str) -> None:
         ("prediction_error",), ("disagreement",), ("gaussian_ensemble",), ("gamma_progress",), ("rnd",), ("ama",)
     ),
 )
-def test_what_is_truly_new_is_wanted_at_once(name: str) -> None:
+def test_rewards_rise_tenfold_on_new_images(name: str) -> None:
     life = LEARNED[name]()
     before = life.live(cycle(BANK), TURNS)
     after = life.live(cycle(images(8, seed=8)), 60)
@@ -139,7 +139,7 @@ def test_what_is_truly_new_is_wanted_at_once(name: str) -> None:
     assert after.mean() > 10 * max(before[-LAST:].mean(), 1e-6)
 
 
-def test_learning_progress_shuns_the_first_contact_with_a_change_and_then_wants_it() -> None:
+def test_reward_learning_progress_is_negative_at_a_change_and_then_positive() -> None:
     life = lives.learning_progress()
     life.live(cycle(BANK), TURNS)
     after = life.live(cycle(images(8, seed=8)), 400)
@@ -149,13 +149,13 @@ def test_learning_progress_shuns_the_first_contact_with_a_change_and_then_wants_
     assert abs(after[-50:].mean()) < 0.2 * windows.max()
 
 
-def test_gamma_progress_is_positive_while_something_is_learned() -> None:
+def test_reward_gamma_progress_is_positive_while_learning() -> None:
     rewards = lives.gamma_progress().live(cycle(BANK), 120)
     assert (rewards[20:60] > 0).all()
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.5])
-def test_the_variance_of_ama_settles_where_its_gradient_vanishes(penalty: float) -> None:
+def test_reward_ama_on_white_noise_converges_to_one_minus_inverse_penalty(penalty: float) -> None:
     life = lives.ama(penalty, eta=1.0)
     rewards = life.live(white(), TURNS)
     assert rewards[-LAST:].mean() == pytest.approx(1 - 1 / penalty, abs=0.06)

@@ -34,7 +34,7 @@ PROGRAMS = ["filter.x.clean", "filter.x.smudge", "filter.x.process", "diff.x.tex
 
 
 @pytest.mark.parametrize("where", ["config", "included", "worktree"])
-def test_code_state_no_program_that_a_repository_names_is_run(repository: Path, where: str) -> None:
+def test_code_state_runs_no_program_of_the_repository(repository: Path, where: str) -> None:
     marker = repository.parent / "marker"
     (repository / ".gitattributes").write_text("* filter=x diff=x\n")
     target = repository / ".git" / {"config": "config", "included": "more", "worktree": "config.worktree"}[where]
@@ -57,7 +57,7 @@ def test_code_state_no_program_that_a_repository_names_is_run(repository: Path, 
     assert "+y" in diff
 
 
-def test_code_state_what_a_partial_clone_lacks_is_not_fetched(repository: Path) -> None:
+def test_code_state_fetches_nothing_for_a_partial_clone(repository: Path) -> None:
     marker = repository.parent / "marker"
     git(repository, "config", "extensions.partialClone", "origin")
     git(repository, "config", "remote.origin.url", f"ext::sh -c touch% {marker}")
@@ -70,7 +70,7 @@ def test_code_state_what_a_partial_clone_lacks_is_not_fetched(repository: Path) 
     assert not marker.exists()
 
 
-def test_code_state_a_submodule_runs_nothing_either(repository: Path) -> None:
+def test_code_state_runs_no_program_of_a_submodule(repository: Path) -> None:
     marker = repository.parent / "marker"
     git(repository, "submodule", "--quiet", "add", str(repository), "sub")
     git(repository, "commit", "-qm", "second")
@@ -82,7 +82,7 @@ def test_code_state_a_submodule_runs_nothing_either(repository: Path) -> None:
     assert not marker.exists()
 
 
-def test_code_state_a_worktree_and_a_folder_below_it_are_known(repository: Path) -> None:
+def test_code_state_reads_a_worktree_from_a_subfolder(repository: Path) -> None:
     other = repository.parent / "other"
     git(repository, "worktree", "add", "-q", str(other))
     (other / "below").mkdir()
@@ -94,7 +94,7 @@ def test_code_state_a_worktree_and_a_folder_below_it_are_known(repository: Path)
     assert state == {"commit": git(other, "rev-parse", "HEAD"), "dirty": False, "untracked": ["new.txt"]}
 
 
-def test_code_state_packed_references_and_a_commit_without_a_branch_are_known(repository: Path) -> None:
+def test_code_state_reads_packed_refs_and_a_detached_head(repository: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
     git(repository, "pack-refs", "--all")
     assert code_state(repository)[0]["commit"] == commit
@@ -102,7 +102,7 @@ def test_code_state_packed_references_and_a_commit_without_a_branch_are_known(re
     assert code_state(repository)[0]["commit"] == commit
 
 
-def test_code_state_what_git_leaves_out_is_left_out(repository: Path) -> None:
+def test_code_state_omits_files_that_git_ignores(repository: Path) -> None:
     (repository / ".git" / "info").mkdir(exist_ok=True)
     (repository / ".git" / "info" / "exclude").write_text("mine.txt\n")
     (repository / "mine.txt").write_text("x\n")
@@ -110,14 +110,14 @@ def test_code_state_what_git_leaves_out_is_left_out(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["ref: ../../secret", "ref: refs/../../../secret", "ref: HEAD", "x" * 50, ""])
-def test_code_state_a_head_that_is_none_leads_nowhere(repository: Path, head: str) -> None:
+def test_code_state_is_empty_for_an_invalid_head(repository: Path, head: str) -> None:
     (repository.parent / "secret").write_text("0" * 40)
     (repository / ".git" / "HEAD").write_text(head)
     assert code_state(repository) == ({}, "")
 
 
 @pytest.mark.parametrize("name", [".git", ".git/HEAD"])
-def test_code_state_a_repository_of_pipes_and_devices_delays_nothing(tmp_path: Path, name: str) -> None:
+def test_code_state_does_not_wait_for_pipes(tmp_path: Path, name: str) -> None:
     (tmp_path / ".git").mkdir()
     if name == ".git":
         (tmp_path / ".git").rmdir()

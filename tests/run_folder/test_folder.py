@@ -17,7 +17,7 @@ from pamiq_exp.run_folder import RunFolder, RunFolderError
 from pamiq_exp.run_folder import folder as run_folder
 
 
-def test_run_folder_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Path) -> None:
+def test_run_folder_records_config_manifest_and_summary(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "a" / "run")
     config = {"seed": 3, "nested": {"list": [1, 2.5, None], "text": "é"}}
     folder.write_config(config, ["seed=3", "world=clean"])
@@ -48,7 +48,7 @@ def test_run_folder_the_folder_tells_what_was_run_and_how_it_ended(tmp_path: Pat
     assert not [path for path in folder.path.rglob("*") if path.name.startswith(".")]
 
 
-def test_run_folder_a_second_session_in_the_same_folder_keeps_the_first_in_mind(tmp_path: Path) -> None:
+def test_run_folder_manifest_keeps_earlier_sessions(tmp_path: Path) -> None:
     for state in ("stopped", "finished"):
         folder = RunFolder(tmp_path)
         folder.start(experiment_name="experiment", seed=0, command=["python", "-m", "pamiq_exp", state])
@@ -61,7 +61,9 @@ def test_run_folder_a_second_session_in_the_same_folder_keeps_the_first_in_mind(
     assert earlier["command"][-1] == "stopped"
 
 
-def test_run_folder_the_manifest_says_what_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_manifest_has_machine_threads_and_environment_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -75,7 +77,7 @@ def test_run_folder_the_manifest_says_what_computed(tmp_path: Path, monkeypatch:
     assert "UNRELATED" not in manifest["environment"]
 
 
-def test_run_folder_a_session_that_is_refused_has_not_happened(tmp_path: Path) -> None:
+def test_run_folder_restores_its_files_after_a_refused_session(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_config({"seed": 1}, ["seed=1"])
     folder.start(experiment_name="e", seed=1)
@@ -94,7 +96,7 @@ def test_run_folder_a_session_that_is_refused_has_not_happened(tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-def test_run_folder_a_repository_cannot_have_git_run_its_programs(tmp_path: Path) -> None:
+def test_run_folder_runs_no_program_of_the_code_repository(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
     subprocess.check_call(("git", "init", "-q", str(code)))
@@ -114,7 +116,7 @@ def test_run_folder_a_repository_cannot_have_git_run_its_programs(tmp_path: Path
     assert "-x" in (tmp_path / "run" / "code.diff").read_text()
 
 
-def test_run_folder_code_that_differs_from_its_commit_is_kept(tmp_path: Path) -> None:
+def test_run_folder_keeps_a_diff_of_uncommitted_code(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
 
@@ -144,13 +146,13 @@ def test_run_folder_code_that_differs_from_its_commit_is_kept(tmp_path: Path) ->
     assert (code / "a.py").read_text() == "x = 2\n"
 
 
-def test_run_folder_a_folder_outside_any_repository_has_no_code_state(tmp_path: Path) -> None:
+def test_run_folder_has_no_code_state_outside_a_repository(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.start(experiment_name="e", seed=0, code_folder=Path("/"))
     assert folder.read_manifest()["code"] == {}
 
 
-def test_run_folder_without_a_repository_at_hand_the_code_is_that_of_the_package(
+def test_run_folder_uses_the_commit_of_the_package_outside_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
 ) -> None:
     commit = subprocess.run(
@@ -164,7 +166,7 @@ def test_run_folder_without_a_repository_at_hand_the_code_is_that_of_the_package
     assert folder.read_manifest()["code"]["commit"] == commit.stdout.strip()
 
 
-def test_run_folder_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_writes_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = "marker-0815-secret"
     monkeypatch.setenv("SOME_API_KEY", marker)
     folder = RunFolder(tmp_path)
@@ -191,7 +193,7 @@ def test_run_folder_secrets_reach_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert "Traceback" in (tmp_path / "log.txt").read_text()
 
 
-def test_run_folder_the_log_file_holds_what_was_logged_meanwhile_and_nothing_else(tmp_path: Path) -> None:
+def test_run_folder_log_has_only_messages_from_within_logging(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     log = logging.getLogger("pamiq_exp.test")
     log.warning("before")
@@ -208,7 +210,7 @@ def test_run_folder_the_log_file_holds_what_was_logged_meanwhile_and_nothing_els
 
 
 @pytest.mark.parametrize("kind", ["below a file", "read-only"])
-def test_run_folder_an_unusable_folder_is_told_in_one_message(tmp_path: Path, kind: str) -> None:
+def test_run_folder_reports_a_folder_that_cannot_be_written(tmp_path: Path, kind: str) -> None:
     if kind == "below a file":
         (tmp_path / "file").write_text("")
         place = tmp_path / "file" / "run"
@@ -221,9 +223,7 @@ def test_run_folder_an_unusable_folder_is_told_in_one_message(tmp_path: Path, ki
         RunFolder(place)
 
 
-def test_run_folder_an_interrupted_write_leaves_the_old_file_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_atomically_keeps_the_old_file_when_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary.json"
     write_atomically(path, "old")
 
@@ -237,7 +237,7 @@ def test_run_folder_an_interrupted_write_leaves_the_old_file_whole(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_run_folder_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_run_folder_start_imports_no_heavy_packages(tmp_path: Path) -> None:
     program = (
         "import sys; from pamiq_exp.run_folder import RunFolder;"
         f"RunFolder({str(tmp_path)!r}).start(experiment_name='e', seed=0);"
@@ -248,7 +248,7 @@ def test_run_folder_the_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
     assert printed.strip() == "[]"
 
 
-def test_run_folder_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
+def test_run_folder_finishes_on_a_full_disk_with_reserved_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -268,7 +268,7 @@ def test_run_folder_a_run_whose_disk_has_become_full_still_tells_how_it_ended(
     assert (tmp_path / "summary.json").exists()
 
 
-def test_run_folder_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -> None:
+def test_run_folder_shortens_a_long_error(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.start(experiment_name="e", seed=0)
     folder.finish("failed", "x" * 10_000_000)
@@ -277,7 +277,7 @@ def test_run_folder_an_error_that_says_very_much_is_kept_short(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b'{"state": "runn', b"\xff\x00\x01", b"[1]", b"[" * 100_000, b""])
-def test_run_folder_a_manifest_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+def test_run_folder_reports_an_invalid_manifest(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(RunFolderError, match=r"remove it"):
         RunFolder(tmp_path).read_manifest()
@@ -286,7 +286,7 @@ def test_run_folder_a_manifest_that_is_none_is_told(tmp_path: Path, content: byt
 @pytest.mark.parametrize(
     "name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "wandb/run-1", "media/a.png", "x/y/z"]
 )
-def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_run_folder_refuses_links_that_lead_outside(tmp_path: Path, name: str) -> None:
     run, outside = tmp_path / "run", tmp_path / "outside"
     (run / name).parent.mkdir(parents=True)
     outside.mkdir()
@@ -296,20 +296,20 @@ def test_run_folder_a_folder_through_which_a_run_would_write_elsewhere_is_refuse
     assert list(outside.iterdir()) == []
 
 
-def test_run_folder_a_folder_where_a_run_writes_a_file_is_refused_as_one(tmp_path: Path) -> None:
+def test_run_folder_refuses_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(RunFolderError, match="is a folder, and a run would write to a file"):
         RunFolder(tmp_path)
 
 
-def test_run_folder_links_that_wandb_left_in_its_own_runs_are_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_run_folder_accepts_links_made_by_wandb(tmp_path: Path) -> None:
     logs = tmp_path / "run" / "wandb" / "offline-run-20260101_000000-abc" / "logs"
     logs.mkdir(parents=True)
     (logs / "debug-core.log").symlink_to(tmp_path / "core.log")
     assert RunFolder(tmp_path / "run").read_manifest() == {}
 
 
-def test_run_folder_a_log_that_is_another_file_too_is_refused(tmp_path: Path) -> None:
+def test_run_folder_refuses_a_log_with_a_hard_link(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "log.txt").hardlink_to(tmp_path / "mine")

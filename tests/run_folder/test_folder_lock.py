@@ -35,7 +35,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder.rename(folder.with_name("removed")))
 
 
-def test_folder_lock_a_second_owner_is_refused_with_the_process_and_the_time_of_the_first(tmp_path: Path) -> None:
+def test_folder_lock_refuses_a_second_owner_and_names_the_first(tmp_path: Path) -> None:
     first, second = RunFolder(tmp_path), RunFolder(tmp_path)
     with first.owned():
         owner = owner_of(tmp_path)
@@ -52,7 +52,7 @@ def test_folder_lock_a_second_owner_is_refused_with_the_process_and_the_time_of_
     assert not (tmp_path / LOCK).exists()
 
 
-def test_folder_lock_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
+def test_folder_lock_is_released_by_a_killed_process(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,7 +69,7 @@ def test_folder_lock_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> N
         assert owner_of(tmp_path) is not None
 
 
-def test_folder_lock_a_forked_child_that_lives_on_does_not_keep_the_folder(tmp_path: Path) -> None:
+def test_folder_lock_is_not_kept_by_a_forked_child(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with folder.owned():
         child = os.fork()
@@ -88,7 +88,7 @@ def test_folder_lock_a_forked_child_that_lives_on_does_not_keep_the_folder(tmp_p
     [(os.getpid(), socket.gethostname(), False), (2**22 + 1, socket.gethostname(), True), (1, "elsewhere", False)],
     ids=["alive", "gone", "on another host"],
 )
-def test_folder_lock_on_a_disk_without_locks_the_file_counts(
+def test_folder_lock_uses_the_file_where_flock_is_not_available(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, host: str, free: bool
 ) -> None:
     def refuse(descriptor: int, kind: int) -> None:
@@ -106,7 +106,7 @@ def test_folder_lock_on_a_disk_without_locks_the_file_counts(
 
 
 @pytest.mark.parametrize("lost", ["removed", "moved", "file removed", "file replaced"])
-def test_folder_lock_records_survive_a_folder_that_is_taken_away(tmp_path: Path, lost: str) -> None:
+def test_run_folder_keeps_records_when_it_is_moved_or_removed(tmp_path: Path, lost: str) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.owned():
         folder.write_config({"seed": 1})
@@ -133,7 +133,7 @@ def test_folder_lock_records_survive_a_folder_that_is_taken_away(tmp_path: Path,
     assert {"config.yaml", "summary.json"} <= {path.name for path in folder.path.iterdir()}
 
 
-def test_folder_lock_records_that_were_cut_off_are_counted(tmp_path: Path) -> None:
+def test_jsonl_tracker_reports_a_truncated_file_and_continues(tmp_path: Path) -> None:
     tracker = JsonlTracker(0.0)
     tracker.start(run_info(tmp_path))
     tracker.write({"environment_step": 1})
@@ -145,7 +145,7 @@ def test_folder_lock_records_that_were_cut_off_are_counted(tmp_path: Path) -> No
     assert steps_in(tmp_path) == [2, 3]
 
 
-def test_folder_lock_a_run_never_writes_into_the_folder_of_another(tmp_path: Path) -> None:
+def test_run_folder_never_writes_into_the_folder_of_another_run(tmp_path: Path) -> None:
     first = RunFolder(tmp_path / "run")
     with first.owned():
         first.start(experiment_name="first", seed=1)
@@ -172,7 +172,7 @@ def test_folder_lock_a_run_never_writes_into_the_folder_of_another(tmp_path: Pat
     assert writer.failures["jsonl"] >= 1
 
 
-def test_folder_lock_the_log_survives_a_folder_that_is_removed(tmp_path: Path) -> None:
+def test_run_folder_log_is_kept_when_the_folder_is_removed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     log = logging.getLogger("pamiq_exp.test")
     with folder.owned():
@@ -193,7 +193,7 @@ def _wait_for(path: Path, word: str) -> None:
         os.sched_yield()
 
 
-def test_folder_lock_only_folders_that_are_made_are_closed_to_others(tmp_path: Path) -> None:
+def test_run_folder_makes_private_folders_and_keeps_existing_modes(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir(mode=0o755)
     (tmp_path / "there").chmod(0o755)
     for name, expected in (("there", 0o755), ("new", 0o700)):
@@ -202,7 +202,7 @@ def test_folder_lock_only_folders_that_are_made_are_closed_to_others(tmp_path: P
         assert stat.S_IMODE(folder.media.stat().st_mode) == 0o700
 
 
-def test_folder_lock_the_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_expands_a_tilde_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert RunFolder("~/run").path == tmp_path / "run"
     monkeypatch.delenv("HOME")

@@ -15,9 +15,7 @@ def test_manifest_has_the_version_of_every_installed_package() -> None:
     assert package_versions() == dict(sorted(expected.items()))
 
 
-def test_manifest_takes_the_fields_of_a_package_and_not_its_description(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_versions_ignores_the_description_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
         "one-1.dist-info": "Metadata-Version: 2.1\r\nName: One_Part\r\nVersion: 1.0\r\n\r\nVersion: 9\n",
         "two-2.dist-info": "Metadata-Version: 2.1\nName: two\nVersion: 2.0\nDescription: a\n        Version: 8\n",

@@ -22,7 +22,7 @@ trees = st.recursive(
 
 
 @given(trees)
-def test_secrets_a_secret_of_the_environment_is_masked_wherever_it_stands(tree: object) -> None:
+def test_mask_secrets_masks_a_secret_of_the_environment_anywhere(tree: object) -> None:
     assert MARKER not in json.dumps(mask_secrets(tree, ENVIRONMENT))
 
 
@@ -35,7 +35,7 @@ def test_secrets_values_under_secret_names_are_masked(key: str) -> None:
     assert mask_secrets(typed, {}) == [f"tracking.x.{key}={MASK}", f"+{key}={MASK}"]
 
 
-def test_secrets_what_only_sounds_like_a_secret_stays_so_that_the_config_still_works() -> None:
+def test_mask_secrets_keeps_ordinary_keys_and_values() -> None:
     config = {
         "observation_key": "image",
         "token_dim": 64,
@@ -63,7 +63,7 @@ def test_secrets_what_only_sounds_like_a_secret_stays_so_that_the_config_still_w
         ("api_key", "/etc"),
     ],
 )
-def test_words_of_the_field_references_and_paths_are_no_secrets(key: str, value: str) -> None:
+def test_mask_secrets_keeps_special_tokens_references_and_paths(key: str, value: str) -> None:
     assert mask_secrets({key: value}, {}) == {key: value}
     assert mask_secrets([f"model.{key}={value}"], {}) == [f"model.{key}={value}"]
 
@@ -80,7 +80,7 @@ def test_words_of_the_field_references_and_paths_are_no_secrets(key: str, value:
         ("MODEL_KEY", "resnet", "resnet"),
     ],
 )
-def test_paths_and_short_plain_words_of_the_environment_are_no_secrets(variable: str, value: str, text: str) -> None:
+def test_mask_secrets_keeps_paths_and_plain_words_of_the_environment(variable: str, value: str, text: str) -> None:
     assert mask_secrets({"x": text}, {variable: value}) == {"x": text}
     assert mask_text(f"in {text}", {variable: value}) == f"in {text}"
 
@@ -89,17 +89,17 @@ def test_paths_and_short_plain_words_of_the_environment_are_no_secrets(variable:
     "variable", ["OPENAI_API_KEY", "HF_TOKEN", "GITHUB_TOKEN_2", "aws_secret", "DB_PASSWORD", "APIKEYS"]
 )
 @pytest.mark.parametrize("value", ["hunter2", "/hunter2+base64/4711", "sk-abcdefgh", "correcthorsebattery"])
-def test_secrets_what_looks_like_a_credential_is_masked(variable: str, value: str) -> None:
+def test_mask_secrets_masks_credentials_of_the_environment(variable: str, value: str) -> None:
     assert mask_secrets({"x": value}, {variable: value}) == {"x": MASK}
 
 
-def test_secrets_masking_leaves_the_original_alone() -> None:
+def test_mask_secrets_leaves_the_original_unchanged() -> None:
     config = {"a": {"token": "abc"}}
     mask_secrets(config, {})
     assert config == {"a": {"token": "abc"}}
 
 
-def test_secrets_texts_are_masked_in_part() -> None:
+def test_mask_text_replaces_only_the_secrets() -> None:
     text = mask_text(f"login with {MARKER} failed for tok-12345678", ENVIRONMENT)
     assert text == f"login with {MASK} failed for {MASK}"
 
@@ -115,7 +115,7 @@ value: ${{interpolated}}
 """
 
 
-def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
+def test_mask_yaml_replaces_only_the_secrets() -> None:
     import yaml
 
     masked = mask_yaml(CONFIG_FILE, ENVIRONMENT)
@@ -128,11 +128,11 @@ def test_the_text_of_a_config_file_stays_but_for_its_secrets() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "token: x\nother: box\n"])
-def test_secrets_a_file_that_cannot_be_masked_is_not_kept(text: str) -> None:
+def test_mask_yaml_drops_a_file_that_it_cannot_mask(text: str) -> None:
     assert mask_yaml(text, ENVIRONMENT).startswith("# this file was not kept")
 
 
 @pytest.mark.parametrize("value", [float("nan"), 3, None, [float("nan")], {"password": float("nan")}])
-def test_note_secrets_takes_only_texts_for_secrets(value: object) -> None:
+def test_note_secrets_ignores_values_that_are_not_text(value: object) -> None:
     note_secrets({"password": value, "core": value})
     assert mask_text("core 3 nan None") == "core 3 nan None"

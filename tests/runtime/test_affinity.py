@@ -64,9 +64,7 @@ BUILT: list[Affine] = []
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_launch_an_environment_is_built_reset_stepped_and_closed_on_the_callers_thread(
-    mode: Any, tmp_path: Path
-) -> None:
+def test_launch_uses_an_environment_only_on_the_calling_thread(mode: Any, tmp_path: Path) -> None:
     BUILT.clear()
     environment = GymnasiumEnvironment(make=Affine, num_envs=2)
     agent = RandomAgent(describe_action(environment.action_space), 2, 0)
@@ -80,7 +78,7 @@ def test_launch_an_environment_is_built_reset_stepped_and_closed_on_the_callers_
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_launch_a_hanging_world_is_reported_in_every_loop(
+def test_launch_reports_a_hanging_environment_in_every_mode(
     mode: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reported = threading.Event()
@@ -107,7 +105,7 @@ def test_launch_a_hanging_world_is_reported_in_every_loop(
     assert "hang_until_reported" in (tmp_path / "log.txt").read_text()
 
 
-def test_launch_a_hanging_round_is_reported_as_trainings_in_pipelined(
+def test_launch_reports_a_hanging_training_thread_in_pipelined_mode(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reported = threading.Event()
@@ -144,7 +142,7 @@ print(summary["state"], summary["reason"])
 """
 
 
-def test_launch_a_realtime_run_whose_world_hangs_ends_on_one_signal(tmp_path: Path) -> None:
+def test_launch_in_realtime_ends_on_one_signal_if_the_environment_hangs(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", HANGING, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -194,7 +192,7 @@ class UnreadyWorld(NoisyWorld):
     ],
     ids=str,
 )
-def test_launch_an_error_on_any_thread_carries_the_address_of_its_part(
+def test_launch_adds_the_address_of_the_part_to_an_error(
     mode: Any, parts: Mapping[str, type[Any]], address: str
 ) -> None:
     with pytest.raises(Broken) as caught:
@@ -221,7 +219,7 @@ print(launch_small(LaunchConfig(mode=sys.argv[1]), interval=0.005, watch=paused)
 @pytest.mark.parametrize(
     "mode", [pytest.param(each, marks=() if each == "realtime" else pytest.mark.slow) for each in MODES]
 )
-def test_launch_a_signal_ends_a_paused_run(mode: str) -> None:
+def test_launch_ends_a_paused_run_on_a_signal(mode: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", PAUSED, mode], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"

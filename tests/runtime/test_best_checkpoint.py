@@ -49,12 +49,12 @@ def best(folder: Path) -> tuple[str, float]:
     return noted["checkpoint"], noted["value"]
 
 
-def test_keep_best_the_first_of_the_highest_value_stays_beside_the_newest(tmp_path: Path) -> None:
+def test_best_checkpoint_is_the_first_with_the_highest_value(tmp_path: Path) -> None:
     assert run(tmp_path, 1.0, 5.0, float("nan"), 5.0, 2.0) == [20, 50]
     assert best(tmp_path) == ("step_000000020", 5.0)
 
 
-def test_keep_best_a_resumed_run_compares_with_what_was_before(tmp_path: Path) -> None:
+def test_best_checkpoint_is_compared_across_a_resume(tmp_path: Path) -> None:
     scores = [1.0, 5.0, 2.0, 3.0, 6.0]
     assert run(tmp_path, *scores[:3]) == [20, 30]
     newest = list_checkpoints(tmp_path / "checkpoints")[-1]
@@ -73,7 +73,7 @@ def test_keep_best_a_resumed_run_compares_with_what_was_before(tmp_path: Path) -
         "3",
     ],
 )
-def test_keep_best_a_note_of_another_metric_or_of_nothing_does_not_count(tmp_path: Path, content: str) -> None:
+def test_best_checkpoint_ignores_an_invalid_note_or_one_of_another_metric(tmp_path: Path, content: str) -> None:
     checkpoint = tmp_path / "step_000000010"
     checkpoint.mkdir()
     (tmp_path / "best.json").write_text(content)
@@ -87,13 +87,15 @@ def test_keep_best_a_note_of_another_metric_or_of_nothing_does_not_count(tmp_pat
     assert not again.note(tmp_path / "step_000000020", -1.0)
 
 
-def test_keep_best_a_metric_that_nothing_reports_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_best_checkpoint_warns_of_a_metric_that_is_not_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert run(tmp_path, 1.0, 2.0, keep_best="scores") == [20]
     assert "no record has a number interaction/scores; there are: output, score" in caplog.text
     assert not (tmp_path / "checkpoints" / "best.json").exists()
 
 
-def test_keep_best_without_saves_on_the_way_is_refused() -> None:
+def test_checkpoint_config_refuses_keep_best_without_periodic_saves() -> None:
     with pytest.raises(ValueError, match=r"checkpoint\.keep_best needs saves on the way"):
         CheckpointConfig(keep_best="score")

@@ -70,7 +70,7 @@ states = st.recursive(
 
 
 @given(state=st.dictionaries(st.text(), states, max_size=4))
-def test_checkpoint_what_is_written_is_what_is_read(
+def test_checkpoint_is_read_back_as_it_was_written(
     state: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("checkpoints")
@@ -78,7 +78,7 @@ def test_checkpoint_what_is_written_is_what_is_read(
     assert equal(state, read_checkpoint(path)["group"])
 
 
-def test_checkpoint_tensors_are_safetensors_files_that_the_library_reads(tmp_path: Path) -> None:
+def test_checkpoint_stores_tensors_as_safetensors(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path, 120, GROUPS, keep=1)
     assert path.name == "step_000000120"
     loaded = safetensors.torch.load_file(path / "models.safetensors")
@@ -86,20 +86,20 @@ def test_checkpoint_tensors_are_safetensors_files_that_the_library_reads(tmp_pat
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, lambda: None, 1j])
-def test_checkpoint_objects_are_refused_with_their_address(tmp_path: Path, value: object) -> None:
+def test_write_checkpoint_refuses_objects_with_their_address(tmp_path: Path, value: object) -> None:
     with pytest.raises(TypeError, match=r"agent\.memory holds a"):
         write_checkpoint(tmp_path, 1, {"agent": {"memory": value}}, keep=1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checkpoint_only_the_newest_are_kept(tmp_path: Path) -> None:
+def test_write_checkpoint_keeps_only_the_newest(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40):
         write_checkpoint(tmp_path, step, GROUPS, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step_000000030", "step_000000040"]
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_checkpoint_saving_twice_at_the_same_step_replaces(tmp_path: Path) -> None:
+def test_write_checkpoint_replaces_one_of_the_same_step(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, 10, {"runtime": {"value": 1}}, keep=2)
     path = write_checkpoint(tmp_path, 10, {"runtime": {"value": 2}}, keep=2)
     assert read_checkpoint(path) == {"runtime": {"value": 2}}
@@ -107,7 +107,7 @@ def test_checkpoint_saving_twice_at_the_same_step_replaces(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["models.safetensors", "state.json"])
-def test_checkpoint_a_flipped_byte_is_refused(tmp_path: Path, name: str) -> None:
+def test_read_checkpoint_refuses_a_flipped_byte(tmp_path: Path, name: str) -> None:
     path = write_checkpoint(tmp_path, 10, GROUPS, keep=2)
     content = bytearray((path / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -117,14 +117,14 @@ def test_checkpoint_a_flipped_byte_is_refused(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["models.safetensors", "state.json", "manifest.json"])
-def test_checkpoint_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_read_checkpoint_refuses_a_missing_file(tmp_path: Path, name: str) -> None:
     path = write_checkpoint(tmp_path, 10, GROUPS, keep=2)
     (path / name).unlink()
     with pytest.raises(CheckpointError, match=r"missing|not a whole checkpoint"):
         read_checkpoint(path)
 
 
-def test_checkpoint_a_later_schema_is_refused(tmp_path: Path) -> None:
+def test_read_checkpoint_refuses_a_later_schema(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path, 10, GROUPS, keep=2)
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["schema_version"] = SCHEMA_VERSION + 1
@@ -133,7 +133,7 @@ def test_checkpoint_a_later_schema_is_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-def test_leftovers_of_an_interrupted_save_are_never_taken_for_checkpoints(tmp_path: Path) -> None:
+def test_list_checkpoints_ignores_leftovers_of_an_interrupted_save(tmp_path: Path) -> None:
     whole = write_checkpoint(tmp_path, 10, GROUPS, keep=2)
     shutil.copytree(whole, tmp_path / ".step_000000020.unfinished")
     shutil.copytree(whole, tmp_path / ".step_000000005.removed")
@@ -158,7 +158,7 @@ except OSError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a POSIX thing")
-def test_a_disk_that_takes_no_more_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_write_checkpoint_keeps_the_last_one_on_a_full_disk(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
     )

@@ -125,7 +125,7 @@ def on(cluster: Any, **settings: Any) -> LaunchConfig:
 
 
 @pytest.mark.slow
-def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_is_lost(
+def test_cluster_restarts_an_actor_that_died_and_loses_no_turn_of_the_others(
     two_machines: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def die(name: str, step: int) -> None:
@@ -163,7 +163,7 @@ def test_cluster_an_actor_that_dies_is_started_again_and_no_turn_of_the_others_i
 
 
 @pytest.mark.slow
-def test_cluster_the_death_of_the_learner_ends_the_run(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_run_fails_if_the_learner_dies(two_machines: Any, tmp_path: Path) -> None:
     def die(number: int) -> None:
         if number == 30:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -178,7 +178,7 @@ def test_cluster_the_death_of_the_learner_ends_the_run(two_machines: Any, tmp_pa
 
 
 @pytest.mark.slow
-def test_cluster_a_machine_that_leaves_takes_its_actors_along_and_the_others_go_on(tmp_path: Path) -> None:
+def test_cluster_run_continues_without_a_lost_machine(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": STORE_BYTES})
@@ -209,7 +209,7 @@ def test_cluster_a_machine_that_leaves_takes_its_actors_along_and_the_others_go_
 
 
 @pytest.mark.slow
-def test_cluster_a_resumed_run_goes_on_with_all_actors(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_run_resumes_all_actors(two_machines: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     launch_on_cluster(SmallBlueprint(on(two_machines, actors=2, max_steps=200)), folder)
     (checkpoint,) = list_checkpoints(folder / "checkpoints")
@@ -233,13 +233,13 @@ def test_cluster_a_resumed_run_goes_on_with_all_actors(two_machines: Any, tmp_pa
 # --- what is refused
 
 
-def test_cluster_an_address_where_nothing_answers_is_refused_at_once() -> None:
+def test_cluster_refuses_an_address_where_nothing_answers() -> None:
     for address, words in (("127.0.0.1:1", "nothing answers at"), ("head", "no address"), ("ray://a:1", "no address")):
         with pytest.raises(ClusterError, match=words), on_cluster(SmallBlueprint(ray_config(cluster=address))):
             pass
 
 
-def test_cluster_another_version_on_a_machine_is_named() -> None:
+def test_cluster_names_a_package_of_another_version() -> None:
     outcome, error, _ = ActorSite("actors.0", os.getcwd()).build(
         SmallBlueprint(ray_config()), versions() | {"torch": "1.0"}
     )
@@ -247,7 +247,7 @@ def test_cluster_another_version_on_a_machine_is_named() -> None:
     assert re.search(r"has torch [\d.]+ instead of 1.0: install the same versions", str(error))
 
 
-def test_cluster_an_environment_that_cannot_be_built_is_reported() -> None:
+def test_cluster_reports_an_environment_that_cannot_be_built() -> None:
     class Failing(SmallBlueprint):
         def build_actor(self, name: str) -> Parts:
             raise OSError("there is no display")
@@ -258,7 +258,7 @@ def test_cluster_an_environment_that_cannot_be_built_is_reported() -> None:
 
 
 @pytest.mark.slow
-def test_cluster_a_model_that_cannot_be_sent_is_named(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_names_a_model_that_cannot_be_sent(two_machines: Any, tmp_path: Path) -> None:
     class Sparse(SmallBlueprint):
         def _parts(self, interaction: Interaction) -> Parts:
             parts = super()._parts(interaction)
@@ -271,13 +271,13 @@ def test_cluster_a_model_that_cannot_be_sent_is_named(two_machines: Any, tmp_pat
 
 
 @pytest.mark.slow
-def test_cluster_too_few_cpus_are_refused(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_refuses_too_few_cpus(two_machines: Any, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="100 actors and the learner take 101 CPUs, and the cluster has 6"):
         launch_on_cluster(SmallBlueprint(on(two_machines, actors=100)), tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_cluster_an_exception_in_an_environment_ends_the_run(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_run_ends_on_an_exception_in_an_environment(two_machines: Any, tmp_path: Path) -> None:
     def fail(name: str, step: int) -> None:
         if name == "actors.1" and step == 20:
             raise ArithmeticError("the pole broke")
@@ -290,7 +290,7 @@ def test_cluster_an_exception_in_an_environment_ends_the_run(two_machines: Any, 
 
 
 @pytest.mark.slow
-def test_cluster_nothing_moves_during_a_pause_and_saving_works(two_machines: Any, tmp_path: Path) -> None:
+def test_cluster_pauses_actors_and_learner_and_saves_meanwhile(two_machines: Any, tmp_path: Path) -> None:
     moments: list[tuple[float, float]] = []
 
     def act(handle: RunHandle) -> None:

@@ -30,7 +30,7 @@ class Stepper(threading.Thread):
         self.control.remove_worker(self.worker)
 
 
-def test_control_no_step_runs_while_the_run_reports_paused_however_fast_it_changes() -> None:
+def test_control_runs_no_step_while_paused() -> None:
     control = RunControl()
     steppers = [Stepper(control), Stepper(control, seconds=1e-4)]
     for stepper in steppers:
@@ -48,7 +48,7 @@ def test_control_no_step_runs_while_the_run_reports_paused_however_fast_it_chang
         assert not stepper.is_alive()
 
 
-def test_control_a_task_is_done_at_a_safe_point_also_during_a_pause() -> None:
+def test_control_runs_a_task_at_a_safe_point_even_while_paused() -> None:
     control = RunControl()
     stepper = Stepper(control)
     stepper.start()
@@ -71,14 +71,14 @@ def test_control_a_task_is_done_at_a_safe_point_also_during_a_pause() -> None:
     assert not stepper.is_alive()
 
 
-def test_control_a_dead_worker_blocks_no_pause() -> None:
+def test_control_pauses_without_a_removed_worker() -> None:
     control = RunControl()
     worker = control.add_worker("dying")
     threading.Timer(0.1, control.remove_worker, [worker]).start()
     assert control.pause(timeout=5.0)
 
 
-def test_control_the_first_stop_names_the_state_and_a_failure_overrules_it() -> None:
+def test_control_keeps_the_first_stop_unless_a_failure_follows() -> None:
     control = RunControl()
     control.stop("finished", "steps")
     control.stop("stopped", "later")
@@ -91,7 +91,7 @@ def test_control_the_first_stop_names_the_state_and_a_failure_overrules_it() -> 
     assert control.failure.thread == "training"
 
 
-def test_control_signals_give_the_exit_codes_of_a_shell() -> None:
+def test_control_exit_codes_of_signals_are_those_of_a_shell() -> None:
     for name, code in (("SIGTERM", 143), ("SIGINT", 130)):
         control = RunControl()
         control.stop_from_signal(name)

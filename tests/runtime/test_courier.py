@@ -64,7 +64,7 @@ def test_courier_sends_all_turns_once_with_steps_and_drops() -> None:
     assert link.packets[1].dropped == {"experience": 7}
 
 
-def test_courier_keeps_turns_back_while_the_learner_has_too_much_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_courier_holds_turns_while_the_learner_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actor_site, "MOST_BYTES", 12)  # one turn
     link = Link()
     run = run_with(link)
@@ -82,7 +82,7 @@ def test_courier_keeps_turns_back_while_the_learner_has_too_much_to_fetch(monkey
     assert run.engine.users["experience"].pending == 0
 
 
-def test_courier_turns_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounded_user_limits_waiting_turns_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actor_site, "MOST_BYTES", 12 * 5)
     user = bounded_user(RingBuffer(64, 1, FIELDS), False)
     for _ in range(20):
@@ -112,7 +112,7 @@ def test_courier_refuses_parameters_of_another_model() -> None:
         run_with(link).learner.start(None)
 
 
-def test_courier_the_end_of_the_learner_ends_the_actor_without_an_error_of_its_own() -> None:
+def test_courier_stops_the_actor_without_an_error_when_the_learner_ends() -> None:
     class Gone(Link):
         def send(self, packet: Packet) -> int:
             raise LearnerGoneError("the learner has ended")

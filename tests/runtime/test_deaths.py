@@ -33,7 +33,7 @@ class OutOfMemoryError(Exception):
         (ValueError("a\nModuleNotFoundError: No module named 'mine'"), "'mine'; install your own packages on all"),
     ],
 )
-def test_cause_of_death_says_what_happened_and_what_to_do(error: Exception, words: str) -> None:
+def test_cause_of_death_gives_the_cause_and_a_hint(error: Exception, words: str) -> None:
     text = cause_of_death("the learner", error)
     assert "the learner" in text
     assert words in text

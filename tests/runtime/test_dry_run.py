@@ -71,7 +71,7 @@ def test_dry_run_generated_observations_lie_within_the_declared_bounds(space: gy
         assert float(np.abs(shown).max()) <= REACH
 
 
-def test_dry_run_generated_masks_forbid_nothing() -> None:
+def test_dry_run_generated_masks_allow_every_action() -> None:
     world = World(num_envs=2, action_mask=gymnasium.spaces.Box(0, 1, (5,), np.int8))
     assert DryRunData(world).observation(ended=False).values["action_mask"].all()  # type: ignore[arg-type]
 
@@ -91,16 +91,16 @@ def test_dry_run_generated_buffers_hold_what_the_spaces_declare(space: gymnasium
     assert all((row[0] if isinstance(space, gymnasium.spaces.Discrete) else row) in space for row in flat)
 
 
-def test_dry_run_an_agent_that_needs_the_declared_bounds_gets_them() -> None:
+def test_dry_run_gives_an_agent_values_within_the_declared_bounds() -> None:
     assert dry_run(OwnAgent()).faults == []
 
 
-def test_dry_run_what_a_users_own_agent_raises_is_uncertain() -> None:
+def test_dry_run_marks_errors_of_a_custom_agent_as_uncertain() -> None:
     (fault,) = dry_run(OwnAgent(offset=1.0e6)).faults
     assert (fault.part, fault.uncertain) == ("interaction.agent", True)
 
 
-def test_dry_run_what_depends_on_no_data_is_certain() -> None:
+def test_dry_run_marks_errors_that_depend_on_no_data_as_certain() -> None:
     (fault,) = dry_run(MisspelledAgent()).faults
     assert not fault.uncertain
     (fault,) = dry_run(OwnAgent(shape=2)).faults
@@ -111,7 +111,7 @@ def test_dry_run_what_depends_on_no_data_is_certain() -> None:
     assert not fault.uncertain
 
 
-def test_dry_run_a_model_that_is_asked_for_late_may_be_used_later() -> None:
+def test_dry_run_lists_a_model_that_is_first_used_later_as_unused() -> None:
     result = dry_run(OwnAgent(model="own", first=21), {"own": OwnModel()})
     assert result.unused_models == ["own"]
     assert not result.only_shipped
@@ -119,7 +119,7 @@ def test_dry_run_a_model_that_is_asked_for_late_may_be_used_later() -> None:
 
 @pytest.mark.parametrize("collected", [False, True])
 @pytest.mark.parametrize("length", [None, 3])
-def test_dry_run_a_trainer_gets_batches_within_the_bounds(collected: bool, length: int | None) -> None:
+def test_dry_run_gives_a_trainer_batches_within_the_bounds(collected: bool, length: int | None) -> None:
     class Collecting(OwnAgent):
         def step(self, observation: Any) -> Any:
             self.collector("replay").collect({"observation.kelvin": observation.values["kelvin"]})
@@ -131,7 +131,7 @@ def test_dry_run_a_trainer_gets_batches_within_the_bounds(collected: bool, lengt
     assert result.faults == []
 
 
-def test_dry_run_a_lock_in_a_model_is_named_with_the_way_out() -> None:
+def test_dry_run_names_a_lock_in_a_model_with_a_hint() -> None:
     (fault,) = dry_run(OwnAgent(), {"own": LockedModel()}).faults
     assert fault.part == "models.own"
     assert not fault.uncertain
@@ -140,7 +140,7 @@ def test_dry_run_a_lock_in_a_model_is_named_with_the_way_out() -> None:
     assert dry_run(OwnAgent(), {"own": UnlockedModel()}).faults == []
 
 
-def test_a_run_without_a_dry_run_names_the_lock_too() -> None:
+def test_launch_names_a_lock_in_a_model() -> None:
     from pamiq_exp.interaction import Interaction
 
     config = LaunchConfig(mode="lockstep", max_steps=1)
@@ -148,13 +148,13 @@ def test_a_run_without_a_dry_run_names_the_lock_too() -> None:
         launch(Interaction(OwnAgent(), Thermometer()), {"own": LockedModel()}, config=config)
 
 
-def test_dry_run_a_state_that_no_checkpoint_takes_is_named() -> None:
+def test_dry_run_names_a_state_that_a_checkpoint_cannot_hold() -> None:
     (fault,) = dry_run(ForgetfulAgent()).faults
     assert "the state interaction.agent.seen holds a set" in str(fault.error)
     assert not fault.uncertain
 
 
-def test_dry_run_a_dtype_that_no_checkpoint_takes_is_named() -> None:
+def test_dry_run_names_a_dtype_that_a_checkpoint_cannot_hold() -> None:
     class Complex(OwnAgent):
         def state(self) -> dict[str, Any]:
             return {"phases": {"now": torch.zeros(2, dtype=torch.complex64)}}
@@ -163,7 +163,7 @@ def test_dry_run_a_dtype_that_no_checkpoint_takes_is_named() -> None:
     assert "the state interaction.agent.phases.now is an array of torch.complex64" in str(fault.error)
 
 
-def test_dry_run_shipped_parts_are_judged() -> None:
+def test_dry_run_is_certain_about_shipped_parts() -> None:
     space = describe_action(Thermometer.action_space)
     agent = RandomAgent(space, 1, 0)
     result = dry_run_parts(Thermometer(), agent, {}, {"spare": RingBuffer(9, 1, KELVIN)}, {})
@@ -210,7 +210,7 @@ def own(tmp_path: Path) -> list[str]:
     return ["--config-dir", str(tmp_path / "conf"), "--allow", "tests.runtime.own_parts", "experiment=own"]
 
 
-def test_dry_run_check_and_run_warn_and_go_on(command: Command, own: list[str]) -> None:
+def test_dry_run_warnings_do_not_stop_check_or_run(command: Command, own: list[str]) -> None:
     outcome = command("check", *own)
     assert outcome.status == 0, outcome.err
     assert "no errors found" in outcome.out
@@ -220,7 +220,7 @@ def test_dry_run_check_and_run_warn_and_go_on(command: Command, own: list[str]) 
     assert outcome.err.count("models.own: nothing has used it in the dry run") == 1
 
 
-def test_a_flag_leaves_the_dry_run_out(command: Command, own: list[str]) -> None:
+def test_dry_run_is_skipped_with_the_no_dry_run_flag(command: Command, own: list[str]) -> None:
     closed = Thermometer.closed
     outcome = command("check", "--no-dry-run", *own)
     assert outcome.status == 0, outcome.err
@@ -234,7 +234,7 @@ def test_a_flag_leaves_the_dry_run_out(command: Command, own: list[str]) -> None
     assert "dry run" not in outcome.err
 
 
-def test_dry_run_sizes_of_a_users_own_model_are_judged(command: Command, own: list[str]) -> None:
+def test_dry_run_reports_a_wrong_size_of_a_custom_model(command: Command, own: list[str]) -> None:
     outcome = command("check", *own, "models.own.size=7", "interaction.agent.first=0")
     assert outcome.status == 1
     assert "models.own.layer takes 7 numbers and is given 1" in outcome.err
@@ -255,9 +255,7 @@ def test_dry_run_sizes_of_a_users_own_model_are_judged(command: Command, own: li
     ],
     ids=str,
 )
-def test_the_environment_is_closed_whatever_the_dry_run_finds(
-    command: Command, own: list[str], words: list[str]
-) -> None:
+def test_check_closes_every_environment_that_it_builds(command: Command, own: list[str], words: list[str]) -> None:
     from tests.runtime import own_parts
 
     built: list[Thermometer] = []

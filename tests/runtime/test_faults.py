@@ -95,14 +95,14 @@ PLACES = {"agent": BreakingAgent, "model": BreakingModel, "world": UnsavableWorl
 
 @pytest.mark.parametrize(("mode", "error"), FAILURES)
 @pytest.mark.parametrize("place", PLACES)
-def test_launch_the_last_good_checkpoint_stays_the_newest(
+def test_launch_keeps_the_last_good_checkpoint_after_an_error(
     tmp_path: Path, mode: Any, place: str, error: type[BaseException]
 ) -> None:
     assert_fails(tmp_path, mode, {place: PLACES[place](error)}, error)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_launch_a_bug_in_the_checkpoint_writer_ends_the_run(tmp_path: Path, mode: Any) -> None:
+def test_launch_ends_on_an_error_in_the_checkpoint_writer(tmp_path: Path, mode: Any) -> None:
     assert_fails(tmp_path, mode, {"world": ObjectWorld()}, TypeError)
 
 
@@ -126,7 +126,7 @@ class BreakingTracker(Tracker):
 
 
 @pytest.mark.parametrize(("mode", "error"), FAILURES)
-def test_launch_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
+def test_launch_ends_on_an_error_in_a_tracker_and_keeps_the_metrics_file(
     tmp_path: Path, mode: Any, error: type[BaseException]
 ) -> None:
     config = LaunchConfig(mode=mode, max_steps=100_000, record_every_steps=5)
@@ -139,7 +139,7 @@ def test_launch_a_tracker_that_breaks_ends_the_run_and_loses_no_record(
     assert steps[-1] >= steps[0] > 0
 
 
-def test_launch_the_world_takes_at_most_one_more_turn_after_training_broke() -> None:
+def test_launch_takes_at_most_one_turn_after_training_fails() -> None:
     steps_at_failure: list[int] = []
     world = NoisyWorld()
 
@@ -153,7 +153,7 @@ def test_launch_the_world_takes_at_most_one_more_turn_after_training_broke() -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_launch_saves_come_as_often_as_asked_for(tmp_path: Path, mode: Any) -> None:
+def test_launch_saves_as_often_as_configured(tmp_path: Path, mode: Any) -> None:
     def wait_for_the_disk(step: int) -> None:
         """A save is under way meanwhile, and a slow disk is not what this is about."""
         for _ in range(200):
@@ -186,7 +186,7 @@ launch_small(LaunchConfig(mode=sys.argv[2]), world=NoisyWorld(hook=hang), folder
 
 
 @pytest.mark.parametrize("mode", ["realtime", pytest.param("lockstep", marks=pytest.mark.slow)])
-def test_launch_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_path: Path, mode: str) -> None:
+def test_launch_stops_on_a_second_interrupt_if_the_environment_hangs(tmp_path: Path, mode: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", TWICE, str(tmp_path), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -203,7 +203,7 @@ def test_launch_a_second_interrupt_stops_at_once_even_if_the_world_hangs(tmp_pat
     assert list((tmp_path / "checkpoints").glob("step_*")) == []
 
 
-def test_launch_a_hanging_world_has_its_stack_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_launch_logs_the_stack_of_a_hanging_environment(caplog: pytest.LogCaptureFixture) -> None:
     logged = threading.Event()
 
     class Listener(logging.Handler):
@@ -239,7 +239,7 @@ class DividingAgent(CollectingAgent):
         return np.full((1, 2), math.nan if self.calls == 4 else 0.5, dtype=np.float32)
 
 
-def test_launch_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced_by_zeros() -> None:
+def test_launch_refuses_actions_that_are_not_finite_or_replaces_them_by_zeros() -> None:
     world = ContinuousWorld()
     with pytest.raises(NonFiniteActionError, match="DividingAgent gave an action that is not finite"):
         launch(Interaction(DividingAgent(), world), config=LaunchConfig(mode="lockstep", max_steps=10))
@@ -252,7 +252,7 @@ def test_launch_an_action_that_is_not_finite_is_an_error_with_a_name_or_replaced
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_launch_a_renamed_buffer_and_model_are_listed_and_refused(tmp_path: Path, mode: Any) -> None:
+def test_launch_refuses_a_checkpoint_with_a_renamed_buffer_and_model(tmp_path: Path, mode: Any) -> None:
     from pamiq_exp.buffers import RingBuffer
     from pamiq_exp.runtime import CheckpointError
     from tests.runtime.parts import FIELDS, linear_model

@@ -80,14 +80,14 @@ def kill_repeatedly(folder: Path, mode: str, kills: int) -> str:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to start hundreds of runs in little time")
 @pytest.mark.parametrize("mode", ["realtime", pytest.param("lockstep", marks=pytest.mark.slow)])
-def test_launch_a_killed_run_always_has_a_whole_checkpoint(tmp_path: Path, mode: str) -> None:
+def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path, mode: str) -> None:
     assert "killed 8 times" in kill_repeatedly(tmp_path, mode, 8)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to start hundreds of runs in little time")
-def test_launch_two_hundred_kills(tmp_path: Path) -> None:
+def test_kill_two_hundred_times_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     output = kill_repeatedly(tmp_path, "realtime", 200)
     print(output)
     assert "killed 200 times" in output

@@ -64,7 +64,7 @@ def assert_same_state(one: Any, other: Any, address: str = "") -> None:
 
 
 @pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
-def test_launch_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig) -> None:
+def test_launch_with_equal_seeds_gives_equal_bits(tmp_path: Path, config: LaunchConfig) -> None:
     summaries = [launch_small(config, folder=tmp_path / name, seed=5) for name in "ab"]
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert_same_state(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
@@ -77,9 +77,7 @@ def test_launch_equal_seeds_give_equal_bits(tmp_path: Path, config: LaunchConfig
 
 @pytest.mark.parametrize("config", [LOCKSTEP, PIPELINED], ids=["lockstep", "pipelined"])
 @pytest.mark.parametrize("cut", [100, 93])
-def test_launch_a_resumed_run_equals_one_that_was_never_interrupted(
-    tmp_path: Path, cut: int, config: LaunchConfig
-) -> None:
+def test_launch_resumed_equals_an_uninterrupted_run(tmp_path: Path, cut: int, config: LaunchConfig) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     launch_small(config, folder=whole)
     launch_small(replace(config, max_steps=cut), folder=parts)
@@ -101,7 +99,7 @@ def test_launch_a_resumed_run_equals_one_that_was_never_interrupted(
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
-def test_launch_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(tmp_path: Path, mode: Any) -> None:
+def test_launch_resumed_after_its_last_step_takes_no_further_step(tmp_path: Path, mode: Any) -> None:
     config = LaunchConfig(mode=mode, max_steps=20)
     launch_small(config, folder=tmp_path, interval=0.001)
     newest = list_checkpoints(tmp_path / "checkpoints")[-1]
@@ -110,7 +108,7 @@ def test_launch_a_run_that_had_all_its_steps_takes_no_further_one_when_resumed(t
     assert world.step_number == 20
 
 
-def test_launch_records_after_the_checkpoint_are_lived_through_again(tmp_path: Path) -> None:
+def test_launch_resumed_repeats_the_records_after_the_checkpoint(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     launch_small(LOCKSTEP, folder=whole)
     config = LaunchConfig(
@@ -125,7 +123,7 @@ def test_launch_records_after_the_checkpoint_are_lived_through_again(tmp_path: P
     assert records(parts) == records(whole)
 
 
-def test_launch_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: Path) -> None:
+def test_launch_refuses_a_checkpoint_of_other_parts_unless_partial(tmp_path: Path) -> None:
     launch_small(LOCKSTEP, folder=tmp_path)
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
 
@@ -143,7 +141,7 @@ def test_launch_a_checkpoint_of_other_parts_is_refused_unless_partial(tmp_path: 
     assert summary["steps"] == 220
 
 
-def test_launch_the_summary_holds_what_is_promised(tmp_path: Path) -> None:
+def test_launch_summary_and_records_have_the_documented_keys(tmp_path: Path) -> None:
     summary = launch_small(LOCKSTEP, folder=tmp_path, experiment_name="small", seed=3)
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written == summary
@@ -155,7 +153,7 @@ def test_launch_the_summary_holds_what_is_promised(tmp_path: Path) -> None:
         assert {"source", "environment_step", "run_seconds", "model_version", "training_step"} <= record.keys()
 
 
-def test_a_launch_without_folder_models_or_trainers_just_runs() -> None:
+def test_launch_works_without_folder_models_or_trainers() -> None:
     from pamiq_exp.interaction import Interaction
 
     world = NoisyWorld()
@@ -166,7 +164,7 @@ def test_a_launch_without_folder_models_or_trainers_just_runs() -> None:
     assert world.calls == ["setup", "teardown"]
 
 
-def test_launch_the_world_goes_on_while_training_stands_still() -> None:
+def test_launch_takes_turns_while_training_waits() -> None:
     world_reached, release = threading.Event(), threading.Event()
 
     def wait_for_world(batch: int) -> None:
@@ -227,9 +225,7 @@ class BrokenTracker(Tracker):
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
 @pytest.mark.parametrize("error", [BrokenError("boom"), SystemExit(3), KeyboardInterrupt("user code")])
 @pytest.mark.parametrize("place", ["environment", "trainer"])
-def test_launch_an_exception_in_any_thread_ends_the_run_and_is_raised(
-    tmp_path: Path, mode: Any, error: BaseException, place: str
-) -> None:
+def test_launch_raises_an_exception_of_any_thread(tmp_path: Path, mode: Any, error: BaseException, place: str) -> None:
     world = NoisyWorld(hook=break_at(50, error) if place == "environment" else None)
     trainer = SmallTrainer(hook=break_at(6, error) if place == "trainer" else None)
     config = LaunchConfig(mode=mode, max_steps=100_000, checkpoint=CheckpointConfig(every_steps=20))
@@ -250,14 +246,14 @@ def test_launch_an_exception_in_any_thread_ends_the_run_and_is_raised(
         assert world.step_number == 50
 
 
-def test_launch_a_bug_in_a_tracker_is_not_swallowed(tmp_path: Path) -> None:
+def test_launch_raises_an_error_of_a_tracker(tmp_path: Path) -> None:
     with pytest.raises(BrokenError, match="tracker"):
         launch_small(LOCKSTEP, folder=tmp_path, trackers={"broken": BrokenTracker()})
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
     assert len(records(tmp_path)) > 0
 
 
-def test_launch_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path) -> None:
+def test_launch_raises_and_records_an_error_in_setup(tmp_path: Path) -> None:
     class Unready(NoisyWorld):
         def setup(self) -> None:
             raise BrokenError("no camera")
@@ -267,7 +263,7 @@ def test_launch_a_failure_while_setting_up_is_told_like_any_other(tmp_path: Path
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "failed"
 
 
-def test_launch_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_launch_continues_after_a_save_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def make_unwritable(step: int) -> None:
         if step == 100:
             for path in list_checkpoints(tmp_path / "checkpoints"):
@@ -283,7 +279,7 @@ def test_launch_a_save_that_fails_does_not_stop_the_run(tmp_path: Path, caplog: 
     assert summary["failed_saves"] == 4, "at steps 100, 150 and 200, and the try at the end"
 
 
-def test_launch_settings_of_the_process_are_restored() -> None:
+def test_launch_restores_the_settings_of_the_process() -> None:
     before = (sys.getswitchinterval(), torch.get_num_threads(), signal.getsignal(signal.SIGTERM))
     config = LaunchConfig(mode="lockstep", max_steps=5, switch_interval=0.0003, threads=ThreadConfig(training=1))
     seen = []
@@ -302,20 +298,20 @@ def test_launch_within_a_frozen_heap_leaves_it_frozen() -> None:
     ("field", "value"),
     [("mode", "fast"), ("max_steps", 0), ("time_scale", -1.0), ("training_nice", 20), ("on_nonfinite", "ignore")],
 )
-def test_launch_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
+def test_launch_config_refuses_wrong_settings_by_name(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"launcher.{field} must"):
         LaunchConfig(**{field: value})
 
 
 @pytest.mark.parametrize(("device", "message"), [("gpu", "must be one of cpu"), ("cuda:99", "no such device|has only")])
-def test_launch_a_wrong_device_is_refused_with_the_usable_ones(device: str, message: str) -> None:
+def test_launch_refuses_a_device_that_is_not_available(device: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         launch_small(LaunchConfig(mode="lockstep", max_steps=1, device=device))
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
-def test_launch_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: Mode, name: str) -> None:
+def test_launch_saves_and_stops_on_every_signal(tmp_path: Path, mode: Mode, name: str) -> None:
     def be_told(step: int) -> None:
         if step == 5:
             os.kill(os.getpid(), signal.Signals[name])
@@ -328,7 +324,7 @@ def test_launch_every_signal_that_ends_a_run_saves_first(tmp_path: Path, mode: M
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined", "sequential"])
-def test_launch_signal_that_ends_a_program_of_the_environment_too_saves_and_stops(tmp_path: Path, mode: Mode) -> None:
+def test_launch_saves_if_a_signal_also_ends_a_program_of_the_environment(tmp_path: Path, mode: Mode) -> None:
     def lose_the_program(step: int) -> None:
         if step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -347,7 +343,7 @@ def test_launch_signal_that_ends_a_program_of_the_environment_too_saves_and_stop
     assert "the program cannot be closed" in log
 
 
-def test_launch_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Path) -> None:
+def test_launch_saves_and_stops_on_a_signal_during_setup(tmp_path: Path) -> None:
     class Slow(NoisyWorld):
         def setup(self) -> None:
             super().setup()
@@ -358,7 +354,7 @@ def test_launch_a_signal_while_parts_are_set_up_saves_and_stops_too(tmp_path: Pa
     assert list_checkpoints(tmp_path / "checkpoints")
 
 
-def test_launch_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: Path) -> None:
+def test_launch_finishes_despite_a_signal_during_teardown(tmp_path: Path) -> None:
     class Slow(NoisyWorld):
         def teardown(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -368,7 +364,7 @@ def test_launch_a_signal_while_the_run_ends_does_not_cost_its_summary(tmp_path: 
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "finished"
 
 
-def test_launch_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None:
+def test_launch_ignores_a_signal_that_the_process_ignores(tmp_path: Path) -> None:
     def hang_up(step: int) -> None:
         if step == 2:
             os.kill(os.getpid(), signal.SIGHUP)
@@ -381,7 +377,7 @@ def test_launch_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) 
     assert summary["state"] == "finished"
 
 
-def test_launch_a_notebook_cell_that_is_run_again_does_not_mix_two_runs(tmp_path: Path) -> None:
+def test_launch_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
     config = LaunchConfig(mode="lockstep", max_steps=4)
     launch_small(config, folder=tmp_path)
     records = (tmp_path / "metrics.jsonl").read_bytes()
@@ -390,7 +386,7 @@ def test_launch_a_notebook_cell_that_is_run_again_does_not_mix_two_runs(tmp_path
     assert (tmp_path / "metrics.jsonl").read_bytes() == records
 
 
-def test_a_second_launch_into_the_folder_of_a_live_run_is_refused(tmp_path: Path) -> None:
+def test_launch_refuses_the_folder_of_a_live_run(tmp_path: Path) -> None:
     told: list[str] = []
 
     def launch_again(step: int) -> None:
@@ -404,7 +400,7 @@ def test_a_second_launch_into_the_folder_of_a_live_run_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("mode", ["realtime", "lockstep", "pipelined"])
-def test_launch_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_path: Path, mode: Mode) -> None:
+def test_launch_recreates_a_removed_folder_and_counts_failed_writes(tmp_path: Path, mode: Mode) -> None:
     def remove(step: int) -> None:
         if step == 10:
             shutil.rmtree((tmp_path / "run").rename(tmp_path / "removed"))  # in one moment
@@ -421,7 +417,7 @@ def test_launch_a_run_whose_folder_is_removed_makes_it_anew_and_counts_that(tmp_
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined", "realtime"])
-def test_launch_settings_without_effect_are_known(mode: Any) -> None:
+def test_launch_config_lists_settings_without_effect(mode: Any) -> None:
     changed = LaunchConfig(
         mode=mode, time_scale=2.0, overrun="skip", overlap_turns=3, training_nice=5, separate_streams=False
     )
@@ -437,6 +433,6 @@ def test_launch_settings_without_effect_are_known(mode: Any) -> None:
     assert list(LaunchConfig(mode=mode).without_effect()) == []
 
 
-def test_a_launch_refuses_more_parameters_than_it_may_have() -> None:
+def test_launch_refuses_more_than_max_parameters() -> None:
     with pytest.raises(ValueError, match=r"'linear' has 12 parameters, all models 12; max_parameters is 5"):
         launch_small(LaunchConfig(mode="lockstep", max_steps=1, max_parameters=5))

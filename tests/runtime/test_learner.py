@@ -115,7 +115,7 @@ def test_learner_trains_publishes_and_records(place: Any, tmp_path: Path) -> Non
     assert all(record["linear/loss"] >= 0 for record in found)
 
 
-def test_learner_a_resumed_run_goes_on_where_it_was_saved(place: Any, tmp_path: Path) -> None:
+def test_learner_resumes_where_it_was_saved(place: Any, tmp_path: Path) -> None:
     first = launch_small(LaunchConfig(learner=place, max_steps=60), interval=INTERVAL, folder=tmp_path / "run")
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
     groups = read_checkpoint(checkpoint)
@@ -129,7 +129,7 @@ def test_learner_a_resumed_run_goes_on_where_it_was_saved(place: Any, tmp_path: 
     assert float(second["model_version"]) > float(first["model_version"])
 
 
-def test_learner_checkpoints_fit_both_places(place: Any, tmp_path: Path) -> None:
+def test_learner_checkpoints_fit_both_thread_and_process(place: Any, tmp_path: Path) -> None:
     launch_small(LaunchConfig(learner=place, max_steps=40), interval=INTERVAL, folder=tmp_path / "run")
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
     other = LaunchConfig(learner="thread" if place == "process" else "process", max_steps=50)
@@ -137,7 +137,7 @@ def test_learner_checkpoints_fit_both_places(place: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("error", [Boom("in a batch"), Unsendable(1, 2)], ids=["plain", "unsendable"])
-def test_learner_an_error_ends_the_run_with_part_thread_and_traceback(place: Any, error: Exception) -> None:
+def test_learner_error_ends_the_run_with_part_thread_and_traceback(place: Any, error: Exception) -> None:
     trainer = SmallTrainer(raising(error))
     with pytest.raises(Exception, match=r"in a batch|1 and 2") as raised:
         launch_small(LaunchConfig(learner=place), trainer=trainer, interval=INTERVAL)
@@ -147,7 +147,7 @@ def test_learner_an_error_ends_the_run_with_part_thread_and_traceback(place: Any
     assert "hook" in str(raised.getrepr(chain=True))
 
 
-def test_learner_a_part_that_cannot_be_set_up_is_named(place: Any) -> None:
+def test_learner_names_a_part_that_fails_in_setup(place: Any) -> None:
     class Unready(SmallTrainer):
         def setup(self) -> None:
             raise Boom("not ready")
@@ -159,7 +159,7 @@ def test_learner_a_part_that_cannot_be_set_up_is_named(place: Any) -> None:
     assert world.calls == ["teardown"]
 
 
-def test_learner_no_batch_runs_during_a_pause_and_saving_works(place: Any, tmp_path: Path) -> None:
+def test_learner_trains_no_batch_while_paused_and_can_save(place: Any, tmp_path: Path) -> None:
     batches = words(1, shared=True)
     moments: list[tuple[int, int]] = []
     saved: list[Path | None] = []
@@ -190,7 +190,7 @@ def test_learner_no_batch_runs_during_a_pause_and_saving_works(place: Any, tmp_p
     assert read_checkpoint(saved[0])["trainers"]["trainers.linear"]["batches"] == moments[0][0] + 1
 
 
-def test_learner_a_run_stops_in_the_middle_of_a_long_round(place: Any) -> None:
+def test_learner_stops_in_the_middle_of_a_long_round(place: Any) -> None:
     class Long(SmallTrainer):
         def round(self) -> Iterator[Mapping[str, float]]:
             for _ in range(10_000):
@@ -201,7 +201,7 @@ def test_learner_a_run_stops_in_the_middle_of_a_long_round(place: Any) -> None:
     assert 0 < float(summary["training_steps"]) < 10_000
 
 
-def test_learner_the_world_goes_on_while_training_stands_still_and_drops_are_counted(place: Any) -> None:
+def test_learner_that_waits_delays_no_turns_and_drops_are_counted(place: Any) -> None:
     release = semaphore(shared=True)
 
     def stand_still(number: int) -> None:
@@ -219,7 +219,7 @@ def test_learner_the_world_goes_on_while_training_stands_still_and_drops_are_cou
     assert 64 < float(summary["dropped"]) < 400
 
 
-def test_learner_signals_save_and_stop(place: Any, tmp_path: Path) -> None:
+def test_learner_saves_and_stops_on_a_signal(place: Any, tmp_path: Path) -> None:
     def interrupt(step: int) -> None:
         if step == 30:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -230,7 +230,7 @@ def test_learner_signals_save_and_stop(place: Any, tmp_path: Path) -> None:
     assert len(list_checkpoints(tmp_path / "run" / "checkpoints")) == 1
 
 
-def test_learner_logs_summaries_and_pictures_arrive(
+def test_learner_sends_logs_summaries_and_pictures(
     place: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Talking(SmallTrainer):
@@ -253,7 +253,7 @@ def test_learner_logs_summaries_and_pictures_arrive(
     assert len(list((tmp_path / "run" / "media").iterdir())) == 1
 
 
-def test_learner_a_save_that_fails_is_counted_and_the_run_goes_on(place: Any, tmp_path: Path) -> None:
+def test_learner_continues_after_a_save_that_fails(place: Any, tmp_path: Path) -> None:
     def block(step: int) -> None:
         if step == 20:
             (tmp_path / "run" / "checkpoints").rmdir()
@@ -265,7 +265,7 @@ def test_learner_a_save_that_fails_is_counted_and_the_run_goes_on(place: Any, tm
     assert summary["steps"] == 60
 
 
-def test_learner_a_process_that_is_killed_ends_the_run() -> None:
+def test_learner_process_that_is_killed_ends_the_run() -> None:
     def die(number: int) -> None:
         if number == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -277,7 +277,7 @@ def test_learner_a_process_that_is_killed_ends_the_run() -> None:
     assert learners() == []
 
 
-def test_learner_a_process_that_hangs_is_killed_and_the_run_ends(
+def test_learner_process_that_hangs_is_killed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(realtime, "STOP_TIMEOUT", 0.2)
@@ -321,7 +321,7 @@ launch_small(LaunchConfig(learner="process"), world=NoisyWorld(hook=kill), train
 
 
 @pytest.mark.slow
-def test_learner_nothing_is_left_of_a_run_that_is_killed() -> None:
+def test_learner_process_ends_when_its_run_is_killed() -> None:
     ended = subprocess.run([sys.executable, "-c", KILLED_RUN], cwd=REPOSITORY, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL
     learner = int(ended.stdout)
@@ -333,7 +333,7 @@ def test_learner_nothing_is_left_of_a_run_that_is_killed() -> None:
     pytest.fail("the learner's process goes on without a run")
 
 
-def test_learner_a_part_that_both_sides_hold_is_named() -> None:
+def test_learner_process_refuses_a_part_shared_with_the_agent() -> None:
     class Counter(Component):
         pass
 
@@ -344,7 +344,7 @@ def test_learner_a_part_that_both_sides_hold_is_named() -> None:
         launch_small(LaunchConfig(learner="process"), agent=agent, trainer=trainer)
 
 
-def test_learner_a_model_that_cannot_be_shared_is_named() -> None:
+def test_learner_process_refuses_a_model_that_cannot_be_shared() -> None:
     model = linear_model()
     model.register_buffer("mask", model.mean.to_sparse())
     with pytest.raises(TypeError, match=r"the model 'linear' .* 'mask' is a sparse_coo tensor"):
@@ -358,7 +358,7 @@ def test_learner_a_model_that_cannot_be_shared_is_named() -> None:
         ({"threads": ThreadConfig(training=2)}, "with one torch thread, not 2: threads.training=1"),
     ],
 )
-def test_learner_settings_that_do_not_suit_a_process_are_refused(options: dict[str, Any], message: str) -> None:
+def test_launch_config_refuses_settings_unfit_for_a_learner_process(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LaunchConfig(learner="process", **options)
 
@@ -374,7 +374,7 @@ def test_learner_settings_that_do_not_suit_a_process_are_refused(options: dict[s
         ({}, r"needs Ray: pip install '.*\[ray\]'"),
     ],
 )
-def test_learner_settings_that_do_not_suit_ray_are_refused(
+def test_launch_config_refuses_settings_unfit_for_ray(
     options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "find_spec", lambda name: None)
@@ -382,13 +382,13 @@ def test_learner_settings_that_do_not_suit_ray_are_refused(
         LaunchConfig(**({"learner": "ray"} | options))
 
 
-def test_learner_on_a_cluster_takes_a_config_and_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launch_on_a_cluster_takes_a_config_and_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "find_spec", lambda name: "found")
     with pytest.raises(ValueError, match="takes a config, not parts: python -m pamiq_exp"):
         launch_small(LaunchConfig(learner="ray"))
 
 
-def test_learner_a_launch_without_trainers_needs_no_process(place: Any) -> None:
+def test_launch_without_trainers_leaves_no_learner_process(place: Any) -> None:
     interaction = Interaction(CollectingAgent(), NoisyWorld())
     parts = {"linear": LinearModel()}, {"experience": RingBuffer(8, 1, FIELDS)}
     assert launch(interaction, *parts, {}, LaunchConfig(learner=place, max_steps=30))["steps"] == 30

@@ -30,7 +30,7 @@ def page_faults_of_a_batch() -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="keeping memory is asked of glibc, which is Linux's")
-def test_malloc_after_a_launch_batches_reuse_the_memory_of_those_before() -> None:
+def test_memory_of_a_batch_is_reused_by_the_next() -> None:
     # In a process of its own: what thousands of tests left in this one is given back while this test counts.
     code = "from tests.runtime.test_memory import page_faults_of_a_batch as count; print(count())"
     told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

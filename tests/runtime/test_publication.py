@@ -68,7 +68,7 @@ def test_publisher_parameters_and_rebound_buffers_appear_only_when_published() -
     assert [id(parameter) for parameter in model.parameters()] == identities
 
 
-def test_publisher_publishing_leaves_training_and_frozen_parts_as_they_are() -> None:
+def test_publisher_keeps_training_mode_and_frozen_parameters() -> None:
     model = Encoder().train()
     model.target.eval().requires_grad_(False)
     publisher = Publisher({"encoder": model})
@@ -93,14 +93,14 @@ def test_publisher_integer_buffers_keep_their_type() -> None:
     assert counter.item() == 1
 
 
-def test_publisher_only_the_part_for_inference_is_replicated() -> None:
+def test_publisher_copies_only_the_inference_module() -> None:
     model = Encoder()
     port = Publisher({"encoder": model}).inference_models()["encoder"]
     assert isinstance(port.module, nn.Linear)
     assert torch.equal(port(torch.ones(2)), model.target(torch.ones(2)))
 
 
-def test_publisher_an_inference_part_that_is_no_module_is_refused() -> None:
+def test_publisher_refuses_an_inference_module_that_is_not_a_module() -> None:
     class Wrong(LightningModule):
         def inference_module(self) -> str:
             return "target"
@@ -109,7 +109,7 @@ def test_publisher_an_inference_part_that_is_no_module_is_refused() -> None:
         Publisher({"wrong": Wrong()})
 
 
-def test_publisher_a_step_keeps_the_version_it_began_with() -> None:
+def test_publisher_keeps_one_version_during_a_step() -> None:
     models = {"a": linear_model(), "b": linear_model()}
     publisher = Publisher(models)
     ports = publisher.inference_models()
@@ -122,7 +122,7 @@ def test_publisher_a_step_keeps_the_version_it_began_with() -> None:
     assert ports["a"].version == ports["b"].version == 1
 
 
-def test_publisher_training_does_not_wait_for_a_step_and_writes_nothing_that_it_reads() -> None:
+def test_publisher_publishes_during_a_step_without_changing_what_it_reads() -> None:
     model = Constant(10)
     publisher = Publisher({"a": model})
     port = publisher.inference_models()["a"]
@@ -137,7 +137,7 @@ def test_publisher_training_does_not_wait_for_a_step_and_writes_nothing_that_it_
     assert port() == (5.0, 5.0)
 
 
-def test_publisher_a_part_that_was_not_published_stays_as_it_is() -> None:
+def test_publisher_leaves_a_model_that_is_not_published_unchanged() -> None:
     models = {"a": Constant(10), "b": Constant(10)}
     publisher = Publisher(models)
     ports = publisher.inference_models()
@@ -150,7 +150,7 @@ def test_publisher_a_part_that_was_not_published_stays_as_it_is() -> None:
         assert (ports["a"](), ports["b"]()) == ((number, number), (newest, newest))
 
 
-def test_publisher_a_step_never_sees_a_torn_or_mixed_publication() -> None:
+def test_publisher_gives_a_step_no_torn_or_mixed_publication() -> None:
     models = {"a": Constant(), "b": Constant()}
     publisher = Publisher(models)
     ports = publisher.inference_models()
@@ -179,7 +179,7 @@ def test_publisher_a_step_never_sees_a_torn_or_mixed_publication() -> None:
     assert len(seen) > 1
 
 
-def test_publisher_a_resumed_run_goes_on_with_its_version() -> None:
+def test_publisher_restore_continues_the_version() -> None:
     model: LinearModel = linear_model()
     publisher = Publisher({"linear": model})
     with torch.no_grad():
@@ -191,7 +191,7 @@ def test_publisher_a_resumed_run_goes_on_with_its_version() -> None:
     assert publisher.publish(["linear"]) == 18
 
 
-def test_publisher_a_run_resumed_before_its_first_publication_uses_the_restored_parameters() -> None:
+def test_publisher_restore_before_a_first_publication_uses_the_parameters() -> None:
     model = Constant(10)
     publisher = Publisher({"a": model})
     with torch.no_grad():
@@ -200,7 +200,7 @@ def test_publisher_a_run_resumed_before_its_first_publication_uses_the_restored_
     assert publisher.inference_models()["a"]() == (3.0, 3.0)
 
 
-def test_publisher_a_step_never_sees_a_torn_or_mixed_publication_of_another_process() -> None:
+def test_publisher_gives_a_step_no_torn_publication_of_another_process() -> None:
     model = Constant(20_000)
     publisher = Publisher({"a": model, "b": model}, shared=True)
     ports = publisher.inference_models()
@@ -243,7 +243,7 @@ def test_publisher_sharing_keeps_layout_ties_and_values() -> None:
     assert all(torch.equal(value, module.state_dict()[name]) for name, value in model.state_dict().items())
 
 
-def test_publisher_a_tensor_that_processes_cannot_share_is_named() -> None:
+def test_publisher_names_a_tensor_that_processes_cannot_share() -> None:
     class Sparse(LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -254,7 +254,7 @@ def test_publisher_a_tensor_that_processes_cannot_share_is_named() -> None:
         Publisher({"graph": Sparse()}, shared=True)
 
 
-def test_publisher_copies_are_on_the_device_of_inference_and_the_model_stays_where_it_is() -> None:
+def test_publisher_copies_are_on_the_inference_device_and_the_model_is_not() -> None:
     model = linear_model()
     publisher = Publisher({"linear": model}, device=torch.device("meta"))
     publisher.publish(["linear"])
@@ -271,12 +271,12 @@ def test_publisher_copies_are_on_the_device_of_inference_and_the_model_stays_whe
         ("cuda:99", "this machine has"),
     ],
 )
-def test_launch_refuses_a_device_of_inference_that_is_not_there(device: str, words: str) -> None:
+def test_publication_refuses_an_inference_device_that_is_not_available(device: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         launch_small(LaunchConfig(max_steps=5, inference_device=device))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_launch_acts_on_the_cpu_while_a_gpu_trains() -> None:
+def test_publication_reaches_the_cpu_while_a_gpu_trains() -> None:
     summary = launch_small(LaunchConfig(max_steps=200, device="cuda", inference_device="cpu"), interval=0.002)
     assert float(summary["model_version"]) > 0

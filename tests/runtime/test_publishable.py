@@ -98,7 +98,7 @@ def run(
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
-def test_a_run_repeats_and_resumes_bit_for_bit(mode: Any, tmp_path: Path) -> None:
+def test_publishable_repeats_and_resumes_to_the_same_bits(mode: Any, tmp_path: Path) -> None:
     whole, resumed, again = NumpyModel(), NumpyModel(), NumpyModel()
     summary, agent = run(whole, 100, mode)
     assert run(again, 100, mode)[1].output == agent.output
@@ -111,7 +111,7 @@ def test_a_run_repeats_and_resumes_bit_for_bit(mode: Any, tmp_path: Path) -> Non
     assert np.array_equal(again.weight, whole.weight)
 
 
-def test_a_step_sees_what_was_published_and_not_what_is_trained() -> None:
+def test_publishable_changes_are_seen_only_after_publication() -> None:
     model = NumpyModel()
     publisher = Publisher({"scale": model, "torch": linear_model()})
     port = publisher.inference_models()["scale"]
@@ -128,25 +128,25 @@ def test_a_step_sees_what_was_published_and_not_what_is_trained() -> None:
     assert model.weight.tolist() == [3, 3, 3]
 
 
-def test_it_is_counted_and_refused_beyond_the_limit() -> None:
+def test_publishable_parameters_are_counted_and_limited() -> None:
     assert (NumpyModel(5).parameter_count, NumpyModel(5).nbytes) == (5, 20)
     with pytest.raises(ValueError, match=r"'linear' has 5 parameters.*max_parameters is 4"):
         launch_small(LaunchConfig(max_parameters=4), model=NumpyModel(5), trainer=NumpyTrainer())
 
 
-def test_a_checkpoint_of_another_shape_is_refused_with_the_name_of_the_model(tmp_path: Path) -> None:
+def test_publishable_refuses_a_checkpoint_of_another_shape(tmp_path: Path) -> None:
     run(NumpyModel(), 20, folder=tmp_path / "run")
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
     with pytest.raises(CheckpointError, match=r"model linear has other parameters.*shape \(3,\)"):
         run(NumpyModel(1), 40, resume_from=checkpoint)
 
 
-def test_a_learner_in_a_process_of_its_own_is_refused_in_one_sentence() -> None:
+def test_publishable_refuses_a_learner_process() -> None:
     with pytest.raises(TypeError, match=r"the model 'linear' cannot be published.*learner=thread"):
         launch_small(LaunchConfig(learner="process"), model=NumpyModel(), trainer=NumpyTrainer())
 
 
-def test_a_trainer_of_modules_refuses_it_and_names_another_one() -> None:
+def test_replay_trainer_refuses_a_publishable_with_a_hint() -> None:
     trainer = ReplayTrainer("linear", "experience", 4)
     with pytest.raises(TypeError, match=r"the model 'linear' is a NumpyModel: choose a trainer of its framework"):
         launch_small(LaunchConfig(), model=NumpyModel(), trainer=trainer)

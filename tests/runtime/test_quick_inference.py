@@ -139,7 +139,7 @@ def follows_publications(way: Any, model: LightningModule, source: nn.Module, ca
 
 
 @torch.no_grad()
-def test_traced_copies_follow_publications_for_each_number_of_environments() -> None:
+def test_quick_inference_traces_follow_publications_for_each_num_envs() -> None:
     model = Scaled()
     publisher = follows_publications("traced", model, model, lambda module: (module(fields(2)), module(fields(5))))
     assert publisher.inference_notes == {"model.forward": "traced"}
@@ -150,7 +150,7 @@ def test_traced_copies_follow_publications_for_each_number_of_environments() -> 
 
 
 @torch.no_grad()
-def test_what_is_kept_from_a_first_call_that_is_traced_serves_later_ones() -> None:
+def test_quick_inference_tensors_kept_from_a_traced_call_stay_usable() -> None:
     model = Bounded()
     publisher = Publisher({"model": model}, inference="traced")
     publisher.begin_step()
@@ -161,7 +161,7 @@ def test_what_is_kept_from_a_first_call_that_is_traced_serves_later_ones() -> No
 
 
 @torch.no_grad()
-def test_a_part_of_the_model_in_what_it_returns_is_that_of_the_copy() -> None:
+def test_quick_inference_output_refers_to_the_copy_and_not_to_the_model() -> None:
     model = Choosing()
     publisher = follows_publications("traced", model, model, lambda module: module(fields(2)["x"]).read())
     assert publisher.inference_notes == {"model.forward": "traced"}
@@ -173,7 +173,7 @@ def test_a_part_of_the_model_in_what_it_returns_is_that_of_the_copy() -> None:
 
 
 @torch.no_grad()
-def test_traced_recurrent_policy_returns_the_same_distribution_value_and_memory() -> None:
+def test_quick_inference_traces_a_recurrent_policy_to_equal_outputs() -> None:
     model = Policy()
 
     def call(module: Any) -> Any:
@@ -184,7 +184,7 @@ def test_traced_recurrent_policy_returns_the_same_distribution_value_and_memory(
 
 
 @torch.no_grad()
-def test_what_decides_by_numbers_in_a_tensor_stays_eager_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_quick_inference_stays_eager_if_control_flow_depends_on_a_tensor(caplog: pytest.LogCaptureFixture) -> None:
     model = Deciding()
     publisher = Publisher({"model": model}, inference="traced")
     port = publisher.inference_models()["model"]
@@ -204,7 +204,7 @@ class Noisy(LightningModule):
         return x + torch.randn(x.shape, generator=generator)
 
 
-def test_what_draws_random_numbers_stays_eager_and_draws_from_the_agents_generator() -> None:
+def test_quick_inference_stays_eager_if_random_numbers_are_drawn() -> None:
     publisher = Publisher({"model": Noisy()}, inference="traced")
     module: Any = publisher.inference_models()["model"].module
     generator, same = torch.Generator(), torch.Generator()
@@ -215,14 +215,14 @@ def test_what_draws_random_numbers_stays_eager_and_draws_from_the_agents_generat
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_compiled_copies_follow_publications() -> None:
+def test_quick_inference_compiled_copies_follow_publications() -> None:
     model = Scaled()
     publisher = follows_publications("compiled", model, model, lambda module: module(fields(2)))
     assert publisher.inference_notes == {"model.forward": "compiled"}
 
 
 @pytest.mark.parametrize("learner", ["thread", "process"])
-def test_the_manifest_says_which_way_was_used(tmp_path: Path, learner: Any) -> None:
+def test_quick_inference_is_recorded_in_the_manifest(tmp_path: Path, learner: Any) -> None:
     config = LaunchConfig(learner=learner, inference="traced", max_steps=60)
     summary = launch_small(config, interval=0.002, folder=tmp_path)
     assert float(summary["model_version"]) > 0
@@ -269,7 +269,7 @@ def launch_counted(inference: Any, agent: CollectingAgent) -> list[int]:
     return world.counts
 
 
-def test_inference_is_traced_before_the_first_turn_and_the_agent_stays_as_it_is() -> None:
+def test_quick_inference_traces_before_the_first_turn_and_keeps_the_agent() -> None:
     eager, traced = CollectingAgent(), CollectingAgent()
     assert launch_counted("eager", eager)[-1] == 8
     before, *later = launch_counted("traced", traced)
@@ -279,7 +279,7 @@ def test_inference_is_traced_before_the_first_turn_and_the_agent_stays_as_it_is(
     assert traced.versions == eager.versions
 
 
-def test_inference_of_an_agent_that_cannot_be_copied_is_traced_in_its_first_turn(
+def test_quick_inference_traces_in_the_first_turn_if_the_agent_cannot_be_copied(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

@@ -35,7 +35,7 @@ class CountingTrainer(Trainer):
         return self.rounds.count(self.name)
 
 
-def test_realtime_trainers_take_turns_in_the_order_of_the_config_however_long_their_rounds() -> None:
+def test_realtime_trains_in_the_order_of_the_config() -> None:
     rounds: list[str] = []
     names = {"slow": 20, "quick": 1, "another": 1}
     trainers = {name: CountingTrainer(name, batches, rounds) for name, batches in names.items()}
@@ -45,7 +45,7 @@ def test_realtime_trainers_take_turns_in_the_order_of_the_config_however_long_th
     assert rounds == [("slow", "quick", "another")[index % 3] for index in range(len(rounds))]
 
 
-def test_realtime_a_run_stops_in_the_middle_of_a_long_round() -> None:
+def test_realtime_stops_in_the_middle_of_a_long_round() -> None:
     rounds: list[str] = []
     endless = CountingTrainer("endless", 10**9, rounds)
     interaction = FixedIntervalInteraction(CollectingAgent(model=None, buffer=None), NoisyWorld(), 0.005)
@@ -55,7 +55,7 @@ def test_realtime_a_run_stops_in_the_middle_of_a_long_round() -> None:
     assert rounds == ["endless"]
 
 
-def test_realtime_a_thread_that_does_not_end_is_named_with_its_stack(
+def test_realtime_names_a_thread_that_does_not_end_with_its_stack(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(realtime, "STOP_TIMEOUT", 0.3)

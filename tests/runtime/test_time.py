@@ -24,7 +24,7 @@ def perf_counter(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_paused_clock_stands_still_and_counts_on_afterwards(perf_counter: list[float]) -> None:
+def test_wall_clock_stops_while_paused_and_continues_on_resume(perf_counter: list[float]) -> None:
     clock = WallClock(time_scale=10.0)
     perf_counter[0] += 5.0
     assert clock.wall_seconds == 0.0
@@ -39,7 +39,7 @@ def test_a_paused_clock_stands_still_and_counts_on_afterwards(perf_counter: list
     assert (clock.wall_seconds, clock.run_seconds) == (3.0, 30.0)
 
 
-def test_a_resumed_run_keeps_its_times_also_with_another_scale(perf_counter: list[float]) -> None:
+def test_wall_clock_restores_times_with_another_scale(perf_counter: list[float]) -> None:
     clock = WallClock(time_scale=2.0)
     clock.restore(run_seconds=30.0, wall_seconds=3.0)
     clock.start()
@@ -47,7 +47,7 @@ def test_a_resumed_run_keeps_its_times_also_with_another_scale(perf_counter: lis
     assert (clock.wall_seconds, clock.run_seconds) == (4.0, 32.0)
 
 
-def test_two_clocks_share_nothing(perf_counter: list[float]) -> None:
+def test_wall_clock_instances_are_independent(perf_counter: list[float]) -> None:
     one, other = WallClock(), WallClock()
     one.start()
     other.start()
@@ -56,7 +56,7 @@ def test_two_clocks_share_nothing(perf_counter: list[float]) -> None:
     assert (one.wall_seconds, other.wall_seconds) == (0.0, 1.0)
 
 
-def test_virtual_time_moves_only_when_told() -> None:
+def test_virtual_clock_moves_only_when_advanced() -> None:
     clock = VirtualClock()
     clock.start()
     assert clock.run_seconds == 0.0
@@ -65,7 +65,7 @@ def test_virtual_time_moves_only_when_told() -> None:
     assert clock.run_seconds == pytest.approx(0.2)
 
 
-def test_turns_of_uneven_length_do_not_drift(perf_counter: list[float]) -> None:
+def test_pacer_does_not_drift_with_uneven_turns(perf_counter: list[float]) -> None:
     pacer = Pacer(0.01, "catch_up", Durations())
     starts = []
     for turn in range(1000):
@@ -80,7 +80,7 @@ def test_turns_of_uneven_length_do_not_drift(perf_counter: list[float]) -> None:
 @pytest.mark.parametrize(
     ("overrun", "next_starts", "skipped"), [("catch_up", [0.035, 0.036, 0.037, 0.04], 0), ("skip", [0.04], 3)]
 )
-def test_a_late_turn_is_counted_and_made_up_for_or_skipped(
+def test_pacer_counts_a_late_turn_and_catches_up_or_skips(
     perf_counter: list[float], overrun: str, next_starts: list[float], skipped: int
 ) -> None:
     lateness = Durations()
@@ -100,7 +100,7 @@ def test_a_late_turn_is_counted_and_made_up_for_or_skipped(
     assert pacer.skipped == skipped
 
 
-def test_a_hopeless_lag_is_skipped_even_when_catching_up(perf_counter: list[float]) -> None:
+def test_pacer_skips_a_long_lag_even_when_catching_up(perf_counter: list[float]) -> None:
     pacer = Pacer(0.01, "catch_up", Durations())
     perf_counter[0] += 1.005
     assert not pacer.turn_taken()
@@ -109,7 +109,7 @@ def test_a_hopeless_lag_is_skipped_even_when_catching_up(perf_counter: list[floa
     assert perf_counter[0] == pytest.approx(101.01, abs=0.0101)
 
 
-def test_waiting_ends_early_when_something_else_is_to_be_done(perf_counter: list[float]) -> None:
+def test_pacer_wait_ends_early_when_interrupted(perf_counter: list[float]) -> None:
     pacer = Pacer(1000.0, "skip", Durations())
     pacer.wait(lambda: False)
     pacer.turn_taken()
@@ -118,7 +118,7 @@ def test_waiting_ends_early_when_something_else_is_to_be_done(perf_counter: list
 
 
 @given(st.lists(st.floats(1e-7, 100.0), min_size=1, max_size=300), st.floats(0.01, 1.0))
-def test_quantiles_of_the_histogram_are_right_to_two_percent(values: list[float], share: float) -> None:
+def test_durations_quantiles_are_right_to_two_percent(values: list[float], share: float) -> None:
     durations = Durations()
     for value in values:
         durations.add(value)
@@ -128,14 +128,14 @@ def test_quantiles_of_the_histogram_are_right_to_two_percent(values: list[float]
     assert durations.mean == pytest.approx(sum(values) / len(values))
 
 
-def test_no_durations_are_no_error() -> None:
+def test_durations_without_values_are_zero() -> None:
     durations = Durations()
     assert (durations.mean, durations.quantile(0.99), durations.maximum) == (0.0, 0.0, 0.0)
     durations.add(0.0)
     assert durations.count == 1
 
 
-def test_a_clock_that_another_thread_pauses_while_it_is_read_counts_no_time_twice(
+def test_wall_clock_paused_by_another_thread_during_a_read_is_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = WallClock()

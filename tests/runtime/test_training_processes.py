@@ -55,7 +55,7 @@ def assert_same(one: torch.nn.Module, other: torch.nn.Module, tolerance: float) 
         torch.testing.assert_close(value, values[name], rtol=tolerance, atol=tolerance)
 
 
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+def test_training_processes_train_what_one_process_trains(tmp_path: Path) -> None:
     alone, together = made(Guess), made(Guess)
     before = {name: value.clone() for name, value in together.state_dict().items()}
     trained(alone, 1, folder=tmp_path / "one")
@@ -119,7 +119,9 @@ def test_training_processes_skip_a_batch_that_is_not_finite_in_one_of_them() -> 
         ("kill", RuntimeError, "the training process 1 of launcher.devices was ended by SIGKILL; the system ends"),
     ],
 )
-def test_training_process_that_fails_ends_the_run(how: str, kind: type[Exception], words: str, tmp_path: Path) -> None:
+def test_training_processes_end_the_run_if_one_fails(
+    how: str, kind: type[Exception], words: str, tmp_path: Path
+) -> None:
     with pytest.raises(kind, match=words):
         trained(made(Fails, how), 2, folder=tmp_path / "run")
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -138,7 +140,7 @@ def test_training_process_that_fails_ends_the_run(how: str, kind: type[Exception
         ({"devices": 1000}, "launcher.devices is 1000, but this machine has .* cores; use"),
     ],
 )
-def test_devices_that_do_not_suit_are_refused(config: dict[str, Any], words: str) -> None:
+def test_training_processes_refuse_unsuitable_devices_and_settings(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         launch_small(LaunchConfig(**{"devices": 2, "mode": "lockstep", "max_steps": 5} | config))
 
@@ -150,7 +152,7 @@ def test_devices_that_do_not_suit_are_refused(config: dict[str, Any], words: str
         (Newton, "is trained by LBFGS, which computes gradients several times a step: launcher.devices=1"),
     ],
 )
-def test_models_that_cannot_be_trained_together_are_refused(kind: type[Guess], words: str) -> None:
+def test_training_processes_refuse_models_that_they_cannot_train(kind: type[Guess], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         trained(made(kind), 2)
 

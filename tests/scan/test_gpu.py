@@ -51,7 +51,7 @@ def check_everything() -> None:
 
 @needs_triton
 @pytest.mark.slow
-def test_the_associative_scan_gives_states_and_gradients_of_the_loop() -> None:
+def test_linear_scan_associative_method_matches_the_loop_in_states_and_gradients() -> None:
     """Without a GPU in a process of its own: the interpreter has to be on before Triton is imported."""
     words = [sys.executable, "-c", "from tests.scan.test_gpu import check_everything; check_everything()"]
     settings = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
@@ -63,7 +63,7 @@ def test_the_associative_scan_gives_states_and_gradients_of_the_loop() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["_scan", "_scan_back"])
 @pytest.mark.parametrize("number", ["fp32", "fp64"])
-def test_the_associative_scan_is_compiled_for_a_gpu(name: str, number: str) -> None:
+def test_linear_scan_associative_kernels_compile_for_a_gpu(name: str, number: str) -> None:
     """Down to what the device runs, which needs no device."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -79,7 +79,7 @@ def test_the_associative_scan_is_compiled_for_a_gpu(name: str, number: str) -> N
     assert built.asm["cubin"]
 
 
-def test_without_a_gpu_the_associative_scan_says_what_it_needs() -> None:
+def test_linear_scan_associative_method_requires_a_gpu() -> None:
     if torch.cuda.is_available() or find_spec("triton") is None:
         pytest.skip("there is a GPU, or no Triton")
     with pytest.raises(ValueError, match="on a GPU, not on cpu"):

@@ -51,7 +51,7 @@ def gradients(states: Tensor, arguments: list[Tensor]) -> tuple[Tensor, ...]:
     method=st.sampled_from(METHODS),
     chunk=st.integers(1, 140),
 )
-def test_every_method_gives_the_states_and_gradients_of_the_loop(
+def test_linear_scan_matches_the_loop_in_states_and_gradients_for_every_method(
     seed: int,
     batch: tuple[int, ...],
     length: int,
@@ -74,7 +74,7 @@ def test_every_method_gives_the_states_and_gradients_of_the_loop(
 
 
 @pytest.mark.parametrize("heads", [1, 4, 32])
-def test_float32_stays_within_a_millionth_over_long_times(heads: int) -> None:
+def test_linear_scan_in_float32_is_accurate_to_1e_6_over_long_sequences(heads: int) -> None:
     decay, values, initial = problem(0, (2,), 4096, heads, 32 // heads, torch.float32)
     decay = 1 - 0.01 * decay
     exact = loop(decay.double(), values.double(), initial.double())
@@ -82,7 +82,7 @@ def test_float32_stays_within_a_millionth_over_long_times(heads: int) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_decay_of_zero_forgets_everything_even_what_is_huge(method: ScanMethod) -> None:
+def test_linear_scan_decay_of_zero_forgets_huge_earlier_values(method: ScanMethod) -> None:
     decay, values, initial = problem(1, (2,), 40, 3, 4, torch.float32)
     decay[:, 20] = 0.0
     loud = values.clone()
@@ -93,7 +93,7 @@ def test_a_decay_of_zero_forgets_everything_even_what_is_huge(method: ScanMethod
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_backwards_it_discounts_what_follows(method: ScanMethod) -> None:
+def test_linear_scan_in_reverse_gives_discounted_returns(method: ScanMethod) -> None:
     reward = torch.randn(30, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     bootstrap, gamma = torch.tensor([3.0, -1.0], dtype=torch.float64), 0.9
     returns = linear_scan(
@@ -109,7 +109,7 @@ def test_backwards_it_discounts_what_follows(method: ScanMethod) -> None:
     ("decay", "values", "initial"),
     [((1,), (2, 7, 6), None), ((7, 3), (2, 7, 6), (6,)), ((2, 1, 6), (2, 7, 6), (2, 6)), ((2, 7, 2), (7, 6), (2, 6))],
 )
-def test_missing_axes_and_axes_of_one_are_broadcast(decay: Any, values: Any, initial: Any) -> None:
+def test_linear_scan_broadcasts_missing_axes_and_axes_of_one(decay: Any, values: Any, initial: Any) -> None:
     a, u = (torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in (decay, values))
     start = torch.zeros(6, dtype=torch.float64) if initial is None else torch.rand(initial, dtype=torch.float64)
     states = linear_scan(a, u, None if initial is None else start)
@@ -119,7 +119,7 @@ def test_missing_axes_and_axes_of_one_are_broadcast(decay: Any, values: Any, ini
         torch.testing.assert_close(result, right)
 
 
-def test_one_step_gives_the_bits_of_the_scan() -> None:
+def test_scan_step_gives_the_same_bits_as_the_scan() -> None:
     decay, values, initial = problem(2, (3,), 50, 2, 5, torch.float32)
     states, state = linear_scan(decay, values, initial), initial
     for t in range(50):
@@ -128,13 +128,13 @@ def test_one_step_gives_the_bits_of_the_scan() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_second_derivatives_are_right(method: ScanMethod) -> None:
+def test_linear_scan_second_derivatives_are_correct(method: ScanMethod) -> None:
     arguments = [each.requires_grad_() for each in problem(3, (2,), 5, 2, 2, torch.float64)]
     assert torch.autograd.gradgradcheck(lambda *each: linear_scan(*each, method=method, chunk=2), arguments)
 
 
 @pytest.mark.parametrize("heads", [2, 6])
-def test_members_of_an_ensemble_are_scanned_at_once(heads: int) -> None:
+def test_linear_scan_vmap_over_an_ensemble_matches_each_member(heads: int) -> None:
     def loss(decay: Tensor, values: Tensor, initial: Tensor) -> Tensor:
         return linear_scan(decay, values, initial).square().sum()
 
@@ -146,7 +146,7 @@ def test_members_of_an_ensemble_are_scanned_at_once(heads: int) -> None:
             torch.testing.assert_close(all_of_them[member], one)
 
 
-def test_a_compiler_sees_one_operator() -> None:
+def test_linear_scan_compiles_without_graph_breaks() -> None:
     def loss(decay: Tensor, values: Tensor) -> Tensor:
         return linear_scan(decay.sigmoid(), values).square().sum()
 
@@ -160,7 +160,7 @@ def test_a_compiler_sees_one_operator() -> None:
         torch.testing.assert_close(result, right)
 
 
-def test_memory_for_the_gradient_grows_in_step_with_time() -> None:
+def test_linear_scan_memory_for_gradients_grows_linearly_with_length() -> None:
     def kept(length: int, method: ScanMethod) -> int:
         storages: dict[int, int] = {}
 
@@ -178,7 +178,7 @@ def test_memory_for_the_gradient_grows_in_step_with_time() -> None:
         assert kept(1024, method) < 4.2 * kept(256, method)
 
 
-def test_threads_may_scan_at_the_same_time() -> None:
+def test_linear_scan_gives_the_same_results_in_concurrent_threads() -> None:
     errors = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
     results: dict[int, Tensor] = {}
     threads = [
@@ -193,7 +193,7 @@ def test_threads_may_scan_at_the_same_time() -> None:
         assert torch.equal(results[index], linear_scan(*each))
 
 
-def test_after_warming_up_nothing_is_compiled_any_more() -> None:
+def test_warm_up_leaves_nothing_to_compile() -> None:
     from pamiq_exp.scan import kernels
 
     def compiled() -> int:
@@ -220,7 +220,7 @@ def test_after_warming_up_nothing_is_compiled_any_more() -> None:
         ({"chunk": 0}, "at least 1 step"),
     ],
 )
-def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+def test_linear_scan_refuses_invalid_arguments(change: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"decay": torch.ones(4, 2), "values": torch.ones(4, 6), **change}
     with pytest.raises(ValueError, match=message):
         linear_scan(**arguments)

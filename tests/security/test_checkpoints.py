@@ -103,7 +103,7 @@ BAD: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_checkpoint_is_refused_and_runs_nothing(
+def test_read_checkpoint_refuses_invalid_checkpoints_and_runs_no_code(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -116,14 +116,14 @@ def test_a_bad_checkpoint_is_refused_and_runs_nothing(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kilobytes"
 
 
-def test_a_checkpoint_is_for_the_user_alone(tmp_path: Path) -> None:
+def test_write_checkpoint_makes_files_private_to_the_user(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, 10, STATE, keep=2)
     assert {path.name: path.stat().st_mode & 0o077 for path in checkpoint.iterdir()} == dict.fromkeys(
         os.listdir(checkpoint), 0
     )
 
 
-def test_a_flipped_byte_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+def test_checkpoint_with_a_flipped_byte_is_refused_without_changing_any_state(tmp_path: Path) -> None:
     config = LaunchConfig(mode="lockstep", max_steps=30, checkpoint=CheckpointConfig(every_steps=10))
     launch_small(config, folder=tmp_path)
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]

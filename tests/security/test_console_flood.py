@@ -60,7 +60,7 @@ def flood(folder: Path, count: int, seed: int, answers: list[dict[str, object]])
 
 
 @pytest.mark.parametrize("count", [160, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
-def test_a_flood_of_requests_harms_nothing(tmp_path: Path, count: int) -> None:
+def test_console_socket_limits_a_flood_of_requests_and_the_run_continues(tmp_path: Path, count: int) -> None:
     (tmp_path / "run").mkdir()
     run = LiveRun(tmp_path / "run", "realtime")
     answers: list[dict[str, object]] = []
@@ -82,7 +82,7 @@ def test_a_flood_of_requests_harms_nothing(tmp_path: Path, count: int) -> None:
     assert not (run.folder / file_names.SOCKET).exists()
 
 
-def test_a_live_run_listens_on_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_console_socket_of_a_live_run_opens_no_network_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bound: list[object] = []
     bind = socket.socket.bind
 
@@ -99,7 +99,7 @@ def test_a_live_run_listens_on_no_port(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux gives a socket its mode before it is bound")
-def test_other_users_cannot_connect_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_console_socket_is_private_from_the_moment_it_is_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "chmod", lambda *_: None)
     before = os.umask(0)
     try:
@@ -110,7 +110,7 @@ def test_other_users_cannot_connect_at_any_moment(tmp_path: Path, monkeypatch: p
     server.server_close()
 
 
-def test_connections_that_say_nothing_do_not_keep_others_waiting(tmp_path: Path) -> None:
+def test_console_socket_answers_while_silent_connections_are_open(tmp_path: Path) -> None:
     run = LiveRun(tmp_path, "realtime")
     silent = []
     with _short_path(run.folder) as path:
@@ -128,7 +128,7 @@ def test_connections_that_say_nothing_do_not_keep_others_waiting(tmp_path: Path)
 @pytest.mark.parametrize(
     "answer", [b"", b"{}\n", b"[1]\n", b"[" * 5000, b'{"ok": true, "result": {"status": 1}}\n', b"\xff\n", b"1" * 5000]
 )
-def test_what_answers_like_no_run_is_told_as_such(tmp_path: Path, answer: bytes) -> None:
+def test_ask_reports_a_socket_that_does_not_answer_like_a_run(tmp_path: Path, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, _short_path(tmp_path) as path:
         server.bind(path)
         server.listen()
@@ -146,7 +146,7 @@ def test_what_answers_like_no_run_is_told_as_such(tmp_path: Path, answer: bytes)
         thread.join()
 
 
-def test_a_link_to_the_socket_of_another_program_is_not_followed(tmp_path: Path) -> None:
+def test_ask_does_not_follow_a_link_to_another_socket(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(tmp_path / "s"))

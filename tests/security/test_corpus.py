@@ -85,7 +85,7 @@ def assert_harmless(deeds: Deeds) -> None:
     assert deeds.megabytes < MOST_MEGABYTES
 
 
-def test_the_guard_notices_what_it_should(tmp_path: Path) -> None:
+def test_guard_detects_processes_file_reads_and_connections(tmp_path: Path) -> None:
     import socket
     import subprocess
 
@@ -104,7 +104,7 @@ def test_the_guard_notices_what_it_should(tmp_path: Path) -> None:
     assert deeds.acts == []
 
 
-def test_the_corpus_is_large() -> None:
+def test_corpus_holds_at_least_300_cases() -> None:
     kinds = (corpus(), RUNS, PLANS, SWEEP_FILES, PAPERS, CONFIG_FOLDERS, PICTURES, VIDEOS)
     assert sum(map(len, kinds)) >= 300
 
@@ -125,7 +125,9 @@ def sent_run(name: str, outside: Path) -> str:
 
 
 @pytest.mark.parametrize("name", some(RUNS, 4))
-def test_a_run_folder_is_compared_exported_and_watched(run: Command, outside: Path, name: str) -> None:
+def test_diff_export_sweep_status_and_console_of_a_malicious_run_are_harmless(
+    run: Command, outside: Path, name: str
+) -> None:
     folder = sent_run(name, outside)
     assert run("diff", folder, folder).status in (0, 2)
     assert run("export", folder, "-o", "paper.yaml").status in (0, 2)
@@ -142,7 +144,7 @@ def is_drawn(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", some(RUNS, 9, is_drawn))
-def test_a_run_folder_is_reported_on(run: Command, outside: Path, name: str) -> None:
+def test_report_of_a_malicious_run_folder_is_harmless(run: Command, outside: Path, name: str) -> None:
     folder = sent_run(name, outside)
     assert run("report", folder, "-o", "page", "--resamples", "10").status in (0, 2)
     assert all(SECRET.encode() not in path.read_bytes() for path in Path("page").rglob("*") if path.is_file())
@@ -156,7 +158,7 @@ def test_a_run_folder_is_reported_on(run: Command, outside: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("name", some(RUNS, 9))
-def test_a_run_folder_is_not_gone_on_with(run: Command, outside: Path, name: str) -> None:
+def test_resume_refuses_a_malicious_run_folder(run: Command, outside: Path, name: str) -> None:
     folder = sent_run(name, outside)
     before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
     assert run("resume", folder).status == 2
@@ -164,7 +166,7 @@ def test_a_run_folder_is_not_gone_on_with(run: Command, outside: Path, name: str
 
 
 @pytest.mark.parametrize("name", some(RUNS, 9))
-def test_a_run_folder_is_not_evaluated(run: Command, outside: Path, name: str) -> None:
+def test_evaluate_refuses_a_malicious_run_folder(run: Command, outside: Path, name: str) -> None:
     folder = sent_run(name, outside)
     before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
     assert run("evaluate", folder, "--checkpoint", "best").status == 2
@@ -172,7 +174,7 @@ def test_a_run_folder_is_not_evaluated(run: Command, outside: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", some(RUNS, 9))
-def test_a_run_folder_is_not_replayed(run: Command, outside: Path, name: str) -> None:
+def test_replay_of_a_malicious_run_folder_changes_no_file(run: Command, outside: Path, name: str) -> None:
     folder = sent_run(name, outside)
     trace_folder(Path(folder))
     before = {path: path.lstat().st_mtime_ns for path in Path(folder).rglob("*")}
@@ -181,7 +183,7 @@ def test_a_run_folder_is_not_replayed(run: Command, outside: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", some(TRACES, 3))
-def test_a_trace_is_refused(run: Command, outside: Path, name: str) -> None:
+def test_replay_refuses_a_malicious_trace(run: Command, outside: Path, name: str) -> None:
     folder = outside.parent / "here" / "sent"
     run_folder(folder)
     trace_folder(folder)
@@ -189,7 +191,7 @@ def test_a_trace_is_refused(run: Command, outside: Path, name: str) -> None:
     assert run("replay", "sent", "--check").status == 2
 
 
-def test_a_best_checkpoint_is_only_looked_for_in_its_run(run: Command, outside: Path) -> None:
+def test_choose_checkpoint_refuses_a_malicious_best_file(run: Command, outside: Path) -> None:
     folder = outside.parent / "here" / "sent"
     run_folder(folder)
     (folder / "checkpoints" / "step_000000010").mkdir(parents=True)
@@ -202,7 +204,7 @@ def test_a_best_checkpoint_is_only_looked_for_in_its_run(run: Command, outside: 
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_sweep_folder_is_shown_or_refused(run: Command, outside: Path, name: str) -> None:
+def test_sweep_status_of_a_malicious_plan_is_harmless(run: Command, outside: Path, name: str) -> None:
     sweep = outside.parent / "here" / "sweep"
     run_folder(sweep / "0")
     (sweep / "sweep.json").write_bytes(PLANS[name])
@@ -210,7 +212,7 @@ def test_a_sweep_folder_is_shown_or_refused(run: Command, outside: Path, name: s
 
 
 @pytest.mark.parametrize("name", some(RUNS, 4))
-def test_a_job_of_a_sweep_folder_is_shown(run: Command, outside: Path, name: str) -> None:
+def test_sweep_status_of_a_malicious_job_folder_is_harmless(run: Command, outside: Path, name: str) -> None:
     sweep = outside.parent / "here" / "sweep"
     run_folder(sweep / "0")
     RUNS[name](sweep / "0", outside)
@@ -220,7 +222,7 @@ def test_a_job_of_a_sweep_folder_is_shown(run: Command, outside: Path, name: str
 
 
 @pytest.mark.parametrize("name", some(SWEEP_FILES, 4))
-def test_a_sweep_file_is_refused(run: Command, outside: Path, name: str) -> None:
+def test_run_refuses_a_malicious_sweep_file(run: Command, outside: Path, name: str) -> None:
     folder = outside.parent / "here" / "conf" / "sweep"
     folder.mkdir(parents=True)
     (folder / "evil.yaml").write_bytes(SWEEP_FILES[name])
@@ -230,14 +232,16 @@ def test_a_sweep_file_is_refused(run: Command, outside: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("name", some(PAPERS, 4))
-def test_an_exported_file_is_refused(run: Command, outside: Path, name: str) -> None:
+def test_reproduce_refuses_a_malicious_exported_file(run: Command, outside: Path, name: str) -> None:
     Path("paper.yaml").write_bytes(PAPERS[name])
     assert run("reproduce", "paper.yaml", "--yes").status == 2
     assert not list(Path.cwd().glob("outputs"))
 
 
 @pytest.mark.parametrize("name", some(CONFIG_FOLDERS, 5))
-def test_a_config_folder_is_listed_and_checked(run: Command, outside: Path, name: str) -> None:
+def test_config_folder_that_is_malicious_is_listed_but_refused_by_check_run_and_play(
+    run: Command, outside: Path, name: str
+) -> None:
     folder = outside.parent / "here" / "conf"
     folder.mkdir()
     CONFIG_FOLDERS[name](folder, outside)
@@ -249,7 +253,7 @@ def test_a_config_folder_is_listed_and_checked(run: Command, outside: Path, name
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_folder_of_pictures_is_read_as_pictures_alone(outside: Path, name: str) -> None:
+def test_picture_folder_and_load_folder_refuse_malicious_files(outside: Path, name: str) -> None:
     from pamiq_exp.environments.noise_world.pictures import load_folder
     from pamiq_exp.environments.recorded import PictureFolder
 
@@ -265,7 +269,7 @@ def test_a_folder_of_pictures_is_read_as_pictures_alone(outside: Path, name: str
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_video_names_no_other_file_and_no_address(outside: Path, name: str) -> None:
+def test_video_files_refuses_playlists_and_malformed_videos(outside: Path, name: str) -> None:
     pytest.importorskip("av", reason="films need PyAV: extra video")
     from pamiq_exp.environments.recorded import VideoFiles
 

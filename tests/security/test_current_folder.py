@@ -61,7 +61,7 @@ def python(folder: TrapFolder, code: str, *words: str) -> list[str]:
     return [*(marker.read_text().split() if marker.exists() else []), *(place / "log").read_text().splitlines()]
 
 
-def test_the_traps_act_on_programs_that_take_no_care(folder: TrapFolder) -> None:
+def test_trap_folder_affects_programs_without_protection(folder: TrapFolder) -> None:
     assert "joblib" in python(folder, "import joblib")
     free = "import sys; sys.path.remove(''); "
     assert "read .numba_config.yaml" in python(folder, f"{free}import numba")
@@ -70,18 +70,18 @@ def test_the_traps_act_on_programs_that_take_no_care(folder: TrapFolder) -> None
     assert "read .wandb/settings" in python(folder, f"{free}import wandb; wandb.setup()")
 
 
-def test_a_command_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
+def test_current_folder_does_not_affect_a_command(folder: TrapFolder) -> None:
     outcome = folder.run("list", "experiments")
     assert (outcome.status, outcome.acted) == (0, []), outcome.output
 
 
-def test_a_command_by_its_module_takes_nothing_but_what_python_takes_before_it(folder: TrapFolder) -> None:
+def test_current_folder_does_not_affect_a_command_started_with_python_m(folder: TrapFolder) -> None:
     folder.forget_what_python_imports_first()
     outcome = folder.run("--version", by_module=True)
     assert (outcome.status, outcome.acted) == (0, []), outcome.output
 
 
-def test_a_run_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
+def test_current_folder_does_not_affect_a_run(folder: TrapFolder) -> None:
     outcome = folder.run("experiment=minimum", *SMALL)
     assert outcome.status == 0, outcome.output
     assert set(outcome.acted) <= HELD_BY_GIT
@@ -89,7 +89,7 @@ def test_a_run_takes_nothing_from_the_folder(folder: TrapFolder) -> None:
     assert '"dirty": true' in manifest
 
 
-def test_where_wandb_lies_is_not_for_the_folder_to_say(folder: TrapFolder) -> None:
+def test_current_folder_does_not_set_the_wandb_address(folder: TrapFolder) -> None:
     code = (
         f"import sys; sys.path[0] = {str(REPOSITORY)!r}\nimport wandb\n"
         "from pamiq_exp.tracking.wandb_tracker import logged_in\nlogged_in()\n"
@@ -101,7 +101,7 @@ def test_where_wandb_lies_is_not_for_the_folder_to_say(folder: TrapFolder) -> No
 
 
 @pytest.mark.slow
-def test_a_run_with_an_account_sends_nothing_to_where_the_folder_says(
+def test_current_folder_does_not_redirect_wandb_data_of_a_run(
     folder: TrapFolder, server: tuple[int, list[bytes]]
 ) -> None:
     for name in ("wandb", ".wandb"):
@@ -142,7 +142,7 @@ ASKED_BY_RAY = {"connect ('169.254.169.254', 80)"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
-def test_nothing_acts_at_any_door(folder: TrapFolder, door: str) -> None:
+def test_current_folder_does_not_affect_any_command_or_executor(folder: TrapFolder, door: str) -> None:
     if door == "ray":
         pytest.importorskip("ray", reason="needs the extra [ray]")
     for words in DOORS[door]:
@@ -152,7 +152,7 @@ def test_nothing_acts_at_any_door(folder: TrapFolder, door: str) -> None:
         assert set(outcome.acted) <= HELD_BY_GIT | (ASKED_BY_RAY if door == "ray" else set()), words
 
 
-def test_python_s_settings_for_workers_end_with_their_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_forget_it_sets_safe_path_only_within_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
     from pamiq_exp.current_folder import workers_forget_it
 
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
@@ -162,7 +162,7 @@ def test_python_s_settings_for_workers_end_with_their_start(monkeypatch: pytest.
     assert subprocess.call([sys.executable, "-c", code]) == 1
 
 
-def test_a_settings_file_that_never_ends_delays_nothing(tmp_path: Path) -> None:
+def test_current_folder_settings_that_are_pipes_do_not_block_imports(tmp_path: Path) -> None:
     for name in (".numba_config.yaml", "matplotlibrc"):
         subprocess.check_call(("mkfifo", str(tmp_path / name)))
     code = (
@@ -173,5 +173,5 @@ def test_a_settings_file_that_never_ends_delays_nothing(tmp_path: Path) -> None:
     subprocess.check_call([sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, timeout=100)
 
 
-def test_the_program_starts_where_its_path_is_cleaned() -> None:
+def test_current_folder_entry_point_is_the_main_module() -> None:
     assert 'pamiq_exp = "pamiq_exp.__main__:main"' in (REPOSITORY / "pyproject.toml").read_text()

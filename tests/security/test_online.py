@@ -41,12 +41,12 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
     wandb.teardown()  # W&B's client remembers the key for as long as the process lives
 
 
-def test_what_came_with_the_package_goes_where_the_user_s_settings_say(user: Source) -> None:
+def test_keep_offline_leaves_wandb_mode_unchanged_for_shipped_configs(user: Source) -> None:
     keep_offline([compose(["experiment=minimum", "tracking=default", "seed=4"], user)], online=False)
     assert os.environ["WANDB_MODE"] == ""
 
 
-def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
+def test_keep_offline_sets_offline_for_an_untrusted_config_and_reports_it(
     user: Source, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep_offline([compose(["experiment=foreign"], user)], online=False)
@@ -56,20 +56,22 @@ def test_a_config_from_elsewhere_stays_offline_and_the_user_is_told(
     assert "--online" in told
 
 
-def test_a_file_that_only_chooses_is_from_elsewhere_too(user: Source, tmp_path: Path) -> None:
+def test_keep_offline_sets_offline_for_an_untrusted_file_with_defaults_only(user: Source, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(UNTRUSTED)
     keep_offline([compose(["experiment=foreign"], user)], online=False)
     assert os.environ["WANDB_MODE"] == "offline"
 
 
 @pytest.mark.parametrize(("online", "variable"), [(True, ""), (False, "online"), (False, "disabled")])
-def test_the_user_has_the_last_word(user: Source, monkeypatch: pytest.MonkeyPatch, online: bool, variable: str) -> None:
+def test_keep_offline_respects_the_online_flag_and_wandb_mode(
+    user: Source, monkeypatch: pytest.MonkeyPatch, online: bool, variable: str
+) -> None:
     monkeypatch.setenv("WANDB_MODE", variable)
     keep_offline([compose(["experiment=foreign"], user)], online)
     assert os.environ["WANDB_MODE"] == variable
 
 
-def test_a_word_that_wandb_does_not_know_is_no_consent(user: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keep_offline_refuses_an_unknown_wandb_mode(user: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(ConfigError, match="WANDB_MODE is 'onlin'; set it to one of online, run, offline"):
         keep_offline([], online=False)
@@ -80,7 +82,7 @@ def test_a_word_that_wandb_does_not_know_is_no_consent(user: Source, monkeypatch
     [("mode", "online", "put W&B online"), ("upload_media", "true", "send pictures to W&B"),
      ("upload_media", "${shared.yes}", "send pictures to W&B"), ("mode", "${shared.mode}", "put W&B online")],
 )  # fmt: skip
-def test_a_file_may_not_send_more_but_the_user_may(
+def test_check_refuses_wandb_uploads_set_by_a_file_but_accepts_typed_ones(
     command: Command, user: Source, tmp_path: Path, key: str, value: str, expected: str
 ) -> None:
     text = f"{UNTRUSTED}shared: {{yes: true, mode: online}}\ntracking: {{wandb: {{{key}: '{value}'}}}}\n"
@@ -95,14 +97,18 @@ def test_a_file_may_not_send_more_but_the_user_may(
 
 
 @pytest.mark.parametrize("key", ["base_url", "entity", "save_code", "host", "settings"])
-def test_no_config_says_where_w_and_b_lies(command: Command, user: Source, tmp_path: Path, key: str) -> None:
+def test_check_refuses_wandb_address_and_account_settings_in_a_file(
+    command: Command, user: Source, tmp_path: Path, key: str
+) -> None:
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{UNTRUSTED}tracking: {{wandb: {{{key}: evil}}}}\n")
     outcome = command("check", "experiment=foreign", "--config-dir", "conf")
     assert outcome.status == 1
     assert f"tracking.wandb.{key}: " in outcome.err
 
 
-def test_a_file_may_not_name_another_machine_for_an_avatar(command: Command, user: Source, tmp_path: Path) -> None:
+def test_check_refuses_a_network_address_for_an_avatar_in_a_file(
+    command: Command, user: Source, tmp_path: Path
+) -> None:
     text = "# @package _global_\ndefaults: [vrchat_curiosity, _self_]\n"
     text += "environment: {actuators: {avatar: {host: evil.example}}}"
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(text)
@@ -124,7 +130,7 @@ PAGE = "{_target_: pamiq_exp.tracking.DashboardTracker}"
         ("terminal", f"{{page: {PAGE}}}", "page._target_: a config file may not start the page of a run"),
     ],
 )
-def test_file_may_choose_the_shipped_page_and_give_it_no_more_rights(
+def test_examine_accepts_the_shipped_dashboard_but_no_more_rights_from_a_file(
     user: Source, tmp_path: Path, choice: str, tracking: str, refused: str | None
 ) -> None:
     text = f"# @package _global_\ndefaults: [minimum, override /tracking: {choice}, _self_]\ntracking: {tracking}\n"
@@ -134,7 +140,7 @@ def test_file_may_choose_the_shipped_page_and_give_it_no_more_rights(
     assert refused is None or f"tracking.{refused}" in errors[0]
 
 
-def test_user_may_type_what_a_page_may_do(user: Source) -> None:
+def test_examine_accepts_typed_dashboard_rights(user: Source) -> None:
     words = ["experiment=foreign", "tracking=dashboard", "tracking.dashboard.control=true"]
     assert not validation_errors(words, user)
 
@@ -143,7 +149,7 @@ def validation_errors(words: list[str], source: Source) -> list[ErrorDetail]:
     return examine(compose(words, source), AllowList(), dry_run=False).errors
 
 
-def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(
+def test_check_and_run_ignore_the_hydra_allowlist_variable(
     command: Command, user: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "os.system")
@@ -156,7 +162,7 @@ def test_the_variable_that_lifts_hydra_s_own_list_lifts_nothing_here(
     assert not (tmp_path / "marker").exists()
 
 
-def test_no_connection_is_made_by_a_check_or_a_run_without_w_and_b(
+def test_check_and_run_without_wandb_make_no_connection(
     command: Command, user: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: socket.socket, address: object) -> None:
@@ -203,7 +209,7 @@ def server() -> Iterator[Server]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("flags", [[], ["--online"]])
-def test_run_of_a_config_from_elsewhere_opens_no_connection(
+def test_run_of_an_untrusted_config_connects_to_wandb_only_with_online(
     user: Source, tmp_path: Path, server: Server, flags: list[str]
 ) -> None:
     environment = {**os.environ, "WANDB_BASE_URL": server.address, "PYTHONPATH": str(REPOSITORY)}
@@ -238,7 +244,7 @@ class Client:
     ("private", "upload_media", "sent"),
     [(False, None, True), (True, None, False), (True, True, True), (False, False, False), (True, False, False)],
 )
-def test_pictures_of_the_user_s_own_are_sent_only_if_the_user_says_so(
+def test_wandb_tracker_uploads_private_pictures_only_if_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool, upload_media: bool | None, sent: bool
 ) -> None:
     import wandb
@@ -283,7 +289,7 @@ WORLDS: dict[str, tuple[dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize("delayed", [False, True])
 @pytest.mark.parametrize("name", WORLDS)
-def test_worlds_know_whether_they_show_what_is_the_user_s_own(name: str, pictures: Path, delayed: bool) -> None:
+def test_is_private_detects_environments_that_show_data_of_the_user(name: str, pictures: Path, delayed: bool) -> None:
     node, expected = WORLDS[name]
     environment: Environment = Builder(AllowList()).build(_at(node, str(pictures)), "environment")
     if delayed:
@@ -291,7 +297,7 @@ def test_worlds_know_whether_they_show_what_is_the_user_s_own(name: str, picture
     assert is_private(environment) == expected
 
 
-def test_a_television_may_show_the_user_s_own_pictures(pictures: Path) -> None:
+def test_is_private_detects_pictures_of_the_user_on_a_noisy_tv(pictures: Path) -> None:
     for path, expected in ((None, False), (str(pictures), True)):
         television = {"_target_": f"{ROOM}.NoisyTV", "_partial_": True, "path": path, "pool": 4}
         node = {"_target_": f"{ROOM}.GymnasiumEnvironment", "id": "CartPole-v1", "render_as_observation": True}
@@ -316,7 +322,7 @@ def _at(node: Any, folder: str) -> Any:
     ],
 )
 @pytest.mark.parametrize("experiment", ["minimum", "foreign"])
-def test_malformed_settings_of_wandb_are_refused_before_the_run(
+def test_keep_offline_refuses_malformed_wandb_settings(
     user: Source, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str, experiment: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -326,7 +332,7 @@ def test_malformed_settings_of_wandb_are_refused_before_the_run(
     assert "correct or remove this setting of W&B" in str(refused.value)
 
 
-def test_malformed_settings_of_wandb_hinder_no_run_that_does_not_ask_for_it(
+def test_keep_offline_ignores_malformed_settings_when_wandb_is_offline_or_unused(
     user: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "short")

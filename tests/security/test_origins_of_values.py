@@ -45,12 +45,12 @@ def told(source: Source, *words: str) -> str:
         ("environment: {kwargs: {text: \"a line\\n/../x\"}}", "environment.kwargs.text"),
     ],
 )  # fmt: skip
-def test_a_file_s_value_is_judged_as_it_is_filled_in(own: Source, text: str, key: str) -> None:
+def test_examine_checks_values_of_a_file_after_interpolation(own: Source, text: str, key: str) -> None:
     write("experiment/evil", f"{HEADER}{text}\n")
     assert f"{key}: a config file may not" in told(own, "experiment=evil")
 
 
-def test_words_of_a_sweep_file_are_not_typed(own: Source, command: Command) -> None:
+def test_run_and_check_treat_sweep_file_overrides_as_untrusted(own: Source, command: Command) -> None:
     write("sweep/evil", "experiment: minimum\noverrides: [paths.outputs=/elsewhere]\nseeds: 2\n")
     outcome = command("-m", "sweep=evil", "--config-dir", "conf")
     assert outcome.status == 2
@@ -62,13 +62,15 @@ def test_words_of_a_sweep_file_are_not_typed(own: Source, command: Command) -> N
     assert not Path("outputs").exists()
 
 
-def test_what_the_user_types_wins_over_a_sweep_file(own: Source, command: Command, tmp_path: Path) -> None:
+def test_check_accepts_a_typed_value_over_an_untrusted_sweep_file(
+    own: Source, command: Command, tmp_path: Path
+) -> None:
     write("sweep/mine", "experiment: minimum\noverrides: [paths.outputs=/elsewhere]\nseeds: 2\n")
     words = ["-m", "sweep=mine", "--config-dir", "conf", f"paths.outputs={tmp_path / 'mine'}"]
     assert command("check", *words).status == 0
 
 
-def test_words_of_a_run_folder_are_not_typed(own: Source) -> None:
+def test_compose_again_treats_overrides_of_a_run_folder_as_untrusted(own: Source) -> None:
     files = {file.place: file.option.kept_text for file in compose(["experiment=minimum"]).files}
     kept = Composition("config", ("experiment=minimum", "paths.outputs=/elsewhere"), files)
     again = compose_again(kept, ["seed=3"], file="RUN/composition.yaml")
@@ -80,7 +82,7 @@ def test_words_of_a_run_folder_are_not_typed(own: Source) -> None:
 
 
 @pytest.mark.parametrize("group", ["hydra/sweeper", "hydra/launcher", "hydra/job_logging", "hydra/env"])
-def test_a_config_folder_does_not_replace_hydra_s_own_choices(own: Source, group: str) -> None:
+def test_compose_refuses_or_ignores_hydra_groups_of_a_config_folder(own: Source, group: str) -> None:
     choice = {"hydra/sweeper": "basic", "hydra/launcher": "basic", "hydra/job_logging": "none"}.get(group, "default")
     for name in (choice, "mine"):
         Path("conf", group).mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,7 @@ def test_a_config_folder_does_not_replace_hydra_s_own_choices(own: Source, group
         compose(["experiment=evil"], own)
 
 
-def test_every_experiment_of_a_sweep_is_looked_at_before_any_job_runs(own: Source, command: Command) -> None:
+def test_run_and_check_examine_all_experiments_of_a_sweep_before_any_job(own: Source, command: Command) -> None:
     names = [f"e{index}" for index in range(23)]
     for name in names:
         write(f"experiment/{name}", HEADER)
@@ -107,14 +109,14 @@ def test_every_experiment_of_a_sweep_is_looked_at_before_any_job_runs(own: Sourc
     assert not Path("outputs").exists()
 
 
-def test_play_looks_at_places_too(own: Source, command: Command) -> None:
+def test_play_refuses_an_untrusted_path_outside_the_folder(own: Source, command: Command) -> None:
     write("experiment/evil", f"{HEADER}environment: {{kwargs: {{path: /abs/pictures}}}}\n")
     outcome = command("play", "--config-dir", "conf", "experiment=evil")
     assert outcome.status == 2
     assert "environment.kwargs.path: a config file may not name a place outside" in outcome.err
 
 
-def test_files_that_choose_one_another_without_end_are_refused(own: Source) -> None:
+def test_compose_refuses_defaults_that_grow_exponentially(own: Source) -> None:
     for index in range(30):
         below = f"defaults: [f{index + 1}@a, f{index + 1}@b]\n" if index < 29 else "x: 1\n"
         write(f"experiment/f{index}", below)
@@ -122,14 +124,14 @@ def test_files_that_choose_one_another_without_end_are_refused(own: Source) -> N
         compose(["experiment=f0"], own)
 
 
-def test_a_choice_does_not_lead_out_of_the_config_folder(own: Source, tmp_path: Path) -> None:
+def test_compose_refuses_a_default_outside_the_config_folder(own: Source, tmp_path: Path) -> None:
     (tmp_path / "secret.yaml").write_text("x: 1\n")
     write("experiment/evil", "# @package _global_\ndefaults: [minimum, /experiment/../../secret, _self_]\n")
     with pytest.raises(ConfigError, match="leads out of the config folder"):
         compose(["experiment=evil"], own)
 
 
-def test_a_sweep_file_asks_for_no_more_processes_than_are_given(own: Source, command: Command) -> None:
+def test_run_refuses_a_sweep_file_that_asks_for_too_many_processes(own: Source, command: Command) -> None:
     write("sweep/evil", "experiment: minimum\nseeds: 2\nexecutor: {name: joblib, jobs: 100000}\n")
     outcome = command("-m", "sweep=evil", "--config-dir", "conf")
     assert outcome.status == 2
@@ -137,7 +139,7 @@ def test_a_sweep_file_asks_for_no_more_processes_than_are_given(own: Source, com
 
 
 @pytest.mark.slow
-def test_a_model_of_very_many_layers_is_refused_by_check(own: Source, command: Command) -> None:
+def test_check_refuses_a_model_with_very_many_layers(own: Source, command: Command) -> None:
     layer = "{_target_: torch.nn.TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
     model = f"{{_target_: torch.nn.TransformerEncoder, encoder_layer: {layer}, num_layers: 100000}}"
     write("experiment/evil", f"{HEADER}models: {{huge: {model}}}\n")
@@ -146,21 +148,21 @@ def test_a_model_of_very_many_layers_is_refused_by_check(own: Source, command: C
     assert "tensors" in outcome.err or "launcher.max_parameters" in outcome.err
 
 
-def test_what_an_anchor_names_is_read_where_its_alias_stands(own: Source) -> None:
+def test_examine_accepts_a_yaml_merge_key(own: Source) -> None:
     target = "pamiq_exp.environments.gymnasium_environment"
     text = f"shared: {{base: &base {{num_envs: 2}}}}\nenvironment:\n  <<: *base\n  _target_: {target}\n"
     write("experiment/mine", f"{HEADER}{text}")
     assert told(own, "experiment=mine") == ""
 
 
-def test_a_file_that_does_not_say_where_its_keys_belong_is_told_so(own: Source) -> None:
+def test_examine_reports_a_file_without_a_package_header(own: Source) -> None:
     write("experiment/mine", "defaults: [minimum, _self_]\nexperiment_name: mine\n")
     assert "begin the file with the line: # @package _global_" in told(own, "experiment=mine")
     write("experiment/mine", f"\ufeff{HEADER}experiment_name: mine\n")
     assert told(own, "experiment=mine") == ""
 
 
-def test_a_typed_search_path_and_a_config_folder_are_both_searched(own: Source, tmp_path: Path) -> None:
+def test_compose_searches_both_a_typed_search_path_and_the_config_folder(own: Source, tmp_path: Path) -> None:
     other = tmp_path / 'ot"her, one'
     (other / "experiment").mkdir(parents=True)
     (other / "experiment" / "there.yaml").write_text(HEADER)
@@ -170,7 +172,7 @@ def test_a_typed_search_path_and_a_config_folder_are_both_searched(own: Source, 
         assert compose([f"experiment={name}", f'hydra.searchpath=["file://{path}"]'], own).tree["seed"] == 0
 
 
-def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
+def test_plain_file_keeps_number_like_strings_as_strings(tmp_path: Path) -> None:
     from pamiq_exp.analysis.exported_file import to_yaml
     from pamiq_exp.config import plain_file
     from pamiq_exp.run_folder import RunFolder
@@ -186,7 +188,7 @@ def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["outputs", "rgb_array"])
-def test_a_word_that_is_also_the_name_of_a_link_is_no_path(own: Source, tmp_path: Path, word: str) -> None:
+def test_examine_refuses_a_link_only_for_keys_that_name_paths(own: Source, tmp_path: Path, word: str) -> None:
     (tmp_path.parent / "disk").mkdir(exist_ok=True)
     Path(word).symlink_to(tmp_path.parent / "disk")
     write(
@@ -203,7 +205,7 @@ def test_a_word_that_is_also_the_name_of_a_link_is_no_path(own: Source, tmp_path
 @pytest.mark.parametrize(
     "source", ["async:http://127.0.0.2:8077/x", "rtsp:127.0.0.2", "rtsp://h/x", "concat:/etc/passwd|b", "concat:a|b"]
 )
-def test_a_file_may_not_point_a_camera_at_a_protocol(own: Source, source: str) -> None:
+def test_examine_refuses_a_protocol_as_camera_source(own: Source, source: str) -> None:
     text = f"{HEADER}environment: {{kwargs: {{source: '{source}'}}}}\n"
     write("experiment/evil", text)
     assert "environment.kwargs.source: a config file may not name an address" in told(own, "experiment=evil")

@@ -23,12 +23,12 @@ LEAVES = {
 }
 
 
-def test_every_choice_is_tested() -> None:
+def test_tracking_choices_are_all_tested() -> None:
     assert LEAVES.keys() == set(options_of("tracking"))
 
 
 @pytest.mark.parametrize("choice", LEAVES)
-def test_a_choice_of_trackers_leaves_its_files(choice: str, command: Command, tmp_path: Path) -> None:
+def test_tracking_choice_writes_its_files(choice: str, command: Command, tmp_path: Path) -> None:
     if choice == "tensorboard":
         pytest.importorskip("tensorboard", reason="needs the extra [tensorboard]")
     if choice == "dashboard":

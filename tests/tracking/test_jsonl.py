@@ -48,7 +48,7 @@ def test_jsonl_a_line_reads_back_as_what_was_written(values: dict[str, float | i
             assert back[name] == value
 
 
-def test_jsonl_lines_start_with_the_axes_and_do_not_depend_on_the_order_of_the_figures() -> None:
+def test_jsonl_lines_start_with_the_axes_and_sort_the_metrics() -> None:
     axes = dict.fromkeys(AXES, 1)
     line = to_line({"b/loss": 2.0, **axes, "a/loss": 1.0})
     assert line == to_line({"a/loss": 1.0, "b/loss": 2.0, **axes})
@@ -74,7 +74,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_jsonl_what_a_full_disk_refused_is_written_when_there_is_room_again(tmp_path: Path) -> None:
+def test_jsonl_writes_records_that_a_full_disk_refused_once_there_is_room(tmp_path: Path) -> None:
     tracker = JsonlTracker(flush_seconds=0.0)
     tracker.start(info(tmp_path))
     failures = 0
@@ -90,9 +90,7 @@ def test_jsonl_what_a_full_disk_refused_is_written_when_there_is_room_again(tmp_
     assert read(tmp_path) == [record(step) for step in range(20)]
 
 
-def test_jsonl_a_disk_that_stays_full_costs_the_last_records_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_jsonl_reports_how_many_records_a_full_disk_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = JsonlTracker(flush_seconds=1e9)
     tracker.start(info(tmp_path))
     for step in range(20):
@@ -103,7 +101,7 @@ def test_jsonl_a_disk_that_stays_full_costs_the_last_records_and_says_so(
     assert f"{20 - kept} records could not be written" in caplog.text
 
 
-def test_jsonl_a_resumed_run_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
+def test_jsonl_of_a_resumed_run_continues_from_the_checkpoint(tmp_path: Path) -> None:
     first = JsonlTracker()
     first.start(info(tmp_path))
     for step in (0, 10, 20, 30):

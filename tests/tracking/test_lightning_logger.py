@@ -37,7 +37,7 @@ def test_lightning_logger_the_csv_logger_makes_one_table_of_all_sources(tmp_path
     assert rewards == {str(step * 10): -float(step) for step in range(5)}
 
 
-def test_lightning_logger_the_tensorboard_logger_holds_figures_and_pictures(tmp_path: Path) -> None:
+def test_lightning_logger_for_tensorboard_writes_metrics_and_pictures(tmp_path: Path) -> None:
     accumulators = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra [tensorboard]"
     )

@@ -47,7 +47,7 @@ def test_media_a_video_plays_its_frames_in_order_at_its_rate(tmp_path: Path, hei
         Video("v", np.zeros((4, 4, 3), dtype=np.uint8), 10.0),
     ],
 )
-def test_media_wrong_pixels_are_named(tmp_path: Path, item: Picture | Video) -> None:
+def test_write_media_refuses_pixels_of_a_wrong_shape_or_type(tmp_path: Path, item: Picture | Video) -> None:
     with pytest.raises(ValueError, match=f"'{item.name}' must be"):
         write_media(item, tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
@@ -56,5 +56,5 @@ def test_media_wrong_pixels_are_named(tmp_path: Path, item: Picture | Video) -> 
 @pytest.mark.parametrize(
     ("name", "expected"), [("a/b c", "a_b_c"), ("../../etc/x", "etc_x"), ("", "media"), ("日本", "日本")]
 )
-def test_media_names_become_harmless_file_names(name: str, expected: str) -> None:
+def test_file_name_is_safe_for_any_media_name(name: str, expected: str) -> None:
     assert file_name(name) == expected

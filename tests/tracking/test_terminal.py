@@ -47,7 +47,7 @@ def record(step: int, seconds: float, source: str = "interaction", **figures: fl
     return axes | {f"{source}/{name.replace('__', '/')}": value for name, value in figures.items()}
 
 
-def test_terminal_the_panel_shows_progress_rate_figures_and_losses() -> None:
+def test_terminal_panel_shows_progress_rate_metrics_and_losses() -> None:
     progress = Progress(info())
     progress.add(record(100, 10.0, coverage=0.125, reward=0.5, time__deadline_misses=0))
     progress.add(record(100, 10.0, "dynamics", loss=2.0))
@@ -75,21 +75,21 @@ def test_terminal_the_panel_shows_progress_rate_figures_and_losses() -> None:
     assert max(len(line) for line in text.splitlines()) <= 110
 
 
-def test_terminal_a_run_without_an_end_shows_no_bar_and_no_remaining_time() -> None:
+def test_terminal_panel_of_an_unlimited_run_shows_no_bar_and_no_remaining_time() -> None:
     progress = Progress(info(max_steps=None))
     progress.add(record(100, 10.0))
     assert "%" not in shown(progress)
     assert "left" not in shown(progress)
 
 
-def test_terminal_a_run_with_a_time_limit_counts_down() -> None:
+def test_progress_of_a_run_with_a_time_limit_counts_down() -> None:
     progress = Progress(info(max_steps=None, max_seconds=100.0))
     progress.add(record(100, 60.0))
     assert progress.fraction == pytest.approx(0.6, abs=0.01)
     assert progress.remaining == pytest.approx(40, abs=1)
 
 
-def test_terminal_the_summary_shows_the_promised_figures() -> None:
+def test_terminal_summary_shows_the_main_metrics_of_a_run() -> None:
     summary: dict[str, Value] = {
         "state": "finished",
         "steps": 20000,
@@ -116,11 +116,11 @@ def test_terminal_the_summary_shows_the_promised_figures() -> None:
         assert part in text, part
 
 
-def test_terminal_a_failed_run_says_so_even_without_a_summary() -> None:
+def test_terminal_summary_shows_a_failed_run_even_without_metrics() -> None:
     assert "✗ failed" in summary_text(1, {})
 
 
-def test_names_cannot_steer_the_terminal() -> None:
+def test_terminal_output_removes_control_characters_from_names() -> None:
     evil = "name\x1b[31m\x07\r[bold red]x"
     progress = Progress(info(name=evil))
     progress.add({"environment_step": 1, "wall_seconds": 1.0, f"{evil}/loss": 1.0})
@@ -134,7 +134,7 @@ class Screen(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_panel_is_redrawn_and_replaced_by_the_summary(tmp_path: Path) -> None:
+def test_terminal_panel_is_replaced_by_the_summary_at_the_end(tmp_path: Path) -> None:
     screen = Screen()
     console = Console(file=screen, force_terminal=True, width=100, height=30)
     writer = RecordWriter({"terminal": TerminalTracker(refresh_seconds=0.0, console=console)}, tmp_path, 0.01)
@@ -150,7 +150,7 @@ def test_on_a_terminal_the_panel_is_redrawn_and_replaced_by_the_summary(tmp_path
     writer.check()
 
 
-def test_without_a_terminal_there_is_one_line_now_and_then(tmp_path: Path) -> None:
+def test_terminal_tracker_prints_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     page = io.StringIO()
     tracker = TerminalTracker(line_seconds=0.0, console=Console(file=page, width=80))
     tracker.start(info())
@@ -168,7 +168,7 @@ def test_without_a_terminal_there_is_one_line_now_and_then(tmp_path: Path) -> No
     assert "✓ finished" in page.getvalue()
 
 
-def test_terminal_a_warning_waits_for_the_next_tick_and_not_the_one_who_warns(tmp_path: Path) -> None:
+def test_terminal_tracker_prints_warnings_at_the_next_tick(tmp_path: Path) -> None:
     page = io.StringIO()
     tracker = TerminalTracker(console=Console(file=page, width=80))
     tracker.start(info())
@@ -182,7 +182,7 @@ def test_terminal_a_warning_waits_for_the_next_tick_and_not_the_one_who_warns(tm
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=200), st.integers(1, 40))
-def test_terminal_a_sparkline_is_as_long_as_it_can_be_and_spans_the_range(values: list[float], width: int) -> None:
+def test_sparkline_is_at_most_as_wide_as_given_and_spans_the_range(values: list[float], width: int) -> None:
     line = sparkline(values, width)
     assert len(line) == min(width, len(values))
     if len(values) <= width and max(values) - min(values) > 1e-3:
@@ -190,7 +190,7 @@ def test_terminal_a_sparkline_is_as_long_as_it_can_be_and_spans_the_range(values
         assert line[values.index(min(values))] == "▁"
 
 
-def test_terminal_a_sparkline_leaves_out_what_is_not_finite() -> None:
+def test_sparkline_omits_non_finite_values() -> None:
     assert len(sparkline([1.0, math.nan, 2.0, math.inf], 10)) == 2
     assert sparkline([math.nan], 10) == ""
 
@@ -198,11 +198,11 @@ def test_terminal_a_sparkline_leaves_out_what_is_not_finite() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00:00"), (59.9, "0:00:59"), (3723.4, "1:02:03"), (360000, "100:00:00")]
 )
-def test_terminal_durations_read_as_hours_minutes_seconds(seconds: float, text: str) -> None:
+def test_clock_shows_hours_minutes_and_seconds(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def test_terminal_the_summary_tells_coverage_beside_random_walks() -> None:
+def test_terminal_summary_compares_coverage_with_random_walks() -> None:
     figures = {"state": "finished", "coverage": 0.7, "coverage_random": 0.75, "coverage_sticky_random": 0.9}
     assert "a random walk of the same length visits 75 %, one with inertia 90 %" in " ".join(
         summary_text(0, figures).replace("│", "").split()

@@ -80,7 +80,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_wandb_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_path: Path) -> None:
+def test_wandb_tracker_writes_records_config_media_tags_and_exit_code_offline(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(project="proof", mode="offline", tags=("c",))}, tmp_path)
     writer.start(info(tmp_path))
     for step in range(1500):  # more than one block of the log
@@ -118,7 +118,7 @@ def test_wandb_an_offline_run_holds_records_config_media_tags_and_exit_code(tmp_
     assert final["state"] == "failed"
 
 
-def test_wandb_two_runs_at_once_keep_apart_and_leave_no_global_run(tmp_path: Path) -> None:
+def test_wandb_tracker_separates_two_concurrent_runs(tmp_path: Path) -> None:
     import wandb
 
     writers = []
@@ -138,7 +138,7 @@ def test_wandb_two_runs_at_once_keep_apart_and_leave_no_global_run(tmp_path: Pat
         assert [row[f"{name}/loss"] for row in rows] == [0, 1, 2, 3, 4]
 
 
-def test_a_resumed_run_goes_on_with_the_same_wandb_run(tmp_path: Path) -> None:
+def test_wandb_tracker_continues_the_same_wandb_run_after_a_resume(tmp_path: Path) -> None:
     for step in (0, 1):
         writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path)
         writer.start(info(tmp_path, resumed_step=step or None))
@@ -150,7 +150,7 @@ def test_a_resumed_run_goes_on_with_the_same_wandb_run(tmp_path: Path) -> None:
     assert {row["environment_step"] for row in history(tmp_path)} == {0, 1}
 
 
-def test_wandb_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
+def test_wandb_tracker_uploads_no_media_if_turned_off(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(mode="offline", upload_media=False)}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"environment_step": 0})
@@ -161,7 +161,7 @@ def test_wandb_media_stay_here_if_the_user_says_so(tmp_path: Path) -> None:
     assert len(history(tmp_path)) == 1
 
 
-def test_wandb_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
+def test_wandb_tracker_writes_no_folder_if_disabled(tmp_path: Path) -> None:
     writer = RecordWriter({"wandb": WandbTracker(mode="disabled")}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"environment_step": 0})
@@ -170,7 +170,7 @@ def test_wandb_disabled_means_no_folder_and_no_client(tmp_path: Path) -> None:
     assert not (tmp_path / "wandb").exists()
 
 
-def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_resolve_mode_auto_follows_the_settings_of_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import wandb
 
     wandb.teardown()  # its client keeps the mode that tests before this one set
@@ -196,7 +196,7 @@ def test_auto_is_what_wandb_itself_would_do(monkeypatch: pytest.MonkeyPatch, tmp
     assert resolve_mode("auto") == "online"
 
 
-def test_wandb_an_unknown_mode_is_refused_with_the_modes_that_exist() -> None:
+def test_wandb_tracker_refuses_an_unknown_mode_with_the_available_ones() -> None:
     with pytest.raises(ValueError, match="auto, online, offline, disabled"):
         WandbTracker(mode="onlin")  # type: ignore[arg-type]
 
@@ -208,7 +208,7 @@ def _service() -> int:
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
-def test_wandb_dying_or_hanging_in_mid_run_costs_nothing_of_the_local_record(
+def test_wandb_tracker_loses_no_local_records_if_its_service_dies_or_hangs(
     tmp_path: Path, blow: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = RecordWriter(
@@ -240,7 +240,7 @@ def test_wandb_dying_or_hanging_in_mid_run_costs_nothing_of_the_local_record(
     assert [row["environment_step"] for row in history(tmp_path / "next")] == [5]
 
 
-def test_wandb_a_service_that_died_between_two_runs_is_started_again(tmp_path: Path) -> None:
+def test_wandb_tracker_restarts_a_service_that_died_between_two_runs(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         writer = RecordWriter({"wandb": WandbTracker(mode="offline")}, tmp_path / name)
@@ -304,7 +304,7 @@ def refusing_server() -> Iterator[str]:
     ],
     ids=["nothing listens", "the server refuses the key", "a short key", "an unknown host"],
 )
-def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(
+def test_wandb_tracker_keeps_a_run_offline_if_the_server_cannot_be_used(
     tmp_path: Path, settings: dict[str, str], refusing_server: str
 ) -> None:
     environment = {**os.environ, "WANDB_BASE_URL": refusing_server, **settings}
@@ -326,7 +326,7 @@ def test_an_unreachable_wandb_leaves_an_offline_run_to_sync_later(
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("online", "https://wandb.example/run\n"), ("offline", None)])
-def test_wandb_the_address_of_an_online_run_is_kept_for_reports(
+def test_wandb_tracker_keeps_the_url_of_an_online_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, expected: str | None
 ) -> None:
     import wandb

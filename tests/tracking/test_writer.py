@@ -104,7 +104,7 @@ def test_writer_a_detached_tracker_that_hangs_delays_nothing_and_is_given_up_at_
     gate.set()
 
 
-def test_writer_whatever_a_detached_tracker_raises_is_counted_and_told_once(
+def test_writer_counts_errors_of_a_detached_tracker_and_logs_them_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own, dying = Memory(), Foreign(error=SystemExit("gone"))
@@ -161,7 +161,7 @@ def test_writer_a_tracker_that_cannot_start_is_raised_and_those_that_did_are_fin
     assert first.ended == [(1, {})]
 
 
-def test_writer_figures_of_numpy_and_torch_arrive_as_plain_numbers(tmp_path: Path) -> None:
+def test_writer_converts_numpy_and_torch_metrics_to_plain_numbers(tmp_path: Path) -> None:
     memory = Memory()
     writer = RecordWriter({"memory": memory}, tmp_path)
     writer.start(info(tmp_path))
@@ -180,7 +180,7 @@ def test_writer_figures_of_numpy_and_torch_arrive_as_plain_numbers(tmp_path: Pat
     assert [type(value) for value in record.values()] == [float, int, float, int, int, float, str]
 
 
-def test_writer_a_figure_that_is_no_number_is_named(tmp_path: Path) -> None:
+def test_writer_reports_a_metric_that_is_not_a_number(tmp_path: Path) -> None:
     writer = RecordWriter({}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"dynamics/loss": [1.0, 2.0]})

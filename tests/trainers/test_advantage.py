@@ -55,7 +55,9 @@ rollouts = st.builds(Rollout, st.integers(0, 2**31), st.integers(1, 12), st.inte
 
 
 @given(rollouts, rates, rates)
-def test_advantages_equals_the_double_sum_that_defines_it(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
+def test_generalized_advantages_match_the_double_sum_that_defines_them(
+    rollout: Rollout, gamma: float, gae_lambda: float
+) -> None:
     actual = rollout.advantages(gamma, gae_lambda)
     torch.testing.assert_close(actual.advantage, rollout.by_definition(gamma, gae_lambda), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(actual.target, actual.advantage + rollout.value[:-1])
@@ -64,7 +66,7 @@ def test_advantages_equals_the_double_sum_that_defines_it(rollout: Rollout, gamm
 
 
 @given(rollouts, rates)
-def test_advantages_lambda_0_is_the_error_of_one_step(rollout: Rollout, gamma: float) -> None:
+def test_generalized_advantages_with_lambda_0_are_one_step_errors(rollout: Rollout, gamma: float) -> None:
     following = torch.where(rollout.terminated, 0.0, rollout.value[1:])
     error = rollout.reward + gamma * following - rollout.value[:-1]
     expected = torch.where(rollout.ended, 0.0, error)
@@ -72,7 +74,9 @@ def test_advantages_lambda_0_is_the_error_of_one_step(rollout: Rollout, gamma: f
 
 
 @given(rollouts, rates)
-def test_advantages_lambda_1_is_the_discounted_return_less_the_value(rollout: Rollout, gamma: float) -> None:
+def test_generalized_advantages_with_lambda_1_are_discounted_returns_minus_values(
+    rollout: Rollout, gamma: float
+) -> None:
     actual = rollout.advantages(gamma, 1.0)
     steps, num_envs = rollout.reward.shape
     for env in range(num_envs):
@@ -90,7 +94,9 @@ def test_advantages_lambda_1_is_the_discounted_return_less_the_value(rollout: Ro
 
 
 @given(rollouts, rates, rates)
-def test_advantages_of_environments_are_independent(rollout: Rollout, gamma: float, gae_lambda: float) -> None:
+def test_generalized_advantages_of_environments_are_independent(
+    rollout: Rollout, gamma: float, gae_lambda: float
+) -> None:
     together = rollout.advantages(gamma, gae_lambda).advantage
     fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)
     apart = [
@@ -101,7 +107,7 @@ def test_advantages_of_environments_are_independent(rollout: Rollout, gamma: flo
 
 
 @given(st.floats(-3, 3), st.floats(0, 0.99), rates, st.integers(1, 20))
-def test_advantages_of_a_constant_reward_that_the_value_predicts_are_zero(
+def test_generalized_advantages_are_zero_when_values_predict_a_constant_reward(
     reward: float, gamma: float, gae_lambda: float, steps: int
 ) -> None:
     never = torch.zeros(steps, 2, dtype=torch.bool)
@@ -111,7 +117,7 @@ def test_advantages_of_a_constant_reward_that_the_value_predicts_are_zero(
     torch.testing.assert_close(actual.advantage, torch.zeros_like(rewards), rtol=0, atol=1e-9)
 
 
-def test_advantages_what_follows_a_final_observation_does_not_leak_into_the_episode_before() -> None:
+def test_generalized_advantages_do_not_leak_across_a_final_observation() -> None:
     rollout = Rollout(seed=0, steps=6, num_envs=1, end_rate=0.0)
     rollout.truncated[2], rollout.ended[3] = True, True
     before = rollout.advantages(0.9, 0.9).advantage[:3].clone()
@@ -123,7 +129,7 @@ def test_advantages_what_follows_a_final_observation_does_not_leak_into_the_epis
 
 
 @pytest.mark.parametrize("field", ["value", "terminated", "truncated", "ended"])
-def test_advantages_shapes_that_would_broadcast_are_refused(field: str) -> None:
+def test_generalized_advantages_refuse_shapes_that_would_broadcast(field: str) -> None:
     rollout = Rollout(seed=0, steps=4, num_envs=3, end_rate=0.0)
     setattr(rollout, field, getattr(rollout, field)[:, :1])
     with pytest.raises(ValueError, match=field):
@@ -131,7 +137,7 @@ def test_advantages_shapes_that_would_broadcast_are_refused(field: str) -> None:
 
 
 @given(rollouts)
-def test_standardized_advantages_have_mean_0_and_variance_1_where_they_count(rollout: Rollout) -> None:
+def test_standardized_advantages_have_mean_0_and_variance_1_within_episodes(rollout: Rollout) -> None:
     advantages = rollout.advantages(0.9, 0.9)
     result = standardized(advantages.advantage, advantages.weight)
     counted = result[~rollout.ended]
@@ -142,7 +148,7 @@ def test_standardized_advantages_have_mean_0_and_variance_1_where_they_count(rol
 
 
 @given(rollouts, rates, rates)
-def test_advantages_across_episodes_are_those_of_a_rollout_without_final_observations(
+def test_generalized_advantages_across_episodes_match_a_rollout_without_ends(
     rollout: Rollout, gamma: float, gae_lambda: float
 ) -> None:
     fields = (rollout.reward, rollout.value, rollout.terminated, rollout.truncated, rollout.ended)

@@ -429,7 +429,7 @@ if torch.cuda.is_available():
 
 
 @pytest.mark.parametrize(("make", "settings"), CASES)
-def test_driver_module_trains_to_the_same_bits_and_logs_the_same_values(
+def test_lightning_driver_trains_to_the_same_bits_and_logs_as_lightning_trainer(
     make: Callable[[], LightningModule], settings: dict[str, Any]
 ) -> None:
     expected, expected_rows = train_with_lightning(make, settings)

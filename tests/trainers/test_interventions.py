@@ -44,7 +44,7 @@ def test_l2_init_adds_the_gradient_of_the_squared_distance_to_the_initial_parame
         torch.testing.assert_close(parameter.grad, expected.grad)
 
 
-def test_l2_init_keeps_parameters_the_nearer_to_their_initial_values_the_stronger_it_is() -> None:
+def test_l2_init_keeps_parameters_closer_to_initial_values_with_more_strength() -> None:
     distances = []
     for strength in (0.0, 1.0, 10.0):
         module = network()
@@ -75,7 +75,7 @@ def test_shrink_and_perturb_mixes_parameters_with_noise_of_their_initial_size() 
     assert abs(float(noise.mean())) < 0.02 * scale * 3
 
 
-def test_redo_gives_dormant_units_new_inputs_no_outputs_and_no_moments() -> None:
+def test_re_do_resets_the_weights_and_moments_of_dormant_units() -> None:
     module = network()
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
     each = ReDo(every=3, threshold=0.1)
@@ -103,7 +103,7 @@ def test_redo_gives_dormant_units_new_inputs_no_outputs_and_no_moments() -> None
     assert (unit_scores(module[:2](x))[[2, 5]] > 0.1).all()
 
 
-def test_redo_hooks_in_copies_for_inference_record_nothing() -> None:
+def test_re_do_ignores_activations_of_inference_copies() -> None:
     module = network()
     each = ReDo(every=1)
     each.begin(module)
@@ -112,7 +112,7 @@ def test_redo_hooks_in_copies_for_inference_record_nothing() -> None:
     assert each.recycled == 0
 
 
-def test_redo_revives_a_network_of_which_most_is_dead() -> None:
+def test_re_do_lowers_the_loss_of_a_mostly_dormant_network() -> None:
     losses = []
     for recycles in (False, True):
         module = network()
@@ -135,6 +135,6 @@ def test_redo_revives_a_network_of_which_most_is_dead() -> None:
     "make", [lambda: ReDo(0), lambda: ReDo(1, -1.0), lambda: ShrinkAndPerturb(0), lambda: ShrinkAndPerturb(1, 1.5),
              lambda: L2Init(-1.0)],
 )  # fmt: skip
-def test_settings_out_of_range_are_refused(make) -> None:  # type: ignore[no-untyped-def]
+def test_interventions_refuse_settings_out_of_range(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="at least"):
         make()

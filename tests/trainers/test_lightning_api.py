@@ -185,7 +185,7 @@ class ChoosesLate(Regression):
 @pytest.mark.parametrize(
     "make", [Watches, StopsInTheMiddle, BringsCallbacks, Averages, StopsEarly, KeepsSettings, ChoosesLate]
 )
-def test_driver_a_module_finds_what_lightnings_trainer_gives_it(make: Callable[[], LightningModule]) -> None:
+def test_lightning_driver_gives_modules_what_lightning_trainer_gives_them(make: Callable[[], LightningModule]) -> None:
     expected, found = by_lightning(make), by_driver(make)
     for name, value in expected.state_dict().items():
         assert torch.equal(value, found.state_dict()[name]), name
@@ -252,7 +252,7 @@ class Validates(Regression):
         self.note("train epoch end")
 
 
-def test_driver_validation_hooks_are_called_as_lightning_calls_them() -> None:
+def test_lightning_driver_calls_validation_hooks_as_lightning_trainer_does() -> None:
     expected, found = by_lightning(Validates, validates=True), by_driver(Validates, validates=True)
     assert len(expected.seen) > 20
     assert found.seen == expected.seen
@@ -294,7 +294,7 @@ class Holds(Regression):
         return loss
 
 
-def test_driver_measuring_by_the_training_step_changes_nothing_of_the_training() -> None:
+def test_lightning_driver_evaluation_by_the_training_step_does_not_change_training() -> None:
     torch.manual_seed(1)
     measured = Holds()
     torch.manual_seed(1)
@@ -342,7 +342,7 @@ class SharesItsMetric(Regression):
         return self.loss(batch)
 
 
-def test_driver_a_metric_that_training_and_validation_share_keeps_its_epoch_of_training() -> None:
+def test_lightning_driver_evaluation_keeps_the_training_epoch_of_a_shared_metric() -> None:
     def epoch(measures: bool) -> dict[str, float]:
         torch.manual_seed(1)
         driver = driver_of(SharesItsMetric())
@@ -370,7 +370,7 @@ class Asks(Regression):
     ("name", "hint"),
     [("save_checkpoint", "launcher saves"), ("fit_loop", "is_last_batch"), ("datamodule", "buffers"), ("odd", "docs")],
 )
-def test_driver_what_the_trainer_has_not_is_an_error_with_model_call_and_hint(name: str, hint: str) -> None:
+def test_lightning_driver_error_for_a_missing_trainer_attribute_has_model_and_hint(name: str, hint: str) -> None:
     driver = driver_of(Asks(name))
     driver.begin_epoch()
     with pytest.raises(AttributeError, match=rf"model 'model' \(Asks\) uses self\.trainer\.{name}.*{hint}"):
@@ -386,7 +386,7 @@ class Sets(Regression):
         raise AssertionError("not called")
 
 
-def test_driver_what_would_have_no_effect_is_told_once() -> None:
+def test_lightning_driver_warns_once_of_calls_and_settings_without_effect() -> None:
     with pytest.warns(UserWarning, match=r"Sets\.train_dataloader is not called.*buffer"):
         driver = driver_of(Sets())
     driver.begin_epoch()
@@ -397,7 +397,7 @@ def test_driver_what_would_have_no_effect_is_told_once() -> None:
         driver.train_batch(make_batches(1)[0])
 
 
-def test_driver_the_state_of_callbacks_comes_back() -> None:
+def test_lightning_driver_restores_the_state_of_callbacks() -> None:
     module = StopsEarly()
     driver = driver_of(module)
     driver.begin_epoch()
@@ -434,7 +434,7 @@ class Grows(Regression):
         self.optimizers().optimizer.add_param_group({"params": list(self.extra.parameters()), "lr": 1e-3})
 
 
-def test_driver_a_group_added_during_the_run_is_told_on_resuming_and_may_be_added_by_a_hook() -> None:
+def test_lightning_driver_loads_added_parameter_groups_only_if_a_hook_adds_them() -> None:
     driver = driver_of(Grows())
     driver.begin_epoch()
     for batch in make_batches(4):
@@ -480,7 +480,7 @@ def scheduled(parameters: Any) -> Any:
         (lambda: Optimized(adam, width=8), r"exp_avg of the shape \(16, 6\).*shape \(8, 6\) now; .*sizes of the run"),
     ],
 )
-def test_driver_what_differs_from_the_saved_optimizers_is_told(
+def test_lightning_driver_error_names_differences_from_the_saved_optimizers(
     now: Callable[[], LightningModule], message: str
 ) -> None:
     driver = driver_of(Optimized(adam))

@@ -46,7 +46,7 @@ def sequences(steps: int, seed: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_n_step_transitions_equal_a_loop_over_the_definition(steps: int) -> None:
+def test_n_step_transitions_match_a_loop_over_the_definition(steps: int) -> None:
     gamma = 0.9
     batch = sequences(steps, seed=steps)
     result = n_step_transitions(batch, gamma)
@@ -74,7 +74,7 @@ def test_n_step_transitions_equal_a_loop_over_the_definition(steps: int) -> None
     assert bootstraps == {0.0, *(round(gamma**m, 6) for m in range(1, steps + 1))}
 
 
-def test_n_step_transitions_of_an_environment_without_ends_bootstrap_always() -> None:
+def test_n_step_transitions_of_an_environment_without_ends_always_bootstrap() -> None:
     batch = {name: value for name, value in sequences(2, seed=0).items() if name not in FLAGS}
     result = n_step_transitions(batch, 0.5)
     assert torch.all(result["bootstrap"] == 0.25)
@@ -124,7 +124,7 @@ def test_off_policy_trainer_draws_transitions_of_consecutive_turns() -> None:
         assert torch.allclose(batch["reward"], now[:, 0] + 0.99 * (now[:, 0] + 1))
 
 
-def test_off_policy_trainer_refuses_buffers_that_do_not_suit() -> None:
+def test_off_policy_trainer_refuses_other_buffers_and_missing_fields() -> None:
     trainer = OffPolicyTrainer("policy", "policy", batch_size=4)
     with pytest.raises(TypeError, match="needs a ReplayBuffer"):
         attached(trainer, RolloutBuffer(8, 1, FIELDS), Watching())

@@ -96,7 +96,7 @@ class Part:
         return [dict(figures) for figures in self.trainer.round()]
 
 
-def test_on_policy_a_round_is_due_when_a_rollout_and_the_turn_after_it_are_there() -> None:
+def test_on_policy_trainer_is_ready_after_a_rollout_and_one_more_turn() -> None:
     part = Part()
     part.live(LENGTH)
     assert not part.trainer.ready()
@@ -111,7 +111,7 @@ def test_on_policy_a_round_is_due_when_a_rollout_and_the_turn_after_it_are_there
     assert part.trainer.ready(), "the turn after one rollout is the first of the next"
 
 
-def test_on_policy_epochs_contain_each_transition_once_with_its_own_advantage_and_weight() -> None:
+def test_on_policy_trainer_epochs_contain_each_transition_once_with_its_advantage() -> None:
     part = Part(epochs=2, minibatches=3, gamma=0.9, gae_lambda=0.8)
     part.live(2 * LENGTH + 1)
     for start in (0, LENGTH):
@@ -140,7 +140,7 @@ def test_on_policy_epochs_contain_each_transition_once_with_its_own_advantage_an
             }
 
 
-def test_on_policy_sequences_stay_together_in_the_order_of_time() -> None:
+def test_on_policy_trainer_keeps_sequences_together_in_time_order() -> None:
     part = Part(sequence_length=3, minibatches=2, epochs=1)
     part.live(LENGTH + 1)
     part.train()
@@ -159,7 +159,7 @@ def test_on_policy_sequences_stay_together_in_the_order_of_time() -> None:
     ("normalization", "each_part", "whole"),
     [("rollout", False, True), ("minibatch", True, True), ("none", False, False)],
 )
-def test_on_policy_advantages_are_normalized_over_what_was_asked(
+def test_on_policy_trainer_normalizes_advantages_over_rollouts_or_minibatches(
     normalization: Any, each_part: bool, whole: bool
 ) -> None:
     part = Part(CONTINUAL, advantage_normalization=normalization, minibatches=2, epochs=1)
@@ -174,7 +174,7 @@ def test_on_policy_advantages_are_normalized_over_what_was_asked(
     assert normal(torch.cat(parts)) is whole
 
 
-def test_on_policy_advantages_can_keep_their_mean() -> None:
+def test_on_policy_trainer_without_centering_keeps_the_mean_of_advantages() -> None:
     part = Part(CONTINUAL, advantage_centering=False, epochs=1)
     part.live(LENGTH + 1)
     part.train()
@@ -185,21 +185,21 @@ def test_on_policy_advantages_can_keep_their_mean() -> None:
     assert float(together.mean()) == pytest.approx(float(advantage.mean() / advantage.std(correction=0)), rel=1e-4)
 
 
-def test_on_policy_a_world_without_ends_needs_no_fields_for_them() -> None:
+def test_on_policy_trainer_needs_no_end_fields_for_an_environment_without_ends() -> None:
     part = Part(CONTINUAL)
     part.live(LENGTH + 1)
     part.train()
     assert all(torch.all(minibatch["weight"] == 1) for minibatch in part.module.minibatches)
 
 
-def test_on_policy_half_of_the_fields_for_ends_is_refused() -> None:
+def test_on_policy_trainer_refuses_incomplete_end_fields() -> None:
     part = Part({**CONTINUAL, "terminated": FLAG, "truncated": FLAG})
     part.live(LENGTH + 1)
     with pytest.raises(KeyError, match="all three"):
         part.train()
 
 
-def test_on_policy_stops_early_above_the_target_kl() -> None:
+def test_on_policy_trainer_stops_early_above_the_target_kl() -> None:
     part = Part(epochs=3, minibatches=2, target_kl=0.035)
     part.live(LENGTH + 1)
     figures = part.train()
@@ -208,7 +208,7 @@ def test_on_policy_stops_early_above_the_target_kl() -> None:
     assert part.module.current_epoch == 1
 
 
-def test_on_policy_a_limit_on_a_divergence_that_is_not_logged_is_refused() -> None:
+def test_on_policy_trainer_refuses_a_target_kl_without_a_logged_approx_kl() -> None:
     class Silent(Learner):
         def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
             return self.net(batch["observation.vector"]).mean()
@@ -221,7 +221,7 @@ def test_on_policy_a_limit_on_a_divergence_that_is_not_logged_is_refused() -> No
         list(trainer.round())
 
 
-def test_on_policy_staleness_is_reported_and_old_rollouts_are_left_out_and_counted() -> None:
+def test_on_policy_trainer_reports_staleness_and_discards_old_rollouts() -> None:
     fields = {**EPISODIC, "model_version": {"shape": [], "dtype": "int64"}}
     published = iter([5, 9])
     part = Part(fields, version=lambda: next(published), max_staleness=3)
@@ -236,7 +236,7 @@ def test_on_policy_staleness_is_reported_and_old_rollouts_are_left_out_and_count
     assert not part.trainer.ready(), "what was left out is gone"
 
 
-def test_on_policy_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
+def test_on_policy_trainer_resumes_from_its_state_to_the_same_bits() -> None:
     first = Part()
     first.live(LENGTH + 1)
     first.train()
@@ -266,24 +266,24 @@ def test_on_policy_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
         ({"capacity": LENGTH}, "capacity of at least 12"),
     ],
 )
-def test_on_policy_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_on_policy_trainer_refuses_invalid_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Part(**settings)
 
 
-def test_on_policy_refuses_more_minibatches_than_transitions() -> None:
+def test_on_policy_trainer_refuses_more_minibatches_than_transitions() -> None:
     part = Part(minibatches=100)
     part.live(LENGTH + 1)
     with pytest.raises(ValueError, match="12 transitions"):
         part.train()
 
 
-def test_on_policy_settings_under_which_clipping_has_no_effect_are_warned_of() -> None:
+def test_on_policy_trainer_warns_when_clipping_has_no_effect() -> None:
     with pytest.warns(UserWarning, match="clipping has no effect"):
         OnPolicyTrainer("policy", "rollout", LENGTH, epochs=1, minibatches=1)
 
 
-def test_on_policy_a_replay_buffer_is_no_place_for_rollouts() -> None:
+def test_on_policy_trainer_refuses_a_ring_buffer() -> None:
     user = DataUser(RingBuffer(4 * LENGTH, NUM_ENVS, CONTINUAL))
     trainer = OnPolicyTrainer("policy", "rollout", LENGTH)
     with pytest.raises(TypeError, match="RolloutBuffer"):

@@ -45,7 +45,7 @@ class Part:
         self.user.update()
 
 
-def test_replay_a_round_is_due_when_enough_new_steps_have_come_and_asking_does_not_use_them_up() -> None:
+def test_replay_trainer_is_ready_after_enough_new_steps() -> None:
     part = Part(train_every=6, learning_starts=10, gradient_steps=2)
     part.live(4)
     assert not part.trainer.ready(), "8 of 10 steps"
@@ -64,7 +64,7 @@ def test_replay_a_round_is_due_when_enough_new_steps_have_come_and_asking_does_n
     assert part.trainer.rounds == 2
 
 
-def test_replay_data_that_comes_during_a_round_counts_for_the_next() -> None:
+def test_replay_trainer_counts_steps_during_a_round_for_the_next_round() -> None:
     part = Part(train_every=4, gradient_steps=3)
     part.live(2)
     for _ in part.trainer.round():
@@ -72,7 +72,7 @@ def test_replay_data_that_comes_during_a_round_counts_for_the_next() -> None:
     assert part.trainer.ready()
 
 
-def test_replay_min_new_0_trains_without_a_pause_and_max_rounds_ends_it() -> None:
+def test_replay_trainer_with_train_every_0_is_always_ready_until_max_rounds() -> None:
     part = Part(train_every=0, max_rounds=2)
     assert not part.trainer.ready(), "an empty buffer"
     part.live(1)
@@ -95,7 +95,7 @@ class Watches(Regression):
 
 
 @pytest.mark.parametrize(("length", "shape"), [(None, (4, SIZE)), (3, (4, 3, SIZE))])
-def test_replay_batches_hold_records_or_sequences(length: int | None, shape: tuple[int, ...]) -> None:
+def test_replay_trainer_batches_hold_transitions_or_sequences(length: int | None, shape: tuple[int, ...]) -> None:
     part = Part(Watches(), sequence_length=length)
     part.live(2)
     assert part.trainer.ready() is (length is None)
@@ -107,7 +107,7 @@ def test_replay_batches_hold_records_or_sequences(length: int | None, shape: tup
     assert figures[0].keys() == {"loss", "learning_rate"}, "the loss is reported even if the module does not log it"
 
 
-def test_replay_a_round_is_an_epoch_of_the_module() -> None:
+def test_replay_trainer_round_is_one_epoch_of_the_module() -> None:
     class Epochs(Regression):
         def on_train_epoch_end(self) -> None:
             self.log("epoch_number", float(self.current_epoch))
@@ -141,7 +141,7 @@ def loss_on(module: Any, batch: Mapping[str, NDArray[Any]]) -> float:
         return float(module.loss({name: torch.from_numpy(value) for name, value in batch.items()}))
 
 
-def test_replay_held_out_loss_is_measured_before_the_first_batch_at_times_and_at_the_end() -> None:
+def test_replay_trainer_measures_held_out_loss_before_during_and_after_training() -> None:
     module, batch = Regression(), held_out()
     before = loss_on(module, batch)
     part = Part(module, train_every=0, gradient_steps=2, held_out=batch, held_out_every=2)
@@ -153,7 +153,7 @@ def test_replay_held_out_loss_is_measured_before_the_first_batch_at_times_and_at
     assert part.trainer.summary() == pytest.approx({"model_loss_first": before, "model_loss_last": rounds[2][1]})
 
 
-def test_replay_measuring_held_out_data_does_not_change_the_training() -> None:
+def test_replay_trainer_held_out_evaluation_does_not_change_training() -> None:
     without = Part()
     measured = Part(copy.deepcopy(without.module), held_out=held_out(), held_out_every=1)
     for part in (without, measured):
@@ -165,7 +165,7 @@ def test_replay_measuring_held_out_data_does_not_change_the_training() -> None:
     )
 
 
-def test_replay_without_held_out_data_the_summary_gives_the_training_losses() -> None:
+def test_replay_trainer_summary_without_held_out_data_has_training_losses() -> None:
     part = Part(train_every=0, gradient_steps=2)
     assert part.trainer.summary() == {}
     part.live(8)
@@ -181,7 +181,7 @@ class Draws(Regression):
         return {"inputs": np.full((2, 3, 3), len(batch["x"]), dtype=np.uint8)}
 
 
-def test_replay_pictures_come_every_so_many_rounds_and_are_given_once() -> None:
+def test_replay_trainer_makes_pictures_every_few_rounds_and_returns_them_once() -> None:
     part = Part(Draws(), train_every=0, pictures_every=2)
     part.live(3)
     randomness = torch.get_rng_state()
@@ -197,7 +197,7 @@ def test_replay_pictures_come_every_so_many_rounds_and_are_given_once() -> None:
     assert torch.equal(torch.get_rng_state(), randomness)
 
 
-def test_replay_pictures_of_a_model_that_draws_none_are_refused_with_a_hint() -> None:
+def test_replay_trainer_refuses_pictures_every_for_a_model_without_pictures() -> None:
     part = Part(train_every=0, pictures_every=1)
     part.live(1)
     with pytest.raises(TypeError, match=r"pictures\(batch\)"):
@@ -209,13 +209,13 @@ class NeedsAnother(Regression):
         self.others = tuple(models)
 
 
-def test_replay_a_module_gets_the_other_models_if_it_asks() -> None:
+def test_replay_trainer_attaches_the_models_of_the_run_to_a_module() -> None:
     part = Part(NeedsAnother())
     assert isinstance(part.module, NeedsAnother)
     assert part.module.others == ("model",)
 
 
-def test_replay_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
+def test_replay_trainer_resumes_from_its_state_to_the_same_bits() -> None:
     settings = {"train_every": 4, "gradient_steps": 2, "held_out": held_out(), "held_out_every": 2}
     first = Part(**settings)
     first.live(6)
@@ -239,7 +239,7 @@ def test_replay_a_trainer_goes_on_from_its_state_to_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize(("models", "users"), [({}, {"data": 0}), ({"model": 0, "other": 0}, {"date": 0})])
-def test_replay_names_that_do_not_exist_are_answered_with_those_that_do(
+def test_replay_trainer_error_for_unknown_names_lists_the_known_ones(
     models: dict[str, Any], users: dict[str, Any]
 ) -> None:
     trainer = ReplayTrainer("model", "data", 4)
@@ -247,12 +247,12 @@ def test_replay_names_that_do_not_exist_are_answered_with_those_that_do(
         trainer.attach(TrainingContext(models, users, cpu()))
 
 
-def test_replay_a_trainer_that_is_not_attached_says_so() -> None:
+def test_replay_trainer_refuses_to_work_before_it_is_attached() -> None:
     with pytest.raises(RuntimeError, match="not attached"):
         ReplayTrainer("model", "data", 4).ready()
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"gradient_steps": 0}, {"sequence_length": 0}])
-def test_replay_sizes_below_1_are_refused(settings: dict[str, Any]) -> None:
+def test_replay_trainer_refuses_sizes_below_1(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ReplayTrainer("model", "data", **({"batch_size": 4} | settings))

@@ -41,7 +41,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_driver_many_in_a_row_are_a_warning_once_and_learning_again_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_replay_trainer_warns_once_of_many_skipped_batches_and_logs_recovery(caplog: pytest.LogCaptureFixture) -> None:
     part = Part()
     part.round(broken=False)
     for _ in range(4):
@@ -62,7 +62,7 @@ def test_driver_many_in_a_row_are_a_warning_once_and_learning_again_is_told(capl
 
 
 @pytest.mark.parametrize(("good", "bad"), [(0, 1), (1, 5)])
-def test_driver_a_run_that_ends_while_nothing_is_learned_says_so(
+def test_replay_trainer_warns_if_the_run_ends_with_skipped_batches(
     good: int, bad: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     part = Part()
@@ -77,7 +77,7 @@ def test_driver_a_run_that_ends_while_nothing_is_learned_says_so(
     assert f"the run ends while the model 'model' learns nothing: its last {10 * bad} batches" in caplog.text
 
 
-def test_driver_counts_survive_a_checkpoint() -> None:
+def test_replay_trainer_restores_the_count_of_skipped_batches() -> None:
     part, other = Part(), Part()
     part.round(broken=True)
     restore_state(other.trainer, collect_state(part.trainer))
@@ -86,7 +86,7 @@ def test_driver_counts_survive_a_checkpoint() -> None:
     assert other.trainer.summary()["model_skipped_in_a_row"] == 20
 
 
-def test_driver_stop_names_the_field_of_the_batch() -> None:
+def test_non_finite_error_names_the_field_of_the_batch() -> None:
     with pytest.raises(NonFiniteError, match=r"the loss is nan.*not finite in y: .*environment"):
         Part("stop").round(broken=True)
 
@@ -131,7 +131,7 @@ def life(module: Regression, batches: list[Batch], **settings: Any) -> tuple[Lig
 
 @pytest.mark.parametrize("make", [Refuses, Averages])
 @pytest.mark.parametrize("field", ["x", "y"])
-def test_driver_metrics_copies_and_means_of_an_epoch_are_those_without_the_lost_batch(make: Any, field: str) -> None:
+def test_lightning_driver_metrics_and_state_exclude_a_skipped_batch(make: Any, field: str) -> None:
     batches = make_batches(5)
     bad = {**batches[2], field: torch.full_like(batches[2][field], math.nan)}
     torch.manual_seed(0)
@@ -144,7 +144,7 @@ def test_driver_metrics_copies_and_means_of_an_epoch_are_those_without_the_lost_
         assert torch.equal(value, with_bad.module.state_dict()[name]), name
 
 
-def test_driver_gradients_gathered_with_a_lost_batch_are_lost_with_it() -> None:
+def test_lightning_driver_skips_gradients_accumulated_with_a_non_finite_batch() -> None:
     batches = make_batches(6, size=8)
     bad = {**batches[2], "y": torch.full_like(batches[2]["y"], math.nan)}
     torch.manual_seed(0)
@@ -157,7 +157,7 @@ def test_driver_gradients_gathered_with_a_lost_batch_are_lost_with_it() -> None:
         assert torch.equal(value, with_bad.module.state_dict()[name]), name
 
 
-def test_driver_a_bug_that_has_nothing_to_do_with_numbers_is_raised() -> None:
+def test_lightning_driver_raises_errors_unrelated_to_non_finite_numbers() -> None:
     class Buggy(Regression):
         def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
             raise ValueError("a bug")

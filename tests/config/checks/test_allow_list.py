@@ -31,7 +31,7 @@ DEFAULT = AllowList()
         "lightning.pytorch.loggers.CSVLogger",
     ],
 )
-def test_names_of_parts_pass(name: str) -> None:
+def test_allow_list_permits_names_of_parts(name: str) -> None:
     assert DEFAULT.permits_name(name)
 
 
@@ -51,7 +51,7 @@ def test_names_of_parts_pass(name: str) -> None:
         "",
     ],
 )
-def test_other_names_are_refused_before_any_import(name: str) -> None:
+def test_allow_list_refuses_all_other_names(name: str) -> None:
     assert not DEFAULT.permits_name(name)
 
 
@@ -66,7 +66,7 @@ def test_other_names_are_refused_before_any_import(name: str) -> None:
         pamiq_exp.buffers.RingBuffer,
     ],
 )
-def test_parts_pass_by_what_they_are(found: object) -> None:
+def test_allow_list_permits_classes_of_parts(found: object) -> None:
     assert DEFAULT.permits_object(found)
 
 
@@ -87,27 +87,27 @@ def test_parts_pass_by_what_they_are(found: object) -> None:
         3,
     ],
 )
-def test_an_alias_leads_nowhere(found: Any) -> None:
+def test_allow_list_refuses_objects_that_are_not_parts(found: Any) -> None:
     assert not DEFAULT.permits_object(found)
 
 
-def test_a_helper_function_of_a_room_is_no_part() -> None:
+def test_allow_list_refuses_a_helper_function_of_pamiq_exp() -> None:
     assert not DEFAULT.permits_object(pamiq_exp.run_folder.manifest.machine)
 
 
-def test_the_user_allows_a_package_and_all_below_it_but_no_neighbour() -> None:
+def test_allow_list_of_a_package_permits_all_below_it_and_no_similar_name() -> None:
     allow = AllowList(("my_package",))
     assert allow.permits_name("my_package.worlds.Maze")
     assert not allow.permits_name("my_package_too.worlds.Maze")
 
 
-def test_prefixes_come_from_flags_and_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allow_list_of_user_reads_flags_and_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAMIQ_EXP_ALLOW", "one, two.sub")
     assert AllowList.of_user(["three.*"]).trusted == ("three", "one", "two.sub")
 
 
 @pytest.mark.parametrize("prefix", ["*", "a b", "os.system('x')", "."])
-def test_what_is_no_name_cannot_be_allowed(prefix: str) -> None:
+def test_allow_list_refuses_invalid_prefixes(prefix: str) -> None:
     with pytest.raises(ValueError, match="cannot allow"):
         AllowList((prefix,))
 
@@ -119,7 +119,7 @@ def test_what_is_no_name_cannot_be_allowed(prefix: str) -> None:
      "lightning.pytorch.loggers", "lightning.fabric", "gymnasium", "gymnasium.wrappers", "hydra.utils", "os", "shutil",
      "subprocess", "builtins", "pathlib", "importlib"],
 )  # fmt: skip
-def test_of_all_names_of_a_module_only_parts_pass(module: str) -> None:
+def test_allow_list_permits_only_parts_among_all_names_of_a_module(module: str) -> None:
     found = import_module(module)
     passing = {
         name
@@ -137,13 +137,13 @@ def test_of_all_names_of_a_module_only_parts_pass(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", pamiq_exp.tracking.__all__)
-def test_of_the_tracking_room_only_trackers_pass(name: str) -> None:
+def test_allow_list_permits_only_trackers_of_the_tracking_package(name: str) -> None:
     found = getattr(pamiq_exp.tracking, name)
     is_tracker = isinstance(found, type) and issubclass(found, pamiq_exp.tracking.Tracker)
     assert DEFAULT.permits_object(found) == is_tracker
 
 
-def test_an_installed_package_announces_itself_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allow_list_permits_packages_with_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("any", "their_package.parts", "pamiq_exp.targets")
     monkeypatch.setattr(
         "pamiq_exp.config.checks.allow_list.entry_points", lambda group: [point] if "targets" in group else []

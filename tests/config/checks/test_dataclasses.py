@@ -30,7 +30,7 @@ class Outer:
             raise ValueError("outer.scale: must be positive")
 
 
-def test_a_node_becomes_the_dataclass_with_what_it_does_not_say_left_as_it_was() -> None:
+def test_read_dataclass_keeps_defaults_of_missing_keys() -> None:
     node = {"mode": "fast", "steps": 3, "scale": 2, "inner": {"keep": 5}}
     assert read_dataclass(Outer, node, "outer") == Outer("fast", 3, 2, inner=Inner(5))
 
@@ -52,13 +52,13 @@ def test_a_node_becomes_the_dataclass_with_what_it_does_not_say_left_as_it_was()
         (None, "outer: expected keys and values, not None"),
     ],
 )
-def test_what_does_not_fit_is_told(node: Any, expected: str) -> None:
+def test_read_dataclass_reports_invalid_keys_and_values(node: Any, expected: str) -> None:
     with pytest.raises(ConfigError) as error:
         read_dataclass(Outer, node, "outer")
     assert expected in str(error.value)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_read_dataclass_reports_all_errors_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         read_dataclass(Outer, {"a": 1, "steps": "x", "inner": {"b": 2}}, "outer")
     assert [detail.key for detail in error.value.errors] == ["outer.a", "outer.steps", "outer.inner.b"]

@@ -19,7 +19,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("words", REFUSED, ids=" ".join)
-def test_check_refuses_reward_streams_that_cannot_be_with_a_way_out(words: tuple[str, ...], command: Command) -> None:
+def test_check_refuses_impossible_reward_streams_with_a_hint(words: tuple[str, ...], command: Command) -> None:
     experiment, *others = words
     outcome = command("check", f"experiment={experiment}", *others)
     assert outcome.status == 1
@@ -28,7 +28,7 @@ def test_check_refuses_reward_streams_that_cannot_be_with_a_way_out(words: tuple
 
 
 @pytest.mark.parametrize("policy", ["ppo", "ppo_recurrent"])
-def test_any_reward_is_combined_by_one_override_and_rnd_has_two_streams(policy: str, command: Command) -> None:
+def test_reward_streams_both_gives_two_value_streams_only_with_rnd(policy: str, command: Command) -> None:
     weights = ("reward_streams=both", "extrinsic_weight=1", "intrinsic_weight=0.5")
     for reward, streams in (("rnd", 2), ("prediction_error", 1)):
         extra = () if reward == "rnd" else ("encoder=plain_features", "dynamics=mlp_cartpole", "buffers=replay")

@@ -28,7 +28,7 @@ class OwnCounter(Counter):
     pass
 
 
-def test_a_type_variable_stands_for_what_a_class_gives_its_generic_base() -> None:
+def test_hints_of_replaces_type_variables_of_a_generic_base() -> None:
     for target in (Counter, OwnCounter):
         hints = hints_of(target)
         assert hints["part"] is int
@@ -44,7 +44,7 @@ def typed_by_what_others_import(numbers: Fraction | None, name: str) -> None:
     """Takes an argument of a type that is there, and that this module imports for type checkers alone."""
 
 
-def test_types_that_a_module_imports_for_type_checkers_alone_are_known_once_another_has_imported_them() -> None:
+def test_types_imported_only_for_type_checking_are_found_once_imported() -> None:
     assert "fractions" in sys.modules
     assert value_errors(hints_of(typed_by_what_others_import)["numbers"], "a", "numbers")
 
@@ -53,7 +53,7 @@ def typed_for_checkers_alone(maker: unseen.Maker[unseen.Part] | None, name: str,
     """Takes an argument of a type that no run imports."""
 
 
-def test_types_that_only_type_checkers_import_fit_anything_and_leave_the_others_checked() -> None:
+def test_types_that_no_run_imports_fit_anything_and_others_are_checked() -> None:
     hints = hints_of(typed_for_checkers_alone)
     assert not value_errors(hints["maker"], [1], "maker")
     assert value_errors(hints["name"], ["a"], "name")

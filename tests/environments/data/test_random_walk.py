@@ -9,7 +9,7 @@ from pamiq_exp.environments import record_random_transitions
 from tests.agents.worlds import ClockWorld
 
 
-def test_sequences_are_consecutive_turns_of_one_environment() -> None:
+def test_record_random_transitions_gives_consecutive_turns_of_one_environment() -> None:
     world = ClockWorld(ends=(4, 6))
     batch = record_random_transitions(world, turns=11, sequence_length=5, seed=0)
     assert batch["observation.step"].shape == (4, 5, 1)
@@ -21,7 +21,7 @@ def test_sequences_are_consecutive_turns_of_one_environment() -> None:
     assert {tuple(actions.ravel()) for actions in batch["action"]} == executed
 
 
-def test_outcomes_belong_to_the_transition_and_the_end_to_the_observation() -> None:
+def test_record_random_transitions_aligns_rewards_and_episode_ends() -> None:
     batch = record_random_transitions(ClockWorld(ends=(4,)), turns=10, sequence_length=10, seed=0)
     np.testing.assert_array_equal(np.nonzero(batch["ended"][0])[0], [4, 8])
     np.testing.assert_array_equal(np.nonzero(batch["terminated"][0])[0], [3, 7])
@@ -29,7 +29,7 @@ def test_outcomes_belong_to_the_transition_and_the_end_to_the_observation() -> N
     np.testing.assert_array_equal(batch["reward"][0], [0, 1, 2, 3, -1000, 5, 6, 7, -1000, 9])
 
 
-def test_the_walk_follows_from_the_seed() -> None:
+def test_record_random_transitions_is_reproducible_from_the_seed() -> None:
     first, second, other = (
         record_random_transitions(ClockWorld(), turns=20, sequence_length=4, seed=seed)["action"] for seed in (0, 0, 1)
     )
@@ -37,6 +37,6 @@ def test_the_walk_follows_from_the_seed() -> None:
     assert (first != other).any()
 
 
-def test_less_than_one_sequence_is_refused() -> None:
+def test_record_random_transitions_refuses_less_than_one_sequence() -> None:
     with pytest.raises(ValueError, match="sequence of 5"):
         record_random_transitions(ClockWorld(), turns=4, sequence_length=5, seed=0)

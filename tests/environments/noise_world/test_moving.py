@@ -41,7 +41,9 @@ def pose_after(action: list[int], steps: int = 1, **keys: object) -> np.ndarray:
         ([0, 0, 1, 0, 1], (0.0, 0.0, math.radians(15))),
     ],
 )
-def test_each_branch_does_one_thing(action: list[int], moved: tuple[float, float, float]) -> None:
+def test_noise_world_each_action_branch_has_its_own_effect(
+    action: list[int], moved: tuple[float, float, float]
+) -> None:
     """Facing east, right is south; a right turn is clockwise on the map; running doubles walking only."""
     assert pose_after(action)[:3] == pytest.approx(moved, abs=1e-12)
 
@@ -58,18 +60,18 @@ def test_each_branch_does_one_thing(action: list[int], moved: tuple[float, float
         (6, (0, -0.25, 0)),
     ],
 )
-def test_the_discrete_actions_do_the_same(number: int, moved: tuple[float, float, float]) -> None:
+def test_noise_world_discrete_actions_move_like_the_branches(number: int, moved: tuple[float, float, float]) -> None:
     x, y, degrees = moved
     assert pose_after([number], actions="discrete")[:3] == pytest.approx((x, y, math.radians(degrees)), abs=1e-12)
 
 
-def test_action_spaces_are_those_of_the_legacy() -> None:
+def test_noise_world_action_spaces_match_the_legacy() -> None:
     assert hall().action_space.nvec.tolist() == [3, 3, 3, 2, 2]
     assert hall(actions="masked").action_space.nvec.tolist() == [3, 3, 3, 1, 1]
     assert hall(actions="discrete").action_space.n == 7
 
 
-def test_a_jump_is_a_ballistic_arc_that_lands() -> None:
+def test_noise_world_jump_follows_a_ballistic_arc_and_lands() -> None:
     world = hall(dt=0.01)
     heights = []
     for step in range(80):
@@ -81,17 +83,17 @@ def test_a_jump_is_a_ballistic_arc_that_lands() -> None:
     assert heights[-1] == 0.0
 
 
-def test_lag_follows_the_exponential() -> None:
+def test_noise_world_lag_follows_the_exponential() -> None:
     """Each step first brings the speed nearer to its command (by exp(-dt / lag)), then moves with it."""
     shares = 1.0 - np.exp(-0.1 / 0.2) ** np.arange(1, 8)
     assert pose_after([1, 0, 0, 0, 0], 7, lag=0.2)[0] == pytest.approx(float(shares.sum()) * 0.25, rel=1e-9)
 
 
-def test_a_full_turn_comes_back_exactly() -> None:
+def test_noise_world_full_turn_returns_exactly_to_the_first_heading() -> None:
     assert pose_after([0, 0, 1, 0, 0], 24)[2] == 0.0
 
 
-def test_walls_stop_bodies_and_let_them_slide() -> None:
+def test_noise_world_walls_stop_the_agent_and_let_it_slide() -> None:
     world = hall(start=[18.0, 10.5, 45.0])
     for _ in range(60):
         world.affect(np.array([[1, 0, 0, 0, 0]]))
@@ -102,7 +104,7 @@ def test_walls_stop_bodies_and_let_them_slide() -> None:
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), radius=st.sampled_from([0.1, 0.25, 0.4, 0.5]))
-def test_no_body_ever_enters_a_wall(seed: int, radius: float) -> None:
+def test_noise_world_agent_never_enters_a_wall(seed: int, radius: float) -> None:
     world = NoiseWorld(noise={"fraction": 0}, num_envs=4, image_size=8, agent_radius=radius, start="random", seed=seed)
     generator = np.random.default_rng(seed)
     solid = np.argwhere(world.map.solid)
@@ -113,7 +115,7 @@ def test_no_body_ever_enters_a_wall(seed: int, radius: float) -> None:
             assert np.sqrt((away**2).sum(axis=1)).min() >= radius - 1e-6
 
 
-def test_bodies_pass_doors_of_one_meter() -> None:
+def test_noise_world_agent_passes_one_meter_doors() -> None:
     world = NoiseWorld(noise={"fraction": 0}, image_size=8)
     rooms = set()
     for _ in range(40):
@@ -123,15 +125,15 @@ def test_bodies_pass_doors_of_one_meter() -> None:
 
 
 @given(degrees=st.floats(-1e4, 1e4))
-def test_the_sine_agrees_with_the_library(degrees: float) -> None:
+def test_sine_matches_math_sin(degrees: float) -> None:
     assert sine(degrees) == pytest.approx(math.sin(math.radians(degrees)), abs=1e-11)
 
 
-def test_the_sine_is_exact_at_quarter_turns() -> None:
+def test_sine_is_exact_at_quarter_turns() -> None:
     assert [sine(90.0 * quarter) for quarter in range(-4, 5)] == [0, 1, 0, -1, 0, 1, 0, -1, 0]
 
 
-def test_sticky_actions_repeat_the_last_one() -> None:
+def test_noise_world_sticky_actions_repeat_for_a_geometric_time() -> None:
     """A command that is never given again goes on with the probability of sticking: a geometric run."""
     world = hall(sticky=0.5, num_envs=200, start=[2.0, 10.5, 0.0], speed=1.0)
     world.affect(np.tile([1, 0, 0, 0, 0], (200, 1)))
@@ -142,7 +144,7 @@ def test_sticky_actions_repeat_the_last_one() -> None:
     assert 1.7 < steps.mean() < 2.3
 
 
-def test_random_starts_differ_between_environments_and_seeds() -> None:
+def test_noise_world_random_starts_differ_between_environments_and_seeds() -> None:
     poses = [hall(start="random", num_envs=6, seed=seed).ground_truth()["pose"] for seed in (0, 0, 1)]
     assert np.array_equal(poses[0], poses[1])
     assert not np.array_equal(poses[0], poses[2])

@@ -36,7 +36,7 @@ def drawn(world: NoiseWorld, steps: int) -> np.ndarray:
     return np.stack(shown)
 
 
-def test_iid_noise_draws_every_image_equally_often_and_independently() -> None:
+def test_noise_iid_draws_images_uniformly_and_independently() -> None:
     images = drawn(NoiseWorld(noise={"pool": 8}, image_size=8), 60)
     counts = np.bincount(images.ravel(), minlength=8)
     expected = images.size / 8
@@ -46,21 +46,21 @@ def test_iid_noise_draws_every_image_equally_often_and_independently() -> None:
 
 
 @pytest.mark.parametrize("pool", [3, 4, 10])
-def test_without_replacement_no_image_comes_twice_and_all_come_equally_often(pool: int) -> None:
+def test_noise_without_replacement_is_uniform_and_never_repeats_at_once(pool: int) -> None:
     images = drawn(NoiseWorld(noise={"pool": pool, "replace": False}, image_size=8), 60)
     assert not (images[1:] == images[:-1]).any()
     counts = np.bincount(images.ravel(), minlength=pool)
     assert counts / images.size == pytest.approx(np.full(pool, 1 / pool), abs=0.01)
 
 
-def test_a_cycle_shows_the_same_images_as_often_in_an_order_that_repeats() -> None:
+def test_noise_cycle_shows_every_image_in_a_repeating_order() -> None:
     images = drawn(NoiseWorld(noise={"pool": 5, "mode": "cycle"}, image_size=8), 20)
     assert np.array_equal(images[5:], images[:-5])
     assert (np.sort(images[:5], axis=0) == np.arange(5)[:, None]).all(), "each tile shows the whole pool"
     assert len(np.unique(images[0])) == 5, "not all in step"
 
 
-def test_static_noise_and_a_rate_of_zero_look_the_same_and_never_change() -> None:
+def test_noise_static_mode_equals_rate_zero_and_never_changes() -> None:
     static = frames(NoiseWorld(noise={"pool": 6, "mode": "static"}), 5)
     stopped = frames(NoiseWorld(noise={"pool": 6, "rate_hz": 0}), 5)
     assert np.array_equal(static, stopped)
@@ -74,13 +74,13 @@ def test_noise_changes_at_its_rate(rate: float, changes: int) -> None:
 
 
 @given(step=st.integers(0, 10**9))
-def test_ticks_never_drift(step: int) -> None:
+def test_noise_source_ticks_are_exact_at_any_step(step: int) -> None:
     source = drawing.Source(*[np.zeros(1, np.int32)] * 3, pool=1, rule=drawing.IID, stride=1)
     assert NoiseSource(source, changes_per_step(10.0, 0.1)).ticks(step) == step
     assert NoiseSource(source, changes_per_step(30.3, 0.1)).ticks(step) == step * 303 // 100
 
 
-def test_smaller_fractions_are_part_of_larger_ones() -> None:
+def test_noise_smaller_fractions_are_subsets_of_larger_ones() -> None:
     tiles = [
         set(NoiseWorld(noise={"pool": 2, "fraction": share}, image_size=8)._stage.sources[0].source.tiles.tolist())
         for share in (0.25, 0.5, 1.0)
@@ -89,14 +89,14 @@ def test_smaller_fractions_are_part_of_larger_ones() -> None:
     assert len(tiles[1]) == round(0.5 * len(tiles[2]))
 
 
-def test_no_fraction_is_no_noise() -> None:
+def test_noise_fraction_zero_is_no_noise() -> None:
     world = NoiseWorld(noise={"fraction": 0.0})
     shown = frames(world, 3)
     assert (shown == shown[0]).all()
     assert not world.ground_truth()["noise_mask"].any()
 
 
-def test_what_a_tile_shows_is_a_function_of_seed_tile_and_tick_alone() -> None:
+def test_noise_depends_only_on_seed_tile_and_tick() -> None:
     worlds = [NoiseWorld(noise={"pool": 50}, image_size=8, seed=4) for _ in range(2)]
     drawn(worlds[0], 7)
     for _ in range(7):
@@ -104,7 +104,7 @@ def test_what_a_tile_shows_is_a_function_of_seed_tile_and_tick_alone() -> None:
     assert np.array_equal(bases(worlds[0]), bases(worlds[1]))
 
 
-def test_environments_and_seeds_see_different_noise() -> None:
+def test_noise_differs_between_environments_and_seeds() -> None:
     world = NoiseWorld(noise={"pool": 50}, num_envs=2)
     other = NoiseWorld(noise={"pool": 50}, num_envs=1, seed=1)
     assert (bases(world)[0] != bases(world)[1]).mean() > 0.5
@@ -112,7 +112,7 @@ def test_environments_and_seeds_see_different_noise() -> None:
 
 
 @pytest.mark.parametrize(("sync", "different"), [("per_tile", 50), ("per_surface", 20), ("global", 1)])
-def test_sync_says_who_shares_a_draw(sync: str, different: int) -> None:
+def test_noise_sync_sets_which_tiles_share_a_draw(sync: str, different: int) -> None:
     world = NoiseWorld(noise={"pool": 50, "sync": sync}, image_size=8)
     images = drawn(world, 1)[0]
     surface = world.surfaces.surface[world._stage.sources[0].source.tiles]
@@ -123,7 +123,7 @@ def test_sync_says_who_shares_a_draw(sync: str, different: int) -> None:
         assert len(np.unique(images)) == 1
 
 
-def test_surfaces_can_have_images_of_their_own() -> None:
+def test_noise_own_pools_give_each_surface_its_own_images() -> None:
     """The original world: four walls and the floor, ten images each, none in common."""
     world = NoiseWorld(map="room", noise={"pool": 50, "layout": "surface", "own_pools": True}, image_size=8)
     images, tiles = drawn(world, 80), world._stage.sources[0].source.tiles
@@ -151,7 +151,7 @@ PANELS = [
 ]
 
 
-def test_panels_hang_where_they_were_put() -> None:
+def test_noise_panels_cover_the_configured_part_of_the_wall() -> None:
     world = NoiseWorld(map="room", wall_height=6, noise={"pool": 4, "where": PANELS}, images={"size": 64})
     image, blocks = (source.source for source in world._stage.sources)
     assert (len(image.tiles), len(blocks.tiles)) == (9 * 6, 6 * 6)
@@ -162,7 +162,7 @@ def test_panels_hang_where_they_were_put() -> None:
     assert not mask[60, 32], "the floor"
 
 
-def test_a_panel_without_a_room_hangs_in_the_room_of_the_start() -> None:
+def test_noise_panel_without_a_room_is_placed_in_the_start_room() -> None:
     panel = {"wall": "east", "width": 1, "height": 1}
     for start, room in (("#.>.+...#", 0), ("#...+.>.#", 1)):
         drawing = "\n".join(["#########", start, "#...#...#", "#...#...#", "#########"])
@@ -173,7 +173,7 @@ def test_a_panel_without_a_room_hangs_in_the_room_of_the_start() -> None:
         assert kept.tolist() == named.tolist()
 
 
-def test_a_panel_on_any_wall_hangs_on_the_first_that_the_room_has() -> None:
+def test_noise_panel_on_any_wall_uses_the_first_existing_wall() -> None:
     """A room whose east side is open: the panel hangs in the south, and is no wider than the wall."""
     drawing = "\n".join(["#########", "#.>.+...#", "#...+...#", "#...+...#", "#########"])
     anywhere, south = (
@@ -186,7 +186,7 @@ def test_a_panel_on_any_wall_hangs_on_the_first_that_the_room_has() -> None:
         NoiseWorld(map=drawing, noise={"where": [{"wall": "east", "width": 7, "height": 3}]})
 
 
-def test_blocks_are_as_many_as_asked_for() -> None:
+def test_noise_blocks_are_as_many_as_configured() -> None:
     panel = {"wall": "north", "width": 8, "height": 3, "kind": "blocks", "blocks": 4}
     room = "\n".join(["#" * 10, *["#" + "." * 8 + "#"] * 6, "#...^....#", "#" * 10])
     world = NoiseWorld(map=room, noise={"where": [panel]}, image_size=144, field_of_view=100.0)
@@ -197,7 +197,7 @@ def test_blocks_are_as_many_as_asked_for() -> None:
     assert 10 <= len(np.unique(brightest, axis=0)) <= 16
 
 
-def test_the_remote_changes_the_noise_and_nothing_else_does() -> None:
+def test_noise_with_remote_changes_only_when_pressed() -> None:
     world = NoiseWorld(noise={"pool": 50, "control": "remote"})
     assert world.action_space.nvec.tolist() == [3, 3, 3, 2, 2, 2]
     first = world.observe().values["image"]
@@ -223,7 +223,7 @@ def test_noise_under_gaze_changes_only_while_seen() -> None:
 
 @pytest.mark.parametrize(("overlay", "covered"), [("quadrant", 0.25), ("full", 1.0)])
 @pytest.mark.parametrize("mode", ["iid", "pixel"])
-def test_noise_on_the_screen_covers_its_part_of_the_view(overlay: str, covered: float, mode: str) -> None:
+def test_noise_overlay_covers_its_part_of_the_view(overlay: str, covered: float, mode: str) -> None:
     world = NoiseWorld(noise={"fraction": 0, "overlay": overlay, "mode": mode})
     mask = world.ground_truth()["noise_mask"][0]
     assert mask.mean() == covered
@@ -233,13 +233,13 @@ def test_noise_on_the_screen_covers_its_part_of_the_view(overlay: str, covered: 
     assert changes[mask].mean() > 0.99
 
 
-def test_a_blackout_shows_nothing() -> None:
+def test_noise_black_overlay_shows_black_frames() -> None:
     world = NoiseWorld(noise={"fraction": 0, "overlay": "black"})
     assert not frames(world, 3, np.array([[1, 0, 1, 0, 0]])).any()
     assert not world.ground_truth()["noise_mask"].any()
 
 
-def test_white_noise_is_uniform_and_new_at_each_step() -> None:
+def test_noise_pixel_mode_is_uniform_and_new_at_each_step() -> None:
     shown = frames(NoiseWorld(noise={"fraction": 0, "overlay": "full", "mode": "pixel"}), 20).astype(float)
     assert shown.mean() == pytest.approx(127.5, abs=1)
     assert shown.std() == pytest.approx(255 / 12**0.5, abs=1)
@@ -259,7 +259,7 @@ VARIANTS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("noise", VARIANTS, ids=lambda noise: ",".join(noise))
-def test_the_noise_mask_is_exact(noise: dict[str, object]) -> None:
+def test_noise_mask_marks_exactly_the_unpredictable_pixels(noise: dict[str, object]) -> None:
     """Pixels that differ between noise seeds lie in the mask, and nearly all of the mask differs at some time."""
     map_name = "room" if isinstance(noise.get("where"), list) else "rooms9"
     start = [15.5, 9.5, 270.0] if map_name == "room" else [12.5, 4.5, 180.0]
@@ -278,13 +278,13 @@ def test_the_noise_mask_is_exact(noise: dict[str, object]) -> None:
         assert differs[mask].mean() > 0.99
 
 
-def test_a_cycle_flickers_without_being_unpredictable() -> None:
+def test_noise_cycle_is_in_the_flicker_mask_and_not_in_the_noise_mask() -> None:
     truth = NoiseWorld(noise={"mode": "cycle"}).ground_truth()
     assert not truth["noise_mask"].any()
     assert truth["flicker_mask"].any()
 
 
-def test_still_images_neither_flicker_nor_surprise() -> None:
+def test_noise_static_mode_is_in_neither_mask() -> None:
     truth = NoiseWorld(noise={"mode": "static"}).ground_truth()
     assert not truth["noise_mask"].any()
     assert not truth["flicker_mask"].any()
@@ -301,7 +301,7 @@ def plain_mix(value: int) -> int:
 
 @settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**31 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_draws_are_the_hash_that_the_documentation_names(unit: int, tick: int, low: int, high: int) -> None:
+def test_drawing_draw_matches_the_documented_hash(unit: int, tick: int, low: int, high: int) -> None:
     turn = (high + tick * 0x9E3779B1) & 0xFFFFFFFF
     expected = plain_mix((plain_mix(unit ^ low) + turn) & 0xFFFFFFFF)
     assert int(drawing.draw(unit, tick, np.uint32(low), np.uint32(high))) == expected

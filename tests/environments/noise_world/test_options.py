@@ -38,6 +38,6 @@ from pamiq_exp.environments import NoiseWorld
         ({"wall_height": 2.5}, "whole number"),
     ],
 )
-def test_impossible_choices_are_refused_with_what_would_do(keys: dict[str, object], message: str) -> None:
+def test_noise_world_refuses_invalid_options_with_a_hint(keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NoiseWorld(**keys)  # type: ignore[arg-type]

@@ -14,23 +14,23 @@ from pamiq_exp.environments.noise_world.food import DISHES, food_pictures
 from pamiq_exp.environments.noise_world.pictures import load_folder
 
 
-def test_equal_seeds_paint_the_same_bytes_on_every_platform() -> None:
+def test_food_pictures_match_a_pinned_hash() -> None:
     dishes = food_pictures(len(DISHES), 64, seed=0)
     assert hashlib.sha256(dishes.tobytes()).hexdigest()[:16] == "e08585cfce437da8"
 
 
-def test_a_picture_does_not_depend_on_how_many_are_asked_for() -> None:
+def test_food_pictures_do_not_depend_on_the_count() -> None:
     assert np.array_equal(food_pictures(3, 32, 5), food_pictures(6, 32, 5)[:3])
 
 
-def test_pictures_differ_from_each_other_and_between_seeds() -> None:
+def test_food_pictures_differ_from_each_other_and_between_seeds() -> None:
     dishes = np.concatenate([food_pictures(30, 32, 0), food_pictures(30, 32, 1)]).reshape(60, -1) / 255.0
     distance = np.sqrt(((dishes[:, None] - dishes[None]) ** 2).mean(axis=-1))
     assert distance[np.triu_indices(60, 1)].mean() > 0.15
     assert min(distance[index, index + 30] for index in range(30)) > 0.05, "the same dish by another seed"
 
 
-def test_the_menu_has_at_least_twenty_dishes() -> None:
+def test_food_has_at_least_twenty_dishes() -> None:
     assert len(DISHES) >= 20
 
 
@@ -48,9 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_its_pictures_whatever_their_size_and_format(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_load_folder_reads_pictures_of_any_size_and_format(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         loaded = load_folder(folder, 5, 16)
     assert loaded.shape == (5, 16, 16, 3)
@@ -58,7 +56,9 @@ def test_a_folder_gives_its_pictures_whatever_their_size_and_format(
     assert not caplog.records
 
 
-def test_bad_files_are_named_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_load_folder_warns_about_unreadable_files_and_skips_them(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         loaded = load_folder(folder, 7, 16)
     assert "f_broken.png" in caplog.text
@@ -67,14 +67,14 @@ def test_bad_files_are_named_and_skipped(folder: Path, caplog: pytest.LogCapture
     assert np.array_equal(loaded[5], loaded[0]), "they repeat"
 
 
-def test_pictures_are_cut_to_their_centre(tmp_path: Path) -> None:
+def test_load_folder_crops_pictures_to_their_center(tmp_path: Path) -> None:
     pixels = np.zeros((10, 30, 3), np.uint8)
     pixels[:, 10:20] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert (load_folder(tmp_path, 1, 8) > 200).all()
 
 
-def test_decompression_bombs_are_skipped(
+def test_load_folder_skips_decompression_bombs(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "MOST_PIXELS", 3000)
@@ -83,7 +83,7 @@ def test_decompression_bombs_are_skipped(
 
 
 @pytest.mark.parametrize("empty", ["nowhere", "here"])
-def test_a_folder_without_pictures_is_one_clear_error(tmp_path: Path, empty: str) -> None:
+def test_noise_world_refuses_a_folder_without_pictures(tmp_path: Path, empty: str) -> None:
     (tmp_path / "here").mkdir()
     with pytest.raises(ValueError, match=rf"{empty}.* (put|use)"):
         NoiseWorld(images={"source": "folder", "path": str(tmp_path / empty)})

@@ -29,7 +29,7 @@ def walk(world: NoiseWorld, steps: int) -> list[tuple[np.ndarray, dict[str, np.n
 
 
 @pytest.mark.parametrize("keys", SCENES, ids=range(len(SCENES)))
-def test_the_batched_renderer_paints_the_same_views(keys: dict[str, Any]) -> None:
+def test_renderers_torch_matches_numba(keys: dict[str, Any]) -> None:
     compiled, batched = (
         walk(NoiseWorld(**keys, num_envs=6, start="random", seed=2, renderer=name), 4) for name in ("numba", "torch")
     )
@@ -40,7 +40,7 @@ def test_the_batched_renderer_paints_the_same_views(keys: dict[str, Any]) -> Non
         assert np.allclose(truth["depth"], other["depth"], rtol=1e-6)
 
 
-def test_threads_paint_the_same_views() -> None:
+def test_noise_world_renders_the_same_with_any_number_of_threads() -> None:
     worlds = [NoiseWorld(noise={"pool": 5}, num_envs=5, start="random", threads=threads) for threads in (1, 2, 3)]
     views = [world.observe().values["image"] for world in worlds]
     assert np.array_equal(views[0], views[1])
@@ -49,7 +49,7 @@ def test_threads_paint_the_same_views() -> None:
         world.teardown()
 
 
-def test_an_error_in_a_thread_is_raised() -> None:
+def test_worker_raises_the_error_of_its_thread() -> None:
     def fail() -> None:
         raise ArithmeticError("in the other thread")
 
@@ -60,6 +60,6 @@ def test_an_error_in_a_thread_is_raised() -> None:
     worker.close()
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_noise_world_refuses_an_unavailable_device() -> None:
     with pytest.raises(ValueError, match="'nowhere' cannot be used here"):
         NoiseWorld(renderer="torch", device="nowhere")

@@ -31,7 +31,7 @@ def forward(world: NoiseWorld, steps: int = 1, turn: int = 0) -> None:
 
 @settings(max_examples=15)
 @given(x=st.floats(4.3, 6.7), y=st.floats(1.3, 4.7), heading=st.floats(0.0, 360.0))
-def test_every_pixel_shows_what_a_brute_force_ray_meets(x: float, y: float, heading: float) -> None:
+def test_rendering_matches_brute_force_rays(x: float, y: float, heading: float) -> None:
     world = NoiseWorld(map=SMALL, noise={"fraction": 0}, start=[x, y, heading], image_size=12)
     truth = world.ground_truth()
     pose = tuple(float(value) for value in truth["pose"][0])
@@ -51,7 +51,7 @@ def test_every_pixel_shows_what_a_brute_force_ray_meets(x: float, y: float, head
                 assert shown == cell + (world.map.solid.size if hit.kind == "ceiling" else 0)
 
 
-def test_a_picture_lies_upright_and_unmirrored_on_the_wall(tmp_path) -> None:
+def test_rendering_shows_wall_pictures_upright_and_unmirrored(tmp_path) -> None:
     from PIL import Image
 
     pixels = np.zeros((64, 64, 3), np.uint8)
@@ -90,14 +90,14 @@ FRAMES = "29ca22d8f278ea6d"
 """What the program prints, on every machine. It changes only when the look of the world does."""
 
 
-def test_equal_states_give_the_same_bytes_on_every_machine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rendering_matches_a_pinned_hash(capsys: pytest.CaptureFixture[str]) -> None:
     exec(PROGRAM, {})
     assert capsys.readouterr().out.strip() == FRAMES
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # it compiles everything anew
-def test_a_processor_without_any_extension_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_rendering_matches_the_pinned_hash_without_cpu_extensions(tmp_path: Path) -> None:
     environment = os.environ | {
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CPU_FEATURES": "",
@@ -110,7 +110,7 @@ def test_a_processor_without_any_extension_gives_the_same_bytes(tmp_path: Path) 
     assert done.stdout.strip() == FRAMES
 
 
-def test_observations_do_not_change_afterwards() -> None:
+def test_noise_world_observations_do_not_change_later() -> None:
     world = NoiseWorld(noise={"pool": 4})
     first = world.observe().values["image"]
     copy = first.copy()
@@ -120,12 +120,12 @@ def test_observations_do_not_change_afterwards() -> None:
     assert not np.array_equal(first, second)
 
 
-def test_observing_changes_nothing() -> None:
+def test_noise_world_observed_twice_gives_the_same_image() -> None:
     world = NoiseWorld(noise={"pool": 4})
     assert np.array_equal(world.observe().values["image"], world.observe().values["image"])
 
 
-def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
+def test_rendering_never_shows_a_wall_closer_than_the_agent_radius() -> None:
     world = NoiseWorld(noise={"fraction": 0}, num_envs=8, start="random", agent_radius=0.25)
     generator = np.random.default_rng(0)
     nearest = math.inf
@@ -140,14 +140,14 @@ def test_no_wall_is_ever_seen_closer_than_the_body() -> None:
 
 
 @pytest.mark.parametrize("size", [40, 64, 84, 144])
-def test_pictures_come_in_the_size_asked_for(size: int) -> None:
+def test_rendering_gives_the_configured_image_size(size: int) -> None:
     world = NoiseWorld(noise={"pool": 2}, image_size=size, num_envs=2)
     observation = world.observe()
     assert observation.values["image"].shape == (2, size, size, 3)
     assert world.observation_space["image"].contains(observation.values["image"][0])
 
 
-def test_jumping_looks_down_on_the_floor() -> None:
+def test_rendering_floor_depth_grows_with_eye_height_in_a_jump() -> None:
     world = NoiseWorld(noise={"fraction": 0})
     floor = float(world.ground_truth()["depth"][0, -1, 32])
     world.affect(np.array([[0, 0, 0, 1, 0]]))
@@ -155,7 +155,7 @@ def test_jumping_looks_down_on_the_floor() -> None:
     assert truth["depth"][0, -1, 32] / floor == pytest.approx(truth["pose"][0, 3] / 1.32, rel=1e-5)
 
 
-def test_a_floor_of_many_rooms_is_darker_far_away() -> None:
+def test_rendering_darkens_the_floor_with_distance() -> None:
     world = NoiseWorld(map="room", noise={"fraction": 0}, materials="plain", open_sky=True, wall_height=6)
     view = world.observe().values["image"][0].astype(int).sum(axis=-1)
     column = view[:, 32]
@@ -163,7 +163,7 @@ def test_a_floor_of_many_rooms_is_darker_far_away() -> None:
     assert (np.diff(column[floor]) >= 0).all()
 
 
-def test_the_truth_of_a_past_moment_is_refused() -> None:
+def test_noise_world_refuses_to_compute_truth_of_an_earlier_step() -> None:
     world = NoiseWorld(noise={"pool": 2})
     truth = world.ground_truth()
     pose = truth["pose"].copy()
@@ -173,7 +173,7 @@ def test_the_truth_of_a_past_moment_is_refused() -> None:
         truth["depth"]
 
 
-def test_nothing_of_the_truth_is_in_an_observation() -> None:
+def test_noise_world_observations_contain_no_ground_truth() -> None:
     world = NoiseWorld(noise={"pool": 2}, num_envs=2)
     assert set(world.observe().values) == set(world.observation_space.spaces) == {"image"}
     assert not set(world.ground_truth()) & set(world.observation_space.spaces)

@@ -23,7 +23,7 @@ def go(world: NoiseWorld, action: np.ndarray, steps: int) -> tuple[np.ndarray, n
     return truth["pose"][0], truth["things"][0, 0]
 
 
-def test_a_box_is_pushed_until_a_wall_stops_both() -> None:
+def test_things_box_is_pushed_until_a_wall_stops_it() -> None:
     world = hall("b")
     _, box = go(world, EAST, 14)
     assert box[0] > 4.6
@@ -32,7 +32,7 @@ def test_a_box_is_pushed_until_a_wall_stops_both() -> None:
     assert pose[0] == pytest.approx(11 - 2 * 0.35 - 0.25)
 
 
-def test_a_lamp_is_switched_by_each_new_touch() -> None:
+def test_things_lamp_toggles_once_per_touch() -> None:
     world = hall("l")
     dark = world.render_at(np.array([[1.5, 3.5, 0.0]]))
     pose, lamp = go(world, EAST, 20)
@@ -44,7 +44,7 @@ def test_a_lamp_is_switched_by_each_new_touch() -> None:
     assert lamp[2] == 0
 
 
-def test_ball_rolls_to_and_fro_without_being_touched() -> None:
+def test_things_ball_rolls_back_and_forth_regardless_of_actions() -> None:
     world, other = hall("o"), hall("o")
     places = []
     for _ in range(200):
@@ -56,7 +56,7 @@ def test_ball_rolls_to_and_fro_without_being_touched() -> None:
 
 
 @pytest.mark.parametrize(("thing", "radius"), [("b", 0.35), ("l", 0.2)])
-def test_a_thing_is_seen_where_it_is_and_as_large_as_it_is(thing: str, radius: float) -> None:
+def test_things_appear_at_their_position_and_size(thing: str, radius: float) -> None:
     world = hall(thing, image_size=128)
     truth = world.ground_truth()
     number = world.surfaces.tiles + 1
@@ -69,21 +69,21 @@ def test_a_thing_is_seen_where_it_is_and_as_large_as_it_is(thing: str, radius: f
     assert len(columns) == pytest.approx(128 * edge / math.tan(math.radians(30)), abs=1.5)
 
 
-def test_a_thing_behind_a_wall_or_behind_the_eye_is_not_seen() -> None:
+def test_things_behind_a_wall_or_the_agent_are_not_visible() -> None:
     behind = hall("b", start=[8.5, 3.5, 0.0])
     assert (behind.ground_truth()["tile"] <= behind.surfaces.tiles).all()
     walled = NoiseWorld(map="#######\n#>.#b.#\n#######", noise={"fraction": 0})
     assert (walled.ground_truth()["tile"] <= walled.surfaces.tiles).all()
 
 
-def test_the_nearer_thing_hides_the_farther() -> None:
+def test_things_hide_things_behind_them() -> None:
     world = NoiseWorld(map="##########\n#>..l..b.#\n##########", noise={"fraction": 0})
     tile = world.ground_truth()["tile"][0]
     numbers = set(np.unique(tile[:, 31:33]).tolist()) - set(range(world.surfaces.tiles + 1))
     assert numbers == {world.surfaces.tiles + 1}, "only the lamp, which stands before the box"
 
 
-def test_a_clean_twin_shows_the_same_place_without_noise() -> None:
+def test_noise_world_render_at_clean_matches_a_world_without_noise() -> None:
     noisy, clean = NoiseWorld(noise={"pool": 5}), NoiseWorld(noise={"fraction": 0})
     poses = np.array([[12.5, 12.5, 0.0], [4.5, 4.5, 2.0]])
     assert np.array_equal(noisy.render_at(poses, noise="clean"), clean.render_at(poses))

@@ -11,7 +11,7 @@ from pamiq_exp.environments import NoiseWorld
 STILL = np.zeros((1, 5), dtype=np.int64)
 
 
-def test_an_episode_ends_after_its_steps_and_the_next_one_starts_anew() -> None:
+def test_noise_world_episode_truncates_after_its_steps_and_restarts() -> None:
     world = NoiseWorld(map="playroom", noise={"fraction": 0}, image_size=8, episode_steps=3, num_envs=2)
     walk = np.array([[1, 0, 0, 0, 0]] * 2)
     start, ended, places = world.ground_truth()["pose"].copy(), [], []
@@ -28,7 +28,7 @@ def test_an_episode_ends_after_its_steps_and_the_next_one_starts_anew() -> None:
     assert int(world.ground_truth()["step"]) == 9, "time goes on"
 
 
-def test_random_starts_differ_between_episodes_and_repeat_with_the_seed() -> None:
+def test_noise_world_random_starts_differ_between_episodes_and_follow_the_seed() -> None:
     def starts() -> list[list[float]]:
         world = NoiseWorld(noise={"fraction": 0}, image_size=8, episode_steps=1, start="random", seed=4)
         places = []
@@ -43,7 +43,7 @@ def test_random_starts_differ_between_episodes_and_repeat_with_the_seed() -> Non
     assert first == starts()
 
 
-def test_an_episode_goes_on_after_a_restore() -> None:
+def test_noise_world_restores_the_step_of_an_episode() -> None:
     keys = {"noise": {"fraction": 0}, "image_size": 8, "episode_steps": 5}
     one, other = NoiseWorld(**keys), NoiseWorld(**keys)  # type: ignore[arg-type]
     for _ in range(4):
@@ -55,12 +55,12 @@ def test_an_episode_goes_on_after_a_restore() -> None:
 
 
 @pytest.mark.parametrize("steps", [0, -3])
-def test_impossible_lengths_of_episodes_are_refused(steps: int) -> None:
+def test_noise_world_refuses_invalid_episode_lengths(steps: int) -> None:
     with pytest.raises(ValueError, match="episode_steps"):
         NoiseWorld(episode_steps=steps)
 
 
-def test_bodies_are_placed_where_they_are_wanted() -> None:
+def test_noise_world_place_moves_agents_to_the_given_poses() -> None:
     world = NoiseWorld(noise={"fraction": 0}, image_size=24, num_envs=2)
     poses = np.array([[4.5, 4.5, 0.3], [12.5, 9.8, 5.0]])
     assert world.place(poses)
@@ -70,7 +70,7 @@ def test_bodies_are_placed_where_they_are_wanted() -> None:
         world.place(np.array([[0.5, 0.5, 0.0], [4.5, 4.5, 0.0]]))
 
 
-def test_rooms_with_a_noisy_tile_are_noisy() -> None:
+def test_truth_marks_only_the_room_with_noisy_tiles_as_noisy() -> None:
     world = NoiseWorld(noise={"where": "one_room", "pool": 2}, image_size=8)
     truth = world.ground_truth()
     assert int(truth["room_count"]) == 9
@@ -86,7 +86,7 @@ def test_rooms_with_a_noisy_tile_are_noisy() -> None:
     assert not world.ground_truth()["noisy_room"][0], "a doorway is no room"
 
 
-def test_the_remote_is_counted_only_where_there_is_one() -> None:
+def test_truth_counts_presses_only_with_a_remote() -> None:
     world = NoiseWorld(noise={"control": "remote", "pool": 2}, image_size=8)
     for press in (1, 0, 1):
         world.affect(np.array([[0, 0, 0, 0, 0, press]]))
@@ -95,7 +95,7 @@ def test_the_remote_is_counted_only_where_there_is_one() -> None:
     assert "presses" not in NoiseWorld(noise={"pool": 2}, image_size=8).ground_truth()
 
 
-def test_the_clean_view_is_the_view_without_noise() -> None:
+def test_truth_clean_image_is_the_view_without_noise() -> None:
     world = NoiseWorld(
         noise={"fraction": 0.5, "pool": 5, "overlay": "quadrant"}, num_envs=3, start="random", image_size=32
     )
@@ -108,7 +108,7 @@ def test_the_clean_view_is_the_view_without_noise() -> None:
     assert np.array_equal(truth["clean_image"][~truth["noise_mask"]], seen[~truth["noise_mask"]])
 
 
-def test_keys_act_as_the_commands_that_they_name() -> None:
+def test_noise_world_keyboard_maps_keys_to_commands() -> None:
     world = NoiseWorld(noise={"pool": 2}, image_size=8)
     assert world.keyboard()["w"] == [(0, 1)]
     assert world.keyboard()["left"] == [(2, 2)]

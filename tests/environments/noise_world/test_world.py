@@ -29,7 +29,7 @@ def wander(world: NoiseWorld, steps: int, seed: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("keys", VARIANTS, ids=lambda keys: ",".join(keys) or "default")
-def test_a_restored_world_goes_on_bit_for_bit(keys: dict[str, object]) -> None:
+def test_noise_world_continues_bit_for_bit_after_a_restore(keys: dict[str, object]) -> None:
     world = NoiseWorld(**keys, num_envs=2, image_size=24, seed=7)  # type: ignore[arg-type]
     wander(world, 9, seed=0)
     saved = collect_state(world)
@@ -39,7 +39,7 @@ def test_a_restored_world_goes_on_bit_for_bit(keys: dict[str, object]) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(expected, wander(other, 6, seed=1), strict=True))
 
 
-def test_the_world_moves_on_only_when_acted_upon() -> None:
+def test_noise_world_changes_only_on_affect() -> None:
     world = NoiseWorld(noise={"pool": 9})
     world.setup()
     for _ in range(3):
@@ -49,7 +49,7 @@ def test_the_world_moves_on_only_when_acted_upon() -> None:
     assert np.array_equal(world.observe().values["image"], NoiseWorld(noise={"pool": 9}).observe().values["image"])
 
 
-def test_the_world_never_ends_and_never_pays() -> None:
+def test_noise_world_never_ends_and_never_rewards() -> None:
     world = NoiseWorld(noise={"pool": 2}, num_envs=3, image_size=16)
     for turn in range(20):
         observation = world.observe()
@@ -58,7 +58,7 @@ def test_the_world_never_ends_and_never_pays() -> None:
         world.affect(world.actions.choices[None].repeat(3, 0) - 1 - turn % 2)
 
 
-def test_odometry_is_the_way_from_where_the_episode_started() -> None:
+def test_noise_world_odometry_is_relative_to_the_episode_start() -> None:
     world = NoiseWorld(odometry=True, start="random", episode_steps=5, num_envs=2, image_size=16, actions="masked")
     forward = np.tile([1, 0, 0, 0, 0], (2, 1))
     for turn in range(9):
@@ -71,7 +71,7 @@ def test_odometry_is_the_way_from_where_the_episode_started() -> None:
     assert np.abs(way).max() > 0.2
 
 
-def test_gates_open_in_time() -> None:
+def test_noise_world_gates_open_at_their_time() -> None:
     world = NoiseWorld(map=GATED, gates_open_at=0.7, noise={"fraction": 0})
     walk = np.array([[1, 0, 0, 0, 0]])
     for _ in range(7):
@@ -88,7 +88,7 @@ def test_gates_open_in_time() -> None:
     assert world.reachable.sum() > closed.reachable.sum()
 
 
-def test_spaces_are_described_for_configs() -> None:
+def test_noise_world_spaces_are_described_for_configs() -> None:
     world = NoiseWorld(noise={"pool": 2}, num_envs=3, image_size=40)
     spaces = describe_spaces(world.observation_space, world.action_space, world.num_envs)
     assert spaces["observation"]["image"]["shape"] == [40, 40, 3]
@@ -99,12 +99,12 @@ def test_spaces_are_described_for_configs() -> None:
 @pytest.mark.parametrize(
     "action", [[[0, 0, 0, 0, 0]], [[0] * 5, [3, 0, 0, 0, 0]], [[0] * 5, [-1, 0, 0, 0, 0]], [[0], [0]]]
 )
-def test_impossible_actions_are_refused(action: list[list[int]]) -> None:
+def test_noise_world_refuses_invalid_actions(action: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="shape"):
         NoiseWorld(noise={"fraction": 0}, num_envs=2).affect(np.array(action))
 
 
-def test_environments_are_independent() -> None:
+def test_noise_world_environments_are_independent() -> None:
     world = NoiseWorld(noise={"fraction": 0}, num_envs=2)
     world.affect(np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]))
     pose = world.ground_truth()["pose"]

@@ -21,13 +21,13 @@ def build(name: str, **keys: Any) -> NoiseWorld:
     return NoiseWorld(**node | keys)
 
 
-def test_all_named_worlds_are_there() -> None:
+def test_world_configs_include_all_named_worlds() -> None:
     named = "clean simple food food_room cycle tvroom remote white flicker blackout shift noisy2023"
     assert set(named.split()) <= set(WORLDS)
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_a_named_world_says_in_its_first_line_what_it_is(name: str) -> None:
+def test_world_configs_begin_with_a_one_line_description(name: str) -> None:
     lines = text_of_option(f"world/{name}").splitlines()
     assert lines[0] == "# @package environment"
     assert lines[1].startswith("# ")
@@ -35,7 +35,7 @@ def test_a_named_world_says_in_its_first_line_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_a_named_world_can_be_lived_in(name: str) -> None:
+def test_world_configs_build_and_run(name: str) -> None:
     world = build(name, num_envs=2, image_size=32)
     generator = np.random.default_rng(0)
     for _ in range(5):
@@ -50,7 +50,7 @@ def noisy_share(name: str) -> float:
     return float(world.ground_truth()["noise_mask"].mean())
 
 
-def test_worlds_are_as_noisy_as_their_names_say() -> None:
+def test_world_configs_have_the_expected_share_of_noise() -> None:
     share = {name: noisy_share(name) for name in ("food", "clean", "tvroom", "remote", "white", "cycle", "noisy2023")}
     assert share["clean"] == share["cycle"] == 0
     assert share["white"] == 1
@@ -60,7 +60,7 @@ def test_worlds_are_as_noisy_as_their_names_say() -> None:
     assert 0 < share["noisy2023"] < 0.3
 
 
-def test_the_shift_opens_a_new_wing() -> None:
+def test_world_configs_shift_opens_gates_to_a_new_wing() -> None:
     world = build("shift", gates_open_at=0.2, num_envs=1)
     closed = world.render_at(np.array([[23.0, 12.5, 0.0]]))
     for _ in range(3):

@@ -54,7 +54,7 @@ def play(world: RecordedRun, turns: int) -> list[Observation]:
 
 
 @pytest.mark.parametrize("lossless", [False, True])
-def test_a_noise_world_plays_back_with_exactly_its_actions(tmp_path: Path, lossless: bool) -> None:
+def test_recorded_run_plays_back_the_frames_and_actions_of_a_noise_world(tmp_path: Path, lossless: bool) -> None:
     witness = record(NoiseWorld(num_envs=2, noise={"fraction": 0.5}), tmp_path, 45, length=20, lossless=lossless)
     world = RecordedRun(str(tmp_path))
     original = NoiseWorld(num_envs=2)
@@ -81,7 +81,7 @@ def test_a_noise_world_plays_back_with_exactly_its_actions(tmp_path: Path, lossl
     world.teardown()
 
 
-def test_rewards_ends_and_numbers_play_back_exactly(tmp_path: Path) -> None:
+def test_recorded_run_plays_back_rewards_ends_and_vectors_exactly(tmp_path: Path) -> None:
     witness = record(GymnasiumEnvironment("CartPole-v1", num_envs=3, seed=1), tmp_path, 60, length=25)
     assert list((tmp_path / "recordings").glob("*.mp4")) == []
     played = play(RecordedRun(str(tmp_path)), 60)
@@ -114,7 +114,7 @@ class Symbols(gymnasium.Env[Any, Any]):
         return self._show(), float(action[0]), False, False, {}
 
 
-def test_symbols_are_kept_exactly_and_odd_pictures_keep_their_size(tmp_path: Path) -> None:
+def test_recorded_run_keeps_symbols_exactly_and_odd_image_sizes(tmp_path: Path) -> None:
     witness = record(GymnasiumEnvironment(make=Symbols, num_envs=2), tmp_path, 12, length=5)
     played = play(RecordedRun(str(tmp_path)), 12)
     for lived, again in zip(witness.seen, played, strict=True):
@@ -124,7 +124,7 @@ def test_symbols_are_kept_exactly_and_odd_pictures_keep_their_size(tmp_path: Pat
         assert np.array_equal(lived.reward, again.reward)
 
 
-def test_gaps_between_stretches_end_an_episode(tmp_path: Path) -> None:
+def test_recorded_run_truncates_episodes_at_gaps(tmp_path: Path) -> None:
     record(GymnasiumEnvironment(make=Symbols), tmp_path, 30, every_steps=10, length=4)
     world = RecordedRun(str(tmp_path))
     assert world.turns == 12
@@ -133,7 +133,7 @@ def test_gaps_between_stretches_end_an_episode(tmp_path: Path) -> None:
     assert [bool(each.truncated[0]) for each in seen] == [False, False, False, True] * 3
 
 
-def test_what_was_lived_through_twice_is_played_once(tmp_path: Path) -> None:
+def test_recorded_run_plays_overlapping_steps_once(tmp_path: Path) -> None:
     record(GymnasiumEnvironment(make=Symbols), tmp_path / "first", 10, length=10)
     record(GymnasiumEnvironment(make=Symbols), tmp_path / "later", 3, length=10)
     folder = tmp_path / "first" / "recordings"
@@ -148,7 +148,7 @@ def test_what_was_lived_through_twice_is_played_once(tmp_path: Path) -> None:
     assert not any(each.truncated[0] for each in seen[:-1])
 
 
-def test_playback_goes_on_where_it_was_saved(tmp_path: Path) -> None:
+def test_recorded_run_and_playback_agent_resume_where_they_were_saved(tmp_path: Path) -> None:
     record(NoiseWorld(noise={"fraction": 0.5}), tmp_path, 12, length=5, lossless=True)
     world, agent = RecordedRun(str(tmp_path)), PlaybackAgent(str(tmp_path))
     interaction = Interaction(agent, world)
@@ -170,7 +170,7 @@ def test_playback_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     )
 
 
-def test_a_recorder_that_is_resumed_goes_on_without_a_gap() -> None:
+def test_run_recorder_restores_its_steps_and_next_start() -> None:
     recorder = RunRecorder(every_steps=10, length=4)
     for steps, next_start in ((2, 2), (4, 10), (9, 10), (11, 11)):
         fresh = RunRecorder(every_steps=10, length=4)
@@ -184,7 +184,7 @@ def test_a_recorder_that_is_resumed_goes_on_without_a_gap() -> None:
         assert recorder.state() == fresh.state()
 
 
-def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Command, tmp_path: Path) -> None:
+def test_recording_config_records_a_run_that_an_encoder_learns_from(command: Command, tmp_path: Path) -> None:
     lived, learned = tmp_path / "lived", tmp_path / "learned"
     quick = ("launcher=lockstep", "launcher.max_steps=300", "metrics=none", "environment.num_envs=2")
     outcome = command(
@@ -205,12 +205,12 @@ def test_tracking_records_a_run_and_the_same_models_learn_from_it(command: Comma
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"]
 
 
-def test_a_folder_without_recording_is_told(tmp_path: Path) -> None:
+def test_recorded_run_refuses_a_folder_without_a_recording(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tracking=recording"):
         RecordedRun(str(tmp_path))
 
 
-def test_a_recording_whose_video_is_missing_is_told(tmp_path: Path) -> None:
+def test_recorded_run_refuses_a_recording_without_its_video(tmp_path: Path) -> None:
     record(NoiseWorld(), tmp_path, 3)
     next((tmp_path / "recordings").glob("*.mp4")).unlink()
     with pytest.raises(ValueError, match=r"image\.mp4 is missing"):

@@ -45,28 +45,28 @@ def shades(world: Environment, turns: int) -> list[list[int]]:
     return seen
 
 
-def test_videos_are_shown_one_after_the_other_each_an_episode(videos: str) -> None:
+def test_video_files_are_shown_in_order_as_one_episode_each(videos: str) -> None:
     world = VideoFiles(videos, image_size=16)
     assert world.observe().values["image"].shape == (1, 16, 16, 3)
     assert np.ravel(shades(world, 10)).tolist() == [10, 30, 50, 70, -90, 200, 220, -240, 10, 30]
     world.teardown()
 
 
-def test_environments_begin_with_different_videos_and_then_at_different_places(videos: str) -> None:
+def test_video_files_environments_start_at_different_videos_and_frames(videos: str) -> None:
     world = VideoFiles(videos, image_size=16, num_envs=4)
     assert shades(world, 2) == [[10, 200, 50, 220], [30, 220, 70, -240]]
 
 
-def test_frames_can_be_left_out(videos: str) -> None:
+def test_video_files_stride_skips_frames(videos: str) -> None:
     assert np.ravel(shades(VideoFiles(videos, image_size=16, stride=2), 5)).tolist() == [10, 50, -90, 200, -240]
 
 
-def test_one_video_is_a_world_of_its_own(videos: str) -> None:
+def test_video_files_accepts_a_single_video(videos: str) -> None:
     world = VideoFiles(f"{videos}/b.mp4", image_size=16)
     assert np.ravel(shades(world, 4)).tolist() == [200, 220, -240, 200]
 
 
-def test_a_video_world_goes_on_where_it_was_saved(videos: str) -> None:
+def test_video_files_resumes_where_it_was_saved(videos: str) -> None:
     world = VideoFiles(videos, image_size=16, num_envs=2)
     shades(world, 3)
     saved = collect_state(world)
@@ -76,7 +76,7 @@ def test_a_video_world_goes_on_where_it_was_saved(videos: str) -> None:
     assert shades(resumed, 9) == future
 
 
-def test_frames_are_cut_in_the_middle(tmp_path: Path) -> None:
+def test_video_files_crops_frames_in_the_middle(tmp_path: Path) -> None:
     columns = np.broadcast_to(np.arange(0, 240, 3, dtype=np.uint8)[None, None, :, None], (2, 40, 80, 3))
     write_media(Video("to_float32", columns, 10.0), tmp_path, 0)
     image = VideoFiles(str(tmp_path), image_size=20).observe().values["image"][0].astype(int)
@@ -85,12 +85,12 @@ def test_frames_are_cut_in_the_middle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [("nothing", "no video or folder"), ("", "there is no video in")])
-def test_a_folder_without_videos_is_told(tmp_path: Path, name: str, message: str) -> None:
+def test_video_files_refuses_a_folder_without_videos(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VideoFiles(str(tmp_path / name))
 
 
-def test_a_broken_video_is_told(tmp_path: Path) -> None:
+def test_video_files_refuses_a_broken_video(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_text("no video")
     with pytest.raises(ValueError, match=r"broken\.mp4 is no video"):
         VideoFiles(str(tmp_path))
@@ -114,7 +114,7 @@ def numbers(world: PictureFolder, turns: int) -> list[list[int]]:
     return seen
 
 
-def test_every_picture_is_shown_once_before_any_comes_again(pictures: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_picture_folder_shows_every_picture_once_per_round(pictures: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         world = PictureFolder(pictures, image_size=8, seed=1, num_envs=2)
     assert "broken.jpg" in caplog.text
@@ -134,12 +134,14 @@ def test_every_picture_is_shown_once_before_any_comes_again(pictures: str, caplo
         ({"order": "sorted", "most": 2}, [[0], [1]]),
     ],
 )
-def test_pictures_can_come_in_their_order(pictures: str, keys: dict[str, Any], expected: list[list[int]]) -> None:
+def test_picture_folder_shows_pictures_in_sorted_order(
+    pictures: str, keys: dict[str, Any], expected: list[list[int]]
+) -> None:
     assert numbers(PictureFolder(pictures, image_size=8, **keys), len(expected)) == expected
 
 
 @pytest.mark.parametrize("order", ["shuffled", "sorted", "random"])
-def test_a_folder_of_pictures_goes_on_where_it_was_saved(pictures: str, order: Any) -> None:
+def test_picture_folder_resumes_where_it_was_saved(pictures: str, order: Any) -> None:
     world = PictureFolder(pictures, image_size=8, order=order, seed=1)
     numbers(world, 8)
     saved = collect_state(world)
@@ -149,7 +151,7 @@ def test_a_folder_of_pictures_goes_on_where_it_was_saved(pictures: str, order: A
     assert numbers(resumed, 20) == future
 
 
-def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
+def test_picture_folder_refuses_a_folder_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no readable picture"):
         PictureFolder(str(tmp_path))
     with pytest.raises(ValueError, match="there is no folder"):

@@ -62,7 +62,9 @@ def operate(made: VRChatAvatar, ear: Ear, *actions: list[int], expected: int) ->
         ([0, 0, 0, 0, 1], RUN, 1),
     ],
 )
-def test_each_branch_moves_its_own_axis_or_button(ear: Ear, action: list[int], address: str, value: float) -> None:
+def test_vrchat_avatar_each_branch_moves_one_axis_or_button(
+    ear: Ear, action: list[int], address: str, value: float
+) -> None:
     made = body(ear)
     operate(made, ear, STAND, expected=5)
     ((heard, number),) = operate(made, ear, action, expected=1)
@@ -73,7 +75,7 @@ def test_each_branch_moves_its_own_axis_or_button(ear: Ear, action: list[int], a
     made.teardown()
 
 
-def test_only_changes_are_sent(ear: Ear) -> None:
+def test_vrchat_avatar_sends_only_changes(ear: Ear) -> None:
     made = body(ear)
     walk = [1, 0, 0, 0, 0]
     operate(made, ear, walk, expected=5)
@@ -81,7 +83,7 @@ def test_only_changes_are_sent(ear: Ear) -> None:
     made.teardown()
 
 
-def test_a_pause_stops_everything_and_what_is_held_goes_on_afterwards(ear: Ear) -> None:
+def test_vrchat_avatar_stops_in_a_pause_and_sends_again_afterwards(ear: Ear) -> None:
     made = body(ear)
     walk = [1, 0, 0, 0, 1]
     operate(made, ear, walk, expected=5)
@@ -98,7 +100,7 @@ def test_a_pause_stops_everything_and_what_is_held_goes_on_afterwards(ear: Ear) 
     assert ear.wait_for(lambda: ear.still)
 
 
-def test_a_menu_is_closed_by_a_short_step(ear: Ear) -> None:
+def test_vrchat_avatar_closes_the_menu_by_a_short_step(ear: Ear) -> None:
     made = VRChatAvatar(port=ear.port)
     made.setup()
     everything = len(AXES) + len(BUTTONS)
@@ -115,7 +117,9 @@ def test_a_menu_is_closed_by_a_short_step(ear: Ear) -> None:
     interval=st.floats(0.02, 0.5),
     commands=st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=30),
 )
-def test_lagging_axes_follow_the_exact_first_order_solution(lag: float, interval: float, commands: list[int]) -> None:
+def test_vrchat_avatar_lag_follows_the_exact_first_order_solution(
+    lag: float, interval: float, commands: list[int]
+) -> None:
     made = VRChatAvatar(close_menu=False, lag=lag, interval=interval, port=9)
     sent: dict[str, float] = {}
     made._controls.send = sent.update  # type: ignore[method-assign]
@@ -129,7 +133,7 @@ def test_lagging_axes_follow_the_exact_first_order_solution(lag: float, interval
         assert sent[FORWARD] == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_lag_of_two_intervals_covers_39_percent_in_the_first(ear: Ear) -> None:
+def test_vrchat_avatar_lagging_axis_sends_39_percent_first_and_comes_to_rest(ear: Ear) -> None:
     made = body(ear, lag=0.2)
     heard = dict(operate(made, ear, [1, 0, 0, 0, 0], expected=5))
     assert heard[FORWARD] == pytest.approx(0.3935, abs=1e-4), "moved on first, then sent"
@@ -138,7 +142,7 @@ def test_a_lag_of_two_intervals_covers_39_percent_in_the_first(ear: Ear) -> None
     made.teardown()
 
 
-def test_buttons_are_late_by_whole_intervals(ear: Ear) -> None:
+def test_vrchat_avatar_delays_buttons_by_whole_intervals(ear: Ear) -> None:
     made = VRChatAvatar(close_menu=False, press_delay=0.04, release_delay=0.16, interval=0.1, port=ear.port)
     shown = []
     sent: dict[str, float] = {}
@@ -149,7 +153,9 @@ def test_buttons_are_late_by_whole_intervals(ear: Ear) -> None:
     assert shown == [1, 1, 0, 0, 1, 1, 1, 1, 1, 0], "pressed at once, released one interval late"
 
 
-def test_an_unreachable_host_is_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vrchat_avatar_logs_an_unreachable_host_once_per_outage(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = VRChatAvatar(close_menu=False, port=9)
     client = made._controls._client
     send = client.send_message
@@ -171,7 +177,7 @@ def _fail(address: str, value: float) -> None:
     raise OSError("network is down")
 
 
-def test_impossible_actions_and_settings_are_refused() -> None:
+def test_vrchat_avatar_refuses_invalid_actions_and_settings() -> None:
     with pytest.raises(ValueError, match="an action must have the shape"):
         VRChatAvatar(port=9).operate(np.array([3, 0, 0, 0, 0]))
     with pytest.raises(ValueError, match="turn_speed must be in"):
@@ -199,7 +205,7 @@ print("walking", flush=True)
         ("threading.Event().wait()", signal.SIGHUP, 128 + signal.SIGHUP),
     ],
 )
-def test_an_avatar_never_walks_on_when_the_program_ends(
+def test_vrchat_avatar_stops_when_the_program_ends(
     ear: Ear, repository: Path, ending: str, sent: signal.Signals | None, status: int
 ) -> None:
     script = WALKS_AND.format(port=ear.port, ending=ending)

@@ -42,7 +42,7 @@ def words(vrchat: VRChatStandIn) -> list[str]:
     ]
 
 
-def test_what_the_avatar_does_is_seen_through_the_camera(vrchat: VRChatStandIn) -> None:
+def test_vrchat_camera_shows_what_the_avatar_does(vrchat: VRChatStandIn) -> None:
     camera = Camera(vrchat.url, image_size=96)
     world = SensorEnvironment({"image": camera}, {"avatar": VRChatAvatar(port=vrchat.ear.port, close_menu=False)})
     assert describe_spaces(world.observation_space, world.action_space, 1)["action"]["nvec"] == [3, 3, 3, 2, 2]
@@ -71,7 +71,7 @@ def test_what_the_avatar_does_is_seen_through_the_camera(vrchat: VRChatStandIn) 
         camera.teardown()
 
 
-def test_a_stream_that_breaks_off_is_told_where_it_is_read() -> None:
+def test_camera_read_raises_after_the_stream_breaks_off() -> None:
     with VRChatStandIn() as vrchat:
         camera = Camera(vrchat.url, most_failures=3, patience=5)
         camera.setup()
@@ -87,12 +87,12 @@ def test_a_stream_that_breaks_off_is_told_where_it_is_read() -> None:
     camera.teardown()
 
 
-def test_the_experiment_is_sound(command: Command) -> None:
+def test_check_accepts_the_vrchat_curiosity_experiment(command: Command) -> None:
     outcome = command("check", "experiment=vrchat_curiosity")
     assert outcome.status == 0, outcome.out + outcome.err
 
 
-def test_the_flagship_can_live_in_vrchat_once_its_time_is_real() -> None:
+def test_vrchat_with_pamiq2024_requires_time_scale_one() -> None:
     def world(*words: str) -> Environment:
         composed = compose(["experiment=pamiq2024", "environment=vrchat", *words])
         environment: Environment = begin(composed, Builder(AllowList())).environment
@@ -105,7 +105,7 @@ def test_the_flagship_can_live_in_vrchat_once_its_time_is_real() -> None:
     assert "launcher.time_scale=1" in str(refused.value)
 
 
-def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
+def test_vrchat_experiment_runs_in_real_time_and_leaves_the_avatar_still(
     command: Command, tmp_path: Path, vrchat: VRChatStandIn
 ) -> None:
     start = vrchat.pose.copy()
@@ -126,7 +126,7 @@ def test_the_experiment_runs_in_real_time_and_leaves_the_avatar_standing(
     }  # fmt: skip
 
 
-def test_a_pause_of_a_live_run_stops_the_avatar_and_afterwards_it_walks_on(vrchat: VRChatStandIn) -> None:
+def test_vrchat_avatar_stops_in_a_pause_of_a_run_and_walks_on_afterwards(vrchat: VRChatStandIn) -> None:
     class Walker(Agent[Observation, Array]):
         def step(self, observation: Observation) -> Array:
             return np.array([[1, 0, 1, 0, 0]])
@@ -161,7 +161,7 @@ def test_a_pause_of_a_live_run_stops_the_avatar_and_afterwards_it_walks_on(vrcha
 
 
 @pytest.mark.slow
-def test_a_run_that_is_told_to_stop_leaves_the_avatar_standing(
+def test_vrchat_run_leaves_the_avatar_still_after_sigterm(
     repository: Path, tmp_path: Path, vrchat: VRChatStandIn
 ) -> None:
     line = [

@@ -10,7 +10,7 @@ from tests.agents.worlds import ClockWorld
 from tests.interaction.worlds import Diary
 
 
-def test_an_action_is_repeated_and_rewards_are_summed_up_to_the_end_of_an_episode() -> None:
+def test_action_repeat_sums_rewards_up_to_the_end_of_an_episode() -> None:
     world = Diary(2, episode=7)  # pays the number of its step, ends at 7
     environment = repeated(world, 3)
     assert isinstance(environment, ActionRepeat)
@@ -23,7 +23,7 @@ def test_an_action_is_repeated_and_rewards_are_summed_up_to_the_end_of_an_episod
     assert [int(action[0, 0]) for action in world.actions] == [0, 0, 0, 1, 1, 1, 2, 3, 4, 4, 4]
 
 
-def test_a_turn_ends_early_where_an_episode_ends_in_one_environment() -> None:
+def test_action_repeat_ends_a_turn_early_if_one_environment_ends() -> None:
     world = ClockWorld((4, 6))
     environment = repeated(world, 4)
     shown = []
@@ -33,7 +33,7 @@ def test_a_turn_ends_early_where_an_episode_ends_in_one_environment() -> None:
     assert shown == [0, 4, 5, 6, 7]
 
 
-def test_environments_of_gymnasium_repeat_each_by_itself() -> None:
+def test_repeated_gymnasium_environments_repeat_independently() -> None:
     import gymnasium
 
     environment = repeated(GymnasiumEnvironment("CartPole-v1", num_envs=3, seed=1), 4)
@@ -59,7 +59,7 @@ def test_environments_of_gymnasium_repeat_each_by_itself() -> None:
     environment.teardown()
 
 
-def test_what_goes_on_by_itself_is_refused() -> None:
+def test_repeated_refuses_live_environments_and_zero_repeats() -> None:
     world = Diary()
     world.live = True
     with pytest.raises(ValueError, match="goes on by itself"):

@@ -39,19 +39,21 @@ def live(turns: int, world: Diary, **delay: object) -> Interaction:
         (0, 2, [1, 1, 2, 2, 3, 3, 4, 4]),
     ],
 )
-def test_an_action_takes_effect_so_many_turns_later(steps: float, substeps: int, expected: list[int]) -> None:
+def test_delayed_actions_take_effect_after_the_configured_delay(
+    steps: float, substeps: int, expected: list[int]
+) -> None:
     world = Diary()
     live(4, world, steps=steps, substeps=substeps)
     assert done(world) == expected
 
 
-def test_nothing_is_wrapped_where_nothing_is_delayed() -> None:
+def test_delayed_without_a_delay_returns_the_environment_itself() -> None:
     world = Diary()
     assert delayed(world) is world
 
 
 @given(seed=st.integers(0, 1000), high=st.integers(1, 5))
-def test_varying_delays_let_the_newest_action_that_has_arrived_hold(seed: int, high: int) -> None:
+def test_delayed_actions_with_varying_delays_apply_the_newest_arrived_action(seed: int, high: int) -> None:
     world = Diary(num_envs=3)
     live(60, world, steps=[0, high], seed=seed)
     for env in range(3):
@@ -63,7 +65,7 @@ def test_varying_delays_let_the_newest_action_that_has_arrived_hold(seed: int, h
             assert len(set(ages)) > 1, "delays vary"
 
 
-def test_environments_and_seeds_draw_different_delays() -> None:
+def test_delayed_actions_draw_different_delays_per_environment_and_seed() -> None:
     histories = []
     for seed in (0, 0, 1):
         world = Diary(num_envs=2)
@@ -74,14 +76,14 @@ def test_environments_and_seeds_draw_different_delays() -> None:
     assert histories[0][0] != histories[0][1]
 
 
-def test_the_reward_of_a_turn_is_that_of_all_its_steps() -> None:
+def test_delayed_actions_sum_the_rewards_of_substeps() -> None:
     world = Diary()
     interaction = live(4, world, substeps=3)
     rewards = [float(seen.reward[0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
     assert rewards == [0, 1 + 2 + 3, 4 + 5 + 6, 7 + 8 + 9]
 
 
-def test_the_last_and_the_first_observation_of_an_episode_are_seen() -> None:
+def test_delayed_actions_show_last_and_first_observations_of_episodes() -> None:
     world = Diary(episode=4)
     interaction = live(8, world, substeps=3)
     steps = [int(seen.values["x"][0, 0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
@@ -89,14 +91,14 @@ def test_the_last_and_the_first_observation_of_an_episode_are_seen() -> None:
     assert sum(float(seen.reward[0]) for seen in interaction.agent.seen) == sum(range(14))  # type: ignore[attr-defined]
 
 
-def test_an_episode_begins_with_nothing_under_way() -> None:
+def test_delayed_actions_are_dropped_at_the_start_of_an_episode() -> None:
     world = Diary(episode=3)
     live(9, world, steps=2, observe_action=True)
     # turn 4 answers the end of an episode: nothing of the old one reaches the new one
     assert done(world) == [0, 0, 1, 0, 0, 0, 5, 0, 0]
 
 
-def test_the_first_action_can_be_chosen() -> None:
+def test_delayed_actions_start_with_the_configured_first_action() -> None:
     world = Diary()
     live(3, world, steps=1, first_action=[7, 2])
     assert done(world) == [7, 1, 2]
@@ -104,7 +106,7 @@ def test_the_first_action_can_be_chosen() -> None:
         delayed(world, 1, first_action=[7])
 
 
-def test_the_previous_actions_are_shown_newest_first() -> None:
+def test_delayed_actions_show_previous_actions_newest_first() -> None:
     world = Diary()
     interaction = live(4, world, steps=2, observe_action=True)
     shown = [seen.values["previous_action"][0] for seen in interaction.agent.seen]  # type: ignore[attr-defined]
@@ -115,7 +117,7 @@ def test_the_previous_actions_are_shown_newest_first() -> None:
     assert all(interaction.environment.observation_space["previous_action"].contains(part) for part in shown)
 
 
-def test_the_previous_action_of_a_box_is_shown_as_it_is() -> None:
+def test_delayed_actions_show_previous_box_actions_unchanged() -> None:
     environment = DelayedActions(Diary(box=True), 1, observe_action=True)
     environment.observe()
     environment.affect(np.array([[0.25, -0.5]], np.float32))
@@ -133,13 +135,13 @@ def test_the_previous_action_of_a_box_is_shown_as_it_is() -> None:
         (float("inf"), 1, "number from 0 on"),
     ],
 )
-def test_impossible_delays_are_refused(steps: float | Sequence[float], substeps: int, message: str) -> None:
+def test_delayed_refuses_invalid_delays(steps: float | Sequence[float], substeps: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         delayed(Diary(), steps, substeps)
 
 
 @pytest.mark.parametrize("keys", [{"steps": 2}, {"steps": [0, 4], "seed": 5}, {"steps": [0.5, 1.5], "substeps": 2}])
-def test_what_is_under_way_survives_a_checkpoint(keys: dict[str, object]) -> None:
+def test_delayed_actions_restore_pending_actions_from_a_checkpoint(keys: dict[str, object]) -> None:
     keys |= {"observe_action": True}
     whole, before, after = Diary(num_envs=2), Diary(num_envs=2), Diary(num_envs=2)
     live(12, whole, **keys)
@@ -152,13 +154,13 @@ def test_what_is_under_way_survives_a_checkpoint(keys: dict[str, object]) -> Non
 
 
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
-def test_in_simulated_time_the_age_is_what_the_delay_makes_it(mode: str) -> None:
+def test_delayed_actions_observation_age_equals_the_delay_in_simulated_time(mode: str) -> None:
     interaction = FixedIntervalInteraction(Counter(), delayed(Diary(), 1.5, substeps=2), 0.1)
     summary = launch(interaction, config=LaunchConfig(mode=mode, max_steps=10))  # type: ignore[arg-type]
     assert summary["observation_age_seconds"] == pytest.approx(0.15)
 
 
-def test_in_real_time_the_age_is_measured() -> None:
+def test_delayed_actions_observation_age_is_measured_in_real_time() -> None:
     interaction = FixedIntervalInteraction(Counter(), delayed(Diary(), 2), 0.1)
     config = LaunchConfig(mode="realtime", max_steps=30, time_scale=10)
     summary = launch(interaction, config=config)
@@ -166,7 +168,7 @@ def test_in_real_time_the_age_is_measured() -> None:
     assert 0.1 < summary["observation_age_seconds"] < 1, "in seconds of the world, which runs ten times as fast"  # type: ignore[operator]
 
 
-def test_without_a_delay_the_age_is_the_time_to_think() -> None:
+def test_launch_observation_age_without_a_delay_is_near_zero() -> None:
     summary = launch(Interaction(Counter(), Diary()), config=LaunchConfig(mode="realtime", max_steps=200))
     assert 0 < summary["observation_age_milliseconds_p50"] < 5  # type: ignore[operator]
     assert (

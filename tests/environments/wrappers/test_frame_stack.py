@@ -47,7 +47,7 @@ def expected(step: int, env: int, frames: int) -> list[int]:
     return [max(first, step - back) for back in reversed(range(frames))]
 
 
-def test_a_stack_shows_the_newest_observations_of_the_episode_the_oldest_first() -> None:
+def test_frame_stack_shows_observations_of_the_episode_oldest_first() -> None:
     environment = FrameStack(Numbers(), 3)
     for step in range(12):
         for seen in (environment.observe(), environment.observe()):
@@ -59,14 +59,14 @@ def test_a_stack_shows_the_newest_observations_of_the_episode_the_oldest_first()
         environment.affect(np.zeros((2, 1)))
 
 
-def test_observations_that_were_not_looked_at_count() -> None:
+def test_frame_stack_includes_steps_that_were_not_observed() -> None:
     environment = FrameStack(Numbers(), 2)
     environment.affect(np.zeros((2, 1)))
     environment.affect(np.zeros((2, 1)))
     assert environment.observe().values["vector"][0].tolist() == [1, 2, 2, 3]
 
 
-def test_spaces_and_bounds_are_those_of_the_stack() -> None:
+def test_frame_stack_spaces_have_stacked_shapes_and_bounds() -> None:
     spaces = FrameStack(Numbers(), 2).observation_space
     assert spaces["image"] == gymnasium.spaces.Box(0, 255, (2, 2, 6), np.uint8)
     vector = spaces["vector"]
@@ -77,7 +77,7 @@ def test_spaces_and_bounds_are_those_of_the_stack() -> None:
 
 
 @pytest.mark.parametrize("looked", [False, True])
-def test_a_stack_survives_a_checkpoint(looked: bool) -> None:
+def test_frame_stack_is_restored_from_a_checkpoint(looked: bool) -> None:
     one, other = FrameStack(Numbers(), 3), FrameStack(Numbers(), 3)
     for _ in range(6):
         one.observe()
@@ -92,6 +92,6 @@ def test_a_stack_survives_a_checkpoint(looked: bool) -> None:
         other.affect(np.zeros((2, 1)))
 
 
-def test_no_frames_are_refused() -> None:
+def test_frame_stack_refuses_zero_frames() -> None:
     with pytest.raises(ValueError, match="frame_stack must be at least 1, not 0"):
         FrameStack(Numbers(), 0)

@@ -54,7 +54,7 @@ def newest(world: FreeRunning, step: int) -> Observation:
     return world.observe()
 
 
-def test_the_newest_frame_wins_and_what_was_missed_is_counted() -> None:
+def test_free_running_shows_the_newest_frame_and_counts_missed_ones() -> None:
     inner = Gated()
     world = FreeRunning(lambda: inner, 1e-4)
     assert step_of(world.observe()) == 0
@@ -73,7 +73,7 @@ def test_the_newest_frame_wins_and_what_was_missed_is_counted() -> None:
     world.teardown()
 
 
-def test_the_end_of_an_episode_waits_to_be_seen() -> None:
+def test_free_running_keeps_an_episode_end_until_it_is_observed() -> None:
     inner = Gated(episode=2)
     world = FreeRunning(lambda: inner, 1e-4)
     world.observe()
@@ -87,7 +87,7 @@ def test_the_end_of_an_episode_waits_to_be_seen() -> None:
     world.teardown()
 
 
-def test_the_world_stands_still_while_it_is_saved_and_during_pauses() -> None:
+def test_free_running_stops_while_saving_and_in_pauses() -> None:
     inner = Diary()
     world = FreeRunning(lambda: inner, 1e-4)
     world.observe()
@@ -106,7 +106,7 @@ def test_the_world_stands_still_while_it_is_saved_and_during_pauses() -> None:
     world.teardown()
 
 
-def test_an_error_of_the_world_reaches_the_agent() -> None:
+def test_free_running_observe_raises_errors_of_the_environment() -> None:
     class Broken(Diary):
         def affect(self, action: Array) -> None:
             raise RuntimeError("the camera is gone")
@@ -122,7 +122,7 @@ def test_an_error_of_the_world_reaches_the_agent() -> None:
     world.teardown()
 
 
-def test_a_run_tells_how_many_frames_it_skipped_and_how_old_they_were() -> None:
+def test_free_running_summary_reports_skipped_frames_and_observation_age() -> None:
     world = FreeRunning(Diary, 0.002)
     interaction = FixedIntervalInteraction(Counter(), world, 0.01)
     summary = launch(interaction, config=LaunchConfig(mode="realtime", max_steps=30))
@@ -130,18 +130,18 @@ def test_a_run_tells_how_many_frames_it_skipped_and_how_old_they_were() -> None:
     assert 0 < summary["observation_age_milliseconds_p50"] < 10  # type: ignore[operator]
 
 
-def test_a_slow_world_is_seen_more_than_once() -> None:
+def test_free_running_counts_repeated_frames_of_a_slow_environment() -> None:
     world = FreeRunning(Diary, 0.02)
     summary = launch(FixedIntervalInteraction(Counter(), world, 0.002), config=LaunchConfig(max_steps=60))
     assert summary["repeated_frames"] > 30  # type: ignore[operator]
 
 
-def test_what_runs_by_itself_cannot_be_cut_into_substeps() -> None:
+def test_delayed_refuses_substeps_of_a_free_running_environment() -> None:
     with pytest.raises(ValueError, match="runs by itself"):
         delayed(FreeRunning(Diary, 0.1), 0.5, substeps=2)
 
 
-def test_a_world_with_a_clock_of_its_own_is_not_paced_twice() -> None:
+def test_fixed_interval_interaction_refuses_an_environment_with_its_own_clock() -> None:
     world = Diary()
     world.own_interval = 0.05
     with pytest.raises(ValueError, match=r"0\.05 s a turn.*interaction=unpaced"):
@@ -178,7 +178,7 @@ class Threads(Diary):
         self._note("teardown")
 
 
-def test_the_environment_is_set_up_stepped_saved_and_torn_down_on_its_own_thread(tmp_path: Path) -> None:
+def test_free_running_uses_the_environment_only_on_its_own_thread(tmp_path: Path) -> None:
     inner = Threads()
     launch(
         FixedIntervalInteraction(Counter(), FreeRunning(lambda: inner, 0.002), 0.01),
@@ -188,7 +188,7 @@ def test_the_environment_is_set_up_stepped_saved_and_torn_down_on_its_own_thread
     assert inner.threads == dict.fromkeys(("setup", "observe", "affect", "state", "teardown"), "environment")
 
 
-def test_the_environment_is_made_where_it_is_used_and_what_its_making_raises_comes_back() -> None:
+def test_free_running_makes_the_environment_on_its_thread_and_raises_its_errors() -> None:
     makers: list[str] = []
     before = set(threading.enumerate())
 
@@ -213,7 +213,7 @@ def test_the_environment_is_made_where_it_is_used_and_what_its_making_raises_com
 
 
 @pytest.mark.parametrize(("hold", "second"), [("previous", [7, 1]), ("zero", [0, 0]), ("noop", [3, 2])])
-def test_hold_says_what_is_done_in_a_frame_without_a_new_action(hold: Hold, second: list[int]) -> None:
+def test_free_running_hold_sets_the_action_of_frames_without_a_new_one(hold: Hold, second: list[int]) -> None:
     inner = Gated()
     inner.noop_action = (3, 2)
     world = FreeRunning(lambda: inner, 1e-4, hold)
@@ -230,14 +230,14 @@ def test_hold_says_what_is_done_in_a_frame_without_a_new_action(hold: Hold, seco
     assert [[8, 1]] in done[2:4], "the third frame may have begun before the new action came"
 
 
-def test_hold_noop_needs_an_action_that_does_nothing() -> None:
+def test_free_running_hold_noop_needs_a_noop_action() -> None:
     with pytest.raises(ValueError, match="hold=previous or hold=zero"):
         FreeRunning(Diary, 1e-4, "noop")
     with pytest.raises(ValueError, match="one of previous, noop, zero"):
         FreeRunning(Diary, 1e-4, "stop")  # type: ignore[arg-type]
 
 
-def test_zero_is_the_number_nearest_to_it_within_the_bounds() -> None:
+def test_free_running_hold_zero_is_clipped_to_the_bounds() -> None:
     class Positive(Diary):
         def __init__(self) -> None:
             super().__init__()

@@ -86,7 +86,7 @@ def options(name: str, method: ScanMethod, chunk: int) -> dict[str, Any]:
     dtype=st.sampled_from([torch.float64, torch.float32]),
     with_reset=st.booleans(),
 )
-def test_a_sequence_is_the_same_as_its_steps_with_all_gradients(
+def test_recurrent_core_scan_matches_steps_in_outputs_and_gradients(
     name: str, seed: int, length: int, method: ScanMethod, chunk: int, dtype: torch.dtype, with_reset: bool
 ) -> None:
     core = make(name, **options(name, method, chunk)).to(dtype)
@@ -101,7 +101,7 @@ def test_a_sequence_is_the_same_as_its_steps_with_all_gradients(
 
 
 @every_core
-def test_a_long_sequence_is_the_same_as_its_steps_for_every_method_and_chunk(name: str) -> None:
+def test_recurrent_core_long_scan_matches_steps_for_every_method_and_chunk(name: str) -> None:
     exact = make(name).double()
     x, state, reset = problem(exact, 0, 257)
     expected = steps(exact, x.requires_grad_(), state.requires_grad_(), reset)
@@ -128,7 +128,7 @@ CLOSE = {name: (5e-2, 5e-2) if name == "sioconv" else (2e-2, 1e-2) for name in M
 
 @every_core
 @pytest.mark.parametrize("length", [3, 64])
-def test_under_autocast_the_memory_stays_in_float32_and_close(name: str, length: int) -> None:
+def test_recurrent_core_keeps_float32_states_close_to_float64_under_autocast(name: str, length: int) -> None:
     core = make(name)
     x, state, reset = problem(core, length, length)
     exact = steps(copy.deepcopy(core).double(), x, state, reset)
@@ -142,7 +142,7 @@ def test_under_autocast_the_memory_stays_in_float32_and_close(name: str, length:
 
 
 @every_core
-def test_a_core_in_bfloat16_runs_and_stays_close(name: str) -> None:
+def test_recurrent_core_in_bfloat16_is_close_to_float64_with_finite_gradients(name: str) -> None:
     core = make(name)
     x, state, reset = problem(core, 0, 64)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_a_core_in_bfloat16_runs_and_stays_close(name: str) -> None:
 
 @every_core
 @pytest.mark.parametrize("cut", [1, 17, 39])
-def test_a_sequence_in_two_pieces_is_the_same_as_whole(name: str, cut: int) -> None:
+def test_recurrent_core_scan_in_two_pieces_matches_one_scan(name: str, cut: int) -> None:
     core = make(name).double()
     x, state, reset = problem(core, 1, 40)
     outputs, states = core.scan(x, state, reset)
@@ -170,7 +170,7 @@ def test_a_sequence_in_two_pieces_is_the_same_as_whole(name: str, cut: int) -> N
 
 @every_core
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
-def test_any_number_of_batch_axes_gives_the_same(name: str, batch: tuple[int, ...]) -> None:
+def test_recurrent_core_accepts_any_number_of_batch_axes(name: str, batch: tuple[int, ...]) -> None:
     core = make(name).double()
     x, state, reset = problem(core, 2, 5, (2, 3))
     outputs, states = core.scan(x, state, reset)
@@ -183,7 +183,7 @@ def test_any_number_of_batch_axes_gives_the_same(name: str, batch: tuple[int, ..
 
 
 @every_core
-def test_without_a_state_memory_begins_at_zero(name: str) -> None:
+def test_recurrent_core_state_defaults_to_zeros(name: str) -> None:
     core = make(name)
     x = torch.randn(3, 4, WIDTH)
     zeros = core.initial_state((3,))
@@ -193,7 +193,7 @@ def test_without_a_state_memory_begins_at_zero(name: str) -> None:
 
 
 @every_core
-def test_the_state_changes_the_output_and_what_comes_after(name: str) -> None:
+def test_recurrent_core_outputs_and_later_states_depend_on_the_given_state(name: str) -> None:
     core = make(name)
     x, state, _ = problem(core, 3, 6)
     x, state = x.float(), state.float()
@@ -204,7 +204,7 @@ def test_the_state_changes_the_output_and_what_comes_after(name: str) -> None:
 
 
 @every_core
-def test_core_reads_no_later_step(name: str) -> None:
+def test_recurrent_core_is_causal(name: str) -> None:
     core = make(name)
     x = torch.randn(2, 30, WIDTH)
     changed = x.clone()
@@ -216,7 +216,7 @@ def test_core_reads_no_later_step(name: str) -> None:
 
 
 @every_core
-def test_a_reset_hides_all_that_was_before(name: str) -> None:
+def test_recurrent_core_reset_removes_dependence_on_earlier_steps(name: str) -> None:
     core = make(name)
     x, other = torch.randn(2, 30, WIDTH), torch.randn(2, 30, WIDTH)
     other[:, 17:] = x[:, 17:]
@@ -229,7 +229,7 @@ def test_a_reset_hides_all_that_was_before(name: str) -> None:
 
 
 @every_core
-def test_large_inputs_over_long_times_keep_everything_finite(name: str) -> None:
+def test_recurrent_core_stays_finite_for_large_inputs_over_long_sequences(name: str) -> None:
     core = make(name)
     x = (1e3 * torch.randn(1, 4096, WIDTH)).clamp(-1e3, 1e3).requires_grad_()
     outputs, states = core.scan(x)
@@ -242,7 +242,7 @@ def test_large_inputs_over_long_times_keep_everything_finite(name: str) -> None:
 
 
 @every_core
-def test_saved_parameters_and_copies_give_the_same_bits(name: str) -> None:
+def test_recurrent_core_loaded_or_copied_gives_identical_outputs(name: str) -> None:
     core, other = make(name, seed=0), make(name, seed=1)
     x = torch.randn(2, 9, WIDTH)
     outputs, _ = core.scan(x)
@@ -258,7 +258,7 @@ def test_saved_parameters_and_copies_give_the_same_bits(name: str) -> None:
 
 
 @every_core
-def test_dropout_works_in_training_alone(name: str) -> None:
+def test_recurrent_core_dropout_is_active_only_in_training(name: str) -> None:
     core = make(name, dropout=0.5)
     x = torch.randn(2, 9, WIDTH)
     assert not torch.equal(core.scan(x)[0], core.scan(x)[0])
@@ -267,14 +267,14 @@ def test_dropout_works_in_training_alone(name: str) -> None:
 
 
 @every_core
-def test_every_block_has_two_norms_of_its_own(name: str) -> None:
+def test_recurrent_core_has_two_separate_norms_per_block(name: str) -> None:
     core = make(name)
     norms = [weight for name, weight in core.named_parameters(remove_duplicate=False) if "_norm.weight" in name]
     assert len(norms) == len({id(weight) for weight in norms}) == 2 * DEPTH
 
 
 @every_core
-def test_memory_for_gradients_grows_in_step_with_time(name: str) -> None:
+def test_recurrent_core_memory_for_gradients_grows_linearly_with_length(name: str) -> None:
     core = make(name)
 
     def kept(length: int) -> int:
@@ -293,7 +293,7 @@ def test_memory_for_gradients_grows_in_step_with_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCANNING)
-def test_an_ensemble_runs_as_one_call(name: str) -> None:
+def test_recurrent_core_vmap_over_an_ensemble_matches_each_member(name: str) -> None:
     members = [make(name, seed).double() for seed in range(3)]
     x, state, reset = problem(members[0], 4, 7)
     parameters, buffers = torch.func.stack_module_state(members)
@@ -307,7 +307,7 @@ def test_an_ensemble_runs_as_one_call(name: str) -> None:
         torch.testing.assert_close((together[0][index], together[1][index]), member.scan(x, state, reset))
 
 
-def test_a_compiled_core_gives_the_same() -> None:
+def test_recurrent_core_gives_the_same_outputs_when_compiled() -> None:
     core = make("sioconv")
     x, state, reset = problem(core, 5, 9)
     compiled = torch.compile(core.scan, backend="aot_eager", fullgraph=True)
@@ -335,7 +335,7 @@ def wrong_calls(core: RecurrentCore) -> dict[str, Callable[[], object]]:
     }
 
 
-def test_core_a_wrong_call_is_refused_with_what_was_expected_and_what_came() -> None:
+def test_recurrent_core_refuses_wrong_shapes_dtypes_and_devices() -> None:
     for message, call in wrong_calls(make("qgru")).items():
         with pytest.raises(ValueError, match=message):
             call()

@@ -43,7 +43,7 @@ def one_step(mixer: Mixer) -> tuple[Tensor, Tensor, list[float], list[float]]:
     return x, state, output.tolist(), after.tolist()
 
 
-def test_qlstm() -> None:
+def test_q_lstm_step_matches_its_formula() -> None:
     mixer = QLstm(WIDTH)
     x, state, output, after = one_step(mixer)
     numbers, gate = outputs_of(mixer.input, x), outputs_of(mixer.gate, x)
@@ -54,7 +54,7 @@ def test_qlstm() -> None:
         assert output[k] == pytest.approx(math.tanh(expected) * sigmoid(gate[k]), abs=1e-12)
 
 
-def test_qgru() -> None:
+def test_q_gru_step_matches_its_formula() -> None:
     mixer = QGru(WIDTH, slowest=100.0)
     x, state, output, after = one_step(mixer)
     numbers = outputs_of(mixer.input, x)
@@ -66,7 +66,7 @@ def test_qgru() -> None:
     assert output == pytest.approx(apply(mixer.output, after), abs=1e-12)
 
 
-def test_sioconv_ps() -> None:
+def test_sio_conv_ps_step_matches_its_formula() -> None:
     mixer = SioConvPS(WIDTH)
     x, state, output, after = one_step(mixer)
     numbers = outputs_of(mixer.input, x)
@@ -79,7 +79,7 @@ def test_sioconv_ps() -> None:
     assert output == pytest.approx(gated, abs=1e-12)
 
 
-def test_sioconv() -> None:
+def test_sio_conv_step_matches_its_formula() -> None:
     heads, inner = 2, WIDTH // 2
     mixer = SioConv(WIDTH, heads, gain=1.0)
     nn.init.normal_(mixer.norm_weight)
@@ -100,7 +100,7 @@ def test_sioconv() -> None:
     assert output == pytest.approx(gated, abs=1e-12)
 
 
-def test_gru_is_the_cell_of_torch() -> None:
+def test_gru_step_matches_the_gru_cell_of_torch() -> None:
     mixer = Gru(WIDTH)
     x, state, output, after = one_step(mixer)
     cell = nn.GRUCell(WIDTH, WIDTH).double()
@@ -108,7 +108,7 @@ def test_gru_is_the_cell_of_torch() -> None:
     assert output == after == pytest.approx(cell(x, state).tolist(), abs=1e-12)
 
 
-def test_the_norm_and_the_feed_forward_layer() -> None:
+def test_root_mean_square_norm_and_gated_feed_forward_match_their_formulas() -> None:
     norm, layer = RootMeanSquareNorm(WIDTH).double(), GatedFeedForward(WIDTH, 4).double()
     nn.init.normal_(norm.weight)
     x = torch.randn(WIDTH, dtype=torch.float64)
@@ -122,7 +122,7 @@ def test_the_norm_and_the_feed_forward_layer() -> None:
 
 
 @pytest.mark.parametrize("bias", [-4.0, 0.0, 4.0])
-def test_sioconv_ps_agrees_with_its_published_form_in_logarithms(bias: float) -> None:
+def test_sio_conv_ps_scan_matches_its_published_log_space_form(bias: float) -> None:
     mixer = SioConvPS(WIDTH).double()
     nn.init.constant_(mixer.input.bias[WIDTH:], bias)
     x, state = torch.randn(2, 40, WIDTH, dtype=torch.float64), torch.rand(2, WIDTH, dtype=torch.float64)
@@ -133,7 +133,7 @@ def test_sioconv_ps_agrees_with_its_published_form_in_logarithms(bias: float) ->
     torch.testing.assert_close(mixer.scan(x, state, None)[1], published, rtol=1e-8, atol=1e-8)
 
 
-def test_sioconv_agrees_with_its_matrix_form() -> None:
+def test_sio_conv_scan_matches_its_matrix_form() -> None:
     mixer = SioConv(WIDTH, 2, gain=1.0).double()
     x, state = torch.randn(40, WIDTH, dtype=torch.float64), torch.rand(WIDTH, dtype=torch.float64)
     decay, values = mixer.gates(x)
@@ -146,7 +146,7 @@ def test_sioconv_agrees_with_its_matrix_form() -> None:
         torch.testing.assert_close(mixer.scan(x, state, None)[1][:, channels], expected, rtol=1e-9, atol=1e-12)
 
 
-def test_sioconv_begins_with_memories_from_short_to_long() -> None:
+def test_sio_conv_initial_time_constants_range_from_short_to_long() -> None:
     mixer = SioConv(512, 256)
     decay, _ = mixer.gates(torch.zeros(512))
     time_constants = -1 / decay.detach().log()
@@ -156,7 +156,7 @@ def test_sioconv_begins_with_memories_from_short_to_long() -> None:
     assert float(time_constants.max()) > 50
 
 
-def test_no_channel_of_qgru_is_frozen_and_the_rates_cover_the_range() -> None:
+def test_q_gru_rates_cover_the_range_and_every_channel_has_a_gradient() -> None:
     mixer = QGru(WIDTH, slowest=1000.0)
     assert (1 / mixer.fastest_rate).tolist() == pytest.approx(
         [1000 ** (k / (WIDTH - 1)) for k in range(WIDTH)], rel=1e-5
@@ -166,14 +166,14 @@ def test_no_channel_of_qgru_is_frozen_and_the_rates_cover_the_range() -> None:
     assert (gradient.abs().sum(1) > 0).all()
 
 
-def test_a_memory_of_sioconv_ps_stays_between_zero_and_one() -> None:
+def test_sio_conv_ps_states_stay_between_zero_and_one() -> None:
     mixer = SioConvPS(WIDTH)
     states = mixer.scan(10 * torch.randn(4, 500, WIDTH), torch.rand(4, WIDTH), None)[1].detach()
     assert float(states.min()) >= 0
     assert float(states.max()) <= 1
 
 
-def test_a_forget_bias_lengthens_the_memory_of_qlstm() -> None:
+def test_q_lstm_forget_bias_raises_the_forget_gate() -> None:
     kept = [float(QLstm(WIDTH, bias).gates(torch.zeros(WIDTH))[0].detach().mean()) for bias in (None, 3.0)]
     assert kept[0] < 0.6 < sigmoid(3.0) == pytest.approx(kept[1])
 
@@ -181,19 +181,19 @@ def test_a_forget_bias_lengthens_the_memory_of_qlstm() -> None:
 @pytest.mark.parametrize(
     ("width", "depth", "heads", "millions"), [(1024, 6, 8, 63.0), (1536, 9, 8, 212.4), (2048, 12, 8, 503.5)]
 )
-def test_sizes_of_sioconv(width: int, depth: int, heads: int, millions: float) -> None:
+def test_sio_conv_has_the_expected_parameter_counts(width: int, depth: int, heads: int, millions: float) -> None:
     with torch.device("meta"):
         core = RecurrentCore(partial(SioConv, heads=heads), width, depth, expansion=2)
     count = sum(weight.numel() for weight in core.parameters())
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-def test_a_core_without_blocks_is_refused() -> None:
+def test_recurrent_core_refuses_a_depth_of_zero() -> None:
     with pytest.raises(ValueError, match="depth of at least 1"):
         RecurrentCore(QGru, WIDTH, depth=0)
 
 
-def test_arguments_that_make_no_sense_are_refused() -> None:
+def test_cores_refuse_invalid_arguments() -> None:
     with pytest.raises(ValueError, match="4 heads cannot share a width of 6 equally"):
         SioConv(WIDTH, 4)
     with pytest.raises(ValueError, match="unknown scan method 'fast'; choose one of auto, compiled"):
@@ -203,7 +203,7 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
 
 
 @pytest.mark.parametrize("how", ["autocast", "whole core"])
-def test_in_bfloat16_a_slow_memory_still_forgets(how: str) -> None:
+def test_q_gru_slow_channels_still_forget_in_bfloat16(how: str) -> None:
     mixer, x = QGru(WIDTH, slowest=1000.0), torch.zeros(WIDTH)
     exact, _ = mixer.double().gates(x.double())
     if how == "autocast":

@@ -36,6 +36,6 @@ def symbols_recalled(core: RecurrentCore, most_updates: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [SioConv, SioConvPS, QLstm, QGru, Gru])
-def test_a_core_learns_to_recall_what_it_saw(kind: type[Mixer]) -> None:
+def test_recurrent_core_learns_to_recall_delayed_symbols(kind: type[Mixer]) -> None:
     torch.manual_seed(0)
     assert symbols_recalled(RecurrentCore(kind, WIDTH), most_updates=250) > 0.95

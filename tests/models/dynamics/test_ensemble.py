@@ -64,7 +64,7 @@ def doubled(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @every_kind
-def test_an_ensemble_predicts_what_its_members_predict_alone(kind: str) -> None:
+def test_ensemble_dynamics_predicts_the_same_as_separate_members(kind: str) -> None:
     ensemble, members = ensemble_and_members(kind)
     batch = doubled(sequences(4, 6))
     batch["ended"][1, 2] = True
@@ -83,7 +83,7 @@ def test_an_ensemble_predicts_what_its_members_predict_alone(kind: str) -> None:
 
 
 @every_kind
-def test_members_go_on_from_their_own_predictions_with_their_own_memory(kind: str) -> None:
+def test_ensemble_dynamics_members_continue_from_their_own_predictions_and_states(kind: str) -> None:
     ensemble, members = ensemble_and_members(kind)
     batch = doubled(sequences(4, 3))
     prediction, state = ensemble.predict(batch["latent"][:, 0], batch["action"][:, 0], ensemble.initial_state(4))
@@ -95,7 +95,7 @@ def test_members_go_on_from_their_own_predictions_with_their_own_memory(kind: st
 
 
 @every_kind
-def test_members_begin_differently_and_the_mean_is_theirs(kind: str) -> None:
+def test_ensemble_dynamics_members_differ_and_forward_returns_their_mean(kind: str) -> None:
     ensemble, _ = ensemble_and_members(kind)
     latent, action = sequences(4, 1)["latent"][:, 0].double(), sequences(4, 1)["action"][:, 0]
     prediction, _ = ensemble.predict(latent, action, ensemble.initial_state(4))
@@ -104,7 +104,7 @@ def test_members_begin_differently_and_the_mean_is_theirs(kind: str) -> None:
     torch.testing.assert_close(ensemble(latent, action, ensemble.initial_state(4))[0], prediction.mean.mean(0))
 
 
-def test_each_member_has_the_gradient_that_it_would_have_alone() -> None:
+def test_ensemble_dynamics_gradients_match_separate_members() -> None:
     ensemble, members = ensemble_and_members("qgru")
     batch = doubled(sequences(4, 6))
     ForwardDynamics(ensemble, horizon=3).loss(batch).backward()
@@ -117,7 +117,7 @@ def test_each_member_has_the_gradient_that_it_would_have_alone() -> None:
             torch.testing.assert_close(gradient[index], parameter.grad)
 
 
-def test_saved_and_copied_ensembles_predict_the_same() -> None:
+def test_ensemble_dynamics_loaded_or_copied_predicts_the_same() -> None:
     first, _ = ensemble_and_members("qgru")
     torch.manual_seed(1)
     other = EnsembleDynamics(recurrent, COUNT).double()
@@ -130,7 +130,7 @@ def test_saved_and_copied_ensembles_predict_the_same() -> None:
         assert torch.equal(each.predict_sequence(*arguments)[0].mean, expected)
 
 
-def test_with_bootstrapping_each_member_learns_from_sequences_of_its_own() -> None:
+def test_ensemble_dynamics_bootstrap_trains_members_on_different_sequences() -> None:
     torch.manual_seed(0)
     ensemble = EnsembleDynamics(residual, COUNT)
     dynamics = ForwardDynamics(ensemble, bootstrap=0.5)
@@ -148,7 +148,7 @@ def test_with_bootstrapping_each_member_learns_from_sequences_of_its_own() -> No
     torch.testing.assert_close(dynamics.loss(batch), ForwardDynamics(ensemble).loss(batch))
 
 
-def test_members_come_to_agree_about_what_can_be_learned_and_about_noise() -> None:
+def test_ensemble_dynamics_training_reduces_disagreement_and_fits_the_noise_variance() -> None:
     """Disagreement falls where there is nothing more to learn; variance stays where there is noise."""
     torch.manual_seed(0)
     ensemble = EnsembleDynamics(lambda: ResidualDynamics(FEATURES, ACTION, 32, 1, NormalHead), 4)
@@ -179,7 +179,7 @@ def test_members_come_to_agree_about_what_can_be_learned_and_about_noise() -> No
     assert ((variance[FEATURES // 2 :] > 0.7) & (variance[FEATURES // 2 :] < 1.4)).all()
 
 
-def test_what_cannot_be_run_as_one_is_refused() -> None:
+def test_ensemble_dynamics_refuses_a_single_member_and_gru_cores() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         EnsembleDynamics(residual, 1)
     with pytest.raises(ValueError, match="GRU; choose another core"):

@@ -43,7 +43,7 @@ def train(dynamics: ForwardDynamics, batches: list[dict[str, Tensor]], rounds: i
 
 
 @pytest.mark.parametrize("network", networks())
-def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: DynamicsNetwork) -> None:
+def test_dynamics_network_sequence_predictions_match_single_steps(network: DynamicsNetwork) -> None:
     batch = sequences(3, 5)
     batch["ended"][1, 2] = True
     together = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
@@ -54,7 +54,7 @@ def test_sequences_are_predicted_as_the_agent_predicts_step_by_step(network: Dyn
         torch.testing.assert_close(prediction, together[:, step])
 
 
-def test_memory_ends_with_the_episode() -> None:
+def test_recurrent_dynamics_state_is_reset_at_the_end_of_an_episode() -> None:
     network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 12, depth=1))
     batch = sequences(1, 6)
     batch["ended"][0, 2] = True
@@ -66,7 +66,7 @@ def test_memory_ends_with_the_episode() -> None:
     torch.testing.assert_close(before[:, 3:], after[:, 3:], rtol=0, atol=0)
 
 
-def test_the_loss_is_the_mean_squared_error_of_the_transitions_that_count() -> None:
+def test_forward_dynamics_loss_is_the_mean_squared_error_within_episodes() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=16))
     batch = sequences(4, 5)
     batch["ended"][0, 1] = batch["ended"][3, 3] = batch["ended"][2, 4] = True
@@ -82,7 +82,7 @@ def test_the_loss_is_the_mean_squared_error_of_the_transitions_that_count() -> N
     assert float(dynamics.loss(batch)) == pytest.approx(sum(errors) / len(errors), rel=1e-5)
 
 
-def test_what_follows_the_end_of_an_episode_has_no_gradient() -> None:
+def test_forward_dynamics_has_no_loss_or_gradient_across_episode_ends() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=16))
     batch = sequences(2, 2)
     batch["ended"][:, 0] = True
@@ -92,7 +92,7 @@ def test_what_follows_the_end_of_an_episode_has_no_gradient() -> None:
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in dynamics.parameters())
 
 
-def test_burn_in_steps_do_not_count() -> None:
+def test_forward_dynamics_loss_excludes_burn_in_steps() -> None:
     network = RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 12, depth=1))
     batch = sequences(2, 6)
     full = network.predict_sequence(batch["latent"], batch["action"], batch["ended"])[0].mean
@@ -100,7 +100,7 @@ def test_burn_in_steps_do_not_count() -> None:
     torch.testing.assert_close(ForwardDynamics(network, burn_in=2).loss(batch), expected)
 
 
-def test_the_effect_of_actions_is_learned() -> None:
+def test_forward_dynamics_learns_the_effect_of_actions() -> None:
     torch.manual_seed(0)
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=64), learning_rate=3e-3)
     batch = sequences(256, 2)
@@ -111,14 +111,14 @@ def test_the_effect_of_actions_is_learned() -> None:
     assert train(dynamics, [batch], 300) < 0.02
 
 
-def test_noise_costs_its_variance_and_no_less() -> None:
+def test_forward_dynamics_loss_on_noise_equals_its_variance() -> None:
     torch.manual_seed(0)
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=32), learning_rate=1e-3)
     train(dynamics, [sequences(256, 2, seed) for seed in range(50)], 4)
     assert float(dynamics.loss(sequences(2000, 2, seed=99))) == pytest.approx(1.0, abs=0.05)
 
 
-def test_memory_predicts_what_the_present_does_not_show() -> None:
+def test_recurrent_dynamics_predicts_a_cycle_that_residual_dynamics_cannot() -> None:
     torch.manual_seed(0)
     cycle = torch.tensor([0.0, 0.0, 1.0]).repeat(8)[None, :, None].expand(1, -1, FEATURES)
     batch = {
@@ -134,7 +134,7 @@ def test_memory_predicts_what_the_present_does_not_show() -> None:
     assert train(present, [batch], 120) > 0.1
 
 
-def test_observations_are_encoded_with_the_current_encoder_which_is_not_part_of_the_model() -> None:
+def test_forward_dynamics_encodes_observations_with_the_attached_encoder() -> None:
     encoder = RandomFeatures({"vector": {"shape": [4], "dtype": "float32"}}, features=FEATURES, warmup=16)
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=8))
     keys = set(dynamics.state_dict())
@@ -149,13 +149,13 @@ def test_observations_are_encoded_with_the_current_encoder_which_is_not_part_of_
     torch.testing.assert_close(dynamics.loss(batch | frames), expected)
 
 
-def test_only_the_network_is_published() -> None:
+def test_forward_dynamics_publishes_only_its_network() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION))
     assert dynamics.inference_module() is dynamics.network
     assert copy.deepcopy(dynamics.inference_module()).state_dict().keys() == dynamics.network.state_dict().keys()
 
 
-def test_a_missing_encoder_is_named() -> None:
+def test_forward_dynamics_error_names_a_missing_encoder() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION), encoder="eyes")
     with pytest.raises(ValueError, match="eyes"):
         dynamics.attach_models({"dynamics": dynamics})
@@ -163,13 +163,13 @@ def test_a_missing_encoder_is_named() -> None:
         dynamics.loss({name: value for name, value in sequences(1, 2).items() if name != "latent"})
 
 
-def test_batches_without_a_next_step_are_refused() -> None:
+def test_forward_dynamics_refuses_batches_without_a_next_step() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION))
     with pytest.raises(ValueError, match="sequence_length"):
         dynamics.loss(sequences(3, 1))
 
 
-def test_box_actions_are_read_as_they_are() -> None:
+def test_dynamics_network_accepts_box_actions() -> None:
     for network in networks(BOX):
         prediction, _ = network(torch.randn(3, FEATURES), torch.randn(3, 2), network.initial_state(3))
         assert prediction.shape == (3, FEATURES)

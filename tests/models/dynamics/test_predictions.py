@@ -50,7 +50,7 @@ def some_prediction(name: str, seed: int, batch: tuple[int, ...] = (5,), feature
 
 @every_head
 @given(seed=st.integers(0, 2**31), batch=st.sampled_from([(), (3,), (2, 3)]), features=st.sampled_from([1, 4]))
-def test_density_mean_and_variance_are_those_of_the_library(
+def test_prediction_density_mean_and_variance_match_torch(
     name: str, seed: int, batch: tuple[int, ...], features: int
 ) -> None:
     prediction = some_prediction(name, seed, batch, features)
@@ -63,7 +63,7 @@ def test_density_mean_and_variance_are_those_of_the_library(
 
 
 @given(seed=st.integers(0, 2**31))
-def test_with_the_fixed_deviation_the_likelihood_is_pi_times_the_squared_error(seed: int) -> None:
+def test_fixed_normal_log_prob_is_minus_pi_times_the_squared_error(seed: int) -> None:
     mean, target = drawn(3, 7, seed=seed), drawn(3, 7, seed=seed + 1)
     squares = (mean - target).square()
     torch.testing.assert_close(-FixedNormal(mean).log_prob(target), math.pi * squares.sum(-1))
@@ -71,7 +71,7 @@ def test_with_the_fixed_deviation_the_likelihood_is_pi_times_the_squared_error(s
 
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
-def test_the_loss_is_the_likelihood_for_each_feature(name: str) -> None:
+def test_prediction_loss_is_the_negative_log_likelihood_per_feature(name: str) -> None:
     prediction, target = some_prediction(name, 3), drawn(5, 4, seed=9)
     torch.testing.assert_close(prediction.loss(target), -torch_distribution(prediction).log_prob(target) / 4)
 
@@ -98,13 +98,13 @@ def integrated_entropy(prediction: Prediction, features: int) -> float:
 
 
 @pytest.mark.parametrize("features", [1, 2])
-def test_samples_and_density_of_a_mixture_are_one_distribution(features: int) -> None:
+def test_mixture_samples_follow_its_density(features: int) -> None:
     prediction = two_modes(features)
     assert monte_carlo_entropy(prediction) == pytest.approx(integrated_entropy(prediction, features), abs=0.01)
 
 
 @every_head
-def test_samples_have_the_mean_and_the_variance_of_the_distribution(name: str) -> None:
+def test_prediction_samples_have_its_mean_and_variance(name: str) -> None:
     head = HEADS[name](6, 3).double()
     prediction = head.distribution(head(drawn(6, scale=2.0).expand(100_000, 6)))
     sample = prediction.sample(torch.Generator().manual_seed(1))
@@ -115,7 +115,7 @@ def test_samples_have_the_mean_and_the_variance_of_the_distribution(name: str) -
 
 
 @every_head
-def test_an_offset_moves_the_distribution(name: str) -> None:
+def test_prediction_head_offset_shifts_the_distribution(name: str) -> None:
     head = HEADS[name](6, 4).double()
     parameters, offset, target = head(drawn(5, 6)), drawn(5, 4, seed=1), drawn(5, 4, seed=2)
     torch.testing.assert_close(
@@ -124,7 +124,7 @@ def test_an_offset_moves_the_distribution(name: str) -> None:
 
 
 @every_head
-def test_likelihoods_of_bfloat16_parameters_are_finite_single_precision(name: str) -> None:
+def test_prediction_loss_of_bfloat16_heads_is_finite_float32(name: str) -> None:
     head = HEADS[name](6, 4).bfloat16()
     prediction = head.distribution(head(100 * torch.randn(5, 6).bfloat16()))
     losses = prediction.loss(torch.randn(5, 4))
@@ -134,7 +134,7 @@ def test_likelihoods_of_bfloat16_parameters_are_finite_single_precision(name: st
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in head.parameters())
 
 
-def test_beta_frees_the_mean_from_its_own_variance() -> None:
+def test_normal_with_beta_1_has_the_mean_gradient_of_the_squared_error() -> None:
     """With the power 1 the gradient of the mean is that of the plain squared error."""
     mean = drawn(3, 4).requires_grad_()
     log_variance, target = drawn(3, 4, seed=1), drawn(3, 4, seed=2)
@@ -143,7 +143,7 @@ def test_beta_frees_the_mean_from_its_own_variance() -> None:
 
 
 @pytest.mark.parametrize("name", ["normal", "mixture"])
-def test_a_head_learns_the_distribution_of_noise(name: str) -> None:
+def test_prediction_head_learns_the_distribution_of_noise(name: str) -> None:
     """The likelihood cannot come below the entropy of what is drawn, and comes close to it."""
     torch.manual_seed(0)
     head = HEADS[name](1, 2)

@@ -29,7 +29,7 @@ def network(name: str, predict_change: bool = False) -> RecurrentDynamics:
 
 @every_core
 @pytest.mark.parametrize("predict_change", [False, True])
-def test_a_prediction_k_steps_ahead_in_training_is_the_one_that_acting_imagines(
+def test_recurrent_dynamics_training_predictions_match_imagined_ones_k_steps_ahead(
     name: str, predict_change: bool
 ) -> None:
     """Acting goes on from its own predictions, with the actions that were done and the memory that it returned."""
@@ -55,7 +55,7 @@ def test_a_prediction_k_steps_ahead_in_training_is_the_one_that_acting_imagines(
 
 
 @every_core
-def test_the_first_memory_can_be_given(name: str) -> None:
+def test_recurrent_dynamics_continues_from_a_given_state(name: str) -> None:
     whole, batch = network(name), sequences(2, 7)
     arguments = (batch["latent"], batch["action"], batch["ended"])
     prediction, states = whole.predict_sequence(*arguments)
@@ -63,7 +63,7 @@ def test_the_first_memory_can_be_given(name: str) -> None:
     torch.testing.assert_close(later.mean, prediction.mean[:, 3:])
 
 
-def test_sequences_must_be_long_enough_for_the_horizon() -> None:
+def test_forward_dynamics_refuses_sequences_too_short_for_the_horizon() -> None:
     with pytest.raises(ValueError, match="at least 7 steps"):
         ForwardDynamics(network("qgru"), burn_in=2, horizon=4).loss(sequences(2, 6))
 
@@ -109,7 +109,7 @@ class LinearSystem:
 
 @pytest.mark.slow
 @every_core
-def test_a_core_comes_close_to_the_best_predictor_of_a_linear_system(name: str) -> None:
+def test_recurrent_dynamics_error_is_close_to_that_of_the_kalman_filter(name: str) -> None:
     torch.manual_seed(0)
     system, generator = LinearSystem(), torch.Generator().manual_seed(0)
     action = {"kind": "box", "shape": [1], "dtype": "float32", "low": [-9.0], "high": [9.0]}
@@ -130,7 +130,7 @@ def test_a_core_comes_close_to_the_best_predictor_of_a_linear_system(name: str) 
 
 
 @every_core
-def test_order_matters_to_what_remembers(name: str) -> None:
+def test_recurrent_dynamics_predicts_a_cycle_but_not_its_shuffled_order(name: str) -> None:
     """A predictable sequence is predicted; the same observations in another order are not."""
     torch.manual_seed(0)
     dynamics = ForwardDynamics(RecurrentDynamics(FEATURES, ACTION, CORES[name](24)), burn_in=3)

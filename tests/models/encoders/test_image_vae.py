@@ -21,14 +21,14 @@ def images(count: int, height: int, width: int) -> dict[str, torch.Tensor]:
     return {"observation.image": (smooth.movedim(1, -1) * 255).to(torch.uint8)}
 
 
-def test_the_divergence_is_that_of_the_library() -> None:
+def test_gaussian_kl_matches_torch() -> None:
     mean, std = torch.randn(5, 3), torch.rand(5, 3) + 0.1
     normal, standard = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
     torch.testing.assert_close(gaussian_kl(mean, std), torch.distributions.kl_divergence(normal, standard))
 
 
 @pytest.mark.parametrize("size", [(7, 7), (36, 36), (64, 64), (65, 83), (84, 84), (210, 160)])
-def test_decoded_images_have_the_size_of_the_original(size: tuple[int, int]) -> None:
+def test_image_vae_decodes_images_of_the_original_size(size: tuple[int, int]) -> None:
     vae = ImageVae(observation(*size), features=4)
     batch = images(2, *size)
     latent = vae.encode(batch)
@@ -38,7 +38,7 @@ def test_decoded_images_have_the_size_of_the_original(size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("size", [(7, 9), (64, 64), (66, 85)])
-def test_every_pixel_is_read_and_painted(size: tuple[int, int]) -> None:
+def test_image_vae_encodes_and_decodes_every_pixel(size: tuple[int, int]) -> None:
     vae = ImageVae(observation(*size), features=4)
     image = torch.rand(1, *size, 3, requires_grad=True)
     vae.encode({"observation.image": image}).square().sum().backward()
@@ -48,7 +48,7 @@ def test_every_pixel_is_read_and_painted(size: tuple[int, int]) -> None:
     assert (vae.decode(latents).std(0) > 0).all()
 
 
-def test_leading_axes_are_kept() -> None:
+def test_image_vae_keeps_leading_axes() -> None:
     vae = ImageVae(observation(36, 36), features=4)
     batch = images(6, 36, 36)
     sequences = {name: value.unflatten(0, (2, 3)) for name, value in batch.items()}
@@ -60,7 +60,7 @@ def test_leading_axes_are_kept() -> None:
     )
 
 
-def test_it_learns_to_paint_a_few_images() -> None:
+def test_image_vae_learns_to_reconstruct_a_few_images() -> None:
     torch.manual_seed(0)
     vae = ImageVae(observation(36, 36), features=32, beta=0.001, learning_rate=2e-3)
     batch = images(8, 36, 36)
@@ -74,7 +74,7 @@ def test_it_learns_to_paint_a_few_images() -> None:
         assert vae.reconstruction_error(batch, vae.encode(batch)).mean() < 0.01
 
 
-def test_pictures_show_images_above_their_reconstructions() -> None:
+def test_image_vae_pictures_show_images_above_their_reconstructions() -> None:
     vae = ImageVae(observation(36, 40), features=4)
     batch = images(12, 36, 40)
     picture = vae.pictures(batch)["reconstruction"]
@@ -89,11 +89,11 @@ def test_pictures_show_images_above_their_reconstructions() -> None:
         (observation(64, 64) | {"depth": {"shape": [64, 64, 1], "dtype": "uint8"}}, "image, depth"),
     ],
 )
-def test_what_it_cannot_encode_is_refused_with_a_way_out(fields: dict[str, object], message: str) -> None:
+def test_image_vae_refuses_observations_without_exactly_one_image(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImageVae(fields)
 
 
-def test_one_of_several_images_can_be_named() -> None:
+def test_image_vae_encodes_the_named_one_of_several_images() -> None:
     vae = ImageVae(observation(64, 64) | {"depth": {"shape": [64, 64, 1], "dtype": "uint8"}}, image="depth", features=4)
     assert vae.encode({"observation.depth": torch.zeros(2, 64, 64, 1, dtype=torch.uint8)}).shape == (2, 4)

@@ -30,7 +30,7 @@ def sequences(count: int, length: int, generator: torch.Generator) -> dict[str, 
     return {"observation.vector": vector, "action": action, "ended": torch.zeros(count, length, dtype=torch.bool)}
 
 
-def test_the_loss_is_the_likelihood_of_the_actions_between_observations_that_count() -> None:
+def test_inverse_dynamics_loss_is_the_negative_log_prob_of_actions_in_episodes() -> None:
     encoder = make()
     batch = sequences(3, 4, torch.Generator().manual_seed(0))
     batch["ended"][1, 1] = batch["ended"][2, 0] = True
@@ -45,7 +45,7 @@ def test_the_loss_is_the_likelihood_of_the_actions_between_observations_that_cou
     torch.testing.assert_close(encoder.training_step(batch, 0), torch.stack(terms).mean())
 
 
-def test_what_was_done_is_told_and_what_does_nothing_is_guessed() -> None:
+def test_inverse_dynamics_predicts_only_actions_that_have_an_effect() -> None:
     encoder, generator = make(learning_rate=3e-3), torch.Generator().manual_seed(0)
     optimizer = encoder.configure_optimizers()
     for _ in range(300):
@@ -60,7 +60,7 @@ def test_what_was_done_is_told_and_what_does_nothing_is_guessed() -> None:
     assert 0.4 < right[1] < 0.6
 
 
-def test_features_keep_the_scale_one() -> None:
+def test_inverse_dynamics_features_have_mean_0_and_variance_1() -> None:
     encoder = make()
     with torch.no_grad():
         for weight in encoder.network.parameters():
@@ -71,19 +71,19 @@ def test_features_keep_the_scale_one() -> None:
     torch.testing.assert_close(latent.var(-1, correction=0), torch.ones(5, 4), atol=1e-3, rtol=0)
 
 
-def test_continuous_actions_are_told_by_their_density() -> None:
+def test_inverse_dynamics_has_a_finite_loss_for_continuous_actions() -> None:
     encoder = make(BOX)
     batch = sequences(3, 2, torch.Generator().manual_seed(0))
     batch["action"] = torch.randn(3, 2, 2)
     assert encoder.training_step(batch, 0).isfinite()
 
 
-def test_single_observations_are_refused() -> None:
+def test_inverse_dynamics_refuses_single_observations() -> None:
     with pytest.raises(ValueError, match="sequence_length"):
         make().training_step(sequences(3, 1, torch.Generator().manual_seed(0)), 0)
 
 
-def test_inverse_dynamics_with_both_gradients_adds_the_forward_error_and_leaves_the_dynamics_alone() -> None:
+def test_inverse_dynamics_with_both_gradients_adds_the_forward_error() -> None:
     torch.manual_seed(0)
     observation = {"vector": {"shape": [5], "dtype": "float32"}}
     action: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [3]}

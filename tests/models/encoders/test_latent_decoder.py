@@ -48,7 +48,7 @@ def frames(*leading: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_what_the_encoder_keeps_is_painted_and_the_encoder_stays_as_it_is(tokens: int) -> None:
+def test_latent_decoder_learns_to_reconstruct_without_changing_the_encoder(tokens: int) -> None:
     decoder, encoder = attached(tokens=tokens)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     batch = frames(16)
@@ -67,12 +67,12 @@ def test_what_the_encoder_keeps_is_painted_and_the_encoder_stays_as_it_is(tokens
 
 
 @pytest.mark.parametrize("leading", [(3,), (2, 4), ()])
-def test_pictures_have_the_shape_of_the_observation(leading: tuple[int, ...]) -> None:
+def test_latent_decoder_output_has_the_shape_of_the_observation(leading: tuple[int, ...]) -> None:
     decoder, encoder = attached(tokens=4)
     assert decoder.decode(encoder.encode(frames(*leading))).shape == (*leading, 24, 20, 3)
 
 
-def test_records_are_shown_as_a_grid_and_sequences_also_as_a_film() -> None:
+def test_latent_decoder_pictures_are_a_grid_and_for_sequences_also_a_film() -> None:
     decoder, encoder = attached(tokens=4)
     batch = frames(3, 5)
     images, painted = scale(batch["observation.image"], SPEC), decoder.decode(encoder.encode(batch)).detach()
@@ -88,6 +88,6 @@ def test_records_are_shown_as_a_grid_and_sequences_also_as_a_film() -> None:
 
 
 @pytest.mark.parametrize("given", [{"tokens": 3}, {"tokens": 16}])
-def test_tokens_that_are_no_square_map_of_the_features_are_refused(given: dict[str, Any]) -> None:
+def test_latent_decoder_refuses_tokens_that_are_not_a_square_map(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="square map"):
         LatentDecoder(OBSERVATION, 12, **given)

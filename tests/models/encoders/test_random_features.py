@@ -24,7 +24,7 @@ def trained(warmup: int = 256) -> RandomFeatures:
     return encoder
 
 
-def test_features_of_warm_up_frames_are_white() -> None:
+def test_random_features_are_whitened_after_warm_up() -> None:
     encoder = trained()
     latents = encoder(frames(256, seed=9))
     torch.testing.assert_close(latents.mean(0), torch.zeros(8), atol=0.3, rtol=0)
@@ -45,13 +45,13 @@ def test_random_features_are_warmed_up_and_frozen_after_the_first_frames() -> No
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
 
 
-def test_nothing_in_it_takes_part_in_learning() -> None:
+def test_random_features_have_no_trainable_parameters() -> None:
     encoder = RandomFeatures(OBSERVATION)
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert encoder.configure_optimizers() is None
 
 
-def test_readiness_and_statistics_survive_saving() -> None:
+def test_random_features_restore_their_warm_up_and_statistics() -> None:
     encoder = trained()
     other = RandomFeatures(OBSERVATION, features=8, channels=(4, 4), warmup=256)
     other.load_state_dict(encoder.state_dict())
@@ -59,7 +59,7 @@ def test_readiness_and_statistics_survive_saving() -> None:
     torch.testing.assert_close(other(frames(3)), encoder(frames(3)), rtol=0, atol=0)
 
 
-def test_sequences_are_encoded_like_single_frames() -> None:
+def test_random_features_encode_sequences_like_single_frames() -> None:
     encoder = trained()
     batch = frames(6)
     latents = encoder(batch)
@@ -67,6 +67,6 @@ def test_sequences_are_encoded_like_single_frames() -> None:
     torch.testing.assert_close(encoder(sequences).flatten(0, 1), latents)
 
 
-def test_a_warm_up_without_variance_is_refused() -> None:
+def test_random_features_refuse_a_warm_up_of_one_frame() -> None:
     with pytest.raises(ValueError, match="warmup"):
         RandomFeatures(OBSERVATION, warmup=1)

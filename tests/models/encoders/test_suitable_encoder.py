@@ -29,13 +29,15 @@ def field(*shape: int) -> dict[str, Any]:
         ({"left": field(64, 64, 3), "right": field(64, 64, 3)}, RandomFeatures),
     ],
 )
-def test_square_images_are_seen_and_everything_else_is_felt(observation: dict[str, Any], kind: type) -> None:
+def test_suitable_encoder_chooses_ijepa_only_for_one_square_image_of_a_suitable_size(
+    observation: dict[str, Any], kind: type
+) -> None:
     other = partial(RandomFeatures, hidden=(16,))
     encoder = suitable_encoder(observation, 128, multiple=32, image=IMAGE, other=other, tokens=16, token_width=8)
     assert type(encoder) is kind
     assert encoder.features == 128
 
 
-def test_features_that_do_not_add_up_are_refused() -> None:
+def test_suitable_encoder_refuses_features_other_than_tokens_times_token_width() -> None:
     with pytest.raises(ValueError, match="not 128 features"):
         suitable_encoder({}, 128, 32, IMAGE, RandomFeatures, tokens=16, token_width=9)

@@ -33,7 +33,7 @@ def random_categorical(nvec: list[int], seed: int, leading: tuple[int, ...] = ()
 
 
 @given(NVEC, st.integers(0, 1000))
-def test_joint_probabilities_of_all_actions_sum_to_one(nvec: list[int], seed: int) -> None:
+def test_multi_categorical_joint_probabilities_sum_to_one(nvec: list[int], seed: int) -> None:
     actions = torch.tensor(list(itertools.product(*(range(n) for n in nvec))))
     distribution = random_categorical(nvec, seed)
     everywhere = MultiCategorical(
@@ -47,7 +47,7 @@ def test_joint_probabilities_of_all_actions_sum_to_one(nvec: list[int], seed: in
 
 
 @given(NVEC, st.integers(0, 1000))
-def test_branches_are_the_categorical_distributions_of_torch(nvec: list[int], seed: int) -> None:
+def test_multi_categorical_branches_match_torch_categorical(nvec: list[int], seed: int) -> None:
     distribution = random_categorical(nvec, seed, (5,))
     action = distribution.sample(torch_generator(seed))
     for branch, choices in enumerate(nvec):
@@ -58,7 +58,7 @@ def test_branches_are_the_categorical_distributions_of_torch(nvec: list[int], se
         torch.testing.assert_close(distribution.branch_entropy()[:, branch], reference.entropy())
 
 
-def test_samples_follow_the_probabilities_and_never_leave_a_branch() -> None:
+def test_multi_categorical_samples_follow_the_probabilities() -> None:
     nvec = [3, 1, 2]
     distribution = random_categorical(nvec, seed=3)
     many = MultiCategorical(
@@ -73,7 +73,7 @@ def test_samples_follow_the_probabilities_and_never_leave_a_branch() -> None:
         assert (frequencies - expected).abs().max() < 0.02
 
 
-def test_gradients_stay_finite_beside_choices_that_do_not_exist() -> None:
+def test_multi_categorical_gradients_are_finite_and_zero_for_padding() -> None:
     logits = torch.randn(4, 2, 3, requires_grad=True)
     distribution = MultiCategorical(logits, torch.tensor([[True, True, True], [True, False, False]]))
     (distribution.entropy().sum() + distribution.log_prob(torch.zeros(4, 2, dtype=torch.int64)).sum()).backward()
@@ -83,7 +83,7 @@ def test_gradients_stay_finite_beside_choices_that_do_not_exist() -> None:
     assert (distribution.branch_entropy()[:, 1] == 0).all()
 
 
-def test_the_gaussian_is_the_normal_distribution_of_torch() -> None:
+def test_diagonal_gaussian_matches_torch_normal() -> None:
     mean, log_std = torch.randn(6, 3), torch.randn(3)
     distribution = DiagonalGaussian(mean, log_std)
     reference = torch.distributions.Independent(torch.distributions.Normal(mean, log_std.exp()), 1)
@@ -96,7 +96,7 @@ def test_the_gaussian_is_the_normal_distribution_of_torch() -> None:
 
 
 @pytest.mark.parametrize("action", [discrete([4]), discrete([3, 3, 3, 1, 1]), BOX])
-def test_a_head_and_an_encoding_follow_from_the_action_space(action: ActionSpec) -> None:
+def test_make_action_head_and_action_encoding_fit_every_action_space(action: ActionSpec) -> None:
     distribution = make_action_head(8, action)(torch.randn(5, 8))
     sample = distribution.sample(torch_generator(0))
     assert sample.shape == distribution.mode().shape == (5, *action["shape"])
@@ -105,18 +105,18 @@ def test_a_head_and_an_encoding_follow_from_the_action_space(action: ActionSpec)
     assert encoding(sample).shape == (5, encoding.width)
 
 
-def test_an_untrained_categorical_head_is_nearly_uniform() -> None:
+def test_categorical_head_is_nearly_uniform_before_training() -> None:
     nvec = [3, 2]
     entropy = CategoricalHead(16, nvec)(torch.randn(4, 16)).branch_entropy()
     torch.testing.assert_close(entropy, torch.tensor(nvec).log().expand(4, 2), atol=0.01, rtol=0)
 
 
-def test_actions_are_encoded_one_hot_branch_by_branch() -> None:
+def test_action_encoding_is_one_hot_for_each_branch() -> None:
     encoded = ActionEncoding(discrete([3, 2]))(torch.tensor([[2, 0], [0, 1]]))
     np.testing.assert_array_equal(encoded.numpy(), [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]])
 
 
-def test_actions_of_another_shape_are_refused() -> None:
+def test_action_distributions_refuse_actions_of_another_shape() -> None:
     distribution = random_categorical([3, 2], 0, (4,))
     with pytest.raises(ValueError, match="expected"):
         distribution.log_prob(torch.zeros(4, 1, dtype=torch.int64))
@@ -136,7 +136,7 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("low", "high", "middle", "reach"), BOUNDS)
-def test_a_policy_acts_in_the_scale_of_the_declared_bounds(
+def test_make_action_head_acts_in_the_scale_of_the_declared_bounds(
     low: list[float], high: list[float], middle: list[float], reach: list[float]
 ) -> None:
     spec: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": low, "high": high}
@@ -153,7 +153,7 @@ def test_a_policy_acts_in_the_scale_of_the_declared_bounds(
         torch.testing.assert_close(network(ends), torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
 
 
-def test_bounds_of_minus_one_and_one_change_no_bit() -> None:
+def test_make_action_head_scales_nothing_for_bounds_of_minus_1_and_1() -> None:
     head = make_action_head(4, BOX)
     features = torch.randn(5, 4)
     distribution = head(features)

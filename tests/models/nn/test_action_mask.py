@@ -19,7 +19,7 @@ VECTOR: ArraySpec = {"shape": [4], "dtype": "float32"}
 INPUTS: dict[str, object] = {"observation": {"vector": VECTOR, "action_mask": MASK}}
 
 
-def test_a_mask_is_split_into_branches_and_padded() -> None:
+def test_split_action_mask_splits_the_mask_into_padded_branches() -> None:
     _, mask = split_action_mask({"observation.vector": VECTOR, MASK_FIELD: MASK}, ACTION)
     assert mask is not None
     allowed = mask({MASK_FIELD: torch.tensor([[1.0, 0, 1, 0, 1], [0, 0, 0, 1, 1]])})
@@ -30,7 +30,7 @@ def test_a_mask_is_split_into_branches_and_padded() -> None:
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_a_policy_never_takes_what_is_forbidden_and_renormalizes_the_rest(recurrent: bool) -> None:
+def test_action_mask_gives_forbidden_choices_probability_0_and_renormalizes(recurrent: bool) -> None:
     torch.manual_seed(0)
     network: PolicyValueNetwork | RecurrentPolicyValue
     if recurrent:
@@ -62,12 +62,12 @@ def test_a_policy_never_takes_what_is_forbidden_and_renormalizes_the_rest(recurr
     torch.testing.assert_close(masked[1, 1], torch.tensor([0.0, 1, 0]))
 
 
-def test_a_mask_is_no_input_of_the_network() -> None:
+def test_action_mask_is_not_an_input_of_the_network() -> None:
     assert PolicyValueNetwork(INPUTS, ACTION, hidden=(8,)).body.width == 8
     assert list(PolicyValueNetwork(INPUTS, ACTION).body.fields) == ["observation.vector"]
 
 
-def test_gradients_reach_only_allowed_choices() -> None:
+def test_action_mask_passes_gradients_only_to_allowed_choices() -> None:
     network = PolicyValueNetwork(INPUTS, ACTION, hidden=(8,))
     fields = {"observation.vector": torch.randn(6, 4), MASK_FIELD: torch.tensor([[0.0, 1, 1, 1, 1]]).expand(6, 5)}
     distribution, _ = network(fields)
@@ -87,11 +87,13 @@ def test_gradients_reach_only_allowed_choices() -> None:
         (MASK, {"kind": "box", "shape": [5], "dtype": "float32"}, "marks choices, but these actions are numbers"),
     ],
 )
-def test_a_mask_that_does_not_suit_is_refused(field: ArraySpec, action: ActionSpec, message: str) -> None:
+def test_action_mask_refuses_wrong_shapes_bounds_and_action_spaces(
+    field: ArraySpec, action: ActionSpec, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         PolicyValueNetwork({"observation": {"vector": VECTOR, "action_mask": field}}, action)
 
 
-def test_a_mask_alone_is_no_input() -> None:
+def test_action_mask_alone_is_refused_as_input() -> None:
     with pytest.raises(ValueError, match="another input besides"):
         PolicyValueNetwork({"observation": {"action_mask": MASK}}, ACTION)

@@ -14,7 +14,7 @@ VECTOR: ArraySpec = {"shape": [3], "dtype": "float32"}
 ACTION: ActionSpec = {"kind": "discrete", "shape": [1], "dtype": "int64", "nvec": [2]}
 
 
-def test_inputs_are_normalized_by_all_that_was_counted_before_the_refresh() -> None:
+def test_input_normalizer_uses_counted_statistics_only_after_a_refresh() -> None:
     generator = np.random.default_rng(0)
     seen = generator.normal([5.0, -2.0, 0.0], [3.0, 0.1, 1.0], (100, 3)).astype(np.float32)
     normalizer = InputNormalizer(3)
@@ -27,7 +27,7 @@ def test_inputs_are_normalized_by_all_that_was_counted_before_the_refresh() -> N
     assert normalizer(torch.tensor([[1e9, -1e9, 0.0]]))[0, :2].tolist() == [10.0, -10.0]
 
 
-def test_images_are_left_as_they_are() -> None:
+def test_input_normalizer_is_not_used_for_images() -> None:
     fields: dict[str, ArraySpec] = {
         "observation.image": {"shape": [8, 8, 3], "dtype": "uint8"}, "observation.vector": VECTOR,
     }  # fmt: skip
@@ -35,7 +35,7 @@ def test_images_are_left_as_they_are() -> None:
     assert list(network.normalizers) == ["observation_vector"]
 
 
-def test_a_policy_counts_inputs_in_training_and_uses_them_from_the_next_round() -> None:
+def test_actor_critic_counts_inputs_in_training_and_normalizes_from_the_next_epoch() -> None:
     network = PolicyValueNetwork({"observation": {"vector": VECTOR}}, ACTION, hidden=(4,), separate=True,
                                  normalize_inputs=True)  # fmt: skip
     module = ActorCritic(network)

@@ -45,6 +45,6 @@ def test_greedy_choice_is_certain_of_the_best() -> None:
         ({"kind": "multi_discrete", "shape": [5], "dtype": "int64", "nvec": [9] * 5}, "59,049 are too many"),
     ],
 )
-def test_joint_actions_refuse_what_cannot_be_numbered(action: ActionSpec, message: str) -> None:
+def test_joint_actions_refuse_continuous_actions_and_too_many_combinations(action: ActionSpec, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JointActions(action, "DQN")

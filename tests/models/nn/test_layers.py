@@ -22,7 +22,7 @@ def image(shape: tuple[int, ...]) -> ArraySpec:
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_fields_networks_read_scalars_beside_vectors_in_batches_of_any_size(count: int, normalize: bool) -> None:
+def test_fields_network_reads_scalars_and_vectors_in_batches_of_any_size(count: int, normalize: bool) -> None:
     fields = {"depth": ArraySpec(shape=[], dtype="float32"), "vector": ArraySpec(shape=[2], dtype="float32")}
     network = FieldsNetwork(fields, (), (), "relu", normalize=normalize)
     batch = {"depth": torch.randn(count), "vector": torch.randn(count, 2)}
@@ -34,30 +34,30 @@ def test_fields_networks_read_scalars_beside_vectors_in_batches_of_any_size(coun
 
 
 @pytest.mark.parametrize("shape", SIZES)
-def test_images_of_any_size_become_a_vector_of_the_promised_width(shape: tuple[int, ...]) -> None:
+def test_convolutional_stack_encodes_images_of_any_size_to_its_width(shape: tuple[int, ...]) -> None:
     stack = ConvolutionalStack(shape, (4, 8), "relu")
     output = stack(torch.randint(0, 256, (2, *shape), dtype=torch.uint8))
     assert output.shape == (2, stack.width)
     assert stack.width <= 8 * 8 * 8
 
 
-def test_a_small_grid_keeps_its_cells() -> None:
+def test_convolutional_stack_keeps_the_cells_of_a_small_grid() -> None:
     assert ConvolutionalStack((7, 7, 3), (4, 8, 16), "relu").width == 7 * 7 * 16
 
 
-def test_squares_that_are_cut_and_joined_again_are_the_map() -> None:
+def test_join_patches_inverts_split_patches() -> None:
     maps = torch.randn(2, 6, 9, 4)
     assert torch.equal(split_patches(maps, 3)[1, 1, 2].view(3, 3, 4), maps[1, 3:6, 6:9])
     assert torch.equal(join_patches(split_patches(maps, 3), 3), maps)
 
 
-def test_an_image_that_cannot_be_cut_into_squares_is_refused() -> None:
+def test_convolutional_stack_refuses_images_that_patches_do_not_divide() -> None:
     with pytest.raises(ValueError, match="squares of 4 pixels"):
         ConvolutionalStack((40, 42, 3), (4, 8), "relu", patch=4)
     assert ConvolutionalStack((40, 40, 3), (4, 8), "relu", patch=4).width == 5 * 5 * 8
 
 
-def test_every_field_reaches_the_output() -> None:
+def test_fields_network_output_depends_on_every_field() -> None:
     fields = observation_fields(
         {"image": image((8, 8, 3)), "vector": {"shape": [3], "dtype": "float32"}, "map": image((5, 6, 1))}
     )
@@ -67,7 +67,7 @@ def test_every_field_reaches_the_output() -> None:
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in batch.values())
 
 
-def test_leading_axes_do_not_change_the_result() -> None:
+def test_fields_network_keeps_leading_axes() -> None:
     fields = observation_fields({"image": image((12, 12, 3)), "vector": {"shape": [2], "dtype": "float32"}})
     network = FieldsNetwork(fields, (4,), (16,), "relu")
     batch = {
@@ -91,7 +91,7 @@ BYTES = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
 BIG = float(np.finfo(np.float32).max)
 
 
-def test_pictures_declared_0_to_255_are_scaled_to_the_bits_they_always_had() -> None:
+def test_scale_multiplies_images_with_bounds_0_to_255_by_exactly_1_over_255() -> None:
     pixels = torch.from_numpy(BYTES)
     expected = pixels.float().mul_(1 / 255)
     assert torch.equal(scale(pixels, spec_of(gymnasium.spaces.Box(0, 255, (16, 16, 1), np.uint8))), expected)
@@ -100,7 +100,7 @@ def test_pictures_declared_0_to_255_are_scaled_to_the_bits_they_always_had() -> 
     assert torch.equal(scale(pixels.float(), floats), expected), "pictures of floats in the same bounds"
 
 
-def test_numbers_without_bounds_stay_what_they_are() -> None:
+def test_scale_leaves_numbers_without_bounds_unchanged() -> None:
     values = torch.tensor([3.5])
     assert scale(values, {"shape": [1], "dtype": "float32"}) is values
     assert scale(torch.tensor([True]), {"shape": [1], "dtype": "bool"}).dtype == torch.float32
@@ -129,7 +129,7 @@ def test_numbers_without_bounds_stay_what_they_are() -> None:
         (3, 3, (3,), np.float32, [3, 3], [3.0, 3.0]),
     ],
 )
-def test_inputs_are_scaled_by_the_declared_bounds(
+def test_scale_uses_the_declared_bounds(
     low: float, high: float, shape: tuple[int, ...], dtype: Any, values: list[float], expected: list[float]
 ) -> None:
     spec = spec_of(gymnasium.spaces.Box(low, high, shape, dtype))
@@ -141,7 +141,7 @@ def test_inputs_are_scaled_by_the_declared_bounds(
     ]
 
 
-def test_each_number_of_a_vector_has_bounds_of_its_own() -> None:
+def test_scale_uses_separate_bounds_for_each_number_of_a_vector() -> None:
     space = gymnasium.spaces.Box(np.float32([-1, -8, 0, -np.inf]), np.float32([1, 8, 100, np.inf]))
     values = torch.tensor([[0.5, 4.0, 25.0, 7.0], [-1.0, -8.0, 100.0, -7.0]])
     expected = torch.tensor([[0.5, 0.5, 0.25, 7.0], [-1.0, -1.0, 1.0, -7.0]])
@@ -158,7 +158,7 @@ def test_each_number_of_a_vector_has_bounds_of_its_own() -> None:
         ({"observation.a": torch.zeros(2, 3), "observation.b": torch.zeros(3, 1)}, "leading"),
     ],
 )
-def test_a_batch_of_another_form_is_refused_by_the_name_of_the_field(
+def test_leading_shape_refuses_batches_with_missing_fields_or_wrong_shapes(
     batch: dict[str, torch.Tensor], message: str
 ) -> None:
     fields = observation_fields({"a": {"shape": [3], "dtype": "float32"}, "b": {"shape": [1], "dtype": "float32"}})
@@ -166,6 +166,6 @@ def test_a_batch_of_another_form_is_refused_by_the_name_of_the_field(
         leading_shape(batch, fields)
 
 
-def test_an_unknown_activation_is_answered_with_the_known_ones() -> None:
+def test_activation_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="leaky_relu"):
         activation("leaky")  # type: ignore[arg-type]

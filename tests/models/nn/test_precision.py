@@ -138,7 +138,7 @@ def loss_of(model: Any) -> Tensor:
 
 @every_model
 @pytest.mark.parametrize("how", ["true", "mixed"])
-def test_a_model_trains_in_bfloat16_and_stays_close(name: str, how: str) -> None:
+def test_models_have_nearly_the_same_loss_and_finite_gradients_in_bfloat16(name: str, how: str) -> None:
     """In a model of bfloat16 alone, a constant of another type would stop it with an error."""
     exact, half = make(name), make(name)
     if how == "true":
@@ -155,14 +155,14 @@ def test_a_model_trains_in_bfloat16_and_stays_close(name: str, how: str) -> None
         assert float(loss.detach()) == pytest.approx(right, rel=0.05, abs=0.02)
 
 
-def test_continuous_actions_do_not_widen_half_precision() -> None:
+def test_recurrent_dynamics_with_box_actions_runs_in_bfloat16_with_a_float32_state() -> None:
     network = recurrent(BOX).bfloat16()
     predicted, state = network.predict(torch.randn(3, FEATURES), torch.randn(3, 2), network.initial_state(3))
     assert predicted.mean.isfinite().all()
     assert state.dtype == torch.float32
 
 
-def test_position_codes_and_rates_follow_the_precision_of_their_module() -> None:
+def test_models_convert_position_codes_and_rates_to_bfloat16() -> None:
     for module in (ijepa().bfloat16(), RecurrentCore(QGru, 8).bfloat16()):
         floats = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
         assert {tensor.dtype for tensor in floats} == {torch.bfloat16}
@@ -170,7 +170,7 @@ def test_position_codes_and_rates_follow_the_precision_of_their_module() -> None
 
 @pytest.mark.slow
 @every_model
-def test_a_compiled_model_has_the_same_loss_and_gradients(name: str) -> None:
+def test_models_have_the_same_loss_and_gradients_when_compiled(name: str) -> None:
     plain, other = make(name), make(name)
     compiled = torch.compile(other.training_step, backend="aot_eager")
     loss, right = loss_of(_Stepping(other, compiled)), loss_of(plain)
@@ -192,7 +192,7 @@ class _Stepping(nn.Module):
         self.training_step = step
 
 
-def test_copies_of_published_parts_predict_the_same() -> None:
+def test_forward_dynamics_copied_for_inference_predicts_the_same() -> None:
     for name in ("residual", "recurrent", "ensemble"):
         network = make(name).inference_module()
         latent, action = batch()["latent"][:, 0], batch()["action"][:, 0]

@@ -13,7 +13,7 @@ FLOATS = st.floats(-1e3, 1e3, allow_nan=False)
 
 
 @given(st.lists(st.lists(FLOATS, min_size=1, max_size=6), min_size=1, max_size=6))
-def test_any_split_into_batches_gives_the_moments_of_the_whole(batches: list[list[float]]) -> None:
+def test_running_moments_do_not_depend_on_the_split_into_batches(batches: list[list[float]]) -> None:
     moments = RunningMoments()
     for batch in batches:
         moments.update(torch.tensor(batch, dtype=torch.float64))
@@ -23,7 +23,7 @@ def test_any_split_into_batches_gives_the_moments_of_the_whole(batches: list[lis
     assert moments.count == len(whole)
 
 
-def test_whitened_numbers_have_mean_0_and_variance_1() -> None:
+def test_running_moments_whiten_to_mean_0_and_variance_1() -> None:
     values = torch.randn(500, 3) * torch.tensor([0.1, 5.0, 100.0]) + torch.tensor([1e4, 0.0, -3.0])
     moments = RunningMoments(3)
     moments.update(values)
@@ -33,7 +33,7 @@ def test_whitened_numbers_have_mean_0_and_variance_1() -> None:
     torch.testing.assert_close(white.std(0, correction=0), torch.ones(3), atol=2e-2, rtol=0)
 
 
-def test_a_constant_stays_finite() -> None:
+def test_running_moments_whiten_a_constant_to_zero() -> None:
     moments = RunningMoments(1)
     moments.update(torch.full((10, 1), 3.0))
     assert moments.whiten(torch.full((2, 1), 3.0)).abs().max() < 1e-3

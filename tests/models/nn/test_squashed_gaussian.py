@@ -31,7 +31,7 @@ def reference() -> distributions.TransformedDistribution:
     return distributions.TransformedDistribution(distributions.Normal(MEAN, LOG_STD.exp()), transforms)
 
 
-def test_squashed_gaussian_log_prob_is_that_of_the_transformed_normal() -> None:
+def test_squashed_gaussian_log_prob_matches_torch_transformed_normal() -> None:
     ours = SquashedGaussian(MEAN, LOG_STD, ActionScale(BOX))
     torch.manual_seed(0)
     for _ in range(20):
@@ -39,7 +39,7 @@ def test_squashed_gaussian_log_prob_is_that_of_the_transformed_normal() -> None:
         assert torch.allclose(ours.branch_log_prob(action), reference().log_prob(action), atol=1e-3)
 
 
-def test_squashed_gaussian_rsample_has_the_density_of_what_it_draws_and_a_gradient() -> None:
+def test_squashed_gaussian_rsample_log_prob_matches_torch_and_has_gradients() -> None:
     mean, log_std = MEAN.clone().requires_grad_(), LOG_STD.clone().requires_grad_()
     ours = SquashedGaussian(mean, log_std, ActionScale(BOX))
     torch.manual_seed(0)
@@ -61,7 +61,7 @@ def test_squashed_gaussian_entropy_is_the_mean_of_minus_log_prob() -> None:
     assert torch.allclose(ours.branch_entropy(), estimate, atol=0.08)
 
 
-def test_squashed_gaussian_stays_within_bounds_and_is_finite_far_out() -> None:
+def test_squashed_gaussian_stays_within_bounds_and_finite_for_large_means() -> None:
     ours = SquashedGaussian(torch.full((3, 2), 40.0), torch.full((3, 2), 2.0), ActionScale(BOX))
     action = ours.sample(torch_generator(0))
     assert (action <= torch.tensor([2.0, 1.0])).all()
@@ -72,7 +72,7 @@ def test_squashed_gaussian_stays_within_bounds_and_is_finite_far_out() -> None:
     assert torch.isfinite(ours.rsample()[1]).all()
 
 
-def test_squashed_gaussian_log_derivative_does_not_round_to_the_log_of_zero() -> None:
+def test_log_tanh_derivative_is_accurate_for_large_inputs() -> None:
     u = torch.tensor([0.0, 1.0, -3.0], dtype=torch.float64)
     assert torch.allclose(log_tanh_derivative(u), torch.log(1 - torch.tanh(u) ** 2))
     assert float(log_tanh_derivative(torch.tensor(30.0))) == pytest.approx(2 * (math.log(2) - 30))

@@ -18,7 +18,7 @@ def drawn(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
-def test_leading_axes_are_kept(leading: tuple[int, ...]) -> None:
+def test_lerp_stacked_features_keeps_leading_axes(leading: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     layer, tokens = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).double(), drawn(2, 3, SLOTS, INPUTS)
     index = (0,) * (2 - len(leading))
@@ -27,7 +27,7 @@ def test_leading_axes_are_kept(leading: tuple[int, ...]) -> None:
     torch.testing.assert_close(layer(tokens[index]), whole[index])
 
 
-def test_equal_weights_give_the_mean_of_the_linear_layers() -> None:
+def test_lerp_stacked_features_with_equal_weights_averages_the_linear_layers() -> None:
     torch.manual_seed(0)
     layer = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).double()
     torch.nn.init.zeros_(layer.logits.weight)
@@ -37,7 +37,7 @@ def test_equal_weights_give_the_mean_of_the_linear_layers() -> None:
     torch.testing.assert_close(layer(tokens), expected)
 
 
-def test_slots_with_their_parameters_may_change_places() -> None:
+def test_lerp_stacked_features_is_invariant_to_permuting_slots_and_parameters() -> None:
     torch.manual_seed(0)
     layer, other = (LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).double() for _ in range(2))
     order = torch.tensor([3, 0, 4, 1, 2])
@@ -51,7 +51,7 @@ def test_slots_with_their_parameters_may_change_places() -> None:
     torch.testing.assert_close(other(tokens[:, order]), layer(tokens))
 
 
-def test_every_slot_learns() -> None:
+def test_lerp_stacked_features_gives_every_slot_a_gradient() -> None:
     torch.manual_seed(0)
     layer = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS)
     layer(torch.randn(2, SLOTS, INPUTS)).square().sum().backward()
@@ -59,13 +59,13 @@ def test_every_slot_learns() -> None:
     assert layer.layers.weight.grad.flatten(1).any(1).all()
 
 
-def test_a_single_slot_is_read_by_its_layer_alone() -> None:
+def test_lerp_stacked_features_with_one_slot_is_its_linear_layer() -> None:
     layer = LerpStackedFeatures(1, INPUTS, OUTPUTS).double()
     tokens = drawn(2, 1, INPUTS)
     torch.testing.assert_close(layer(tokens), tokens[:, 0] @ layer.layers.weight[0] + layer.layers.bias[0])
 
 
-def test_each_slot_is_initialised_by_its_own_widths() -> None:
+def test_stacked_linear_initializes_each_slot_by_its_own_widths() -> None:
     """An initializer that sees three axes takes the number of slots for a width."""
     torch.manual_seed(0)
     weight = StackedLinear(64, 300, 100).weight
@@ -74,7 +74,7 @@ def test_each_slot_is_initialised_by_its_own_widths() -> None:
     assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)
 
 
-def test_a_map_is_averaged_over_squares() -> None:
+def test_grid_pool_averages_over_squares() -> None:
     tokens = drawn(2, 36, INPUTS)
     pooled = GridPool(6, 2)(tokens)
     grid = tokens.view(2, 6, 6, INPUTS)
@@ -85,6 +85,6 @@ def test_a_map_is_averaged_over_squares() -> None:
         GridPool(6, 4)
 
 
-def test_stacked_features_stay_in_half_precision() -> None:
+def test_lerp_stacked_features_keeps_bfloat16() -> None:
     layer = LerpStackedFeatures(SLOTS, INPUTS, OUTPUTS).bfloat16()
     assert layer(torch.randn(2, SLOTS, INPUTS).bfloat16()).dtype == torch.bfloat16

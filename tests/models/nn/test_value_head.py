@@ -13,7 +13,7 @@ def head(**options: bool) -> ValueHead:
     return ValueHead(6, **options)
 
 
-def test_values_stay_what_they_are_while_the_scale_of_returns_moves() -> None:
+def test_value_head_predictions_stay_the_same_when_the_return_scale_changes() -> None:
     module, features = head(), torch.randn(50, 6)
     module.observe(torch.randn(100))
     before = module(features)
@@ -23,7 +23,7 @@ def test_values_stay_what_they_are_while_the_scale_of_returns_moves() -> None:
     torch.testing.assert_close(module(features), before, rtol=1e-4, atol=1e-4)
 
 
-def test_returns_of_any_size_are_learned_at_one_rate() -> None:
+def test_value_head_learns_returns_of_any_size_at_one_learning_rate() -> None:
     errors = []
     for size in (1e-2, 1.0, 1e4):
         module, features = head(), torch.randn(256, 6, generator=torch.Generator().manual_seed(1))
@@ -39,7 +39,7 @@ def test_returns_of_any_size_are_learned_at_one_rate() -> None:
     assert max(errors) < 0.05, errors
 
 
-def test_without_normalizing_the_value_is_the_layer_s_own() -> None:
+def test_value_head_without_normalization_is_its_linear_layer() -> None:
     module, features = head(normalize=False), torch.randn(5, 6)
     module.observe(100 + torch.randn(50))
     assert torch.equal(module(features), module.linear(features).squeeze(-1))
@@ -47,7 +47,7 @@ def test_without_normalizing_the_value_is_the_layer_s_own() -> None:
     assert float(module.return_std) == pytest.approx(1, rel=0.3)
 
 
-def test_half_precision_neither_spoils_the_statistics_nor_the_value() -> None:
+def test_value_head_in_bfloat16_keeps_float64_statistics_and_float32_values() -> None:
     module = head().to(torch.bfloat16)
     for _ in range(10):
         module.observe(1000 + torch.randn(100))
@@ -56,14 +56,14 @@ def test_half_precision_neither_spoils_the_statistics_nor_the_value() -> None:
     assert module(torch.randn(4, 6, dtype=torch.bfloat16)).dtype == torch.float32
 
 
-def test_no_returns_at_all_change_nothing() -> None:
+def test_value_head_ignores_empty_returns() -> None:
     module = head()
     module.observe(torch.zeros(0))
     assert float(module.returns.count) == 0
     assert torch.isfinite(module(torch.randn(3, 6))).all()
 
 
-def test_value_head_streams_are_heads_of_their_own() -> None:
+def test_value_head_streams_are_normalized_separately() -> None:
     torch.manual_seed(0)
     module, features = ValueHead(6, streams=("extrinsic", "intrinsic")), torch.randn(50, 6)
     module.observe(torch.randn(100, 2))

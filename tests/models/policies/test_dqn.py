@@ -49,7 +49,7 @@ def values_of(network: QNetwork, observation: Tensor) -> Tensor:
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("dueling", [False, True])
 @pytest.mark.parametrize("loss", ["huber", "mse"])
-def test_dqn_loss_is_that_of_a_loop(double: bool, dueling: bool, loss: Any) -> None:
+def test_dqn_loss_matches_a_loop(double: bool, dueling: bool, loss: Any) -> None:
     module, batch = learner(dueling, double=double, loss=loss), transitions()
     total, count, both_parts = 0.0, 0, set()
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_dqn_loss_is_that_of_a_loop(double: bool, dueling: bool, loss: Any) -> N
     assert float(module.training_step(batch, 0).detach()) == pytest.approx(total / count, rel=1e-5)
 
 
-def test_dqn_loss_has_the_gradient_of_finite_differences() -> None:
+def test_dqn_loss_gradient_matches_finite_differences() -> None:
     module, batch = learner(), transitions()
     gradient = torch.autograd.grad(module.training_step(batch, 0), [module.network.choices.bias])[0]
     step = 1e-2
@@ -94,7 +94,7 @@ def test_dqn_updates_its_target_network_when_due(tau: float, every: int) -> None
             assert torch.allclose(new, (1 - share) * old + share * learned, atol=1e-6)
 
 
-def test_dqn_normalizes_values_and_targets_alike_by_what_was_counted_up_to_the_newest_copy() -> None:
+def test_dqn_network_and_target_share_input_statistics_of_the_last_target_update() -> None:
     torch.manual_seed(0)
     network = QNetwork(INPUTS, ACTION, hidden=(8,), normalize_inputs=True)
     module = DeepQLearning(network, target_update_every=2, learning_rate=1e-9)
@@ -115,7 +115,7 @@ def test_dqn_normalizes_values_and_targets_alike_by_what_was_counted_up_to_the_n
             assert torch.allclose(each.values({"observation.vector": observation}), shown, atol=1e-4)
 
 
-def test_dqn_lets_its_learning_rate_fall_to_zero_over_the_run() -> None:
+def test_dqn_learning_rate_falls_linearly_to_zero_over_the_run() -> None:
     module = learner(learning_rate=0.1, learning_rate_schedule="linear")
     driver = LightningDriver("policy", module, Fabric(accelerator="cpu", devices=1), plan=TrainingPlan(4, 1))
     driver.begin_epoch()
@@ -138,7 +138,7 @@ def test_dqn_acts_by_the_highest_value() -> None:
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_dqn_neither_takes_nor_expects_what_is_forbidden(double: bool) -> None:
+def test_dqn_excludes_forbidden_choices_from_actions_and_targets(double: bool) -> None:
     torch.manual_seed(0)
     mask = {"shape": [4], "dtype": "float32", "low": 0.0, "high": 1.0}
     inputs = {"observation": {"vector": {"shape": [3], "dtype": "float32"}, "action_mask": mask}}
@@ -163,7 +163,7 @@ def test_dqn_neither_takes_nor_expects_what_is_forbidden(double: bool) -> None:
     assert float(module.training_step(batch, 0).detach()) == pytest.approx(sum(errors) / len(errors), rel=1e-5)
 
 
-def test_dqn_refuses_continuous_actions_and_unknown_losses() -> None:
+def test_dqn_refuses_continuous_actions_and_invalid_settings() -> None:
     box: ActionSpec = {"kind": "box", "shape": [1], "dtype": "float32", "low": [-1.0], "high": [1.0]}
     with pytest.raises(ValueError, match="DQN needs discrete actions"):
         QNetwork(INPUTS, box)

@@ -36,7 +36,7 @@ def minibatch(size: int = 12) -> dict[str, torch.Tensor]:
     }
 
 
-def test_jax_actor_critic_loss_is_that_of_torch_and_publishing_moves_a_reference() -> None:
+def test_jax_actor_critic_matches_the_torch_loss_and_publishes_by_reference() -> None:
     from pamiq_exp.models import JaxActorCritic
 
     model = JaxActorCritic(INPUTS, ACTION, seed=3, hidden=[8], value_coefficient=0.7, entropy_coefficient=0.03)
@@ -73,7 +73,7 @@ def test_jax_actor_critic_refuses_images_and_continuous_actions() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["lockstep", "pipelined"])
-def test_jax_run_repeats_and_resumes_bit_for_bit(command: Command, tmp_path: Path, mode: str) -> None:
+def test_jax_ppo_run_repeats_and_resumes_to_the_same_bits(command: Command, tmp_path: Path, mode: str) -> None:
     def run(name: str, *words: str) -> Path:
         folder = tmp_path / name
         common = ["experiment=cartpole_jax", f"launcher.mode={mode}", "tracking=jsonl_only", "launcher.max_steps=3000"]

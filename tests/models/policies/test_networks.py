@@ -63,7 +63,7 @@ def acted(module: RecurrentPolicyValue) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("core", ["sioconv", "qlstm", "gru"])
 @pytest.mark.parametrize("action", list(ACTIONS))
-def test_before_the_first_step_of_training_no_probability_has_moved(core: str, action: str) -> None:
+def test_recurrent_policy_value_reproduces_acting_log_probs_and_values_in_training(core: str, action: str) -> None:
     module = network(core, action)
     records = acted(module)
     assert records["ended"].any()
@@ -74,7 +74,7 @@ def test_before_the_first_step_of_training_no_probability_has_moved(core: str, a
         torch.testing.assert_close(value, window["value"], atol=1e-4, rtol=1e-4)
 
 
-def test_the_memory_changes_what_is_done_and_an_end_clears_it() -> None:
+def test_recurrent_policy_value_depends_on_the_stored_state_until_an_episode_end() -> None:
     module = network()
     records = acted(module)
     other = records | {"policy_state": torch.randn_like(records["policy_state"])}
@@ -86,7 +86,7 @@ def test_the_memory_changes_what_is_done_and_an_end_clears_it() -> None:
         assert moved[env, end + 1 :].max() < 1e-6
 
 
-def test_without_ends_the_memory_goes_on() -> None:
+def test_recurrent_policy_value_without_ended_flags_carries_its_state_to_the_end() -> None:
     module = network()
     records = acted(module)
     del records["ended"]
@@ -103,7 +103,7 @@ def minibatch(module: RecurrentPolicyValue) -> dict[str, Tensor]:
     return records | {"weight": (~records["ended"]).float()}
 
 
-def test_gradients_reach_every_part_through_time() -> None:
+def test_recurrent_policy_value_gives_every_parameter_a_gradient() -> None:
     module = ActorCritic(network())
     loss = module.training_step(minibatch(module.network), 0)  # type: ignore[arg-type]
     loss.backward()
@@ -111,7 +111,7 @@ def test_gradients_reach_every_part_through_time() -> None:
     assert silent == []
 
 
-def test_a_batch_without_the_memory_says_what_to_do() -> None:
+def test_recurrent_policy_value_error_names_a_missing_policy_state() -> None:
     module = network()
     records = acted(module)
     del records["policy_state"]
@@ -119,14 +119,14 @@ def test_a_batch_without_the_memory_says_what_to_do() -> None:
         module(records)
 
 
-def test_single_records_are_refused() -> None:
+def test_recurrent_policy_value_refuses_single_transitions() -> None:
     module = network()
     single = {name: value[:, 0] for name, value in acted(module).items()}
     with pytest.raises(ValueError, match="sequence_length"):
         module(single)
 
 
-def test_a_core_that_draws_lots_is_refused() -> None:
+def test_recurrent_policy_value_refuses_a_core_with_dropout() -> None:
     with pytest.raises(ValueError, match="dropout"):
         RecurrentPolicyValue(
             OBSERVATION,
@@ -135,7 +135,7 @@ def test_a_core_that_draws_lots_is_refused() -> None:
         )
 
 
-def test_a_task_that_needs_memory_is_learned() -> None:
+def test_recurrent_policy_value_learns_a_task_that_needs_memory() -> None:
     """A cue at the first turn says which action pays at the fourth."""
     module = ActorCritic(network("qlstm", "discrete"), learning_rate=1e-2, entropy_coefficient=0.003)
     optimizer = module.configure_optimizers()
@@ -169,7 +169,7 @@ def test_a_task_that_needs_memory_is_learned() -> None:
 
 
 @pytest.mark.parametrize("kind", ["feed_forward", "recurrent"])
-def test_a_compiled_network_gives_the_same(kind: str) -> None:
+def test_networks_give_the_same_outputs_when_compiled(kind: str) -> None:
     recurrent = network()
     records = acted(recurrent)
     module = recurrent if kind == "recurrent" else PolicyValueNetwork(OBSERVATION, ACTIONS["multi_discrete"])
@@ -184,7 +184,7 @@ def test_a_compiled_network_gives_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["feed_forward", "recurrent"])
-def test_bfloat16_weights_and_autocast_give_nearly_the_same(kind: str) -> None:
+def test_networks_give_nearly_the_same_values_in_bfloat16_and_under_autocast(kind: str) -> None:
     module = network() if kind == "recurrent" else PolicyValueNetwork(OBSERVATION, ACTIONS["multi_discrete"])
     records = acted(network())
     expected = module(records)[1]

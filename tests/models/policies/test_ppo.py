@@ -55,7 +55,7 @@ def moved(module: ActorCritic) -> ActorCritic:
     return module
 
 
-def test_the_loss_is_that_of_a_float64_loop() -> None:
+def test_ppo_loss_matches_a_float64_loop() -> None:
     action = discrete(3, 2)
     module = ActorCritic(network(action), clip=0.1, value_coefficient=0.7, entropy_coefficient=0.03, value_clip=None)
     batch = minibatch(module, action)
@@ -81,7 +81,7 @@ def test_the_loss_is_that_of_a_float64_loop() -> None:
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_record_without_weight_changes_nothing() -> None:
+def test_ppo_loss_ignores_transitions_with_weight_0() -> None:
     action = discrete(3)
     module = ActorCritic(network(action))
     batch = minibatch(module, action)
@@ -93,7 +93,7 @@ def test_a_record_without_weight_changes_nothing() -> None:
     torch.testing.assert_close(module.training_step(batch, 0), module.training_step(wild, 0))
 
 
-def test_at_ratio_1_the_joint_gradient_is_the_number_of_branches_times_that_of_branches() -> None:
+def test_ppo_joint_gradient_at_ratio_1_is_the_branch_gradient_times_the_branches() -> None:
     action = discrete(3, 3, 2)
     gradients = []
     for ratio in ("joint", "branch"):
@@ -104,7 +104,7 @@ def test_at_ratio_1_the_joint_gradient_is_the_number_of_branches_times_that_of_b
     torch.testing.assert_close(gradients[0], 3 * gradients[1])
 
 
-def test_the_gradient_ends_where_the_ratio_has_moved_far_enough() -> None:
+def test_clipped_surrogate_has_no_gradient_beyond_the_clip_range() -> None:
     log_ratio = torch.tensor([0.5, 0.5, -0.5, -0.5, 0.05], requires_grad=True)
     advantage = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0])
     surrogate = clipped_surrogate(log_ratio, advantage, torch.ones(5), clip=0.2)
@@ -116,7 +116,7 @@ def test_the_gradient_ends_where_the_ratio_has_moved_far_enough() -> None:
     assert float(surrogate.approximate_kl) == pytest.approx(expected_kl, rel=1e-5)
 
 
-def test_value_clipping_counts_in_standard_deviations_of_returns() -> None:
+def test_ppo_value_clip_is_in_units_of_the_standard_deviation_of_returns() -> None:
     action = discrete(2)
     module = ActorCritic(network(action), value_clip=0.1)
     batch = minibatch(module, action, size=64)
@@ -136,7 +136,7 @@ def test_value_clipping_counts_in_standard_deviations_of_returns() -> None:
 
 
 @pytest.mark.parametrize("field", ["log_prob", "value", "advantage", "return", "weight"])
-def test_a_column_where_a_vector_belongs_is_refused(field: str) -> None:
+def test_ppo_refuses_a_column_in_place_of_a_vector(field: str) -> None:
     action = discrete(2)
     module = ActorCritic(network(action))
     batch = minibatch(module, action)
@@ -145,7 +145,7 @@ def test_a_column_where_a_vector_belongs_is_refused(field: str) -> None:
         module.training_step(batch, 0)
 
 
-def test_a_missing_field_is_named() -> None:
+def test_ppo_error_names_a_missing_field() -> None:
     action = discrete(2)
     module = ActorCritic(network(action))
     batch = minibatch(module, action)
@@ -154,18 +154,18 @@ def test_a_missing_field_is_named() -> None:
         module.training_step(batch, 0)
 
 
-def test_unequal_shapes_never_broadcast() -> None:
+def test_weighted_mean_refuses_unequal_shapes() -> None:
     with pytest.raises(ValueError, match="same shape"):
         weighted_mean(torch.zeros(3, 1), torch.ones(3))
 
 
-def test_explained_variance_is_1_for_the_truth_and_0_for_a_constant() -> None:
+def test_explained_variance_is_1_for_exact_values_and_0_for_a_constant() -> None:
     target, weight = torch.randn(50), torch.ones(50)
     assert float(explained_variance(target + 3, target, weight)) == pytest.approx(1.0)
     assert float(explained_variance(torch.zeros(50), target, weight)) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_the_learning_rate_falls_to_zero_over_the_given_steps() -> None:
+def test_ppo_learning_rate_falls_to_zero_over_the_planned_steps() -> None:
     action = discrete(2)
     module = ActorCritic(network(action), learning_rate=1e-2, learning_rate_schedule="linear")
     driver = driven(module, TrainingPlan(batches=2, epochs=2))
@@ -179,7 +179,7 @@ def test_the_learning_rate_falls_to_zero_over_the_given_steps() -> None:
     assert rates == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3, 0, 0])
 
 
-def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule() -> None:
+def test_ppo_learning_rate_of_an_extended_run_follows_the_longer_schedule() -> None:
     action = discrete(2)
 
     def life(epochs: int) -> LightningDriver:
@@ -196,14 +196,14 @@ def test_a_run_that_was_made_longer_has_its_learning_rate_on_the_longer_schedule
     assert longer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-2 * 3 / 8)
 
 
-def test_a_learning_rate_cannot_fall_over_a_run_without_an_end() -> None:
+def test_ppo_refuses_a_linear_learning_rate_schedule_without_max_steps() -> None:
     module = ActorCritic(network(discrete(2)), learning_rate_schedule="linear")
     with pytest.raises(ValueError, match=r"launcher\.max_steps, or learning_rate_schedule: constant"):
         driven(module, TrainingPlan(batches=4))
 
 
 @pytest.mark.parametrize(("max_steps", "num_envs", "expected"), [(150_000, 8, 146), (26_000, 1, 203), (100, 8, 0)])
-def test_the_plan_of_a_trainer_counts_its_rollouts(max_steps: int, num_envs: int, expected: int) -> None:
+def test_on_policy_trainer_plan_counts_its_rollouts(max_steps: int, num_envs: int, expected: int) -> None:
     trainer = OnPolicyTrainer("policy", "rollout", 128, epochs=10, minibatches=4)
     assert trainer.plan(max_steps, num_envs) == TrainingPlan(batches=40, epochs=expected)
     assert trainer.plan(None, num_envs) == TrainingPlan(batches=40, epochs=None)
@@ -255,38 +255,38 @@ def pay(action: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("ratio", ["joint", "branch"])
-def test_only_the_branch_that_matters_becomes_certain(ratio: str) -> None:
+def test_ppo_becomes_certain_only_in_the_rewarded_branch(ratio: str) -> None:
     reward, entropy = bandit_policy(discrete(4, 3, 3), 60, ratio)
     assert reward > 0.95
     assert entropy[0] < 0.3
     assert (entropy[1:] > 0.9 * math.log(3)).all()
 
 
-def test_a_continuous_bandit_is_solved() -> None:
+def test_ppo_solves_a_continuous_bandit() -> None:
     box: ActionSpec = {"kind": "box", "shape": [2], "dtype": "float32", "low": [-1, -1], "high": [1, 1]}
     reward, _ = bandit_policy(box, 120)
     assert reward > -0.1
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_the_value_has_no_axis_of_its_own(separate: bool) -> None:
+def test_policy_value_network_value_has_only_the_batch_axes(separate: bool) -> None:
     distribution, value = network(discrete(3, 2), separate=separate)({"observation.vector": torch.randn(4, 5, 3)})
     assert value.shape == (4, 5)
     assert distribution.entropy().shape == (4, 5)
 
 
-def test_separate_layers_keep_the_value_out_of_the_policy() -> None:
+def test_policy_value_network_with_separate_layers_keeps_value_gradients_separate() -> None:
     module = network(discrete(3), separate=True)
     _, value = module({"observation.vector": torch.randn(4, 3)})
     value.sum().backward()
     assert all(parameter.grad is None for parameter in module.body.parameters())
 
 
-def test_it_can_act_on_latents() -> None:
+def test_policy_value_network_acts_on_latents() -> None:
     module = PolicyValueNetwork({"latent": {"shape": [8]}}, discrete(2))
     assert module({"latent": torch.randn(3, 8), "observation.image": torch.zeros(3, 2)})[1].shape == (3,)
 
 
-def test_an_unknown_kind_of_ratio_is_refused() -> None:
+def test_ppo_refuses_an_unknown_ratio() -> None:
     with pytest.raises(ValueError, match="branch"):
         ActorCritic(network(discrete(2)), ratio="both")  # type: ignore[arg-type]

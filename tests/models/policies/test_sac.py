@@ -71,7 +71,7 @@ def squashed(head: nn.Module, features: Tensor, noise: Tensor) -> tuple[Tensor, 
     return action, squashing.log_prob(action).sum(-1)
 
 
-def test_sac_losses_and_gradients_of_continuous_actions_are_those_of_the_equations() -> None:
+def test_sac_losses_and_gradients_of_continuous_actions_match_the_equations() -> None:
     module, batch = learner(BOX), transitions(BOX)
     torch.manual_seed(2)
     noise_next, noise = torch.randn(10, 2), torch.randn(10, 2)
@@ -134,7 +134,7 @@ def test_sac_losses_of_discrete_actions_take_the_expectation_over_all_choices() 
     assert module.network.target_entropy == pytest.approx(0.98 * math.log(4))
 
 
-def test_sac_forgets_forbidden_choices_in_values_policy_and_target_entropy() -> None:
+def test_sac_excludes_forbidden_choices_from_values_policy_and_target_entropy() -> None:
     mask = {"shape": [4], "dtype": "float32", "low": 0.0, "high": 1.0}
     module = learner(CHOICES, {"observation": {"vector": {"shape": [3], "dtype": "float32"}, "action_mask": mask}})
     policy, critic = module.network.policy, module.network.critic
@@ -162,7 +162,7 @@ def test_sac_forgets_forbidden_choices_in_values_policy_and_target_entropy() -> 
     assert float(module.log_temperature.grad) == pytest.approx(0.3 * difference, abs=1e-5)
 
 
-def test_sac_moves_its_target_critics_by_tau_and_its_temperature_toward_the_target_entropy() -> None:
+def test_sac_updates_target_critics_by_tau_and_temperature_by_target_entropy() -> None:
     module, batch = learner(BOX), transitions(BOX)
     module.tau, module.target_entropy = 0.25, 100.0
     before = [parameter.clone() for parameter in module.target_critic.parameters()]
@@ -174,7 +174,7 @@ def test_sac_moves_its_target_critics_by_tau_and_its_temperature_toward_the_targ
     assert not any(parameter.requires_grad for parameter in module.target_critic.parameters())
 
 
-def test_sac_encoder_of_images_learns_from_the_critics_alone() -> None:
+def test_sac_image_encoder_is_trained_only_by_the_critics() -> None:
     module = learner(BOX, PICTURES)
     batch = transitions(BOX)
     for name in ("observation.vector", "next.observation.vector"):

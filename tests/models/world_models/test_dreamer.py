@@ -53,7 +53,7 @@ def count(module: Dreamer, batch: Batch) -> None:
     module.network.encoder.refresh_inputs()
 
 
-def test_rssm_cell_is_a_gated_mixture_of_old_and_new() -> None:
+def test_normalized_gru_matches_its_formula() -> None:
     cell = NormalizedGru(2, 3)
     value, memory = torch.randn(5, 2), torch.randn(5, 3)
     gates = torch.cat([value, memory], -1) @ cell.gates.weight.T
@@ -72,7 +72,7 @@ def test_rssm_distributions_are_mixed_with_a_uniform_one() -> None:
     assert float(log_probs.exp().min()) >= 0.2 / 4 - 1e-6
 
 
-def test_rssm_samples_are_one_hot_follow_the_distribution_and_pass_gradients() -> None:
+def test_rssm_samples_follow_the_distribution_and_pass_gradients() -> None:
     model = rssm()
     log_probs = torch.tensor([0.7, 0.2, 0.1, 0.0]).clamp(min=1e-9).log().expand(4000, 3, 4).clone().requires_grad_()
     state = model.sample(torch.zeros(4000, 8), log_probs, torch.Generator().manual_seed(0))
@@ -84,7 +84,7 @@ def test_rssm_samples_are_one_hot_follow_the_distribution_and_pass_gradients() -
     torch.testing.assert_close(log_probs.grad, (weights * log_probs.detach().exp()).expand(4000, 3, 4))
 
 
-def test_rssm_forgets_at_the_first_observation_of_an_episode() -> None:
+def test_rssm_resets_its_state_at_the_first_observation_of_an_episode() -> None:
     model = rssm()
     embedded, action = torch.randn(2, 5, 6), torch.randint(0, 2, (2, 5, 1))
     first = torch.zeros(2, 5, dtype=torch.bool)
@@ -107,7 +107,7 @@ def test_rssm_imagination_takes_the_actions_of_the_policy() -> None:
         torch.testing.assert_close(states[step + 1, :, :8], expected)
 
 
-def test_balanced_kl_is_the_divergence_of_categoricals_and_trains_one_side_each() -> None:
+def test_balanced_kl_matches_torch_and_each_term_trains_one_side() -> None:
     logits = torch.randn(2, 2, 5, 3, 4, requires_grad=True)
     prior, posterior = (part.log_softmax(-1) for part in logits)
     dynamics, representation = balanced_kl(Observed(torch.zeros(2, 5, 1), prior, posterior), free_nats=0.0)
@@ -177,7 +177,7 @@ def test_dreamer_weights_imagined_steps_by_discounted_continuation() -> None:
     torch.testing.assert_close(weight[:, 1], torch.zeros(3))
 
 
-def test_dreamer_imagines_from_the_last_steps_of_sequences_alone_where_it_is_told_so() -> None:
+def test_dreamer_with_imagine_last_imagines_only_from_the_last_steps() -> None:
     module = dreamer(imagine_last=2)
     starts: list[Tensor] = []
     imagine = module._imagine
@@ -215,7 +215,7 @@ def test_dreamer_behavior_does_not_train_the_world_model() -> None:
     assert any(float(p.grad.abs().sum()) > 0 for n, p in gradients.items() if "behavior" in n and p.grad is not None)
 
 
-def test_dreamer_reads_and_predicts_numbers_of_any_scale_normalized() -> None:
+def test_dreamer_normalizes_vector_inputs_of_any_scale() -> None:
     module = dreamer()
     batch = sequences(batch=64)
     small = {**batch, "observation.vector": 5.0 + 1e-2 * batch["observation.vector"]}
@@ -225,7 +225,7 @@ def test_dreamer_reads_and_predicts_numbers_of_any_scale_normalized() -> None:
     torch.testing.assert_close(read.var(0, unbiased=False), torch.ones(3), atol=1e-2, rtol=0)
 
 
-def test_replayed_returns_are_the_mixture_that_defines_them() -> None:
+def test_replayed_returns_match_the_lambda_return_recursion() -> None:
     """Against a recursion written step by step, with an episode that terminates and one that is cut."""
     torch.manual_seed(3)
     gamma, mix = 0.9, 0.7
@@ -247,7 +247,7 @@ def test_replayed_returns_are_the_mixture_that_defines_them() -> None:
                 assert float(found[row, t]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_dreamer_critic_learns_replayed_returns_and_so_does_the_world_model() -> None:
+def test_dreamer_replay_value_loss_trains_the_critic_and_the_world_model() -> None:
     module = dreamer()
     batch = sequences()
     count(module, batch)
@@ -261,7 +261,7 @@ def test_dreamer_critic_learns_replayed_returns_and_so_does_the_world_model() ->
         assert float(gradient.abs().sum()) > 0
 
 
-def test_dreamer_acts_as_it_is_trained() -> None:
+def test_dreamer_single_steps_match_a_scan_over_the_same_sequence() -> None:
     """Memory carried from step to step gives the states of a scan over the same sequence."""
     module = dreamer()
     network = module.network
@@ -304,7 +304,7 @@ def test_dreamer_learns_to_predict_an_episode() -> None:
         assert float(losses[-1][name]) < 0.2 * float(losses[0][name]), name
 
 
-def test_dreamer_reads_images() -> None:
+def test_dreamer_has_a_finite_loss_on_images() -> None:
     module = dreamer(dict(IMAGE))
     batch = sequences()
     batch["observation.image"] = torch.randint(0, 256, (4, 6, 20, 12, 3), dtype=torch.uint8)
@@ -313,7 +313,7 @@ def test_dreamer_reads_images() -> None:
     assert math.isfinite(float(loss.detach()))
 
 
-def test_dreamer_refuses_single_transitions_and_a_horizon_of_nothing() -> None:
+def test_dreamer_refuses_single_transitions_and_invalid_horizons() -> None:
     with pytest.raises(ValueError, match="sequence_length"):
         dreamer().training_step({name: value[:, 0] for name, value in sequences().items()}, 0)
     with pytest.raises(ValueError, match="horizon"):

@@ -37,7 +37,7 @@ def brute_force(reward: Tensor, continuation: Tensor, value: Tensor, gamma: floa
 
 
 @given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 3), rates, st.sampled_from([0.0, 0.5, 0.95, 1.0]))
-def test_lambda_returns_are_the_mixture_that_defines_them(
+def test_lambda_returns_match_the_weighted_sum_of_n_step_returns(
     seed: int, steps: int, count: int, gamma: float, mix: float
 ) -> None:
     reward, continuation, value = series(seed, steps, count)
@@ -48,7 +48,7 @@ def test_lambda_returns_are_the_mixture_that_defines_them(
         )
 
 
-def test_shapes_that_would_broadcast_are_refused() -> None:
+def test_lambda_returns_refuse_shapes_that_would_broadcast() -> None:
     reward, continuation, value = series(0, 4, 3)
     with pytest.raises(ValueError, match="value"):
         lambda_returns(reward, continuation, value[:-1], 0.9, 0.9)
@@ -66,7 +66,7 @@ class Counting(DynamicsNetwork):
         return latent + action.float() + 10 * state, state + 1
 
 
-def test_every_number_of_a_dream_names_the_same_time() -> None:
+def test_imagine_aligns_latents_actions_rewards_and_continuations_in_time() -> None:
     def act(latent: Tensor) -> MultiCategorical:
         chosen = (latent[:, 0].long() % 3).unsqueeze(-1)
         return MultiCategorical(50.0 * torch.nn.functional.one_hot(chosen, 3), torch.ones(1, 3, dtype=torch.bool))

@@ -101,7 +101,7 @@ def train(module: ImaginationActorCritic, batches: int) -> None:
         module.on_train_batch_end(None, batch, index)
 
 
-def test_the_best_way_and_its_worth_are_found_without_living_through_anything() -> None:
+def test_imagination_actor_critic_learns_the_optimal_policy_and_its_values() -> None:
     module = dreamer(world(), gamma=0.9, horizon=8, critic_ema_decay=0.9)
     train(module, 250)
     places = torch.eye(PLACES)[:-1]
@@ -111,14 +111,14 @@ def test_the_best_way_and_its_worth_are_found_without_living_through_anything() 
     torch.testing.assert_close(module.network.critic(places), 2.0 * 0.9 ** (distance - 1.0), atol=0.25, rtol=0)
 
 
-def test_an_impatient_dreamer_stays_where_a_little_is_paid_at_once() -> None:
+def test_imagination_actor_critic_with_low_gamma_prefers_the_immediate_reward() -> None:
     module = dreamer(world(), gamma=0.2, horizon=8)
     train(module, 250)
     probabilities = module.network.act(torch.eye(PLACES)[:2]).log_probs.exp()[:, 0, 1]
     assert (probabilities < 0.1).all(), probabilities
 
 
-def test_nothing_but_policy_and_critic_learns() -> None:
+def test_imagination_actor_critic_trains_only_policy_and_critic() -> None:
     models = world()
     module = dreamer(models)
     module.training_step(replayed(), 0).backward()
@@ -131,7 +131,7 @@ def test_nothing_but_policy_and_critic_learns() -> None:
     assert names == {"network", "slow_critic", "range"}, "the world is trained and saved elsewhere"
 
 
-def test_what_comes_after_an_end_counts_for_nothing() -> None:
+def test_imagination_actor_critic_gives_weight_0_to_steps_after_an_episode_end() -> None:
     module = dreamer(world())
     batch = replayed(3, 2)
     batch["ended"][1, 1] = True
@@ -145,7 +145,7 @@ def test_what_comes_after_an_end_counts_for_nothing() -> None:
         assert (weight[last + 1 :, start] == 0).all()
 
 
-def test_slow_critic_is_an_exponential_moving_average() -> None:
+def test_imagination_actor_critic_slow_critic_is_an_exponential_moving_average() -> None:
     module = dreamer(world(), critic_ema_decay=0.9)
     with torch.no_grad():
         for value in module.network.critic.parameters():
@@ -158,7 +158,7 @@ def test_slow_critic_is_an_exponential_moving_average() -> None:
         torch.testing.assert_close(value, torch.full_like(value, 1 - 0.9**7))
 
 
-def test_imagination_policy_waits_for_predicted_rewards() -> None:
+def test_imagination_actor_critic_trains_only_once_rewards_are_predicted() -> None:
     models = world()
     module = dreamer(models, min_reward_r2=0.1)
     outcome = models["outcome"]
@@ -173,14 +173,14 @@ def test_imagination_policy_waits_for_predicted_rewards() -> None:
     assert module.trainable
 
 
-def test_a_run_without_a_trained_reward_is_refused() -> None:
+def test_imagination_actor_critic_refuses_a_run_without_reward_heads() -> None:
     models = world()
     del models["outcome"]
     with pytest.raises(ValueError, match="needs the RewardHeads 'outcome'"):
         dreamer(models)
 
 
-def test_return_range_never_enlarges_advantages() -> None:
+def test_return_range_is_a_moving_average_of_at_least_1() -> None:
     spread = ReturnRange(ema_decay=0.5)
     assert float(spread.update(torch.linspace(0, 1e-3, 101))) == 1.0
     spread = ReturnRange(ema_decay=0.5)
@@ -188,7 +188,7 @@ def test_return_range_never_enlarges_advantages() -> None:
     assert float(spread.update(torch.linspace(0, 10, 101))) == pytest.approx(0.5 * 90 + 0.5 * 9)
 
 
-def test_imagination_begins_with_the_memory_that_was_there() -> None:
+def test_world_model_encode_context_matches_states_of_single_steps() -> None:
     network = RecurrentDynamics(PLACES, TWO, RecurrentCore(QLstm, 8, depth=2))
     models = world(network)
     world_model = WorldModel()
@@ -224,7 +224,7 @@ def walked(count: int = 64, length: int = 3) -> dict[str, Tensor]:
     return batch
 
 
-def test_rewards_and_ends_are_learned_and_measured() -> None:
+def test_reward_heads_learn_rewards_and_continuation() -> None:
     models = world(outcome=RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
     module = models["outcome"]
     assert isinstance(module, RewardHeads)
@@ -251,7 +251,7 @@ class Mistaken(Corridor):
         return torch.where(action == 1, torch.full_like(prediction, 0.2), prediction), state
 
 
-def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_the_record() -> None:
+def test_reward_heads_compute_prediction_errors_with_the_current_dynamics() -> None:
     models = world(Mistaken(), RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
     module = RewardHeads(RewardHeadsNetwork(PLACES, TWO, hidden=(32,)), reward="prediction_error")
     module.attach_models(models)
@@ -276,12 +276,12 @@ def test_a_reward_for_errors_is_asked_of_the_dynamics_as_it_is_now_and_not_of_th
     torch.testing.assert_close(reward.double(), torch.stack([0 * wrong, wrong]).double(), atol=0.2, rtol=0)
 
 
-def test_unknown_reward_is_refused() -> None:
+def test_reward_heads_refuse_an_unknown_reward() -> None:
     with pytest.raises(ValueError, match="reward must be one of recorded, prediction_error"):
         RewardHeads(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
 
 
-def test_reward_r2_of_a_constant_reward_is_high_when_it_is_predicted() -> None:
+def test_reward_heads_r2_is_high_for_a_well_predicted_constant_reward() -> None:
     models = world()
     outcome = models["outcome"]
     assert isinstance(outcome, RewardHeads)
@@ -290,7 +290,7 @@ def test_reward_r2_of_a_constant_reward_is_high_when_it_is_predicted() -> None:
     assert float(outcome.reward_r2) > 0.9
 
 
-def test_it_runs_in_bfloat16() -> None:
+def test_imagination_actor_critic_and_reward_heads_have_finite_losses_in_bfloat16() -> None:
     models = world(outcome=RewardHeadsNetwork(PLACES, TWO, hidden=(32,)))
     for model in models.values():
         model.to(torch.bfloat16)
@@ -305,7 +305,7 @@ def test_it_runs_in_bfloat16() -> None:
         assert torch.isfinite(loss)
 
 
-def test_a_compiled_loss_is_the_same() -> None:
+def test_imagination_policy_critic_loss_is_the_same_when_compiled() -> None:
     module = dreamer(world())
     imagined, weight = module.imagine(replayed())
 

@@ -49,7 +49,7 @@ def replay_of(folder: Path, index: int = -1, **parts: Any) -> Replay:
     )
 
 
-def test_replay_comes_to_the_same_bits(tmp_path: Path) -> None:
+def test_replay_reproduces_a_run_bit_for_bit(tmp_path: Path) -> None:
     model = linear_model()
     summary = run(tmp_path, model=model)
     with replay_of(tmp_path) as replay:
@@ -61,7 +61,7 @@ def test_replay_comes_to_the_same_bits(tmp_path: Path) -> None:
             assert torch.equal(value, model.state_dict()[name]), name
 
 
-def test_replay_of_a_run_that_learned_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_replay_reproduces_a_run_with_a_learner_process(tmp_path: Path) -> None:
     config = replace(CONFIG, learner="process", checkpoint=CheckpointConfig(every_steps=30))
     summary = run(tmp_path, config, trainer=SmallTrainer(lambda _: time.sleep(0.004)))
     with replay_of(tmp_path, config=config) as replay:
@@ -72,7 +72,7 @@ def test_replay_of_a_run_that_learned_in_a_process_of_its_own(tmp_path: Path) ->
         assert replay.run().difference is not None
 
 
-def test_replay_of_a_run_that_was_resumed_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_replay_reproduces_a_run_resumed_with_a_learner_process(tmp_path: Path) -> None:
     run(tmp_path, replace(CONFIG, max_steps=50))
     newest = list_checkpoints(tmp_path / "checkpoints")[-1]
     config = replace(CONFIG, learner="process")
@@ -82,14 +82,14 @@ def test_replay_of_a_run_that_was_resumed_in_a_process_of_its_own(tmp_path: Path
         assert (result.turns, result.difference, result.ended) == (70, None, True)
 
 
-def test_replay_of_a_sequential_run_that_saves_on_the_way(tmp_path: Path) -> None:
+def test_replay_reproduces_a_sequential_run_with_saves(tmp_path: Path) -> None:
     config = replace(CONFIG, mode="sequential", checkpoint=CheckpointConfig(every_steps=30))
     run(tmp_path, config)
     with replay_of(tmp_path, config=config) as replay:
         assert replay.run().difference is None
 
 
-def test_replay_moves_the_turns_that_a_save_moved_between_two_batches(tmp_path: Path) -> None:
+def test_replay_reproduces_saves_between_two_batches(tmp_path: Path) -> None:
     config = replace(CONFIG, checkpoint=CheckpointConfig(every_steps=7))
     trainer = SmallTrainer(lambda _: time.sleep(0.004))
     run(tmp_path, config, trainer=trainer)
@@ -132,7 +132,7 @@ def test_replay_names_the_first_turn_that_differs(tmp_path: Path) -> None:
     assert "linear" in difference.what
 
 
-def test_replay_stops_before_a_turn_with_the_live_objects(tmp_path: Path) -> None:
+def test_replay_stops_before_a_given_turn_and_continues(tmp_path: Path) -> None:
     agent = CollectingAgent()
     run(tmp_path, agent=agent)
     with replay_of(tmp_path) as replay:
@@ -144,7 +144,7 @@ def test_replay_stops_before_a_turn_with_the_live_objects(tmp_path: Path) -> Non
         assert replay.result.ended
 
 
-def test_replay_of_a_resumed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_replay_of_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> None:
     run(tmp_path, replace(CONFIG, max_steps=50))
     newest = list_checkpoints(tmp_path / "checkpoints")[-1]
     run(tmp_path, resume_from=newest)
@@ -167,7 +167,7 @@ class Drawing(NoisyWorld):
         return super().observe()
 
 
-def test_replay_knows_the_state_of_generators_that_an_environment_uses(tmp_path: Path) -> None:
+def test_replay_restores_global_generators_that_an_environment_uses(tmp_path: Path) -> None:
     config = replace(CONFIG, mode="sequential")
     run(tmp_path, config, world=Drawing())
     with replay_of(tmp_path, config=config) as replay:
@@ -217,7 +217,7 @@ class FailsAt(CollectingAgent):
         return action
 
 
-def test_replay_comes_to_the_same_error(tmp_path: Path) -> None:
+def test_replay_ends_with_the_same_error(tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError):
         run(tmp_path, agent=FailsAt())
     with replay_of(tmp_path, agent=FailsAt()) as replay:
@@ -227,7 +227,7 @@ def test_replay_comes_to_the_same_error(tmp_path: Path) -> None:
     assert result.difference is None
 
 
-def test_a_disk_that_fills_ends_the_trace_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_ends_on_a_full_disk_and_the_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pamiq_exp.runtime.trace.recording.BLOCK_TURNS", 20)
     write, blocks_written = BlockFile.write_arrays, []
 
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_ends_the_trace_and_not_the_run(tmp_path: Path, monkey
     assert result.turns < 120
 
 
-def test_a_run_that_was_killed_is_replayed_up_to_its_last_whole_block(
+def test_replay_of_a_truncated_trace_ends_at_its_last_whole_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pamiq_exp.runtime.trace.recording.BLOCK_TURNS", 20)
@@ -261,7 +261,7 @@ def test_a_run_that_was_killed_is_replayed_up_to_its_last_whole_block(
     assert result.difference is None
 
 
-def test_a_trace_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_trace_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
     folder = find_traces(tmp_path)[0]
     turns, good = folder / "turns", (folder / "turns").read_bytes()
@@ -281,7 +281,7 @@ def test_a_trace_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path
         RecordedTrace(folder)
 
 
-def test_a_block_never_becomes_larger_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_another_length_than_declared_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import zlib
 
     def forged(content: bytes, said: int) -> Path:
@@ -300,14 +300,14 @@ def test_a_block_never_becomes_larger_than_it_says(tmp_path: Path, monkeypatch: 
         list(blocks.read_blocks(forged(b"[]", 1 << 30), tmp_path))
 
 
-def test_a_trace_needs_a_run_folder_and_other_modes_keep_none(tmp_path: Path) -> None:
+def test_trace_needs_a_run_folder_and_is_not_kept_in_lockstep(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pass folder="):
         launch_small(CONFIG)
     launch_small(replace(CONFIG, mode="lockstep"), folder=tmp_path)
     assert find_traces(tmp_path) == []
 
 
-def test_an_observation_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_replayed_environment_names_a_missing_observation(tmp_path: Path) -> None:
     run(tmp_path)
     with replay_of(tmp_path) as replay:
         (turn, *_) = RecordedTrace(find_traces(tmp_path)[0]).turns()

@@ -76,7 +76,7 @@ def train(model: IJepa, batch: dict[str, Tensor], updates: int, after: Callable[
     return sum(losses[-updates // 10 :]) / len(losses[-updates // 10 :])
 
 
-def test_positions_are_told_apart_and_always_the_same() -> None:
+def test_position_codes_are_distinct_and_deterministic() -> None:
     codes = position_codes(8, 32)
     assert codes.shape == (64, 32)
     assert torch.equal(codes, position_codes(8, 32))
@@ -88,14 +88,14 @@ def test_positions_are_told_apart_and_always_the_same() -> None:
         position_codes(8, 30)
 
 
-def test_the_target_begins_as_a_copy_and_sees_the_same() -> None:
+def test_ijepa_target_encoder_starts_as_a_copy_of_the_context_encoder() -> None:
     model = make()
     pixels = model.context.pixels(scenes(3))
     nothing = torch.zeros(3, 64, dtype=torch.bool)
     assert torch.equal(model.context.tokens_of(pixels, nothing), model.target.tokens_of(pixels))
 
 
-def test_hidden_pixels_change_the_target_and_not_the_context() -> None:
+def test_ijepa_hidden_pixels_change_target_tokens_but_not_context_tokens() -> None:
     model = make()
     pixels = model.context.pixels(scenes(3))
     hidden = masks(model, 3).hidden
@@ -105,7 +105,7 @@ def test_hidden_pixels_change_the_target_and_not_the_context() -> None:
     assert not torch.allclose(model.target.tokens_of(changed), model.target.tokens_of(pixels))
 
 
-def test_the_loss_is_the_distance_to_the_tokens_to_be_predicted() -> None:
+def test_ijepa_loss_is_the_smooth_l1_distance_to_the_target_tokens() -> None:
     model = make()
     pixels, drawn = model.context.pixels(scenes(3)), masks(model, 3)
     predicted = model.predictor.mark(model.context.tokens_of(pixels, drawn.hidden), drawn.target)
@@ -118,7 +118,7 @@ def test_the_loss_is_the_distance_to_the_tokens_to_be_predicted() -> None:
     torch.testing.assert_close(model.loss(pixels, drawn), torch.stack(terms).mean())
 
 
-def test_the_target_has_no_gradient_and_everything_else_has() -> None:
+def test_ijepa_trains_the_context_encoder_and_predictor_but_not_the_target() -> None:
     model = make()
     pixels = model.context.pixels(scenes(3))
     model.loss(pixels, masks(model, 3)).backward()
@@ -132,7 +132,7 @@ def test_the_target_has_no_gradient_and_everything_else_has() -> None:
     assert handed[1]["weight_decay"] == 0
 
 
-def test_the_target_follows_as_the_closed_form_says() -> None:
+def test_ijepa_target_is_an_exponential_moving_average_of_the_context() -> None:
     """theta_k = m^k theta_0 + (1 - m) sum_j m^(k - j) phi_j."""
     model = make(ema_decay=0.9)
     expected = {name: 0.9**5 * value.clone() for name, value in model.target.named_parameters()}
@@ -147,7 +147,7 @@ def test_the_target_follows_as_the_closed_form_says() -> None:
         torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-5)
 
 
-def test_agents_get_the_target_encoder_alone() -> None:
+def test_ijepa_publishes_only_the_target_encoder() -> None:
     model = make()
     part = model.inference_module()
     assert isinstance(part, TokenEncoder)
@@ -167,7 +167,7 @@ def views(count: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-def test_hidden_features_become_predictable_without_collapse() -> None:
+def test_ijepa_training_lowers_the_loss_without_collapse() -> None:
     """At first all images come to look more alike, for positions are learned first; then what is in them."""
     model, frames = make(patch=8, min_area=1, width=64, predictor_width=32), views(64)
     first = train(copy.deepcopy(model), frames, 10)
@@ -178,7 +178,7 @@ def test_hidden_features_become_predictable_without_collapse() -> None:
     assert not found.collapsed
 
 
-def test_a_target_that_learns_to_be_predicted_collapses_and_the_alarm_goes_off() -> None:
+def test_measure_collapse_detects_training_with_gradients_through_the_target() -> None:
     """With the gradient through the target, being the same everywhere is the easiest way to be predicted."""
     model = make(patch=8, min_area=1, learning_rate=3e-3)
     pixels = model.context.pixels(views(32))
@@ -211,11 +211,11 @@ def test_ijepa_draws_new_masks_for_each_batch() -> None:
         ({"ema_decay": 1.0}, "ema_decay"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:
+def test_ijepa_refuses_inconsistent_settings(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**given)
 
 
-def test_an_environment_without_an_image_is_told_what_to_choose() -> None:
+def test_ijepa_error_without_an_image_suggests_random_features() -> None:
     with pytest.raises(ValueError, match="encoder=random_features"):
         IJepa({"vector": {"shape": [3], "dtype": "float32"}}, features=512)

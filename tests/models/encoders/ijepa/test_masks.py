@@ -25,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
     min_area=st.integers(1, 12),
     min_visible=st.integers(1, 20),
 )
-def test_what_is_to_be_predicted_is_hidden_and_enough_stays_visible(
+def test_mask_sampler_hides_all_targets_and_keeps_enough_patches_visible(
     seed: int, side: int, rectangles: int, area: list[float], min_area: int, min_visible: int
 ) -> None:
     assume(min_area + min_visible <= side**2)
@@ -43,7 +43,7 @@ def test_what_is_to_be_predicted_is_hidden_and_enough_stays_visible(
     ("side", "area", "min_area", "min_visible", "hidden_share", "target_share"),
     [(8, (0.1, 0.25), 4, 4, 0.50, 0.18), (12, (0.025, 0.125), 10, 10, 0.31, 0.09)],
 )
-def test_shares_are_those_that_the_settings_are_known_for(
+def test_mask_sampler_hidden_and_target_fractions_match_known_values(
     side: int, area: tuple[float, float], min_area: int, min_visible: int, hidden_share: float, target_share: float
 ) -> None:
     hidden, target = MaskSampler(side, 4, area, min_area=min_area, min_visible=min_visible)(20_000, generator())
@@ -51,7 +51,7 @@ def test_shares_are_those_that_the_settings_are_known_for(
     assert target.float().mean().item() == pytest.approx(target_share, abs=0.01)
 
 
-def test_a_target_is_a_rectangle_of_at_least_the_least_area() -> None:
+def test_mask_sampler_targets_are_rectangles_of_at_least_min_area() -> None:
     _, target = MaskSampler(8, area=(0.02, 0.1), min_area=5)(500, generator())
     for mask in target.view(-1, 8, 8):
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
@@ -59,7 +59,7 @@ def test_a_target_is_a_rectangle_of_at_least_the_least_area() -> None:
         assert mask.sum() == len(rows) * len(columns) >= 5
 
 
-def test_rectangles_lie_everywhere() -> None:
+def test_mask_sampler_targets_cover_all_positions_symmetrically() -> None:
     _, target = MaskSampler(8)(20_000, generator())
     often = target.float().mean(0).view(8, 8)
     torch.testing.assert_close(often, often.flip(0), atol=0.02, rtol=0)
@@ -67,7 +67,7 @@ def test_rectangles_lie_everywhere() -> None:
     assert often.min() > 0.02
 
 
-def test_one_seed_gives_one_series_of_masks() -> None:
+def test_mask_sampler_repeats_its_masks_with_the_same_seed() -> None:
     """Also a seed of 63 bits, such as components get."""
     seed = derive_seed(0, "models.encoder")
     sampler = MaskSampler(8)
@@ -85,6 +85,6 @@ def test_one_seed_gives_one_series_of_masks() -> None:
         ({"min_visible": 0}, "show at least 0"),
     ],
 )
-def test_impossible_settings_are_refused(given: dict[str, Any], message: str) -> None:
+def test_mask_sampler_refuses_impossible_settings(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MaskSampler(8, **given)
