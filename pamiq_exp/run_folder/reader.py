@@ -193,8 +193,11 @@ def read_tree(folder: Path, name: str, errors: list[str]) -> object:
 
 
 def read_mapping(folder: Path, name: str, errors: list[str]) -> dict[str, Any]:
-    """Return the keys and values in a file of a run; none if it holds none. See `read_tree`."""
-    return mapping(read_tree(folder, name, errors))
+    """Return the keys and values in a file of a run; none if it holds anything else. See `read_tree`."""
+    tree = read_tree(folder, name, errors)
+    if tree is not None and not isinstance(tree, dict):
+        errors.append(f"{name} is damaged: expected keys and values, not a {type(tree).__name__}")
+    return mapping(tree)
 
 
 def reason_of(error: OSError, folder: Path) -> str:

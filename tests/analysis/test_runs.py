@@ -52,7 +52,8 @@ def test_read_run_reports_damaged_files_as_errors(tmp_path: Path) -> None:
     (folder / "metrics.jsonl").write_bytes(b"\xff\xfe\n")
     run = read_run(folder)
     damaged = [error.partition(":")[0] for error in run.errors]
-    assert damaged == ["manifest.json is damaged", "config.yaml is damaged", "metrics.jsonl"]
+    damaged_trees = [f"{name} is damaged" for name in ("manifest.json", "config.yaml", "summary.json")]
+    assert damaged == [*damaged_trees, "metrics.jsonl"]
     assert (run.state, run.seed, run.settings) == ("unknown", None, {})
 
 
