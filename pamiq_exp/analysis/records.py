@@ -18,6 +18,8 @@ Record: TypeAlias = dict[str, object]
 
 RECORDS_READ = 1000
 """How many records of one kind are read by default."""
+LARGEST = 1e150
+"""Of numbers in records: sums of their squares are finite. Larger ones count as not finite: such a run has diverged."""
 
 _POINTS = 400
 _PREFIX = b'{"source": "'
@@ -168,14 +170,15 @@ def _sparse(name: str, records: Sequence[Record]) -> Series:
 
 
 def as_numbers(values: Sequence[object]) -> FloatArray:
-    """Return values of records as floats; NaN for what is no number."""
+    """Return values of records as floats; NaN for what is no number, or larger than `LARGEST`."""
     try:
         numbers = np.array(values, dtype=np.float64)
-        if numbers.ndim == 1:
-            return numbers
     except (TypeError, ValueError, OverflowError):
-        pass
-    return np.fromiter(map(_number, values), dtype=np.float64, count=len(values))
+        numbers = np.empty(0)
+    if numbers.shape != (len(values),):
+        numbers = np.fromiter(map(_number, values), dtype=np.float64, count=len(values))
+    numbers[np.abs(numbers) > LARGEST] = np.nan
+    return numbers
 
 
 def _number(value: object) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pamiq_exp.analysis.records import RECORDS_READ, Records, read_records
+from pamiq_exp.analysis.records import RECORDS_READ, Records, as_numbers, read_records
 from pamiq_exp.run_folder import file_names
 from pamiq_exp.run_folder.media import list_media
 from pamiq_exp.run_folder.reader import (
@@ -65,10 +65,8 @@ class Run(RunFiles):
     def value(self, metric: str) -> float | None:
         """Return a final figure: of the summary, or, for a name with `/`, the last one recorded; None without one."""
         found = self.summary.get(metric)
-        if is_number(found):
-            return float(found)
-        if isinstance(found, str) and found in ("NaN", "Infinity", "-Infinity"):
-            return float(found)
+        if is_number(found) or (isinstance(found, str) and found in ("NaN", "Infinity", "-Infinity")):
+            return float(as_numbers([found])[0])
         series = self.records.series.get(metric)
         return None if series is None else series.last
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_read_run_reports_damaged_files_as_errors(tmp_path: Path) -> None:
     damaged_trees = [f"{name} is damaged" for name in ("manifest.json", "config.yaml", "summary.json")]
     assert damaged == [*damaged_trees, "metrics.jsonl"]
     assert (run.state, run.seed, run.settings) == ("unknown", None, {})
+
+
+@pytest.mark.parametrize("number", [1.7e308, -1e151, 10**300])
+def test_read_run_counts_numbers_whose_squares_overflow_as_not_finite(tmp_path: Path, number: float) -> None:
+    records = [{"source": "interaction", "environment_step": step, "interaction/x": number} for step in range(3)]
+    run = read_run(write_run(tmp_path / "run", summary={"interaction/x": number, "y": 1e150}, records=records))
+    assert math.isnan(run.value("interaction/x") or 0.0)
+    assert run.value("y") == 1e150
+    assert run.records.series["interaction/x"].not_finite == 3
 
 
 def test_read_run_executes_no_code_of_a_config(tmp_path: Path) -> None:
