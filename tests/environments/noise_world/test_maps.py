@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pamiq_exp.environments.noise_world.maps import distances_from, load_map, parse_map, preset_names, reachable_cells
+from tests.cases import unexpected_errors
 
 
 def test_preset_names_lists_every_map_and_room_and_rooms9_have_their_layout() -> None:
@@ -66,18 +68,14 @@ def test_parse_map_treats_closed_gates_as_walls_between_rooms() -> None:
     assert world_map.room_count == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_parse_map_refuses_invalid_maps_with_a_specific_error() -> None:
+    cases = [
         ("###\n#?#\n###", r"'\?' in row 2, column 2"),
         ("###\n#.#\n###", "exactly one start"),
         ("####\n#><#\n####", "exactly one start"),
         ("###\n#>.\n###", "row 2, column 3 is on the edge of the map"),
-    ],
-)
-def test_parse_map_refuses_invalid_maps_with_a_specific_error(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parse_map(text, "it")
+    ]
+    assert not unexpected_errors(ValueError, [(partial(parse_map, text, "it"), message) for text, message in cases])
 
 
 def test_distances_from_counts_steps_around_walls() -> None:

@@ -26,9 +26,9 @@ def pose_after(action: list[int], steps: int = 1, **keys: object) -> np.ndarray:
     return world.ground_truth()["pose"][0] - np.array([10.5, 10.5, 0.0, 1.32])
 
 
-@pytest.mark.parametrize(
-    ("action", "moved"),
-    [
+def test_noise_world_each_action_branch_has_its_own_effect() -> None:
+    """Facing east, right is south; a right turn is clockwise on the map; running doubles walking only."""
+    cases = [
         ([0, 0, 0, 0, 0], (0.0, 0.0, 0.0)),
         ([1, 0, 0, 0, 0], (0.25, 0.0, 0.0)),
         ([2, 0, 0, 0, 0], (-0.25, 0.0, 0.0)),
@@ -39,30 +39,15 @@ def pose_after(action: list[int], steps: int = 1, **keys: object) -> np.ndarray:
         ([0, 0, 0, 0, 1], (0.0, 0.0, 0.0)),
         ([1, 0, 0, 0, 1], (0.5, 0.0, 0.0)),
         ([0, 0, 1, 0, 1], (0.0, 0.0, math.radians(15))),
-    ],
-)
-def test_noise_world_each_action_branch_has_its_own_effect(
-    action: list[int], moved: tuple[float, float, float]
-) -> None:
-    """Facing east, right is south; a right turn is clockwise on the map; running doubles walking only."""
-    assert pose_after(action)[:3] == pytest.approx(moved, abs=1e-12)
+    ]
+    found = [(action, pose_after(action)[:3]) for action, _ in cases]
+    assert found == [(action, pytest.approx(moved, abs=1e-12)) for action, moved in cases]
 
 
-@pytest.mark.parametrize(
-    ("number", "moved"),
-    [
-        (0, (0, 0, 0)),
-        (1, (0.25, 0, 0)),
-        (2, (-0.25, 0, 0)),
-        (3, (0, 0, 15)),
-        (4, (0, 0, 345)),
-        (5, (0, 0.25, 0)),
-        (6, (0, -0.25, 0)),
-    ],
-)
-def test_noise_world_discrete_actions_move_like_the_branches(number: int, moved: tuple[float, float, float]) -> None:
-    x, y, degrees = moved
-    assert pose_after([number], actions="discrete")[:3] == pytest.approx((x, y, math.radians(degrees)), abs=1e-12)
+def test_noise_world_discrete_actions_move_like_the_branches() -> None:
+    moved = [(0, 0, 0), (0.25, 0, 0), (-0.25, 0, 0), (0, 0, 15), (0, 0, 345), (0, 0.25, 0), (0, -0.25, 0)]
+    found = [pose_after([number], actions="discrete")[:3] for number in range(7)]
+    assert found == [pytest.approx((x, y, math.radians(degrees)), abs=1e-12) for x, y, degrees in moved]
 
 
 def test_noise_world_action_spaces_match_the_legacy() -> None:

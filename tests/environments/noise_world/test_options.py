@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from functools import partial
 
 from pamiq_exp.environments import NoiseWorld
+from tests.cases import unexpected_errors
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
+def test_noise_world_refuses_invalid_options_with_a_hint() -> None:
+    cases: list[tuple[dict[str, object], str]] = [
         ({"noise": {"fractoin": 1}}, "did you mean 'fraction'"),
         ({"noise": {"mode": "idd"}}, "did you mean 'iid'"),
         ({"noise": {"where": "everwhere"}}, "did you mean 'everywhere'"),
@@ -36,8 +36,6 @@ from pamiq_exp.environments import NoiseWorld
         ({"materials": "gold"}, "choose from rooms, plain"),
         ({"field_of_view": 200}, "170 degrees"),
         ({"wall_height": 2.5}, "whole number"),
-    ],
-)
-def test_noise_world_refuses_invalid_options_with_a_hint(keys: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NoiseWorld(**keys)  # type: ignore[arg-type]
+    ]
+    calls = [(partial(NoiseWorld, **keys), message) for keys, message in cases]  # type: ignore[arg-type]
+    assert not unexpected_errors(ValueError, calls)
