@@ -90,8 +90,8 @@ def row(suite: Suite) -> str:
             results.append(f"`{environment_id}` runs")
         except Exception as error:
             message = " ".join(str(error).split())
-            told = "is refused, with what to do" if suite.refused and suite.refused in message else message[:300]
-            results.append(f"`{environment_id}` {told}")
+            outcome = "is refused, with what to do" if suite.refused and suite.refused in message else message[:300]
+            results.append(f"`{environment_id}` {outcome}")
     typed = f"`--allow {suite.module}`" if suite.module is not None else "nothing more"
     return f"| {suite.package} {found} | {typed} | {'; '.join(results)} |"
 

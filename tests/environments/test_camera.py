@@ -1,4 +1,4 @@
-"""The camera shows the newest frame, and says how old it is."""
+"""The camera shows the newest frame and reports its age."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pamiq_exp.environments.camera.sensor import cover
 from pamiq_exp.media import Video
 from pamiq_exp.tracking.media_files import write_media
 
-COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230)]
+COLORS = [(230, 20, 20), (20, 230, 20), (20, 20, 230)]
 
 
 def film(folder: Path, rate: float = 100.0, height: int = 32, width: int = 48) -> str:
     """A video that shows three colors, ten frames each."""
-    frames = np.repeat(np.array(COLOURS, np.uint8), 10, axis=0)[:, None, None]
+    frames = np.repeat(np.array(COLORS, np.uint8), 10, axis=0)[:, None, None]
     return str(write_media(Video("film", np.broadcast_to(frames, (30, height, width, 3)), rate), folder, 0))
 
 
@@ -50,7 +50,7 @@ def test_camera_loops_a_video_file_in_its_colors(tmp_path: Path) -> None:
         picture = camera.read()
         assert picture.shape == (16, 16, 3)
         assert picture.dtype == np.uint8
-        color = int(np.abs(np.array(COLOURS) - picture.mean(axis=(0, 1))).sum(axis=1).argmin())
+        color = int(np.abs(np.array(COLORS) - picture.mean(axis=(0, 1))).sum(axis=1).argmin())
         if not seen or seen[-1] != color:
             seen.append(color)
         return len(seen) >= 7
@@ -102,7 +102,7 @@ def test_camera_refuses_an_unknown_source() -> None:
 def test_camera_without_opencv_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("pamiq_exp.environments.camera")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(pamiq_exp.environments, "Camera")  # loaded anew when it is asked for
+    monkeypatch.delattr(pamiq_exp.environments, "Camera")  # imported again at the next access
     monkeypatch.setitem(sys.modules, "cv2", None)
     node = {"_target_": "pamiq_exp.environments.Camera", "source": 0}
     (problem,) = Builder(AllowList()).errors(node, "environment.sensors.image")
@@ -137,9 +137,9 @@ def test_camera_opens_files_with_the_file_protocol_only(tmp_path: Path, monkeypa
     assert capture.FFMPEG_OPTIONS not in os.environ
 
 
-@pytest.mark.parametrize("source", ["concat:/etc/hostname", "rtsp:127.0.0.2", "subfile,,start,0,end,9,,:/etc/hostname"])
-def test_find_source_refuses_protocols_without_an_address(source: str) -> None:
+def test_find_source_refuses_protocols_without_an_address() -> None:
     from pamiq_exp.environments.camera.capture import find_source
 
-    with pytest.raises(OSError, match="there is no camera, video file or stream"):
-        find_source(source)
+    for source in ("concat:/etc/hostname", "rtsp:127.0.0.2", "subfile,,start,0,end,9,,:/etc/hostname"):
+        with pytest.raises(OSError, match="there is no camera, video file or stream"):
+            find_source(source)

@@ -1,4 +1,4 @@
-"""Sensors and actuators make an environment."""
+"""An environment made of sensors and actuators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Space = gymnasium.Space[Any]
 
 
 class Thermometer(Sensor):
-    """Shows what it was told."""
+    """Shows a fixed temperature."""
 
     space = spaces.Box(-50, 50, (1,), np.float32)
 
@@ -44,7 +44,7 @@ class Thermometer(Sensor):
 
 
 class Motor(Actuator):
-    """Remembers what it did."""
+    """Remembers its commands."""
 
     def __init__(self, space: Any) -> None:
         self.space = space

@@ -52,7 +52,7 @@ def test_play_window_ends_on_close_or_q(leave: str) -> None:
 def test_play_film_shows_the_walk_beside_a_map() -> None:
     film = Play(world(map="corridor"), size=64).film(turns=60, seed=1)
     assert film.frames.shape == (60, 64, 128, 3)
-    assert (film.frames[0, :, 64:] != film.frames[-1, :, 64:]).any(), "the body moved on the map"
+    assert (film.frames[0, :, 64:] != film.frames[-1, :, 64:]).any(), "the agent moved on the map"
     again = Play(world(map="corridor"), size=64).film(turns=60, seed=1)
     assert np.array_equal(film.frames, again.frames)
 

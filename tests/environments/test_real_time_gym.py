@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pamiq_exp.environments import GymnasiumEnvironment
-from pamiq_exp.interaction import FixedIntervalInteraction, Interaction
+from pamiq_exp.interaction import Interaction
 from pamiq_exp.runtime import LaunchConfig, launch
 from tests.conftest import Command
 from tests.environments.real_time_device import Device
@@ -41,17 +41,6 @@ def test_real_time_gym_turn_lasts_the_interval_of_the_environment() -> None:
     assert summary["wall_seconds"] > 23 * STEP  # type: ignore[operator]
     assert summary["step_milliseconds_p50"] == pytest.approx(1000 * STEP, rel=0.3)
     assert 0 < summary["observation_age_milliseconds_p50"] < 1000 * STEP  # type: ignore[operator]
-
-
-def test_real_time_gym_refuses_a_second_clock() -> None:
-    from pamiq_exp.agents import RandomAgent
-    from pamiq_exp.spaces import describe_action
-
-    world = environment()
-    agent = RandomAgent(describe_action(world.action_space), 1, seed=0)
-    with pytest.raises(ValueError, match="two clocks would fight: use interaction=unpaced"):
-        FixedIntervalInteraction(agent, world, STEP)
-    world.teardown()
 
 
 def test_real_time_gym_passes_actions_observations_and_its_action_buffer() -> None:

@@ -1,4 +1,4 @@
-"""Actuators within limits, and what stops them whatever happens to the program."""
+"""Actuators within limits, and the stops that work even if the program hangs or is killed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pamiq_exp.environments import Actuator, SafeActuator, Sensor, SensorEnviron
 from pamiq_exp.interaction import Array, FixedIntervalInteraction, Observation
 from pamiq_exp.jobs.console_socket import answer
 from pamiq_exp.runtime import LaunchConfig, RunHandle, launch
+from tests.cases import unexpected_errors
 from tests.environments.vrchat.stand_in import LOCAL, Ear, Message
 from tests.runtime.parts import CollectingAgent
 
@@ -86,20 +87,16 @@ def test_safe_actuator_limits_the_slew_rate(monkeypatch: pytest.MonkeyPatch) -> 
     assert arm.done[-1] == [0.3, -0.7], "a long silence allows no jump"
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
+def test_safe_actuator_refuses_invalid_settings() -> None:
+    cases: list[tuple[Callable[[], object], str]] = [
         (lambda: SafeActuator(Arm(), low=0.1), "include 0"),
         (lambda: SafeActuator(Arm(), high=2.0), "within the space"),
         (lambda: SafeActuator(Arm(), low=[0.0, 0.0, 0.0]), "one number or 2"),
         (lambda: SafeActuator(Arm(), dead_man=0.0), "dead_man must be a positive number"),
         (lambda: SafeActuator(Arm(), emergency_stop=1.0), "Arm names no messages"),
         (lambda: SafeActuator(Legs(), slew_rate=1.0), "actions of numbers"),
-    ],
-)
-def test_safe_actuator_refuses_invalid_settings(make: Callable[[], SafeActuator], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()
+    ]
+    assert not unexpected_errors(ValueError, cases)
 
 
 def test_safe_actuator_dead_man_stops_after_missing_commands() -> None:
@@ -176,10 +173,10 @@ def test_console_intervene_takes_over_from_the_agent_and_gives_back(tmp_path: Pa
 
 
 def test_console_intervene_needs_a_safe_actuator() -> None:
-    told: list[object] = []
+    answers: list[object] = []
 
     def acts(handle: RunHandle) -> None:
-        told.append(answer(handle, "intervene"))
+        answers.append(answer(handle, "intervene"))
         handle.stop()
 
     interaction = FixedIntervalInteraction(
@@ -187,7 +184,7 @@ def test_console_intervene_needs_a_safe_actuator() -> None:
     )
     config = LaunchConfig(mode="realtime", max_seconds=60)
     launch(interaction, config=config, watch=lambda handle: Person(lambda: acts(handle)))  # type: ignore[arg-type,return-value]
-    assert told == [{"ok": False, "result": "no actuator of this run lets a person take over: see SafeActuator"}]
+    assert answers == [{"ok": False, "result": "no actuator of this run lets a person take over: see SafeActuator"}]
 
 
 def test_safe_actuator_emergency_stop_acts_on_a_hang_and_not_in_a_pause(ear: socket.socket) -> None:

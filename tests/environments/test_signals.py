@@ -1,4 +1,4 @@
-"""A signal to all processes of a run saves and stops it: its helpers live until they are closed."""
+"""A signal to all processes of a run saves and stops it; helper processes run until they are closed."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def atari(**keys: Any) -> GymnasiumEnvironment:
 WORLDS = [minigrid, miniworld, vizdoom, atari]
 
 
-def live(world: GymnasiumEnvironment, actions: NDArray[np.int64]) -> list[Observation]:
+def run(world: GymnasiumEnvironment, actions: NDArray[np.int64]) -> list[Observation]:
     seen = []
     for action in actions:
         seen.append(world.observe())
@@ -61,26 +61,26 @@ def picture(seen: Observation) -> NDArray[np.uint8]:
 def test_worlds_give_images_and_respond_to_actions_and_seeds(
     make: Callable[..., GymnasiumEnvironment],
 ) -> None:
-    lives = []
+    histories = []
     for seed in (1, 1, 2):
         world = make(num_envs=2, seed=seed)
         space = describe_spaces(world.observation_space, world.action_space, world.num_envs)["action"]
         assert space["kind"] in ("discrete", "multi_discrete")
         choices = np.random.default_rng(0).integers(0, space["nvec"], (30, 2, len(space["nvec"])))
-        lives.append(live(world, choices))
+        histories.append(run(world, choices))
         world.teardown()
-    first, again, other = (np.stack([picture(seen) for seen in each]) for each in lives)
+    first, again, other = (np.stack([picture(seen) for seen in each]) for each in histories)
     assert first.shape[1] == 2
     assert first.shape[-1] == 3
-    assert first.std() > 5, "there is something to be seen"
-    assert (first[1:] != first[:-1]).any(axis=(1, 2, 3, 4)).mean() > 0.3, "and it changes"
+    assert first.std() > 5, "the image is not blank"
+    assert (first[1:] != first[:-1]).any(axis=(1, 2, 3, 4)).mean() > 0.3, "the image changes"
     assert np.array_equal(first, again), "the same seed, the same world"
     assert make is atari or not np.array_equal(first, other)
 
 
 def test_worlds_miniworld_reports_position_and_time_limit() -> None:
     world = miniworld(seed=0)
-    seen = live(world, np.full((24, 1, 1), 2))
+    seen = run(world, np.full((24, 1, 1), 2))
     assert [bool(each.truncated[0]) for each in seen].index(True) == 20
     assert world.ground_truth()["position"].shape == (1, 3)
     world.teardown()
@@ -102,7 +102,7 @@ def test_worlds_miniworld_without_a_driver_says_what_to_install(repository: Path
 def test_worlds_vizdoom_leaves_no_files_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world = vizdoom(seed=1)
-    live(world, np.zeros((2, 1, 5), dtype=np.int64))
+    run(world, np.zeros((2, 1, 5), dtype=np.int64))
     world.teardown()
     assert list(tmp_path.iterdir()) == []
 
@@ -115,7 +115,7 @@ def test_noisy_tv_covers_its_corner_and_leaves_the_world_unchanged(make: Callabl
     actions = np.random.default_rng(0).integers(0, 3, (12, 1, 1))
     width = describe_spaces(worlds[0].observation_space, worlds[0].action_space, 1)["action"]["shape"][0]
     plain, noisy = (
-        np.stack([picture(seen)[0] for seen in live(world, np.repeat(actions, width, axis=-1))]) for world in worlds
+        np.stack([picture(seen)[0] for seen in run(world, np.repeat(actions, width, axis=-1))]) for world in worlds
     )
     half = plain.shape[1] // 2
     assert np.array_equal(plain[:, : half - 1], noisy[:, : half - 1])

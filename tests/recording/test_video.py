@@ -30,7 +30,7 @@ def test_video_recorder_shows_the_enlarged_view_beside_a_map() -> None:
     assert videos[0].frames.shape == (5, 128, 256, 3)
     first = NoiseWorld(noise={"pool": 2}, num_envs=2).observe().values["image"][0]
     assert np.array_equal(videos[0].frames[0, ::2, :128:2], first)
-    assert (videos[0].frames[0, :, 128:] != videos[0].frames[4, :, 128:]).any(), "the body moved on the map"
+    assert (videos[0].frames[0, :, 128:] != videos[0].frames[4, :, 128:]).any(), "the agent moved on the map"
 
 
 def test_video_recorder_gives_an_image_of_the_first_turn_before_the_first_video() -> None:

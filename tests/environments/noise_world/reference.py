@@ -1,4 +1,4 @@
-"""A second, slow and independent way to tell what a pixel shows: brute force over all surfaces."""
+"""A slow and independent renderer for comparison: brute force over all surfaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Hit:
-    """What a ray meets: its depth along the view axis, the kind of surface, and where in the world."""
+    """The surface that a ray hits: its depth along the view axis, the kind of surface, and where in the world."""
 
     depth: float
     kind: str

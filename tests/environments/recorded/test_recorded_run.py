@@ -1,4 +1,4 @@
-"""A recorded run plays back as it was."""
+"""A recorded run plays back its observations and actions."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pamiq_exp.agents import PlaybackAgent, RandomAgent
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import GymnasiumEnvironment, NoiseWorld, RecordedRun
 from pamiq_exp.interaction import Environment, Interaction, Observation, StepObserver, Turn
+from pamiq_exp.media import Recording
 from pamiq_exp.recording import RunRecorder
 from pamiq_exp.runtime import LaunchConfig, launch
 from pamiq_exp.spaces import describe_spaces
@@ -61,23 +62,23 @@ def test_recorded_run_plays_back_the_frames_and_actions_of_a_noise_world(tmp_pat
     assert describe_spaces(world.observation_space, world.action_space, world.num_envs) == describe_spaces(
         original.observation_space, original.action_space, original.num_envs
     )
-    assert (world.num_envs, world.turns) == (2, 45), "the last stretch is shorter, and there"
+    assert (world.num_envs, world.turns) == (2, 45), "the last, shorter stretch is included"
     agent = PlaybackAgent(str(tmp_path))
     again = Witness()
     interaction = Interaction(agent, world, {"witness": again})
     for _ in range(45):
         interaction.step()
     assert np.array_equal(again.done, witness.done)
-    played, lived = (np.stack([each.values["image"] for each in side.seen]) for side in (again, witness))
+    played, recorded = (np.stack([each.values["image"] for each in side.seen]) for side in (again, witness))
     if lossless:
-        assert np.array_equal(played, lived)
+        assert np.array_equal(played, recorded)
     else:
-        errors = np.abs(played.astype(int) - lived)
+        errors = np.abs(played.astype(int) - recorded)
         assert errors.mean() < 4
-        assert errors.mean(axis=(2, 3, 4)).max() < 8, "each frame is its own, not that of a neighbor"
+        assert errors.mean(axis=(2, 3, 4)).max() < 8, "each frame matches its own turn, not a neighbor's"
     assert not any(seen.ended.any() for seen in again.seen[:-1])
-    assert again.seen[-1].truncated.all(), "here the recording ends"
-    assert np.array_equal(world.observe().values["image"], again.seen[0].values["image"]), "and begins again"
+    assert again.seen[-1].truncated.all(), "the recording ends"
+    assert np.array_equal(world.observe().values["image"], again.seen[0].values["image"]), "the recording begins again"
     world.teardown()
 
 
@@ -86,10 +87,10 @@ def test_recorded_run_plays_back_rewards_ends_and_vectors_exactly(tmp_path: Path
     assert list((tmp_path / "recordings").glob("*.mp4")) == []
     played = play(RecordedRun(str(tmp_path)), 60)
     assert any(seen.terminated.any() for seen in played)
-    for lived, again in zip(witness.seen[:-1], played, strict=False):
-        assert np.array_equal(lived.values["vector"], again.values["vector"])
+    for original, again in zip(witness.seen[:-1], played, strict=False):
+        assert np.array_equal(original.values["vector"], again.values["vector"])
         for name in ("reward", "terminated", "truncated"):
-            assert np.array_equal(getattr(lived, name), getattr(again, name))
+            assert np.array_equal(getattr(original, name), getattr(again, name))
 
 
 class Symbols(gymnasium.Env[Any, Any]):
@@ -117,11 +118,11 @@ class Symbols(gymnasium.Env[Any, Any]):
 def test_recorded_run_keeps_symbols_exactly_and_odd_image_sizes(tmp_path: Path) -> None:
     witness = record(GymnasiumEnvironment(make=Symbols, num_envs=2), tmp_path, 12, length=5)
     played = play(RecordedRun(str(tmp_path)), 12)
-    for lived, again in zip(witness.seen, played, strict=True):
-        assert np.array_equal(lived.values["symbols"], again.values["symbols"])
+    for original, again in zip(witness.seen, played, strict=True):
+        assert np.array_equal(original.values["symbols"], again.values["symbols"])
         assert again.values["eye"].shape == (2, 33, 17, 1)
-        assert np.abs(lived.values["eye"].astype(int) - again.values["eye"]).max() <= 3
-        assert np.array_equal(lived.reward, again.reward)
+        assert np.abs(original.values["eye"].astype(int) - again.values["eye"]).max() <= 3
+        assert np.array_equal(original.reward, again.reward)
 
 
 def test_recorded_run_truncates_episodes_at_gaps(tmp_path: Path) -> None:
@@ -170,33 +171,46 @@ def test_recorded_run_and_playback_agent_resume_where_they_were_saved(tmp_path: 
     )
 
 
-def test_run_recorder_restores_its_steps_and_next_start() -> None:
-    recorder = RunRecorder(every_steps=10, length=4)
-    for steps, next_start in ((2, 2), (4, 10), (9, 10), (11, 11)):
-        fresh = RunRecorder(every_steps=10, length=4)
+def test_run_recorder_records_the_same_stretches_after_a_restore() -> None:
+    """A stretch that is interrupted begins again where the run was saved."""
+    for saved_at, next_start, stretches in (
+        (2, 2, [[2, 3, 4, 5], [10, 11, 12, 13]]),
+        (4, 10, [[10, 11, 12, 13]]),
+        (9, 10, [[10, 11, 12, 13], [20]]),
+        (11, 11, [[11, 12, 13, 14], [20, 21, 22]]),
+    ):
+        recorder, resumed = (RunRecorder(every_steps=10, length=4) for _ in range(2))
         world = GymnasiumEnvironment(make=Symbols)
         agent = RandomAgent(describe_spaces(world.observation_space, world.action_space, 1)["action"], 1, seed=0)
-        interaction = Interaction(agent, world, {"recorder": fresh})
-        for _ in range(steps):
+        interaction = Interaction(agent, world, {"recorder": recorder})
+        for _ in range(saved_at):
             interaction.step()
-        assert fresh.state() == {"steps": steps, "next_start": next_start}
-        recorder.load_state(fresh.state())
-        assert recorder.state() == fresh.state()
+        assert recorder.state() == {"steps": saved_at, "next_start": next_start}
+        assert restore_state(resumed, collect_state(recorder)) == ([], [])
+        assert resumed.state() == recorder.state()
+        interaction.observers["recorder"] = resumed
+        for _ in range(12):
+            interaction.step()
+        resumed.teardown()
+        recordings = [item for item in resumed.media() if isinstance(item, Recording)]
+        recorded = [[int(turn["observation.symbols"].flat[0]) for turn in each.turns] for each in recordings]
+        assert recorded == stretches, saved_at
+        assert [each.first_step for each in recordings] == [turns[0] for turns in stretches], saved_at
 
 
 def test_recording_config_records_a_run_that_an_encoder_learns_from(command: Command, tmp_path: Path) -> None:
-    lived, learned = tmp_path / "lived", tmp_path / "learned"
+    source, learned = tmp_path / "source", tmp_path / "learned"
     quick = ("launcher=lockstep", "launcher.max_steps=300", "metrics=none", "environment.num_envs=2")
     outcome = command(
         "experiment=pamiq2024", "agent=random", "tracking=recording", "tracking.wandb=null",
         "tracking.terminal=null", "tracking.recording.length=60", "tracking.video.length=20",
-        f"hydra.run.dir={lived}", *quick,
+        f"hydra.run.dir={source}", *quick,
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
-    assert len(list((lived / "recordings").glob("*.jsonl"))) == 3
-    assert len(list((lived / "media").glob("view_*.mp4"))) == 1
+    assert len(list((source / "recordings").glob("*.jsonl"))) == 3
+    assert len(list((source / "media").glob("view_*.mp4"))) == 1
     outcome = command(
-        "experiment=vae_video", "environment=recorded_run", f"environment.path={lived}", "agent=recorded_vae",
+        "experiment=vae_video", "environment=recorded_run", f"environment.path={source}", "agent=recorded_vae",
         "trainers.encoder.learning_starts=100", "trainers.encoder.held_out.turns=16", "tracking=jsonl_only",
         f"hydra.run.dir={learned}", "launcher.max_steps=300",
     )  # fmt: skip

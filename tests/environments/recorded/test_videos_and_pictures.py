@@ -78,7 +78,7 @@ def test_video_files_resumes_where_it_was_saved(videos: str) -> None:
 
 def test_video_files_crops_frames_in_the_middle(tmp_path: Path) -> None:
     columns = np.broadcast_to(np.arange(0, 240, 3, dtype=np.uint8)[None, None, :, None], (2, 40, 80, 3))
-    write_media(Video("to_float32", columns, 10.0), tmp_path, 0)
+    write_media(Video("wide", columns, 10.0), tmp_path, 0)
     image = VideoFiles(str(tmp_path), image_size=20).observe().values["image"][0].astype(int)
     assert abs(image[:, 0].mean() - 61) < 6
     assert abs(image[:, -1].mean() - 178) < 6

@@ -1,4 +1,4 @@
-"""A small VRChat for tests: it listens to OSC, walks about the noise world, and shows it as a video stream."""
+"""A stand-in for VRChat: it receives OSC, walks in the noise world, and shows its view as a video stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Message:
-    """What came by OSC: Python's type of the value tells OSC's."""
+    """An OSC message; the Python type of the value is that of OSC."""
 
     address: str
     value: Any
@@ -80,7 +80,7 @@ class Ear:
 
 
 class VRChatStandIn:
-    """An avatar in the noise world that does what OSC says, seen through an MJPEG stream.
+    """An avatar in the noise world that follows OSC messages, seen through an MJPEG stream.
 
     Args:
         rate: Steps of its world a second.
@@ -98,7 +98,7 @@ class VRChatStandIn:
         self._http = ThreadingHTTPServer((LOCAL, 0), self._handler())
         self._http.daemon_threads = True
         self._threads = [
-            threading.Thread(target=self._live),
+            threading.Thread(target=self._run_world),
             threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}),
         ]
 
@@ -123,7 +123,7 @@ class VRChatStandIn:
     def _pose(self) -> NDArray[np.float64]:
         return np.array(self.world.ground_truth()["pose"][0])
 
-    def _live(self) -> None:
+    def _run_world(self) -> None:
         while not self._ending.wait(self._interval):
             self.world.affect(np.array([self._action()]))
             with self.moved:

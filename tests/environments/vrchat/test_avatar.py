@@ -1,4 +1,4 @@
-"""The body of an avatar sends what VRChat understands, and leaves nothing moving behind."""
+"""The avatar sends OSC messages that VRChat understands, and stops moving at every kind of end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ear() -> Iterator[Ear]:
         yield listening
 
 
-def body(ear: Ear, **keys: Any) -> VRChatAvatar:
+def avatar(ear: Ear, **keys: Any) -> VRChatAvatar:
     made = VRChatAvatar(port=ear.port, close_menu=False, **keys)
     made.setup()
     assert ear.wait_for(lambda: len(ear.messages) == len(AXES) + len(BUTTONS))
@@ -49,9 +49,8 @@ def operate(made: VRChatAvatar, ear: Ear, *actions: list[int], expected: int) ->
     return [(message.address, message.value) for message in ear.messages]
 
 
-@pytest.mark.parametrize(
-    ("action", "address", "value"),
-    [
+def test_vrchat_avatar_each_branch_moves_one_axis_or_button(ear: Ear) -> None:
+    cases: list[tuple[list[int], str, float]] = [
         ([1, 0, 0, 0, 0], FORWARD, 1.0),
         ([2, 0, 0, 0, 0], FORWARD, -1.0),
         ([0, 1, 0, 0, 0], RIGHT, 1.0),
@@ -60,23 +59,20 @@ def operate(made: VRChatAvatar, ear: Ear, *actions: list[int], expected: int) ->
         ([0, 0, 2, 0, 0], LOOK, -0.7),
         ([0, 0, 0, 1, 0], JUMP, 1),
         ([0, 0, 0, 0, 1], RUN, 1),
-    ],
-)
-def test_vrchat_avatar_each_branch_moves_one_axis_or_button(
-    ear: Ear, action: list[int], address: str, value: float
-) -> None:
-    made = body(ear)
+    ]
+    made = avatar(ear)
     operate(made, ear, STAND, expected=5)
-    ((heard, number),) = operate(made, ear, action, expected=1)
-    assert heard == address
-    assert number == pytest.approx(value, abs=1e-6)
-    assert type(number) is (int if address in BUTTONS else float), "VRChat tells buttons from axes by the type"
-    assert operate(made, ear, STAND, expected=1) == [(address, 0)]
+    for action, address, value in cases:
+        ((heard, number),) = operate(made, ear, action, expected=1)
+        assert heard == address, action
+        assert number == pytest.approx(value, abs=1e-6), action
+        assert type(number) is (int if address in BUTTONS else float), "VRChat distinguishes them by the type"
+        assert operate(made, ear, STAND, expected=1) == [(address, 0)], action
     made.teardown()
 
 
 def test_vrchat_avatar_sends_only_changes(ear: Ear) -> None:
-    made = body(ear)
+    made = avatar(ear)
     walk = [1, 0, 0, 0, 0]
     operate(made, ear, walk, expected=5)
     assert operate(made, ear, walk, walk, [1, 0, 1, 0, 0], expected=1) == [(LOOK, pytest.approx(0.7))]
@@ -84,7 +80,7 @@ def test_vrchat_avatar_sends_only_changes(ear: Ear) -> None:
 
 
 def test_vrchat_avatar_stops_in_a_pause_and_sends_again_afterwards(ear: Ear) -> None:
-    made = body(ear)
+    made = avatar(ear)
     walk = [1, 0, 0, 0, 1]
     operate(made, ear, walk, expected=5)
     ear.forget()
@@ -134,7 +130,7 @@ def test_vrchat_avatar_lag_follows_the_exact_first_order_solution(
 
 
 def test_vrchat_avatar_lagging_axis_sends_39_percent_first_and_comes_to_rest(ear: Ear) -> None:
-    made = body(ear, lag=0.2)
+    made = avatar(ear, lag=0.2)
     heard = dict(operate(made, ear, [1, 0, 0, 0, 0], expected=5))
     assert heard[FORWARD] == pytest.approx(0.3935, abs=1e-4), "moved on first, then sent"
     operate(made, ear, *[STAND] * 40, expected=1)
@@ -188,9 +184,9 @@ WALKS_AND = """
 import os, signal, sys, threading
 import numpy as np
 from pamiq_exp.environments import VRChatAvatar
-body = VRChatAvatar(port={port}, close_menu=False)
-body.setup()
-body.operate(np.array([1, 2, 1, 0, 1]))
+avatar = VRChatAvatar(port={port}, close_menu=False)
+avatar.setup()
+avatar.operate(np.array([1, 2, 1, 0, 1]))
 print("walking", flush=True)
 {ending}
 """

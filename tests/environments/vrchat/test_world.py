@@ -171,7 +171,7 @@ def test_vrchat_run_leaves_the_avatar_still_after_sigterm(
     with subprocess.Popen(line, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
         walks = vrchat.ear.wait_for(lambda: vrchat.ear.values.get("/input/LookHorizontal", 0.0) != 0.0)
         run.send_signal(signal.SIGTERM)
-        _, told = run.communicate(timeout=60)
-    assert walks, told
-    assert run.returncode == 128 + signal.SIGTERM, told
+        _, errors = run.communicate(timeout=60)
+    assert walks, errors
+    assert run.returncode == 128 + signal.SIGTERM, errors
     assert vrchat.ear.wait_for(lambda: vrchat.ear.still)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,24 +12,24 @@ from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.environments import DelayedActions, delayed
 from pamiq_exp.interaction import FixedIntervalInteraction, Interaction
 from pamiq_exp.runtime import LaunchConfig, launch
+from tests.cases import unexpected_errors
 from tests.interaction.worlds import Counter, Diary
 
 
 def done(world: Diary, env: int = 0) -> list[int]:
-    """What was done in an environment, step by step: the number of the agent's turn, 0 before any."""
+    """The actions of an environment at each step: the number of the agent's turn, 0 before the first."""
     return [int(action[env, 0]) for action in world.actions]
 
 
-def live(turns: int, world: Diary, **delay: object) -> Interaction:
+def run(turns: int, world: Diary, **delay: object) -> Interaction:
     interaction = Interaction(Counter(world.num_envs), delayed(world, **delay))  # type: ignore[arg-type]
     for _ in range(turns):
         interaction.step()
     return interaction
 
 
-@pytest.mark.parametrize(
-    ("steps", "substeps", "expected"),
-    [
+def test_delayed_actions_take_effect_after_the_configured_delay() -> None:
+    cases = [
         (0, 1, [1, 2, 3, 4]),
         (1, 1, [0, 1, 2, 3]),
         (2, 1, [0, 0, 1, 2]),
@@ -37,14 +37,13 @@ def live(turns: int, world: Diary, **delay: object) -> Interaction:
         (1.5, 2, [0, 0, 0, 1, 1, 2, 2, 3]),
         (0.25, 4, [0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4]),
         (0, 2, [1, 1, 2, 2, 3, 3, 4, 4]),
-    ],
-)
-def test_delayed_actions_take_effect_after_the_configured_delay(
-    steps: float, substeps: int, expected: list[int]
-) -> None:
-    world = Diary()
-    live(4, world, steps=steps, substeps=substeps)
-    assert done(world) == expected
+    ]
+    found = []
+    for steps, substeps, _ in cases:
+        world = Diary()
+        run(4, world, steps=steps, substeps=substeps)
+        found.append((steps, substeps, done(world)))
+    assert found == cases
 
 
 def test_delayed_without_a_delay_returns_the_environment_itself() -> None:
@@ -55,7 +54,7 @@ def test_delayed_without_a_delay_returns_the_environment_itself() -> None:
 @given(seed=st.integers(0, 1000), high=st.integers(1, 5))
 def test_delayed_actions_with_varying_delays_apply_the_newest_arrived_action(seed: int, high: int) -> None:
     world = Diary(num_envs=3)
-    live(60, world, steps=[0, high], seed=seed)
+    run(60, world, steps=[0, high], seed=seed)
     for env in range(3):
         history = done(world, env)
         assert all(later >= earlier for earlier, later in pairwise(history)), "never back"
@@ -69,7 +68,7 @@ def test_delayed_actions_draw_different_delays_per_environment_and_seed() -> Non
     histories = []
     for seed in (0, 0, 1):
         world = Diary(num_envs=2)
-        live(60, world, steps=[0, 3], seed=seed)
+        run(60, world, steps=[0, 3], seed=seed)
         histories.append((done(world, 0), done(world, 1)))
     assert histories[0] == histories[1]
     assert histories[0] != histories[2]
@@ -78,14 +77,14 @@ def test_delayed_actions_draw_different_delays_per_environment_and_seed() -> Non
 
 def test_delayed_actions_sum_the_rewards_of_substeps() -> None:
     world = Diary()
-    interaction = live(4, world, substeps=3)
+    interaction = run(4, world, substeps=3)
     rewards = [float(seen.reward[0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
     assert rewards == [0, 1 + 2 + 3, 4 + 5 + 6, 7 + 8 + 9]
 
 
 def test_delayed_actions_show_last_and_first_observations_of_episodes() -> None:
     world = Diary(episode=4)
-    interaction = live(8, world, substeps=3)
+    interaction = run(8, world, substeps=3)
     steps = [int(seen.values["x"][0, 0]) for seen in interaction.agent.seen]  # type: ignore[attr-defined]
     assert steps == [0, 3, 4, 5, 8, 9, 10, 13]
     assert sum(float(seen.reward[0]) for seen in interaction.agent.seen) == sum(range(14))  # type: ignore[attr-defined]
@@ -93,14 +92,14 @@ def test_delayed_actions_show_last_and_first_observations_of_episodes() -> None:
 
 def test_delayed_actions_are_dropped_at_the_start_of_an_episode() -> None:
     world = Diary(episode=3)
-    live(9, world, steps=2, observe_action=True)
+    run(9, world, steps=2, observe_action=True)
     # turn 4 answers the end of an episode: nothing of the old one reaches the new one
     assert done(world) == [0, 0, 1, 0, 0, 0, 5, 0, 0]
 
 
 def test_delayed_actions_start_with_the_configured_first_action() -> None:
     world = Diary()
-    live(3, world, steps=1, first_action=[7, 2])
+    run(3, world, steps=1, first_action=[7, 2])
     assert done(world) == [7, 1, 2]
     with pytest.raises(ValueError, match="must hold 2 numbers"):
         delayed(world, 1, first_action=[7])
@@ -108,7 +107,7 @@ def test_delayed_actions_start_with_the_configured_first_action() -> None:
 
 def test_delayed_actions_show_previous_actions_newest_first() -> None:
     world = Diary()
-    interaction = live(4, world, steps=2, observe_action=True)
+    interaction = run(4, world, steps=2, observe_action=True)
     shown = [seen.values["previous_action"][0] for seen in interaction.agent.seen]  # type: ignore[attr-defined]
     assert interaction.environment.observation_space["previous_action"].shape == (2 * 53,)
     assert not shown[0].any()
@@ -124,28 +123,25 @@ def test_delayed_actions_show_previous_box_actions_unchanged() -> None:
     assert environment.observe().values["previous_action"].tolist() == [[0.25, -0.5]]
 
 
-@pytest.mark.parametrize(
-    ("steps", "substeps", "message"),
-    [
+def test_delayed_refuses_invalid_delays() -> None:
+    cases: list[tuple[float | list[float], int, str]] = [
         (-1, 1, "number from 0 on"),
         (0.5, 1, "delay.substeps=n"),
         ([2, 1], 1, "lowest, highest"),
         ([0, 1, 2], 1, "lowest, highest"),
         (1, 0, "at least 1"),
         (float("inf"), 1, "number from 0 on"),
-    ],
-)
-def test_delayed_refuses_invalid_delays(steps: float | Sequence[float], substeps: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        delayed(Diary(), steps, substeps)
+    ]
+    calls = [(partial(delayed, Diary(), steps, substeps), message) for steps, substeps, message in cases]
+    assert not unexpected_errors(ValueError, calls)
 
 
 @pytest.mark.parametrize("keys", [{"steps": 2}, {"steps": [0, 4], "seed": 5}, {"steps": [0.5, 1.5], "substeps": 2}])
 def test_delayed_actions_restore_pending_actions_from_a_checkpoint(keys: dict[str, object]) -> None:
     keys |= {"observe_action": True}
     whole, before, after = Diary(num_envs=2), Diary(num_envs=2), Diary(num_envs=2)
-    live(12, whole, **keys)
-    first = live(7, before, **keys)
+    run(12, whole, **keys)
+    first = run(7, before, **keys)
     second = Interaction(Counter(2), delayed(after, **keys))  # type: ignore[arg-type]
     assert restore_state(second, collect_state(first)) == ([], [])
     for _ in range(5):

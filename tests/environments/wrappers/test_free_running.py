@@ -20,7 +20,7 @@ STILL = np.zeros((1, 2), dtype=np.int64)
 
 
 class Gated(Diary):
-    """A world whose every step waits for the test to allow it, and says when it is done."""
+    """A world whose every step waits for the test to allow it, and signals when it is done."""
 
     def __init__(self, episode: int | None = None) -> None:
         super().__init__(episode=episode)
@@ -144,7 +144,7 @@ def test_delayed_refuses_substeps_of_a_free_running_environment() -> None:
 def test_fixed_interval_interaction_refuses_an_environment_with_its_own_clock() -> None:
     world = Diary()
     world.own_interval = 0.05
-    with pytest.raises(ValueError, match=r"0\.05 s a turn.*interaction=unpaced"):
+    with pytest.raises(ValueError, match=r"0\.05 s a turn.*two clocks.*interaction=unpaced"):
         FixedIntervalInteraction(Counter(), world, 0.1)
     assert Interaction(Counter(), world).interval is None
 
