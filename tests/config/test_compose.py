@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from pamiq_exp.config import (
     variants,
 )
 from pamiq_exp.config.words import LONGEST_WORDS, MOST_WORDS, sweep_jobs
+from tests.refusals import error_text
 
 
 def errors(*overrides: str, source: Source = Source()) -> str:
@@ -113,14 +115,12 @@ def test_variants_of_a_huge_sweep_are_limited() -> None:
     assert untried == [f"launcher.max_steps={steps}" for steps in range(18, 50)]
 
 
-@pytest.mark.parametrize(
-    "values",
-    ["range(1000000000)", "shuffle(range(100000000))", "sort(range(100000000))", "range(0,1,1e-9)", "range(0,1,0)"],
-)
-def test_compose_refuses_a_huge_or_endless_grid(values: str) -> None:
-    for ask in (variants, sweep_jobs, compose):
-        with pytest.raises(ConfigError, match="more than 100,000 jobs"):
-            ask(["experiment=minimum", f"seed={values}"])
+def test_compose_and_sweep_jobs_refuse_a_huge_or_endless_grid() -> None:
+    huge = ("range(1000000000)", "shuffle(range(100000000))", "sort(range(100000000))")
+    for values in (*huge, "range(0,1,1e-9)", "range(0,1,0)"):
+        for call in (variants, sweep_jobs, compose):
+            message = error_text(ConfigError, partial(call, ["experiment=minimum", f"seed={values}"]))
+            assert "more than 100,000 jobs" in message, values
 
 
 def test_parse_overrides_limits_words_and_characters() -> None:
@@ -128,13 +128,6 @@ def test_parse_overrides_limits_words_and_characters() -> None:
     for words in ([f"+a{n}=1" for n in range(MOST_WORDS + 1)], ["a=" + "[" * LONGEST_WORDS]):
         with pytest.raises(ConfigError, match="at most 1,000 words with 50,000 characters"):
             parse_overrides(words)
-
-
-def test_compose_refuses_a_file_that_chooses_itself(tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndefaults: [mine, _self_]\n")
-    with pytest.raises(ConfigError, match="the files choose one another in a circle"):
-        compose(["experiment=mine"], Source(folder=str(tmp_path)))
 
 
 def test_config_error_message_has_the_first_hundred_errors() -> None:
@@ -181,16 +174,12 @@ def test_plain_file_limits_nesting(tmp_path: Path) -> None:
         plain_file(tmp_path / "config.yaml")
 
 
-def test_sweep_jobs_refuse_more_than_the_limit() -> None:
-    with pytest.raises(ConfigError, match="more than 100,000 jobs"):
-        sweep_jobs(["seed=range(1000000000)", "launcher.max_steps=1,2"])
-
-
 def test_sweep_jobs_may_reach_the_limit_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pamiq_exp.config.words.MOST_JOBS", 6)
     assert len(sweep_jobs(["seed=range(3)", "launcher.max_steps=1,2"])) == 6
-    with pytest.raises(ConfigError, match="more than 6 jobs"):
-        sweep_jobs(["seed=range(7)"])
+    for words in (["seed=range(7)"], ["seed=range(4)", "launcher.max_steps=1,2"]):
+        with pytest.raises(ConfigError, match="more than 6 jobs"):
+            sweep_jobs(words)
 
 
 def test_composed_config_names_its_choices_and_what_chose_them() -> None:

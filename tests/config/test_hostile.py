@@ -1,4 +1,4 @@
-"""Configs that someone might send to do harm: each is refused, by name, file and line, and nothing of it happens."""
+"""Malicious configs: each is refused with name, file and line, and has no effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE = "experiment/hostile.yaml"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a user stands, with a secret in the environment and a link that leads out."""
+    """The current folder of a user, with a secret in the environment and a link that leads out."""
     here = tmp_path / "here"
     (here / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
@@ -57,10 +57,6 @@ def assert_harmless(outcome: Outcome, folder: Path) -> None:
     assert "\x1b[2J" not in outcome.err
 
 
-def test_corpus_has_at_least_sixty_configs() -> None:
-    assert len(CORPUS) >= 60
-
-
 @pytest.mark.parametrize("name", CORPUS)
 def test_check_refuses_a_hostile_config(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -74,15 +70,15 @@ def test_check_refuses_a_hostile_config(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", [[], ["-m"], ["-m", "seed=0,1"], ["--cfg", "job"]], ids=" ".join)
+@pytest.mark.parametrize("words", [[], ["-m"], ["-m", "seed=0,1"], ["--cfg", "job"]], ids=" ".join)
 @pytest.mark.parametrize("name", CORPUS)
 def test_run_multirun_and_cfg_refuse_a_hostile_config(
-    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, door: list[str]
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
 ) -> None:
-    if "--cfg" in door and not name.startswith(("hydra", "yaml")):
+    if "--cfg" in words and not name.startswith(("hydra", "yaml")):
         pytest.skip("printing a config does nothing with it")
     send(CORPUS[name], folder)
-    outcome = run(command, folder, monkeypatch, *door)
+    outcome = run(command, folder, monkeypatch, *words)
     assert outcome.status == 2, outcome.out
     assert CORPUS[name].expected in outcome.err
     assert_harmless(outcome, folder)
@@ -99,17 +95,17 @@ def test_run_refuses_a_hostile_config(
     assert_harmless(outcome, folder)
 
 
-@pytest.mark.parametrize("name", list(HYDRA)[::4])
+@pytest.mark.parametrize("key", list(HYDRA)[::4])
 def test_check_refuses_hydra_settings_in_files_of_other_groups(
-    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     (folder / "conf" / FILE).write_text("# @package _global_\ndefaults: [minimum, /shared: evil, _self_]\n")
     (folder / "conf" / "shared").mkdir()
     evil = folder / "conf" / "shared" / "evil.yaml"
-    evil.write_text(f"# @package hydra\n{HYDRA[name].replace('{marker}', 'marker')}\n")
+    evil.write_text(f"# @package hydra\n{HYDRA[key].replace('{marker}', 'marker')}\n")
     outcome = run(command, folder, monkeypatch, "check")
     assert outcome.status == 1
-    assert "may not be set by a config file" in outcome.err or "searchpath" in outcome.err
+    assert f"{key}: may not be set by a config file" in outcome.err
     evil.unlink()
     evil.parent.rmdir()
     assert_harmless(outcome, folder)

@@ -19,6 +19,7 @@ from pamiq_exp.config import (
 )
 from pamiq_exp.config.yaml_files import MOST_BYTES, read_nodes
 from pamiq_exp.files import MOST_DEPTH
+from tests.refusals import error_text
 
 EXPERIMENT = """\
 # @package _global_
@@ -78,8 +79,8 @@ def test_origin_of_an_unset_key_is_that_of_its_node(source: Source) -> None:
     table = compose(["experiment=mine"], source).origins
     assert origin_of("interaction.agent.speed", table) == table["interaction.agent._target_"]
     assert origin_of("nothing.like.it", table) is None
-    told = located([ErrorDetail("launcher.max_steps", "is wrong")], table)
-    assert str(told[0]).endswith("mine.yaml:7")
+    (detail,) = located([ErrorDetail("launcher.max_steps", "is wrong")], table)
+    assert str(detail).endswith("mine.yaml:7")
 
 
 def test_provenance_has_an_override_whose_interpolation_fails() -> None:
@@ -96,20 +97,17 @@ def test_provenance_of_file_has_the_line_of_each_key(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path) -> None:
+    laughs = ["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]
+    path = tmp_path / "config.yaml"
+    for text, expected in (
         ("a: [1", "no valid YAML"),
         ("a: *nothing", "alias"),
         ("a: &x [*x]", "alias"),
         ("[" * (MOST_DEPTH + 1), "nests deeper"),
         ("[" * 100_000, "nests deeper"),
         ("a: " + "x" * MOST_BYTES, "larger than"),
-        ("\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]), "more"),
-    ],
-)
-def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path, text: str, expected: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=expected):
-        read_nodes(path)
+        ("\n".join(laughs), "more"),
+    ):
+        path.write_text(text)
+        assert expected in error_text(ConfigError, lambda: read_nodes(path)), text[:100]

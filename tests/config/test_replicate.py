@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from pamiq_exp.config import ConfigError, compose_config
 from pamiq_exp.config.checks.interpolations import resolve
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.replicate import expand_replicas
+from tests.refusals import error_text
 
 
 def expanded(text: str) -> Any:
     found = resolve(expand_replicas(yaml.safe_load(text)))
     assert not found.errors
     return found.tree
-
-
-def error_of(text: str) -> str:
-    with pytest.raises(ConfigError) as error:
-        expanded(text)
-    return str(error.value)
 
 
 def test_replicate_makes_copies_with_an_index_each() -> None:
@@ -82,9 +77,8 @@ def test_expand_replicas_returns_a_config_without_replicas_unchanged() -> None:
     assert tree == {"a": {"b": "${index}"}, "c": "???"}
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
+def test_replicate_reports_errors_with_their_address() -> None:
+    for text, words in (
         ("m: {x: {_replicate_: many}}", ["m.x._replicate_", "number of copies"]),
         ("m: {x: {_replicate_: -1}}", ["0 to 1000"]),
         ("m: {x: {_replicate_: true}}", ["number of copies"]),
@@ -94,12 +88,9 @@ def test_expand_replicas_returns_a_config_without_replicas_unchanged() -> None:
         ("m: {x: {_replicate_: {count: 2, names: same}}}", ["several copies would be called same"]),
         ("m: {x: {_replicate_: {count: 2, names: 'a b ${index}'}}}", ["'a b 0' is no name"]),
         ("m: {x: {_replicate_: {count: 3, names: [a, b]}}}", ["3 copies, but 2 names"]),
-    ],
-)
-def test_replicate_reports_errors_with_their_address(text: str, words: list[str]) -> None:
-    message = error_of(text)
-    for word in words:
-        assert word in message
+    ):
+        message = error_text(ConfigError, partial(expanded, text))
+        assert all(word in message for word in words), (text, message)
 
 
 def test_replicate_works_in_a_config_file_and_from_the_command_line(tmp_path: Path) -> None:
