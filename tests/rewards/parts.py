@@ -33,7 +33,7 @@ class Published:
 
 
 Stream = Iterator[Tensor]
-"""Vectors of all num_envs, `(num_envs, numbers)`, one after another."""
+"""Vectors of all environments, `(num_envs, numbers)`, one after another."""
 
 
 def images(count: int, seed: int = 7) -> Tensor:
@@ -65,7 +65,7 @@ def cycle(bank: Tensor) -> Stream:
 
 
 def bank_variance(bank: Tensor) -> float:
-    """The error that remains for one who knows the bank but not the draw."""
+    """The prediction error that remains if the bank is known, but not the draw."""
     return float((bank - bank.mean(0)).square().mean())
 
 
@@ -112,14 +112,14 @@ def pair_batch(step: Transition) -> dict[str, Tensor]:
 
 
 @dataclass
-class Life:
-    """A reward watches a stream while its models learn from it, each transition after it has been judged."""
+class RewardRun:
+    """A reward on a stream, and models that learn from each transition after its reward is computed."""
 
     reward: Reward
     learn: Callable[[Transition], None]
 
-    def live(self, stream: Stream, turns: int) -> np.ndarray:
-        """Return the raw rewards, averaged over the num_envs, `(turns,)`."""
+    def run(self, stream: Stream, turns: int) -> np.ndarray:
+        """Return the raw rewards, averaged over the environments, `(turns,)`."""
         means = []
         before = next(stream)
         for _ in range(turns):

@@ -1,4 +1,4 @@
-"""New places pay once in a while, by the agent's own sense of its way."""
+"""Reward for new places by the agent's odometry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_new_places_rewards_a_place_again_only_after_the_window() -> None:
 def test_new_places_keeps_visits_per_environment_and_episode() -> None:
     reward = NewPlaces(2, cell=0.5)
     assert step(reward, [0.1, 0.6], [0.6, 0.1]) == [1, 1]
-    assert step(reward, [0.6, 0.1], [0.1, 0.1], [False, True]) == [0, 0]  # the first has started anew
+    assert step(reward, [0.6, 0.1], [0.1, 0.1], [False, True]) == [0, 0]  # a new episode begins in the first
     assert step(reward, [0.1, 0.1], [0.6, 0.6]) == [1, 0]
 
 
@@ -58,7 +58,7 @@ def test_new_places_error_without_odometry_names_the_setting() -> None:
         step(NewPlaces(1, field="place"), [0.0], [0.0])
 
 
-@pytest.mark.parametrize("words", [{"cell": 0}, {"window": 0}])
-def test_new_places_refuses_a_cell_or_window_of_zero(words: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="cell must be positive and window at least 1"):
-        NewPlaces(1, **words)
+def test_new_places_refuses_a_cell_or_window_of_zero() -> None:
+    for settings in ({"cell": 0}, {"window": 0}):
+        with pytest.raises(ValueError, match="cell must be positive and window at least 1"):
+            NewPlaces(1, **settings)

@@ -1,4 +1,4 @@
-"""Oracles know the truth, and nothing else does."""
+"""Oracles read the ground truth, and no other reward does."""
 
 from __future__ import annotations
 

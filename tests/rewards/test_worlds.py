@@ -1,6 +1,6 @@
-"""What each reward tends to where nothing can be predicted, where everything can, and where something new begins.
+"""Limits of each reward on unpredictable, predictable and changing streams.
 
-The worlds are streams of vectors; models are small and learn from each transition once it has been judged.
+The worlds are streams of vectors; models are small and learn from each transition after its reward is computed.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ import pytest
 import torch
 from scipy.special import digamma
 
-from tests.rewards import lives
-from tests.rewards.parts import NUMBERS, Life, bank_variance, blackout, cycle, flicker, images, white
+from tests.rewards import reward_runs
+from tests.rewards.parts import NUMBERS, RewardRun, bank_variance, blackout, cycle, flicker, images, white
 
 TURNS, LAST = 700, 150
 QUICK = {"prediction_error", "ama", "rnd"}
-"""Rewards of one or two small networks; the other ones take longer and are tried by `make test-all`.
+"""Rewards of one or two small networks; the other ones take longer and run in `make test-all`.
 
 Learning progress has tests of its own below."""
 BANK = images(8)
 V = bank_variance(BANK)
 
 LEARNED = {
-    "prediction_error": lives.prediction_error,
-    "random_features": lives.random_features,
-    "open_loop": lives.open_loop,
-    "delta_minimize": lives.delta_minimize,
-    "disagreement": lives.disagreement,
-    "gaussian_ensemble": lives.gaussian_ensemble,
-    "information": lambda: lives.gaussian_ensemble("information"),
-    "ama": lives.ama,
-    "learning_progress": lives.learning_progress,
-    "learning_progress_exp": lambda: lives.learning_progress("exp"),
-    "gamma_progress": lives.gamma_progress,
-    "rnd": lives.rnd,
-    "meta": lives.meta,
+    "prediction_error": reward_runs.prediction_error,
+    "random_features": reward_runs.random_features,
+    "open_loop": reward_runs.open_loop,
+    "delta_minimize": reward_runs.delta_minimize,
+    "disagreement": reward_runs.disagreement,
+    "gaussian_ensemble": reward_runs.gaussian_ensemble,
+    "information": lambda: reward_runs.gaussian_ensemble("information"),
+    "ama": reward_runs.ama,
+    "learning_progress": reward_runs.learning_progress,
+    "learning_progress_exp": lambda: reward_runs.learning_progress("exp"),
+    "gamma_progress": reward_runs.gamma_progress,
+    "rnd": reward_runs.rnd,
+    "meta": reward_runs.meta,
 }
 
 
@@ -51,8 +51,8 @@ def one_seed() -> Iterator[None]:
         yield
 
 
-def late(make: Callable[[], Life], stream: Iterator[torch.Tensor], turns: int = TURNS) -> float:
-    return float(make().live(stream, turns)[-LAST:].mean())
+def late(make: Callable[[], RewardRun], stream: Iterator[torch.Tensor], turns: int = TURNS) -> float:
+    return float(make().run(stream, turns)[-LAST:].mean())
 
 
 @pytest.mark.parametrize("name", slow_unless_quick(*((name,) for name in LEARNED)))
@@ -99,7 +99,7 @@ def test_rewards_on_eight_random_images_converge_to_the_expected_value(name: str
 
 
 def test_reward_rnd_falls_below_half_on_white_noise_and_stays_positive() -> None:
-    rewards = lives.rnd().live(white(), TURNS)
+    rewards = reward_runs.rnd().run(white(), TURNS)
     rewards = rewards[~np.isnan(rewards)]
     assert 0 < rewards[-LAST:].mean() < 0.5 * rewards[:20].mean()
 
@@ -120,7 +120,7 @@ def test_reward_learning_progress_exp_is_negative_on_noise_by_the_jensen_bias() 
     ),
 )
 def test_rewards_vanish_once_a_cycle_of_images_is_learned(name: str) -> None:
-    rewards = LEARNED[name]().live(cycle(BANK), TURNS)
+    rewards = LEARNED[name]().run(cycle(BANK), TURNS)
     assert abs(rewards[-LAST:].mean()) < 0.03 * abs(rewards[:20]).max()
 
 
@@ -131,18 +131,18 @@ def test_rewards_vanish_once_a_cycle_of_images_is_learned(name: str) -> None:
     ),
 )
 def test_rewards_rise_tenfold_on_new_images(name: str) -> None:
-    life = LEARNED[name]()
-    before = life.live(cycle(BANK), TURNS)
-    after = life.live(cycle(images(8, seed=8)), 60)
+    run = LEARNED[name]()
+    before = run.run(cycle(BANK), TURNS)
+    after = run.run(cycle(images(8, seed=8)), 60)
     if name == "ama":  # its variance follows within a few turns and then exceeds the error
         after = after[:5]
     assert after.mean() > 10 * max(before[-LAST:].mean(), 1e-6)
 
 
 def test_reward_learning_progress_is_negative_at_a_change_and_then_positive() -> None:
-    life = lives.learning_progress()
-    life.live(cycle(BANK), TURNS)
-    after = life.live(cycle(images(8, seed=8)), 400)
+    run = reward_runs.learning_progress()
+    run.run(cycle(BANK), TURNS)
+    after = run.run(cycle(images(8, seed=8)), 400)
     assert after[:10].mean() < 0
     windows = after[20:200].reshape(-1, 10).mean(1)
     assert windows.max() > 0.1
@@ -150,12 +150,12 @@ def test_reward_learning_progress_is_negative_at_a_change_and_then_positive() ->
 
 
 def test_reward_gamma_progress_is_positive_while_learning() -> None:
-    rewards = lives.gamma_progress().live(cycle(BANK), 120)
+    rewards = reward_runs.gamma_progress().run(cycle(BANK), 120)
     assert (rewards[20:60] > 0).all()
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.5])
 def test_reward_ama_on_white_noise_converges_to_one_minus_inverse_penalty(penalty: float) -> None:
-    life = lives.ama(penalty, eta=1.0)
-    rewards = life.live(white(), TURNS)
+    run = reward_runs.ama(penalty, eta=1.0)
+    rewards = run.run(white(), TURNS)
     assert rewards[-LAST:].mean() == pytest.approx(1 - 1 / penalty, abs=0.06)

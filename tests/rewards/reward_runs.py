@@ -1,4 +1,4 @@
-"""Each reward with small models of its own, ready to live in a synthetic world."""
+"""Each reward with small models of its own, ready to run in a synthetic world."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pamiq_exp.rewards import (
     Transition,
 )
 from pamiq_exp.rewards import RandomNetworkDistillation as RandomNetworkReward
-from tests.rewards.parts import ACTION, FIELD, NUMBERS, OBSERVATION, Learner, Life, Published, pair_batch
+from tests.rewards.parts import ACTION, FIELD, NUMBERS, OBSERVATION, Learner, Published, RewardRun, pair_batch
 
 RATE = 2e-3
 
@@ -45,66 +45,66 @@ def ensemble(head: partial[NormalHead] | None = None) -> EnsembleDynamics:
     return EnsembleDynamics(partial(small, head), count=5)
 
 
-def life_of_dynamics(reward: Reward, network: DynamicsNetwork, bootstrap: float = 1.0) -> Life:
+def run_of_dynamics(reward: Reward, network: DynamicsNetwork, bootstrap: float = 1.0) -> RewardRun:
     model = ForwardDynamics(network, bootstrap=bootstrap)
     reward.attach({"dynamics": Published(model.inference_module())})
     learner = Learner(model, RATE)
-    return Life(reward, lambda step: learner.train(pair_batch(step)))
+    return RewardRun(reward, lambda step: learner.train(pair_batch(step)))
 
 
-def prediction_error() -> Life:
-    return life_of_dynamics(PredictionError(), small())
+def prediction_error() -> RewardRun:
+    return run_of_dynamics(PredictionError(), small())
 
 
-def random_features() -> Life:
-    return life_of_dynamics(RandomFeatureError(), small())
+def random_features() -> RewardRun:
+    return run_of_dynamics(RandomFeatureError(), small())
 
 
-def open_loop() -> Life:
-    return life_of_dynamics(OpenLoopError(horizon=3), small())
+def open_loop() -> RewardRun:
+    return run_of_dynamics(OpenLoopError(horizon=3), small())
 
 
-def delta_minimize() -> Life:
-    return life_of_dynamics(DeltaMinimize(PredictionError()), small())
+def delta_minimize() -> RewardRun:
+    return run_of_dynamics(DeltaMinimize(PredictionError()), small())
 
 
-def disagreement() -> Life:
-    return life_of_dynamics(Disagreement(), ensemble(), bootstrap=0.8)
+def disagreement() -> RewardRun:
+    return run_of_dynamics(Disagreement(), ensemble(), bootstrap=0.8)
 
 
-def gaussian_ensemble(form: str = "variance") -> Life:
-    return life_of_dynamics(GaussianEnsemble(form=form), ensemble(partial(NormalHead)))  # type: ignore[arg-type]
+def gaussian_ensemble(form: str = "variance") -> RewardRun:
+    return run_of_dynamics(GaussianEnsemble(form=form), ensemble(partial(NormalHead)))  # type: ignore[arg-type]
 
 
-def ama(penalty: float = 1.0, eta: float = 1.0) -> Life:
-    return life_of_dynamics(AleatoricMapping(eta=eta), small(partial(PenalizedNormalHead, penalty=penalty)))
+def ama(penalty: float = 1.0, eta: float = 1.0) -> RewardRun:
+    return run_of_dynamics(AleatoricMapping(eta=eta), small(partial(PenalizedNormalHead, penalty=penalty)))
 
 
-def gamma_progress(ema_decay: float = 0.995) -> Life:
+def gamma_progress(ema_decay: float = 0.995) -> RewardRun:
     model = ProgressDynamics(small(), ema_decay=ema_decay)
     reward = GammaProgress()
     reward.attach({"dynamics": Published(model.inference_module())})
     learner = Learner(model, RATE)
-    return Life(reward, lambda step: learner.train(pair_batch(step)))
+    return RewardRun(reward, lambda step: learner.train(pair_batch(step)))
 
 
-def meta(scheme: str = "maximize") -> Life:
+def meta(scheme: str = "maximize") -> RewardRun:
     model = ResidualLevelsModel(ResidualLevels(NUMBERS, ACTION, levels=2, width=64))
     reward = Meta(2, scheme=scheme)  # type: ignore[arg-type]
     reward.attach({"levels": Published(model.inference_module())})
     learner = Learner(model, RATE)
-    return Life(reward, lambda step: learner.train(pair_batch(step)))
+    return RewardRun(reward, lambda step: learner.train(pair_batch(step)))
 
 
-def rnd() -> Life:
+def rnd() -> RewardRun:
     model = RndModel(OBSERVATION, features=32, hidden=(64, 64), warmup=256)
     reward = RandomNetworkReward()
     reward.attach({"rnd": Published(model.inference_module())})
     learner = Learner(model, RATE)
-    return Life(reward, lambda step: learner.train({FIELD: step.observation[FIELD]}))
+    return RewardRun(reward, lambda step: learner.train({FIELD: step.observation[FIELD]}))
 
 
-def learning_progress(form: str = "log") -> Life:
+def learning_progress(form: str = "log") -> RewardRun:
     """h learns from the errors of the last ten turns, drawn with replacement."""
     dynamics = ForwardDynamics(small())
     previous = PreviousError(PreviousErrorNetwork(NUMBERS, ACTION, hidden=(64, 32)))
@@ -122,4 +122,4 @@ def learning_progress(form: str = "log") -> Life:
         other.train(records[generator.integers(len(records))])
         learner.train(pair_batch(step))
 
-    return Life(reward, learn)
+    return RewardRun(reward, learn)
