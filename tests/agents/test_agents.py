@@ -1,4 +1,4 @@
-"""Agents record what belongs together, and judge only what means something."""
+"""Agents record matching fields and reward only valid transitions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POLICY_FIELDS: dict[str, object] = {
 
 
 class ClockPolicy(nn.Module):
-    """Chooses (t mod 3, t mod 2) when it sees step t, and says that t is its value."""
+    """Chooses (t mod 3, t mod 2) at step t, whose value is t."""
 
     def forward(self, batch: Batch) -> tuple[MultiCategorical, Tensor]:
         step = batch["observation.step"][:, 0]
@@ -77,7 +77,7 @@ class Persistence(DynamicsNetwork):
         return latent, state
 
 
-def live(agent: Agent[Any, Any], environment: ClockWorld, turns: int) -> list[np.ndarray]:
+def run(agent: Agent[Any, Any], environment: ClockWorld, turns: int) -> list[np.ndarray]:
     """Take turns; return the reward signal of each."""
     interaction, signals = Interaction(agent, environment), []
     for _ in range(turns):
@@ -90,7 +90,7 @@ def test_policy_agent_collects_transitions_whose_fields_belong_to_one_step() -> 
     world, collector = ClockWorld(), Collector(POLICY_FIELDS)
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy(), version=7)}, {"rollout": collector})
-    live(agent, world, 20)
+    run(agent, world, 20)
     assert len(collector.records) == 19
     for t, record in enumerate(collector.records):
         assert (record["observation.step"] == t).all()
@@ -110,7 +110,7 @@ def test_policy_agent_transitions_pass_through_a_rollout_buffer_unchanged() -> N
     user = DataUser(RolloutBuffer(capacity=32, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy())}, {"rollout": user.collector})
-    live(agent, ClockWorld(), 20)
+    run(agent, ClockWorld(), 20)
     user.update()
     rollout = user.take(16)
     np.testing.assert_array_equal(rollout["observation.step"][:, 0, 0], np.arange(17))
@@ -120,7 +120,7 @@ def test_policy_agent_transitions_pass_through_a_rollout_buffer_unchanged() -> N
 def test_policy_agent_reward_and_its_mean_skip_invalid_transitions() -> None:
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(ClockPolicy())}, {})
-    signals = live(agent, ClockWorld(ends=(4,)), 10)
+    signals = run(agent, ClockWorld(ends=(4,)), 10)
     assert [float(signal[0]) for signal in signals] == [0, 0, 1, 2, 3, 0, 5, 6, 7, 0]
     mean = np.mean([0, 1, 2, 3, 5, 6, 7])
     assert agent.report()["reward"] == pytest.approx(mean)
@@ -137,7 +137,7 @@ def curious(encoder: Encoder | Port, dynamics: DynamicsNetwork) -> PolicyAgent:
 
 
 def test_policy_agent_reward_compares_each_latent_with_its_prediction() -> None:
-    signals = live(curious(ClockEncoder(), Persistence()), ClockWorld(), 8)
+    signals = run(curious(ClockEncoder(), Persistence()), ClockWorld(), 8)
     assert [float(signal[2]) for signal in signals] == [0.0] + [1.0] * 7
     assert [float(signal[0]) for signal in signals] == [0.0] + [1.0] * 4 + [0.0] + [1.0] * 2
 
@@ -145,9 +145,9 @@ def test_policy_agent_reward_compares_each_latent_with_its_prediction() -> None:
 def test_policy_agent_reward_does_not_change_when_an_encoder_is_published() -> None:
     encoder = Port(ClockEncoder())
     agent, world = curious(encoder, Persistence()), ClockWorld()
-    live(agent, world, 3)
+    run(agent, world, 3)
     encoder.module, encoder.version = ClockEncoder(offset=500.0), 1
-    signals = live(agent, world, 2)
+    signals = run(agent, world, 2)
     assert [float(signal[2]) for signal in signals] == [1.0, 1.0]
     assert encoder.module.calls == 2
 
@@ -156,9 +156,9 @@ def test_policy_agent_reward_is_zero_until_the_encoder_is_warmed_up() -> None:
     encoder = ClockEncoder()
     encoder.is_warmed_up = False
     agent, world = curious(encoder, Persistence()), ClockWorld()
-    assert not np.any(live(agent, world, 3))
+    assert not np.any(run(agent, world, 3))
     encoder.is_warmed_up = True
-    signals = live(agent, world, 3)
+    signals = run(agent, world, 3)
     assert [float(signal[2]) for signal in signals] == [0.0, 1.0, 1.0]
 
 
@@ -167,9 +167,9 @@ def test_random_agent_collects_latents_once_the_encoder_is_warmed_up() -> None:
     agent, world = RandomAgent(CLOCK["action"], 3, seed=0, encoder="encoder"), ClockWorld()
     agent.attach({"encoder": Port(encoder)}, {"replay": collector})
     encoder.is_warmed_up = False
-    live(agent, world, 3)
+    run(agent, world, 3)
     encoder.is_warmed_up = True
-    live(agent, world, 3)
+    run(agent, world, 3)
     assert [float(record["latent"][0, 0]) for record in collector.records] == [3.5, 4.5]
 
 
@@ -177,7 +177,7 @@ def test_random_agent_error_for_an_unknown_field_lists_the_available_fields() ->
     agent = RandomAgent(CLOCK["action"], 3, seed=0)
     agent.attach({}, {"replay": Collector({"pressure": {"shape": [], "dtype": "float32"}})})
     with pytest.raises(KeyError, match=r"replay.*pressure.*observation\.step"):
-        live(agent, ClockWorld(), 2)
+        run(agent, ClockWorld(), 2)
 
 
 def test_agents_name_a_missing_model_before_the_first_step() -> None:
@@ -198,7 +198,7 @@ def test_random_agent_refuses_a_model_that_is_no_encoder() -> None:
     agent = RandomAgent(CLOCK["action"], 3, seed=0, encoder="policy")
     agent.attach({"policy": Port(ClockPolicy())}, {})
     with pytest.raises(TypeError, match="Encoder"):
-        live(agent, ClockWorld(), 1)
+        run(agent, ClockWorld(), 1)
 
 
 def real_agent() -> PolicyAgent:
@@ -219,14 +219,14 @@ def test_policy_agent_continues_identically_after_a_restore(turns: int) -> None:
     worlds = ClockWorld(), ClockWorld()
     first, second = real_agent(), real_agent()
     first.attach(first._models, {"rollout": collectors[0]})
-    live(first, worlds[0], turns)
+    run(first, worlds[0], turns)
     collectors[0].records.clear()
     second.attach(second._models, {"rollout": collectors[1]})
     unclaimed, missing = restore_state(second, collect_state(first))
     assert not unclaimed
     assert not missing
     worlds[1].now = worlds[0].now
-    first_signals, second_signals = live(first, worlds[0], 9), live(second, worlds[1], 9)
+    first_signals, second_signals = run(first, worlds[0], 9), run(second, worlds[1], 9)
     np.testing.assert_array_equal(first_signals, second_signals)
     for ours, theirs in zip(collectors[0].records, collectors[1].records, strict=True):
         for name, value in ours.items():
@@ -240,7 +240,7 @@ def test_policy_agent_log_probs_match_those_computed_in_training() -> None:
     user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=POLICY_FIELDS))
     agent = PolicyAgent(seed=0)
     agent.attach({"policy": Port(policy)}, {"rollout": user.collector})
-    live(agent, ClockWorld(), 40)
+    run(agent, ClockWorld(), 40)
     user.update()
     rollout = user.take(38)
     with torch.no_grad():
@@ -252,7 +252,7 @@ def test_policy_agent_log_probs_match_those_computed_in_training() -> None:
 def test_random_agent_actions_depend_on_the_seed() -> None:
     def actions(seed: int) -> np.ndarray:
         world = ClockWorld()
-        live(RandomAgent(CLOCK["action"], 3, seed), world, 30)
+        run(RandomAgent(CLOCK["action"], 3, seed), world, 30)
         return np.stack(world.actions)
 
     np.testing.assert_array_equal(actions(1), actions(1))
@@ -261,10 +261,10 @@ def test_random_agent_actions_depend_on_the_seed() -> None:
 
 def test_policy_agent_reports_the_entropy_of_the_policy() -> None:
     agent = real_agent()
-    live(agent, ClockWorld(), 5)
-    figures = agent.report()
-    assert figures["entropy"] == pytest.approx(np.log(6), abs=0.05)
-    assert {"reward", "curious_raw", "world"} <= figures.keys()
+    run(agent, ClockWorld(), 5)
+    metrics = agent.report()
+    assert metrics["entropy"] == pytest.approx(np.log(6), abs=0.05)
+    assert {"reward", "curious_raw", "world"} <= metrics.keys()
 
 
 def curious_64() -> tuple[PolicyAgent, Observation]:

@@ -1,4 +1,4 @@
-"""Exploration replaces the right share of actions, and goes on where a checkpoint left it."""
+"""Exploration replaces the configured share of actions and is restored from a checkpoint."""
 
 from __future__ import annotations
 

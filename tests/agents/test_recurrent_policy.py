@@ -50,7 +50,7 @@ def agent_with(collectors: dict[str, Any], network: RecurrentPolicyValue | None 
     return agent
 
 
-def live(agent: PolicyAgent, world: ClockWorld, turns: int) -> None:
+def run(agent: PolicyAgent, world: ClockWorld, turns: int) -> None:
     interaction = Interaction(agent, world)
     for _ in range(turns):
         interaction.step()
@@ -59,7 +59,7 @@ def live(agent: PolicyAgent, world: ClockWorld, turns: int) -> None:
 def test_policy_agent_carries_the_recurrent_state_and_resets_it_at_episode_ends() -> None:
     network, collector = policy(), Collector(FIELDS)
     world = ClockWorld()
-    live(agent_with({"rollout": collector}, network), world, 15)
+    run(agent_with({"rollout": collector}, network), world, 15)
     state = network.initial_state(3)
     for t, record in enumerate(collector.records):
         np.testing.assert_allclose(record["policy_state"], state.numpy(), atol=1e-6)
@@ -74,7 +74,7 @@ def test_policy_agent_carries_the_recurrent_state_and_resets_it_at_episode_ends(
 def test_policy_agent_log_probs_match_training_on_any_window() -> None:
     network = policy()
     user = DataUser(RolloutBuffer(capacity=64, num_envs=3, fields=FIELDS))
-    live(agent_with({"rollout": user.collector}, network), ClockWorld(), 40)
+    run(agent_with({"rollout": user.collector}, network), ClockWorld(), 40)
     user.update()
     rollout = {name: value.transpose(0, 1) for name, value in user.take(38).items()}
     for start, length in ((0, 39), (5, 8), (21, 16)):
@@ -89,12 +89,12 @@ def test_policy_agent_log_probs_match_training_on_any_window() -> None:
 def test_policy_agent_restores_its_recurrent_state() -> None:
     worlds, collectors = (ClockWorld(), ClockWorld()), (Collector(FIELDS), Collector(FIELDS))
     first, second = (agent_with({"rollout": collector}) for collector in collectors)
-    live(first, worlds[0], 6)
+    run(first, worlds[0], 6)
     assert restore_state(second, collect_state(first)) == ([], [])
     worlds[1].now = worlds[0].now
     collectors[0].records.clear()
     for agent, world in ((first, worlds[0]), (second, worlds[1])):
-        live(agent, world, 8)
+        run(agent, world, 8)
     for ours, theirs in zip(collectors[0].records, collectors[1].records, strict=True):
         for name, value in ours.items():
             np.testing.assert_array_equal(value, theirs[name])
@@ -104,6 +104,6 @@ def test_policy_agent_acts_with_each_recurrent_core() -> None:
     for core in (RecurrentCore(QLstm, 8, depth=2), RecurrentCore(Gru, 8, depth=2)):
         network = RecurrentPolicyValue({"observation": CLOCK["observation"]}, CLOCK["action"], core)
         collector = Collector(FIELDS)
-        live(agent_with({"rollout": collector}, network), ClockWorld(), 5)
+        run(agent_with({"rollout": collector}, network), ClockWorld(), 5)
         assert collector.records
         assert all(np.isfinite(value).all() for record in collector.records for value in record.values())

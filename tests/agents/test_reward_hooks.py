@@ -1,4 +1,4 @@
-"""What a reward tells the policy, what it records, and where it cuts returns."""
+"""Policy inputs, recorded fields and cuts of returns of a reward."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.agents.worlds import OUTCOME_FIELDS, ClockWorld, Collector, spaces
 CLOCK = spaces(ClockWorld())
 
 
-class Fashion(Reward):
-    """Wants another number every third turn, says so, and after a while knows something worth recording."""
+class ChangingGoal(Reward):
+    """Has another goal every third turn, and fields to record from the third turn on."""
 
-    name = "fashion"
+    name = "changing_goal"
     recorded_fields = ("known",)
 
     def __init__(self) -> None:
@@ -49,17 +49,17 @@ class Fashion(Reward):
         return np.full(3, self.turn % 3 == 0)
 
 
-class Attentive(RandomAgent):
-    """Keeps what it was told."""
+class GoalAgent(RandomAgent):
+    """Shows the goal that it received as a signal."""
 
     def act(self, agent_input: AgentInput) -> tuple[Tensor, dict[str, Array]]:
-        self.signals["told"] = agent_input.fields["goal"].numpy()
+        self.signals["goal"] = agent_input.fields["goal"].numpy()
         return super().act(agent_input)
 
 
-def live(turns: int) -> tuple[Fashion, Collector, Collector, list[float]]:
-    reward = Fashion()
-    agent = Attentive(CLOCK["action"], 3, seed=0, reward=reward)
+def run(turns: int) -> tuple[ChangingGoal, Collector, Collector, list[float]]:
+    reward = ChangingGoal()
+    agent = GoalAgent(CLOCK["action"], 3, seed=0, reward=reward)
     every = Collector(
         {"observation": CLOCK["observation"], "goal": {"shape": [1], "dtype": "float32"}, **OUTCOME_FIELDS}
     )
@@ -67,31 +67,31 @@ def live(turns: int) -> tuple[Fashion, Collector, Collector, list[float]]:
     agent.attach({}, {"every": every, "later": later})
     interaction = Interaction(agent, ClockWorld(ends=(1000, 1000, 1000)))
     interaction.setup()
-    told = []
+    goals = []
     for _ in range(turns):
         interaction.step()
-        told.append(float(agent.signals["told"][0, 0]))
-    return reward, every, later, told
+        goals.append(float(agent.signals["goal"][0, 0]))
+    return reward, every, later, goals
 
 
 def test_reward_policy_inputs_reach_the_policy_and_its_transitions() -> None:
-    _, every, _, told = live(8)
-    assert told == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert [record["goal"][0, 0] for record in every.records] == told[:-1]
+    _, every, _, goals = run(8)
+    assert goals == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert [record["goal"][0, 0] for record in every.records] == goals[:-1]
 
 
 def test_reward_cuts_mark_transitions_as_terminated_but_not_ended() -> None:
-    _, every, _, _ = live(8)
+    _, every, _, _ = run(8)
     assert [bool(record["terminated"].all()) for record in every.records] == [False, False, True] * 2 + [False]
     assert not any(record["ended"].any() for record in every.records)
 
 
 def test_reward_fields_are_stored_with_their_transition() -> None:
-    _, _, later, _ = live(8)
+    _, _, later, _ = run(8)
     assert [record["known"][0] for record in later.records] == [2, 3, 4, 5, 6]
     assert [record["observation.step"][0, 0] for record in later.records] == [2, 3, 4, 5, 6]
 
 
 def test_interaction_gives_the_ground_truth_to_the_reward() -> None:
-    reward, _, _, _ = live(1)
+    reward, _, _, _ = run(1)
     assert reward.truth == {}

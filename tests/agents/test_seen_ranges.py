@@ -1,4 +1,4 @@
-"""A field that never leaves a small part of its declared bounds is told, once."""
+"""A field that stays in a small part of its declared bounds is reported once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = gymnasium.spaces.Box
 
 
 @pytest.mark.parametrize(
-    ("space", "largest", "told"),
+    ("space", "largest", "warning"),
     [
         (Box(0, 255, (7, 7, 3), np.uint8), 10, "'part' is declared from 0 to 255, but was between 0 and 10"),
         (Box(0, 255, (7, 7, 3), np.uint8), 120, None),
@@ -30,11 +30,11 @@ Box = gymnasium.spaces.Box
     ],
 )
 def test_seen_ranges_warn_once_of_values_in_a_small_part_of_the_declared_bounds(
-    space: Any, largest: int, told: str | None, caplog: pytest.LogCaptureFixture
+    space: Any, largest: int, warning: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = RandomAgent(ACTION, 2, 0)
     agent.attach({}, {"data": Collector({"observation": {"part": describe_array(space)}, "action": ACTION})})
     values = np.linspace(0, largest, 2 * int(np.prod(space.shape))).reshape(2, *space.shape).astype(space.dtype)
     for _ in range(450):
         agent.step(continual({"part": values}))
-    assert [str(told) in record.message for record in caplog.records] == ([] if told is None else [True])
+    assert [str(warning) in record.message for record in caplog.records] == ([] if warning is None else [True])

@@ -1,4 +1,4 @@
-"""Small worlds and stand-ins for the launcher's ports."""
+"""Small environments and stand-ins for the launcher's ports."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OUTCOME_FIELDS: dict[str, object] = {
 class ClockWorld(Environment):
     """Shows its own step number t, pays t for the transition out of step t, and ends episodes on schedule.
 
-    Environment l ends an episode at each step number divisible by `ends[l]`: terminated in even num_envs, truncated in
-    odd ones. The transition out of such a step pays -1000, to be seen if it is counted.
+    Environment i ends an episode at each step number divisible by `ends[i]`: terminated if i is even, truncated if i
+    is odd. The transition out of such a step pays -1000, which shows if it is counted.
     """
 
     def __init__(self, ends: tuple[int, ...] = (4, 6, 1000)) -> None:

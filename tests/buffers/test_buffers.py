@@ -14,7 +14,7 @@ FIELDS = {"observation": {"image": {"shape": [2], "dtype": "int64"}}, "reward": 
 
 
 def record(turn: int, num_envs: int) -> dict[str, np.ndarray]:
-    """A record in which every number tells its turn and environment."""
+    """A transition in which every number encodes its turn and environment."""
     code = turn * 100 + np.arange(num_envs)
     return {"observation.image": np.stack([code, code], axis=1), "reward": code.astype(np.float32)}
 
@@ -190,8 +190,8 @@ def test_ring_buffer_refuses_a_saved_state_with_other_fields() -> None:
 EPISODES = {"code": {"shape": [], "dtype": "int64"}, "ended": {"shape": [], "dtype": "bool"}}
 
 
-def lived_through(ends: dict[int, list[int]], turns: int, num_envs: int, capacity: int = 40) -> DataUser:
-    """A buffer of turns in which environment l ends an episode at the turns `ends[l]`."""
+def with_episodes(ends: dict[int, list[int]], turns: int, num_envs: int, capacity: int = 40) -> DataUser:
+    """A buffer of turns in which environment i ends an episode at the turns `ends[i]`."""
     user = DataUser(RingBuffer(capacity, num_envs, EPISODES, within_episodes=True))
     for turn in range(turns):
         ended = np.array([turn in ends.get(env, []) for env in range(num_envs)])
@@ -201,7 +201,7 @@ def lived_through(ends: dict[int, list[int]], turns: int, num_envs: int, capacit
 
 
 def test_ring_buffer_sequences_within_episodes_never_cross_an_episode_end() -> None:
-    user = lived_through({0: [30, 41], 1: [35], 2: []}, turns=60, num_envs=3)
+    user = with_episodes({0: [30, 41], 1: [35], 2: []}, turns=60, num_envs=3)
     batch = user.sequences(30_000, 5, torch.Generator().manual_seed(0))
     assert (batch["code"].diff(dim=1) == 100).all()
     assert not batch["ended"][:, :-1].any(), "only the last turn of a sequence may be the last of its episode"
@@ -219,7 +219,7 @@ def test_ring_buffer_sequences_within_episodes_never_cross_an_episode_end() -> N
 
 
 def test_ring_buffer_episodes_that_are_too_short_hold_no_sequence() -> None:
-    user = lived_through({0: [2, 5, 8]}, turns=10, num_envs=1)
+    user = with_episodes({0: [2, 5, 8]}, turns=10, num_envs=1)
     assert user.holds_sequence(3)
     assert not user.holds_sequence(4)
     with pytest.raises(ValueError, match="no 4 turns of one episode"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from pamiq_exp.buffers import DataUser, RandomReplacementBuffer
 from pamiq_exp.component import collect_state, restore_state
+from tests.cases import unexpected_errors
 
 FIELDS = {"image": {"shape": [2, 2, 3], "dtype": "uint8"}, "turn": {"shape": [], "dtype": "int64"}}
 
@@ -104,15 +106,11 @@ def test_random_replacement_buffer_refuses_sequences() -> None:
             ask()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_random_replacement_buffer_refuses_invalid_settings() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "exactly one of replace_probability"),
         ({"reservoir": True, "mean_lifetime": 100.0}, "exactly one"),
         ({"mean_lifetime": 10.0}, "longer time"),
         ({"replace_probability": -0.1}, "positive"),
-    ],
-)
-def test_random_replacement_buffer_refuses_invalid_settings(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        buffer(**settings)
+    ]
+    assert not unexpected_errors(ValueError, [(partial(buffer, **settings), message) for settings, message in cases])

@@ -1,4 +1,4 @@
-"""Turns on their way to a learner in another process: none torn, none lost without being counted, no wait."""
+"""Turns on their way to a learner in another process: whole, counted if dropped, and without waiting."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pamiq_exp.config import ConfigError
 from pamiq_exp.config.checks.interpolations import resolve, value_at
+from pamiq_exp.config.resolvers import reseeded
 from pamiq_exp.seeding import derive_seed
 from tests.refusals import error_text
 
@@ -80,3 +81,13 @@ def test_resolver_oc_env_reads_visible_devices(monkeypatch: pytest.MonkeyPatch) 
     assert value("oc.env:CUDA_VISIBLE_DEVICES") == "1"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert value("oc.env:CUDA_VISIBLE_DEVICES,none") == "none"
+
+
+def test_reseeded_changes_each_seed_and_nothing_else() -> None:
+    node = {"seed": 1, "a": [{"seed": 1, "b": True}, 2], "c": {"seed": None, "seeds": 3}}
+    one, other = reseeded(node, "one"), reseeded(node, "other")
+    assert isinstance(one, dict)
+    assert isinstance(other, dict)
+    assert one["seed"] == one["a"][0]["seed"] not in (1, other["seed"])
+    assert one["c"] == node["c"]
+    assert one["a"][1] == 2

@@ -1,4 +1,4 @@
-"""Whole episodes: what counts, in which environment, and what never ends."""
+"""Playing whole episodes: which are counted, in which environment, and episodes that never end."""
 
 from __future__ import annotations
 

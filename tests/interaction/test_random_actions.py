@@ -1,4 +1,4 @@
-"""Random actions are uniform, of the right form, and repeat themselves as often as told."""
+"""Random actions are uniform, have the right form and repeat with the configured probability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worlds that write down what was done to them."""
+"""Environments and agents that record what happens."""
 
 from __future__ import annotations
 

@@ -13,25 +13,23 @@ STILL, FORWARD, STRAFE, TURN = (0, 0, 0), (1, 0, 0), (0, -1, 0), (0, 0, 1)
 
 
 def did(*commands: tuple[int, int, int]) -> list[dict[str, np.ndarray]]:
-    """A script in which these commands were carried out; the first truth tells of none."""
+    """A script in which these commands were carried out; the first truth holds none."""
     return [{"command": np.array([[*command, 0, 0, 0]])} for command in (STILL, *commands)]
 
 
-@pytest.mark.parametrize(
-    ("used", "number"),
-    [
-        ([], 1),
-        ([FORWARD], 2),
-        ([STRAFE], 3),
-        ([TURN], 4),
-        ([FORWARD, STRAFE], 5),
-        ([FORWARD, TURN], 6),
-        ([STRAFE, TURN], 7),
-        ([FORWARD, STRAFE, TURN], 8),
-    ],
-)
-def test_action_class_numbers_each_combination_of_axes(used: list[tuple[int, int, int]], number: int) -> None:
-    assert watch(ActionClass(recent=1.0), did(*used, STILL, STILL)).report() == {"action_class": number}
+def test_action_class_numbers_each_combination_of_axes() -> None:
+    classes = [
+        [],
+        [FORWARD],
+        [STRAFE],
+        [TURN],
+        [FORWARD, STRAFE],
+        [FORWARD, TURN],
+        [STRAFE, TURN],
+        [FORWARD, STRAFE, TURN],
+    ]
+    found = [watch(ActionClass(recent=1.0), did(*used, STILL, STILL)).report() for used in classes]
+    assert found == [{"action_class": number} for number in range(1, 9)]
 
 
 def test_action_class_counts_an_axis_used_in_a_tenth_of_the_steps() -> None:

@@ -1,4 +1,4 @@
-"""Metrics count pages of turns; where a page ends must change nothing."""
+"""Metrics count blocks of turns; the ends of blocks change nothing."""
 
 from __future__ import annotations
 

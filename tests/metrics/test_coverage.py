@@ -16,7 +16,7 @@ GRID[1:5, 1:5] = True
 
 
 def at(*cells: tuple[float, float]) -> dict[str, np.ndarray]:
-    """Bodies in the middle of cells (column, row) of GRID."""
+    """Agents in the middle of cells (column, row) of GRID."""
     pose = np.array([[(column + 0.5) * 0.25, (row + 0.5) * 0.25, 0.0, 1.0] for column, row in cells])
     return {"pose": pose, "reachable": GRID}
 

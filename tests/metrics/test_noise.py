@@ -34,7 +34,7 @@ def earning(*rewards: float) -> ScriptedAgent:
 def test_noise_in_view_reports_noise_shares_since_the_last_report() -> None:
     metric = watch(NoiseInView(), [view(0.2, 0.6), view(0.5, 0.7)], num_envs=2)
     assert metric.report() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
-    assert metric.report() == {}, "a record tells of what is new"
+    assert metric.report() == {}, "a record covers the turns since the last one"
     assert metric.summary() == pytest.approx({"noise_share": 0.5, "noise_heavy_share": 0.5})
 
 
@@ -43,22 +43,20 @@ def test_longest_dwell_counts_turns_of_looking_at_noise_without_moving() -> None
     assert watch(LongestDwell(), script).report() == {"longest_dwell": 3}
 
 
-@pytest.mark.parametrize(
-    ("other", "longest"),
-    [
-        (view(0.9, x=0.4), 4),  # a step within half a meter
-        (view(0.9, x=0.6), 2),  # out of it
-        (view(0.9, degrees=29), 4),
-        (view(0.9, degrees=30), 2),
-        (view(0.9, degrees=-29), 4),
-        (view(0.5), 2),
-    ],
-)
-def test_longest_dwell_ends_when_the_agent_moves_or_turns_or_noise_is_gone(
-    other: dict[str, np.ndarray], longest: int
-) -> None:
-    script = [view(0.9), view(0.9), other, other]
-    assert watch(LongestDwell(), script).report()["longest_dwell"] == longest
+def test_longest_dwell_ends_when_the_agent_moves_or_turns_or_noise_is_gone() -> None:
+    expected = {
+        "a step within half a meter": (view(0.9, x=0.4), 4),
+        "a step out of it": (view(0.9, x=0.6), 2),
+        "29 degrees": (view(0.9, degrees=29), 4),
+        "30 degrees": (view(0.9, degrees=30), 2),
+        "-29 degrees": (view(0.9, degrees=-29), 4),
+        "no noise": (view(0.5), 2),
+    }
+    found = {
+        case: watch(LongestDwell(), [view(0.9), view(0.9), other, other]).report()["longest_dwell"]
+        for case, (other, _) in expected.items()
+    }
+    assert found == {case: longest for case, (_, longest) in expected.items()}
 
 
 def test_longest_dwell_measures_turning_from_the_start_of_the_dwell_time() -> None:

@@ -1,4 +1,4 @@
-"""Metrics that look at fixed poses: of the noise world, and with models whose answers are known."""
+"""Metrics at fixed poses of the noise world, with models whose outputs are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIXELS = 16 * 16 * 3
 
 
 class PixelEncoder(nn.Module):
-    """The view itself, as 16 x 16 colors: a painter can paint it without any error."""
+    """The view itself, as 16 x 16 colors: a decoder can reconstruct it without error."""
 
     warmed_up = True
     frozen = False
@@ -80,13 +80,13 @@ def test_model_error_of_a_constant_prediction_matches_a_least_squares_decoder(po
     following = poses["next_observation.image"] / 255.0
     small = following.reshape(60, 16, 2, 16, 2, 3).mean(axis=(2, 4))
     noisy = (poses["noise_mask"] | poses["next_noise_mask"]).reshape(60, 16, 2, 16, 2).any(axis=(2, 4))
-    # A painter fitted to half of the poses paints what that half shows best; on the other half we repeat its work.
+    # A decoder is fitted to half of the poses; here its error on the other half is computed independently.
     latent = torch.from_numpy(small.reshape(60, -1)).numpy()
     assert report["model_error_clean"] > report["reconstruction_error_clean"]
     scaled, mean, spread = latent[::2], latent[::2].mean(0), latent[::2].std(0)
     fit = np.linalg.lstsq((scaled - mean) / spread, scaled - mean, rcond=None)[0]
-    painted = ((0.5 - mean) / spread) @ fit + mean
-    errors = ((painted.reshape(16, 16, 3) - small[1::2]) ** 2).mean(axis=-1)
+    decoded = ((0.5 - mean) / spread) @ fit + mean
+    errors = ((decoded.reshape(16, 16, 3) - small[1::2]) ** 2).mean(axis=-1)
     assert report["model_error_clean"] == pytest.approx(errors[~noisy[1::2]].mean(), rel=0.02)
     assert report["model_error_noise"] == pytest.approx(errors[noisy[1::2]].mean(), rel=0.02)
     assert report["forgetting"] == 0.0

@@ -1,4 +1,4 @@
-"""The world's truth reaches metrics, and nothing else."""
+"""The ground truth reaches metrics and nothing else."""
 
 from __future__ import annotations
 

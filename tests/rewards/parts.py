@@ -118,7 +118,7 @@ class RewardRun:
     reward: Reward
     learn: Callable[[Transition], None]
 
-    def run(self, stream: Stream, turns: int) -> np.ndarray:
+    def rewards_on(self, stream: Stream, turns: int) -> np.ndarray:
         """Return the raw rewards, averaged over the environments, `(turns,)`."""
         means = []
         before = next(stream)

@@ -52,7 +52,7 @@ def one_seed() -> Iterator[None]:
 
 
 def late(make: Callable[[], RewardRun], stream: Iterator[torch.Tensor], turns: int = TURNS) -> float:
-    return float(make().run(stream, turns)[-LAST:].mean())
+    return float(make().rewards_on(stream, turns)[-LAST:].mean())
 
 
 @pytest.mark.parametrize("name", slow_unless_quick(*((name,) for name in LEARNED)))
@@ -99,7 +99,7 @@ def test_rewards_on_eight_random_images_converge_to_the_expected_value(name: str
 
 
 def test_reward_rnd_falls_below_half_on_white_noise_and_stays_positive() -> None:
-    rewards = reward_runs.rnd().run(white(), TURNS)
+    rewards = reward_runs.rnd().rewards_on(white(), TURNS)
     rewards = rewards[~np.isnan(rewards)]
     assert 0 < rewards[-LAST:].mean() < 0.5 * rewards[:20].mean()
 
@@ -120,7 +120,7 @@ def test_reward_learning_progress_exp_is_negative_on_noise_by_the_jensen_bias() 
     ),
 )
 def test_rewards_vanish_once_a_cycle_of_images_is_learned(name: str) -> None:
-    rewards = LEARNED[name]().run(cycle(BANK), TURNS)
+    rewards = LEARNED[name]().rewards_on(cycle(BANK), TURNS)
     assert abs(rewards[-LAST:].mean()) < 0.03 * abs(rewards[:20]).max()
 
 
@@ -132,8 +132,8 @@ def test_rewards_vanish_once_a_cycle_of_images_is_learned(name: str) -> None:
 )
 def test_rewards_rise_tenfold_on_new_images(name: str) -> None:
     run = LEARNED[name]()
-    before = run.run(cycle(BANK), TURNS)
-    after = run.run(cycle(images(8, seed=8)), 60)
+    before = run.rewards_on(cycle(BANK), TURNS)
+    after = run.rewards_on(cycle(images(8, seed=8)), 60)
     if name == "ama":  # its variance follows within a few turns and then exceeds the error
         after = after[:5]
     assert after.mean() > 10 * max(before[-LAST:].mean(), 1e-6)
@@ -141,8 +141,8 @@ def test_rewards_rise_tenfold_on_new_images(name: str) -> None:
 
 def test_reward_learning_progress_is_negative_at_a_change_and_then_positive() -> None:
     run = reward_runs.learning_progress()
-    run.run(cycle(BANK), TURNS)
-    after = run.run(cycle(images(8, seed=8)), 400)
+    run.rewards_on(cycle(BANK), TURNS)
+    after = run.rewards_on(cycle(images(8, seed=8)), 400)
     assert after[:10].mean() < 0
     windows = after[20:200].reshape(-1, 10).mean(1)
     assert windows.max() > 0.1
@@ -150,12 +150,12 @@ def test_reward_learning_progress_is_negative_at_a_change_and_then_positive() ->
 
 
 def test_reward_gamma_progress_is_positive_while_learning() -> None:
-    rewards = reward_runs.gamma_progress().run(cycle(BANK), 120)
+    rewards = reward_runs.gamma_progress().rewards_on(cycle(BANK), 120)
     assert (rewards[20:60] > 0).all()
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.5])
 def test_reward_ama_on_white_noise_converges_to_one_minus_inverse_penalty(penalty: float) -> None:
     run = reward_runs.ama(penalty, eta=1.0)
-    rewards = run.run(white(), TURNS)
+    rewards = run.rewards_on(white(), TURNS)
     assert rewards[-LAST:].mean() == pytest.approx(1 - 1 / penalty, abs=0.06)
