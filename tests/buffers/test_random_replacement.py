@@ -1,4 +1,4 @@
-"""A buffer that forgets at random keeps its distribution of ages."""
+"""A buffer that replaces turns at random keeps its distribution of ages."""
 
 from __future__ import annotations
 

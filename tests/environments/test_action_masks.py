@@ -75,7 +75,7 @@ def test_action_masks_come_from_info_a_method_or_the_observation(settings: Any, 
     interaction = Interaction(Counter(2), environment)
     set_up(interaction)
     shown = [environment.observe().values["action_mask"][0].tolist()]
-    for _ in range(4):  # at the end of the episode nothing is allowed, and nothing is asked
+    for _ in range(4):  # at the end of the episode no action is allowed, and none is chosen
         interaction.step()
         shown.append(environment.observe().values["action_mask"][0].tolist())
     assert shown == [[1, 0, 0, 1, 0, 1], [1, 0, 1, 1, 0, 1], [1, 0, 0, 1, 0, 1], [0] * 6, [1, 0, 0, 1, 0, 1]]

@@ -1,4 +1,4 @@
-"""What wrappers have counted survives a checkpoint, also where the environment itself cannot be saved."""
+"""Statistics of wrappers are restored from a checkpoint, even if the environment itself cannot be saved."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_gymnasium_environment_closes_earlier_copies_if_a_later_one_fails(vector
         environment.setup()
     assert "copy 3" in " ".join(caught.value.__notes__)
     started = programs(tmp_path)
-    assert len(started) == 4, "three copies, and the one that was looked at"
+    assert len(started) == 4, "three copies, and the one that was inspected"
     assert not any(started.values())
 
 

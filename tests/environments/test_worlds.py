@@ -1,4 +1,4 @@
-"""MiniGrid, MiniWorld, VizDoom and Atari through the one adapter, for real."""
+"""MiniGrid, MiniWorld, VizDoom and Atari through the adapter."""
 
 from __future__ import annotations
 

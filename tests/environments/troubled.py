@@ -1,4 +1,4 @@
-"""Environments with the habits and the mistakes of other people's."""
+"""Environments that behave like other packages' environments, with their mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gymnasium import spaces
 
 
 class Walk(gymnasium.Env[Any, Any]):
-    """Shows its step number; `mistake` replaces parts of what it gives back, from step `at` on."""
+    """Shows its step number; `mistake` replaces parts of what it returns, from step `at` on."""
 
     action_space: spaces.Space[Any] = spaces.Discrete(2)
 
@@ -43,7 +43,7 @@ class Walk(gymnasium.Env[Any, Any]):
 
 
 class OneThread(Walk):
-    """Everything that belongs to the thread that made it: a database, and an event loop."""
+    """Has a database and an event loop, which only the thread that made them can use."""
 
     def __init__(self, log: list[str]) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class OneThread(Walk):
 
 
 class WithProgram(Walk):
-    """Has a program of its own, as engines do: without it no step is possible. Copy number `fails` cannot be made."""
+    """Starts a program, as engines do, and steps only while it runs. Copy number `fails` raises an error."""
 
     def __init__(self, folder: str, index: int = 0, fails: int = -1) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class WithProgram(Walk):
 
 
 def programs(folder: Path) -> dict[int, bool]:
-    """Return the process ids of all programs that were started, and whether they are still there."""
+    """Return the process ids of all programs that were started, and whether they are still running."""
     return {int(path.name): _is_alive(int(path.name)) for path in folder.iterdir()}
 
 
@@ -113,7 +113,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def returning(**parts: Any) -> Callable[[Walk, list[Any]], Any]:
-    """A mistake: give back these parts in place of the right ones."""
+    """A mistake: return these parts instead of the correct ones."""
     names = ("observation", "reward", "terminated", "truncated", "info")
 
     def mistake(environment: Walk, result: list[Any]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The newest pictures of a run, kept by reference and drawn when asked."""
+"""The newest pictures of a run, kept by reference and drawn on demand."""
 
 from __future__ import annotations
 

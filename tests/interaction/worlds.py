@@ -10,7 +10,7 @@ from pamiq_exp.interaction import Agent, Array, Environment, Observation
 
 
 class Diary(Environment):
-    """Shows the number of its step, pays it as reward, and remembers every action; episodes end as asked."""
+    """Shows the number of its step, pays it as reward, and records every action; episodes have the given length."""
 
     def __init__(self, num_envs: int = 1, episode: int | None = None, box: bool = False) -> None:
         self.num_envs = num_envs

@@ -1,4 +1,4 @@
-"""A world whose truth and rewards are written down beforehand."""
+"""An environment whose ground truth and rewards follow a script."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ScriptedWorld(Environment):
 
 
 class ScriptedAgent(Agent[Observation, Array]):
-    """Does `actions[step]`, and shows the intrinsic rewards `signals[step]`."""
+    """Takes `actions[step]`, and shows the intrinsic rewards `signals[step]`."""
 
     def __init__(self, actions: Sequence[Array] | None = None, signals: Sequence[Array] | None = None) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ScriptedAgent(Agent[Observation, Array]):
 
 
 class Port(InferencePort):
-    """A model that stays as it is."""
+    """A model that is never updated."""
 
     version = 0
 

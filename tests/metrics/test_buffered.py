@@ -90,7 +90,7 @@ def flat(value: object) -> object:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_buffered_metric_is_identical_however_often_its_state_is_read(name: str) -> None:
-    """As a run that is saved and resumed at any step must go on like one that never was."""
+    """A run that is saved at any step continues like one that is never saved."""
     seldom, often = MAKERS[name](), MAKERS[name]()
     interaction = interaction_with({"seldom": seldom, "often": often})
     for turn in range(LENGTH):

@@ -1,4 +1,4 @@
-"""Periodic evaluation: it repeats, changes nothing, and survives a resume."""
+"""Periodic evaluation: it repeats, leaves the run unchanged and continues after a resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the noise a forward model predicts: models whose answers are known, in worlds whose noise is known."""
+"""How much of the noise a forward model predicts: models and worlds whose predictions and noise are known."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def flat(pictures: np.ndarray) -> Tensor:
 
 
 def recorded(mode: str, *, fraction: float = 1.0, others: int = 4, num_envs: int = 8, speed: float = 0.0) -> Poses:
-    """Steps in which an agent without speed stays where it is, as two pictures come and go on each tile."""
+    """Steps in which an agent without speed stays where it is, and two pictures alternate on each tile."""
     noise = {"mode": mode, "pool": 2, "fraction": fraction}
     world = NoiseWorld(
         noise=noise, images={"size": 8}, actions="masked", num_envs=num_envs, image_size=16, speed=speed,

@@ -35,12 +35,12 @@ def test_noise_world_observations_do_not_contain_the_ground_truth() -> None:
 def test_noise_world_ground_truth_is_not_read_by_agents_buffers_or_models(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
 ) -> None:
-    """Anything that asks for the truth ends this run."""
+    """Any read of the ground truth ends this run."""
 
-    def ask(self: NoiseWorld) -> None:
-        raise AssertionError("the truth was asked for")
+    def read(self: NoiseWorld) -> None:
+        raise AssertionError("the ground truth was read")
 
-    monkeypatch.setattr(NoiseWorld, "ground_truth", ask)
+    monkeypatch.setattr(NoiseWorld, "ground_truth", read)
     words = SOON if agent == "curiosity" else ()
     outcome = command("experiment=pamiq2024", f"agent={agent}", "metrics=none", *SHORT, *words)
     assert outcome.status == 0, outcome.err

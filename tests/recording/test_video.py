@@ -42,7 +42,7 @@ def test_video_recorder_gives_an_image_of_the_first_turn_before_the_first_video(
     assert (first.pixels == 200).all()
     watch(recorder, [{}] * 6, image=np.zeros((1, 64, 64, 3), np.uint8))
     assert [type(item) for item in recorder.media()] == [Video, Video]
-    assert (first.pixels == 200).all(), "the picture is no part of the film, which goes on"
+    assert (first.pixels == 200).all(), "the picture does not change with later frames"
 
 
 def test_video_recorder_interval_counts_steps_of_all_environments() -> None:

@@ -119,7 +119,7 @@ def test_sine_is_exact_at_quarter_turns() -> None:
 
 
 def test_noise_world_sticky_actions_repeat_for_a_geometric_time() -> None:
-    """A command that is never given again goes on with the probability of sticking: a geometric run."""
+    """A command that is not given again repeats with the probability `sticky`: geometric lengths."""
     world = hall(sticky=0.5, num_envs=200, start=[2.0, 10.5, 0.0], speed=1.0)
     world.affect(np.tile([1, 0, 0, 0, 0], (200, 1)))
     for _ in range(12):

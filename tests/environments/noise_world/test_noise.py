@@ -137,7 +137,7 @@ def test_noise_can_stay_in_one_room(where: str) -> None:
     world = NoiseWorld(noise={"pool": 2, "where": where}, image_size=8)
     rooms = set(world.surfaces.room[world._stage.sources[0].source.tiles].tolist())
     assert len(rooms) == 1
-    assert rooms != {int(world.ground_truth()["room"][0])}, "one can get away from it"
+    assert rooms != {int(world.ground_truth()["room"][0])}, "the start room has none"
 
 
 def test_noise_can_stay_in_the_corridor() -> None:
@@ -289,7 +289,7 @@ def test_noise_that_never_changes_is_in_neither_mask() -> None:
 
 
 def plain_mix(value: int) -> int:
-    """The same construction in whole numbers of Python."""
+    """The same construction with Python integers."""
     value ^= value >> 16
     value = value * 0x21F0AAAD & 0xFFFFFFFF
     value ^= value >> 15

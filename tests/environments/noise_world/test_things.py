@@ -36,9 +36,9 @@ def test_things_lamp_toggles_once_per_touch() -> None:
     world = hall("l")
     dark = world.render_at(np.array([[1.5, 3.5, 0.0]]))
     pose, lamp = go(world, EAST, 20)
-    assert lamp[2] == 1, "once, however long one leans on it"
+    assert lamp[2] == 1, "once, however long the contact lasts"
     assert pose[0] == pytest.approx(4.5 - 0.2 - 0.25)
-    assert world.render_at(np.array([[1.5, 3.5, 0.0]])).max() > dark.max(), "one sees it burn"
+    assert world.render_at(np.array([[1.5, 3.5, 0.0]])).max() > dark.max(), "the light is visible"
     go(world, WEST, 3)
     _, lamp = go(world, EAST, 20)
     assert lamp[2] == 0

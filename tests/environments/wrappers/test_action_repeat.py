@@ -1,4 +1,4 @@
-"""Each action several times in a row."""
+"""Each action is repeated several times in a row."""
 
 from __future__ import annotations
 

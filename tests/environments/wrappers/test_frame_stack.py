@@ -1,4 +1,4 @@
-"""The newest observations together."""
+"""Stacks of the newest observations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Numbers(Environment):
 
 
 def expected(step: int, env: int, frames: int) -> list[int]:
-    """The steps that a stack shows: none from before the episode, whose first step stands for them."""
+    """The steps that a stack shows: the first step of the episode replaces those before it."""
     first = step - step % (4 + env)
     return [max(first, step - back) for back in reversed(range(frames))]
 
