@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -23,15 +25,13 @@ def pictures(count: int, length: int, shape: tuple[int, int, int], seed: int = 0
     return {"latent": latent, "action": action, "ended": torch.zeros(count, length, dtype=torch.bool)}
 
 
-@pytest.mark.parametrize("patch", [2, 4])
-@pytest.mark.parametrize("shape", [(8, 8, 3), (7, 10, 1), (1, 1, 3), (40, 40, 3)])
-def test_pixel_dynamics_predicts_images_of_any_size_unchanged_before_training(
-    shape: tuple[int, int, int], patch: int
-) -> None:
-    network = PixelDynamics(shape[0] * shape[1] * shape[2], ACTION, shape, channels=(4, 8), patch=patch)
-    picture = torch.rand(2, network.features)
-    predicted, _ = network(picture, torch.zeros(2, 1, dtype=torch.int64), network.initial_state(2))
-    assert torch.equal(predicted, picture)
+def test_pixel_dynamics_predicts_images_of_any_size_unchanged_before_training() -> None:
+    shapes = [(8, 8, 3), (7, 10, 1), (1, 1, 3), (40, 40, 3)]
+    for shape, patch in itertools.product(shapes, (2, 4)):
+        network = PixelDynamics(shape[0] * shape[1] * shape[2], ACTION, shape, channels=(4, 8), patch=patch)
+        picture = torch.rand(2, network.features)
+        predicted, _ = network(picture, torch.zeros(2, 1, dtype=torch.int64), network.initial_state(2))
+        assert torch.equal(predicted, picture), (shape, patch)
 
 
 def test_pixel_dynamics_learns_the_effect_of_actions() -> None:

@@ -1,4 +1,4 @@
-"""What the features of an image tell of the place where it was seen."""
+"""What can be predicted from the features of an image about the pose of the camera."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_i_jepa_features_predict_the_pose_better_than_random_features_and_a_vae() -> None:
-    """Half of the tiles are noisy, there is room for 64 numbers, and 1000 updates are all: docs/notes/learning.md says
-    where it is otherwise. Means over three seeds."""
-    told: dict[str, float] = {}
+    """Half of the tiles are noisy, the features are 64 numbers, and training takes 1000 updates; docs/notes/learning.md
+    has other settings. Means over three seeds."""
+    scores: dict[str, float] = {}
     scale = Scale()
     for seed in (1, 2, 3):
         for name, encoder, values, _ in results(scale, seed):
-            told[name] = told.get(name, 0.0) + float(values.mean()) / 3
+            scores[name] = scores.get(name, 0.0) + float(values.mean()) / 3
             if name == "I-JEPA":
                 assert isinstance(encoder, IJepa)
                 assert not collapse_of(encoder, look_around(256, "test", seed, scale)).collapsed
-    assert told["I-JEPA"] > told["random features"]
-    assert told["I-JEPA"] > told["VAE"]
-    assert told["I-JEPA"] > told["I-JEPA before training"]
+    assert scores["I-JEPA"] > scores["random features"]
+    assert scores["I-JEPA"] > scores["VAE"]
+    assert scores["I-JEPA"] > scores["I-JEPA before training"]

@@ -1,4 +1,4 @@
-"""What every recurrent core promises, against steps one by one in float64."""
+"""Properties of every recurrent core, against single steps in float64."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Scanned: TypeAlias = tuple[Tensor, Tensor]
 WIDTH, DEPTH = 12, 2
 
 MIXERS: dict[str, Callable[..., Mixer]] = {
-    # A larger gain than usual, or the memory would hardly be heard.
+    # A larger gain than usual, so that the memory has an effect on the output.
     "sioconv": partial(SioConv, heads=3, gain=1.0),
     "sioconv_ps": SioConvPS,
     "qlstm": QLstm,

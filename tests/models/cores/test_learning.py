@@ -13,7 +13,7 @@ BLANK = SYMBOLS
 
 
 def symbols_recalled(core: RecurrentCore, most_updates: int) -> float:
-    """Share of symbols named right when they must be told 8 steps after they were shown, with blanks between."""
+    """Share of symbols that are recalled 8 steps after they were shown, with blanks between."""
     generator = torch.Generator().manual_seed(0)
     embedding, head = nn.Embedding(SYMBOLS + 1, WIDTH), nn.Linear(WIDTH, SYMBOLS)
     parameters = [*core.parameters(), *embedding.parameters(), *head.parameters()]

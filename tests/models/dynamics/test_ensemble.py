@@ -1,4 +1,4 @@
-"""An ensemble is its members, run as one."""
+"""An ensemble predicts and learns like its members one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forward dynamics learns what can be predicted, and counts only transitions that mean something."""
+"""Forward dynamics learns what can be predicted, from transitions within episodes."""
 
 from __future__ import annotations
 
@@ -116,22 +116,6 @@ def test_forward_dynamics_loss_on_noise_equals_its_variance() -> None:
     dynamics = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=32), learning_rate=1e-3)
     train(dynamics, [sequences(256, 2, seed) for seed in range(50)], 4)
     assert float(dynamics.loss(sequences(2000, 2, seed=99))) == pytest.approx(1.0, abs=0.05)
-
-
-def test_recurrent_dynamics_predicts_a_cycle_that_residual_dynamics_cannot() -> None:
-    torch.manual_seed(0)
-    cycle = torch.tensor([0.0, 0.0, 1.0]).repeat(8)[None, :, None].expand(1, -1, FEATURES)
-    batch = {
-        "latent": torch.cat([cycle[:, shift : shift + 20] for shift in range(3)]),
-        "action": torch.zeros(3, 20, 2, dtype=torch.int64),
-        "ended": torch.zeros(3, 20, dtype=torch.bool),
-    }
-    memory = ForwardDynamics(
-        RecurrentDynamics(FEATURES, ACTION, RecurrentCore(Gru, 24, depth=1)), burn_in=3, learning_rate=1e-2
-    )
-    present = ForwardDynamics(ResidualDynamics(FEATURES, ACTION, width=24), burn_in=3, learning_rate=1e-2)
-    assert train(memory, [batch], 120) < 1e-2
-    assert train(present, [batch], 120) > 0.1
 
 
 def test_forward_dynamics_encodes_observations_with_the_attached_encoder() -> None:

@@ -1,4 +1,4 @@
-"""How predictions of several steps weigh."""
+"""Weights of the losses of predictions several steps ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws over latent vectors: what is drawn from them has the density that they tell."""
+"""Distributions over latent vectors: samples follow the density."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_prediction_loss_is_the_negative_log_likelihood_per_feature(name: str) -
 
 
 def two_modes(features: int) -> Mixture:
-    """Two narrow predictions far apart: drawing each feature from a mode of its own would be told at once."""
+    """Two narrow modes far apart: samples that mix the modes of features would have a very low density."""
     means = torch.tensor([[-2.0], [2.0]], dtype=torch.float64).expand(2, features)
     return Mixture(torch.tensor([0.2, -0.3], dtype=torch.float64), means, torch.full_like(means, -1.0))
 

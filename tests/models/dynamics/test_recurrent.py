@@ -1,4 +1,4 @@
-"""Dynamics that remembers: training sees what acting sees, and memory is worth having."""
+"""Recurrent dynamics: predictions in training match those in acting, and use the memory."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_forward_dynamics_refuses_sequences_too_short_for_the_horizon() -> None:
 
 
 class LinearSystem:
-    """A turning point that is pushed by actions and by chance, of which only one blurred coordinate is seen.
+    """A rotating point that is moved by actions and noise; one coordinate of it is observed, with noise.
 
         x_{t+1} = A x_t + B u_t + w_t,  z_t = C x_t + v_t
 

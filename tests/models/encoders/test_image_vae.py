@@ -1,4 +1,4 @@
-"""The image VAE compresses, paints again, and says what it cannot do."""
+"""The image VAE encodes and reconstructs images of any size, and refuses other observations."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_gaussian_kl_matches_torch() -> None:
     torch.testing.assert_close(gaussian_kl(mean, std), torch.distributions.kl_divergence(normal, standard))
 
 
-@pytest.mark.parametrize("size", [(7, 7), (36, 36), (64, 64), (65, 83), (84, 84), (210, 160)])
-def test_image_vae_decodes_images_of_the_original_size(size: tuple[int, int]) -> None:
-    vae = ImageVae(observation(*size), features=4)
-    batch = images(2, *size)
-    latent = vae.encode(batch)
-    assert latent.shape == (2, 4)
-    assert vae.decode(latent).shape == (2, *size, 3)
-    assert vae.reconstruction_error(batch, latent).shape == (2,)
+def test_image_vae_decodes_images_of_the_original_size() -> None:
+    for size in ((7, 7), (36, 36), (64, 64), (65, 83), (84, 84), (210, 160)):
+        vae = ImageVae(observation(*size), features=4)
+        batch = images(2, *size)
+        latent = vae.encode(batch)
+        assert latent.shape == (2, 4), size
+        assert vae.decode(latent).shape == (2, *size, 3), size
+        assert vae.reconstruction_error(batch, latent).shape == (2,), size
 
 
 @pytest.mark.parametrize("size", [(7, 9), (64, 64), (66, 85)])

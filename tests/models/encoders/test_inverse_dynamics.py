@@ -1,4 +1,4 @@
-"""Features that tell what was done."""
+"""Features from which the action between two observations can be predicted."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_inverse_dynamics_predicts_only_actions_that_have_an_effect() -> None:
         optimizer.step()
     batch = sequences(500, 2, generator)
     latent = encoder.encode(batch)
-    told = encoder.action_between(latent[:, 0], latent[:, 1]).mode() == batch["action"][:, 0]
-    right = told.float().mean(0)
-    assert right[0] > 0.95
-    assert 0.4 < right[1] < 0.6
+    correct = encoder.action_between(latent[:, 0], latent[:, 1]).mode() == batch["action"][:, 0]
+    accuracy = correct.float().mean(0)
+    assert accuracy[0] > 0.95
+    assert 0.4 < accuracy[1] < 0.6
 
 
 def test_inverse_dynamics_features_have_mean_0_and_variance_1() -> None:

@@ -1,4 +1,4 @@
-"""What a frozen encoder keeps is shown, and the encoder does not notice."""
+"""The decoder shows what the features of an encoder hold, without training the encoder."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_latent_decoder_output_has_the_shape_of_the_observation(leading: tuple[i
 def test_latent_decoder_pictures_are_a_grid_and_for_sequences_also_a_film() -> None:
     decoder, encoder = attached(tokens=4)
     batch = frames(3, 5)
-    images, painted = scale(batch["observation.image"], SPEC), decoder.decode(encoder.encode(batch)).detach()
+    images, decoded = scale(batch["observation.image"], SPEC), decoder.decode(encoder.encode(batch)).detach()
     shown = decoder.pictures(batch)
     film = shown["reconstruction_film"]
     assert film.shape == (5, 24, 40, 3)
     torch.testing.assert_close(torch.from_numpy(film[2, :, :20]) / 255, images[0, 2], atol=0.003, rtol=0)
-    torch.testing.assert_close(torch.from_numpy(film[2, :, 20:]) / 255, painted[0, 2].clamp(0, 1), atol=0.003, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(film[2, :, 20:]) / 255, decoded[0, 2].clamp(0, 1), atol=0.003, rtol=0)
     single = decoder.pictures(frames(4))
     assert set(single) == {"reconstruction"}
     assert single["reconstruction"].shape == (48, 80, 3)

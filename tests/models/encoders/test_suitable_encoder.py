@@ -1,4 +1,4 @@
-"""An agent with eyes can be put into any world."""
+"""The encoder that is chosen for an observation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def field(*shape: int) -> dict[str, Any]:
     return {"shape": list(shape), "dtype": "uint8" if len(shape) == 3 else "float32"}
 
 
-@pytest.mark.parametrize(
-    ("observation", "kind"),
-    [
+def test_suitable_encoder_chooses_ijepa_only_for_one_square_image_of_a_suitable_size() -> None:
+    other = partial(RandomFeatures, hidden=(16,))
+    observations: list[tuple[dict[str, Any], type]] = [
         ({"image": field(64, 64, 3)}, IJepa),
         ({"image": field(32, 32, 3), "vector": field(4)}, IJepa),
         ({"image": field(40, 40, 3)}, RandomFeatures),
@@ -27,15 +27,11 @@ def field(*shape: int) -> dict[str, Any]:
         ({"image": field(7, 7, 3)}, RandomFeatures),
         ({"vector": field(4)}, RandomFeatures),
         ({"left": field(64, 64, 3), "right": field(64, 64, 3)}, RandomFeatures),
-    ],
-)
-def test_suitable_encoder_chooses_ijepa_only_for_one_square_image_of_a_suitable_size(
-    observation: dict[str, Any], kind: type
-) -> None:
-    other = partial(RandomFeatures, hidden=(16,))
-    encoder = suitable_encoder(observation, 128, multiple=32, image=IMAGE, other=other, tokens=16, token_width=8)
-    assert type(encoder) is kind
-    assert encoder.features == 128
+    ]
+    for observation, kind in observations:
+        encoder = suitable_encoder(observation, 128, multiple=32, image=IMAGE, other=other, tokens=16, token_width=8)
+        assert type(encoder) is kind, observation
+        assert encoder.features == 128, observation
 
 
 def test_suitable_encoder_refuses_features_other_than_tokens_times_token_width() -> None:

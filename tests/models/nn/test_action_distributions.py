@@ -162,4 +162,6 @@ def test_make_action_head_scales_nothing_for_bounds_of_minus_1_and_1() -> None:
     assert torch.equal(distribution.log_std[0], head.log_std)
     action = torch.randn(5, 3)
     assert torch.equal(ActionEncoding(BOX)(action), action)
-    assert not head.state_dict().keys() - {"mean.weight", "mean.bias", "log_std"}, "saved models stay what they were"
+    assert not head.state_dict().keys() - {"mean.weight", "mean.bias", "log_std"}, (
+        "checkpoints of earlier versions still load"
+    )

@@ -1,4 +1,4 @@
-"""Normalization of inputs: of what was seen before the round, and published with the policy."""
+"""Normalization of inputs: by statistics from before the round, published with the policy."""
 
 from __future__ import annotations
 

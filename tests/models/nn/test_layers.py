@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import gymnasium
@@ -20,25 +21,24 @@ def image(shape: tuple[int, ...]) -> ArraySpec:
     return {"shape": list(shape), "dtype": "uint8"}
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("count", [0, 1, 5])
-def test_fields_network_reads_scalars_and_vectors_in_batches_of_any_size(count: int, normalize: bool) -> None:
+def test_fields_network_reads_scalars_and_vectors_in_batches_of_any_size() -> None:
     fields = {"depth": ArraySpec(shape=[], dtype="float32"), "vector": ArraySpec(shape=[2], dtype="float32")}
-    network = FieldsNetwork(fields, (), (), "relu", normalize=normalize)
-    batch = {"depth": torch.randn(count), "vector": torch.randn(count, 2)}
-    if count:
-        network.count_inputs(batch)
-    read = network(batch)
-    assert read.shape == (count, 3)
-    torch.testing.assert_close(read, torch.cat([batch["depth"][:, None], batch["vector"]], 1))
+    for count, normalize in itertools.product((0, 1, 5), (False, True)):
+        network = FieldsNetwork(fields, (), (), "relu", normalize=normalize)
+        batch = {"depth": torch.randn(count), "vector": torch.randn(count, 2)}
+        if count:
+            network.count_inputs(batch)
+        read = network(batch)
+        assert read.shape == (count, 3), (count, normalize)
+        assert torch.allclose(read, torch.cat([batch["depth"][:, None], batch["vector"]], 1)), (count, normalize)
 
 
-@pytest.mark.parametrize("shape", SIZES)
-def test_convolutional_stack_encodes_images_of_any_size_to_its_width(shape: tuple[int, ...]) -> None:
-    stack = ConvolutionalStack(shape, (4, 8), "relu")
-    output = stack(torch.randint(0, 256, (2, *shape), dtype=torch.uint8))
-    assert output.shape == (2, stack.width)
-    assert stack.width <= 8 * 8 * 8
+def test_convolutional_stack_encodes_images_of_any_size_to_its_width() -> None:
+    for shape in SIZES:
+        stack = ConvolutionalStack(shape, (4, 8), "relu")
+        output = stack(torch.randint(0, 256, (2, *shape), dtype=torch.uint8))
+        assert output.shape == (2, stack.width), shape
+        assert stack.width <= 8 * 8 * 8, shape
 
 
 def test_convolutional_stack_keeps_the_cells_of_a_small_grid() -> None:
@@ -107,38 +107,37 @@ def test_scale_leaves_numbers_without_bounds_unchanged() -> None:
     assert scale(values.double(), {"shape": [1], "dtype": "float64"}).dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "shape", "dtype", "values", "expected"),
-    [
-        (0, 1, (2, 2, 1), np.uint8, [0, 1], [0.0, 1.0]),
-        (0, 10, (2, 2, 1), np.uint8, [0, 5], [0.0, 0.5]),
-        (100, 200, (2, 2, 1), np.uint8, [100, 150], [0.0, 0.5]),
-        (-1, 1, (2, 2, 1), np.float32, [-1, 0.5], [0.0, 0.75]),
-        (0, 65535, (2, 2, 1), np.uint16, [0, 65535], [0.0, 1.0]),
-        (-1, 1, (3,), np.float32, [-1, 0.5], [-1.0, 0.5]),
-        (0, 1, (3,), np.float32, [0, 0.5], [0.0, 0.5]),
-        (0, 1000, (3,), np.float32, [250, 1000], [0.25, 1.0]),
-        (-3, -1, (3,), np.float32, [-3, -2], [0.0, 0.5]),
-        (-2, 6, (3,), np.float32, [2, 6], [0.0, 1.0]),
-        (0, 4, (3,), np.int64, [1, 4], [0.25, 1.0]),
-        (-np.inf, np.inf, (3,), np.float32, [7, -7], [7.0, -7.0]),
-        (0, np.inf, (3,), np.float32, [7, 0], [7.0, 0.0]),
-        (-np.inf, 5, (3,), np.float32, [5, -7], [5.0, -7.0]),
-        (-BIG, BIG, (3,), np.float32, [7, -7], [7.0, -7.0]),
-        (0, np.iinfo(np.int64).max, (3,), np.int64, [7, 0], [7.0, 0.0]),
-        (3, 3, (3,), np.float32, [3, 3], [3.0, 3.0]),
-    ],
-)
-def test_scale_uses_the_declared_bounds(
-    low: float, high: float, shape: tuple[int, ...], dtype: Any, values: list[float], expected: list[float]
-) -> None:
-    spec = spec_of(gymnasium.spaces.Box(low, high, shape, dtype))
-    stored = torch.tensor(np.broadcast_to(np.array(values, dtype)[:, None], (2, np.prod(shape))).reshape(2, *shape))
-    scaled = scale(stored, spec)
-    assert scaled.dtype == torch.float32
-    assert [scaled[0].unique().tolist(), scaled[1].unique().tolist()] == [
-        pytest.approx([number]) for number in expected
-    ]
+BOUNDS: list[tuple[float, float, tuple[int, ...], Any, list[float], list[float]]] = [
+    (0, 1, (2, 2, 1), np.uint8, [0, 1], [0.0, 1.0]),
+    (0, 10, (2, 2, 1), np.uint8, [0, 5], [0.0, 0.5]),
+    (100, 200, (2, 2, 1), np.uint8, [100, 150], [0.0, 0.5]),
+    (-1, 1, (2, 2, 1), np.float32, [-1, 0.5], [0.0, 0.75]),
+    (0, 65535, (2, 2, 1), np.uint16, [0, 65535], [0.0, 1.0]),
+    (-1, 1, (3,), np.float32, [-1, 0.5], [-1.0, 0.5]),
+    (0, 1, (3,), np.float32, [0, 0.5], [0.0, 0.5]),
+    (0, 1000, (3,), np.float32, [250, 1000], [0.25, 1.0]),
+    (-3, -1, (3,), np.float32, [-3, -2], [0.0, 0.5]),
+    (-2, 6, (3,), np.float32, [2, 6], [0.0, 1.0]),
+    (0, 4, (3,), np.int64, [1, 4], [0.25, 1.0]),
+    (-np.inf, np.inf, (3,), np.float32, [7, -7], [7.0, -7.0]),
+    (0, np.inf, (3,), np.float32, [7, 0], [7.0, 0.0]),
+    (-np.inf, 5, (3,), np.float32, [5, -7], [5.0, -7.0]),
+    (-BIG, BIG, (3,), np.float32, [7, -7], [7.0, -7.0]),
+    (0, np.iinfo(np.int64).max, (3,), np.int64, [7, 0], [7.0, 0.0]),
+    (3, 3, (3,), np.float32, [3, 3], [3.0, 3.0]),
+]
+"""The bounds, shape and type of a space, two values, and what they are scaled to."""
+
+
+def test_scale_uses_the_declared_bounds() -> None:
+    for low, high, shape, dtype, values, expected in BOUNDS:
+        spec = spec_of(gymnasium.spaces.Box(low, high, shape, dtype))
+        stored = torch.tensor(np.broadcast_to(np.array(values, dtype)[:, None], (2, np.prod(shape))).reshape(2, *shape))
+        scaled = scale(stored, spec)
+        assert scaled.dtype == torch.float32, (low, high, shape, dtype)
+        assert [scaled[0].unique().tolist(), scaled[1].unique().tolist()] == [
+            pytest.approx([number]) for number in expected
+        ], (low, high, shape, dtype)
 
 
 def test_scale_uses_separate_bounds_for_each_number_of_a_vector() -> None:

@@ -107,7 +107,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "previous_error": lambda: PreviousError(PreviousErrorNetwork(FEATURES, ACTION, hidden=(16,))),
 }
 DRAWS_ACTIONS = {"dreamer"}
-"""Those whose loss hangs on what they choose: another rounding, another life."""
+"""Those whose loss depends on sampled actions, which change with the rounding."""
 every_model = pytest.mark.parametrize("name", list(MODELS))
 
 

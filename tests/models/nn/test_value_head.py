@@ -1,4 +1,4 @@
-"""Values are learned in the scale of returns, and say the same when that scale moves."""
+"""Values are learned in the scale of returns, and do not change when that scale changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A policy with memory is trained from the memory that it had."""
+"""Recurrent policies are trained from the stored memory of acting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def network(core: str = "sioconv", action: str = "multi_discrete") -> RecurrentP
     module = RecurrentPolicyValue(OBSERVATION, ACTIONS[action], cores()[core], hidden=(16,), activation="tanh")
     with torch.no_grad():
         for parameter in module.policy.parameters():
-            parameter.add_(0.5 * torch.randn(parameter.shape))  # a policy that has opinions
+            parameter.add_(0.5 * torch.randn(parameter.shape))  # away from the nearly uniform initial policy
     return module
 
 
@@ -136,7 +136,7 @@ def test_recurrent_policy_value_refuses_a_core_with_dropout() -> None:
 
 
 def test_recurrent_policy_value_learns_a_task_that_needs_memory() -> None:
-    """A cue at the first turn says which action pays at the fourth."""
+    """The cue of the first turn determines which action is rewarded at the fourth."""
     module = ActorCritic(network("qlstm", "discrete"), learning_rate=1e-2, entropy_coefficient=0.003)
     optimizer = module.configure_optimizers()
     generator = torch_generator(2)
@@ -174,12 +174,12 @@ def test_networks_give_the_same_outputs_when_compiled(kind: str) -> None:
     records = acted(recurrent)
     module = recurrent if kind == "recurrent" else PolicyValueNetwork(OBSERVATION, ACTIONS["multi_discrete"])
 
-    def judge(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def outputs_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         distribution, value = module(batch)
         return distribution.log_prob(batch["action"]), value
 
-    compiled: Any = torch.compile(judge, backend="aot_eager")
-    for ours, theirs in zip(compiled(records), judge(records), strict=True):
+    compiled: Any = torch.compile(outputs_of, backend="aot_eager")
+    for ours, theirs in zip(compiled(records), outputs_of(records), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 

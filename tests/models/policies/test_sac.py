@@ -93,10 +93,10 @@ def test_sac_losses_and_gradients_of_continuous_actions_match_the_equations() ->
     policy_loss = (temperature * log_prob - q_policy.squeeze(-1))[keep].mean()
     temperature_loss = (-module.log_temperature.exp() * (log_prob.detach() - 2.0))[keep].mean()
     acting = [*policy.body.parameters(), *policy.head.parameters()]
-    judging = list(critic.parameters())
+    critics = list(critic.parameters())
     expected = [
         *torch.autograd.grad(policy_loss, acting, retain_graph=True),
-        *torch.autograd.grad(critic_loss, judging),
+        *torch.autograd.grad(critic_loss, critics),
         *torch.autograd.grad(temperature_loss, [module.log_temperature]),
     ]
     driver = trained_on(module, batch)
@@ -104,7 +104,7 @@ def test_sac_losses_and_gradients_of_continuous_actions_match_the_equations() ->
     assert logged["critic_loss"] == pytest.approx(float(critic_loss.detach()), abs=1e-5)
     assert logged["policy_loss"] == pytest.approx(float(policy_loss.detach()), abs=1e-5)
     assert driver.loss == pytest.approx(float((critic_loss + policy_loss + temperature_loss).detach()), abs=1e-5)
-    for parameter, gradient in zip([*acting, *judging, module.log_temperature], expected, strict=True):
+    for parameter, gradient in zip([*acting, *critics, module.log_temperature], expected, strict=True):
         assert parameter.grad is not None
         assert torch.allclose(parameter.grad, gradient, atol=1e-5)
 

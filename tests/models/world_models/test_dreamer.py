@@ -133,10 +133,10 @@ def test_balanced_kl_below_the_free_nats_has_no_gradient() -> None:
     assert float(gradient.abs().sum()) == 0
 
 
-@pytest.mark.parametrize("shape", [[20, 12, 3], [7, 7, 1], [64, 48, 3], [33, 9, 2]])
-def test_image_decoder_gives_images_of_any_size(shape: list[int]) -> None:
-    image = ImageDecoder(5, shape, (4, 6), "silu")(torch.randn(2, 5))
-    assert list(image.shape) == [2, *shape]
+def test_image_decoder_gives_images_of_any_size() -> None:
+    for shape in ([20, 12, 3], [7, 7, 1], [64, 48, 3], [33, 9, 2]):
+        image = ImageDecoder(5, shape, (4, 6), "silu")(torch.randn(2, 5))
+        assert list(image.shape) == [2, *shape]
 
 
 def test_field_decoder_loss_is_the_squared_error_summed_over_all_numbers() -> None:
@@ -281,7 +281,7 @@ def test_dreamer_single_steps_match_a_scan_over_the_same_sequence() -> None:
 
 
 def test_dreamer_learns_to_predict_an_episode() -> None:
-    """A counter that runs to three and pays there: reconstruction, reward and continuation become predictable."""
+    """A counter that is rewarded at two: reconstruction, reward and continuation become predictable."""
     module = dreamer(learning_rate=1e-2)
     optimizer = module.configure_optimizers()
     turns = torch.arange(8) % 4

@@ -1,4 +1,4 @@
-"""Imagined trajectories, and the returns they are judged by."""
+"""Imagined trajectories and their lambda returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behavior that is learned in imagination, in worlds whose best behavior is known."""
+"""Policies learned in imagination, in worlds whose optimal policy is known."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Corridor(DynamicsNetwork):
 
 
 class Known(RewardHeadsNetwork):
-    """A small reward at the left end, a large one for reaching the right end, after which all is over."""
+    """A small reward at the left end, a large one for reaching the right end, which ends the episode."""
 
     def forward(self, latent: Tensor, action: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
         arrived = prediction[..., -1] > 0.5
@@ -211,7 +211,7 @@ def test_world_model_encode_context_matches_states_of_single_steps() -> None:
 
 
 def walked(count: int = 64, length: int = 3) -> dict[str, Tensor]:
-    """A random walk in the corridor, with what `Known` says of it."""
+    """A random walk in the corridor, with the rewards and ends of `Known`."""
     batch, known = replayed(count, length), Known(PLACES, TWO)
     latent = batch["latent"][:, 0]
     for t in range(length):
@@ -244,7 +244,7 @@ def test_reward_heads_learn_rewards_and_continuation() -> None:
 
 
 class Mistaken(Corridor):
-    """Does not know what comes of going right."""
+    """Predicts wrong features for action 1."""
 
     def forward(self, latent: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         prediction, state = super().forward(latent, action, state)
@@ -257,16 +257,16 @@ def test_reward_heads_compute_prediction_errors_with_the_current_dynamics() -> N
     module.attach_models(models)
     optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-2)
 
-    def paid_nothing() -> dict[str, Tensor]:
+    def without_rewards() -> dict[str, Tensor]:
         return walked() | {"reward": torch.full((64, 3), torch.nan)}
 
     for index in range(100):
-        loss = module.training_step(paid_nothing(), index)
+        loss = module.training_step(without_rewards(), index)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert float(module.reward_r2) > 0.8
-    scale, new = module.error_moments.std, paid_nothing()
+    scale, new = module.error_moments.std, without_rewards()
     with torch.no_grad():
         assert float(module.validation_step(new, 0)) < 0.1
     assert module.error_moments.std == scale, "measuring changes nothing"
@@ -278,7 +278,7 @@ def test_reward_heads_compute_prediction_errors_with_the_current_dynamics() -> N
 
 def test_reward_heads_refuse_an_unknown_reward() -> None:
     with pytest.raises(ValueError, match="reward must be one of recorded, prediction_error"):
-        RewardHeads(Known(PLACES, TWO), reward="dopamine")  # type: ignore[arg-type]
+        RewardHeads(Known(PLACES, TWO), reward="novelty")  # type: ignore[arg-type]
 
 
 def test_reward_heads_r2_is_high_for_a_well_predicted_constant_reward() -> None:

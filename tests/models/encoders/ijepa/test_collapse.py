@@ -1,4 +1,4 @@
-"""Collapse is noticed."""
+"""Detection of collapsed features."""
 
 from __future__ import annotations
 

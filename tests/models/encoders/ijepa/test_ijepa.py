@@ -1,4 +1,4 @@
-"""I-JEPA: what is seen, what is learned, and what notices when nothing is."""
+"""I-JEPA: masked inputs, the loss, what is trained, and detection of collapse."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pamiq_exp.models.encoders.ijepa import IJepa, Masks, TokenEncoder, measure_collapse, position_codes
 from tests.benchmarks.bench_encoders import Scale, look_around
+from tests.conftest import error_of
 
 OBSERVATION = {"image": {"shape": [32, 32, 3], "dtype": "uint8"}}
 
@@ -44,7 +45,7 @@ def make(**given: Any) -> IJepa:
 
 
 def scenes(count: int, seed: int = 0) -> dict[str, Tensor]:
-    """Colored floors and walls with a box somewhere: what is hidden can mostly be told from the rest."""
+    """Colored floors and walls with a box somewhere: hidden patches can mostly be predicted from the others."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.zeros(count, 32, 32, 3)
     colors = torch.rand(count, 3, 3, generator=generator)
@@ -168,7 +169,7 @@ def views(count: int) -> dict[str, Tensor]:
 
 @pytest.mark.slow
 def test_ijepa_training_lowers_the_loss_without_collapse() -> None:
-    """At first all images come to look more alike, for positions are learned first; then what is in them."""
+    """At first the features of all images become more alike, since positions are learned before contents."""
     model, frames = make(patch=8, min_area=1, width=64, predictor_width=32), views(64)
     first = train(copy.deepcopy(model), frames, 10)
     last = train(model, frames, 450)
@@ -179,7 +180,7 @@ def test_ijepa_training_lowers_the_loss_without_collapse() -> None:
 
 
 def test_measure_collapse_detects_training_with_gradients_through_the_target() -> None:
-    """With the gradient through the target, being the same everywhere is the easiest way to be predicted."""
+    """With the gradient through the target, constant features have the lowest loss."""
     model = make(patch=8, min_area=1, learning_rate=3e-3)
     pixels = model.context.pixels(views(32))
     assert not measure_collapse(model.context.normal_tokens(pixels)).collapsed
@@ -199,9 +200,8 @@ def test_ijepa_draws_new_masks_for_each_batch() -> None:
     assert not torch.equal(model.training_step(frames, 0), model.training_step(frames, 0))
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+def test_ijepa_refuses_inconsistent_settings() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"patch": 5}, "patches of 5 pixels"),
         ({"tokens": 9}, "cannot be averaged to 3x3"),
         ({"tokens": 8}, "tokens a square"),
@@ -209,11 +209,9 @@ def test_ijepa_draws_new_masks_for_each_batch() -> None:
         ({"width": 33}, "2 heads"),
         ({"width": 34}, "4 divides"),
         ({"ema_decay": 1.0}, "ema_decay"),
-    ],
-)
-def test_ijepa_refuses_inconsistent_settings(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**given)
+    ]
+    for settings, message in cases:
+        assert message in error_of(ValueError, make, **settings), settings
 
 
 def test_ijepa_error_without_an_image_suggests_random_features() -> None:
