@@ -1,4 +1,4 @@
-"""How logged values travel from an accelerator."""
+"""Logged values are fetched from an accelerator once per batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pamiq_exp.lightning_loop.log_recorder import LogRecorder
 
 
 class Remote(Tensor):
-    """A tensor that is not on the CPU, as far as anyone can tell, and counts how often it is fetched."""
+    """A tensor that reports another device than the CPU, and counts how often it is fetched."""
 
     fetched = 0
 
@@ -50,9 +50,9 @@ def test_log_recorder_fetches_accelerator_values_once_a_batch_as_logged(
     recorder.log("count", remote(3, torch.int64))
     recorder.log("plain", 0.1)
     assert Remote.fetched == 0
-    figures = recorder.end_batch()
+    metrics = recorder.end_batch()
     assert Remote.fetched == 1
-    assert figures == {
+    assert metrics == {
         "weight_step": 1.5,
         "loss_step": float(torch.tensor(0.1)),
         "double": 0.1,

@@ -179,17 +179,17 @@ def test_linear_scan_memory_for_gradients_grows_linearly_with_length() -> None:
 
 
 def test_linear_scan_gives_the_same_results_in_concurrent_threads() -> None:
-    errors = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
+    inputs = [problem(seed, (2,), 200, 4, 4, torch.float32) for seed in range(4)]
     results: dict[int, Tensor] = {}
     threads = [
-        threading.Thread(target=lambda index=index: results.update({index: linear_scan(*errors[index])}))
+        threading.Thread(target=lambda index=index: results.update({index: linear_scan(*inputs[index])}))
         for index in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for index, each in enumerate(errors):
+    for index, each in enumerate(inputs):
         assert torch.equal(results[index], linear_scan(*each))
 
 
@@ -209,18 +209,16 @@ def test_warm_up_leaves_nothing_to_compile() -> None:
     assert compiled() == before
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_linear_scan_refuses_invalid_arguments() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"decay": torch.ones(4, 4)}, "6 channels cannot be divided into 4 heads"),
         ({"values": torch.ones(6)}, r"values \(\*batch, time, width\)"),
         ({"values": torch.ones(0, 6)}, r"not over \(0, 6\)"),
         ({"initial": torch.ones(5)}, r"must be \(\*batch, 6\) .* not \(5,\)"),
         ({"method": "fast"}, "choose one of auto, compiled"),
         ({"chunk": 0}, "at least 1 step"),
-    ],
-)
-def test_linear_scan_refuses_invalid_arguments(change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {"decay": torch.ones(4, 2), "values": torch.ones(4, 6), **change}
-    with pytest.raises(ValueError, match=message):
-        linear_scan(**arguments)
+    ]
+    for change, message in cases:
+        arguments: dict[str, Any] = {"decay": torch.ones(4, 2), "values": torch.ones(4, 6), **change}
+        with pytest.raises(ValueError, match=message):
+            linear_scan(**arguments)

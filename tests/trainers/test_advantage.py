@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pamiq_exp.trainers import Advantages, generalized_advantages, standardized
+from tests.conftest import error_of
 
 rates = st.floats(0.0, 1.0)
 
@@ -128,12 +129,11 @@ def test_generalized_advantages_do_not_leak_across_a_final_observation() -> None
     assert float(rollout.advantages(0.9, 0.9).advantage[2] - before[2]) == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("field", ["value", "terminated", "truncated", "ended"])
-def test_generalized_advantages_refuse_shapes_that_would_broadcast(field: str) -> None:
-    rollout = Rollout(seed=0, steps=4, num_envs=3, end_rate=0.0)
-    setattr(rollout, field, getattr(rollout, field)[:, :1])
-    with pytest.raises(ValueError, match=field):
-        rollout.advantages(0.9, 0.9)
+def test_generalized_advantages_refuse_shapes_that_would_broadcast() -> None:
+    for field in ("value", "terminated", "truncated", "ended"):
+        rollout = Rollout(seed=0, steps=4, num_envs=3, end_rate=0.0)
+        setattr(rollout, field, getattr(rollout, field)[:, :1])
+        assert field in error_of(ValueError, rollout.advantages, 0.9, 0.9)
 
 
 @given(rollouts)

@@ -101,7 +101,7 @@ class OwnSchedulerStep(StepSchedule):
 
 
 class WarmUpInOptimizerStep(Regression):
-    """The documented way to warm a learning rate up by hand."""
+    """Learning rate warm-up in `optimizer_step`, as Lightning documents it."""
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         optimizer.step(closure=optimizer_closure)
@@ -209,7 +209,7 @@ class MovingAverageAndDropout(Regression):
 
 
 class ManyLogs(Regression):
-    """`self.log` in every variety that has a number as its outcome."""
+    """`self.log` with every combination of arguments that logs a number."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a module finds through `self.trainer`, callbacks and validation hooks, beside lightning.Trainer itself."""
+"""`self.trainer`, callbacks and validation hooks, compared with lightning.Trainer itself."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def by_driver(make: Callable[[], LightningModule], validates: bool = False, **gr
 
 
 class Notes(Callback):
-    """Notes which of its hooks are called, and when."""
+    """Records which of its hooks are called, and when."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -106,7 +106,7 @@ class Notes(Callback):
 
 
 class Watches(Regression):
-    """Notes what it finds in its trainer."""
+    """Records the attributes of its trainer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class BringsCallbacks(Regression):
 
 
 class Averages(Regression):
-    """An average of the weights by Lightning's own callback; it takes their place in the end."""
+    """An average of the weights by Lightning's own callback, which replaces them at the end."""
 
     def configure_callbacks(self) -> Any:
         return WeightAveraging(avg_fn=get_ema_avg_fn(0.5))
@@ -193,7 +193,7 @@ def test_lightning_driver_gives_modules_what_lightning_trainer_gives_them(make: 
 
 
 class Validates(Regression):
-    """Uses all hooks of validation, and keeps things in them as Lightning's users do."""
+    """Uses all hooks of validation, and changes its state in them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -261,7 +261,7 @@ def test_lightning_driver_calls_validation_hooks_as_lightning_trainer_does() -> 
 
 
 class Holds(Regression):
-    """Its training step changes everything that a module can hold."""
+    """Its training step changes every kind of state that a module can have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -325,7 +325,7 @@ def test_lightning_driver_evaluation_by_the_training_step_does_not_change_traini
 
 
 class SharesItsMetric(Regression):
-    """One torchmetric for training and validation: the classic slip."""
+    """One torchmetric for both training and validation: a common mistake."""
 
     def __init__(self) -> None:
         super().__init__()

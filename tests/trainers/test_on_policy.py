@@ -1,4 +1,4 @@
-"""What an OnPolicyTrainer makes of rollouts."""
+"""OnPolicyTrainer: when it trains, and the minibatches that it makes of rollouts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def one_thread() -> None:
 
 
 class Learner(LightningModule):
-    """Notes its minibatches, and claims a divergence that grows with each of them."""
+    """Keeps its minibatches, and logs a KL divergence that grows with each of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Learner(LightningModule):
 
 
 class Part:
-    """A trainer with a world around it: the first number of an observation is the turn, the second the environment."""
+    """A trainer with data of known order: observations begin with the turn and the number of the environment."""
 
     def __init__(
         self, fields: Any = EPISODIC, capacity: int = 4 * LENGTH, version: Any = None, **settings: Any
@@ -67,7 +67,7 @@ class Part:
         self._world = np.random.default_rng(1)
         self._ended = np.zeros(NUM_ENVS, dtype=bool)
 
-    def live(self, turns: int, model_version: int = 0) -> None:
+    def collect(self, turns: int, model_version: int = 0) -> None:
         for _ in range(turns):
             ends = ~self._ended & (self._world.random(NUM_ENVS) < 0.3)
             terminated = ends & (self._world.random(NUM_ENVS) < 0.5)
@@ -93,27 +93,27 @@ class Part:
         return torch.from_numpy(np.stack([row[name] for row in self.rows[start : start + length]]))
 
     def train(self) -> list[dict[str, float]]:
-        return [dict(figures) for figures in self.trainer.round()]
+        return [dict(metrics) for metrics in self.trainer.round()]
 
 
 def test_on_policy_trainer_is_ready_after_a_rollout_and_one_more_turn() -> None:
     part = Part()
-    part.live(LENGTH)
+    part.collect(LENGTH)
     assert not part.trainer.ready()
-    part.live(1)
+    part.collect(1)
     assert part.trainer.ready()
     assert part.trainer.ready()
     part.train()
     assert not part.trainer.ready()
-    part.live(LENGTH - 1)
+    part.collect(LENGTH - 1)
     assert not part.trainer.ready()
-    part.live(1)
+    part.collect(1)
     assert part.trainer.ready(), "the turn after one rollout is the first of the next"
 
 
 def test_on_policy_trainer_epochs_contain_each_transition_once_with_its_advantage() -> None:
     part = Part(epochs=2, minibatches=3, gamma=0.9, gae_lambda=0.8)
-    part.live(2 * LENGTH + 1)
+    part.collect(2 * LENGTH + 1)
     for start in (0, LENGTH):
         part.module.minibatches.clear()
         part.train()
@@ -142,7 +142,7 @@ def test_on_policy_trainer_epochs_contain_each_transition_once_with_its_advantag
 
 def test_on_policy_trainer_keeps_sequences_together_in_time_order() -> None:
     part = Part(sequence_length=3, minibatches=2, epochs=1)
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     part.train()
     starts = []
     for minibatch in part.module.minibatches:
@@ -163,7 +163,7 @@ def test_on_policy_trainer_normalizes_advantages_over_rollouts_or_minibatches(
     normalization: Any, each_part: bool, whole: bool
 ) -> None:
     part = Part(CONTINUAL, advantage_normalization=normalization, minibatches=2, epochs=1)
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     part.train()
     parts = [minibatch["advantage"] for minibatch in part.module.minibatches]
 
@@ -176,7 +176,7 @@ def test_on_policy_trainer_normalizes_advantages_over_rollouts_or_minibatches(
 
 def test_on_policy_trainer_without_centering_keeps_the_mean_of_advantages() -> None:
     part = Part(CONTINUAL, advantage_centering=False, epochs=1)
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     part.train()
     reward, value = part.column("reward", 0, LENGTH), part.column("value", 0, LENGTH + 1)
     never = torch.zeros(LENGTH, NUM_ENVS, dtype=torch.bool)
@@ -187,24 +187,24 @@ def test_on_policy_trainer_without_centering_keeps_the_mean_of_advantages() -> N
 
 def test_on_policy_trainer_needs_no_end_fields_for_an_environment_without_ends() -> None:
     part = Part(CONTINUAL)
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     part.train()
     assert all(torch.all(minibatch["weight"] == 1) for minibatch in part.module.minibatches)
 
 
 def test_on_policy_trainer_refuses_incomplete_end_fields() -> None:
     part = Part({**CONTINUAL, "terminated": FLAG, "truncated": FLAG})
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     with pytest.raises(KeyError, match="all three"):
         part.train()
 
 
 def test_on_policy_trainer_stops_early_above_the_target_kl() -> None:
     part = Part(epochs=3, minibatches=2, target_kl=0.035)
-    part.live(LENGTH + 1)
-    figures = part.train()
-    assert [row["approx_kl"] for row in figures] == pytest.approx([0.01, 0.02, 0.03, 0.04])
-    assert figures[-1]["epochs"] == 2
+    part.collect(LENGTH + 1)
+    metrics = part.train()
+    assert [row["approx_kl"] for row in metrics] == pytest.approx([0.01, 0.02, 0.03, 0.04])
+    assert metrics[-1]["epochs"] == 2
     assert part.module.current_epoch == 1
 
 
@@ -216,7 +216,7 @@ def test_on_policy_trainer_refuses_a_target_kl_without_a_logged_approx_kl() -> N
     trainer = OnPolicyTrainer("policy", "rollout", LENGTH, target_kl=0.1)
     part = Part()
     trainer.attach(TrainingContext({"policy": Silent()}, {"rollout": part.user}, cpu()))
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     with pytest.raises(ValueError, match="approx_kl"):
         list(trainer.round())
 
@@ -225,20 +225,20 @@ def test_on_policy_trainer_reports_staleness_and_discards_old_rollouts() -> None
     fields = {**EPISODIC, "model_version": {"shape": [], "dtype": "int64"}}
     published = iter([5, 9])
     part = Part(fields, version=lambda: next(published), max_staleness=3)
-    part.live(LENGTH // 2, model_version=2)
-    part.live(LENGTH // 2, model_version=3)
-    part.live(LENGTH + 1, model_version=4)
+    part.collect(LENGTH // 2, model_version=2)
+    part.collect(LENGTH // 2, model_version=3)
+    part.collect(LENGTH + 1, model_version=4)
     assert part.train()[0]["staleness"] == 2.5
     before = copy.deepcopy(part.module.state_dict())
     assert part.train() == [{"staleness": 5.0, "discarded_rollouts": 1}]
     assert all(torch.equal(value, before[name]) for name, value in part.module.state_dict().items())
     assert part.trainer.state()["discarded_rollouts"] == 1
-    assert not part.trainer.ready(), "what was left out is gone"
+    assert not part.trainer.ready(), "the discarded rollout is removed"
 
 
 def test_on_policy_trainer_resumes_from_its_state_to_the_same_bits() -> None:
     first = Part()
-    first.live(LENGTH + 1)
+    first.collect(LENGTH + 1)
     first.train()
     saved = copy.deepcopy(collect_state({"user": first.user, "trainer": first.trainer}))
     second = Part()
@@ -248,7 +248,7 @@ def test_on_policy_trainer_resumes_from_its_state_to_the_same_bits() -> None:
     second.rows = list(first.rows)
     outcomes = []
     for part in (first, second):
-        part.live(LENGTH)
+        part.collect(LENGTH)
         part.module.minibatches.clear()
         outcomes.append(part.train())
     assert outcomes[0] == outcomes[1]
@@ -273,7 +273,7 @@ def test_on_policy_trainer_refuses_invalid_settings(settings: dict[str, Any], me
 
 def test_on_policy_trainer_refuses_more_minibatches_than_transitions() -> None:
     part = Part(minibatches=100)
-    part.live(LENGTH + 1)
+    part.collect(LENGTH + 1)
     with pytest.raises(ValueError, match="12 transitions"):
         part.train()
 

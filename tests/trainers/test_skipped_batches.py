@@ -1,4 +1,4 @@
-"""Batches that are lost are counted, and a trainer that loses many in a row says so."""
+"""Skipped batches are counted, and a trainer that skips many in a row warns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Part:
         x, y = torch.ones(2, SIZE).numpy(), torch.full((2,), value).numpy()
         self.user.collector.collect({"x": x, "y": y})
         self.user.update()
-        return [dict(figures) for figures in self.trainer.round()]
+        return [dict(metrics) for metrics in self.trainer.round()]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -58,7 +58,7 @@ def test_replay_trainer_warns_once_of_many_skipped_batches_and_logs_recovery(cap
     assert summary["model_skipped_steps"] == 80
     assert summary["model_skipped_in_a_row"] == 80
     assert math.isfinite(summary["model_loss_last"])
-    assert not warnings_of(caplog), "it learned in the end"
+    assert not warnings_of(caplog), "the last batches were trained"
 
 
 @pytest.mark.parametrize(("good", "bad"), [(0, 1), (1, 5)])
@@ -69,9 +69,9 @@ def test_replay_trainer_warns_if_the_run_ends_with_skipped_batches(
     for _ in range(good):
         part.round(broken=False)
     for _ in range(bad):
-        figures = part.round(broken=True)
-    assert [row["skipped_steps"] for row in figures[-2:]] == [10 * bad - 1, 10 * bad]
-    assert all(math.isfinite(value) for row in figures for value in row.values())
+        metrics = part.round(broken=True)
+    assert [row["skipped_steps"] for row in metrics[-2:]] == [10 * bad - 1, 10 * bad]
+    assert all(math.isfinite(value) for row in metrics for value in row.values())
     caplog.clear()
     part.trainer.summary()
     assert f"the run ends while the model 'model' learns nothing: its last {10 * bad} batches" in caplog.text
@@ -121,7 +121,7 @@ class Averages(Regression):
         self.lowest = torch.minimum(self.lowest, batch["y"].min())
 
 
-def life(module: Regression, batches: list[Batch], **settings: Any) -> tuple[LightningDriver, dict[str, float]]:
+def train(module: Regression, batches: list[Batch], **settings: Any) -> tuple[LightningDriver, dict[str, float]]:
     driver = LightningDriver("model", module, cpu(), GradientSettings(on_nonfinite="skip", **settings))
     driver.begin_epoch()
     for index, batch in enumerate(batches):
@@ -135,11 +135,11 @@ def test_lightning_driver_metrics_and_state_exclude_a_skipped_batch(make: Any, f
     batches = make_batches(5)
     bad = {**batches[2], field: torch.full_like(batches[2][field], math.nan)}
     torch.manual_seed(0)
-    with_bad, figures = life(make(), [*batches[:2], bad, *batches[3:]])
+    with_bad, metrics = train(make(), [*batches[:2], bad, *batches[3:]])
     torch.manual_seed(0)
-    without, expected = life(make(), [*batches[:2], *batches[3:]])
+    without, expected = train(make(), [*batches[:2], *batches[3:]])
     assert (with_bad.skipped_steps, without.skipped_steps) == (1, 0)
-    assert figures == expected
+    assert metrics == expected
     for name, value in without.module.state_dict().items():
         assert torch.equal(value, with_bad.module.state_dict()[name]), name
 
@@ -148,11 +148,11 @@ def test_lightning_driver_skips_gradients_accumulated_with_a_non_finite_batch() 
     batches = make_batches(6, size=8)
     bad = {**batches[2], "y": torch.full_like(batches[2]["y"], math.nan)}
     torch.manual_seed(0)
-    with_bad, figures = life(Averages(), [*batches[:2], bad, *batches[3:]], accumulate_batches=2)
+    with_bad, metrics = train(Averages(), [*batches[:2], bad, *batches[3:]], accumulate_batches=2)
     torch.manual_seed(0)
-    without, expected = life(Averages(), [*batches[:2], *batches[4:]], accumulate_batches=2)
+    without, expected = train(Averages(), [*batches[:2], *batches[4:]], accumulate_batches=2)
     assert (with_bad.optimizer_steps, without.optimizer_steps) == (2, 2)
-    assert figures == expected
+    assert metrics == expected
     for name, value in without.module.state_dict().items():
         assert torch.equal(value, with_bad.module.state_dict()[name]), name
 
@@ -163,4 +163,4 @@ def test_lightning_driver_raises_errors_unrelated_to_non_finite_numbers() -> Non
             raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        life(Buggy(), make_batches(1))
+        train(Buggy(), make_batches(1))
