@@ -21,7 +21,7 @@ import numpy as np
 from pamiq_exp.analysis import collect_scores, compare, find_runs, read_runs, result_tables
 from tests.analysis.folders import write_run
 
-FIGURES = {
+METRICS = {
     "interaction": ["coverage", "coverage_auc", "entropy", "reward", *(f"time/figure_{index}" for index in range(5))],
     "policy": ["loss", "entropy", "approx_kl", "clip_fraction", "gradient_norm", "explained_variance", "value_loss"],
 }
@@ -76,8 +76,8 @@ def line(step: int, generator: np.random.Generator) -> str:
     """Return one record as the run writes it."""
     source = "interaction" if step % 5 else "policy"
     axes = {"environment_step": 4 * step, "wall_seconds": step / 7, "run_seconds": step / 3, "model_version": step // 9}
-    figures = {f"{source}/{name}": generator.random() * step for name in FIGURES[source]}
-    return json.dumps({"source": source, **axes, "training_step": step, **figures}) + "\n"
+    metrics = {f"{source}/{name}": generator.random() * step for name in METRICS[source]}
+    return json.dumps({"source": source, **axes, "training_step": step, **metrics}) + "\n"
 
 
 def processor_seconds() -> float:

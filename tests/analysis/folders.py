@@ -1,4 +1,4 @@
-"""Run folders as the run writes them, made in no time."""
+"""Run folders as a run writes them, without a run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_run(
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     if state == "finished" or summary is not None:
-        told = {
+        values = {
             "state": state,
             "seed": seed,
             "steps": 100,
@@ -61,7 +61,7 @@ def write_run(
             "steps_per_second": 50.0,
             "training_steps": 9,
         }
-        (folder / "summary.json").write_text(json.dumps(told | dict(summary or {})))
+        (folder / "summary.json").write_text(json.dumps(values | dict(summary or {})))
     lines = learning() if records is None else records
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder

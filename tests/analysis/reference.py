@@ -1,4 +1,4 @@
-"""What the reference library says of some scores.
+"""Results of the reference library for some scores.
 
     python -m tests.analysis.reference
 
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def ask_rliable(generator: np.random.Generator, runs: int = 10, tasks: int = 3) -> dict[str, list[float]]:
-    """Return scores of two methods, `(runs, tasks)`, with what rliable says of them."""
+    """Return scores of two methods, `(runs, tasks)`, and the results of rliable for them."""
     from rliable import library, metrics
 
     first = generator.beta(3, 2, size=(runs, tasks)) + 0.1 * np.arange(tasks)
@@ -48,5 +48,5 @@ def ask_rliable(generator: np.random.Generator, runs: int = 10, tasks: int = 3) 
 
 
 if __name__ == "__main__":
-    told = ask_rliable(np.random.default_rng(0))
-    (Path(__file__).parent / "rliable_1_2_0.json").write_text(json.dumps(told, default=float) + "\n")
+    results = ask_rliable(np.random.default_rng(0))
+    (Path(__file__).parent / "rliable_1_2_0.json").write_text(json.dumps(results, default=float) + "\n")

@@ -87,7 +87,7 @@ def test_compare_warns_of_differing_settings_seeds_and_steps(tmp_path: Path) -> 
             tmp_path / f"a{seed}", seed=seed, overrides=["reward=a"], config=config, summary={"steps": 100 + seed}
         )
     write_run(tmp_path / "b", overrides=["reward=b"])
-    told = " ".join(compared(tmp_path).warnings)
-    assert "the runs of a differ in more than their seeds: model.width" in told
-    assert "different numbers of seeds, from 1 to 2" in told
-    assert "different numbers of steps, from 100 to 101" in told
+    warnings = " ".join(compared(tmp_path).warnings)
+    assert "the runs of a differ in more than their seeds: model.width" in warnings
+    assert "different numbers of seeds, from 1 to 2" in warnings
+    assert "different numbers of steps, from 100 to 101" in warnings

@@ -1,4 +1,4 @@
-"""Maps of where runs have been, out of the checkpoints that real metrics leave."""
+"""Maps of the visited cells, from checkpoints."""
 
 from __future__ import annotations
 

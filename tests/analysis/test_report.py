@@ -22,8 +22,8 @@ from tests.analysis.folders import learning, write_run, write_study
 VOID = {"meta", "link", "img"}
 
 
-class TurnBuffer(HTMLParser):
-    """Checks that elements are closed in order, and keeps what a test asks for."""
+class ParsedPage(HTMLParser):
+    """Checks that elements are closed in order, and keeps tags and text."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ class TurnBuffer(HTMLParser):
         return re.findall(r"<h2[^>]*>([^<]*)</h2>", self.source)
 
 
-def report(folder: Path, options: Options = Options(), paths: Sequence[Path] = ()) -> TurnBuffer:
+def report(folder: Path, options: Options = Options(), paths: Sequence[Path] = ()) -> ParsedPage:
     runs = read_runs(find_runs(paths or [folder / "runs"]))
-    return TurnBuffer(write_report(runs, folder / "report", options))
+    return ParsedPage(write_report(runs, folder / "report", options))
 
 
 def rows(folder: Path, table: str) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def rows(folder: Path, table: str) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on two rewards in two worlds, with a failed and a running run, a film, and names that bite."""
+    """A report on two rewards in two worlds, with a failed and a running run, a film, and names with markup."""
     folder = tmp_path_factory.mktemp("study")
     arms = {"random": 0.2, "<script>alert(1)</script>$_{": 0.6}
     write_study(folder / "runs", arms=arms, seeds=5)
@@ -84,7 +84,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_shows_results_unfinished_runs_commands_and_links(study: Path) -> None:
-    page = TurnBuffer(study / "report" / "report.html")
+    page = ParsedPage(study / "report" / "report.html")
     assert page.headings() == ["Results", "Learning curves", "Videos and pictures", "Runs", "Settings", "Appendix"]
     assert "22 runs (20 finished, 1 failed, 1 running); 2 arms on 2 tasks" in page.text
     assert "2 of 22 runs are not in the statistics" in page.text
@@ -98,7 +98,7 @@ def test_report_shows_results_unfinished_runs_commands_and_links(study: Path) ->
 
 
 def test_report_has_no_scripts_and_loads_nothing_external(study: Path) -> None:
-    page = TurnBuffer(study / "report" / "report.html")
+    page = ParsedPage(study / "report" / "report.html")
     assert "script" not in {tag for tag, _ in page.tags}
     assert "<script" not in page.source
     policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
@@ -110,7 +110,7 @@ def test_report_has_no_scripts_and_loads_nothing_external(study: Path) -> None:
 
 
 def test_report_embeds_the_newest_video_of_each_name(study: Path) -> None:
-    page = TurnBuffer(study / "report" / "report.html")
+    page = ParsedPage(study / "report" / "report.html")
     films = [attributes["src"] for tag, attributes in page.tags if tag == "video"]
     assert films == ["data:video/mp4;base64,YSBmaWxt"]
     assert "map_000000100" in page.text
@@ -314,22 +314,22 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 def photograph(page: Path, target: Path, *flags: str) -> tuple[np.ndarray, str]:
-    """Open a page in the browser; return `(height, width, 3)` and what the browser complained of."""
+    """Open a page in the browser; return `(height, width, 3)` and the messages of its console."""
     assert BROWSER is not None
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     words = [BROWSER, "--headless", "--disable-gpu", "--hide-scrollbars", *as_root, f"--user-data-dir={target}.profile"]
     words += ["--enable-logging=stderr", "--window-size=1000,1800", f"--screenshot={target}", *flags, page.as_uri()]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return np.asarray(Image.open(target).convert("RGB")), "\n".join(complaints)
+    messages = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return np.asarray(Image.open(target).convert("RGB")), "\n".join(messages)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is installed (chromium or google-chrome)")
 def test_report_renders_in_a_browser_in_light_and_dark(study: Path, tmp_path: Path) -> None:
     page = study / "report" / "report.html"
-    light, complaints = photograph(page, tmp_path / "light.png", "--blink-settings=preferredColorScheme=1")
-    dark, more_complaints = photograph(page, tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")
-    assert complaints + more_complaints == ""
+    light, messages = photograph(page, tmp_path / "light.png", "--blink-settings=preferredColorScheme=1")
+    dark, more_messages = photograph(page, tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")
+    assert messages + more_messages == ""
     assert light.mean() > 200
     assert dark.mean() < 60
     for picture, color in ((light, "0072b2"), (dark, "4aa8e0")):

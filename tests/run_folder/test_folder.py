@@ -15,6 +15,7 @@ import yaml
 from pamiq_exp.files import write_atomically
 from pamiq_exp.run_folder import RunFolder, RunFolderError
 from pamiq_exp.run_folder import folder as run_folder
+from tests.conftest import error_of
 
 
 def test_run_folder_records_config_manifest_and_summary(tmp_path: Path) -> None:
@@ -94,26 +95,6 @@ def test_run_folder_restores_its_files_after_a_refused_session(tmp_path: Path) -
     with pytest.raises(ValueError, match="does not fit"), again.restored_on(ValueError):
         refuse()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
-
-
-def test_run_folder_runs_no_program_of_the_code_repository(tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    code.mkdir()
-    subprocess.check_call(("git", "init", "-q", str(code)))
-    hook = tmp_path / "hook.sh"
-    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/marker\n")
-    hook.chmod(0o755)
-    (code / "a.txt").write_text("x\n")
-    (code / ".gitattributes").write_text("*.txt diff=evil\n")
-    git = ("git", "-C", str(code), "-c", "user.name=n", "-c", "user.email=e@example.org")
-    subprocess.check_call((*git, "add", "-A"))
-    subprocess.check_call((*git, "commit", "-qm", "first"))
-    (code / "a.txt").write_text("y\n")
-    for setting in ("core.fsmonitor", "diff.evil.textconv", "diff.external"):
-        subprocess.check_call((*git, "config", setting, str(hook)))
-    RunFolder(tmp_path / "run").start(experiment_name="e", seed=0, code_folder=code)
-    assert not (tmp_path / "marker").exists()
-    assert "-x" in (tmp_path / "run" / "code.diff").read_text()
 
 
 def test_run_folder_keeps_a_diff_of_uncommitted_code(tmp_path: Path) -> None:
@@ -276,24 +257,22 @@ def test_run_folder_shortens_a_long_error(tmp_path: Path) -> None:
     assert "(10000000 characters" in folder.read_manifest()["reason"]
 
 
-@pytest.mark.parametrize("content", [b'{"state": "runn', b"\xff\x00\x01", b"[1]", b"[" * 100_000, b""])
-def test_run_folder_reports_an_invalid_manifest(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"remove it"):
-        RunFolder(tmp_path).read_manifest()
+def test_run_folder_reports_an_invalid_manifest(tmp_path: Path) -> None:
+    for content in (b'{"state": "runn', b"\xff\x00\x01", b"[1]", b"[" * 100_000, b""):
+        (tmp_path / "manifest.json").write_bytes(content)
+        assert "remove it" in error_of(RunFolderError, RunFolder(tmp_path).read_manifest), content[:20]
 
 
-@pytest.mark.parametrize(
-    "name", ["log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "wandb/run-1", "media/a.png", "x/y/z"]
-)
-def test_run_folder_refuses_links_that_lead_outside(tmp_path: Path, name: str) -> None:
-    run, outside = tmp_path / "run", tmp_path / "outside"
-    (run / name).parent.mkdir(parents=True)
+def test_run_folder_refuses_links_that_lead_outside(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
     outside.mkdir()
-    (run / name).symlink_to(outside / "file" if "." in name else outside)
-    with pytest.raises(RunFolderError, match="would go elsewhere"):
-        RunFolder(run)
-    assert list(outside.iterdir()) == []
+    names = ("log.txt", "metrics.jsonl", "media", "checkpoints", "wandb", "wandb/run-1", "media/a.png", "x/y/z")
+    for index, name in enumerate(names):
+        run = tmp_path / f"run_{index}"
+        (run / name).parent.mkdir(parents=True)
+        (run / name).symlink_to(outside / "file" if "." in name else outside)
+        assert "would go elsewhere" in error_of(RunFolderError, RunFolder, run), name
+        assert list(outside.iterdir()) == [], name
 
 
 def test_run_folder_refuses_a_folder_in_place_of_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run folder belongs to one run at a time, and its loss is noticed."""
+"""The lock of a run folder, and folders that are moved or removed during a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def steps_in(folder: Path) -> list[int]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder in one moment, so that nothing can come anew in it meanwhile."""
+    """Remove a folder in one operation, so that nothing can be created in it meanwhile."""
     shutil.rmtree(folder.rename(folder.with_name("removed")))
 
 
@@ -86,7 +86,7 @@ def test_folder_lock_is_not_kept_by_a_forked_child(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pid", "host", "free"),
     [(os.getpid(), socket.gethostname(), False), (2**22 + 1, socket.gethostname(), True), (1, "elsewhere", False)],
-    ids=["alive", "gone", "on another host"],
+    ids=["running", "ended", "on another host"],
 )
 def test_folder_lock_uses_the_file_where_flock_is_not_available(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, host: str, free: bool
@@ -122,7 +122,7 @@ def test_run_folder_keeps_records_when_it_is_moved_or_removed(tmp_path: Path, lo
         else:
             (folder.path / "metrics.jsonl").unlink()
         if lost == "file replaced":
-            (folder.path / "metrics.jsonl").write_text("an editor's idea of it\n")
+            (folder.path / "metrics.jsonl").write_text("text from an editor\n")
         writer.put({"environment_step": 2})
         writer.close(0, {})
         folder.finish("finished", "max_steps", {"steps": 2})
@@ -153,7 +153,7 @@ def test_run_folder_never_writes_into_the_folder_of_another_run(tmp_path: Path) 
         writer.start(run_info(first.path))
         writer.put({"environment_step": 1})
         assert writer.flush(10.0)
-        with first._making:  # no look at the folder while it changes hands
+        with first._making:  # the first run does not check its folder meanwhile
             first.path.rename(tmp_path / "moved")
             second = RunFolder(tmp_path / "run")
             second._lock.acquire()

@@ -1,4 +1,4 @@
-"""What a manifest says of versions."""
+"""The versions of packages in a manifest."""
 
 import importlib.metadata
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every choice of `tracking=` runs and leaves what it promises."""
+"""Every choice of `tracking=` runs and writes its files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import Command, options_of
 
 WANDB = "wandb/offline-run-*/run-*.wandb"
 FILM = "media/view_*.mp4"
-LEAVES = {
+FILES = {
     "dashboard": [FILM],
     "default": [WANDB, FILM],
     "private": [WANDB, FILM],
@@ -24,10 +24,10 @@ LEAVES = {
 
 
 def test_tracking_choices_are_all_tested() -> None:
-    assert LEAVES.keys() == set(options_of("tracking"))
+    assert FILES.keys() == set(options_of("tracking"))
 
 
-@pytest.mark.parametrize("choice", LEAVES)
+@pytest.mark.parametrize("choice", FILES)
 def test_tracking_choice_writes_its_files(choice: str, command: Command, tmp_path: Path) -> None:
     if choice == "tensorboard":
         pytest.importorskip("tensorboard", reason="needs the extra [tensorboard]")
@@ -40,8 +40,8 @@ def test_tracking_choice_writes_its_files(choice: str, command: Command, tmp_pat
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     (folder,) = (tmp_path / "outputs" / "minimum").iterdir()
-    for pattern in ["metrics.jsonl", "summary.json", "manifest.json", "config.yaml", "overrides.yaml", *LEAVES[choice]]:
+    for pattern in ["metrics.jsonl", "summary.json", "manifest.json", "config.yaml", "overrides.yaml", *FILES[choice]]:
         assert list(folder.glob(pattern)), pattern
-    assert (folder / "wandb").exists() == (WANDB in LEAVES[choice])
-    assert bool(list((folder / "media").iterdir())) == (FILM in LEAVES[choice])
+    assert (folder / "wandb").exists() == (WANDB in FILES[choice])
+    assert bool(list((folder / "media").iterdir())) == (FILM in FILES[choice])
     assert ("✓ finished" in outcome.out) == (choice not in ("dashboard", "jsonl_only", "video"))

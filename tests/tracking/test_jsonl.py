@@ -1,4 +1,4 @@
-"""metrics.jsonl: what is written, and what survives a full disk, a crash and a resume."""
+"""metrics.jsonl: its lines, and the records after a full disk, a crash and a resume."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def info(folder: Path, resumed_step: int | None = None) -> RunInfo:
     return RunInfo(folder=folder, name="run", experiment_name="experiment", seed=0, resumed_step=resumed_step)
 
 
-def record(step: int, **figures: float) -> dict[str, float | int | str]:
-    return {"source": "dynamics", "environment_step": step, "wall_seconds": step / 10, **figures}
+def record(step: int, **metrics: float) -> dict[str, float | int | str]:
+    return {"source": "dynamics", "environment_step": step, "wall_seconds": step / 10, **metrics}
 
 
 def read(folder: Path) -> list[dict[str, object]]:
@@ -30,10 +30,10 @@ def read(folder: Path) -> list[dict[str, object]]:
 
 
 names = st.text("abcdefgh/_", min_size=1, max_size=12)
-figures = st.dictionaries(names, st.one_of(st.floats(), st.integers(-(2**60), 2**60), st.text(max_size=8)), max_size=8)
+metrics = st.dictionaries(names, st.one_of(st.floats(), st.integers(-(2**60), 2**60), st.text(max_size=8)), max_size=8)
 
 
-@given(figures)
+@given(metrics)
 def test_jsonl_a_line_reads_back_as_what_was_written(values: dict[str, float | int | str]) -> None:
     line = to_line({"environment_step": 7, **values})
     assert line.endswith("\n")
@@ -65,7 +65,7 @@ def test_jsonl_records_are_on_disk_before_the_run_ends(tmp_path: Path) -> None:
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """A disk that is full at this size, as far as this process can tell."""
+    """Let writes of this process fail beyond this size, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -16,7 +16,7 @@ from pamiq_exp.media import Picture
 from pamiq_exp.tracking import LightningLoggerTracker, RecordWriter, RunInfo
 
 
-def live(tracker: LightningLoggerTracker, folder: Path) -> RecordWriter:
+def write_records(tracker: LightningLoggerTracker, folder: Path) -> RecordWriter:
     writer = RecordWriter({"logger": tracker}, folder)
     writer.start(RunInfo(folder, "run", "experiment", seed=0, config={"a": {"b": 1}, "c": "text"}))
     for step in range(5):
@@ -29,7 +29,7 @@ def live(tracker: LightningLoggerTracker, folder: Path) -> RecordWriter:
 
 
 def test_lightning_logger_the_csv_logger_makes_one_table_of_all_sources(tmp_path: Path) -> None:
-    live(LightningLoggerTracker(functools.partial(CSVLogger, name="", version=""), folder="csv"), tmp_path)
+    write_records(LightningLoggerTracker(functools.partial(CSVLogger, name="", version=""), folder="csv"), tmp_path)
     rows = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
     losses = {row["step"]: float(row["x/loss"]) for row in rows if row["x/loss"]}
     rewards = {row["step"]: float(row["y/reward"]) for row in rows if row["y/reward"]}
@@ -41,7 +41,9 @@ def test_lightning_logger_for_tensorboard_writes_metrics_and_pictures(tmp_path: 
     accumulators = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra [tensorboard]"
     )
-    live(LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb"), tmp_path)
+    write_records(
+        LightningLoggerTracker(functools.partial(TensorBoardLogger, name="", version=""), folder="tb"), tmp_path
+    )
     events = accumulators.EventAccumulator(str(tmp_path / "tb"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("x/loss")] == [(10 * n, float(n)) for n in range(5)]
@@ -49,7 +51,7 @@ def test_lightning_logger_for_tensorboard_writes_metrics_and_pictures(tmp_path: 
 
 
 def test_lightning_logger_a_ready_made_logger_is_used_as_it_is(tmp_path: Path) -> None:
-    live(LightningLoggerTracker(FabricCSVLogger(tmp_path / "mine", name="n", version="v")), tmp_path)
+    write_records(LightningLoggerTracker(FabricCSVLogger(tmp_path / "mine", name="n", version="v")), tmp_path)
     assert (tmp_path / "mine" / "n" / "v" / "metrics.csv").exists()
 
 

@@ -1,4 +1,4 @@
-"""What the terminal shows."""
+"""The panel, the lines and the summary in the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def summary_text(exit_code: int, summary: Mapping[str, Value], name: str = "curi
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def record(step: int, seconds: float, source: str = "interaction", **figures: float) -> dict[str, float | int | str]:
+def record(step: int, seconds: float, source: str = "interaction", **metrics: float) -> dict[str, float | int | str]:
     axes: dict[str, float | int | str] = {
         "source": source,
         "environment_step": step,
@@ -44,7 +44,7 @@ def record(step: int, seconds: float, source: str = "interaction", **figures: fl
         "model_version": 3,
         "training_step": 40,
     }
-    return axes | {f"{source}/{name.replace('__', '/')}": value for name, value in figures.items()}
+    return axes | {f"{source}/{name.replace('__', '/')}": value for name, value in metrics.items()}
 
 
 def test_terminal_panel_shows_progress_rate_metrics_and_losses() -> None:
@@ -195,15 +195,13 @@ def test_sparkline_omits_non_finite_values() -> None:
     assert sparkline([math.nan], 10) == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00:00"), (59.9, "0:00:59"), (3723.4, "1:02:03"), (360000, "100:00:00")]
-)
-def test_clock_shows_hours_minutes_and_seconds(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
+def test_clock_shows_hours_minutes_and_seconds() -> None:
+    texts = {0: "0:00:00", 59.9: "0:00:59", 3723.4: "1:02:03", 360000: "100:00:00"}
+    assert {seconds: clock(seconds) for seconds in texts} == texts
 
 
 def test_terminal_summary_compares_coverage_with_random_walks() -> None:
-    figures = {"state": "finished", "coverage": 0.7, "coverage_random": 0.75, "coverage_sticky_random": 0.9}
+    metrics = {"state": "finished", "coverage": 0.7, "coverage_random": 0.75, "coverage_sticky_random": 0.9}
     assert "a random walk of the same length visits 75 %, one with inertia 90 %" in " ".join(
-        summary_text(0, figures).replace("│", "").split()
+        summary_text(0, metrics).replace("│", "").split()
     )

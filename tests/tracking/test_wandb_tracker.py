@@ -1,4 +1,4 @@
-"""W&B: an offline run is whole, and no fault of W&B is a fault of the run."""
+"""W&B: offline runs are complete, and a failure of W&B does not fail the run."""
 
 from __future__ import annotations
 
@@ -207,9 +207,9 @@ def _service() -> int:
     return int(wandb_setup.singleton()._connection._proc._process.pid)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
 def test_wandb_tracker_loses_no_local_records_if_its_service_dies_or_hangs(
-    tmp_path: Path, blow: signal.Signals, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, sent: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = RecordWriter(
         {"jsonl": JsonlTracker(), "wandb": WandbTracker(mode="offline", finish_seconds=0.5)}, tmp_path
@@ -218,7 +218,7 @@ def test_wandb_tracker_loses_no_local_records_if_its_service_dies_or_hangs(
     writer.put({"environment_step": 0})
     assert writer.flush(60)
     assert writer._detached["wandb"].flush(60)
-    os.kill(_service(), blow)
+    os.kill(_service(), sent)
     for step in range(1, 100):
         writer.put({"environment_step": step})
     writer.close(0, {"steps": 100})
@@ -272,7 +272,7 @@ sys.exit(writer.failed_writes)
 
 
 class _Refusal(http.server.BaseHTTPRequestHandler):
-    """A server that knows no key."""
+    """A server that refuses every key."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -332,7 +332,7 @@ def test_wandb_tracker_keeps_the_url_of_an_online_run(
     import wandb
 
     class Opened:
-        """What the client hands out once a server has answered, which no test asks for."""
+        """What `wandb.init` returns for an online run."""
 
         url = "https://wandb.example/run"
 

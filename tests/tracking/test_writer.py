@@ -1,4 +1,4 @@
-"""The writer: nothing blocks, nothing is lost, every failure is counted and shown."""
+"""The writer: no call blocks, no record is lost, every failure is counted and logged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def info(folder: Path) -> RunInfo:
 
 
 class Memory(Tracker):
-    """Remembers what it was given; may be told to stall, or to raise."""
+    """Keeps what it gets; waits for `gate` and raises `error` where one is given."""
 
     def __init__(self, error: BaseException | None = None, gate: threading.Event | None = None) -> None:
         self.error = error
@@ -50,13 +50,13 @@ class Memory(Tracker):
         self.ended.append((exit_code, summary))
 
 
-class Foreign(Memory):
+class Detached(Memory):
     detached = True
     finish_seconds = 0.05
 
 
 def test_writer_every_tracker_gets_every_record_in_order_and_the_end(tmp_path: Path) -> None:
-    own, foreign = Memory(), Foreign()
+    own, foreign = Memory(), Detached()
     writer = RecordWriter({"own": own, "foreign": foreign}, tmp_path)
     writer.start(info(tmp_path))
     for step in range(500):
@@ -91,7 +91,7 @@ def test_writer_a_detached_tracker_that_hangs_delays_nothing_and_is_given_up_at_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = threading.Event()
-    hanging = Foreign(gate=gate)
+    hanging = Detached(gate=gate)
     writer = RecordWriter({"jsonl": JsonlTracker(0.0), "hanging": hanging}, tmp_path)
     writer.start(info(tmp_path))
     for step in range(50):
@@ -107,16 +107,16 @@ def test_writer_a_detached_tracker_that_hangs_delays_nothing_and_is_given_up_at_
 def test_writer_counts_errors_of_a_detached_tracker_and_logs_them_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own, dying = Memory(), Foreign(error=SystemExit("gone"))
-    writer = RecordWriter({"own": own, "dying": dying}, tmp_path)
+    own, failing = Memory(), Detached(error=SystemExit("gone"))
+    writer = RecordWriter({"own": own, "failing": failing}, tmp_path)
     writer.start(info(tmp_path))
     for step in range(10):
         writer.put({"environment_step": step})
     writer.close(0, {})
     writer.check()
-    assert writer.failures == {"dying": 10}
+    assert writer.failures == {"failing": 10}
     assert len(own.records) == 10
-    assert caplog.text.count("tracking.dying: gone") == 1
+    assert caplog.text.count("tracking.failing: gone") == 1
 
 
 def test_writer_a_full_disk_is_counted_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -190,7 +190,7 @@ def test_writer_reports_a_metric_that_is_not_a_number(tmp_path: Path) -> None:
 
 
 def test_writer_pictures_are_files_before_the_trackers_see_them(tmp_path: Path) -> None:
-    own, foreign = Memory(), Foreign()
+    own, foreign = Memory(), Detached()
     writer = RecordWriter({"own": own, "foreign": foreign}, tmp_path)
     writer.start(info(tmp_path))
     writer.put_media(Picture("view", np.zeros((4, 6, 3), dtype=np.uint8)), 40)
@@ -250,7 +250,7 @@ def test_writer_secrets_in_error_messages_are_masked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("THE_API_KEY", "marker-1234-secret")
-    writer = RecordWriter({"x": Foreign(error=RuntimeError("bad key marker-1234-secret"))}, tmp_path)
+    writer = RecordWriter({"x": Detached(error=RuntimeError("bad key marker-1234-secret"))}, tmp_path)
     writer.start(info(tmp_path))
     writer.put({"environment_step": 0})
     with caplog.at_level(logging.WARNING):
