@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings, fixtures and functions for all tests."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ os.environ.pop("PAMIQ_EXP_ALLOW", None)
 # Torch would start a thread for every core: on small tensors that costs more than it gains.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Nothing here is to survive a power cut, and waiting for the disk takes longer than many a test.
+# No test needs files to be safe on disk, and waiting for the disk takes longer than many tests.
 os.fsync = lambda descriptor: os.fstat(descriptor) and None
 
-# A shell that starts tests in the background has them ignore Ctrl-C, and runs would keep to that.
+# A shell that starts tests in the background lets them ignore Ctrl-C, and runs would ignore it, too.
 for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _signal == signal.SIGINT else signal.SIG_DFL)
@@ -47,7 +47,7 @@ class Outcome:
 
 
 Command: TypeAlias = Callable[..., Outcome]
-"""What the fixture `command` is."""
+"""The type of the fixture `command`."""
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def options_of(group: str) -> list[str]:
 
 
 def text_of_option(place: str) -> str:
-    """What a shipped option such as `world/clean` says."""
+    """The text of a shipped option such as `world/clean`."""
     path = find_file(REPOSITORY / "conf", place)
     assert path is not None, f"there is no {place}"
     return text_in(path, place)

@@ -1,4 +1,4 @@
-"""The walker reaches every part, however deep, and saves and restores all of it."""
+"""The state of nested components is collected and restored."""
 
 from __future__ import annotations
 

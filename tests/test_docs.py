@@ -18,7 +18,7 @@ import re
 import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,6 @@ PAGES = [
 ]
 PROGRAM = ["python", "-m", "pamiq_exp"]
 MAX_LINE_LENGTH = 100
-
-every_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
 
 _BLOCK = re.compile(r"(?:<!--\s*(?P<note>[^\n]*?)\s*-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
@@ -111,31 +109,41 @@ def execute(page: Path, command: Command, folder: Path, run_all: bool = False) -
             runpy.run_path(str(script), run_name="__main__")
 
 
-@every_page
+def pages_with(condition: Callable[[Block], bool]) -> pytest.MarkDecorator:
+    """Run a test for each page that has such a block."""
+    pages = [page for page in PAGES if any(map(condition, blocks(page.read_text())))]
+    return pytest.mark.parametrize("page", pages, ids=[str(page.relative_to(REPOSITORY)) for page in pages])
+
+
+@pages_with(lambda block: True)
 def test_docs_examples_run(page: Path, command: Command, tmp_path: Path) -> None:
     execute(page, command, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@every_page
+@pages_with(lambda block: block.checked)
 def test_docs_checked_commands_run_in_full(page: Path, command: Command, tmp_path: Path) -> None:
-    if any(block.checked for block in blocks(page.read_text())):
-        execute(page, command, tmp_path, run_all=True)
+    execute(page, command, tmp_path, run_all=True)
 
 
-@every_page
-def test_docs_links_resolve(page: Path) -> None:
-    broken = [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()]
-    assert not broken
+def test_docs_links_resolve() -> None:
+    broken = [
+        f"{page.relative_to(REPOSITORY)}: {link}"
+        for page in PAGES
+        for link in _LINK.findall(page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert not broken, "\n".join(broken)
 
 
-@every_page
-def test_docs_lines_are_short(page: Path) -> None:
+def test_docs_lines_are_short() -> None:
     """Rows of tables and code cannot be broken."""
-    prose = _BLOCK.sub("", page.read_text())
     long = [
-        line for line in prose.splitlines() if len(line) > MAX_LINE_LENGTH and not line.startswith(("|", "    ", "!["))
+        f"{page.relative_to(REPOSITORY)}: {line}"
+        for page in PAGES
+        for line in _BLOCK.sub("", page.read_text()).splitlines()
+        if len(line) > MAX_LINE_LENGTH and not line.startswith(("|", "    ", "!["))
     ]
     assert not long, "\n".join(long)
 

@@ -1,4 +1,4 @@
-"""What to type when a package is missing."""
+"""Hints on how to install a missing package."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_extras_install_hint_names_a_module_without_an_extra() -> None:
 
 
 def test_extras_install_commands_are_written_in_one_module() -> None:
-    """A sentence that is written out would be wrong for a clone or for a wheel."""
+    """A command that is written out elsewhere would be wrong for a clone or for a wheel."""
     files = [path for path in (REPOSITORY / "pamiq_exp").rglob("*.py") if path.name != "extras.py"]
     assert not [str(path) for path in files if "pip install 'pamiq_exp" in path.read_text()]

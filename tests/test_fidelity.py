@@ -26,7 +26,7 @@ def named() -> set[str]:
     return {word.partition("=")[2] or word for word in re.findall(r"`([\w=]+)`", PAGE)}
 
 
-def test_fidelity_every_row_says_how_the_method_differs_and_names_a_test() -> None:
+def test_fidelity_every_row_states_how_the_method_differs_and_names_a_test() -> None:
     assert len(ROWS) >= 25
     for row in ROWS:
         assert len(row) == 6, row[0]

@@ -1,4 +1,4 @@
-"""Files that may be a stranger's: what is read, what is refused, and that writing follows no link."""
+"""Untrusted files: what is read, what is refused, and that writing follows no link."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from pamiq_exp.files import (
     read_yaml,
     write_atomically,
 )
+from tests.conftest import error_of
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pamiq_exp"
 
@@ -50,16 +51,16 @@ def circle(path: Path) -> None:
     path.symlink_to(path)
 
 
-@pytest.mark.parametrize("make", [pipe, link_out, link_to_device, Path.mkdir], ids=lambda make: make.__name__)
-@pytest.mark.parametrize("read", [read_bytes, read_text, read_json, read_yaml], ids=lambda read: read.__name__)
-def test_files_that_are_irregular_or_outside_the_folder_are_not_read(
-    tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], object]
-) -> None:
-    path = tmp_path / "folder" / "file"
-    path.parent.mkdir()
-    make(path)
-    with pytest.raises(UnreadableFileError, match=r"no regular file|leads out of its folder"):
-        read(path)
+def test_files_that_are_irregular_or_outside_the_folder_are_not_read(tmp_path: Path) -> None:
+    makers: list[Callable[[Path], None]] = [pipe, link_out, link_to_device, Path.mkdir]
+    readers: list[Callable[[Path], object]] = [read_bytes, read_text, read_json, read_yaml]
+    for make in makers:
+        path = tmp_path / make.__name__ / "file"
+        path.parent.mkdir()
+        make(path)
+        for read in readers:
+            message = error_of(UnreadableFileError, read, path)
+            assert "no regular file" in message or "leads out of its folder" in message, (make, read)
 
 
 def test_read_bytes_refuses_a_circular_link(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def laughs(levels: int) -> str:
     return "\n".join(lines)
 
 
-TOO_MUCH = {
+INVALID_YAML = {
     "aliases": laughs(12),
     "aliases that merge": "a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * MOST_VALUES) + "]}",
     "an alias to itself": "a: &a [*a]",
@@ -138,31 +139,26 @@ TOO_MUCH = {
 }
 
 
-@pytest.mark.parametrize("name", TOO_MUCH)
-def test_read_yaml_refuses_invalid_or_too_large_input_quickly(tmp_path: Path, name: str) -> None:
+def test_read_yaml_refuses_invalid_or_too_large_input_quickly(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
-    path.write_text(TOO_MUCH[name])
-    before = time.process_time()
-    with pytest.raises(BrokenFileError):
-        read_yaml(path)
-    assert time.process_time() - before < 5
+    for name, text in INVALID_YAML.items():
+        path.write_text(text)
+        before = time.process_time()
+        assert error_of(BrokenFileError, read_yaml, path) != "no error", name
+        assert time.process_time() - before < 5, name
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["[" * 100_000, "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1), '{"a":' * 100_000, "9" * 5000, "[1", "",
-     "\ufeff{}", "[" + "1," * MOST_VALUES + "1]", "1" + "0" * 350],
-    ids=lambda text: f"{text[:6]}...{len(text)}",
-)  # fmt: skip
-def test_parse_json_refuses_invalid_or_too_large_input(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - each has words of its own
-        parse_json(text)
+def test_parse_json_refuses_invalid_or_too_large_input() -> None:
+    texts = ["[" * 100_000, "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1), '{"a":' * 100_000, "9" * 5000, "[1", "",
+             "\ufeff{}", "[" + "1," * MOST_VALUES + "1]", "1" + "0" * 350]  # fmt: skip
+    for text in texts:
+        assert error_of(ValueError, parse_json, text) != "no error", (text[:6], len(text))
 
 
-@pytest.mark.parametrize("text", ['"\\ud800"', '"a\\uDC00"', '"\\udc00\\ud83d"', b'"\\ud83d"'])
-def test_parse_json_replaces_lone_surrogates(text: str | bytes) -> None:
-    assert "\ufffd" in str(parse_json(text))
-    str(parse_json(text)).encode()
+def test_parse_json_replaces_lone_surrogates() -> None:
+    for text in ('"\\ud800"', '"a\\uDC00"', '"\\udc00\\ud83d"', b'"\\ud83d"'):
+        assert "\ufffd" in str(parse_json(text)), text
+        str(parse_json(text)).encode()
     assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"
 
 
@@ -262,6 +258,6 @@ def test_files_are_opened_with_a_stated_encoding() -> None:
     assert calls == set()
 
 
-@pytest.mark.parametrize("text", ["x" * 1000, "facade" * 100, "e" * (MOST_DIGITS + 1)])
-def test_parse_yaml_reads_a_long_word_of_number_letters_as_text(text: str) -> None:
-    assert parse_yaml(f"a: {text}") == {"a": text}
+def test_parse_yaml_reads_a_long_word_of_number_letters_as_text() -> None:
+    for text in ("x" * 1000, "facade" * 100, "e" * (MOST_DIGITS + 1)):
+        assert parse_yaml(f"a: {text}") == {"a": text}

@@ -1,4 +1,4 @@
-"""Packages import only what the table of docs/architecture.md allows, and files form no circles."""
+"""Packages import only what the table of docs/architecture.md allows, and there are no circular imports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pamiq_exp"
@@ -195,13 +193,13 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def test_layers_private_modules_are_imported_only_in_their_package() -> None:
-    intruders = [
+    forbidden = [
         f"{path}:{line} imports {name}"
         for path in MODULES
         for name, line in imports(path.read_text())
         if any(part.startswith("_") for part in name.split(".")[2:]) and package(name) != package(module_name(path))
     ]
-    assert not intruders, "\n".join(intruders)
+    assert not forbidden, "\n".join(forbidden)
 
 
 def test_layers_private_modules_of_hydra_are_imported_in_one_file() -> None:
@@ -216,18 +214,17 @@ def test_layers_private_modules_of_hydra_are_imported_in_one_file() -> None:
     assert places == {"pamiq_exp/config/hydra_internals.py"}
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
-def test_layers_package_lists_its_public_names_sorted(name: str) -> None:
-    tree = ast.parse((PACKAGE / name / "__init__.py").read_text())
-    lists = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        and any(
-            isinstance(t, ast.Name) and t.id == "__all__"
-            for t in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        )
-    ]
-    assert len(lists) == 1, f"pamiq_exp/{name}/__init__.py needs one __all__"
-    names = ast.literal_eval(lists[0])  # type: ignore[arg-type]
-    assert names == sorted(set(names)), "sorted, each once"
+def test_layers_package_lists_its_public_names_sorted() -> None:
+    for path in sorted(PACKAGE.glob("*/__init__.py")):
+        lists = [
+            node.value
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            and any(
+                isinstance(t, ast.Name) and t.id == "__all__"
+                for t in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            )
+        ]
+        assert len(lists) == 1, f"{path.relative_to(ROOT)} needs one __all__"
+        names = ast.literal_eval(lists[0])  # type: ignore[arg-type]
+        assert names == sorted(set(names)), f"{path.relative_to(ROOT)}: sort __all__, each name once"

@@ -12,6 +12,7 @@ import torch
 
 from pamiq_exp.runtime import tensor_file
 from pamiq_exp.runtime.tensor_file import parse_tensors, read_tensors
+from tests.conftest import error_of
 
 BLOCK = """
 import sys
@@ -94,9 +95,8 @@ def test_read_tensors_without_safetensors_gives_the_same_bits(tmp_path: Path, mo
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
+def test_parse_tensors_refuses_a_header_that_does_not_match_the_data() -> None:
+    headers: list[object] = [
         [],
         {"a": 3},
         {"a": {**ENTRY, "dtype": "F31"}},
@@ -105,15 +105,14 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         {"a": {**ENTRY, "data_offsets": [4, 12]}},
         {"a": {**ENTRY, "data_offsets": [-8, 0]}},
         {"a": {**ENTRY, "data_offsets": [0, 4], "shape": [1]}},
-    ],
-)
-def test_parse_tensors_refuses_a_header_that_does_not_match_the_data(header: object) -> None:
-    encoded = json.dumps(header).encode()
-    with pytest.raises(ValueError, match=r"header|fill"):
-        parse_tensors(len(encoded).to_bytes(8, "little") + encoded + bytes(8))
+    ]
+    for header in headers:
+        encoded = json.dumps(header).encode()
+        message = error_of(ValueError, parse_tensors, len(encoded).to_bytes(8, "little") + encoded + bytes(8))
+        assert "header" in message or "fill" in message, header
 
 
-@pytest.mark.parametrize("content", [b"", bytes(7), (1 << 62).to_bytes(8, "little"), b"\x02" + bytes(7) + b"{}x"])
-def test_parse_tensors_refuses_other_files(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"header|fill"):
-        parse_tensors(content)
+def test_parse_tensors_refuses_other_files() -> None:
+    for content in (b"", bytes(7), (1 << 62).to_bytes(8, "little"), b"\x02" + bytes(7) + b"{}x"):
+        message = error_of(ValueError, parse_tensors, content)
+        assert "header" in message or "fill" in message, content

@@ -65,7 +65,7 @@ def test_fitting_loss_trains_a_copy_and_is_higher_for_a_dead_network() -> None:
     def probe(module: nn.Module, steps: int) -> float:
         return fitting_loss(module, inputs, targets, steps, torch.Generator().manual_seed(1), learning_rate=1e-2)
 
-    with torch.no_grad():  # as in a turn
+    with torch.no_grad():  # as during a turn
         assert probe(fresh, 100) < 0.5 * probe(fresh, 0)
         assert probe(dead, 100) > probe(fresh, 100)
         np.testing.assert_allclose(probe(dead, 0), float(targets.square().mean()), rtol=1e-6)

@@ -22,7 +22,7 @@ def functions(path: Path) -> set[str]:
 
 
 def rows(text: str) -> list[tuple[str, str]]:
-    """What must hold, and what keeps it."""
+    """The first two columns of every table of promises."""
     table = False
     found = []
     for line in text.splitlines():
@@ -43,7 +43,7 @@ def test_promises_name_only_tests_that_exist() -> None:
 def test_promises_rows_state_what_keeps_them() -> None:
     for promise, kept_by in rows(PAGE):
         assert promise
-        assert len(kept_by) > 20, f"nothing keeps the promise: {promise}"
+        assert len(kept_by) > 20, f"no test or reason is given for: {promise}"
 
 
 def test_promises_have_a_row_for_every_security_requirement() -> None:

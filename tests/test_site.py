@@ -1,4 +1,4 @@
-"""The documentation as a site: links lead somewhere, and broken ones are found."""
+"""The documentation as a site: pages, links and versions."""
 
 from __future__ import annotations
 

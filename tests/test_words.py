@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from tests.conftest import REPOSITORY
 
 INSTEAD = {
@@ -26,7 +24,7 @@ INSTEAD = {
     r"goes free|stuck late|spreads late": "the measured effect with its interval",
 }
 OLD_NAMES = {"pamiq_exp/config/renamed.py", "tests/config/test_renamed.py", "tests/test_words.py"}
-"""Files that say how something was called before."""
+"""Files with former names."""
 
 PLACES = (
     "pamiq_exp",
@@ -51,17 +49,14 @@ def words_in(text: str, pattern: str) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, match.start()) + 1, match[0]
 
 
-@pytest.mark.parametrize("pattern", INSTEAD)
-def test_words_with_a_plainer_equivalent_are_not_used(pattern: str) -> None:
-    found = [
-        f"{path.relative_to(REPOSITORY)}:{line}: {word!r}"
-        for path in FILES
-        for line, word in [
-            *words_in(path.read_text(), pattern),
-            *((0, word) for _, word in words_in(path.stem, pattern)),
-        ]
-    ]
-    assert not found, f"write {INSTEAD[pattern]!r} instead:\n" + "\n".join(found)
+def test_words_with_a_plainer_equivalent_are_not_used() -> None:
+    found = []
+    for path in FILES:
+        text = path.read_text()
+        for pattern, instead in INSTEAD.items():
+            words = [*words_in(text, pattern), *((0, word) for _, word in words_in(path.stem, pattern))]
+            found += [f"{path.relative_to(REPOSITORY)}:{line}: {word!r}, write {instead!r}" for line, word in words]
+    assert not found, "\n".join(found)
 
 
 def test_words_in_finds_identifiers_and_broken_phrases() -> None:
