@@ -1,4 +1,4 @@
-"""`check`: everything that is wrong, at once, with an address; and what a run would take."""
+"""`check`: all errors of a config at once, with their keys, and the resources that a run would take."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch
 
 from tests.conftest import Command
 
+HEAVY = ("torch", "lightning", "lightning_fabric", "gymnasium", "numba", "wandb", "matplotlib")
+
 SMALL = """\
 # @package _global_
 defaults:
@@ -22,7 +24,7 @@ defaults:
   - override /tracking: jsonl_only
 experiment_name: small
 """
-"""A curious agent in a small world, which is quick to build."""
+"""A curious agent in a small environment, which is quick to build."""
 
 PARTS = ["encoder=random_features", "dynamics=mlp", "policy=ppo", "reward=prediction_error"]
 
@@ -55,7 +57,7 @@ interaction:
 
 @pytest.fixture
 def small(tmp_path: Path) -> list[str]:
-    """The words of a command line for a config without mistakes."""
+    """The words of a command line for a config without errors."""
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "small.yaml").write_text(SMALL)
     return ["--config-dir", str(tmp_path / "conf"), "experiment=small", *PARTS]
@@ -63,7 +65,7 @@ def small(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def mistakes(small: list[str], tmp_path: Path) -> list[str]:
-    """The words of a command line for a config with many mistakes."""
+    """The words of a command line for a config with many errors."""
     (tmp_path / "conf" / "experiment" / "mistakes.yaml").write_text(MISTAKES)
     return [*small[: -len(PARTS) - 1], "experiment=mistakes", *PARTS]
 
@@ -93,9 +95,9 @@ def test_check_reports_all_errors_at_once_with_file_line_and_hint(command: Comma
         (23, "interaction.agent.encoder: ${models.missing} leads nowhere", "models has"),
     ]:
         assert key.split(":")[0].rpartition(".")[2] in lines[number]
-        told = outcome.err[outcome.err.index(key) :]
-        assert words in told
-        assert any(line.endswith(f"{file}:{number}") for line in told.splitlines()[1:3])
+        message = outcome.err[outcome.err.index(key) :]
+        assert words in message
+        assert any(line.endswith(f"{file}:{number}") for line in message.splitlines()[1:3])
     assert "sede: there is no such key or group" in outcome.err
     assert "at command line: sede=3" in outcome.err
     assert "seed: expected a whole number, not 'x'" in outcome.err
@@ -108,14 +110,14 @@ def test_check_and_run_report_config_errors_before_importing_torch(
 ) -> None:
     code = (
         "import sys; from pamiq_exp.cli import main; status = main(sys.argv[1:])\n"
-        "print(status, [name for name in ('torch', 'lightning', 'gymnasium', 'numba', 'wandb') if name in sys.modules])"
+        f"print(status, [name for name in {HEAVY} if name in sys.modules])"
     )
     code = f"import sys; sys.path.insert(0, {str(repository)!r})\n{code}"
-    safe = [*words, "experiment=pamiq2024", "environment._target_=os.system", "launcher.max_steps=-1"]
-    assert python(code, *safe, folder=tmp_path).split("\n")[-2] == f"{1 if words else 2} []"
+    refused = [*words, "experiment=pamiq2024", "environment._target_=os.system", "launcher.max_steps=-1"]
+    assert python(code, *refused, folder=tmp_path).split("\n")[-2] == f"{1 if words else 2} []"
     if not words:
-        early = ["experiment=pamiq2024", "trainers.dynamics.model=dynamic", "launcher.max_steps=many"]
-        assert python(code, *early, folder=tmp_path).split("\n")[-2] == "2 []"
+        invalid = ["experiment=pamiq2024", "trainers.dynamics.model=dynamic", "launcher.max_steps=many"]
+        assert python(code, *invalid, folder=tmp_path).split("\n")[-2] == "2 []"
 
 
 def test_check_imports_only_what_the_config_names(tmp_path: Path, repository: Path) -> None:
@@ -188,13 +190,13 @@ def test_check_reports_all_unknown_model_names_at_once(command: Command, small: 
     agent = ["interaction.agent.encoder=encode", "interaction.agent.policy=polcy"]
     outcome = command("check", *small, *agent, "interaction.agent.reward.dynamics=x", "models.dynamics.encoder=y")
     assert outcome.status == 1
-    for told in (
+    for message in (
         "interaction.agent.encoder: there is no model 'encode'",
         "interaction.agent.policy: there is no model 'polcy'",
         "interaction.agent.reward.dynamics: there is no model 'x'",
         "models.dynamics.encoder: there is no model 'y'",
     ):
-        assert outcome.err.count(told) == 1, outcome.err
+        assert outcome.err.count(message) == 1, outcome.err
 
 
 def test_check_reports_which_configs_of_a_sweep_had_a_dry_run(command: Command, tmp_path: Path) -> None:
@@ -236,17 +238,27 @@ def test_check_dry_run_leaves_no_files_and_restores_random_states(
     assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path not in files] == []
 
 
+def test_check_runs_nothing_and_reports_an_unknown_argument_of_the_users_class(
+    command: Command, doll: list[str], tmp_path: Path
+) -> None:
+    assert command("check", *doll).status == 0
+    outcome = command("check", *doll, "+interaction.agent.sede=1")
+    assert outcome.status == 1
+    assert "interaction.agent.sede: Doll takes no argument 'sede'" in outcome.err
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
 def test_check_origins_prints_what_set_each_value(command: Command, repository: Path) -> None:
     outcome = command("check", "--origins", "experiment=cartpole_ppo", "seed=3", "launcher.device=auto")
     assert outcome.status == 0
     lines = [line for line in outcome.out.splitlines() if "#" in line]
-    told = {line.split("#")[0].strip(): line.split("#")[1].strip() for line in lines}
-    assert told["seed: 3"] == "command line: seed=3"
-    assert told["device: auto"] == "command line: launcher.device=auto"
+    origins = {line.split("#")[0].strip(): line.split("#")[1].strip() for line in lines}
+    assert origins["seed: 3"] == "command line: seed=3"
+    assert origins["device: auto"] == "command line: launcher.device=auto"
     text = (repository / "conf" / "experiment" / "cartpole_ppo.yaml").read_text().splitlines()
     line = next(number for number, each in enumerate(text, 1) if "max_steps:" in each)
-    assert told["max_steps: 100000"].endswith(f"conf/experiment/cartpole_ppo.yaml:{line} (shipped)")
-    assert told["overrun: catch_up"].partition(":")[0].endswith("conf/launcher/realtime.yaml")
+    assert origins["max_steps: 100000"].endswith(f"conf/experiment/cartpole_ppo.yaml:{line} (shipped)")
+    assert origins["overrun: catch_up"].partition(":")[0].endswith("conf/launcher/realtime.yaml")
 
 
 def test_check_does_not_print_secrets(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

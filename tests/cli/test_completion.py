@@ -1,4 +1,4 @@
-"""What a shell offers while a user types."""
+"""Completion of command lines in a shell."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_completion_script_has_valid_syntax(shell: str, tmp_path: Path) -> None:
 
 
 def test_completion_takes_less_than_a_quarter_second_of_cpu_time(tmp_path: Path) -> None:
-    """Measured in seconds of the processor: other programs on the machine do not count."""
+    """CPU time does not depend on other programs on the machine."""
     durations = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

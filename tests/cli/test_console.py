@@ -1,4 +1,4 @@
-"""A live run can be watched and steered through the socket in its folder."""
+"""A running run can be watched and controlled through the socket in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two runs, on a screen."""
+"""`diff`: what differs between two runs."""
 
 from __future__ import annotations
 

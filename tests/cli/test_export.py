@@ -1,4 +1,4 @@
-"""From a run to one file, and from the file to the same figures."""
+"""`export RUN` writes a run to one file, and `reproduce FILE` gives the same metrics."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def paper(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_export_file_holds_config_seeds_budget_versions_and_metrics(paper: Path, finished: Path) -> None:
-    told = read(paper)
+    exported = read(paper)
     manifest = json.loads((finished / "one" / "manifest.json").read_text())
     summary = json.loads((finished / "one" / "summary.json").read_text())
-    assert (told["experiment_name"], told["seeds"], told["num_envs"], told["mode"]) == (
+    assert (exported["experiment_name"], exported["seeds"], exported["num_envs"], exported["mode"]) == (
         "cartpole_ppo",
         [3],
         8,
         "lockstep",
     )
-    assert told["budget"]["environment_steps"] == 600
-    assert told["versions"]["torch"] == manifest["versions"]["torch"]
-    assert told["versions"]["python"] == manifest["machine"]["python"]
-    assert told["code"]["commit"] == manifest["code"]["commit"]
-    assert told["runs"][0]["figures"]["return_mean"] == summary["return_mean"]
-    assert "wall_seconds" not in told["runs"][0]["figures"]
-    assert told["config"]["trainers"]["policy"]["seed"] == "${derived_seed:}"
-    assert told["config"]["models"]["policy"]["network"]["action"]["nvec"] == [2]
-    assert not {"paths", "tracking", "spaces", "hydra"} & told["config"].keys()
+    assert exported["budget"]["environment_steps"] == 600
+    assert exported["versions"]["torch"] == manifest["versions"]["torch"]
+    assert exported["versions"]["python"] == manifest["machine"]["python"]
+    assert exported["code"]["commit"] == manifest["code"]["commit"]
+    assert exported["runs"][0]["figures"]["return_mean"] == summary["return_mean"]
+    assert "wall_seconds" not in exported["runs"][0]["figures"]
+    assert exported["config"]["trainers"]["policy"]["seed"] == "${derived_seed:}"
+    assert exported["config"]["models"]["policy"]["network"]["action"]["nvec"] == [2]
+    assert not {"paths", "tracking", "spaces", "hydra"} & exported["config"].keys()
 
 
 def test_export_removes_the_users_paths_and_reproduce_asks_for_them(
@@ -132,17 +132,17 @@ def test_reproduce_describes_the_run_and_asks_before_it_starts(  # type: ignore[
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
         outcome: Outcome = command("reproduce", str(paper), *flags)
         assert outcome.status == status, outcome.err
-        for told in ("names: ", "sends nothing anywhere", "parameters  ", "memory  ", "ends  "):
-            assert told in outcome.err
+        for text in ("names: ", "sends nothing anywhere", "parameters  ", "memory  ", "ends  "):
+            assert text in outcome.err
         runs += status == 0
         assert len(list(tmp_path.rglob("summary.json"))) == runs
 
 
 def test_reproduce_reports_differing_metrics_versions_and_edits(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
-    told = read(paper)
-    told["runs"][0]["figures"]["return_mean"] += 1.0
-    told["versions"]["torch"] = "1.0"
-    paper.write_text(yaml.safe_dump(told))
+    exported = read(paper)
+    exported["runs"][0]["figures"]["return_mean"] += 1.0
+    exported["versions"]["torch"] = "1.0"
+    paper.write_text(yaml.safe_dump(exported))
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 1, outcome.err
     assert "return_mean" in outcome.out
@@ -151,10 +151,10 @@ def test_reproduce_reports_differing_metrics_versions_and_edits(command, paper: 
 
 
 def test_reproduce_accepts_differing_metrics_in_realtime_mode(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
-    told = read(paper)
-    told["mode"] = told["config"]["launcher"]["mode"] = "realtime"
-    told["runs"][0]["figures"]["return_mean"] += 1.0
-    paper.write_text(yaml.safe_dump(told))
+    exported = read(paper)
+    exported["mode"] = exported["config"]["launcher"]["mode"] = "realtime"
+    exported["runs"][0]["figures"]["return_mean"] += 1.0
+    paper.write_text(yaml.safe_dump(exported))
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 0, outcome.err
     assert "wall clock has a say" in outcome.out
@@ -173,14 +173,14 @@ def test_export_of_a_sweep_holds_intervals_and_each_run_can_be_reproduced(comman
     words = ("seed=0,1", "models.policy.learning_rate=0.001,0.002", "launcher.max_steps=320")
     run(command, "-m", *CARTPOLE, *words)
     run(command, "export", "outputs/sweeps", "-o", "paper.yaml")
-    told = read(tmp_path / "paper.yaml")
-    assert told["seeds"] == [0, 1]
-    assert told["budget"]["runs"] == 4
-    assert len(told["figures"]) == 2
-    figure = next(iter(told["figures"].values()))["return_mean"]
+    exported = read(tmp_path / "paper.yaml")
+    assert exported["seeds"] == [0, 1]
+    assert exported["budget"]["runs"] == 4
+    assert len(exported["figures"]) == 2
+    figure = next(iter(exported["figures"].values()))["return_mean"]
     assert figure["low"] <= figure["iqm"] <= figure["high"]
     assert figure["runs"] == 2
-    changes = [each["changes"] for each in told["runs"]]
+    changes = [each["changes"] for each in exported["runs"]]
     assert {} in changes
     assert {"set": {"seed": 1, "models": {"policy": {"learning_rate": 0.002}}}} in changes
     (chosen,) = [index for index, each in enumerate(changes) if len(each.get("set", {})) == 2]
@@ -202,9 +202,9 @@ def test_export_writes_hyperparameter_tables_in_latex_and_markdown(command, tmp_
     assert command("export", "one").status == 2
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_reproduce_refuses_an_invalid_or_malicious_file(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    exported = read(paper)
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"config": {"environment": {"_target_": "os.system", "command": "touch marker"}}}, "may not name os.system"),
         ({"config": {"hydra": {"callbacks": {}}}}, "config.hydra: may not be set by a shared config"),
         ({"config": {"tracking": {"wandb": {"_target_": "pamiq_exp.tracking.WandbTracker"}}}}, "config.tracking"),
@@ -218,29 +218,24 @@ def test_export_writes_hyperparameter_tables_in_latex_and_markdown(command, tmp_
         ({"runs": []}, "is no exported experiment"),
         ({"format": 99}, "written by a later pamiq_exp"),
         ({"format": "1"}, "is no exported experiment"),
-    ],
-)
-def test_reproduce_refuses_an_invalid_or_malicious_file(
-    command, paper: Path, tmp_path: Path, change: Any, message: str
-) -> None:  # type: ignore[no-untyped-def]
-    told = read(paper)
-    for key, value in change.items():
-        told[key] = told[key] | value if isinstance(value, dict) else value
-    paper.write_text(yaml.safe_dump(told))
-    outcome: Outcome = command("reproduce", str(paper))
-    assert outcome.status == 2
-    assert message in outcome.err
-    assert "Traceback" not in outcome.err
-    assert not (tmp_path / "outputs").exists()
-    assert not (tmp_path / "marker").exists()
+    ]
+    for changes, message in cases:
+        merged = {key: exported[key] | value if isinstance(value, dict) else value for key, value in changes.items()}
+        paper.write_text(yaml.safe_dump(exported | merged))
+        outcome: Outcome = command("reproduce", str(paper))
+        assert outcome.status == 2, changes
+        assert message in outcome.err
+        assert "Traceback" not in outcome.err
+        assert not (tmp_path / "outputs").exists(), changes
+        assert not (tmp_path / "marker").exists(), changes
 
 
-@pytest.mark.parametrize("text", ["", "- 1\n", "a: [\n", "a: &a [*a]\n", "a: !!python/object/apply:os.system [ls]\n"])
-def test_reproduce_refuses_a_file_that_export_did_not_write(command, text: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "paper.yaml").write_text(text)
-    outcome: Outcome = command("reproduce", "paper.yaml")
-    assert outcome.status == 2
-    assert "Traceback" not in outcome.err
+def test_reproduce_refuses_a_file_that_export_did_not_write(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for text in ("", "- 1\n", "a: [\n", "a: &a [*a]\n", "a: !!python/object/apply:os.system [ls]\n"):
+        (tmp_path / "paper.yaml").write_text(text)
+        outcome: Outcome = command("reproduce", "paper.yaml")
+        assert outcome.status == 2, text
+        assert "Traceback" not in outcome.err
     assert command("reproduce", "nowhere.yaml").status == 2
 
 

@@ -1,4 +1,4 @@
-"""Editing YAML while a sweep is under way changes nothing in it."""
+"""Edits of config files during a sweep do not change its jobs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import yaml
 
 from tests.conftest import Outcome
 
-VANDAL = """\
+OVERWRITING = """\
 from pathlib import Path
 
 from tests.config.parts import Doll
 
 
-class Vandal(Doll):
+class Overwriting(Doll):
     def __init__(self, action, num_envs, seed=0, fail_at=None, stop_at=None, file=""):
         super().__init__(action, num_envs, seed)
         self._file = Path(file)
@@ -32,14 +32,14 @@ class Vandal(Doll):
 def test_frozen_sweep_finishes_after_its_config_file_is_overwritten(  # type: ignore[no-untyped-def]
     command, doll: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "vandal.py").write_text(VANDAL)
+    (tmp_path / "overwriting.py").write_text(OVERWRITING)
     file = tmp_path / "conf" / "experiment" / "doll.yaml"
     words = (
         "--allow",
-        "vandal",
+        "overwriting",
         "seed=0,1",
         "launcher.max_steps=4",
-        "interaction.agent._target_=vandal.Vandal",
+        "interaction.agent._target_=overwriting.Overwriting",
         f"+interaction.agent.file={file}",
     )
     outcome: Outcome = command("-m", *doll, *words)

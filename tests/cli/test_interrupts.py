@@ -1,4 +1,4 @@
-"""A signal before there is a run ends the command with one line and the status of a shell."""
+"""A signal before the run has started ends the command with one line and the exit status of a shell."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_interrupt_during_check_or_build_exits_with_the_signal_status(
         outcome = command(*words)
         assert outcome.status == 128 + signal.Signals[name], outcome.err
         assert "Traceback" not in outcome.err
-        said = [line for line in outcome.err.splitlines() if line and not line.startswith("chosen:")]
-        assert len(said) == 1
+        lines = [line for line in outcome.err.splitlines() if line and not line.startswith("chosen:")]
+        assert len(lines) == 1
         if (tmp_path / "run" / "manifest.json").exists():
             manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
             assert (manifest["state"], manifest["reason"]) == ("stopped", name)

@@ -1,4 +1,4 @@
-"""What there is to choose, each with a line on it."""
+"""The options and classes that `list` prints, each with a description."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from pamiq_exp.cli._catalogue import classes, config_folders, describe_config, first_sentence, groups
 from pamiq_exp.cli.list import plural, select
@@ -18,24 +16,23 @@ FOUND = groups(config_folders())
 HEAVY = ("torch", "numpy", "hydra", "omegaconf", "yaml", "lightning", "wandb", "numba", "gymnasium")
 
 
-@pytest.mark.parametrize("group", FOUND)
-def test_list_describes_every_option(group: str) -> None:
-    silent = [str(entry.path) for entry in FOUND[group] if len(entry.description) < 10]
-    assert not silent, "begin these files with a comment line that says what they are"
+def test_list_describes_every_option() -> None:
+    entries = [entry for options in FOUND.values() for entry in options]
+    without = [str(entry.path) for entry in entries if len(entry.description) < 10]
+    assert not without, "begin these files with a comment line that describes them"
 
 
-@pytest.mark.parametrize("package", PART_PACKAGES)
-def test_list_describes_every_public_class(package: str) -> None:
-    assert not [entry.name for entry in classes(package) if len(entry.description) < 10]
+def test_list_describes_every_public_class() -> None:
+    entries = [entry for package in PART_PACKAGES for entry in classes(package)]
+    assert [entry.name for entry in entries if len(entry.description) < 10] == []
 
 
-@pytest.mark.parametrize(
-    "word", ["experiments", "worlds", "rewards", "models", "policies", "encoders", "launchers", "world", "reward"]
-)
-def test_list_accepts_group_names_in_singular_and_plural(command, word: str) -> None:  # type: ignore[no-untyped-def]
-    outcome: Outcome = command("list", word)
-    assert outcome.status == 0, outcome.err
-    assert len(outcome.out.splitlines()) > 2
+def test_list_accepts_group_names_in_singular_and_plural(command) -> None:  # type: ignore[no-untyped-def]
+    plurals = ("experiments", "worlds", "rewards", "models", "policies", "encoders", "launchers")
+    for word in (*plurals, "world", "reward"):
+        outcome: Outcome = command("list", word)
+        assert outcome.status == 0, outcome.err
+        assert len(outcome.out.splitlines()) > 2, word
 
 
 def test_list_describes_an_option_with_its_first_sentence(command) -> None:  # type: ignore[no-untyped-def]

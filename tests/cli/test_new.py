@@ -1,4 +1,4 @@
-"""`new`: a project that runs as it is, and is the one that the tutorial builds."""
+"""`new`: a project that runs without changes and equals the one of the tutorial."""
 
 from __future__ import annotations
 
@@ -50,24 +50,19 @@ def test_new_project_passes_its_own_tests(command: Command, tmp_path: Path, monk
         test()
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
+def test_new_refuses_an_unusable_name_and_writes_nothing(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    for name, message in (
         ("ring-study", "is no name of a Python package"),
         ("import", "is no name of a Python package"),
         ("json", "is the name of another package"),
         ("pamiq_exp", "is the name of another package"),
         ("taken", "exists already"),
-    ],
-)
-def test_new_refuses_an_unusable_name_and_writes_nothing(
-    command: Command, tmp_path: Path, name: str, message: str
-) -> None:
-    (tmp_path / "taken").mkdir()
-    outcome = command("new", name)
-    assert outcome.status == 2
-    assert message in outcome.err
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["taken"]
+    ):
+        outcome = command("new", name)
+        assert outcome.status == 2, name
+        assert message in outcome.err
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["taken"]
 
 
 def test_new_template_matches_the_files_in_the_tutorial() -> None:

@@ -1,4 +1,4 @@
-"""What a finished run prints to go on with: commands that work as they stand."""
+"""The commands that a finished run prints as next steps work without changes."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ SMALL = ("environment=noise_world", "world=tvroom", "environment.image_size=24",
 def frames_of(path: Path) -> int:
     import av
 
-    with av.open(str(path)) as film:
-        return sum(1 for _ in film.decode(video=0))
+    with av.open(str(path)) as video:
+        return sum(1 for _ in video.decode(video=0))
 
 
 def test_play_runs_in_a_window(command: Command, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.analysis.folders import write_run, write_study
 from tests.conftest import Command
 
@@ -23,36 +21,28 @@ def test_report_writes_a_page_and_figures_for_a_sweep(command: Command, tmp_path
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_report_refuses_unusable_input_with_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "run")
+    for words, message in (
         (["nowhere", "-o", "out"], "there is no nowhere"),
         (["empty", "-o", "out"], "no run in empty"),
         (["run", "-o", "run/config.yaml"], "run/config.yaml is a file"),
         (["run", "-o", "out", "--metric", "nothing"], "no finished run has the figure 'nothing'"),
         (["run", "-o", "out", "--task", "nothing"], "no run has a setting 'nothing'"),
-    ],
-)
-def test_report_refuses_unusable_input_with_one_line(
-    command: Command, tmp_path: Path, words: list[str], message: str
-) -> None:
-    (tmp_path / "empty").mkdir()
-    write_run(tmp_path / "run")
-    outcome = command("report", *words)
-    assert outcome.status == 2
-    lines = [line for line in outcome.err.splitlines() if not line.startswith("reading")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert not (tmp_path / "out").exists()
+    ):
+        outcome = command("report", *words)
+        assert outcome.status == 2, words
+        (line,) = [line for line in outcome.err.splitlines() if not line.startswith("reading")]
+        assert message in line
+        assert not (tmp_path / "out").exists(), words
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["run"], ["run", "-o", "out", "--resamples", "0"], ["run", "-o", "out", "--nothing"]]
-)
-def test_report_prints_its_usage_for_an_invalid_command_line(command: Command, words: list[str]) -> None:
-    outcome = command("report", *words)
-    assert outcome.status == 2
-    assert "usage: python -m pamiq_exp report" in outcome.err
+def test_report_prints_its_usage_for_an_invalid_command_line(command: Command) -> None:
+    for words in ([], ["run"], ["run", "-o", "out", "--resamples", "0"], ["run", "-o", "out", "--nothing"]):
+        outcome = command("report", *words)
+        assert outcome.status == 2, words
+        assert "usage: python -m pamiq_exp report" in outcome.err
 
 
 def test_report_imports_no_torch_lightning_wandb_or_hydra() -> None:

@@ -1,4 +1,4 @@
-"""Each message says what was asked for, what is wrong with it and what to type."""
+"""Requests that cannot be met: the message has the request, the error and what to type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG = "n" * 300
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["experiment=実験"], ["experiment: 実験 has to be quoted", "type 'experiment=\"実験\"'"]),
         (
@@ -51,44 +51,35 @@ LONG = "n" * 300
     ids=lambda each: " ".join(each)[:60] if isinstance(each, list) else None,
 )
 def test_requests_that_cannot_be_met_get_a_message_with_a_fix(
-    command: Command, doll: list[str], words: list[str], told: list[str]
+    command: Command, doll: list[str], words: list[str], expected: list[str]
 ) -> None:
-    asked = words[0] == "check"
-    outcome = command(*words[:asked], *doll[:-1], *words[asked:])
-    assert outcome.status == 2 - asked
-    assert all(each in outcome.err for each in told), outcome.err
+    is_check = words[0] == "check"
+    outcome = command(*words[:is_check], *doll[:-1], *words[is_check:])
+    assert outcome.status == 2 - is_check
+    assert all(each in outcome.err for each in expected), outcome.err
     assert "LexerNoViable" not in outcome.err
-
-
-def test_resume_help_lists_its_keys_and_a_folder_without_a_run_is_refused(command: Command, tmp_path: Path) -> None:
-    outcome = command("resume", "--help")
-    assert outcome.status == 0
-    assert "resume.checkpoint=" in outcome.out
-    (tmp_path / "sweep").mkdir()
-    assert "its own command line with --resume" in command("resume", str(tmp_path / "sweep")).err
 
 
 def test_check_reports_a_config_file_with_tabs_or_another_encoding(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "conf" / "experiment" / "mine.yaml"
     file.parent.mkdir(parents=True)
     words = ("check", "experiment=mine", "--config-dir", str(tmp_path / "conf"))
-    for content, told in ((b"seed:\n\tx: 1\n", "not tabs"), ("seed: 1\n".encode("utf-16"), "save it in UTF-8")):
+    for content, message in ((b"seed:\n\tx: 1\n", "not tabs"), ("seed: 1\n".encode("utf-16"), "save it in UTF-8")):
         file.write_bytes(content)
-        assert told in command(*words).err
+        assert message in command(*words).err
 
 
-@pytest.mark.parametrize("name", [".", LONG, "nowhere"])
-@pytest.mark.parametrize("ask", ["resume", "reproduce"])
-def test_resume_and_reproduce_refuse_a_folder_without_a_run(
-    command: Command, tmp_path: Path, ask: str, name: str
-) -> None:
-    outcome = command(ask, name)
-    assert outcome.status == 2
-    assert (str(tmp_path) if name == "." else name[:10]) in outcome.err
-    assert any(
-        hint in outcome.err
-        for hint in ("such as outputs/NAME/DATE", "name the folder of a run", "`export RUN -o FILE` wrote")
-    )
+def test_resume_and_reproduce_refuse_a_folder_without_a_run(command: Command, tmp_path: Path) -> None:
+    hints = ("such as outputs/NAME/DATE", "name the folder of a run", "`export RUN -o FILE` wrote")
+    for name, shown in ((".", str(tmp_path)), (LONG, LONG[:10]), ("nowhere", "nowhere"), ("/nowhere", "/nowhere")):
+        for word in ("resume", "reproduce"):
+            outcome = command(word, name)
+            assert outcome.status == 2, (word, name)
+            assert shown in outcome.err
+            assert any(hint in outcome.err for hint in hints), outcome.err
+            assert "Traceback" not in outcome.err
+    assert "/nowhere is no run folder" in command("resume", "/nowhere").err
+    assert "its own command line with --resume" in command("resume", ".").err
 
 
 def test_reproduce_works_where_the_outputs_folder_is_a_link(command: Command, doll: list[str], tmp_path: Path) -> None:

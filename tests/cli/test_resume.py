@@ -1,4 +1,4 @@
-"""From which checkpoint a run goes on, and who decides."""
+"""`resume RUN`: the checkpoint that a run continues from, and what may change."""
 
 from __future__ import annotations
 
@@ -47,9 +47,11 @@ def test_resume_refuses_a_damaged_checkpoint_but_accepts_an_earlier_one_on_reque
     assert "state.json is not what was written" in refused.err
     assert "resume.checkpoint=step_000000010" in refused.err
     assert json.loads((folder / "summary.json").read_text())["steps"] == 20
-    asked: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.checkpoint=step_000000010")
-    assert asked.status == 0, asked.err
-    assert "from step_000000010" in asked.err
+    accepted: Outcome = command(
+        "resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.checkpoint=step_000000010"
+    )
+    assert accepted.status == 0, accepted.err
+    assert "from step_000000010" in accepted.err
     assert json.loads((folder / "summary.json").read_text())["steps"] == 30
 
 
@@ -66,7 +68,7 @@ def test_resume_refuses_an_unknown_value_of_partial(command, folder: Path) -> No
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """What tells of a run; its log may grow."""
+    """Return the files of a run but for its log, which may grow."""
     names = ("config.yaml", "overrides.yaml", "composition.yaml", "manifest.json", "summary.json", "metrics.jsonl")
     return {name: (folder / name).read_bytes() for name in names}
 
@@ -79,8 +81,8 @@ def test_resume_accepts_new_parts_only_with_partial(command, folder: Path) -> No
     assert "interaction part observers.episodes is not in the checkpoint" in refused.err
     assert "Traceback" not in refused.err
     assert files_of(folder) == before
-    asked: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.partial=true", new)
-    assert asked.status == 0, asked.err
+    accepted: Outcome = command("resume", str(folder), *ALLOW, "launcher.max_steps=30", "resume.partial=true", new)
+    assert accepted.status == 0, accepted.err
     assert json.loads((folder / "summary.json").read_text())["steps"] == 30
 
 
@@ -159,7 +161,7 @@ def test_resume_refuses_a_masked_secret_as_a_value(command, folder: Path) -> Non
     assert "give it again" in outcome.err
 
 
-def test_resume_records_start_and_end_states_in_the_manifest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_resume_records_start_and_end_states_words_and_sessions_in_the_manifest(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
     first = json.loads((folder / "manifest.json").read_text())
     assert first["start_state"] == {"steps": 0}
     assert first["end_state"]["checkpoint"] == "step_000000020"
@@ -169,6 +171,35 @@ def test_resume_records_start_and_end_states_in_the_manifest(command, folder: Pa
     assert second["start_state"]["checkpoint"] == "step_000000020"
     assert second["start_state"]["sha256"] == first["end_state"]["sha256"]
     assert second["end_state"]["steps"] == 30
+    assert second["overrides"] == [*first["overrides"], "launcher.max_steps=30"]
+    assert len(second["sessions"]) == 1
+
+
+def test_resume_refuses_classes_that_are_not_allowed(command, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    outcome: Outcome = command("resume", str(folder))
+    assert outcome.status == 2
+    assert "may not name tests.config.parts.Room" in outcome.err
+
+
+def test_resume_reports_a_missing_checkpoint(command, doll: list[str]) -> None:  # type: ignore[no-untyped-def]
+    assert command(*doll, "launcher.checkpoint.at_end=false", "hydra.run.dir=run").status == 0
+    outcome: Outcome = command("resume", "run", *ALLOW)
+    assert outcome.status == 2
+    assert "there is no checkpoint in" in outcome.err
+
+
+def test_resume_prints_its_usage_without_a_folder_or_with_one_that_does_not_exist(command) -> None:  # type: ignore[no-untyped-def]
+    for words in ([], ["nowhere"]):
+        outcome: Outcome = command("resume", *words)
+        assert outcome.status == 2
+        assert "resume RUN" in outcome.err
+
+
+def test_resume_help_describes_the_command_and_lists_its_keys(command) -> None:  # type: ignore[no-untyped-def]
+    outcome: Outcome = command("resume", "--help")
+    assert outcome.status == 0
+    assert "composed again from what the run has kept" in outcome.out
+    assert "resume.checkpoint=" in outcome.out
 
 
 def test_resume_and_evaluate_work_for_a_run_tracked_by_wandb(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""One command line that begins a run, goes on with it, and does nothing once it is done."""
+"""`--resume`: one command line that starts a run, continues it, and does nothing once it has finished."""
 
 from __future__ import annotations
 

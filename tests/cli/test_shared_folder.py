@@ -1,4 +1,4 @@
-"""`export --hub`: a folder that another person reads, runs and evaluates, and folders of others that do harm."""
+"""`export --hub`: a folder that another person reads, runs and evaluates, and malicious folders."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _damage_a_tensor_file(hub: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1] + b"x")
 
 
-def _lead_out_of_the_checkpoint(hub: Path) -> None:
+def _name_a_file_outside_of_the_checkpoint(hub: Path) -> None:
     path = hub / "models" / "0" / "step_000000040" / "manifest.json"
     path.write_text(path.read_text().replace('"models.safetensors"', '"../../../paper.yaml"'))
 
@@ -142,24 +142,24 @@ def _pipe_for_the_file(hub: Path) -> None:
     os.mkfifo(hub / "paper.yaml")
 
 
-HARM = {
+DAMAGES = {
     _name_a_class: "os.system",
     _read_the_environment: "shared",
     _link_the_file: "link",
     _link_the_models: "link",
     _link_a_tensor_file: "link",
     _damage_a_tensor_file: "damaged",
-    _lead_out_of_the_checkpoint: "checksum differs",
+    _name_a_file_outside_of_the_checkpoint: "checksum differs",
     _pipe_for_the_file: "paper.yaml",
 }
 
 
-@pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
-def test_evaluate_refuses_a_damaged_or_malicious_shared_folder(command: Command, hub: Path, harm: Any) -> None:
-    harm(hub)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_evaluate_refuses_a_damaged_or_malicious_shared_folder(command: Command, hub: Path, damage: Any) -> None:
+    damage(hub)
     outcome = command("evaluate", "hub", "--episodes", "1")
     assert outcome.status == 2
-    assert HARM[harm] in outcome.err
+    assert DAMAGES[damage] in outcome.err
     assert not (hub / "evaluation.json").exists()
     assert not (hub.parent / "taken").exists()
 

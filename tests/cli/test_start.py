@@ -64,13 +64,8 @@ def test_cli_help_and_config_printing_load_no_heavy_module(words: list[str], tmp
     assert loaded(code, tmp_path).isdisjoint(HEAVY)
 
 
-def test_run_reports_an_invalid_value_without_loading_a_heavy_module(tmp_path: Path) -> None:
-    code = "from pamiq_exp.cli import main\nassert main(['experiment=minimum', 'seed=x']) == 2"
-    assert loaded(code, tmp_path).isdisjoint(HEAVY)
-
-
 def test_cli_help_takes_less_than_a_second_and_a_half_of_cpu_time(tmp_path: Path) -> None:
-    """Measured in seconds of the processor: other programs on the machine do not count."""
+    """CPU time does not depend on other programs on the machine."""
     durations = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -95,18 +90,6 @@ def test_start_public_names_exist_and_unknown_ones_raise_attribute_error() -> No
     assert set(dir(pamiq_exp)) == set(pamiq_exp.__all__)
     with pytest.raises(AttributeError, match="no attribute 'lunch'"):
         _ = pamiq_exp.lunch
-
-
-def test_start_does_not_import_modules_from_the_current_folder(tmp_path: Path) -> None:
-    """A user who stands in a folder with a stranger's config must not run what else lies there."""
-    for name in ("numpy.py", "omegaconf.py", "yaml.py", "difflib.py"):
-        (tmp_path / name).write_text("raise SystemExit('the current folder was imported')")
-    plugin = tmp_path / "hydra_plugins" / "evil"
-    plugin.mkdir(parents=True)
-    (plugin / "__init__.py").write_text("open('marker', 'w').close()")
-    result = python("-m", "pamiq_exp", "check", "experiment=minimum", folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert not (tmp_path / "marker").exists()
 
 
 def test_start_finds_a_package_in_the_current_folder_once_it_is_allowed(tmp_path: Path) -> None:

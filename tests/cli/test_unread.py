@@ -1,4 +1,4 @@
-"""The check tells keys that are set and never read."""
+"""`check` reports keys that are set and never read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PICKY = "+metrics.picky={_target_: tests.config.parts.Picky, options: {width: 3,
 def test_check_reports_keys_that_are_set_but_never_read(command: Command, doll: list[str]) -> None:
     outcome = command("check", *doll, f"{PICKY}}}")
     assert outcome.status == 1
-    told = [line.strip() for line in outcome.err.splitlines()]
-    depth = told.index("metrics.picky.options.depth: nothing reads it")
-    assert told[depth + 1 : depth + 3] == ["it looks for: height", f"at command line: {PICKY}}}"]
-    heigth = told.index("metrics.picky.options.heigth: nothing reads it")
-    assert "did you mean height?" in told[heigth + 1]
+    lines = [line.strip() for line in outcome.err.splitlines()]
+    depth = lines.index("metrics.picky.options.depth: nothing reads it")
+    assert lines[depth + 1 : depth + 3] == ["it looks for: height", f"at command line: {PICKY}}}"]
+    heigth = lines.index("metrics.picky.options.heigth: nothing reads it")
+    assert "did you mean height?" in lines[heigth + 1]
     assert "options.width" not in outcome.err.replace(PICKY, "")
 
 
@@ -37,7 +37,7 @@ def test_check_refuses_to_set_spaces(command: Command, doll: list[str]) -> None:
 
 
 def test_reproduce_accepts_unread_keys_of_resolved_nodes(command: Command, doll: list[str]) -> None:
-    """A resolved config holds whole nodes that interpolations brought: `action` with all it says of the space."""
+    """A resolved config holds whole nodes from interpolations, such as all keys of `action`."""
     assert command(*doll, "launcher.max_steps=20").status == 0
     (run,) = (path.parent for path in Path("outputs").rglob("summary.json"))
     assert command("export", str(run), "-o", "paper.yaml").status == 0

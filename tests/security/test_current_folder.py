@@ -1,4 +1,4 @@
-"""A user may stand in a folder that someone sent: nothing there runs, and no library takes settings from it."""
+"""A malicious current folder: none of its code runs, and no library takes settings from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 from tests.security.traps import TrapFolder
 
 HELD_BY_GIT = {"read .git/HEAD", "read .git/refs/heads/master", "read .git/refs/heads/main"}
-"""What a run reads to say which commit the code is at: names, nothing that acts."""
+"""Files that a run reads to record the commit of the code; they hold names only."""
 
 SMALL = ["launcher.max_steps=10", "tracking=jsonl_only"]
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> TrapFolder:
 
 
 def python(folder: TrapFolder, code: str, *words: str) -> list[str]:
-    """Run code that takes no care, and return what of the folder had a part in it."""
+    """Run code without protection, and return the files of the folder that it read or ran."""
     place = folder.path.parent
     folder.forget_what_python_imports_first()
     for name in ("linecache", "traceback"):  # Python 3.13 imports them for any `python -c`
@@ -77,7 +77,7 @@ def test_current_folder_does_not_affect_a_command(folder: TrapFolder) -> None:
 
 def test_current_folder_does_not_affect_a_command_started_with_python_m(folder: TrapFolder) -> None:
     folder.forget_what_python_imports_first()
-    outcome = folder.run("--version", by_module=True)
+    outcome = folder.run("check", "experiment=minimum", by_module=True)
     assert (outcome.status, outcome.acted) == (0, []), outcome.output
 
 
@@ -114,7 +114,7 @@ def test_current_folder_does_not_redirect_wandb_data_of_a_run(
     assert server[1] == []
 
 
-DOORS = {
+COMMANDS = {
     "check": [["check", "experiment=curiosity_noise_world"]],
     "run of a compiled world": [["experiment=curiosity_noise_world", "world=clean", *SMALL]],
     "basic": [["-m", "experiment=minimum", "seed=0,1", *SMALL]],
@@ -137,19 +137,19 @@ DOORS = {
 
 
 ASKED_BY_RAY = {"connect ('169.254.169.254', 80)"}
-"""The machine's own address for what a cloud says of it; Ray asks it even where its statistics are switched off."""
+"""Address of the metadata service of a cloud, to which Ray connects even if its statistics are off."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", DOORS)
-def test_current_folder_does_not_affect_any_command_or_executor(folder: TrapFolder, door: str) -> None:
-    if door == "ray":
+@pytest.mark.parametrize("case", COMMANDS)
+def test_current_folder_does_not_affect_any_command_or_executor(folder: TrapFolder, case: str) -> None:
+    if case == "ray":
         pytest.importorskip("ray", reason="needs the extra [ray]")
-    for words in DOORS[door]:
+    for words in COMMANDS[case]:
         outcome = folder.run(*words, WANDB_MODE="offline", SDL_VIDEODRIVER="dummy")
         assert "Traceback" not in outcome.output
         assert outcome.status in ((1, 2) if words[0] in ("sweep-status", "console") else (0,)), outcome.output
-        assert set(outcome.acted) <= HELD_BY_GIT | (ASKED_BY_RAY if door == "ray" else set()), words
+        assert set(outcome.acted) <= HELD_BY_GIT | (ASKED_BY_RAY if case == "ray" else set()), words
 
 
 def test_workers_forget_it_sets_safe_path_only_within_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
