@@ -1,4 +1,4 @@
-"""What the tests of sweeps share."""
+"""Helper functions for tests of sweeps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ defaults:
   - override /launcher: lockstep
   - override /tracking: jsonl_only
 
-experiment_name: unlucky
+experiment_name: failing
 environment:
   _target_: tests.config.parts.Room
 interaction:
   agent:
-    _target_: tests.cli.sweep_parts.Unlucky
+    _target_: tests.cli.sweep_parts.FailingAgent
     action: ${spaces.action}
     num_envs: ${spaces.num_envs}
-    luck: good
+    failure: none
     at: 10
-    remember: null
+    marker: null
     seconds: 0.0
 metrics:
   score:
@@ -40,8 +40,8 @@ launcher:
 def write_experiment(folder: Path) -> list[str]:
     """Write the experiment below `folder` and return the words of a command line that run it."""
     (folder / "conf" / "experiment").mkdir(parents=True)
-    (folder / "conf" / "experiment" / "unlucky.yaml").write_text(EXPERIMENT)
-    return ["--config-dir", str(folder / "conf"), "--allow", "tests", "experiment=unlucky"]
+    (folder / "conf" / "experiment" / "failing.yaml").write_text(EXPERIMENT)
+    return ["--config-dir", str(folder / "conf"), "--allow", "tests", "experiment=failing"]
 
 
 def sweep_folder(below: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Agents with bad luck, for sweeps to survive."""
+"""Agents that fail on purpose, for tests of sweeps."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 from pamiq_exp.interaction import Agent, Array, Observation, StepObserver
 
 
-class Unlucky(Agent[Observation, Array]):
-    """Does nothing until something happens to it, once: `remember` is a file that says that it has happened.
+class FailingAgent(Agent[Observation, Array]):
+    """Takes zero actions and fails in one turn.
 
     Args:
         action, num_envs: As any agent.
-        luck: `fail` (an exception), `kill` (the process is killed), `hoard` (it wants more memory than there is),
-            `swell` (it wants more and more, and may have little), `drown` (the kernel kills it for want of memory, and
-            counts it in `remember`), or `good` (nothing happens).
-        at: In which turn.
-        remember: With it, nothing happens a second time.
+        failure: `none`, `error` (an exception), `kill` (SIGKILL), `allocation` (one array larger than the memory),
+            `exhaustion` (many small allocations under a memory limit) or `oom_kill` (SIGKILL, counted in `marker` as
+            the kernel counts a process killed for lack of memory).
+        at: The turn of the failure.
+        marker: A file that the failure creates; if it exists, the agent does not fail again.
         seconds: How long each turn takes.
     """
 
@@ -31,37 +31,37 @@ class Unlucky(Agent[Observation, Array]):
         self,
         action: dict[str, Any],
         num_envs: int,
-        luck: str = "good",
+        failure: str = "none",
         at: int = 10,
-        remember: str | None = None,
+        marker: str | None = None,
         seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self._action = np.zeros((num_envs, *action["shape"]), dtype=action["dtype"])
-        self._luck, self._at, self._seconds = luck, at, seconds
-        self._remember = None if remember is None else Path(remember)
+        self._failure, self._at, self._seconds = failure, at, seconds
+        self._marker = None if marker is None else Path(marker)
         self._turn = 0
 
     def step(self, observation: Observation) -> Array:
         self._turn += 1
         if self._seconds:
             time.sleep(self._seconds)
-        if self._turn == self._at and self._luck != "good" and not (self._remember and self._remember.exists()):
-            if self._luck == "drown" and self._remember:
-                self._remember.write_text("oom_kill 1\n")
-            elif self._remember:
-                self._remember.touch()
-            self._meet()
+        if self._turn == self._at and self._failure != "none" and not (self._marker and self._marker.exists()):
+            if self._failure == "oom_kill" and self._marker:
+                self._marker.write_text("oom_kill 1\n")
+            elif self._marker:
+                self._marker.touch()
+            self._fail()
         return self._action
 
-    def _meet(self) -> None:
-        if self._luck == "fail":
-            raise RuntimeError("bad luck")
-        if self._luck in ("kill", "drown"):
+    def _fail(self) -> None:
+        if self._failure == "error":
+            raise RuntimeError("failed on purpose")
+        if self._failure in ("kill", "oom_kill"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._luck == "hoard":
+        if self._failure == "allocation":
             np.zeros(2**60, dtype=np.uint8)
-        if self._luck == "swell":
+        if self._failure == "exhaustion":
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28, resource.RLIM_INFINITY))
             kept = []
@@ -70,11 +70,11 @@ class Unlucky(Agent[Observation, Array]):
 
 
 class Score(StepObserver):
-    """Reports a function of a setting, which grows over the run; what a search is to find.
+    """Reports a function of a setting, whose maximum a search must find.
 
     Args:
         rate: The setting. The best one is 0.3.
-        broken_above: Beyond it the score is not a number.
+        broken_above: Above this rate the score is not a number.
     """
 
     def __init__(self, rate: float, broken_above: float = float("inf")) -> None:

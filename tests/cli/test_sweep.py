@@ -1,4 +1,4 @@
-"""Sweeps from the command line: every job costs only itself, and what is missing is done later."""
+"""Sweeps from the command line: a failed job does not stop the others, and `--resume` completes them."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from tests.conftest import REPOSITORY, Command
 
 
 @pytest.fixture
-def unlucky(tmp_path: Path) -> list[str]:
+def failing(tmp_path: Path) -> list[str]:
     return write_experiment(tmp_path)
 
 
 def test_sweep_continues_after_failed_jobs_and_resume_completes_them(
-    command: Command, unlucky: list[str], tmp_path: Path
+    command: Command, failing: list[str], tmp_path: Path
 ) -> None:
     late = ["interaction.agent.at=18", "interaction.agent.seconds=0.05"]  # after a checkpoint
-    once = f"interaction.agent.remember='{tmp_path}/${{interaction.agent.luck}}'"
-    words = ["-m", *unlucky, "interaction.agent.luck=good,fail,kill", once, *late]
+    once = f"interaction.agent.marker='{tmp_path}/${{interaction.agent.failure}}'"
+    words = ["-m", *failing, "interaction.agent.failure=none,error,kill", once, *late]
     first = command(*words)
     assert first.status == 1
     sweep = sweep_folder(tmp_path)
     assert states(sweep) == ["finished", "failed", "failed"]
     reasons = [read(sweep / str(job) / "manifest.json")["reason"] for job in range(3)]
-    assert "bad luck" in reasons[1]
+    assert "failed on purpose" in reasons[1]
     assert reasons[2] == "killed by SIGKILL"
     assert "job 2 failed: killed by SIGKILL" in first.err
     assert "1 of 3 jobs done, 2 failed" in first.out
 
     status = command("sweep-status", str(sweep))
     assert status.status == 1
-    assert "bad luck" in status.out
-    assert "interaction.agent.luck=kill" in status.out
+    assert "failed on purpose" in status.out
+    assert "interaction.agent.failure=kill" in status.out
     assert "1 of 3 jobs done, 2 failed" in status.out
 
     untouched = (sweep / "0" / "manifest.json").read_bytes()
@@ -63,8 +63,8 @@ def records(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_sweep_records_the_memory_error_of_a_job(command: Command, unlucky: list[str], tmp_path: Path) -> None:
-    outcome = command("-m", *unlucky, "interaction.agent.luck=hoard", "launcher.checkpoint.every_steps=null")
+def test_sweep_records_the_memory_error_of_a_job(command: Command, failing: list[str], tmp_path: Path) -> None:
+    outcome = command("-m", *failing, "interaction.agent.failure=allocation", "launcher.checkpoint.every_steps=null")
     assert outcome.status == 1
     reason = read(sweep_folder(tmp_path) / "0" / "manifest.json")["reason"]
     assert "MemoryError" in reason
@@ -73,9 +73,9 @@ def test_sweep_records_the_memory_error_of_a_job(command: Command, unlucky: list
 
 @pytest.mark.slow
 def test_sweep_continues_after_a_job_that_runs_out_of_memory(
-    command: Command, unlucky: list[str], tmp_path: Path
+    command: Command, failing: list[str], tmp_path: Path
 ) -> None:
-    outcome = command("-m", *unlucky, "interaction.agent.luck=swell,good")
+    outcome = command("-m", *failing, "interaction.agent.failure=exhaustion,none")
     assert outcome.status == 1
     sweep = sweep_folder(tmp_path)
     assert states(sweep) == ["failed", "finished"]
@@ -84,24 +84,24 @@ def test_sweep_continues_after_a_job_that_runs_out_of_memory(
 
 
 def test_sweep_reports_a_job_killed_for_lack_of_memory_and_continues(
-    command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, failing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = tmp_path / "memory.events"
     monkeypatch.setattr("pamiq_exp.sweeps.worker_process._MEMORY_COUNTERS", (str(counter),))
-    once = f"interaction.agent.remember='{counter}'"
-    outcome = command("-m", *unlucky, "interaction.agent.luck=drown,good", once)
+    once = f"interaction.agent.marker='{counter}'"
+    outcome = command("-m", *failing, "interaction.agent.failure=oom_kill,none", once)
     assert outcome.status == 1
     sweep = sweep_folder(tmp_path)
     assert states(sweep) == ["failed", "finished"]
     assert read(sweep / "0" / "manifest.json")["reason"] == "killed by SIGKILL: out of memory"
-    assert command("-m", *unlucky, "interaction.agent.luck=drown,good", once, "--resume").status == 0
+    assert command("-m", *failing, "interaction.agent.failure=oom_kill,none", once, "--resume").status == 0
     assert states(sweep) == ["finished", "finished"]
 
 
 def test_sweep_resume_begins_a_new_sweep_with_a_folder_for_each_job(
-    command: Command, unlucky: list[str], tmp_path: Path
+    command: Command, failing: list[str], tmp_path: Path
 ) -> None:
-    words = ("-m", *unlucky, "launcher.max_steps=4", "seed=4,5", "--resume")
+    words = ("-m", *failing, "launcher.max_steps=4", "seed=4,5", "--resume")
     outcome = command(*words)
     assert outcome.status == 0, outcome.err
     assert "there is no sweep of this command in" in outcome.err
@@ -118,24 +118,24 @@ def test_sweep_resume_begins_a_new_sweep_with_a_folder_for_each_job(
 
     again = command(*words)
     assert again.status == 0, again.err
-    assert sweep_folder(tmp_path) == sweep  # there is still one
+    assert sweep_folder(tmp_path) == sweep
     other = command(*words[:-2], "seed=4,6", f"hydra.sweep.dir={sweep}", "--resume")
     assert other.status == 2
     assert "holds a sweep of other words" in other.err
 
 
-def test_sweep_refuses_the_folder_of_a_single_run(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_refuses_the_folder_of_a_single_run(command: Command, failing: list[str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{}")
-    outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/run")
+    outcome = command("-m", *failing, "seed=0,1", f"hydra.sweep.dir={tmp_path}/run")
     assert outcome.status == 2
     assert "holds a single run" in outcome.err
 
 
-def test_sweep_refuses_a_folder_that_holds_a_sweep(command: Command, unlucky: list[str], tmp_path: Path) -> None:
+def test_sweep_refuses_a_folder_that_holds_a_sweep(command: Command, failing: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "sweep.json").write_text("{}")
-    outcome = command("-m", *unlucky, "seed=0,1", f"hydra.sweep.dir={tmp_path}/mine")
+    outcome = command("-m", *failing, "seed=0,1", f"hydra.sweep.dir={tmp_path}/mine")
     assert outcome.status == 2
     assert "holds a sweep already" in outcome.err
 
@@ -164,16 +164,16 @@ def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
 def wait_for(condition: Callable[[], object], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_sweep_ended_by_a_signal_can_be_resumed_without_losing_records(
-    ending: signal.Signals, command: Command, unlucky: list[str], tmp_path: Path
+    ending: signal.Signals, command: Command, failing: list[str], tmp_path: Path
 ) -> None:
-    slow = ["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.05", "launcher.max_steps=100"]
+    slow = ["-m", *failing, "seed=0,1", "interaction.agent.seconds=0.05", "launcher.max_steps=100"]
     program = start(slow, tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
@@ -195,8 +195,8 @@ def test_sweep_ended_by_a_signal_can_be_resumed_without_losing_records(
 
 
 @pytest.mark.slow
-def test_sweep_stops_pruned_jobs_and_skips_those_not_begun(unlucky: list[str], tmp_path: Path) -> None:
-    program = start(["-m", *unlucky, "seed=0,1", "interaction.agent.seconds=0.3", "launcher.max_steps=60"], tmp_path)
+def test_sweep_stops_pruned_jobs_and_skips_those_not_begun(failing: list[str], tmp_path: Path) -> None:
+    program = start(["-m", *failing, "seed=0,1", "interaction.agent.seconds=0.3", "launcher.max_steps=60"], tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
     sweep = sweep_folder(tmp_path)
     (sweep / "1").mkdir(exist_ok=True)
@@ -211,10 +211,10 @@ def test_sweep_stops_pruned_jobs_and_skips_those_not_begun(unlucky: list[str], t
 
 
 def test_sweep_reports_how_to_install_a_missing_executor(
-    command: Command, unlucky: list[str], monkeypatch: pytest.MonkeyPatch
+    command: Command, failing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pamiq_exp.sweeps.sweep._is_installed", lambda module: False)
-    outcome = command("-m", *unlucky, "hydra/launcher=ray", "seed=0,1")
+    outcome = command("-m", *failing, "hydra/launcher=ray", "seed=0,1")
     assert outcome.status == 2
     assert "ray needs the package ray, which is not installed" in outcome.err
     assert "pip install 'pamiq_exp[ray]'" in outcome.err

@@ -1,4 +1,4 @@
-"""What a sweep's folder says of its jobs, and how that is shown."""
+"""The state of the jobs in a sweep folder, and its display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pamiq_exp.sweeps.view import SweepView, Watcher, jobs_table
 
 
 def write_sweep(folder: Path, jobs: int = 6) -> Path:
-    """Write a sweep whose jobs are in every state that there is."""
+    """Write a sweep with a job in each state."""
     words = [("experiment=study", f"rate={0.1 * (job + 1):.1f}", f"seed={job}") for job in range(jobs)]
     Plan(("-m",), ("python",), "study", tuple(words), jobs).write(folder)
     write_job(folder / "0", {"state": "finished"}, {"coverage": 0.25, "return_mean": 9.0})
@@ -61,7 +61,7 @@ def test_sweep_view_shows_counts_best_job_and_time_left(tmp_path: Path) -> None:
     folder = SweepFolder(write_sweep(tmp_path))
     view = SweepView(folder.plan, "study")
     view.update(folder.jobs()[:1])
-    assert view.seconds_left() is None, "nothing was done since"
+    assert view.seconds_left() is None, "no job has ended since the view began"
     view.update(folder.jobs())
     best = view.best()
     assert best is not None
@@ -71,7 +71,7 @@ def test_sweep_view_shows_counts_best_job_and_time_left(tmp_path: Path) -> None:
     text = shown(view)
     for words in ("2 of 6 jobs", "✓ finished", "✗ failed", "best", "0.75", "rate=0.2", "out of memory", "study"):
         assert words in text
-    assert "experiment=study" not in text, "what all jobs have in common says nothing"
+    assert "experiment=study" not in text, "overrides that all jobs share are not shown"
 
 
 def shown(view: SweepView) -> str:
@@ -94,9 +94,9 @@ def test_watcher_without_a_terminal_prints_a_line_for_each_ended_job(tmp_path: P
     write_sweep(tmp_path)
     console = Console(file=io.StringIO(), width=200)
     with Watcher(tmp_path, console):
-        write_job(tmp_path / "5", {"state": "failed", "reason": "bad luck"})
+        write_job(tmp_path / "5", {"state": "failed", "reason": "failed on purpose"})
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "job 5 failed: bad luck" in text
+    assert "job 5 failed: failed on purpose" in text
     assert "job 0" not in text, "it had ended before"
 
 

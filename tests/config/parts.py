@@ -63,7 +63,7 @@ class Room(Environment):
 
 
 class Doll(Agent[Observation, Array]):
-    """Does nothing, in the right shape; fails at one turn, or stops the program at another, if told to."""
+    """Does nothing, in the right shape; fails at one turn, or stops the program at another, on request."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Net(LightningModule):
 
 
 class Picky(StepObserver):
-    """Reads two of its options, and keeps them all if it is told to."""
+    """Reads two of its options, and keeps them all on request."""
 
     def __init__(self, options: dict[str, Any], keep: bool = False) -> None:
         self.size = options["width"], options.get("height", 1)

@@ -1,4 +1,4 @@
-"""What would allocate absurd amounts of memory is stopped before it does."""
+"""Allocations above a limit are refused before memory is allocated."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def own(tmp_path: Path) -> Source:
 
 
 def kept(composition: Composition, tmp_path: Path) -> Composition:
-    """Through the file of a run folder."""
+    """Return a composition that was written to the file of a run folder and read again."""
     path = tmp_path / "composition.yaml"
     path.write_text(yaml.safe_dump(composition.to_plain()))
     read = Composition.read(path)

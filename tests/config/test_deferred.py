@@ -1,4 +1,4 @@
-"""Nothing of Hydra stays in what a run calls: its partials cost 105 us a call and hold the interpreter."""
+"""No objects of Hydra stay in the parts of a run: calls of its partials take 105 us each."""
 
 from __future__ import annotations
 

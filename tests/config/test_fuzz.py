@@ -1,4 +1,4 @@
-"""Whatever YAML is given, the answer is a list of errors: never a traceback."""
+"""Any YAML gives a list of errors and never a traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TREES = st.recursive(
 CONFIGS = st.dictionaries(st.sampled_from([*TOP_LEVEL, "hydra", "defaults", "a"]), TREES, max_size=6)
 
 
-def told(errors: list[Any]) -> str:
+def text_of(errors: list[Any]) -> str:
     return "\n".join(str(detail) for detail in errors)
 
 
@@ -49,7 +49,7 @@ def test_static_errors_handle_any_tree(tree: dict[str, Any]) -> None:
         errors = static_errors(Composed.of_config(config), AllowList())
     except ConfigError as error:
         errors = error.errors
-    assert "Traceback" not in told(errors)
+    assert "Traceback" not in text_of(errors)
 
 
 @given(st.one_of(CONFIGS.map(yaml.safe_dump), st.text(), st.binary().map(lambda data: data.decode("latin-1"))))

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY, text_of_option
 
 PAGE = REPOSITORY / "docs" / "reference" / "config.md"
 CHOOSES = {"agent", "arm", "experiment", "sweep"}
-"""Groups whose files choose from others and set values below those, or stand for words of the command line."""
+"""Groups whose files choose from others and set values below those, or give words of the command line."""
 
 DEEP = {"interaction.agent": 3, "interaction": 2, "models": 2, "buffers": 2, "trainers": 2, "environment": 1}
 

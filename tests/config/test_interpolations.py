@@ -174,7 +174,7 @@ def _split(value: str, cuts: list[int]) -> list[str]:
 
 @st.composite
 def hidden_values(draw: st.DrawFn) -> tuple[str, Any, dict[str, Any]]:
-    """An argument, what stands there, and what stands elsewhere, which together come to a forbidden value."""
+    """An argument, its value and other values of the config, which resolve to a forbidden value."""
     name = draw(st.sampled_from(sorted(FORBIDDEN)))
     value = draw(st.sampled_from(FORBIDDEN[name]))
     quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""What the source of the package never does, because a file of someone else's could then run code."""
+"""The source of the package has no calls by which a file could run code."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CALLS = {"eval", "exec", "compile", "__import__", "load_from_checkpoint", "unsaf
 ARGUMENTS = {("weights_only", False), ("allow_pickle", True), ("shell", True)}
 
 
-def offences(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield line and name of everything that a package which trusts no file leaves alone."""
+def unsafe_code(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each unsafe import and call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, each.name) for each in node.names if each.name.split(".")[0] in MODULES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
-            if {each.name for each in node.names} != {"dumps"}:  # to write one runs nothing of a stranger's
+            if {each.name for each in node.names} != {"dumps"}:  # writing a pickle runs no code of the file
                 yield node.lineno, str(node.module)
         elif isinstance(node, ast.Call):
-            yield from call_offences(node)
+            yield from unsafe_calls(node)
 
 
-def call_offences(node: ast.Call) -> Iterator[tuple[int, str]]:
+def unsafe_calls(node: ast.Call) -> Iterator[tuple[int, str]]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     given = {each.arg: getattr(each.value, "value", None) for each in node.keywords}
@@ -71,10 +71,12 @@ yaml.load(text, Loader=loader)
 
 
 def test_no_code_scan_finds_unsafe_calls() -> None:
-    assert {line for line, _ in offences(ast.parse(BAD))} == set(range(2, 16))
-    assert list(offences(ast.parse(GOOD))) == []
+    assert {line for line, _ in unsafe_code(ast.parse(BAD))} == set(range(2, 16))
+    assert list(unsafe_code(ast.parse(GOOD))) == []
 
 
 def test_no_code_of_the_package_reads_pickle_or_evaluates_text() -> None:
     assert len(SOURCES) > 100
-    assert [f"{path}:{line}: {what}" for path in SOURCES for line, what in offences(ast.parse(path.read_text()))] == []
+    assert [
+        f"{path}:{line}: {what}" for path in SOURCES for line, what in unsafe_code(ast.parse(path.read_text()))
+    ] == []

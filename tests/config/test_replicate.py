@@ -1,4 +1,4 @@
-"""One node that stands for several."""
+"""`_replicate_`: one node that is copied several times."""
 
 from __future__ import annotations
 

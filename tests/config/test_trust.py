@@ -1,4 +1,4 @@
-"""Folders that the user has called their own."""
+"""Config folders that the user trusts."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ def lab(tmp_path: Path) -> Path:
     return folder
 
 
-def told(lab: Path) -> str:
+def reported(lab: Path) -> str:
     found = examine(compose(["experiment=lab"], Source(folder=str(lab))), AllowList(), dry_run=False)
     return "\n".join(map(str, found.errors))
 
 
 def test_trusted_folder_may_name_paths_outside_the_current_folder(lab: Path, tmp_path: Path, command: Command) -> None:
-    assert "paths.outputs: a config file may not name a place outside" in told(lab)
-    assert "--trust DIR" in told(lab)
+    assert "paths.outputs: a config file may not name a place outside" in reported(lab)
+    assert "--trust DIR" in reported(lab)
     outcome = command("check", "experiment=lab", "--config-dir", str(lab), "--trust", str(lab.parent))
     assert outcome.status == 0, outcome.err
     assert "is now trusted" in outcome.err
     assert command("check", "experiment=lab", "--config-dir", str(lab)).status == 0
     assert trusted_folders() == [lab.parent]
     assert trusted_folders_file() == tmp_path / "home" / "pamiq_exp" / "trusted_folders"
-    assert [path.name for path in lab.rglob("*") if path.is_file()] == ["lab.yaml"], "nothing is kept in the folder"
+    assert [path.name for path in lab.rglob("*") if path.is_file()] == ["lab.yaml"], (
+        "trust is stored in the folder itself"
+    )
 
 
 def test_trust_is_not_taken_from_the_folder_itself(lab: Path) -> None:
     for name in ("trusted_folders", ".pamiq_exp", "pamiq_exp/trusted_folders"):
         (lab / name).parent.mkdir(exist_ok=True)
         (lab / name).write_text(f"{lab}\n")
-    assert "may not name a place" in told(lab)
+    assert "may not name a place" in reported(lab)
 
 
 def test_is_trusted_refuses_a_link_out_of_a_trusted_folder(lab: Path, tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_trusted_folder_may_not_change_hydra_settings(lab: Path) -> None:
     file = lab / "experiment" / "lab.yaml"
     file.write_text(file.read_text() + "hydra: {run: {dir: /tmp/x}}\n")
     with pytest.raises(ConfigError, match="may not be set by a config file"):
-        told(lab)
+        reported(lab)
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])

@@ -1,4 +1,4 @@
-"""The launchers: several jobs at once, on one machine and on many, each costing only itself."""
+"""The launchers: several jobs at once, on one machine and on many; a failed job does not stop the others."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def steps_recorded(job: Path) -> list[int]:
 
 
 @pytest.fixture
-def unlucky(tmp_path: Path) -> list[str]:
+def failing(tmp_path: Path) -> list[str]:
     return write_experiment(tmp_path)
 
 
 def test_launcher_joblib_runs_jobs_in_parallel_and_survives_a_killed_job(
-    command: Command, unlucky: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, failing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra [sweep]")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "interaction.agent.luck=kill,good"]
-    outcome = command("-m", *unlucky, *words, "interaction.agent.at=18", "interaction.agent.seconds=0.05")
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "interaction.agent.failure=kill,none"]
+    outcome = command("-m", *failing, *words, "interaction.agent.at=18", "interaction.agent.seconds=0.05")
     assert outcome.status == 1
     sweep = sweep_folder(tmp_path)
     assert states(sweep) == ["failed", "finished"]
@@ -83,9 +83,9 @@ def test_launcher_joblib_is_faster_than_basic(command: Command) -> None:
 
 
 @pytest.mark.slow
-def test_launcher_submitit_resumes_a_preempted_job_from_its_checkpoint(unlucky: list[str], tmp_path: Path) -> None:
+def test_launcher_submitit_resumes_a_preempted_job_from_its_checkpoint(failing: list[str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra [sweep]")
-    words = ["-m", *unlucky, "hydra/launcher=submitit_local", "interaction.agent.luck=good,fail"]
+    words = ["-m", *failing, "hydra/launcher=submitit_local", "interaction.agent.failure=none,error"]
     words += ["interaction.agent.seconds=0.4", "launcher.max_steps=80", "interaction.agent.at=30"]
     program = start([*words], tmp_path)
     wait_for(lambda: any((tmp_path / "outputs").rglob("0/metrics.jsonl")))
@@ -120,7 +120,7 @@ def holds(pid: int, path: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_launcher_ray_runs_jobs_on_two_machines_and_survives_a_killed_job(
-    command: Command, unlucky: list[str], tmp_path: Path
+    command: Command, failing: list[str], tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="needs the extra [ray]")
     from ray.cluster_utils import Cluster
@@ -130,7 +130,7 @@ def test_launcher_ray_runs_jobs_on_two_machines_and_survives_a_killed_job(
     try:
         words = ["hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"]
         outcome = command(
-            "-m", *unlucky, *words, "interaction.agent.luck=good,kill,good", "interaction.agent.seconds=0.1"
+            "-m", *failing, *words, "interaction.agent.failure=none,kill,none", "interaction.agent.seconds=0.1"
         )
         assert outcome.status == 1, outcome.err
         sweep = sweep_folder(tmp_path)
@@ -150,9 +150,9 @@ def test_launcher_ray_runs_jobs_on_two_machines_and_survives_a_killed_job(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
-def test_launcher_resumes_killed_jobs_from_their_checkpoints(launcher: str, unlucky: list[str], tmp_path: Path) -> None:
-    words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,kill", "interaction.agent.at=18"]
-    words += [f"interaction.agent.remember='{tmp_path}/killed'"]
+def test_launcher_resumes_killed_jobs_from_their_checkpoints(launcher: str, failing: list[str], tmp_path: Path) -> None:
+    words = ["-m", *failing, *launched_by(launcher), "interaction.agent.failure=none,kill", "interaction.agent.at=18"]
+    words += [f"interaction.agent.marker='{tmp_path}/killed'"]
     program = start(words, tmp_path)
     out, _ = program.communicate(timeout=600)
     assert program.returncode == 1, out.decode()
@@ -167,7 +167,7 @@ def test_launcher_resumes_killed_jobs_from_their_checkpoints(launcher: str, unlu
     assert states(sweep) == ["finished", "finished"]
     assert (sweep / "0" / "manifest.json").read_bytes() == untouched
     assert "going on from step_000000015" in (sweep / "1" / "output.txt").read_text()
-    steps = steps_recorded(sweep / "1")  # of the time before, what was less than a second old is lost
+    steps = steps_recorded(sweep / "1")  # records less than a second old were lost
     assert steps == sorted(set(steps))
     assert steps[-5:] == [16, 17, 18, 19, 20]
 
@@ -177,23 +177,23 @@ def test_launcher_resumes_killed_jobs_from_their_checkpoints(launcher: str, unlu
 @pytest.mark.parametrize("ending", ["SIGTERM", "Ctrl-C", "SIGKILL"])
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_launcher_saves_and_resumes_the_jobs_of_an_interrupted_sweep(
-    launcher: str, ending: str, command: Command, unlucky: list[str], tmp_path: Path
+    launcher: str, ending: str, command: Command, failing: list[str], tmp_path: Path
 ) -> None:
-    words = ["-m", *unlucky, *launched_by(launcher), "seed=range(0,3)", "launcher.checkpoint.every_steps=1000"]
+    words = ["-m", *failing, *launched_by(launcher), "seed=range(0,3)", "launcher.checkpoint.every_steps=1000"]
     words += ["interaction.agent.seconds=0.1", "launcher.max_steps=150"]
     program = start(words, tmp_path)
     wait_for(lambda: len(list((tmp_path / "outputs").rglob("[01]/metrics.jsonl"))) == 2)
     sweep = sweep_folder(tmp_path)
     wait_for(lambda: all(last_record(sweep / job).get("environment_step", 0) > 5 for job in "01"))
     if ending == "Ctrl-C":
-        os.killpg(program.pid, signal.SIGINT)  # a terminal tells the whole group
+        os.killpg(program.pid, signal.SIGINT)  # a terminal signals the whole group
     else:
         program.send_signal(signal.Signals[ending])
     out, _ = program.communicate(timeout=600)
     assert program.returncode == {"SIGTERM": 143, "Ctrl-C": 130, "SIGKILL": -9}[ending], out.decode()
     if ending != "SIGKILL":
         assert not jobs_at_work(sweep)
-    submitted = (launcher, ending) == ("submitit_local", "SIGKILL")  # they go on, as those of a cluster do
+    submitted = (launcher, ending) == ("submitit_local", "SIGKILL")  # they continue, as those of a cluster do
     if not submitted:
         wait_for(lambda: not jobs_at_work(sweep))
         assert set(states(sweep)) == {"stopped"}
@@ -213,9 +213,9 @@ def test_launcher_saves_and_resumes_the_jobs_of_an_interrupted_sweep(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
 def test_launcher_gives_each_job_its_own_wandb_run_in_the_group_of_the_sweep(
-    launcher: str, unlucky: list[str], tmp_path: Path
+    launcher: str, failing: list[str], tmp_path: Path
 ) -> None:
-    words = ["-m", *unlucky, *launched_by(launcher), "interaction.agent.luck=good,fail"]
+    words = ["-m", *failing, *launched_by(launcher), "interaction.agent.failure=none,error"]
     words += ["tracking=default", "tracking.terminal=null", "tracking.wandb.mode=offline"]
     program = start(words, tmp_path)
     out, _ = program.communicate(timeout=600)

@@ -1,4 +1,4 @@
-"""The search: what Optuna is asked and told, across processes that die, share the work, and give up early."""
+"""The search with Optuna: finished, killed, resumed, shared and pruned trials."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class InstantLauncher:
             folder = self.folder / values["hydra.sweep.subdir"]
             folder.mkdir(exist_ok=True)
             value = self.score(float(values["rate"]), int(values.get("seed", 0)))
-            told = value if math.isfinite(value) else "NaN"
-            (folder / "summary.json").write_text(json.dumps({"score": told}))
+            recorded = value if math.isfinite(value) else "NaN"
+            (folder / "summary.json").write_text(json.dumps({"score": recorded}))
             (folder / "manifest.json").write_text(json.dumps({"state": "finished"}))
             self.launched.append(int(folder.name))
 
 
 def searcher(folder: Path, **settings: Any) -> Searcher:
-    return Searcher(SearchConf(metric="score", **settings), SPACE, ["experiment=unlucky"], folder)
+    return Searcher(SearchConf(metric="score", **settings), SPACE, ["experiment=failing"], folder)
 
 
 def run(one: Searcher, launcher: Any) -> None:
@@ -96,7 +96,7 @@ def test_search_continues_after_a_trial_without_a_finite_value(tmp_path: Path) -
     assert result["best"]["settings"]["rate"] <= 0.5
     resumed = InstantLauncher(tmp_path, lambda rate, seed: math.nan)
     run(searcher(tmp_path, trials=12), resumed)
-    assert resumed.launched == [], "it would be no number again"
+    assert resumed.launched == [], "a trial without a finite value is not retried"
 
 
 def test_search_resumed_retries_a_trial_whose_job_was_killed(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_search_resumed_completes_the_trials_of_an_interrupted_one(tmp_path: Pat
     result = read(tmp_path / "search.json")
     assert [trial["state"] for trial in result["trials"]] == ["complete"] * 6
     assert result["trials"][2]["settings"] == trials[2].params
-    assert launcher.launched == list(range(4, 12)), "what was done is not asked for again, what was begun is"
+    assert launcher.launched == list(range(4, 12)), "finished jobs run again, or unfinished ones do not"
 
 
 def test_search_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
@@ -147,22 +147,19 @@ def test_search_workers_share_the_trials_of_one_study(tmp_path: Path) -> None:
     assert {trial["state"] for trial in read(tmp_path / "search.json")["trials"]} == {"complete"}
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("a=interval(0.0,1)", FloatDistribution(0.0, 1.0)),
-        ("a=tag(log,interval(1e-5,1e-2))", FloatDistribution(1e-5, 1e-2, log=True)),
-        ("a=interval(1,8)", FloatDistribution(1.0, 8.0)),
-        ("a=tag(log,int(interval(1,8)))", IntDistribution(1, 8, log=True)),
-        ("a=range(1,8,2)", IntDistribution(1, 7, step=2)),
-        ("a=choice(b,2,'x y')", CategoricalDistribution(["b", "2", "x\\ y"])),
-        ("a=0.1,0.2", CategoricalDistribution(["0.1", "0.2"])),
-        ("a=[1,2],[3]", CategoricalDistribution(["[1,2]", "[3]"])),
-    ],
-)
-def test_distribution_parses_the_sweep_syntax_of_hydra(word: str, expected: Any) -> None:
-    (override,) = OverridesParser.create().parse_overrides([word])
-    assert distribution(override) == expected
+def test_distribution_parses_the_sweep_syntax_of_hydra() -> None:
+    expected: dict[str, BaseDistribution] = {
+        "a=interval(0.0,1)": FloatDistribution(0.0, 1.0),
+        "a=tag(log,interval(1e-5,1e-2))": FloatDistribution(1e-5, 1e-2, log=True),
+        "a=interval(1,8)": FloatDistribution(1.0, 8.0),
+        "a=tag(log,int(interval(1,8)))": IntDistribution(1, 8, log=True),
+        "a=range(1,8,2)": IntDistribution(1, 7, step=2),
+        "a=choice(b,2,'x y')": CategoricalDistribution(["b", "2", "x\\ y"]),
+        "a=0.1,0.2": CategoricalDistribution(["0.1", "0.2"]),
+        "a=[1,2],[3]": CategoricalDistribution(["[1,2]", "[3]"]),
+    }
+    overrides = OverridesParser.create().parse_overrides(list(expected))
+    assert {word: distribution(override) for word, override in zip(expected, overrides, strict=True)} == expected
 
 
 def write_curve(folder: Path, values: Sequence[float], steps: int) -> None:
@@ -247,8 +244,8 @@ def test_search_resumed_after_its_process_was_killed_completes_all_trials(comman
 @pytest.mark.slow
 def test_search_resumes_a_killed_job_from_its_checkpoint(command: Command, tmp_path: Path) -> None:
     words = ["-m", *write_experiment(tmp_path), "hydra/sweeper=search", "hydra.sweeper.metric=score"]
-    words += ["hydra.sweeper.trials=2", "metrics.score.rate=interval(0.0,1.0)", "interaction.agent.luck=kill"]
-    words += ["interaction.agent.at=18", f"interaction.agent.remember='{tmp_path}/killed'"]
+    words += ["hydra.sweeper.trials=2", "metrics.score.rate=interval(0.0,1.0)", "interaction.agent.failure=kill"]
+    words += ["interaction.agent.at=18", f"interaction.agent.marker='{tmp_path}/killed'"]
     assert command(*words).status == 1
     sweep = sweep_folder(tmp_path)
     assert states(sweep) == ["failed", "finished"]

@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - one input a line
-"""Run folders, exported files, sweep files and config folders that someone might send to do harm.
+"""Malicious run folders, exported files, sweep files, config folders, pictures and videos.
 
-Each is made by a function of the place that it is made in. `OUTSIDE` is a folder beside it that holds what is private
-business: `secret.txt`, whose text must not appear anywhere, and `target.txt`, which must stay as it is.
+Functions write them into a folder. `outside` is a folder beside it with private files: `secret.txt`, whose text must
+not appear anywhere, and `target.txt`, which must not change.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ TEXTS: Mapping[str, bytes] = {
     "huge float": b'{"a": 1e999}',
     "escape": f'a: "{ESCAPE.encode("unicode_escape").decode()}"\n'.encode(),
 }
-"""What may stand in any file instead of what should."""
+"""Invalid content of any file."""
 
 FILES = ("manifest.json", "config.yaml", "overrides.yaml", "composition.yaml", "summary.json", "metrics.jsonl")
 
@@ -145,11 +145,11 @@ def _deep(folder: Path, outside: Path) -> None:
 
 ODD: Mapping[str, dict[str, object]] = {
     "a state that is a list": {"state": ["running"]},
-    "a state that steers": {"state": ESCAPE, "reason": ESCAPE, "experiment_name": ESCAPE},
-    "a name that leads out": {"experiment_name": "../../outside/target"},
+    "a state with escape codes": {"state": ESCAPE, "reason": ESCAPE, "experiment_name": ESCAPE},
+    "a name outside of the folder": {"experiment_name": "../../outside/target"},
     "a name without end": {"experiment_name": "x" * 500_000},
     "a seed that is a text": {"seed": "0'; DROP"},
-    "half of a character": {"experiment_name": "\ud800", "reason": "\udc00", "command": ["\ud83d"]},
+    "half a character": {"experiment_name": "\ud800", "reason": "\udc00", "command": ["\ud83d"]},
     "a seed without end": {"seed": 10**300},
     "versions that are a list": {"versions": [1, 2], "machine": 3, "threads": "many", "code": "x", "sessions": 5},
     "a command that is a number": {"command": 5},
@@ -160,20 +160,20 @@ ODD: Mapping[str, dict[str, object]] = {
 
 RECORDS: Mapping[str, list[str]] = {
     "brackets in a record": ["[" * 200_000],
-    "a record of one figure": ['{"a/b": 1}'],
+    "a record of one metric": ['{"a/b": 1}'],
     "a source that is a list": ['{"source": [1], "a/b": 1}', '{"source": {}, "a/b": 2}'],
-    "figures that are lists": ['{"source": "a", "environment_step": [1, 2], "a/b": [1, 2]}'] * 2,
-    "figures of many kinds": [
+    "metrics that are lists": ['{"source": "a", "environment_step": [1, 2], "a/b": [1, 2]}'] * 2,
+    "metrics of many types": [
         '{"source": "a", "a/b": "x"}',
         '{"source": "a", "a/b": null}',
         '{"source": "a", "a/b": {}}',
     ],
-    "a figure without end": ['{"source": "a", "a/b": ' + "9" * 100_000 + "}"],
-    "a figure that is too large": ['{"source": "a", "a/b": 1e999}', '{"source": "a", "a/b": -1e999}'],
-    "very many figures": ["{" + ",".join(f'"a/{n}": 1' for n in range(20_000)) + "}", '{"a/0": 1}'],
-    "other figures in each record": [f'{{"source": "a", "a/{n}": 1}}' for n in range(5000)],
-    "a figure that is named like a place": ['{"source": "a", "environment_step": 1, "../../outside/target": 1.0}'],
-    "a figure with an endless name": ['{"source": "a", "environment_step": 1, "a/' + "n" * 200_000 + '": 1.0}'],
+    "an endless number": ['{"source": "a", "a/b": ' + "9" * 100_000 + "}"],
+    "a metric that is too large": ['{"source": "a", "a/b": 1e999}', '{"source": "a", "a/b": -1e999}'],
+    "very many metrics": ["{" + ",".join(f'"a/{n}": 1' for n in range(20_000)) + "}", '{"a/0": 1}'],
+    "other metrics in each record": [f'{{"source": "a", "a/{n}": 1}}' for n in range(5000)],
+    "a metric with the name of a path": ['{"source": "a", "environment_step": 1, "../../outside/target": 1.0}'],
+    "a metric with an endless name": ['{"source": "a", "environment_step": 1, "a/' + "n" * 200_000 + '": 1.0}'],
     "steps that are no numbers": [
         '{"source": "a", "environment_step": NaN, "wall_seconds": Infinity, "a/b": NaN}',
         '{"source": "a", "environment_step": null, "wall_seconds": "x", "a/b": true}',
@@ -181,7 +181,7 @@ RECORDS: Mapping[str, list[str]] = {
     "steps that go back": [f'{{"source": "a", "environment_step": {10**18 - n}, "a/b": 1}}' for n in range(100)],
     "a line without end": ['{"source": "' + "a" * 900_000 + '"}'],
     "nothing but line breaks": ["\n" * 500_000],
-    "markup in figures": ['{"source": "a", "environment_step": 1, "a/<script>$\\\\input{/etc/passwd}$": 1.0}'],
+    "markup in metrics": ['{"source": "a", "environment_step": 1, "a/<script>$\\\\input{/etc/passwd}$": 1.0}'],
 }
 
 RUNS: dict[str, Make] = {
@@ -204,19 +204,19 @@ RUNS: dict[str, Make] = {
     "wandb: an address": partial(_link, "wandb/run_url.txt", "{outside}/secret.txt"),
     **{name: partial(_json, "manifest.json", changes) for name, changes in ODD.items()},
     **{name: partial(_lines, lines) for name, lines in RECORDS.items()},
-    "figures that are none": partial(_json, "summary.json", {"steps": "x", "return_mean": [1], "coverage": {}, "": 1}),
-    "figures without a number": partial(
+    "metrics that are no numbers": partial(_json, "summary.json", {"steps": "x", "return_mean": [1], "coverage": {}, "": 1}),
+    "metrics that are not finite": partial(
         _content, "summary.json", b'{"steps": NaN, "training_steps": Infinity, "return_mean": -Infinity, "seed": NaN}'),
     "times that never were": partial(_json, "manifest.json", {
         "state": "running", "started": "9999-12-31T23:59:59+99:99", "ended": 1e300, "sessions": [{"started": -1e300}]}),
-    "a figure above all floats": partial(_json, "summary.json", {"return_mean": 10**300, "steps": 10**305}),
-    "a figure that computes": partial(_json, "summary.json", {"=cmd|' /C calc'!A0": 1.0, "return_mean": 2.0}),
+    "a metric above all floats": partial(_json, "summary.json", {"return_mean": 10**300, "steps": 10**305}),
+    "a metric with a formula as its name": partial(_json, "summary.json", {"=cmd|' /C calc'!A0": 1.0, "return_mean": 2.0}),
     "overrides that are mappings": partial(_yaml, "overrides.yaml", [{"a": 1}, ["b"], None, 1.5]),
-    "an override that computes": partial(_yaml, "overrides.yaml", ["reward==cmd|' /C calc'!A0", "seed=!!int ''"]),
+    "an override with a formula": partial(_yaml, "overrides.yaml", ["reward==cmd|' /C calc'!A0", "seed=!!int ''"]),
     "overrides that set up Hydra": partial(_yaml, "overrides.yaml", ["hydra.run.dir={outside}", "hydra/launcher=joblib"]),
     "a composition that sets up Hydra": partial(_yaml, "composition.yaml", {
         "name": "config", "overrides": ["hydra.job.chdir=true", "hydra.run.dir={outside}"], "files": {"config": ""}}),
-    "a composition that leads out": partial(_yaml, "composition.yaml", {
+    "a composition with paths outside of the folder": partial(_yaml, "composition.yaml", {
         "name": "../../outside/target", "overrides": [], "files": {"../../outside/target": "x: 1"}}),
     "a composition that names classes": partial(_yaml, "composition.yaml", {
         "name": "config", "overrides": [], "files": {"config": "interaction: {_target_: os.system, command: touch marker}"}}),
@@ -339,7 +339,9 @@ PLANS: dict[str, bytes] = {
     "plan: a key of its own": _sweep_plan({"__class__": "x"}),
     "plan: jobs without end": _sweep_plan({"expected": 10**300}),
     "plan: a metric that is a list": _sweep_plan({"metric": ["a"]}),
-    "plan: a metric that steers": _sweep_plan({"metric": ESCAPE, "experiment_name": ESCAPE, "jobs": [[f"a={ESCAPE}"]]}),
+    "plan: a metric with escape codes": _sweep_plan(
+        {"metric": ESCAPE, "experiment_name": ESCAPE, "jobs": [[f"a={ESCAPE}"]]}
+    ),
     "plan: words that are a mapping": _sweep_plan({"words": {"a": 1}}),
 }
 
@@ -368,8 +370,8 @@ SWEEP_FILES: dict[str, bytes] = {
 }  # fmt: skip
 
 
-def _paper(changes: Mapping[str, object]) -> bytes:
-    paper: dict[str, object] = {
+def _exported(changes: Mapping[str, object]) -> bytes:
+    content: dict[str, object] = {
         "format": 1,
         "config": {
             "experiment_name": "sent",
@@ -378,26 +380,26 @@ def _paper(changes: Mapping[str, object]) -> bytes:
         },
         "runs": [{"arm": "a", "figures": {"steps": 1}}],
     }
-    return yaml.safe_dump(paper | changes).encode()
+    return yaml.safe_dump(content | changes).encode()
 
 
-PAPERS: dict[str, bytes] = {
+EXPORTED_FILES: dict[str, bytes] = {
     **{f"exported: {kind}": text for kind, text in TEXTS.items()},
-    "exported: as it is, without parts": _paper({}),
-    "exported: a target": _paper({"config": {"experiment_name": "x", "interaction": {"_target_": "os.system", "command": "touch marker"}}}),
-    "exported: Hydra": _paper({"config": {"experiment_name": "x", "hydra": {"run": {"dir": "/tmp/x"}}}}),
-    "exported: Hydra at the top": _paper({"hydra": {"run": {"dir": "/tmp/x"}}}),
-    "exported: a tracker": _paper({"config": {"experiment_name": "x", "tracking": {"w": {"_target_": "pamiq_exp.tracking.WandbTracker", "mode": "online"}}}}),
-    "exported: places": _paper({"config": {"experiment_name": "x", "paths": {"outputs": "/tmp/elsewhere"}}}),
-    "exported: a name that leads out": _paper({"config": {"experiment_name": "../../outside/target"}}),
-    "exported: a name that steers": _paper({"config": {"experiment_name": ESCAPE}}),
-    "exported: changes that are a list": _paper({"runs": [{"changes": [1]}]}),
-    "exported: changes that remove numbers": _paper({"runs": [{"changes": {"remove": [[1, 2], [[]]]}}]}),
-    "exported: changes by names that are none": _paper({"runs": [{"changes": {"set": {1: 2}}}]}),
-    "exported: runs without end": _paper({"runs": [{}] * 5000}),
-    "exported: figures that are texts": _paper({"runs": [{"figures": {"steps": "x", 1: 2}}]}),
-    "exported: a format without end": _paper({"format": 10**300}),
-    "exported: a secret": _paper({"config": {"experiment_name": "x", "environment": {"x": "${oc.env:WANDB_API_KEY}"}}}),
+    "exported: as it is, without parts": _exported({}),
+    "exported: a target": _exported({"config": {"experiment_name": "x", "interaction": {"_target_": "os.system", "command": "touch marker"}}}),
+    "exported: Hydra": _exported({"config": {"experiment_name": "x", "hydra": {"run": {"dir": "/tmp/x"}}}}),
+    "exported: Hydra at the top": _exported({"hydra": {"run": {"dir": "/tmp/x"}}}),
+    "exported: a tracker": _exported({"config": {"experiment_name": "x", "tracking": {"w": {"_target_": "pamiq_exp.tracking.WandbTracker", "mode": "online"}}}}),
+    "exported: places": _exported({"config": {"experiment_name": "x", "paths": {"outputs": "/tmp/elsewhere"}}}),
+    "exported: a name outside of the folder": _exported({"config": {"experiment_name": "../../outside/target"}}),
+    "exported: a name with escape codes": _exported({"config": {"experiment_name": ESCAPE}}),
+    "exported: changes that are a list": _exported({"runs": [{"changes": [1]}]}),
+    "exported: changes that remove numbers": _exported({"runs": [{"changes": {"remove": [[1, 2], [[]]]}}]}),
+    "exported: changes by names that are none": _exported({"runs": [{"changes": {"set": {1: 2}}}]}),
+    "exported: runs without end": _exported({"runs": [{}] * 5000}),
+    "exported: metrics that are texts": _exported({"runs": [{"figures": {"steps": "x", 1: 2}}]}),
+    "exported: a format without end": _exported({"format": 10**300}),
+    "exported: a secret": _exported({"config": {"experiment_name": "x", "environment": {"x": "${oc.env:WANDB_API_KEY}"}}}),
 }  # fmt: skip
 
 
@@ -413,14 +415,14 @@ def _config_link(to: str, folder: Path, outside: Path) -> None:
 
 
 def _config_elsewhere(folder: Path, outside: Path) -> None:
-    """A link to a config of the user's own that no stranger should read."""
+    """A link to a private config of the user, which must not be read."""
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
     (folder / "experiment" / "evil.yaml").symlink_to(outside / "config.yaml")
     (folder / "shared").symlink_to(outside)
 
 
 def _options_elsewhere(folder: Path, outside: Path) -> None:
-    """Links to a file of settings of the user's own, whose names no stranger should see in a message."""
+    """Links to a private file of settings of the user, whose names must not appear in a message."""
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
     (folder / "experiment" / "_options.yaml").symlink_to(outside / "_options.yaml")
     (folder / "reward").symlink_to(outside)
@@ -431,7 +433,7 @@ def _config_pipe(folder: Path, outside: Path) -> None:
     os.mkfifo(folder / "experiment" / "evil.yaml")
 
 
-def _steering_name(folder: Path, outside: Path) -> None:
+def _name_with_escape_codes(folder: Path, outside: Path) -> None:
     _config("# x\n", folder, outside)
     (folder / "experiment" / f"{ESCAPE}.yaml").write_text("# x\n")
     (folder / "experiment" / "two\nlines.yaml").write_text("# x\n")
@@ -449,23 +451,23 @@ CONFIG_FOLDERS: dict[str, Make] = {
     "folder: a link to a config elsewhere": _config_elsewhere,
     "folder: options elsewhere": _options_elsewhere,
     "folder: a circle": partial(_config_link, "evil.yaml"),
-    "folder: names that steer": _steering_name,
+    "folder: names with escape codes": _name_with_escape_codes,
     "folder: folders in circles": _circle_of_folders,
-    "folder: a comment that steers": partial(_config, f"# {ESCAPE} words\n"),
+    "folder: a comment with escape codes": partial(_config, f"# {ESCAPE} words\n"),
     "folder: a comment without end": partial(_config, "# " + "x" * 900_000 + "\n"),
 }
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture that says it is so large, with nothing in it."""
+    """A picture with this size in its header and no content."""
     chunk = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = b"IHDR" + chunk
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + body + struct.pack(">I", zlib.crc32(body))
+    header = b"IHDR" + chunk
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + header + struct.pack(">I", zlib.crc32(header))
 
 
 PICTURES: dict[str, Make] = {
     "picture: PostScript": partial(_content, "a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(touch marker) run\n"),
-    "picture: PostScript that says it is a PNG": partial(_content, "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    "picture: PostScript named as a PNG": partial(_content, "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
     "picture: a bomb": partial(_content, "a.png", png(100_000, 100_000)),
     "picture: cut": partial(_content, "a.png", png(8, 8)),
     "picture: a link out": partial(_link, "a.png", "{outside}/picture.png"),

@@ -1,4 +1,4 @@
-"""Watches what this process does while a command handles what someone sent."""
+"""Audit of what this process does while a command reads a malicious file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass
-class Deeds:
-    """What was done: programs and connections, and files of a place that were opened."""
+class Actions:
+    """Programs that were started, connections, files of a folder that were opened, and the time and memory used."""
 
     outside: Path
-    acts: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
     cpu_seconds: float = 0.0
     megabytes: float = 0.0
 
 
-_watching: Deeds | None = None
+_watching: Actions | None = None
 _installed = False
 
 
@@ -38,26 +38,26 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if _watching is None:
         return
     if event in _FORBIDDEN - _IGNORED:
-        _watching.acts.append(f"{event} {arguments[:2]!r:.200}")
+        _watching.seen.append(f"{event} {arguments[:2]!r:.200}")
     elif event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
         path = os.path.realpath(os.fsdecode(arguments[0]))
         if path.startswith(f"{_watching.outside}{os.sep}") or (path.startswith("/dev/") and path != os.devnull):
-            _watching.acts.append(f"open {path}")
+            _watching.seen.append(f"open {path}")
 
 
 @contextmanager
-def watched(outside: Path) -> Iterator[Deeds]:
-    """Note programs that are started, connections, and files below `outside` that are opened, and what it all costs."""
+def watched(outside: Path) -> Iterator[Actions]:
+    """Record started programs, connections, opened files below `outside`, CPU time and memory."""
     global _watching, _installed
     if not _installed:
-        sys.addaudithook(_hook)  # it can never be taken away again, so it asks whether it is wanted
+        sys.addaudithook(_hook)  # it cannot be removed again, so it checks `_watching`
         _installed = True
-    deeds = Deeds(outside.resolve())
+    actions = Actions(outside.resolve())
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    _watching = deeds
+    _watching = actions
     try:
-        yield deeds
+        yield actions
     finally:
         _watching = None
-        deeds.cpu_seconds = time.process_time() - began
-        deeds.megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        actions.cpu_seconds = time.process_time() - began
+        actions.megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -1,9 +1,10 @@
-"""What someone might send, at every door: it runs nothing, touches nothing elsewhere, and ends with a sentence."""
+"""Malicious files, read by every command: they run no code and touch no file elsewhere, and a message is printed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from PIL import Image
 
 from pamiq_exp.config import ConfigError
 from pamiq_exp.jobs.evaluate import choose_checkpoint
-from tests.config.hostile import corpus
 from tests.conftest import Command, Outcome
+from tests.refusals import error_text
 from tests.security.corpus import (
     CONFIG_FOLDERS,
     ESCAPE,
-    PAPERS,
+    EXPORTED_FILES,
     PICTURES,
     PLANS,
     RUNS,
@@ -29,14 +30,14 @@ from tests.security.corpus import (
     run_folder,
     trace_folder,
 )
-from tests.security.guard import Deeds, watched
+from tests.security.guard import Actions, watched
 
 MOST_SECONDS, MOST_MEGABYTES = 10, 1000
 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """What is private, beside the folder that the user stands in; it is still the same afterwards."""
+    """A folder of private files beside the current one, which must stay the same."""
     folder, here = tmp_path / "outside", tmp_path / "here"
     folder.mkdir()
     here.mkdir()
@@ -54,20 +55,20 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def run(command: Command, outside: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command line where the user stands, watched, and see that it was harmless."""
+    """Run a command line in the current folder of the user, and check that it was harmless."""
     monkeypatch.chdir(outside.parent / "here")
 
     def harmless(*words: str) -> Outcome:
-        with watched(outside) as deeds:
+        with watched(outside) as actions:
             outcome = command(*words)
-        assert_harmless(deeds)
+        assert_harmless(actions)
         assert not any("/sent/" in name for name in open_files()), "a file of the sender's is left open"
         shown = outcome.out + outcome.err
         assert SECRET not in shown
         assert "Traceback" not in shown
         assert "\x1b" not in shown
         assert "\x07" not in shown
-        assert shown.strip() or words[0] == "completion", "nothing was said"
+        assert shown.strip() or words[0] == "completion", "no message was printed"
         return outcome
 
     return harmless
@@ -79,10 +80,10 @@ def open_files() -> list[str]:
     return [str(path.readlink()) for path in folder.iterdir() if path.is_symlink()] if folder.is_dir() else []
 
 
-def assert_harmless(deeds: Deeds) -> None:
-    assert deeds.acts == []
-    assert deeds.cpu_seconds < MOST_SECONDS
-    assert deeds.megabytes < MOST_MEGABYTES
+def assert_harmless(actions: Actions) -> None:
+    assert actions.seen == []
+    assert actions.cpu_seconds < MOST_SECONDS
+    assert actions.megabytes < MOST_MEGABYTES
 
 
 def test_guard_detects_processes_file_reads_and_connections(tmp_path: Path) -> None:
@@ -90,27 +91,22 @@ def test_guard_detects_processes_file_reads_and_connections(tmp_path: Path) -> N
     import subprocess
 
     (tmp_path / "secret.txt").write_text("x")
-    with watched(tmp_path) as deeds:
+    with watched(tmp_path) as actions:
         subprocess.check_call(("true",))
         (tmp_path / "secret.txt").read_text()
         with socket.socket() as connection, pytest.raises(OSError, match="refused"):
             connection.connect(("127.0.0.1", 9))
-    words = " ".join(deeds.acts)
+    words = " ".join(actions.seen)
     assert "subprocess.Popen" in words
     assert "secret.txt" in words
     assert "socket.connect" in words
-    with watched(tmp_path) as deeds:
+    with watched(tmp_path) as actions:
         pass
-    assert deeds.acts == []
-
-
-def test_corpus_holds_at_least_300_cases() -> None:
-    kinds = (corpus(), RUNS, PLANS, SWEEP_FILES, PAPERS, CONFIG_FOLDERS, PICTURES, VIDEOS)
-    assert sum(map(len, kinds)) >= 300
+    assert actions.seen == []
 
 
 def some(names: Iterable[str], every: int, always: Callable[[str], bool] = lambda name: False) -> list[object]:
-    """All names; but for one in `every` they are for the slow suite."""
+    """Return all names, of which one in `every` and those of `always` are not marked slow."""
     return [
         name if index % every == 0 or always(name) else pytest.param(name, marks=pytest.mark.slow)
         for index, name in enumerate(names)
@@ -138,12 +134,12 @@ def test_diff_export_sweep_status_and_console_of_a_malicious_run_are_harmless(
         assert SECRET not in paper.read_text()
 
 
-def is_drawn(name: str) -> bool:
-    """Whether a report reads a part of the folder that nothing else reads."""
+def is_read_by_reports(name: str) -> bool:
+    """Whether only reports read the part of the folder that this case changes."""
     return name.startswith(("media", "wandb", "a map", "markup"))
 
 
-@pytest.mark.parametrize("name", some(RUNS, 9, is_drawn))
+@pytest.mark.parametrize("name", some(RUNS, 9, is_read_by_reports))
 def test_report_of_a_malicious_run_folder_is_harmless(run: Command, outside: Path, name: str) -> None:
     folder = sent_run(name, outside)
     assert run("report", folder, "-o", "page", "--resamples", "10").status in (0, 2)
@@ -198,17 +194,17 @@ def test_choose_checkpoint_refuses_a_malicious_best_file(run: Command, outside: 
     names = ["../../outside", str(outside), 5, ["step_000000010"], "x" * 5000, SECRET, ESCAPE]
     for content in (*TEXTS.values(), *(json.dumps({"checkpoint": name}).encode() for name in names)):
         (folder / "checkpoints" / "best.json").write_bytes(content)
-        with watched(outside) as deeds, pytest.raises(ConfigError):
+        with watched(outside) as actions, pytest.raises(ConfigError):
             choose_checkpoint(folder, "best")
-        assert_harmless(deeds)
+        assert_harmless(actions)
 
 
-@pytest.mark.parametrize("name", PLANS)
-def test_sweep_status_of_a_malicious_plan_is_harmless(run: Command, outside: Path, name: str) -> None:
+def test_sweep_status_of_a_malicious_plan_is_harmless(run: Command, outside: Path) -> None:
     sweep = outside.parent / "here" / "sweep"
     run_folder(sweep / "0")
-    (sweep / "sweep.json").write_bytes(PLANS[name])
-    assert run("sweep-status", "sweep").status in (0, 1, 2)
+    for name, plan in PLANS.items():
+        (sweep / "sweep.json").write_bytes(plan)
+        assert run("sweep-status", "sweep").status in (0, 1, 2), name
 
 
 @pytest.mark.parametrize("name", some(RUNS, 4))
@@ -231,9 +227,9 @@ def test_run_refuses_a_malicious_sweep_file(run: Command, outside: Path, name: s
     assert not list(Path.cwd().glob("outputs"))
 
 
-@pytest.mark.parametrize("name", some(PAPERS, 4))
+@pytest.mark.parametrize("name", some(EXPORTED_FILES, 4))
 def test_reproduce_refuses_a_malicious_exported_file(run: Command, outside: Path, name: str) -> None:
-    Path("paper.yaml").write_bytes(PAPERS[name])
+    Path("paper.yaml").write_bytes(EXPORTED_FILES[name])
     assert run("reproduce", "paper.yaml", "--yes").status == 2
     assert not list(Path.cwd().glob("outputs"))
 
@@ -252,28 +248,29 @@ def test_config_folder_that_is_malicious_is_listed_but_refused_by_check_run_and_
     assert run("play", "--config-dir", "conf", "experiment=evil").status == 2
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture_folder_and_load_folder_refuse_malicious_files(outside: Path, name: str) -> None:
+def test_picture_folder_and_load_folder_refuse_malicious_files(outside: Path) -> None:
     from pamiq_exp.environments.noise_world.pictures import load_folder
     from pamiq_exp.environments.recorded import PictureFolder
 
-    folder = outside.parent / "here" / "pictures"
-    folder.mkdir()
-    PICTURES[name](folder, outside)
-    with watched(outside) as deeds:
-        with pytest.raises(ValueError, match="no readable picture"):
-            load_folder(folder, 1, 8)
-        with pytest.raises(ValueError, match="no readable picture"):
-            PictureFolder(str(folder), image_size=8)
-    assert_harmless(deeds)
+    for number, (name, make) in enumerate(PICTURES.items()):
+        folder = outside.parent / "here" / str(number)
+        folder.mkdir()
+        make(folder, outside)
+        with watched(outside) as actions:
+            loaded = error_text(ValueError, partial(load_folder, folder, 1, 8))
+            shown = error_text(ValueError, partial(PictureFolder, str(folder), image_size=8))
+        assert "no readable picture" in loaded, name
+        assert "no readable picture" in shown, name
+        assert_harmless(actions)
 
 
-@pytest.mark.parametrize("name", VIDEOS)
-def test_video_files_refuses_playlists_and_malformed_videos(outside: Path, name: str) -> None:
-    pytest.importorskip("av", reason="films need PyAV: extra video")
+def test_video_files_refuses_playlists_and_malformed_videos(outside: Path) -> None:
+    pytest.importorskip("av", reason="videos need PyAV: extra video")
     from pamiq_exp.environments.recorded import VideoFiles
 
-    (outside.parent / "here" / "a.mp4").write_bytes(VIDEOS[name])
-    with watched(outside) as deeds, pytest.raises(ValueError, match="is no video that can be read"):
-        VideoFiles("a.mp4", image_size=8)
-    assert_harmless(deeds)
+    for name, content in VIDEOS.items():
+        (outside.parent / "here" / "a.mp4").write_bytes(content)
+        with watched(outside) as actions:
+            message = error_text(ValueError, lambda: VideoFiles("a.mp4", image_size=8))
+        assert "is no video that can be read" in message, name
+        assert_harmless(actions)

@@ -1,4 +1,4 @@
-"""Folders in which a secret could lie for a moment are the user's alone."""
+"""Folders that may hold a secret for a moment are private to the user."""
 
 from __future__ import annotations
 

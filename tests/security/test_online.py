@@ -1,4 +1,4 @@
-"""What a config of someone else's records stays here until the user says otherwise."""
+"""Records of an untrusted config stay on the machine until the user puts W&B online."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNTRUSTED = "# @package _global_\ndefaults: [minimum, override /tracking: defaul
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
-    """A user who is logged in to W&B and has a config folder from somewhere."""
+    """A user who is logged in to W&B and has an untrusted config folder."""
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "foreign.yaml").write_text(f"{UNTRUSTED}seed: 1\n")
     monkeypatch.chdir(tmp_path)
@@ -51,9 +51,9 @@ def test_keep_offline_sets_offline_for_an_untrusted_config_and_reports_it(
 ) -> None:
     keep_offline([compose(["experiment=foreign"], user)], online=False)
     assert os.environ["WANDB_MODE"] == "offline"
-    told = capsys.readouterr().err
-    assert "conf/experiment/foreign.yaml did not come with pamiq_exp" in told
-    assert "--online" in told
+    printed = capsys.readouterr().err
+    assert "conf/experiment/foreign.yaml did not come with pamiq_exp" in printed
+    assert "--online" in printed
 
 
 def test_keep_offline_sets_offline_for_an_untrusted_file_with_defaults_only(user: Source, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_run_of_an_untrusted_config_connects_to_wandb_only_with_online(
 
 
 class Client:
-    """What W&B's client hands out, which here keeps what it is given."""
+    """A run of W&B that keeps what is logged."""
 
     url = None
 
@@ -287,14 +287,11 @@ WORLDS: dict[str, tuple[dict[str, Any], bool]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("delayed", [False, True])
-@pytest.mark.parametrize("name", WORLDS)
-def test_is_private_detects_environments_that_show_data_of_the_user(name: str, pictures: Path, delayed: bool) -> None:
-    node, expected = WORLDS[name]
-    environment: Environment = Builder(AllowList()).build(_at(node, str(pictures)), "environment")
-    if delayed:
-        environment = DelayedActions(environment, steps=1)
-    assert is_private(environment) == expected
+def test_is_private_detects_environments_that_show_data_of_the_user(pictures: Path) -> None:
+    for name, (node, expected) in WORLDS.items():
+        environment: Environment = Builder(AllowList()).build(_at(node, str(pictures)), "environment")
+        assert is_private(environment) == expected, name
+        assert is_private(DelayedActions(environment, steps=1)) == expected, f"delayed {name}"
 
 
 def test_is_private_detects_pictures_of_the_user_on_a_noisy_tv(pictures: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder that someone sent, in which everything acts that can act from the folder a user stands in."""
+"""A malicious current folder, with each kind of file that some program would run or read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BEFORE_US = {
     "collections", "contextlib", "functools", "importlib", "keyword", "operator", "reprlib", "types", "warnings",
 }  # fmt: skip
-"""What Python itself imports for `python -m` once the current folder is on its path, before anything of ours runs."""
+"""Modules that Python imports for `python -m` before it runs the package."""
 
 DEPENDENCIES = (
     "alembic", "av", "click", "cloudpickle", "cv2", "dotenv", "filelock", "fsspec", "gymnasium", "hydra", "joblib",
@@ -58,7 +58,7 @@ from pamiq_exp.__main__ import main
 if __name__ == "__main__":
     sys.exit(main())
 """
-"""What an installer makes of the entry point."""
+"""The script that an installer writes for the entry point."""
 
 WATCH = """
 import os, sys
@@ -84,7 +84,7 @@ sys.addaudithook(_watch)
 
 @dataclass(frozen=True)
 class Trapped:
-    """How a command ended in the folder, and what of the folder had a part in it."""
+    """The result of a command in the folder, and the files of the folder that it read or ran."""
 
     status: int
     output: str
@@ -92,11 +92,11 @@ class Trapped:
 
 
 class TrapFolder:
-    """A folder of traps, and a home and an environment for a user who stands in it.
+    """A folder of traps, with a home folder and environment variables for commands that run in it.
 
     Args:
         place: An empty folder.
-        port: Where a server listens that nothing should talk to.
+        port: Where a server listens that must get no connection.
     """
 
     def __init__(self, place: Path, port: int = 9) -> None:
@@ -131,7 +131,7 @@ class TrapFolder:
         subprocess.check_call((*git, "config", "include.path", "more"))
 
     def forget_what_python_imports_first(self) -> None:
-        """Remove the modules that Python imports for `python -m` before it comes to us."""
+        """Remove the modules that Python imports for `python -m` before it runs the package."""
         for name in (*BEFORE_US, "__future__"):
             (self.path / f"{name}.py").unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What the arguments of a class are known to be."""
+"""Types of the arguments of a class."""
 
 from __future__ import annotations
 
