@@ -15,7 +15,7 @@ from pamiq_exp.analysis.results import (
     choose_metric,
     collect_scores,
     curves_of,
-    other_figures,
+    other_metrics,
     result_tables,
 )
 from pamiq_exp.analysis.runs import Run
@@ -88,7 +88,7 @@ def _summary(paper: Mapping[str, Any]) -> str:
 def _results(comparison: Comparison, scores: Scores | None, plot: Plot | None) -> list[str]:
     if scores is None:
         return ["No run has finished, so there are no final metrics."]
-    others = other_figures(comparison, scores.metric, scores.arms)
+    others = other_metrics(comparison, scores.metric, scores.arms)
     tables = [*result_tables(scores, None), _without_times(others) if others is not None else None]
     found = []
     for table in tables:
@@ -116,7 +116,7 @@ def _plot(comparison: Comparison, scores: Scores | None) -> Plot | None:
     labeled = ((run, cell) for cell, runs in comparison.cells.items() for run in runs)
     if name is not None and (curves := curves_of(labeled, name, arms)):
         title = f"{name} over environment steps: {interval}"
-        return figures.learning_curves(FIGURE, title, curves, axis=_AXIS, figure=name, arms=arms)
+        return figures.learning_curves(FIGURE, title, curves, axis=_AXIS, metric=name, arms=arms)
     title = f"{scores.metric}: {interval}, and a dot for each seed"
     values, estimates = scores.values_by_task(arms), scores.by_task()
     return figures.bars(FIGURE, title, values, estimates, metric=scores.metric, arms=arms)

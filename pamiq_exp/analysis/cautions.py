@@ -20,7 +20,7 @@ def cautions_of(comparison: Comparison, scores: Scores | None, *, normalized: bo
     elif comparison.left_out:
         cautions.append(f"{len(comparison.left_out)} of {len(runs)} runs are not in the statistics: see Runs.")
     if scores is None and comparison.counted:
-        cautions.append("The runs have no final figure to be compared by: choose one with --metric.")
+        cautions.append("The runs have no final metric to compare: choose one with --metric.")
     cautions += [_sentence(warning) for warning in comparison.warnings]
     if scores is not None:
         cautions += [f"Left out, because it has no finite value: {line}" for line in scores.missing[:10]]

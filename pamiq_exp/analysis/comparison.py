@@ -54,7 +54,7 @@ class Comparison:
 def compare(runs: Sequence[Run], *, arm_keys: Sequence[str] = (), task_keys: Sequence[str] = ()) -> Comparison:
     """Sort runs into arms and tasks.
 
-    Without keys, arms are told apart by the overrides in which the runs differ, or, if these are all equal, by their
+    Without keys, arms are defined by the overrides in which the runs differ, or, if these are all equal, by their
     configs; seeds, trackers and paths make no difference. A run counts when it has finished. Of several with the same
     arm, task and seed the one that started last counts.
 
@@ -204,7 +204,7 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
     if len(counts) > 1:
         warnings.append(f"the arms have different numbers of seeds, from {min(counts)} to {max(counts)}")
     if counts and max(counts) == 1:
-        warnings.append("there is one seed of each arm: no interval can be told, and differences may be chance")
+        warnings.append("there is one seed of each arm: no interval can be computed, and differences may be chance")
     elif counts and min(counts) < _FEW_SEEDS:
         warnings.append(
             f"with {min(counts)} seed{'s' * (min(counts) > 1)}, bootstrap intervals are narrower than they should be"

@@ -42,9 +42,9 @@ def run_differences(first: Run, second: Run) -> list[Table]:
     return [table for table in (*tables, _results(first, second)) if table.rows]
 
 
-def depends_on_clock(figure: str) -> bool:
-    """Whether a figure of a summary tells of time: equal runs differ in it."""
-    return _CLOCK.search(figure) is not None
+def depends_on_clock(metric: str) -> bool:
+    """Whether a metric of a summary depends on time: equal runs differ in it."""
+    return _CLOCK.search(metric) is not None
 
 
 def _overrides(first: Run, second: Run) -> Table:
@@ -93,7 +93,7 @@ def _code(run: Run) -> dict[str, str]:
 
 
 def _changed_files(run: Run) -> dict[str, str]:
-    """The files that `code.diff` changes, each with a mark that tells whether two runs changed it alike."""
+    """The files that `code.diff` changes, each with a mark that shows whether two runs changed it alike."""
     try:
         text = read_bytes(run.folder / file_names.CODE_DIFF, most=_MOST_DIFF_BYTES).decode(errors="replace")
     except OSError:
@@ -127,7 +127,7 @@ def _results(first: Run, second: Run) -> Table:
     states = [_weights(run) for run in (first, second)]
     if states[0] != states[1] and all(states):
         rows.append(["final parameters", _mark(states[0]), _mark(states[1]), None, "", ""])
-    return Table("results", "Results", ["figure", "first", "second", "difference", "relative", ""], rows)
+    return Table("results", "Results", ["metric", "first", "second", "difference", "relative", ""], rows)
 
 
 def gap_cells(old: float | None, new: float | None) -> tuple[Cell, Cell]:
@@ -138,9 +138,9 @@ def gap_cells(old: float | None, new: float | None) -> tuple[Cell, Cell]:
     return gap, f"{gap / abs(old):+.2%}" if old and math.isfinite(gap) else ""
 
 
-def _rank(figure: str) -> int:
-    """What the experiment measured comes first, then what every run counts, then what the clock had a say in."""
-    return 2 if depends_on_clock(figure) else int(figure in COUNTERS)
+def _rank(metric: str) -> int:
+    """What the experiment measured comes first, then what every run counts, then what depends on the clock."""
+    return 2 if depends_on_clock(metric) else int(metric in COUNTERS)
 
 
 def _weights(run: Run) -> str:

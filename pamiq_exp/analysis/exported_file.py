@@ -44,7 +44,7 @@ Plain = dict[str, Any]
 def export_runs(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -> Plain:
     """Return everything that it takes to do some runs again, and what came of them, as plain data.
 
-    Nothing in it tells of a user, a machine's name or a place on its disks. Seeds that were derived are written as the
+    It holds nothing about a user, a machine's name or a place on its disks. Seeds that were derived are written as the
     expression that derives them, so that runs of one kind differ in `seed` alone.
 
     Args:
@@ -241,7 +241,7 @@ def _budget(runs: Sequence[Run]) -> Plain:
 
 
 def _figures(comparison: Comparison, resamples: int) -> Plain:
-    """Each figure over seeds, by arm and task where there are several."""
+    """Each metric over seeds, by arm and task where there are several."""
     several = len(comparison.cells) > 1
     found: Plain = {}
     for (arm, task), runs in comparison.cells.items():

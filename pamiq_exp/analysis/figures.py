@@ -1,4 +1,4 @@
-"""Figures for a paper and for the screen: readable in print, and told apart without seeing colors."""
+"""Figures for a paper and for the screen: readable in print, and distinguishable without colors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def learning_curves(
     curves: Mapping[str, Mapping[str, Sequence[Series]]],
     *,
     axis: str,
-    figure: str,
+    metric: str,
     arms: Sequence[str],
     seed: int = 0,
 ) -> Plot:
@@ -98,7 +98,7 @@ def learning_curves(
         name, title: See `Plot`.
         curves: Series of each run by task and arm.
         axis: One of the axes of records.
-        figure: What is drawn, for the label.
+        metric: What is drawn, for the label.
         arms: The arms in the order of their colors; an arm keeps its color in all figures.
         seed: Seeds the bootstrap.
     """
@@ -112,7 +112,7 @@ def learning_curves(
             panel.set_title(task)
             panel.set_xlabel(axis.replace("_", " "))
             panel.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
-        panels[0].set_ylabel(figure if len(figure) <= _LONGEST_LABEL else figure.replace("/", "/\n", 1))
+        panels[0].set_ylabel(metric if len(metric) <= _LONGEST_LABEL else metric.replace("/", "/\n", 1))
         _legend(drawing, panels)
     return Plot(name, title, drawing)
 

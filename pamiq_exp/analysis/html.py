@@ -91,7 +91,7 @@ def page(title: str, subtitle: str, warnings: Sequence[str], sections: Mapping[s
 
 
 def table(content: Table) -> Markup:
-    """Return a table; addresses in it are links, and paths are told below the folder that they share."""
+    """Return a table; addresses in it are links, and paths are relative to the folder that they share."""
     classes = ["number" if content.is_numeric(index) else None for index in range(len(content.columns))]
     head = tag("tr", *(tag("th", column, class_=kind) for column, kind in zip(content.columns, classes, strict=True)))
     rows = [

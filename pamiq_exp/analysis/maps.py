@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 40  # only the header and one map of it are read
 def read_visited(run: Path) -> NDArray[np.bool_] | None:
     """Return the cells that a run has visited, `(rows, columns)`; None if its newest checkpoint does not tell.
 
-    A checkpoint tells if a metric such as `Coverage` keeps a map of cells, under the name `visited`.
+    A checkpoint has it if a metric such as `Coverage` keeps a map of cells, under the name `visited`.
     """
     try:
         checkpoints = list_checkpoints(run / file_names.CHECKPOINTS)

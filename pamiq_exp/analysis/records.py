@@ -32,7 +32,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Series:
-    """One figure of one run over its course.
+    """One metric of one run over its course.
 
     Attributes:
         axes: For each axis of records its values, `(points,)`.
@@ -52,7 +52,7 @@ class Records:
     """What was read of one `metrics.jsonl`.
 
     Attributes:
-        series: By figure, such as `interaction/coverage`.
+        series: By metric, such as `interaction/coverage`.
         count: How many lines the file has.
         unreadable: How many of the lines read are no records, such as one that a crash cut in two.
     """
@@ -63,13 +63,13 @@ class Records:
 
 
 def read_records(path: Path, most: int | None = RECORDS_READ) -> Records:
-    """Read the figures of one run.
+    """Read the metrics of one run.
 
     Long series are averaged over neighboring records to a few hundred points, axes and values alike.
 
     Args:
         path: A `metrics.jsonl`. One that does not exist has no records.
-        most: Of each kind of records (same source, same number of figures) at most so many are read, evenly spaced,
+        most: Of each kind of records (same source, same number of metrics) at most so many are read, evenly spaced,
             the first and the last among them. None reads all.
     """
     try:
@@ -109,12 +109,12 @@ def _thin(data: bytes, spans: NDArray[np.int64], most: int) -> NDArray[np.int64]
 
 
 def _kinds(text: NDArray[np.uint8], spans: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a number for each line, the same for lines of the same source with as many figures."""
-    figures = np.add.reduceat(text == _COMMA, spans[:, 0], dtype=np.int64)
+    """Return a number for each line, the same for lines of the same source with as many metrics."""
+    metrics = np.add.reduceat(text == _COMMA, spans[:, 0], dtype=np.int64)
     letters = spans[:, :1] + np.arange(len(_PREFIX), len(_PREFIX) + 16)
     source = text[np.minimum(letters, len(text) - 1)].view(np.uint64).astype(np.uint64)
     with np.errstate(over="ignore"):
-        mixed: NDArray[np.uint64] = (source[:, 0] * _ODD + source[:, 1]) * _ODD + figures.astype(np.uint64)
+        mixed: NDArray[np.uint64] = (source[:, 0] * _ODD + source[:, 1]) * _ODD + metrics.astype(np.uint64)
     return mixed
 
 
@@ -152,10 +152,10 @@ def _series(records: Sequence[Record]) -> dict[str, Series]:
         names = next(iter(kinds))
         columns = {name: [record[name] for record in records] for name in names}
         axes = {axis: as_numbers(columns[axis]) for axis in PLOT_AXES if axis in columns}
-        figures = [name for name in names if "/" in name]
-        if not figures:
+        metrics = [name for name in names if "/" in name]
+        if not metrics:
             return {}
-        return _reduce(axes, figures, np.stack([as_numbers(columns[name]) for name in figures]))
+        return _reduce(axes, metrics, np.stack([as_numbers(columns[name]) for name in metrics]))
     holding: dict[str, list[Record]] = {}
     for record in records:
         for name in record:
@@ -189,7 +189,7 @@ def _number(value: object) -> float:
 
 
 def _reduce(axes: Mapping[str, FloatArray], names: Sequence[str], values: FloatArray) -> dict[str, Series]:
-    """Return series of figures that were recorded together; `values` is `(figures, records)`."""
+    """Return series of metrics that were recorded together; `values` is `(metrics, records)`."""
     finite = np.isfinite(values)
     counts = finite.sum(axis=1)
     lasts = values[np.arange(len(values)), values.shape[1] - 1 - np.argmax(finite[:, ::-1], axis=1)]

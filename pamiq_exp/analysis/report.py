@@ -24,7 +24,7 @@ from pamiq_exp.analysis.results import (
     collect_scores,
     curves_of,
     improvements,
-    other_figures,
+    other_metrics,
     result_tables,
 )
 from pamiq_exp.analysis.runs import ReportError, Run, varies
@@ -59,9 +59,9 @@ class Options:
 
     Attributes:
         title: Heading of the page; by default the experiments' names.
-        metric: Final figure that arms are compared by; by default see `HEADLINE_METRICS`.
+        metric: Final metric that arms are compared by; by default see `HEADLINE_METRICS`.
         lower_is_better: Whether less of it is better.
-        arm_keys, task_keys: What tells arms and tasks apart: see `compare`.
+        arm_keys, task_keys: Settings that define arms and tasks: see `compare`.
         baseline: The arm that others are compared with; by default one called random.
         curves: Figures drawn over time, such as `dynamics/loss`; by default the metric's and the first others.
         axes: Axes that they are drawn over; by default steps, and for the metric also seconds and training steps.
@@ -190,7 +190,7 @@ def _write_results(
         title = f"Performance profile: the share of runs whose {scores.metric} exceeds a threshold, 95 % intervals"
         output.plot("Results", figures.profiles("profile", title, strata, metric=scores.metric, seed=options.seed))
     metric = None if "/" in scores.metric else scores.metric
-    output.table("Results", other_figures(comparison, metric, scores.arms))
+    output.table("Results", other_metrics(comparison, metric, scores.arms))
 
 
 def _write_search(output: _Output, comparison: Comparison, scores: Scores) -> None:
@@ -217,7 +217,7 @@ def _write_search(output: _Output, comparison: Comparison, scores: Scores) -> No
 
 
 def _curves_wanted(runs: Sequence[Run], metric: str | None, options: Options) -> list[tuple[str, str]]:
-    """Return the figures to draw with the axis of each. Raises ReportError for what no run has."""
+    """Return the metrics to draw with the axis of each. Raises ReportError for what no run has."""
     names = dict.fromkeys(name for run in runs for name in run.records.series)
     for name in options.curves:
         if name not in names:
@@ -259,7 +259,7 @@ def _write_curves(
             file = f"curve_{_file_name(name)}_over_{axis}"
             output.plot(
                 "Learning curves",
-                figures.learning_curves(file, title, curves, axis=axis, figure=name, arms=arms, seed=options.seed),
+                figures.learning_curves(file, title, curves, axis=axis, metric=name, arms=arms, seed=options.seed),
             )
 
 

@@ -89,18 +89,18 @@ class Scores:
 
 
 def curves_of(
-    labeled: Iterable[tuple[Run, tuple[str, str]]], figure: str, arms: Sequence[str]
+    labeled: Iterable[tuple[Run, tuple[str, str]]], metric: str, arms: Sequence[str]
 ) -> dict[str, dict[str, list[Series]]]:
-    """Return the course of a figure by task and arm, of the runs of these arms that recorded it.
+    """Return the course of a metric by task and arm, of the runs of these arms that recorded it.
 
     Args:
         labeled: Runs, each with its arm and task.
-        figure: Such as `interaction/coverage`.
+        metric: Such as `interaction/coverage`.
         arms: Those that are shown.
     """
     curves: dict[str, dict[str, list[Series]]] = {}
     for run, (arm, task) in labeled:
-        series = run.records.series.get(figure)
+        series = run.records.series.get(metric)
         if series is not None and arm in arms and np.isfinite(series.values).any():
             curves.setdefault(task, {}).setdefault(arm, []).append(series)
     return curves
@@ -114,17 +114,17 @@ def choose_metric(comparison: Comparison, wanted: str | None) -> str | None:
     """
     names = available_metrics(comparison.counted)
     if wanted is None:
-        figures = [name for name in names if "/" in name and "/time/" not in name]
-        return next((name for name in (*HEADLINE_METRICS, *figures) if name in names), None)
+        recorded = [name for name in names if "/" in name and "/time/" not in name]
+        return next((name for name in (*HEADLINE_METRICS, *recorded) if name in names), None)
     if wanted in names or not comparison.counted:
         return wanted
     close = difflib.get_close_matches(wanted, names, n=3)
     offered = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(names))}"
-    raise ReportError(f"no finished run has the figure '{wanted}': {offered}")
+    raise ReportError(f"no finished run has the metric '{wanted}': {offered}")
 
 
 def available_metrics(runs: Sequence[Run]) -> list[str]:
-    """Return the names of all final figures: those of summaries, then those of records."""
+    """Return the names of all final metrics: those of summaries, then those of records."""
     names = dict.fromkeys(name for run in runs for name in run.summary if run.value(name) is not None)
     return list(names | dict.fromkeys(name for run in runs for name in run.records.series))
 
@@ -208,8 +208,8 @@ def improvements(scores: Scores, baseline: str) -> dict[str, Estimate]:
     }
 
 
-def other_figures(comparison: Comparison, metric: str | None, arms: Sequence[str]) -> Table | None:
-    """Return a table of all other final figures: interquartile means over all runs of each arm."""
+def other_metrics(comparison: Comparison, metric: str | None, arms: Sequence[str]) -> Table | None:
+    """Return a table of all other final metrics: interquartile means over all runs of each arm."""
     names = [
         name
         for name in available_metrics(comparison.counted)
@@ -220,7 +220,7 @@ def other_figures(comparison: Comparison, metric: str | None, arms: Sequence[str
         return None
     rows: list[list[Cell]] = [[arm, *(_middle(comparison.of_arm(arm), name) for name in shown)] for arm in arms]
     return Table(
-        "other_figures", "Other final figures: interquartile mean over all runs of an arm", ["arm", *shown], rows
+        "other_metrics", "Other final metrics: interquartile mean over all runs of an arm", ["arm", *shown], rows
     )
 
 

@@ -38,10 +38,10 @@ class ReportError(Exception):
 
 @dataclass(frozen=True)
 class Run(RunFiles):
-    """One run, as its folder tells it.
+    """One run, read from its folder.
 
     Attributes:
-        records: What `metrics.jsonl` tells.
+        records: The records in `metrics.jsonl`.
         media: Its videos and pictures.
     """
 
@@ -63,7 +63,7 @@ class Run(RunFiles):
         return super().reason
 
     def value(self, metric: str) -> float | None:
-        """Return a final figure: of the summary, or, for a name with `/`, the last one recorded; None without one."""
+        """Return a final metric: of the summary, or, for a name with `/`, the last one recorded; None without one."""
         found = self.summary.get(metric)
         if is_number(found) or (isinstance(found, str) and found in ("NaN", "Infinity", "-Infinity")):
             return float(as_numbers([found])[0])
@@ -81,7 +81,7 @@ class Run(RunFiles):
 
 
 def total(runs: Sequence[Run], metric: str) -> float:
-    """Return the sum of a final figure over runs; what is no finite number counts as 0."""
+    """Return the sum of a final metric over runs; what is no finite number counts as 0."""
     values = [run.value(metric) for run in runs]
     return sum(value for value in values if value is not None and math.isfinite(value))
 
@@ -140,9 +140,9 @@ def read_run(folder: Path, records: int | None = RECORDS_READ) -> Run:
     return Run(**(vars(files) | {"errors": tuple(errors)}), records=read, media=tuple(media))
 
 
-def varies(runs: Sequence[Run], figure: str) -> bool:
-    """Whether a recorded figure was not the same all the time in all runs."""
-    values = np.concatenate([run.records.series[figure].values for run in runs if figure in run.records.series])
+def varies(runs: Sequence[Run], metric: str) -> bool:
+    """Whether a recorded metric was not the same all the time in all runs."""
+    values = np.concatenate([run.records.series[metric].values for run in runs if metric in run.records.series])
     finite = values[np.isfinite(values)]
     return len(finite) > 0 and bool(np.ptp(finite) > 0)
 

@@ -65,7 +65,7 @@ def estimate(
     """Return a statistic of the pooled scores with its stratified percentile bootstrap interval.
 
     Runs are drawn anew within each task, so every resample holds as many runs of each task as there are. One run
-    tells nothing about its spread, so there is no interval where a task has a single one.
+    shows nothing of its spread, so there is no interval where a task has a single one.
 
     Args:
         scores: For each task `(runs,)`; tasks may have different numbers of runs.

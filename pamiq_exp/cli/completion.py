@@ -20,7 +20,7 @@ from pamiq_exp.trust import PART_PACKAGES
 USAGE = """\
 python -m pamiq_exp completion bash|zsh|fish
 
-prints what makes a shell complete commands, choices of config groups and config keys. Once, for good:
+prints what makes a shell complete commands, choices of config groups and config keys. Set it up once:
     bash    python -m pamiq_exp completion bash >> ~/.bashrc
     zsh     python -m pamiq_exp completion zsh >> ~/.zshrc      (after compinit)
     fish    python -m pamiq_exp completion fish > ~/.config/fish/completions/pamiq_exp.fish

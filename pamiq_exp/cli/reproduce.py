@@ -128,7 +128,7 @@ def _reasons(paper: ExportedFile, overrides: Sequence[str], repeats: bool) -> li
     if overrides:
         return [f"they may differ: {' '.join(overrides)} was set for this run"]
     if not repeats:
-        return [f"they may differ: in the mode {paper.fact('mode')} the wall clock has a say in every run"]
+        return [f"they may differ: in the mode {paper.fact('mode')} every run depends on the wall clock"]
     before = {"versions": paper.fact("versions"), "machine": paper.fact("machine")}
     lines = changes_of_versions(before | {"source_sha256": paper.fact("code", "source_sha256")})
     lines += ["the file was edited after it was exported"] if paper.edited else []

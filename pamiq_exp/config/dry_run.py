@@ -247,7 +247,7 @@ class _DryRunner:
 
         counts: dict[str, int] = {}
         for name, node in parts_of(self.tree, "models").items():
-            # What is wrong with it shows when it is built for good.
+            # Its errors are reported when it is built for the run.
             with suppress(Exception), seeded(0, ""), _quick_initialization(), torch.device("meta"):
                 model = self.builder.build(node, join("models", name))
                 counts[name] = parameter_count(model)

@@ -48,7 +48,7 @@ def begin(composed: Composed, builder: Builder, instead: Any = None) -> Begun:
     read = ("environment", *(f"interaction.{name}" for name in WRAPPERS))
     waiting = [key for key in first.waiting if key.startswith(read)]
     if waiting or first.errors:
-        message = "reads what only the environment tells, which is built from it"
+        message = "depends on the environment, which is built from it"
         raise ConfigError(first.errors or [ErrorDetail(key, message, "write the value out") for key in waiting])
     plain = first.tree["environment"]
     wrapped = wrapped_environment(plain, first.tree["interaction"])

@@ -12,7 +12,7 @@ from pamiq_exp.config.renamed import new_names
 
 FEW, MANY = 12, 40
 MOST_SHOWN = 100
-"""Errors of one config that a message tells."""
+"""Errors of one config that a message lists."""
 LONGEST_SHOWN = 1000
 """Characters of each."""
 

@@ -1,4 +1,4 @@
-"""Hydra as it composes configs here: our reader of files, and a node `hydra` that no other file has a say in.
+"""Hydra as it composes configs here: our reader of files, and a node `hydra` that no other file can change.
 
 Every composition goes through
 `Loader`, also those that Hydra's sweepers and launchers begin in other processes: what a file may not set is refused
@@ -270,7 +270,7 @@ class Loader(ConfigLoaderImpl):
         return result
 
     def _kind(self, place: str, result: ReadConfig) -> Kind:
-        """Who wrote a file: a copy of a shipped or trusted one is as good as that."""
+        """Who wrote a file: a copy of a shipped or trusted one counts as that one."""
         text = without_line(result.option.text)
         if result.file.is_relative_to(config_folder()) or _says(config_folder(), place, text):
             return "shipped"

@@ -69,7 +69,7 @@ def variants(overrides: Sequence[str], source: Source = Source()) -> list[list[s
     """Return overrides without sweeps: the first job of a sweep, then each other choice of each key once.
 
     A sweep of a thousand jobs has few choices for each key, and a mistake lies in a choice. At most 20 are tried, of
-    all keys in turn; whole-numbered seeds never are, one is as good as another.
+    all keys in turn; whole-numbered seeds never are: they are interchangeable.
     """
     first, others = _alternatives(overrides, source)
     return [first] + [[*first[:at], choice, *first[at + 1 :]] for at, choice in others[:MOST_VARIANTS]]
@@ -113,7 +113,7 @@ def _choices(override: Override) -> list[str]:
     if override.is_interval_sweep():
         interval = override.value()
         assert isinstance(interval, IntervalSweep)
-        return [f"{key}={interval.start}"]  # a search: any value in it is as good as another
+        return [f"{key}={interval.start}"]  # a search: any value in it will do
     if not override.is_discrete_sweep():
         return [override.input_line or ""]
     values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_CHOICES)]

@@ -17,10 +17,10 @@ from pamiq_exp.formatting import printable
 from pamiq_exp.run_folder.records import PLOT_AXES
 
 COLORS = ("#1f87cc", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c7a00", "#7f7f7f")
-"""After Okabe and Ito (2008): told apart with every kind of color vision, on white and on black."""
+"""After Okabe and Ito (2008): distinguishable with every kind of color vision, on white and on black."""
 
 DASHES = ("solid", "dashed", "dotted")
-"""The second mark of a curve: with color, `len(COLORS) * len(DASHES)` curves can be told apart."""
+"""The second mark of a curve: with color, `len(COLORS) * len(DASHES)` curves can be distinguished."""
 
 FAVORITES = (
     "interaction/coverage", "interaction/return", "interaction/reward_mean", "interaction/reward",

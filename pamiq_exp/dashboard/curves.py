@@ -92,7 +92,7 @@ class _Kind:
             return None
         if not self.names:
             self.names = tuple(record)
-        if tuple(record) != self.names:  # same source, as many metrics, other names: as good as another kind
+        if tuple(record) != self.names:  # same source, as many metrics, other names: treated as another kind
             record = {name: record.get(name) for name in self.names}
         return as_numbers(list(record.values()))
 

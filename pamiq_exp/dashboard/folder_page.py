@@ -119,7 +119,7 @@ class FolderPage:
         if len(chosen) < 2:
             ui.notify("select or pin at least two runs")
         elif len(chosen) > MOST_COMPARED:
-            ui.notify(f"select at most {MOST_COMPARED} runs: more curves cannot be told apart")
+            ui.notify(f"select at most {MOST_COMPARED} runs: more curves cannot be distinguished")
         else:
             ui.navigate.to(shell.address("/compare", key=chosen))
 

@@ -43,7 +43,7 @@ class RunLine:
     Attributes:
         place: Where it is.
         files: What its files say.
-        state: As the manifest says; `died` for a run whose process is gone, `unknown` where that cannot be told.
+        state: As the manifest says; `died` for a run whose process is gone, `unknown` where that cannot be determined.
         steps: Environment steps, if known.
     """
 

@@ -37,7 +37,7 @@ _MACHINE_RECORDS = {
     "step_milliseconds_p50": "interaction/time/step_milliseconds_p50",
     "failed_writes": "interaction/time/failed_writes",
 }
-"""Where a live run tells of it only in its records."""
+"""Where only the records of a live run have it."""
 
 
 class RunPage:

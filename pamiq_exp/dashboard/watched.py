@@ -34,7 +34,7 @@ class Status:
         live: What the run itself says; None if it does not answer.
         steps: Environment steps.
         fraction: How much of it is over; None if it has no end of its own.
-        seconds_left: Estimated; None if that cannot be told.
+        seconds_left: Estimated; None if that is unknown.
     """
 
     state: str

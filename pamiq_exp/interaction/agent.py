@@ -45,7 +45,7 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         """Raise ValueError if this agent cannot learn there; called by the interaction, once, in `setup`."""
 
     def attach_oracle(self, ground_truth: Callable[[], Mapping[str, NDArray[Any]]]) -> None:
-        """Offered by the interaction, once, in `setup`: what tells the world's truth.
+        """Offered by the interaction, once, in `setup`: what provides the world's ground truth.
 
         Nothing that the agent sees or learns from may come from it; it exists for rewards that are upper bounds
         (oracles) and say so by their name. By default it is ignored.
@@ -69,11 +69,11 @@ class Agent(Component, ABC, Generic[ObservationT, ActionT]):
         """Return the action for this observation."""
 
     def report(self) -> dict[str, float]:
-        """Return figures for the records, averaged since the last call (for example `reward`)."""
+        """Return metrics for the records, averaged since the last call (for example `reward`)."""
         return {}
 
     def summary(self) -> dict[str, float]:
-        """Return final figures for `summary.json` (for example `reward_mean`)."""
+        """Return final metrics for `summary.json` (for example `reward_mean`)."""
         return {}
 
 

@@ -113,11 +113,11 @@ class Environment(Component, ABC):
         return []
 
     def report(self) -> dict[str, float]:
-        """Return figures of the world itself for the records; those that depend on the wall clock as `time/...`."""
+        """Return metrics of the world itself for the records; those that depend on the wall clock as `time/...`."""
         return {}
 
     def summary(self) -> dict[str, float]:
-        """Return final figures for `summary.json`."""
+        """Return final metrics for `summary.json`."""
         return {}
 
     def render(self) -> Array | None:

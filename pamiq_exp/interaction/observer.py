@@ -20,7 +20,7 @@ class Turn:
     Attributes:
         observation: What the agent saw.
         action: What it is about to do.
-        agent: Who; `agent.signals` holds per-environment figures of this turn, such as the intrinsic reward.
+        agent: Who; `agent.signals` holds per-environment metrics of this turn, such as the intrinsic reward.
         environment: Where.
         shared: What observers of one interaction share from turn to turn, by name.
     """
@@ -55,7 +55,7 @@ class StepObserver(Component):
         """Watch one turn of all environments."""
 
     def report(self) -> dict[str, float]:
-        """Return figures for the records now (for example `coverage`)."""
+        """Return metrics for the records now (for example `coverage`)."""
         return {}
 
     def media(self) -> list[Media]:
@@ -63,5 +63,5 @@ class StepObserver(Component):
         return []
 
     def summary(self) -> dict[str, float]:
-        """Return final figures for `summary.json`; by default the last report."""
+        """Return final metrics for `summary.json`; by default the last report."""
         return self.report()

@@ -58,7 +58,7 @@ def preflight(request: Request) -> list[Validated]:
 
 
 def _compose_job(overrides: Sequence[str], lists: Sequence[Sequence[str]], request: Request) -> Composed:
-    """Compose one job of all. Raises ConfigError, which tells the job by its choices."""
+    """Compose one job of all. Raises ConfigError, which names the job by its choices."""
     try:
         return compose(overrides, request.source)
     except ConfigError as error:

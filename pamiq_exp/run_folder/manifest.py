@@ -73,7 +73,7 @@ def source_hash(folder: Path) -> str:
 
 
 def source_digests(folder: Path) -> dict[str, str]:
-    """Return a short hash of each Python file below `folder`, by its path there: tells which files have changed."""
+    """Return a short hash of each Python file below `folder`, by its path there, to find which files have changed."""
     return {
         path.relative_to(folder).as_posix(): hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
         for path in sorted(folder.rglob("*.py"))

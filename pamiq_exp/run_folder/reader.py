@@ -21,7 +21,7 @@ Kind = Literal["run", "sweep"]
 
 _MARKS = (file_names.MANIFEST, file_names.OVERRIDES)
 _MOST_TREE_BYTES = 20_000_000
-"""Of a file that tells of a run; what a run keeps of a config may be far larger than the config."""
+"""Of a file that describes a run; what a run keeps of a config may be far larger than the config."""
 _MOST_FOLDERS, _DEEPEST = 50_000, 32
 _TAIL_BYTES = 400_000
 _KINDS: Mapping[str, type] = {

@@ -16,7 +16,7 @@ _KEPT = 512 * 2**20
 
 
 def tune_malloc() -> None:
-    """Keep freed memory for the next batch instead of giving it back. For the whole process, for good; glibc only.
+    """Keep freed memory for the next batch instead of giving it back. For the rest of the process; glibc only.
 
     A training step takes and frees the same megabytes again and again. By its defaults glibc gives them back to the
     system each time, on any thread but the main one most eagerly, and the next step pays for every page again: a

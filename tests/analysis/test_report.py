@@ -303,7 +303,7 @@ def test_learning_curves_differ_in_color_and_in_marker_or_line_style() -> None:
     at = np.linspace(0, 1, 30)
     arms = [f"arm {index}" for index in range(7)]
     curves = {"": {arm: [Series({"environment_step": at}, at + index, 0.0, 0)] for index, arm in enumerate(arms)}}
-    plot = learning_curves("name", "title", curves, axis="environment_step", figure="x", arms=arms)
+    plot = learning_curves("name", "title", curves, axis="environment_step", metric="x", arms=arms)
     assert isinstance(plot, Plot)
     lines = plot.figure.axes[0].get_lines()
     assert len({line.get_color() for line in lines}) == 7

@@ -157,7 +157,7 @@ def test_reproduce_accepts_differing_metrics_in_realtime_mode(command, paper: Pa
     paper.write_text(yaml.safe_dump(exported))
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 0, outcome.err
-    assert "wall clock has a say" in outcome.out
+    assert "every run depends on the wall clock" in outcome.out
 
 
 def test_reproduce_accepts_and_reports_overrides(command, paper: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -50,7 +50,7 @@ def test_run_refuses_a_masked_secret_as_a_value(command: Command, doll: list[str
     for value in ("***", "sk-***", "/home/***/x"):
         outcome = command(*doll, f"+shared.key='{value}'")
         assert outcome.status == 2, value
-        assert "shared.key: holds ***, which stands for a secret" in outcome.err
+        assert "shared.key: holds ***, the mask of a secret" in outcome.err
         assert "give it again: shared.key=..." in outcome.err
 
 

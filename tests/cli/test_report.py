@@ -28,7 +28,7 @@ def test_report_refuses_unusable_input_with_one_line(command: Command, tmp_path:
         (["nowhere", "-o", "out"], "there is no nowhere"),
         (["empty", "-o", "out"], "no run in empty"),
         (["run", "-o", "run/config.yaml"], "run/config.yaml is a file"),
-        (["run", "-o", "out", "--metric", "nothing"], "no finished run has the figure 'nothing'"),
+        (["run", "-o", "out", "--metric", "nothing"], "no finished run has the metric 'nothing'"),
         (["run", "-o", "out", "--task", "nothing"], "no run has a setting 'nothing'"),
     ):
         outcome = command("report", *words)

@@ -75,7 +75,7 @@ class Resolved:
 
     Attributes:
         tree: The config as plain data; a value that waits for the environment stands as it was written.
-        origins: The least trusted that had a say in each value, by its address.
+        origins: The least trusted origin that contributed to each value, by its address.
         waiting: Addresses of values that wait for the environment.
         read: Addresses that something referred to.
         errors: What could not be filled in.
@@ -104,7 +104,7 @@ class Expression:
     """A text with `${...}` at `key`.
 
     Attributes:
-        origin: The least trusted that had a say in it so far.
+        origin: The least trusted origin that contributed to it so far.
     """
 
     def __init__(self, resolver: Resolver, key: str) -> None:
@@ -210,7 +210,7 @@ class Expression:
         return join("sizes", str(own[0])) if own else "size"
 
     def _argument(self, value: Any) -> Any:
-        """Return an argument of a resolver as plain data; all that lies in it has a say in the result."""
+        """Return an argument of a resolver as plain data; everything in it contributes to the result."""
         if isinstance(value, Whole):
             result = self.resolver.result
             self.origin = least_of(self.origin, self.resolver.written_by(value.address))

@@ -1,4 +1,4 @@
-"""What stands in `${...}`: worked out once, within a budget, with an account of who had a say in each value.
+"""What stands in `${...}`: worked out once, within a budget, with the origin of each value.
 
 Each value is worked out once, where it stands, and all that is read and put together on the way is counted, so that
 a text that doubles itself thirty times ends early. A value is as trustworthy as the least trusted of all that it was

@@ -1,4 +1,4 @@
-"""Names that do not fit together, and keys that nothing reads: what a tree tells without importing anything."""
+"""Names that do not fit together, and keys that nothing reads: what a tree shows without importing anything."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def static_errors(
     ]
     errors += [
         ErrorDetail(
-            key, f"holds {MASK}, which stands for a secret that no file of a run keeps", f"give it again: {key}=..."
+            key, f"holds {MASK}, the mask of a secret: files of a run keep no secrets", f"give it again: {key}=..."
         )
         for key, value in leaves(written)
         if isinstance(value, str) and MASK in value

@@ -1,8 +1,8 @@
 """Values that only the user may give: places on this machine and on the network, and what is sent there.
 
-Values are judged as they are filled in, by the least trusted that had a say in them. What the user typed, what came
-with the package and what lies in a folder that the user trusts may name everything; every other file may name files
-below the folder where the user stands, and nothing else. This is the one list of that.
+Values are judged as they are filled in, by the least trusted origin that contributed to them. What the user typed, what
+came with the package and what lies in a folder that the user trusts may name everything; every other file may name
+files below the current folder, and nothing else. This is the one list of that.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def reason_against(name: str, value: object) -> str | None:
 
 
 def _written_by(resolved: Resolved, key: str) -> Origin | None:
-    """Return who had a say in a value, or in all that lies below it."""
+    """Return the least trusted origin of a value, or of everything below it."""
     found = resolved.origins.get(key)
     if found is None:
         for name, origin in resolved.origins.items():

@@ -32,7 +32,7 @@ def record_at_poses(
             `num_envs - 1` do.
 
     Returns:
-        `observation.*`, `action`, `next_observation.*`, `pose` (x, y, heading) and, where the world tells
+        `observation.*`, `action`, `next_observation.*`, `pose` (x, y, heading) and, where the world provides it
         them, `noise_mask`, `next_noise_mask`, `clean_observation.image` (the same view without noise) and
         `room`, each `(poses, *shape)`; with `others` also `placed_observation.*`, `(poses, 1 + others, *shape)`: the
         views of an agent at rest where the step has led, at the same time in its own environment and in others. An

@@ -20,7 +20,7 @@ class SensorEnvironment(Environment):
     rewards and no end, and cannot be saved: a resumed run meets it as it is then.
 
     An observation is as old as the oldest reading in it. What sensors and actuators report is
-    recorded as `time/<name>_<figure>`.
+    recorded as `time/<name>_<metric>`.
 
     Args:
         sensors: At least one, by name.
@@ -69,7 +69,7 @@ class SensorEnvironment(Environment):
     def summary(self) -> dict[str, float]:
         """See `Environment`."""
         parts: list[tuple[str, Sensor | Actuator]] = [*self.sensors.items(), *self.actuators.items()]
-        return {f"{name}_{figure}": value for name, part in parts for figure, value in part.report().items()}
+        return {f"{name}_{metric}": value for name, part in parts for metric, value in part.report().items()}
 
 
 def width(space: gymnasium.Space) -> int:  # type: ignore[type-arg]

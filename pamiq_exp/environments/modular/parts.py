@@ -32,7 +32,7 @@ class Sensor(Component, ABC):
         """
 
     def report(self) -> dict[str, float]:
-        """Return figures of the sensor itself, such as readings that were seen twice."""
+        """Return metrics of the sensor itself, such as readings that were seen twice."""
         return {}
 
 
@@ -50,7 +50,7 @@ class Actuator(Component, ABC):
         """Do something: `(branches,)` int64, or `(n,)` float32 for a Box. Must not wait."""
 
     def report(self) -> dict[str, float]:
-        """Return figures of the actuator itself, such as commands that were beyond its limits."""
+        """Return metrics of the actuator itself, such as commands that were beyond its limits."""
         return {}
 
     def stop_messages(self) -> list[tuple[str, str, int, bytes]]:
@@ -64,4 +64,4 @@ class Actuator(Component, ABC):
         """Stop whatever moves. What moved goes on with the first action after the pause."""
 
     def teardown(self) -> None:
-        """Stop whatever moves, for good."""
+        """Stop whatever moves, until the end of the run."""

@@ -83,8 +83,8 @@ class NoisyTV(PixelOverlay):
         observation, reward, terminated, truncated, info = self.env.step(inner)
         if pressed:
             self.redraw()
-        shown, told = self._shown(observation, info)
-        return shown, reward, terminated, truncated, told
+        shown, new_info = self._shown(observation, info)
+        return shown, reward, terminated, truncated, new_info
 
     def cover(self, picture: Frame, random: np.random.Generator | None) -> NDArray[np.bool_]:
         """See `PixelOverlay`."""

@@ -72,8 +72,8 @@ class PixelOverlay(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
         """Step the environment and draw new noise."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.redraw()
-        shown, told = self._shown(observation, info)
-        return shown, reward, terminated, truncated, told
+        shown, new_info = self._shown(observation, info)
+        return shown, reward, terminated, truncated, new_info
 
     def render(self) -> Any:
         """Return what the environment renders, covered if it is a picture."""
@@ -101,8 +101,8 @@ class PixelOverlay(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
         picture = np.array(observation if self._key is None else observation[self._key])
         mask = self.cover(picture if picture.ndim == 3 else picture[..., None], self._random_of_this_draw())
         before = info.get("noise_mask")
-        told = info | {"noise_mask": mask if before is None else mask | before}
-        return (picture if self._key is None else {**observation, self._key: picture}), told
+        new_info = info | {"noise_mask": mask if before is None else mask | before}
+        return (picture if self._key is None else {**observation, self._key: picture}), new_info
 
 
 def _find_picture(space: gymnasium.Space[Any], key: str | None) -> tuple[str | None, bool]:

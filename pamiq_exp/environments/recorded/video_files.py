@@ -83,7 +83,7 @@ class VideoFiles(Environment):
 
 
 class _Player:
-    """One environment: a frame, and the one after it, which tells whether this is the last."""
+    """One environment: a frame, and the one after it, which shows whether this is the last."""
 
     def __init__(self, files: list[Path], file: int, size: int, stride: int) -> None:
         self._files, self._size, self._stride = files, size, stride

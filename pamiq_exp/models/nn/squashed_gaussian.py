@@ -53,7 +53,7 @@ class SquashedGaussian(ActionDistribution):
         return torch.tanh(unsquashed), (density - log_tanh_derivative(unsquashed)).sum(-1)
 
     def branch_log_prob(self, action: Tensor) -> Tensor:
-        """See the base class. Actions at the bounds, or beyond, count as the nearest that tanh tells from them."""
+        """See the base class. Actions at the bounds, or beyond, count as the nearest value that tanh can represent."""
         scaled = self._scale.read(action).to(self._normal.mean.dtype)
         limit = 1 - torch.finfo(scaled.dtype).eps
         unsquashed = torch.atanh(scaled.clamp(-limit, limit))

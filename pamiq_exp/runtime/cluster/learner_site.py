@@ -141,7 +141,7 @@ class LearnerSite(Site):
         return fetched
 
     def gone(self, actor: int) -> int:
-        """Do not wait for an actor any more: it has died. Return the steps that it has told since it was started."""
+        """Stop waiting for an actor: it has died. Return the steps that it has reported since it was started."""
         engine = self._require_engine()
         for user in engine.users.values():
             if isinstance(user, ActorsUser):
