@@ -194,7 +194,7 @@ def test_report_of_a_single_run_has_no_interval(tmp_path: Path) -> None:
     (row,) = rows(tmp_path, "results")
     assert (row["arm"], row["mean"]) == ("study", "0.25")
     assert "mean low" not in row or row["mean low"] == ""
-    assert "no interval can be told" in page.text
+    assert "no interval can be computed" in page.text
 
 
 def test_report_excludes_and_names_a_run_with_a_nan_metric(tmp_path: Path) -> None:
