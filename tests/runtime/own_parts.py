@@ -1,4 +1,4 @@
-"""Parts as users write them, which the dry run knows nothing of."""
+"""Custom parts, which the dry run does not know."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Thermometer(Environment):
 
 
 class OwnAgent(Agent[Observation, Array]):
-    """Takes the logarithm of what it sees, less `offset`; asks for a model from turn `first` on."""
+    """Takes the logarithm of the observation minus `offset`; asks for a model from turn `first` on."""
 
     def __init__(self, offset: float = 0.0, model: str | None = None, first: int = 0, shape: int = 1) -> None:
         super().__init__()
@@ -50,14 +50,14 @@ class OwnAgent(Agent[Observation, Array]):
 
 
 class MisspelledAgent(OwnAgent):
-    """Fails whatever it sees."""
+    """Fails for every observation."""
 
     def step(self, observation: Observation) -> Array:
         return undefined_name  # type: ignore[name-defined]  # noqa: F821
 
 
 class ForgetfulAgent(OwnAgent):
-    """Its state is no plain data."""
+    """Its state holds a set, which a checkpoint cannot hold."""
 
     def state(self) -> dict[str, Any]:
         return {"seen": {1, 2}}

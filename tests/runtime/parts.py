@@ -59,7 +59,7 @@ class NoisyWorld(Environment):
 
 
 class CollectingAgent(Agent[Observation, np.ndarray]):
-    """Asks the model, draws an action from its own generator, and collects what it saw."""
+    """Calls the model, draws an action from its own generator, and collects the observation."""
 
     def __init__(self, seed: int = 1, model: str | None = "linear", buffer: str | None = "experience") -> None:
         super().__init__()

@@ -17,7 +17,7 @@ Batch = dict[str, Tensor]
 
 
 class Guess(LightningModule):
-    """Learns to tell the third number from the first two; keeps a running mean of what it was shown."""
+    """Learns to predict the third number from the first two; keeps a running mean of its inputs."""
 
     mean: Tensor
 

@@ -1,4 +1,4 @@
-"""An environment is used on one thread, the caller's, in every loop; and whatever hangs or breaks is named."""
+"""Environments are used only on the calling thread, in every mode; hanging and failing parts are named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODES = ["lockstep", "pipelined", "realtime"]
 
 
 class Affine(gymnasium.Env[Any, Any]):
-    """Notes on which threads it is built, reset, stepped and closed; a database, a signal and a loop agree with it."""
+    """Records the threads on which it is built, reset, stepped and closed; uses objects that are bound to a thread."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -90,7 +90,7 @@ def test_launch_reports_a_hanging_environment_in_every_mode(
 
     def hang_until_reported(step: int) -> None:
         if step == 5:
-            assert reported.wait(30.0), "the watchdog never reported"
+            assert reported.wait(30.0), "no report of the watchdog"
 
     listener = Listener()
     logging.getLogger("pamiq_exp").addHandler(listener)
@@ -153,7 +153,7 @@ def test_launch_in_realtime_ends_on_one_signal_if_the_environment_hangs(tmp_path
     assert output == "stopped SIGTERM\n", errors
     assert "the inference thread did not end within" in errors
     assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "stopped"
-    assert list((tmp_path / "checkpoints").glob("step_*")) == [], "what a hanging thread owns is not saved"
+    assert list((tmp_path / "checkpoints").glob("step_*")) == [], "the state of a hanging thread is not saved"
 
 
 class Broken(Exception):  # noqa: N818

@@ -1,4 +1,4 @@
-"""Which checkpoint stays because it is the best."""
+"""Keeping the checkpoint with the best value of a metric."""
 
 from __future__ import annotations
 
@@ -62,29 +62,27 @@ def test_best_checkpoint_is_compared_across_a_resume(tmp_path: Path) -> None:
     assert best(tmp_path) == ("step_000000050", 6.0)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_best_checkpoint_ignores_an_invalid_note_or_one_of_another_metric(tmp_path: Path) -> None:
+    contents = (
         '{"metric": "other", "checkpoint": "step_000000010", "value": 9.0}',
         '{"metric": "score", "checkpoint": "step_000000090", "value": 9.0}',
         '{"metric": "score", "checkpoint": 10, "value": 9.0}',
         '{"metric": "score", "checkpoint": "step_000000010", "value": [9.0]}',
         "[",
         "3",
-    ],
-)
-def test_best_checkpoint_ignores_an_invalid_note_or_one_of_another_metric(tmp_path: Path, content: str) -> None:
+    )
     checkpoint = tmp_path / "step_000000010"
     checkpoint.mkdir()
-    (tmp_path / "best.json").write_text(content)
-    noted = BestCheckpoint(tmp_path, "score")
-    noted.read()
-    assert noted.name is None
-    assert noted.note(checkpoint, -1.0)
-    again = BestCheckpoint(tmp_path, "score")
-    again.read()
-    assert again.name == checkpoint.name
-    assert not again.note(tmp_path / "step_000000020", -1.0)
+    for content in contents:
+        (tmp_path / "best.json").write_text(content)
+        noted = BestCheckpoint(tmp_path, "score")
+        noted.read()
+        assert noted.name is None, content
+        assert noted.note(checkpoint, -1.0), content
+        again = BestCheckpoint(tmp_path, "score")
+        again.read()
+        assert again.name == checkpoint.name, content
+        assert not again.note(tmp_path / "step_000000020", -1.0), content
 
 
 def test_best_checkpoint_warns_of_a_metric_that_is_not_reported(

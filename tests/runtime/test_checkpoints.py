@@ -1,4 +1,4 @@
-"""A checkpoint is whole or absent, and holds exactly what was given."""
+"""Checkpoints are complete or absent, and hold exactly what was written."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pamiq_exp.runtime.checkpoints import (
     remove_leftovers,
     write_checkpoint,
 )
+from tests.conftest import error_of
 
 GROUPS = {
     "models": {"policy": {"weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(3)}},
@@ -85,11 +86,11 @@ def test_checkpoint_stores_tensors_as_safetensors(tmp_path: Path) -> None:
     assert torch.equal(loaded["models.policy.weight"], GROUPS["models"]["policy"]["weight"])  # type: ignore[index]
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: None, 1j])
-def test_write_checkpoint_refuses_objects_with_their_address(tmp_path: Path, value: object) -> None:
-    with pytest.raises(TypeError, match=r"agent\.memory holds a"):
-        write_checkpoint(tmp_path, 1, {"agent": {"memory": value}}, keep=1)
-    assert list(tmp_path.iterdir()) == []
+def test_write_checkpoint_refuses_objects_with_their_address(tmp_path: Path) -> None:
+    for value in (object(), {1, 2}, lambda: None, 1j):
+        message = error_of(TypeError, write_checkpoint, tmp_path, 1, {"agent": {"memory": value}}, keep=1)
+        assert "agent.memory holds a" in message, value
+        assert list(tmp_path.iterdir()) == [], value
 
 
 def test_write_checkpoint_keeps_only_the_newest(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a POSIX thing")
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes need POSIX")
 def test_write_checkpoint_keeps_the_last_one_on_a_full_disk(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120

@@ -1,4 +1,4 @@
-"""A run on a Ray cluster: what it records and saves, and what it does when a process or a machine is lost."""
+"""Runs on a Ray cluster: records, checkpoints, and lost processes and machines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def records(folder: Path, source: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Nothing of Ray is left afterwards: no process, no shared memory."""
+    """Afterwards no process and no shared memory of Ray is left."""
     before, memory = rays_children(), set(os.listdir("/dev/shm"))
     yield
     deadline = time.monotonic() + 10.0
@@ -113,7 +113,7 @@ def ray_config(**settings: Any) -> LaunchConfig:
 
 @contextmanager
 def watching(action: Callable[[RunHandle], None], handle: RunHandle) -> Iterator[None]:
-    """Do something with a live run on a thread of its own."""
+    """Run an action on a live run, on a separate thread."""
     thread = threading.Thread(target=action, args=(handle,))
     thread.start()
     yield

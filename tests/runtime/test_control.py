@@ -1,9 +1,11 @@
-"""Pausing, asking and stopping, however fast and from whichever thread."""
+"""Pausing, tasks and stopping, from any thread."""
 
 from __future__ import annotations
 
 import threading
 import time
+
+import pytest
 
 from pamiq_exp.runtime.control import RunControl, Worker
 from pamiq_exp.runtime.watchdog import Watchdog
@@ -73,7 +75,7 @@ def test_control_runs_a_task_at_a_safe_point_even_while_paused() -> None:
 
 def test_control_pauses_without_a_removed_worker() -> None:
     control = RunControl()
-    worker = control.add_worker("dying")
+    worker = control.add_worker("ending")
     threading.Timer(0.1, control.remove_worker, [worker]).start()
     assert control.pause(timeout=5.0)
 
@@ -98,7 +100,7 @@ def test_control_exit_codes_of_signals_are_those_of_a_shell() -> None:
         assert control.exit_code == code
 
 
-def test_control_a_hanging_worker_is_reported_once_with_all_stacks(caplog) -> None:  # type: ignore[no-untyped-def]
+def test_watchdog_reports_a_hanging_worker_once_with_all_stacks(caplog: pytest.LogCaptureFixture) -> None:
     control = RunControl()
     worker = control.add_worker("hanging")
     watchdog = Watchdog(control, seconds=1.0)
@@ -108,7 +110,7 @@ def test_control_a_hanging_worker_is_reported_once_with_all_stacks(caplog) -> No
     watchdog.look()
     watchdog.look()
     assert caplog.text.count("the hanging thread has given no heartbeat") == 1
-    assert "test_control_a_hanging_worker_is_reported_once" in caplog.text
+    assert "test_watchdog_reports_a_hanging_worker_once" in caplog.text
     with worker.idle():
         worker.last_heartbeat -= 100.0
         watchdog.look()

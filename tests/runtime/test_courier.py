@@ -1,4 +1,4 @@
-"""How an actor's turns go to a learner elsewhere, and how its parameters come back."""
+"""Turns that an actor sends to a remote learner, and the parameters that it receives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.runtime.parts import FIELDS, CollectingAgent, NoisyWorld, SmallTraine
 
 
 class Link:
-    """A learner that fetches nothing until it is told to."""
+    """A learner whose number of fetched turns is set by the test."""
 
     def __init__(self) -> None:
         self.packets: list[Packet] = []

@@ -1,14 +1,12 @@
-"""Whatever breaks is told, and what was good before stays good."""
+"""Errors of any part end a run with a report, and earlier checkpoints and records stay complete."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +82,7 @@ class UnsavableWorld(NoisyWorld):
 
 
 class ObjectWorld(NoisyWorld):
-    """Its state holds an object from step 50 on, which no checkpoint takes: the writer itself fails."""
+    """Its state holds an object from step 50 on, so that the checkpoint writer raises an error."""
 
     def state(self) -> dict[str, Any]:
         return {"step_number": self.step_number, "camera": object() if self.step_number >= 50 else None}
@@ -135,8 +133,10 @@ def test_launch_ends_on_an_error_in_a_tracker_and_keeps_the_metrics_file(
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["state"] == "failed"
     assert error.__name__ in manifest["reason"]
-    steps = [json.loads(line)["environment_step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert steps[-1] >= steps[0] > 0
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    steps = [record["environment_step"] for record in records if record["source"] == "interaction"]
+    assert steps == list(range(5, manifest["end_state"]["steps"] + 1, 5)), "a record is missing"
+    assert len(steps) > 0
 
 
 def test_launch_takes_at_most_one_turn_after_training_fails() -> None:
@@ -155,7 +155,7 @@ def test_launch_takes_at_most_one_turn_after_training_fails() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_launch_saves_as_often_as_configured(tmp_path: Path, mode: Any) -> None:
     def wait_for_the_disk(step: int) -> None:
-        """A save is under way meanwhile, and a slow disk is not what this is about."""
+        """Wait until earlier checkpoints are on disk."""
         for _ in range(200):
             if step % 10 != 5 or len(list_checkpoints(tmp_path / "checkpoints")) >= step // 10:
                 break
@@ -166,7 +166,7 @@ def test_launch_saves_as_often_as_configured(tmp_path: Path, mode: Any) -> None:
     launch_small(config, world=world, folder=tmp_path, interval=0.01)
     steps = [read_checkpoint(path)["runtime"]["steps"] for path in list_checkpoints(tmp_path / "checkpoints")]
     if mode == "realtime":
-        # Turns go on until the thread that saves has looked.
+        # The environment takes further turns until the saving thread reads the step.
         steps = [step // 10 * 10 for step in steps]
     assert steps == list(range(10, 101, 10))
 
@@ -201,29 +201,6 @@ def test_launch_stops_on_a_second_interrupt_if_the_environment_hangs(tmp_path: P
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
     assert list((tmp_path / "checkpoints").glob("step_*")) == []
-
-
-def test_launch_logs_the_stack_of_a_hanging_environment(caplog: pytest.LogCaptureFixture) -> None:
-    logged = threading.Event()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if "no heartbeat" in record.getMessage():
-                logged.set()
-
-    def hang_until_logged(step: int) -> None:
-        if step == 5:
-            assert logged.wait(30.0), "the watchdog never spoke"
-
-    listener = Listener()
-    logging.getLogger("pamiq_exp").addHandler(listener)
-    try:
-        config = LaunchConfig(max_steps=10, watchdog_seconds=0.2)
-        launch_small(config, world=NoisyWorld(hook=hang_until_logged), interval=0.001)
-    finally:
-        logging.getLogger("pamiq_exp").removeHandler(listener)
-    assert "the inference thread has given no heartbeat" in caplog.text
-    assert "hang_until_logged" in caplog.text
 
 
 class ContinuousWorld(NoisyWorld):

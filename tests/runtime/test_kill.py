@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a run that saves all the time leaves a whole checkpoint to go on from."""
+"""SIGKILL at any moment of a run leaves a complete checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -91,4 +91,4 @@ def test_kill_two_hundred_times_leaves_a_whole_checkpoint(tmp_path: Path) -> Non
     output = kill_repeatedly(tmp_path, "realtime", 200)
     print(output)
     assert "killed 200 times" in output
-    assert not output.endswith(" 0\n"), "no kill hit a save: the test has not tested what it is for"
+    assert not output.endswith(" 0\n"), "no kill happened during a save"

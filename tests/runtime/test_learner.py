@@ -1,4 +1,4 @@
-"""What the agent's side sees of a learner is the same on a thread and in a process of its own."""
+"""The learner on a thread and in a process of its own: the same results for the agent."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def learners() -> list[Any]:
     return [child for child in multiprocessing.active_children() if not child.name.startswith("Loky")]
 
 
-# Learning on a thread is what all other tests of launch are about.
+# All other tests of launch train on a thread.
 @pytest.fixture(params=[pytest.param(each, marks=pytest.mark.slow if each == "thread" else ()) for each in PLACES])
 def place(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The learner's place; nothing is left of its process afterwards."""
+    """The place of the learner; afterwards its process and its shared memory are gone."""
     before = set(os.listdir("/dev/shm"))
     yield request.param
     assert learners() == []
@@ -63,7 +63,7 @@ class Boom(Exception):  # noqa: N818
 
 
 class Unsendable(Exception):  # noqa: N818
-    """Cannot be made anew from its arguments."""
+    """Cannot be rebuilt from its arguments."""
 
     def __init__(self, first: int, second: int) -> None:
         super().__init__(f"{first} and {second}")
@@ -85,7 +85,7 @@ def records(folder: Path, source: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def watching(action: Callable[[RunHandle], None], handle: RunHandle) -> Iterator[None]:
-    """Do something with a live run on a thread of its own."""
+    """Run an action on a live run, on a separate thread."""
     thread = threading.Thread(target=action, args=(handle,))
     thread.start()
     yield
@@ -204,7 +204,7 @@ def test_learner_stops_in_the_middle_of_a_long_round(place: Any) -> None:
 def test_learner_that_waits_delays_no_turns_and_drops_are_counted(place: Any) -> None:
     release = semaphore(shared=True)
 
-    def stand_still(number: int) -> None:
+    def wait(number: int) -> None:
         if number == 0:
             release.acquire(timeout=20.0)
 
@@ -212,7 +212,7 @@ def test_learner_that_waits_delays_no_turns_and_drops_are_counted(place: Any) ->
         if step == 400:
             release.release()
 
-    world, trainer = NoisyWorld(hook=finish), SmallTrainer(stand_still)
+    world, trainer = NoisyWorld(hook=finish), SmallTrainer(wait)
     config = LaunchConfig(learner=place, max_steps=420)
     summary = launch_small(config, world=world, trainer=trainer, interval=0.0005)
     assert world.step_number == 420
@@ -233,7 +233,7 @@ def test_learner_saves_and_stops_on_a_signal(place: Any, tmp_path: Path) -> None
 def test_learner_sends_logs_summaries_and_pictures(
     place: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Talking(SmallTrainer):
+    class Logging(SmallTrainer):
         def setup(self) -> None:
             self.closed = False
 
@@ -246,7 +246,7 @@ def test_learner_sends_logs_summaries_and_pictures(
 
     with caplog.at_level(logging.INFO):
         summary = launch_small(
-            LaunchConfig(learner=place, max_steps=60), trainer=Talking(), interval=INTERVAL, folder=tmp_path / "run"
+            LaunchConfig(learner=place, max_steps=60), trainer=Logging(), interval=INTERVAL, folder=tmp_path / "run"
         )
     assert summary["own_batches"] == summary["training_steps"]
     assert f"trained {summary['own_batches']} batches" in caplog.text
@@ -330,7 +330,7 @@ def test_learner_process_ends_when_its_run_is_killed() -> None:
             return
         time.sleep(0.05)
     os.kill(learner, signal.SIGKILL)
-    pytest.fail("the learner's process goes on without a run")
+    pytest.fail("the process of the learner continues without a run")
 
 
 def test_learner_process_refuses_a_part_shared_with_the_agent() -> None:
@@ -363,23 +363,19 @@ def test_launch_config_refuses_settings_unfit_for_a_learner_process(options: dic
         LaunchConfig(learner="process", **options)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_launch_config_refuses_settings_unfit_for_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"learner": "thread", "actors": 2}, "actors=2 needs launcher.learner=ray, not thread"),
         ({"mode": "lockstep"}, "launcher.mode is lockstep: launcher=realtime"),
         ({"trace": True}, "cannot be replayed: trace=false"),
         ({"actors": 0}, "actors must be positive"),
         ({"inference_device": "cuda"}, "actors act on the CPU"),
         ({}, r"needs Ray: pip install '.*\[ray\]'"),
-    ],
-)
-def test_launch_config_refuses_settings_unfit_for_ray(
-    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(config, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=message):
-        LaunchConfig(**({"learner": "ray"} | options))
+    ]
+    for options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            LaunchConfig(**({"learner": "ray"} | options))
 
 
 def test_launch_on_a_cluster_takes_a_config_and_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:

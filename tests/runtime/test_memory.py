@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next batch."""
+"""Freed memory is reused by the next batch."""
 
 import resource
 import subprocess
@@ -29,9 +29,9 @@ def page_faults_of_a_batch() -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / (trainer.batches - batches)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="keeping memory is asked of glibc, which is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="the settings of memory are those of glibc, on Linux")
 def test_memory_of_a_batch_is_reused_by_the_next() -> None:
-    # In a process of its own: what thousands of tests left in this one is given back while this test counts.
+    # In a separate process: here memory of earlier tests may be freed while this test counts.
     code = "from tests.runtime.test_memory import page_faults_of_a_batch as count; print(count())"
-    told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert float(told.stdout.splitlines()[-1]) < 250  # of some 2,500 where memory is given back
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert float(ended.stdout.splitlines()[-1]) < 250  # about 2,500 if memory is returned to the system

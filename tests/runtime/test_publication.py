@@ -1,4 +1,4 @@
-"""What inference sees of training: whole publications, never a mixture, and never a wait."""
+"""Publications to inference are complete, of one version, and never wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traced and compiled inference copies compute what eager ones do, follow publications, and say where they cannot."""
+"""Traced and compiled inference copies give the outputs of eager ones, and report where they stay eager."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INPUTS = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
 
 
 class Deciding(LightningModule):
-    """Decides by a number in a tensor, which no trace can follow."""
+    """Branches on the value of a tensor, which cannot be traced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Deciding(LightningModule):
 
 
 class Scaled(LightningModule):
-    """Its parameters and rebound buffer show in its output."""
+    """Its output depends on its parameters and a rebound buffer."""
 
     scale: Tensor
 
@@ -69,7 +69,7 @@ class Scale(nn.Module):
 
 
 class Choice:
-    """What a network returns: a tensor, and a part of the network that reads it."""
+    """The output of a network: a tensor, and a part of the network."""
 
     def __init__(self, x: Tensor, part: Scale) -> None:
         self.x, self.part = x, part
@@ -198,7 +198,7 @@ def test_quick_inference_stays_eager_if_control_flow_depends_on_a_tensor(caplog:
 
 
 class Noisy(LightningModule):
-    """Draws from the generator that it is given, which no trace does."""
+    """Draws from a generator, which cannot be traced."""
 
     def step(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return x + torch.randn(x.shape, generator=generator)
@@ -230,7 +230,7 @@ def test_quick_inference_is_recorded_in_the_manifest(tmp_path: Path, learner: An
 
 
 class Counted(LinearModel):
-    """Counts the calls of its Python code, which a trace has no more."""
+    """Counts the calls of its Python code, which a trace does not execute."""
 
     calls: ClassVar[list[str]] = []
 
@@ -240,7 +240,7 @@ class Counted(LinearModel):
 
 
 class Counting(NoisyWorld):
-    """Notes at the beginning of each turn how often the Python code of the model had been called."""
+    """Records at the beginning of each turn how often the Python code of the model was called."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,3 +1,5 @@
+"""Learning between turns, in a free-running environment."""
+
 from __future__ import annotations
 
 import threading
@@ -35,7 +37,9 @@ def test_sequential_learning_delays_turns_while_the_environment_goes_on() -> Non
     assert summary["training_steps"] == 9
     assert summary["deadline_misses"] > 0
     assert float(summary["wall_seconds"]) >= 9 * 0.01
-    assert float(summary["skipped_frames"]) > float(launched("realtime")["steps"]) / 2, "it was not waited for"
+    assert float(summary["skipped_frames"]) > float(launched("realtime")["steps"]) / 2, (
+        "the environment continues during training"
+    )
     assert float(summary["observation_age_milliseconds_p50"]) > 0
 
 

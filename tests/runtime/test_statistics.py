@@ -1,4 +1,4 @@
-"""Statistics of a run: one table of names, and where each of them is found."""
+"""Statistics of a run: the table of names, the summary and the status."""
 
 from __future__ import annotations
 

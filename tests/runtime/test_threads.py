@@ -1,4 +1,4 @@
-"""How the threads of a realtime run share and end."""
+"""The threads of a realtime run: the order of training, and how they end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.runtime.parts import CollectingAgent, NoisyWorld
 
 
 class CountingTrainer(Trainer):
-    """Always ready; a round is `batches` waits, and is written down."""
+    """Always ready; a round is `batches` waits, and adds its name to `rounds`."""
 
     def __init__(self, name: str, batches: int, rounds: list[str]) -> None:
         self.name, self.batches, self.rounds = name, batches, rounds

@@ -17,7 +17,7 @@ from pamiq_exp.runtime.pacing import Pacer
 
 @pytest.fixture
 def perf_counter(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time as the test says it; sleeping moves it on by exactly the time asked for."""
+    """A time that the test sets; a sleep advances it by exactly its seconds."""
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))

@@ -1,4 +1,4 @@
-"""Several processes train a model together to what one process trains."""
+"""Several processes together train a model to the same parameters as one process."""
 
 from __future__ import annotations
 
@@ -129,20 +129,21 @@ def test_training_processes_end_the_run_if_one_fails(
     assert words in manifest["reason"]
 
 
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
+def test_training_processes_refuse_unsuitable_devices_and_settings() -> None:
+    def refused(**settings: Any) -> None:
+        launch_small(LaunchConfig(**{"devices": 2, "mode": "lockstep", "max_steps": 5} | settings))
+
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"learner": "process", "mode": "realtime"}, "devices=2 needs launcher.learner=thread, not process"),
         ({"device": "mps"}, "devices=2 needs launcher.device=cpu or cuda, not mps"),
         ({"precision": "16-mixed"}, "devices=2 needs another launcher.precision than 16-mixed"),
         ({"trace": True, "mode": "sequential"}, "training on devices=2 cannot be replayed"),
         ({"devices": 0}, "devices must be positive"),
         ({"devices": 1000}, "launcher.devices is 1000, but this machine has .* cores; use"),
-    ],
-)
-def test_training_processes_refuse_unsuitable_devices_and_settings(config: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        launch_small(LaunchConfig(**{"devices": 2, "mode": "lockstep", "max_steps": 5} | config))
+    ]
+    for settings, words in cases:
+        with pytest.raises(ValueError, match=words):
+            refused(**settings)
 
 
 @pytest.mark.parametrize(

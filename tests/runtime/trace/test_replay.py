@@ -140,7 +140,7 @@ def test_replay_stops_before_a_given_turn_and_continues(tmp_path: Path) -> None:
         again = replay.engine.interaction.agent
         assert isinstance(again, CollectingAgent)
         assert again.versions == agent.versions[:50]
-        assert replay.run().turns == 120, "and goes on from there"
+        assert replay.run().turns == 120, "and continues from there"
         assert replay.result.ended
 
 
@@ -159,7 +159,7 @@ def test_replay_of_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> Non
 
 
 class Drawing(NoisyWorld):
-    """Draws from the global generators, as poor environments do."""
+    """Draws from the global generators, as some environments do."""
 
     def observe(self) -> Observation:
         np.random.random()
@@ -284,18 +284,18 @@ def test_trace_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path) 
 def test_blocks_of_another_length_than_declared_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import zlib
 
-    def forged(content: bytes, said: int) -> Path:
+    def forged(content: bytes, length: int) -> Path:
         path = tmp_path / "turns"
         path.unlink(missing_ok=True)
         file = BlockFile(path)
         data = zlib.compress(content)
-        file._write(blocks._HEAD.pack(b"J", True, len(data), said, zlib.crc32(data)) + data)
+        file._write(blocks._HEAD.pack(b"J", True, len(data), length, zlib.crc32(data)) + data)
         file.close()
         return path
 
-    for said in (10, 10_000):
+    for length in (10, 10_000):
         with pytest.raises(TraceError, match="not as long as it says"):
-            list(blocks.read_blocks(forged(b"[" + b" " * 1000 + b"]", said), tmp_path))
+            list(blocks.read_blocks(forged(b"[" + b" " * 1000 + b"]", length), tmp_path))
     with pytest.raises(TraceError, match="a block of"):
         list(blocks.read_blocks(forged(b"[]", 1 << 30), tmp_path))
 
