@@ -1,4 +1,4 @@
-"""A page that is served for the tests, and the runs that it shows."""
+"""A dashboard that is served for the tests, and its runs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 """Text that would run as code if it were taken for HTML."""
 
 TURNED = "\u202e"
-"""Has what comes after it read from right to left."""
+"""The character that lets the following text run from right to left."""
 
 HOSTILE_METRIC = f"interaction/{HOSTILE}"
 HOSTILE_KEY = "interaction/:formatter"
-"""The front end takes keys with a colon for code: names of metrics must never become keys."""
+"""The front end treats keys with a colon as code: names of metrics must never become keys."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a request."""
+    """The answer to a request."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,7 +66,7 @@ class Site:
         return f"pamiq_exp_{self.port}={self.token}"
 
     def get(self, path: str, *, method: str = "GET", known: bool = True, **headers: str) -> Answer:
-        """Ask for a path as one who knows the token, or as one who does not."""
+        """Send a request, with the token or (`known=False`) without it."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers={**({"Cookie": self.cookie} if known else {}), **given})
@@ -77,7 +77,7 @@ class Site:
 
 
 def start_site(root: Path, *words: str) -> Site:
-    """Serve a folder in a process of its own."""
+    """Serve a folder in a separate process."""
     command = [sys.executable, "-m", "pamiq_exp", "dashboard", str(root), "--no-browser", "--with-parent", *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -85,7 +85,7 @@ def start_site(root: Path, *words: str) -> Site:
 
 
 def end_site(site: Site) -> None:
-    """End the process as the one that began it would."""
+    """End the process by closing its standard input."""
     assert site.process.stdin is not None
     site.process.stdin.close()
     site.process.wait(20)

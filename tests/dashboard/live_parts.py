@@ -22,7 +22,7 @@ from pamiq_exp.spaces import describe_spaces
 
 
 class LiveWalk:
-    """Runs until the context ends; `interaction` takes the place of the walk."""
+    """Runs until the context ends; `interaction` replaces the random walk."""
 
     def __init__(self, folder: Path, interval: float = 0.02, interaction: Interaction | None = None) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What the browser is sent of a chart: everything at first, then the points that are new. Browsers may leave."""
+"""Updates of charts: everything at first, then only new points; errors after a browser has left are ignored."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""The addresses of the page: what they answer, and that nothing from a run folder is taken for HTML."""
+"""The answers of the pages and routes, which escape all text of a run folder."""
 
 from __future__ import annotations
 
 from urllib.parse import urlencode
-
-import pytest
 
 from pamiq_exp.dashboard.routes import _span
 from pamiq_exp.dashboard.sweep_page import arms_of, differing_choices
@@ -16,33 +14,28 @@ def media(site: Site, name: str, key: str = "hostile/run", **headers: str) -> tu
     return answer.status, answer.body
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/run?key=hostile%2Frun",
-        "/run?key=damaged",
-        "/run?key=nowhere",
-        f"/run?{urlencode({'key': HOSTILE})}",
-        "/sweep?key=sweep",
-        "/sweep?key=x",
-        "/compare?key=study%2F0&key=study%2F3",
-        "/compare",
-        "/report?key=nowhere",
-    ],
+PATHS = (
+    "/",
+    "/run?key=hostile%2Frun",
+    "/run?key=damaged",
+    "/run?key=nowhere",
+    f"/run?{urlencode({'key': HOSTILE})}",
+    "/sweep?key=sweep",
+    "/sweep?key=x",
+    "/compare?key=study%2F0&key=study%2F3",
+    "/compare",
+    "/report?key=nowhere",
 )
-def test_pages_are_served_and_escape_hostile_text(site: Site, path: str) -> None:
-    answer = site.get(path)
-    assert answer.status == 200
-    assert HOSTILE not in answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_pages_fetch_nothing_from_elsewhere(site: Site) -> None:
-    text = site.get("/").text
-    for word in ("https://", "//cdn", "googleapis"):
-        assert word not in text
+def test_pages_are_served_escape_hostile_text_and_fetch_nothing_external(site: Site) -> None:
+    for path in PATHS:
+        answer = site.get(path)
+        assert answer.status == 200, path
+        assert HOSTILE not in answer.text, path
+        assert answer.headers["content-type"].startswith("text/html"), path
+        assert "default-src 'self'" in answer.headers["content-security-policy"], path
+        assert not [word for word in ("https://", "//cdn", "googleapis") if word in answer.text], path
 
 
 def test_routes_serve_media_whole_and_in_ranges(site: Site) -> None:
@@ -54,27 +47,25 @@ def test_routes_serve_media_whole_and_in_ranges(site: Site) -> None:
     assert answer.headers["content-type"] == "image/png"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png", "a\0.png"],
-)
-def test_routes_serve_only_the_media_of_the_run(site: Site, name: str) -> None:
-    assert media(site, name)[0] == 404
+def test_routes_serve_only_the_media_of_the_run(site: Site) -> None:
+    names = ("page.html", "link.png", "../manifest.json", "../../../etc/passwd", "/etc/passwd", "", "nothing.png",
+             "a\0.png")  # fmt: skip
+    for name in names:
+        assert media(site, name)[0] == 404, name
     assert media(site, "view.png", key="../outputs/hostile/run")[0] == 404
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/static/../../etc/passwd", "/reports/x", "/_nicegui/x"])
-def test_routes_answer_404_for_unknown_paths(site: Site, path: str) -> None:
-    assert site.get(path).status == 404
+def test_routes_answer_404_for_unknown_paths(site: Site) -> None:
+    for path in ("/docs", "/openapi.json", "/static/../../etc/passwd", "/reports/x", "/_nicegui/x"):
+        assert site.get(path).status == 404, path
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [("", None), ("bytes=0-0", (0, 0)), ("bytes=5-", (5, 9)), ("bytes=-3", (7, 9)), ("bytes=0-99", (0, 9)),
-     ("bytes=20-", None), ("bytes=-", None), ("bytes=0-1,3-4", None), ("lines=0-1", None), ("bytes=-99", (0, 9))],
-)  # fmt: skip
-def test_span_parses_byte_ranges(asked: str, expected: tuple[int, int] | None) -> None:
-    assert _span(asked, 10) == expected
+def test_span_parses_byte_ranges() -> None:
+    spans = {
+        "": None, "bytes=0-0": (0, 0), "bytes=5-": (5, 9), "bytes=-3": (7, 9), "bytes=0-99": (0, 9),
+        "bytes=20-": None, "bytes=-": None, "bytes=0-1,3-4": None, "lines=0-1": None, "bytes=-99": (0, 9),
+    }  # fmt: skip
+    assert {asked: _span(asked, 10) for asked in spans} == spans
 
 
 class Job:

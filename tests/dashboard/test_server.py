@@ -1,4 +1,4 @@
-"""Starting the page: its address comes first, a port in use is stepped over, and mistakes are told."""
+"""Starting the server: its address is printed first, a port in use is skipped, and errors are reported."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_dashboard_refuses_an_invalid_port(port: str, capsys: pytest.CaptureFixt
     assert "--port" in capsys.readouterr().err
 
 
-def vanish(served: Site, path: str) -> None:
-    """Ask for something and go before the answer comes."""
+def disconnect(served: Site, path: str) -> None:
+    """Send a request and disconnect before the answer."""
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{served.port}", f"Cookie: {served.cookie}", "", ""]
         connection.sendall("\r\n".join(lines).encode())
@@ -89,13 +89,13 @@ def test_server_ignores_disconnected_clients_and_ends_on_an_interrupt(tmp_path: 
     script = re.search(r"/_nicegui/[^\"']*\.js", served.get("/").text)
     assert script is not None
     for path in (script[0], "/", "/run") * 10:
-        vanish(served, path)
+        disconnect(served, path)
     assert served.get("/").status == 200
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in errors
-    assert not list(tmp_path.iterdir()), "looking at a folder writes nothing into it"
+    assert not list(tmp_path.iterdir()), "the dashboard must not write into the folder"
 
 
 def test_dashboard_tracker_starts_and_ends_its_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
