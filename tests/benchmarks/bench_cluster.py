@@ -1,6 +1,6 @@
 """A learner and actors on a Ray cluster of this machine: `python -m tests.benchmarks.bench_cluster`.
 
-The figures come from the real launcher, but for publications, which take the way of the learner's and the actors'
+The values come from the real launcher, but for publications, which take the way of the learner's and the actors'
 processes without what they do besides. Ray is needed: `pip install 'pamiq_exp[ray]'`.
 """
 

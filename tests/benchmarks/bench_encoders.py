@@ -1,9 +1,9 @@
-"""What encoders know about the place that they see: `python -m tests.benchmarks.bench_encoders`.
+"""How well the pose can be predicted from the latents of encoders: `python -m tests.benchmarks.bench_encoders`.
 
 Each encoder learns from views of the nine rooms; then a linear map (ridge regression) reads position and heading
-from its latents. The square meters of the map are shared out in three: in the first part encoders learn and the map is
-fitted, in the second the penalty of the regression and all settings here were chosen, and in the third is measured
-what is told. Each part is seen in a world of its own. `--figure PATH` paints the result.
+from its latents. The square meters of the map are divided into three parts: in the first part encoders learn and
+the map is fitted, in the second the penalty of the regression and all settings here were chosen, and in the third R^2
+is measured. Each part is seen in a world of its own. `--figure PATH` plots the result.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def look_around(count: int, part: str, seed: int, scale: Scale) -> Views:
 
 
 def r_squared(encoder: Encoder, fit: Views, choose: Views, test: Views) -> Tensor:
-    """Share of the variance of each label that a linear map of the latents tells.
+    """Share of the variance of each label that a linear map of the latents predicts.
 
     It is fitted to `fit`, with the penalty that is best for `choose`, and measured on `test`.
     """
@@ -100,12 +100,12 @@ def r_squared(encoder: Encoder, fit: Views, choose: Views, test: Views) -> Tenso
     values, vectors = torch.linalg.eigh(known.T @ known / len(known))
     moments = vectors.T @ (known.T @ (fit.label - center)) / len(known)
 
-    def told(inputs: Tensor, label: Tensor, penalty: float) -> Tensor:
+    def explained(inputs: Tensor, label: Tensor, penalty: float) -> Tensor:
         predicted = inputs @ (vectors @ (moments / (values.clamp(min=0) + penalty)[:, None])) + center
         return 1 - (predicted - label).square().mean(0) / label.var(0, correction=0)
 
-    best = max(PENALTIES, key=lambda penalty: float(told(tried, choose.label, penalty).mean()))
-    return told(asked, test.label, best)
+    best = max(PENALTIES, key=lambda penalty: float(explained(tried, choose.label, penalty).mean()))
+    return explained(asked, test.label, best)
 
 
 def train(encoder: Any, views: Views, updates: int, seed: int) -> None:
@@ -157,11 +157,11 @@ def collapse_of(encoder: IJepa, views: Views) -> Collapse:
 
 
 class Result(NamedTuple):
-    """An encoder, what can be read from it of each label, and the seconds that its training took."""
+    """An encoder, R^2 of each label, and the seconds of its training."""
 
     name: str
     encoder: Encoder
-    told: Tensor
+    r_squared: Tensor
     seconds: float
 
 
@@ -186,7 +186,7 @@ def results(scale: Scale, seed: int) -> Iterator[Result]:
         yield Result(name, encoder.eval(), r_squared(encoder, fit, choose, test), seconds)
 
 
-def paint(found: dict[str, Tensor], path: str) -> None:
+def plot(found: dict[str, Tensor], path: str) -> None:
     """Bars of R^2, a group for each label, mean over seeds; a dot for each seed. `found` holds `(seeds, labels)`."""
     from matplotlib import pyplot as plt
 
@@ -204,7 +204,7 @@ def paint(found: dict[str, Tensor], path: str) -> None:
 
 
 def main() -> None:
-    """Print the table, and paint it."""
+    """Print the table, and plot it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     for name, value in Scale()._asdict().items():
@@ -217,15 +217,15 @@ def main() -> None:
     print(f"| encoder | seed | {' | '.join(LABELS)} | mean | seconds |\n|---|---|{'---|' * (len(LABELS) + 2)}")
     found: dict[str, list[Tensor]] = {}
     for seed in options.seeds:
-        for name, encoder, told, seconds in results(scale, seed):
-            found.setdefault(name, []).append(told)
-            cells = " | ".join(f"{value:.3f}" for value in [*told.tolist(), float(told.mean())])
+        for name, encoder, values, seconds in results(scale, seed):
+            found.setdefault(name, []).append(values)
+            cells = " | ".join(f"{value:.3f}" for value in [*values.tolist(), float(values.mean())])
             print(f"| {name} | {seed} | {cells} | {seconds:.0f} |", flush=True)
             if isinstance(encoder, IJepa):
-                figures = collapse_of(encoder, look_around(256, "test", seed, scale))._asdict()
-                print("  ".join(f"{figure} {float(value):.3g}" for figure, value in figures.items()), flush=True)
+                metrics = collapse_of(encoder, look_around(256, "test", seed, scale))._asdict()
+                print("  ".join(f"{metric} {float(value):.3g}" for metric, value in metrics.items()), flush=True)
     if options.figure:
-        paint({name: torch.stack(told) for name, told in found.items()}, options.figure)
+        plot({name: torch.stack(values) for name, values in found.items()}, options.figure)
 
 
 if __name__ == "__main__":

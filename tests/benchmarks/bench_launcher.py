@@ -1,6 +1,6 @@
 """What training costs the world, and the launcher both: `python -m tests.benchmarks.bench_launcher`.
 
-All figures come from the real launcher. Pairs are measured in turn within one run, and each pair several
+All values come from the real launcher. Pairs are measured in turn within one run, and each pair several
 times, because machines drift; the median of the ratios is what is shown.
 """
 
@@ -71,7 +71,7 @@ class Pairs:
     training: list[Summary]
 
     def ratio(self, key: str) -> float:
-        """Median over the pairs of the figure with training over that without."""
+        """Median over the pairs of the value with training over that without."""
         return statistics.median(
             float(busy[key]) / float(calm[key]) for calm, busy in zip(self.quiet, self.training, strict=True)
         )
@@ -98,7 +98,7 @@ def pairs(
 
 
 def latency_rows(seconds: float, repeats: int) -> Iterator[Row]:
-    """How much longer a step takes while training goes on."""
+    """How much longer a step takes during training."""
     ours = pairs(seconds, repeats, ContinuousTrainer)
     naive = pairs(seconds, repeats, ContinuousTrainer, **NAIVE)
     for share, aim in (("p99", "<= 1.2"), ("p999", "<= 2")):

@@ -1,6 +1,6 @@
 """What training costs the agent where it is, on a thread or in a process: `python -m tests.benchmarks.bench_learner`.
 
-All figures come from the real launcher. The runs of one pair follow each other within one run of this file, without
+All values come from the real launcher. The runs of one pair follow each other within one run of this file, without
 training first, and the median over the pairs of their ratio is what is shown. The baseline is `learner=thread`.
 """
 
@@ -63,7 +63,7 @@ class Runs:
                 found.append(run(seconds, trainer(), place))
 
     def row(self, what: str, key: str, aim: str) -> Row:
-        """One figure beside training over the same without."""
+        """One value beside training over the same without."""
         ratios = {
             place: statistics.median(
                 float(busy[key]) / float(calm[key]) for calm, busy in zip(self.quiet, found, strict=True)
@@ -78,7 +78,7 @@ class Runs:
 
 
 def latency_rows(seconds: float, repeats: int) -> Iterator[Row]:
-    """How much longer a step takes while training goes on."""
+    """How much longer a step takes during training."""
     with busy_processes(2):
         runs = Runs(seconds, repeats, ContinuousTrainer)
     what = "p99 of a step, training / no training, beside two busy processes"

@@ -63,7 +63,7 @@ def measure(steps: int, *words: str) -> tuple[float, float, float, int]:
 
 
 def rows(steps: int, measured: Callable[..., tuple[float, float, float, int]] = measure) -> list[Row]:
-    """All figures of this benchmark."""
+    """All rows of this benchmark."""
     result = []
     for what, *words in RUNS:
         without, with_metrics, whole, num_envs = measured(steps, *words)

@@ -28,7 +28,7 @@ PAIRS = 25
 
 
 def stepper(keys: Mapping[str, Any], truth: tuple[str, ...] = ()) -> Callable[[], int]:
-    """Return a function that takes STEPS random steps and tells how many frames that were."""
+    """Return a function that takes STEPS random steps and returns the number of frames."""
     world = NoiseWorld(**{"num_envs": 16, "start": "random"} | dict(keys))
     world.setup()
     generator = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def two_threads(num_envs: int, first: bool) -> list[Row]:
 
 
 def rows(first: bool) -> list[Row]:
-    """All figures of this benchmark but those of other worlds."""
+    """All rows of this benchmark but those of other worlds."""
     masked = ("noise_mask", "depth", "pose")
     result = [
         Row("64 x 64, 16 num_envs, all tiles re-drawn", speed(stepper({})), ">= 40,000 frames per CPU-second"),

@@ -66,7 +66,7 @@ def _run(command: list[str]) -> str:
 
 
 def rows(repeats: int, steps: int) -> list[Row]:
-    """All figures of this benchmark; each repeat is one seed for all."""
+    """All rows of this benchmark; each repeat is one seed for all."""
     peers = [name for name in THEIRS if name == "stable-baselines3" or PEERS.exists()]
     found: dict[str, list[Result]] = {name: [] for name in [*OURS, *peers]}
     for seed in range(repeats):

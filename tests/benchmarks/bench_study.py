@@ -120,7 +120,7 @@ CASES = {
 
 
 def rows(repeats: int) -> list[Row]:
-    """All figures of this benchmark."""
+    """All values of this benchmark."""
     cases: dict[str, list[str]] = dict(CASES)
     if importlib.util.find_spec("stable_baselines3"):
         cases["stable-baselines3"] = ["theirs"]
@@ -130,14 +130,19 @@ def rows(repeats: int) -> list[Row]:
             measured[name] += microseconds(words)
     wall, cpu = ({name: [each[kind] for each in found] for name, found in measured.items()} for kind in (0, 1))
 
-    def told(name: str) -> str:
+    def detail_of(name: str) -> str:
         return (
             f"median {1e6 / statistics.median(wall[name]):,.0f}; us of CPU a step: least {min(cpu[name]):.0f}, "
             f"median {statistics.median(cpu[name]):.0f}"
         )
 
     table = [
-        Row(f"steps per second of the quickest rollout, {name}", 1e6 / min(wall[name]), ">= 6,000", detail=told(name))
+        Row(
+            f"steps per second of the quickest rollout, {name}",
+            1e6 / min(wall[name]),
+            ">= 6,000",
+            detail=detail_of(name),
+        )
         for name in CASES
         if name.startswith("pixel_error")
     ]
@@ -145,7 +150,7 @@ def rows(repeats: int) -> list[Row]:
         ours, theirs = "PPO alone, lockstep", "stable-baselines3"
         for kind, of in (("steps per second", wall), ("CPU time of a step, inverse", cpu)):
             ratios = min(of[theirs]) / min(of[ours]), statistics.median(of[theirs]) / statistics.median(of[ours])
-            detail = f"quickest rollouts; medians {ratios[1]:.2f}. Ours: {told(ours)}. Theirs: {told(theirs)}"
+            detail = f"quickest rollouts; medians {ratios[1]:.2f}. Ours: {detail_of(ours)}. Theirs: {detail_of(theirs)}"
             table.append(Row(f"{kind}, our PPO / stable-baselines3", ratios[0], ">= 2", detail=detail))
     return table
 

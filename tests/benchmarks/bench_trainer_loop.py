@@ -1,4 +1,4 @@
-"""What the generic trainer loop costs beside the same loop written by hand in plain torch.
+"""What the generic trainer loop costs beside the same loop written in plain torch.
 
 Both draw the same batches from the same buffer, train the same network and read the loss. What counts is
 the CPU time of the thread, and short blocks of both alternate, so that whatever else the machine does
@@ -85,7 +85,7 @@ def loop_of_trainer(width: int, user: DataUser, clip: float | None) -> Callable[
     losses: list[float] = []
 
     def run() -> None:
-        losses.extend(figures["loss"] for figures in trainer.round())
+        losses.extend(metrics["loss"] for metrics in trainer.round())
 
     return run
 
@@ -112,7 +112,7 @@ def measure(width: int, clip: float | None) -> Row:
 
 
 def rows() -> list[Row]:
-    """All figures of this benchmark."""
+    """All rows of this benchmark."""
     torch.set_num_threads(1)
     return [measure(width, clip) for width in (64, 256) for clip in (None, 0.5)]
 

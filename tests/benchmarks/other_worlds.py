@@ -54,7 +54,7 @@ def cpu_seconds() -> float:
 
 
 def turns(world: Environment) -> Callable[[], int]:
-    """Return a function that takes random steps for a while and tells how many frames that were."""
+    """Return a function that takes random steps for a while and returns the number of frames."""
     world.setup()
     space = describe_spaces(world.observation_space, world.action_space, world.num_envs)["action"]
     generator = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def speeds(programs: dict[str, Callable[[], int]]) -> dict[str, float]:
 
 
 def rows() -> list[Row]:
-    """The figures; a world that cannot be had on this machine is left out, and said so."""
+    """The rows; a world that is not available on this machine is left out, with a message."""
     ours = {"1 environment": NoiseWorld(start="random"), "16 environments": NoiseWorld(start="random", num_envs=16)}
     worlds: dict[str, Environment] = {**ours}
     with TemporaryDirectory() as folder:

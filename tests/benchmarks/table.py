@@ -1,4 +1,4 @@
-"""Rows of figures beside their aims."""
+"""Rows of measured values with their aims."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure.
+    """One measured value.
 
     Attributes:
         what: What was measured.
-        figure: The result, a ratio where two things were measured in one run.
+        value: The result, a ratio where two things were measured in one run.
         aim: What it should reach, as text with its direction (`<= 1.2`).
         naive: The same measurement of the naive way, if there is one.
-        detail: The figures behind a ratio.
+        detail: The values behind a ratio.
     """
 
     what: str
-    figure: float
+    value: float
     aim: str
     naive: float | None = None
     detail: str = ""
 
     @property
     def reached(self) -> bool:
-        """Whether the figure reaches the aim."""
-        direction, value = self.aim.split()[:2]
-        number = float(value.replace(",", ""))
-        return self.figure <= number if direction == "<=" else self.figure >= number
+        """Whether the value reaches the aim."""
+        direction, limit = self.aim.split()[:2]
+        number = float(limit.replace(",", ""))
+        return self.value <= number if direction == "<=" else self.value >= number
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -39,7 +39,7 @@ def markdown(rows: Sequence[Row]) -> str:
     for row in rows:
         naive = "" if row.naive is None else number(row.naive)
         reached = "yes" if row.reached else "no"
-        lines.append(f"| {row.what} | {number(row.figure)} | {row.aim} | {reached} | {naive} | {row.detail} |")
+        lines.append(f"| {row.what} | {number(row.value)} | {row.aim} | {reached} | {naive} | {row.detail} |")
     return "\n".join(lines)
 
 

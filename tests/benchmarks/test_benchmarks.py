@@ -1,4 +1,4 @@
-"""Each benchmark runs: what it measures goes on changing."""
+"""Each benchmark runs to its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEED_MORE = {
     "bench_dashboard": "a browser, and a quarter of an hour",
     "bench_peers": "other libraries, which it installs",
 }
-"""What the others need, which not every machine has."""
+"""Requirements of the others, which not every machine meets."""
 
 
 def test_benchmarks_all_have_a_short_run_or_a_stated_requirement() -> None:

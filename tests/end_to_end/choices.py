@@ -155,9 +155,9 @@ def words_of(row: Row, experiment: str) -> list[str]:
         if option != "null":
             words += [f"{group}={name}", *(f"environment.{each}" for each in rest.split())]
     if row.get("launcher") == "sequential":
-        words.append("num_envs=1")  # as the message says that refuses several environments that wait
+        words.append("num_envs=1")  # as the error about several waiting environments suggests
     if "buffers" in row and not _is_replayed(row):
-        words.append("buffers.replay=null")  # as the message says that refuses a buffer which nothing reads
+        words.append("buffers.replay=null")  # as the error about an unread buffer suggests
     return words
 
 

@@ -186,7 +186,7 @@ def test_examine_warns_of_a_free_running_environment_with_a_virtual_clock() -> N
 
 def test_examine_refuses_sequential_mode_with_several_waiting_environments() -> None:
     words = ["experiment=minimum", "launcher=sequential"]
-    told = refused([*words, "environment.num_envs=2"])
-    assert "launcher.mode: sequential lets the environment go on" in told
-    assert "num_envs=1" in told
+    message = refused([*words, "environment.num_envs=2"])
+    assert "launcher.mode: sequential lets the environment go on" in message
+    assert "num_envs=1" in message
     assert refused([*words, "environment.num_envs=1"]) == ""

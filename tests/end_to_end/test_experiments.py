@@ -15,7 +15,7 @@ QUICK = ("launcher=lockstep", "tracking=jsonl_only", "launcher.max_steps=40", "l
 
 
 SLOW = ("cartpole_jax", "curiosity_noise_world_imagination", "vizdoom_curiosity")
-"""The page on JAX and the other curious experiments meet the same parts in the fast set."""
+"""The page on JAX and the other curious experiments run the same parts in the fast set."""
 
 
 @pytest.mark.parametrize(

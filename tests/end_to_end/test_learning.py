@@ -1,4 +1,4 @@
-"""The experiments learn what they promise to learn."""
+"""The experiments reach the returns and losses that the documentation states."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_learning_curious_agent_predicts_a_world_without_noise(command: Command,
 
 
 def test_learning_cartpole_needs_fewer_steps_with_imagination_than_with_ppo(command: Command, tmp_path: Path) -> None:
-    """Environment steps after which ten episodes never again bring less than 195 on average."""
+    """Environment steps after which the mean return of ten episodes stays at 195 or above."""
     as_often = ("+metrics.episodes.window=10", "launcher.record_every_steps=200")
     needed = {}
     for name, words in {
@@ -79,7 +79,7 @@ def test_learning_ppo_reaches_the_goal_of_minigrid(command: Command, tmp_path: P
 
 
 def test_learning_vae_halves_its_loss_while_it_is_used(command: Command, tmp_path: Path) -> None:
-    # 6,000 turns of four num_envs, 1,175 updates.
+    # 6,000 turns of four environments, 1,175 updates.
     summary = summary_of(command, tmp_path / "run", "experiment=vae_online", "launcher.max_steps=24000")
     assert summary["encoder_loss_last"] < summary["encoder_loss_first"] / 2
     assert any((tmp_path / "run" / "media").glob("*reconstruction*.png"))

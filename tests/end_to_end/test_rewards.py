@@ -1,4 +1,4 @@
-"""Each reward of the shelf runs in the flagship's world by its name alone, learns, and resumes bit for bit."""
+"""Each shipped reward runs in pamiq2024 by its name alone, learns, and resumes to the same bits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.conftest import Command, options_of
 from tests.end_to_end.runs import assert_equal_runs, records
 
 ELSEWHERE = {"extrinsic", "reconstruction_error"}
-"""Rewards that other tests try: they belong to other agents or experiments."""
+"""Rewards of other agents or experiments, which have their own tests."""
 
 NAMES = sorted(set(options_of("reward")) - ELSEWHERE)
 
 RESUMED = {"learning_progress"}
-"""The one that reaches furthest into the agent resumes in every test run, the others in `make test-all`."""
+"""The reward with the most state resumes in every test run, the others in `make test-all`."""
 
 QUICK = (
     "experiment=pamiq2024",
@@ -39,7 +39,7 @@ SOON = {
 
 
 def soon(name: str) -> tuple[str, ...]:
-    """Let everything begin to learn within a hundred steps."""
+    """Let all trainers begin within a hundred steps."""
     from pamiq_exp.config import compose_config
 
     config = compose_config([*QUICK, f"reward={name}"])
@@ -70,8 +70,8 @@ def test_reward_runs_and_trains_when_chosen_by_name(command: Command, tmp_path: 
     assert all(math.isfinite(value) for value in summary.values() if isinstance(value, float))
     rewarded = [record for record in records(folder) if record.get("interaction/reward")]
     assert rewarded, "no reward was ever given"
-    figures = {key.removeprefix("interaction/") for key in rewarded[-1]}
-    assert any(f"{figure}_raw" in figures for figure in figures), figures
+    metrics = {key.removeprefix("interaction/") for key in rewarded[-1]}
+    assert any(f"{metric}_raw" in metrics for metric in metrics), metrics
 
 
 @pytest.mark.parametrize(

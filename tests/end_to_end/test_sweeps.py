@@ -1,4 +1,4 @@
-"""Every shipped sweep does what it says, a few steps of one of its jobs."""
+"""Every shipped sweep runs a few steps of one of its jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.end_to_end.worlds import need_packages_of
 
 NAMES = options_of("sweep")
 EXTRA = {"ppo_search": ["launcher.max_steps=8000"]}
-"""What a short run needs to have a result."""
+"""Settings that a short run needs to have a result."""
 
 
 def first_job(name: str) -> list[str]:

@@ -81,7 +81,7 @@ def main() -> None:
             "return": advantage + values[:-1], "weight": weights,
         }  # fmt: skip
         train({name: value.flatten(0, 1) for name, value in rows.items()}, policy, critic, parameters, optimizer)
-    ppo.tell(rollouts * ppo.NUM_ENVS * ppo.ROLLOUT, time.perf_counter() - begin, returns)
+    ppo.report(rollouts * ppo.NUM_ENVS * ppo.ROLLOUT, time.perf_counter() - begin, returns)
 
 
 def train(

@@ -12,7 +12,7 @@ HIDDEN = (64, 64)
 """Of the policy and, apart from it, of the value; tanh."""
 
 EPISODES = 100
-"""Whose mean return is told at the end."""
+"""The number of last episodes whose mean return is reported."""
 
 
 def arguments() -> argparse.Namespace:
@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def tell(steps: int, seconds: float, returns: list[float]) -> None:
-    """Print what was measured, as the last line."""
+def report(steps: int, seconds: float, returns: list[float]) -> None:
+    """Print the results as the last line."""
     last = returns[-EPISODES:]
     print(json.dumps({"steps_per_second": steps / seconds, "return": sum(last) / len(last)}))

@@ -46,7 +46,7 @@ def main() -> None:
     watch = Returns()
     begin = time.perf_counter()
     model.learn(given.steps, callback=watch)
-    ppo.tell(model.num_timesteps, time.perf_counter() - begin, watch.returns)
+    ppo.report(model.num_timesteps, time.perf_counter() - begin, watch.returns)
 
 
 if __name__ == "__main__":
