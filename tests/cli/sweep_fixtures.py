@@ -25,6 +25,7 @@ interaction:
     at: 10
     marker: null
     seconds: 0.0
+    meeting: null
 metrics:
   score:
     _target_: tests.cli.sweep_parts.Score

@@ -25,6 +25,7 @@ class FailingAgent(Agent[Observation, Array]):
         at: The turn of the failure.
         marker: A file that the failure creates; if it exists, the agent does not fail again.
         seconds: How long each turn takes.
+        meeting: A folder in which two jobs wait for each other in turn `at`, before the failure.
     """
 
     def __init__(
@@ -35,17 +36,21 @@ class FailingAgent(Agent[Observation, Array]):
         at: int = 10,
         marker: str | None = None,
         seconds: float = 0.0,
+        meeting: str | None = None,
     ) -> None:
         super().__init__()
         self._action = np.zeros((num_envs, *action["shape"]), dtype=action["dtype"])
         self._failure, self._at, self._seconds = failure, at, seconds
         self._marker = None if marker is None else Path(marker)
+        self._meeting = None if meeting is None else Path(meeting)
         self._turn = 0
 
     def step(self, observation: Observation) -> Array:
         self._turn += 1
         if self._seconds:
             time.sleep(self._seconds)
+        if self._turn == self._at and self._meeting is not None:
+            self._meet(self._meeting)
         if self._turn == self._at and self._failure != "none" and not (self._marker and self._marker.exists()):
             if self._failure == "oom_kill" and self._marker:
                 self._marker.write_text("oom_kill 1\n")
@@ -53,6 +58,14 @@ class FailingAgent(Agent[Observation, Array]):
                 self._marker.touch()
             self._fail()
         return self._action
+
+    def _meet(self, folder: Path) -> None:
+        (folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + 120.0
+        while len(list(folder.iterdir())) < 2:
+            if time.monotonic() > deadline:
+                raise TimeoutError("no other job runs at the same time")
+            time.sleep(0.01)
 
     def _fail(self) -> None:
         if self._failure == "error":
