@@ -1,9 +1,21 @@
-"""Many small cases in one test: what failed is listed, case by case."""
+"""Errors of many small cases in one test."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def error_of(
+    kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[..., object], *words: Any, **settings: Any
+) -> str:
+    """Return the message of the error that a call raises, or nothing if it raises none."""
+    try:
+        call(*words, **settings)
+    except kinds as error:
+        return str(error)
+    return ""
 
 
 def unexpected_errors(kind: type[Exception], calls: Iterable[tuple[Callable[[], object], str]]) -> list[str]:

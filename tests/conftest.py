@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 from hypothesis import settings
@@ -113,16 +113,6 @@ def freeze_what_is_imported() -> None:
 def repository() -> Path:
     """The folder of the checkout."""
     return REPOSITORY
-
-
-def error_of(kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[..., object], *words: Any,
-             **settings: Any) -> str:  # fmt: skip
-    """Return the message of the error that a call raises, or "no error"."""
-    try:
-        call(*words, **settings)
-    except kinds as error:
-        return str(error)
-    return "no error"
 
 
 def experiment_names() -> Sequence[str]:

@@ -12,7 +12,7 @@ import torch
 
 from pamiq_exp.runtime import tensor_file
 from pamiq_exp.runtime.tensor_file import parse_tensors, read_tensors
-from tests.conftest import error_of
+from tests.cases import error_of
 
 BLOCK = """
 import sys

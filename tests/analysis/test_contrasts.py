@@ -7,7 +7,7 @@ import pytest
 
 from pamiq_exp.analysis import ReportError, Scores, read_contrasts
 from pamiq_exp.analysis.contrasts import Contrast, contrast_table, findings
-from tests.conftest import error_of
+from tests.cases import error_of
 
 SEEDS = tuple(range(10))
 CLEAN = np.linspace(0.4, 0.6, 10)

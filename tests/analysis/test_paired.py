@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pamiq_exp.analysis.paired import equivalence, holm, paired_difference
-from tests.conftest import error_of
+from tests.cases import error_of
 
 numbers = st.lists(st.integers(-1000, 1000).map(lambda n: n / 8), min_size=1, max_size=8)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pamiq_exp.analysis import statistics as s
-from tests.conftest import error_of
+from tests.cases import error_of
 
 finite = st.floats(-1e6, 1e6, width=32)
 score_lists = st.lists(finite, min_size=1, max_size=30)

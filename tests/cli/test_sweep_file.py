@@ -10,9 +10,9 @@ import pytest
 from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
 from pamiq_exp.jobs.request import read_request
 from pamiq_exp.sweeps.sweep_file import expand, read
+from tests.cases import error_of
 from tests.conftest import REPOSITORY, Command
 from tests.end_to_end.worlds import need_packages_of
-from tests.refusals import error_text
 
 
 def written(folder: Path, text: str) -> Source:
@@ -111,7 +111,7 @@ WRONG = {
 
 def test_sweep_file_with_an_error_is_refused_with_a_message(tmp_path: Path) -> None:
     for text, expected in WRONG.items():
-        message = error_text(ConfigError, partial(read, "mine", written(tmp_path, text)))
+        message = error_of(ConfigError, partial(read, "mine", written(tmp_path, text)))
         assert expected in message, text
 
 

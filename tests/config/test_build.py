@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamiq_exp.config import AllowList, Builder, ConfigError
+from tests.cases import error_of
 from tests.config import parts
-from tests.refusals import error_text
 
 HERE = "tests.config.parts"
 PART = f"{HERE}.Part"
@@ -79,7 +79,7 @@ def test_builder_reports_errors_with_their_address() -> None:
         ({"_target_": PART, "size": "x"}, ["part: TypeError", "while building"]),
     ]
     reported = [
-        (expected, error_text(ConfigError, functools.partial(BUILDER.build, node, "part"))) for node, expected in cases
+        (expected, error_of(ConfigError, functools.partial(BUILDER.build, node, "part"))) for node, expected in cases
     ]
     assert [each for each in reported if not all(words in each[1] for words in each[0])] == []
 

@@ -25,7 +25,7 @@ from pamiq_exp.config import (
     variants,
 )
 from pamiq_exp.config.words import LONGEST_WORDS, MOST_WORDS, sweep_jobs
-from tests.refusals import error_text
+from tests.cases import error_of
 
 
 def errors(*overrides: str, source: Source = Source()) -> str:
@@ -119,7 +119,7 @@ def test_compose_and_sweep_jobs_refuse_a_huge_or_endless_grid() -> None:
     huge = ("range(1000000000)", "shuffle(range(100000000))", "sort(range(100000000))")
     for values in (*huge, "range(0,1,1e-9)", "range(0,1,0)"):
         for call in (variants, sweep_jobs, compose):
-            message = error_text(ConfigError, partial(call, ["experiment=minimum", f"seed={values}"]))
+            message = error_of(ConfigError, partial(call, ["experiment=minimum", f"seed={values}"]))
             assert "more than 100,000 jobs" in message, values
 
 

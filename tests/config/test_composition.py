@@ -15,8 +15,8 @@ from pamiq_exp.config import (
     compose_again,
     record_composition,
 )
+from tests.cases import error_of
 from tests.conftest import experiment_names
-from tests.refusals import error_text
 
 MINE = """\
 # @package _global_
@@ -116,11 +116,11 @@ def test_composition_read_refuses_an_invalid_file(tmp_path: Path) -> None:
     ]
     path = tmp_path / "composition.yaml"
 
-    def error_of(content: str) -> str:
+    def reading_error(content: str) -> str:
         path.write_text(content)
-        return error_text(ConfigError, lambda: Composition.read(path))
+        return error_of(ConfigError, lambda: Composition.read(path))
 
-    assert [content for content in contents if "is not what a run keeps" not in error_of(content)] == []
+    assert [content for content in contents if "is not what a run keeps" not in reading_error(content)] == []
 
 
 def test_composition_read_returns_none_without_a_file(tmp_path: Path) -> None:

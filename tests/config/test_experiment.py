@@ -10,8 +10,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from pamiq_exp.config import AllowList, ConfigError, build_experiment, derived_seeds
+from tests.cases import error_of
 from tests.config import parts
-from tests.refusals import error_text
 
 HERE = "tests.config.parts"
 ALLOW = AllowList((HERE,))
@@ -149,7 +149,7 @@ def test_build_experiment_reports_errors_with_their_key() -> None:
         ({"launcher": {"max_steps": "${nothing}"}}, "launcher.max_steps: "),
     ]
     reported = [
-        (expected, error_text(ConfigError, partial(build_experiment, tree(**changes), ALLOW)))
+        (expected, error_of(ConfigError, partial(build_experiment, tree(**changes), ALLOW)))
         for changes, expected in cases
     ]
     assert [each for each in reported if each[0] not in each[1]] == []

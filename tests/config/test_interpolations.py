@@ -21,7 +21,7 @@ from pamiq_exp.config.checks.untrusted_values import value_errors
 from pamiq_exp.config.errors import Kind, Origin
 from pamiq_exp.config.hydra_loader import ConfigFile
 from pamiq_exp.option_files import Option
-from tests.refusals import error_text
+from tests.cases import error_of
 
 SPACES = "${spaces.observation.image.shape}"
 
@@ -156,7 +156,7 @@ def test_resolve_never_evaluates_a_text_twice() -> None:
     for text in ("${oc.decode:'${a}'}", "${oc.decode:'${oc.env:HOME}'}", "\\${a}"):
         tree = {"a": "\\${oc.env:HOME}", "b": text}
         assert resolve({**tree, "c": "${b}"}).errors, text
-        assert error_text(ConfigError, partial(value_at, tree, "b")), text
+        assert error_of(ConfigError, partial(value_at, tree, "b")), text
 
 
 FORBIDDEN = {

@@ -19,7 +19,7 @@ from pamiq_exp.config import (
 )
 from pamiq_exp.config.yaml_files import MOST_BYTES, read_nodes
 from pamiq_exp.files import MOST_DEPTH
-from tests.refusals import error_text
+from tests.cases import error_of
 
 EXPERIMENT = """\
 # @package _global_
@@ -110,4 +110,4 @@ def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path) -> None:
         ("\n".join(laughs), "more"),
     ):
         path.write_text(text)
-        assert expected in error_text(ConfigError, lambda: read_nodes(path)), text[:100]
+        assert expected in error_of(ConfigError, lambda: read_nodes(path)), text[:100]

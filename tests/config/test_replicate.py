@@ -12,7 +12,7 @@ from pamiq_exp.config import ConfigError, compose_config
 from pamiq_exp.config.checks.interpolations import resolve
 from pamiq_exp.config.hydra_loader import Source
 from pamiq_exp.config.replicate import expand_replicas
-from tests.refusals import error_text
+from tests.cases import error_of
 
 
 def expanded(text: str) -> Any:
@@ -89,7 +89,7 @@ def test_replicate_reports_errors_with_their_address() -> None:
         ("m: {x: {_replicate_: {count: 2, names: 'a b ${index}'}}}", ["'a b 0' is no name"]),
         ("m: {x: {_replicate_: {count: 3, names: [a, b]}}}", ["3 copies, but 2 names"]),
     ):
-        message = error_text(ConfigError, partial(expanded, text))
+        message = error_of(ConfigError, partial(expanded, text))
         assert all(word in message for word in words), (text, message)
 
 

@@ -13,7 +13,7 @@ from pamiq_exp.config import ConfigError
 from pamiq_exp.config.checks.interpolations import resolve, value_at
 from pamiq_exp.config.resolvers import reseeded
 from pamiq_exp.seeding import derive_seed
-from tests.refusals import error_text
+from tests.cases import error_of
 
 
 def value(expression: str, **variables: object) -> object:
@@ -42,7 +42,7 @@ def test_resolver_derived_seed_is_the_same_through_interpolations() -> None:
 def test_resolver_derived_seed_refuses_a_root_seed_that_is_not_an_integer() -> None:
     for seed in ("x", True, None, 0.5):
         tree = {"seed": seed, "a": {"seed": "${derived_seed:}"}}
-        assert "whole number" in error_text(ConfigError, partial(value_at, tree, "a.seed")), seed
+        assert "whole number" in error_of(ConfigError, partial(value_at, tree, "a.seed")), seed
 
 
 @given(st.integers(-1000, 1000), st.integers(1, 1000))
@@ -65,13 +65,13 @@ def test_resolver_product_and_length_match_python(shape: list[int]) -> None:
 
 def test_resolver_arithmetic_refuses_values_that_are_not_numbers() -> None:
     for expression in ("add:1,x", "multiply:true,2", "product:[1,x]", "add:"):
-        assert "needs numbers" in error_text(ConfigError, partial(value, expression)), expression
+        assert "needs numbers" in error_of(ConfigError, partial(value, expression)), expression
 
 
 def test_resolver_oc_env_refuses_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_API_KEY", "HOME", "PATH"):
         monkeypatch.setenv(name, "secret-value")
-        message = error_text(ConfigError, partial(value, f"oc.env:{name}"))
+        message = error_of(ConfigError, partial(value, f"oc.env:{name}"))
         assert "may not read" in message, name
         assert "secret-value" not in message
 

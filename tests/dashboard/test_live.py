@@ -18,7 +18,7 @@ from pamiq_exp.dashboard.watched import WatchedRun
 from pamiq_exp.jobs.console_socket import ConsoleError, ask
 from pamiq_exp.run_folder.reader import Place
 from pamiq_exp.runtime import handle
-from tests.conftest import error_of
+from tests.cases import error_of
 from tests.dashboard.live_parts import LiveWalk
 
 

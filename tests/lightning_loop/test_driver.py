@@ -18,7 +18,7 @@ from torch.optim import lr_scheduler
 from pamiq_exp.component import State
 from pamiq_exp.lightning_loop import GradientSettings, LightningDriver, NonFiniteError
 from pamiq_exp.runtime.checkpoints import read_checkpoint, write_checkpoint
-from tests.conftest import error_of
+from tests.cases import error_of
 from tests.trainers.modules import SIZE, Batch, Regression, cpu, make_batches
 
 Configure = Callable[[LightningModule], Any]

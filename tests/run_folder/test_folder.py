@@ -15,7 +15,7 @@ import yaml
 from pamiq_exp.files import write_atomically
 from pamiq_exp.run_folder import RunFolder, RunFolderError
 from pamiq_exp.run_folder import folder as run_folder
-from tests.conftest import error_of
+from tests.cases import error_of
 
 
 def test_run_folder_records_config_manifest_and_summary(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pamiq_exp.runtime.checkpoints import (
     remove_leftovers,
     write_checkpoint,
 )
-from tests.conftest import error_of
+from tests.cases import error_of
 
 GROUPS = {
     "models": {"policy": {"weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(3)}},

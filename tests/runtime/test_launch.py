@@ -23,7 +23,7 @@ from pamiq_exp.runtime import CheckpointConfig, CheckpointError, LaunchConfig, T
 from pamiq_exp.runtime.checkpoints import read_checkpoint
 from pamiq_exp.runtime.config import Mode
 from pamiq_exp.runtime.process_settings import frozen_heap
-from tests.conftest import error_of
+from tests.cases import error_of
 from tests.runtime.parts import (
     CollectingAgent,
     NoisyWorld,

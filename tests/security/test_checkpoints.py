@@ -17,7 +17,7 @@ import torch
 from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig
 from pamiq_exp.runtime.checkpoints import CheckpointError, manifest_checksum, read_checkpoint, write_checkpoint
-from tests.refusals import error_text
+from tests.cases import error_of
 from tests.runtime.parts import NoisyWorld, SmallTrainer, launch_small, linear_model
 
 PICKLE = b"cos\nsystem\n(S'touch marker'\ntR."
@@ -112,7 +112,7 @@ def test_read_checkpoint_refuses_invalid_checkpoints_and_runs_no_code(
         checkpoint = write_checkpoint(tmp_path / str(number), 10, STATE, keep=2)
         damage(checkpoint)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        assert error_text(CheckpointError, partial(read_checkpoint, checkpoint)), name
+        assert error_of(CheckpointError, partial(read_checkpoint, checkpoint)), name
         assert not (tmp_path / "marker").exists(), name
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, f"kilobytes for {name}"
 

@@ -22,8 +22,8 @@ from pamiq_exp.jobs.console_socket import (
     ask,
 )
 from pamiq_exp.run_folder import file_names
+from tests.cases import error_of
 from tests.cli.test_console import LiveRun
-from tests.refusals import error_text
 
 WORDS = ["status", "resume", "save ", "../../etc", "rm -rf /", "", "\x00", "stop\n{", "${oc.env:HOME}", "a" * 5000]
 
@@ -141,7 +141,7 @@ def test_ask_reports_a_socket_that_does_not_answer_like_a_run(tmp_path: Path) ->
         for answer in answers:
             thread = threading.Thread(target=reply, args=(answer,))
             thread.start()
-            message = error_text(ConsoleError, lambda: ask(tmp_path, "status"))
+            message = error_of(ConsoleError, lambda: ask(tmp_path, "status"))
             thread.join()
             assert "is no run" in message or "does not answer" in message, answer[:50]
 

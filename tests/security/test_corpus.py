@@ -13,8 +13,8 @@ from PIL import Image
 
 from pamiq_exp.config import ConfigError
 from pamiq_exp.jobs.evaluate import choose_checkpoint
+from tests.cases import error_of
 from tests.conftest import Command, Outcome
-from tests.refusals import error_text
 from tests.security.corpus import (
     CONFIG_FOLDERS,
     ESCAPE,
@@ -257,8 +257,8 @@ def test_picture_folder_and_load_folder_refuse_malicious_files(outside: Path) ->
         folder.mkdir()
         make(folder, outside)
         with watched(outside) as actions:
-            loaded = error_text(ValueError, partial(load_folder, folder, 1, 8))
-            shown = error_text(ValueError, partial(PictureFolder, str(folder), image_size=8))
+            loaded = error_of(ValueError, partial(load_folder, folder, 1, 8))
+            shown = error_of(ValueError, partial(PictureFolder, str(folder), image_size=8))
         assert "no readable picture" in loaded, name
         assert "no readable picture" in shown, name
         assert_harmless(actions)
@@ -271,6 +271,6 @@ def test_video_files_refuses_playlists_and_malformed_videos(outside: Path) -> No
     for name, content in VIDEOS.items():
         (outside.parent / "here" / "a.mp4").write_bytes(content)
         with watched(outside) as actions:
-            message = error_text(ValueError, lambda: VideoFiles("a.mp4", image_size=8))
+            message = error_of(ValueError, lambda: VideoFiles("a.mp4", image_size=8))
         assert "is no video that can be read" in message, name
         assert_harmless(actions)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pamiq_exp.media import Picture, Video
 from pamiq_exp.tracking.media_files import file_name, write_media
-from tests.conftest import error_of
+from tests.cases import error_of
 
 
 def test_media_a_picture_is_kept_pixel_by_pixel(tmp_path: Path) -> None:

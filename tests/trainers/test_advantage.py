@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pamiq_exp.trainers import Advantages, generalized_advantages, standardized
-from tests.conftest import error_of
+from tests.cases import error_of
 
 rates = st.floats(0.0, 1.0)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pamiq_exp.plasticity import unit_scores
 from pamiq_exp.trainers import L2Init, ReDo, ShrinkAndPerturb
-from tests.conftest import error_of
+from tests.cases import error_of
 
 
 def network() -> nn.Sequential:

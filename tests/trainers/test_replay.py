@@ -17,7 +17,7 @@ from pamiq_exp.buffers import DataUser, RingBuffer
 from pamiq_exp.component import collect_state, restore_state
 from pamiq_exp.media import Picture
 from pamiq_exp.trainers import ReplayTrainer, TrainingContext
-from tests.conftest import error_of
+from tests.cases import error_of
 from tests.trainers.modules import SIZE, Batch, Regression, cpu
 
 NUM_ENVS = 2

@@ -18,7 +18,7 @@ import pamiq_exp.models
 import pamiq_exp.runtime
 import pamiq_exp.tracking
 from pamiq_exp.config import AllowList
-from tests.refusals import error_text
+from tests.cases import error_of
 
 DEFAULT = AllowList()
 
@@ -98,7 +98,7 @@ def test_allow_list_of_user_reads_flags_and_the_environment_variable(monkeypatch
 
 def test_allow_list_refuses_invalid_prefixes() -> None:
     prefixes = ("*", "a b", "os.system('x')", ".")
-    reported = [error_text(ValueError, partial(AllowList, (prefix,))).partition(":")[0] for prefix in prefixes]
+    reported = [error_of(ValueError, partial(AllowList, (prefix,))).partition(":")[0] for prefix in prefixes]
     assert reported == [f"cannot allow {prefix!r}" for prefix in prefixes]
 
 

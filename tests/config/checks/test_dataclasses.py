@@ -10,7 +10,7 @@ import pytest
 
 from pamiq_exp.config import ConfigError
 from pamiq_exp.config.checks.dataclasses import read_dataclass
-from tests.refusals import error_text
+from tests.cases import error_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def test_read_dataclass_reports_invalid_keys_and_values() -> None:
         (None, "outer: expected keys and values, not None"),
     ]
     reported = [
-        (expected, error_text(ConfigError, partial(read_dataclass, Outer, node, "outer"))) for node, expected in cases
+        (expected, error_of(ConfigError, partial(read_dataclass, Outer, node, "outer"))) for node, expected in cases
     ]
     assert [each for each in reported if each[0] not in each[1]] == []
 

@@ -16,7 +16,7 @@ from pamiq_exp.models.policies.ppo import clipped_surrogate, explained_variance,
 from pamiq_exp.seeding import torch_generator
 from pamiq_exp.spaces import ActionSpec
 from pamiq_exp.trainers import OnPolicyTrainer
-from tests.conftest import error_of
+from tests.cases import error_of
 
 OBSERVATION = {"observation": {"vector": {"shape": [3], "dtype": "float32"}}}
 

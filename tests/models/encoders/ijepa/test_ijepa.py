@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pamiq_exp.models.encoders.ijepa import IJepa, Masks, TokenEncoder, measure_collapse, position_codes
 from tests.benchmarks.bench_encoders import Scale, look_around
-from tests.conftest import error_of
+from tests.cases import error_of
 
 OBSERVATION = {"image": {"shape": [32, 32, 3], "dtype": "uint8"}}
 

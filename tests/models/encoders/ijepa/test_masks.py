@@ -11,7 +11,7 @@ from hypothesis import assume, given
 
 from pamiq_exp.models.encoders.ijepa import MaskSampler
 from pamiq_exp.seeding import derive_seed
-from tests.conftest import error_of
+from tests.cases import error_of
 
 
 def generator(seed: int = 0) -> torch.Generator:
