@@ -70,13 +70,18 @@ def run_commands(block: Block, command: Command, folder: Path, run_all: bool) ->
         if not words:
             continue
         assert words[:3] == PROGRAM, f"cannot run {line!r} here: mark its block with <!-- not run: REASON -->"
-        words = [*(_with_run_folder(word, block, folder) for word in words[3:]), *extra]
+        words = [*(_in_repository(_with_run_folder(word, block, folder)) for word in words[3:]), *extra]
         if block.checked and not run_all:
             if not _is_run(words):
                 continue
             words = ["check", "--no-dry-run", *words]
         outcome = command(*words)
         assert outcome.status == status, f"{line}\n{outcome.out}\n{outcome.err}"
+
+
+def _in_repository(word: str) -> str:
+    """Return the path of published results, which commands read where the reader's clone is the current folder."""
+    return str(REPOSITORY / word) if word.startswith("experiments/") else word
 
 
 def _is_run(words: list[str]) -> bool:

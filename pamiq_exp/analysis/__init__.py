@@ -8,7 +8,7 @@ from pamiq_exp.analysis.exported_file import (
     apply_changes,
     content_hash,
     export_runs,
-    final_figures,
+    final_metrics,
     masked_keys,
     runs_that_count,
     to_yaml,
@@ -17,6 +17,7 @@ from pamiq_exp.analysis.facts import hyper_parameters_table
 from pamiq_exp.analysis.records import Records, Series, read_records
 from pamiq_exp.analysis.report import Options, write_report
 from pamiq_exp.analysis.results import Scores, collect_scores, result_tables
+from pamiq_exp.analysis.run_table import read_run_table, split_tables
 from pamiq_exp.analysis.runs import ReportError, Run, find_runs, read_run, read_runs
 from pamiq_exp.analysis.statistics import (
     Estimate,
@@ -50,7 +51,7 @@ __all__ = [
     "difference",
     "estimate",
     "export_runs",
-    "final_figures",
+    "final_metrics",
     "find_runs",
     "hyper_parameters_table",
     "importance",
@@ -62,10 +63,12 @@ __all__ = [
     "read_contrasts",
     "read_records",
     "read_run",
+    "read_run_table",
     "read_runs",
     "result_tables",
     "run_differences",
     "runs_that_count",
+    "split_tables",
     "to_yaml",
     "write_card",
     "write_report",

@@ -127,7 +127,7 @@ def _use(paper: Mapping[str, Any], models: Mapping[int, str]) -> str:
     allow = "".join(f" --allow {prefix}" for prefix in paper["allowed"])
     lines = [f"With pamiq_exp{f' {version}' if version else ''}, in this folder:", "", "```bash",
              f"python -m pamiq_exp reproduce .{allow}  # run it again and compare the metrics"]  # fmt: skip
-    has_returns = any("return_mean" in run["figures"] for run in paper["runs"])
+    has_returns = any("return_mean" in run["metrics"] for run in paper["runs"])
     if models and has_returns:
         first = min(models)
         which = f" --run {first}" if first else ""

@@ -27,7 +27,8 @@ class Comparison:
         tasks: Names of what they are compared on: the strata of the statistics.
         cells: The runs that count, by arm and task, ordered by seed, each seed once.
         labels: Arm and task of every run, also of those that do not count.
-        factors: For every run the settings in which runs were made to differ, as in `label`.
+        settings: For every run the settings that define arms and tasks.
+        factors: Those of arms alone.
         left_out: Runs that do not count, and why.
         warnings: What a reader should know before believing the tables.
     """
@@ -37,6 +38,7 @@ class Comparison:
     tasks: tuple[str, ...]
     cells: Mapping[tuple[str, str], tuple[Run, ...]]
     labels: tuple[tuple[str, str], ...]
+    settings: tuple[Mapping[str, Scalar], ...]
     factors: tuple[Mapping[str, Scalar], ...]
     left_out: tuple[tuple[Run, str], ...]
     warnings: tuple[str, ...]
@@ -87,6 +89,7 @@ def compare(runs: Sequence[Run], *, arm_keys: Sequence[str] = (), task_keys: Seq
         tasks=_ordered(task for _, task in labels),
         cells=cells,
         labels=labels,
+        settings=tuple(values),
         factors=tuple({key: each[key] for key in arms} for each in values),
         left_out=tuple(left_out),
         warnings=tuple(_warnings(cells)),

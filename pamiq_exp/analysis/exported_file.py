@@ -67,7 +67,7 @@ def export_runs(runs: Sequence[Run], *, resamples: int = statistics.RESAMPLES) -
         "num_envs": counted[0].settings.get("spaces.num_envs", counted[0].settings.get("environment.num_envs", 1)),
         "mode": counted[0].settings.get("launcher.mode"),
         "budget": _budget(counted),
-        "figures": _figures(comparison, resamples) if comparison.counted else {},
+        "metrics": _metrics(comparison, resamples) if comparison.counted else {},
         "versions": _versions(counted),
         "code": _code(counted[0]),
         "machine": _machine(counted[0]),
@@ -96,7 +96,7 @@ def content_hash(config: object, runs: object) -> str:
     return hashlib.sha256(json.dumps([config, runs], sort_keys=True, default=str).encode()).hexdigest()
 
 
-def final_figures(summary: Mapping[str, object]) -> dict[str, float]:
+def final_metrics(summary: Mapping[str, object]) -> dict[str, float]:
     """Return the numbers of a summary that do not tell of time: equal runs in lockstep have equal ones."""
     return {
         name: value
@@ -201,7 +201,7 @@ def _run(run: Run, label: Sequence[str], tree: Plain, base: Plain) -> Plain:
         "seed": run.seed,
         "state": run.state,
         "changes": changes,
-        "figures": final_figures(run.summary),
+        "metrics": final_metrics(run.summary),
     }
 
 
@@ -240,7 +240,7 @@ def _budget(runs: Sequence[Run]) -> Plain:
     }
 
 
-def _figures(comparison: Comparison, resamples: int) -> Plain:
+def _metrics(comparison: Comparison, resamples: int) -> Plain:
     """Each metric over seeds, by arm and task where there are several."""
     several = len(comparison.cells) > 1
     found: Plain = {}
@@ -254,7 +254,7 @@ def _figures(comparison: Comparison, resamples: int) -> Plain:
 
 
 def _values(runs: Sequence[Run]) -> Iterator[tuple[str, list[float]]]:
-    names = dict.fromkeys(name for run in runs for name in final_figures(run.summary) if name not in COUNTERS)
+    names = dict.fromkeys(name for run in runs for name in final_metrics(run.summary) if name not in COUNTERS)
     for name in names:
         values = [value for run in runs if (value := run.value(name)) is not None and math.isfinite(value)]
         if values:

@@ -27,6 +27,7 @@ from pamiq_exp.analysis.results import (
     other_metrics,
     result_tables,
 )
+from pamiq_exp.analysis.run_table import final_metrics_table
 from pamiq_exp.analysis.runs import ReportError, Run, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
@@ -317,6 +318,9 @@ def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -
             "Runs",
             html.tag("p", "W&B runs that are offline: wandb sync RUN/wandb/offline-run-* sends them.", class_="soft"),
         )
+    if comparison.counted:
+        table = final_metrics_table(comparison)
+        write_atomically(output.folder / "tables" / f"{table.name}.csv", table.to_csv())
     output.table("Settings", facts.differences_table(runs, comparison))
     appendix = [
         facts.budget_table(comparison),

@@ -164,6 +164,11 @@ def _parts(cell: Cell, is_estimate: bool) -> list[object]:
     return [plain, *(["", ""] if is_estimate else [])]
 
 
+def without_quote(value: str) -> str:
+    """Return text of a CSV file without the quote that keeps spreadsheets from computing it, see `Table.to_csv`."""
+    return value[1:] if value.startswith("'") and _no_formula(value[1:]) == value else value
+
+
 def _no_formula(value: str) -> str:
     """Return text such that a spreadsheet takes it for text: what begins like a formula would be computed."""
     if not value.lstrip().startswith(("=", "+", "-", "@")):

@@ -34,13 +34,13 @@ class ExportedRun:
     Attributes:
         composed: Its config, ready to be validated.
         title: Arm and task, if there are several.
-        figures: What it ended with.
+        metrics: What it ended with.
         seed: Its root seed.
     """
 
     composed: Composed
     title: str
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     seed: int
 
 
@@ -128,9 +128,9 @@ def models_of(folder: Path, number: int) -> Path:
 def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overrides: Sequence[str]) -> ExportedRun:
     if not isinstance(run, dict):
         raise ConfigError(ErrorDetail(key, f"expected keys and values, not {run!r}"))
-    changes, figures = run.get("changes") or {}, run.get("figures") or {}
-    if not isinstance(figures, dict) or not _are_changes(changes):
-        raise ConfigError(ErrorDetail(key, "expected `changes` with `set` and `remove`, and `figures` by name"))
+    changes, metrics = run.get("changes") or {}, run.get("metrics") or {}
+    if not isinstance(metrics, dict) or not _are_changes(changes):
+        raise ConfigError(ErrorDetail(key, "expected `changes` with `set` and `remove`, and `metrics` by name"))
     tree = apply_changes({str(name): value for name, value in base.items()}, changes)
     refused = [name for name in tree if name not in _MAY_HOLD]
     if refused:
@@ -143,7 +143,7 @@ def _read_run(path: Path, base: Mapping[Any, Any], run: object, key: str, overri
     text = OmegaConf.to_yaml(OmegaConf.create(tree | _OURS))
     composed = compose_again(Composition(PRIMARY, (), {PRIMARY: text}), overrides, file=str(path))
     title = " / ".join(str(run[name]) for name in ("arm", "task") if run.get(name))
-    numbers = {str(name): value for name, value in figures.items() if isinstance(value, int | float)}
+    numbers = {str(name): value for name, value in metrics.items() if isinstance(value, int | float)}
     seed = tree.get("seed")
     return ExportedRun(composed, title, numbers, seed if isinstance(seed, int) else 0)
 

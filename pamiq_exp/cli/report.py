@@ -1,4 +1,4 @@
-"""`python -m pamiq_exp report PATH... -o DIR`: tables, statistics, figures and one page, out of run folders."""
+"""`python -m pamiq_exp report PATH... -o DIR`: tables, statistics, figures and one page, from runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pamiq_exp.analysis import Options, ReportError, find_runs, read_contrasts, read_runs, write_report
+from pamiq_exp.analysis import (
+    Options,
+    ReportError,
+    find_runs,
+    read_contrasts,
+    read_run_table,
+    read_runs,
+    split_tables,
+    write_report,
+)
 from pamiq_exp.analysis.records import RECORDS_READ
 from pamiq_exp.analysis.statistics import RESAMPLES
 from pamiq_exp.cli._arguments import command_parser, whole_number
@@ -20,9 +29,11 @@ def main(words: Sequence[str]) -> int:
     try:
         if arguments.output.exists() and not arguments.output.is_dir():
             raise ReportError(f"{arguments.output} is a file: give a folder for the report (-o DIR)")
-        folders = find_runs(arguments.paths)
-        _print_progress(f"reading {len(folders)} run{'s' * (len(folders) > 1)}")
-        runs = read_runs(folders, records=arguments.records or None, processes=arguments.processes)
+        tables, others = split_tables(arguments.paths)
+        runs = [run for table in tables for run in read_run_table(table)]
+        folders = find_runs(others)
+        _print_progress(f"reading {len(folders) + len(runs)} run{'s' * (len(folders) + len(runs) > 1)}")
+        runs += read_runs(folders, records=arguments.records or None, processes=arguments.processes)
         page = write_report(runs, arguments.output, _options(arguments), _print_progress)
     except ReportError as error:
         print(error, file=sys.stderr)
@@ -35,7 +46,12 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("report", "Make tables, statistics, figures and one page from run folders.")
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="a run, a sweep, or any folder with runs below it")
+    add(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a run, a sweep, any folder with runs below it, or a CSV file of final metrics",
+    )
     add("-o", "--output", type=typed_path, required=True, metavar="DIR", help="where the report goes")
     add("--title", help="heading of the report")
     add("--metric", help="the final metric that arms are compared by, such as coverage or policy/loss")

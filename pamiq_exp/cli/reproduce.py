@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.text import Text
 
-from pamiq_exp.analysis import Table, final_figures, read_run
+from pamiq_exp.analysis import Table, final_metrics, read_run
 from pamiq_exp.analysis.differences import gap_cells
 from pamiq_exp.analysis.tables import Cell
 from pamiq_exp.cli._arguments import command_parser
@@ -97,8 +97,8 @@ def _compare(
     console = Console()
     same = True
     for run, folder in zip(runs, folders, strict=True):
-        found = final_figures(read_run(folder, records=2).summary)
-        pairs = {name: (value, found.get(name)) for name, value in run.figures.items()}
+        found = final_metrics(read_run(folder, records=2).summary)
+        pairs = {name: (value, found.get(name)) for name, value in run.metrics.items()}
         apart = {name: pair for name, pair in pairs.items() if not _equal(*pair)}
         same = same and not apart
         title = f"{run.title}, seed {run.seed}" if run.title else f"seed {run.seed}"
@@ -110,7 +110,7 @@ def _compare(
             columns = ["metric", "in the file", "here", "difference", "relative"]
             console.print(rich_table(Table("apart", f"{title}: metrics that differ here", columns, rows)))
         else:
-            console.print(Text(f"{title}: all {len(run.figures)} metrics are the same", style="green"))
+            console.print(Text(f"{title}: all {len(run.metrics)} metrics are the same", style="green"))
     if same:
         return 0
     repeats = paper.fact("mode") in ("lockstep", "pipelined")

@@ -46,10 +46,8 @@ class BestCheckpoint:
                 self.name, self._value = name, value
 
     def value_in(self, records: RecordStream) -> float:
-        """Return the newest value of the metric; NaN before there is one."""
-        record = records.latest.get("interaction", {})
-        value = record.get(f"interaction/{self._metric}", math.nan)
-        return float(value) if isinstance(value, (int, float)) else math.nan
+        """Return the newest value of the metric, see `RecordStream.newest_value`; NaN without a metric."""
+        return math.nan if self._metric is None else records.newest_value("interaction", self._metric)
 
     def note(self, checkpoint: Path, value: float) -> bool:
         """Note a checkpoint if it is better than all before; return whether it is.

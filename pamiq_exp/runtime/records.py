@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -21,6 +22,7 @@ class RecordStream:
 
     def __init__(self, writer: RecordWriter | None, statistics: RunStatistics) -> None:
         self.latest: dict[str, dict[str, float | int | str]] = {}
+        self._by_actor: dict[str, dict[int | None, dict[str, float | int | str]]] = {}
         self._writer = writer
         self._statistics = statistics
 
@@ -58,8 +60,15 @@ class RecordStream:
         for name, value in metrics.items():
             record[f"{source}/{name}"] = value
         self.latest[source] = record
+        self._by_actor.setdefault(source, {})[axes.get("actor")] = record
         if self._writer is not None:
             self._writer.put(record)
+
+    def newest_value(self, source: str, name: str) -> float:
+        """Return the newest value of a metric: with several actors, the mean of theirs; NaN before there is one."""
+        values = [record.get(f"{source}/{name}") for record in list(self._by_actor.get(source, {}).values())]
+        numbers = [float(value) for value in values if isinstance(value, (int, float))]
+        return sum(numbers) / len(numbers) if numbers else math.nan
 
     def show(self, media: Iterable[Media]) -> None:
         """Hand pictures and videos to the writer."""

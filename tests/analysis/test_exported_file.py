@@ -56,9 +56,9 @@ def test_export_runs_writes_derived_seeds_as_interpolations(tmp_path: Path) -> N
     assert exported["config"]["copy"]["of"]["seed"] == "${agent.seed}"
     assert exported["config"]["fixed"]["seed"] == 5
     assert [run["changes"] for run in exported["runs"]] == [{}, {"set": {"seed": 2}}]
-    assert exported["figures"]["coverage"]["iqm"] == pytest.approx(0.15)
-    assert exported["figures"].keys() == {"coverage"}
-    assert exported["runs"][0]["figures"] == {"steps": 10, "coverage": 0.1}
+    assert exported["metrics"]["coverage"]["iqm"] == pytest.approx(0.15)
+    assert exported["metrics"].keys() == {"coverage"}
+    assert exported["runs"][0]["metrics"] == {"steps": 10, "coverage": 0.1}
 
 
 def test_export_runs_groups_metrics_by_arm(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_export_runs_groups_metrics_by_arm(tmp_path: Path) -> None:
         for seed in (1, 2):
             run_folder(tmp_path / f"{rate}_{seed}", seed, more={"rate": rate})
     exported = export_runs(read_runs(find_runs([tmp_path])))
-    assert len(exported["figures"]) == 2
-    assert {run["arm"] for run in exported["runs"]} == set(exported["figures"])
+    assert len(exported["metrics"]) == 2
+    assert {run["arm"] for run in exported["runs"]} == set(exported["metrics"])
 
 
 def test_export_runs_refuses_a_run_without_a_config(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def test_export_file_holds_config_seeds_budget_versions_and_metrics(paper: Path,
     assert exported["versions"]["torch"] == manifest["versions"]["torch"]
     assert exported["versions"]["python"] == manifest["machine"]["python"]
     assert exported["code"]["commit"] == manifest["code"]["commit"]
-    assert exported["runs"][0]["figures"]["return_mean"] == summary["return_mean"]
-    assert "wall_seconds" not in exported["runs"][0]["figures"]
+    assert exported["runs"][0]["metrics"]["return_mean"] == summary["return_mean"]
+    assert "wall_seconds" not in exported["runs"][0]["metrics"]
     assert exported["config"]["trainers"]["policy"]["seed"] == "${derived_seed:}"
     assert exported["config"]["models"]["policy"]["network"]["action"]["nvec"] == [2]
     assert not {"paths", "tracking", "spaces", "hydra"} & exported["config"].keys()
@@ -140,7 +140,7 @@ def test_reproduce_describes_the_run_and_asks_before_it_starts(  # type: ignore[
 
 def test_reproduce_reports_differing_metrics_versions_and_edits(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
     exported = read(paper)
-    exported["runs"][0]["figures"]["return_mean"] += 1.0
+    exported["runs"][0]["metrics"]["return_mean"] += 1.0
     exported["versions"]["torch"] = "1.0"
     paper.write_text(yaml.safe_dump(exported))
     outcome: Outcome = command("reproduce", str(paper))
@@ -153,7 +153,7 @@ def test_reproduce_reports_differing_metrics_versions_and_edits(command, paper: 
 def test_reproduce_accepts_differing_metrics_in_realtime_mode(command, paper: Path) -> None:  # type: ignore[no-untyped-def]
     exported = read(paper)
     exported["mode"] = exported["config"]["launcher"]["mode"] = "realtime"
-    exported["runs"][0]["figures"]["return_mean"] += 1.0
+    exported["runs"][0]["metrics"]["return_mean"] += 1.0
     paper.write_text(yaml.safe_dump(exported))
     outcome: Outcome = command("reproduce", str(paper))
     assert outcome.status == 0, outcome.err
@@ -176,8 +176,8 @@ def test_export_of_a_sweep_holds_intervals_and_each_run_can_be_reproduced(comman
     exported = read(tmp_path / "paper.yaml")
     assert exported["seeds"] == [0, 1]
     assert exported["budget"]["runs"] == 4
-    assert len(exported["figures"]) == 2
-    figure = next(iter(exported["figures"].values()))["return_mean"]
+    assert len(exported["metrics"]) == 2
+    figure = next(iter(exported["metrics"].values()))["return_mean"]
     assert figure["low"] <= figure["iqm"] <= figure["high"]
     assert figure["runs"] == 2
     changes = [each["changes"] for each in exported["runs"]]

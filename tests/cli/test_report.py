@@ -21,12 +21,25 @@ def test_report_writes_a_page_and_figures_for_a_sweep(command: Command, tmp_path
     )
 
 
+def test_report_reads_a_table_of_final_metrics_beside_run_folders(command: Command, tmp_path: Path) -> None:
+    write_study(tmp_path / "sweep", arms={"random": 0.2, "rnd": 0.5}, worlds=["clean"], seeds=2)
+    (tmp_path / "older.csv").write_text("reward,seed,coverage\nicm,0,0.3\nicm,1,0.4\n")
+    outcome = command("report", "older.csv", "sweep", "-o", "out", "--metric", "coverage", "--arm", "reward")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out == "6 runs, 6 finished: out/report.html\n"
+    table = (tmp_path / "out" / "tables" / "results.md").read_text()
+    assert all(arm in table for arm in ("icm", "rnd", "random"))
+
+
 def test_report_refuses_unusable_input_with_one_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "run")
+    (tmp_path / "run" / "table.csv").write_text("a,b\n1,2\n")
     for words, message in (
         (["nowhere", "-o", "out"], "there is no nowhere"),
         (["empty", "-o", "out"], "no run in empty"),
+        (["no.csv", "-o", "out"], "there is no no.csv"),
+        (["run/table.csv", "-o", "out"], "run/table.csv is no table of runs"),
         (["run", "-o", "run/config.yaml"], "run/config.yaml is a file"),
         (["run", "-o", "out", "--metric", "nothing"], "no finished run has the metric 'nothing'"),
         (["run", "-o", "out", "--task", "nothing"], "no run has a setting 'nothing'"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +15,8 @@ from pamiq_exp.interaction import Interaction, StepObserver, Turn
 from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, launch
 from pamiq_exp.runtime.best_checkpoint import BestCheckpoint
+from pamiq_exp.runtime.records import RecordStream
+from pamiq_exp.runtime.statistics import RunStatistics
 from tests.runtime.parts import CollectingAgent, NoisyWorld
 
 
@@ -83,6 +88,17 @@ def test_best_checkpoint_ignores_an_invalid_note_or_one_of_another_metric(tmp_pa
         again.read()
         assert again.name == checkpoint.name, content
         assert not again.note(tmp_path / "step_000000020", -1.0), content
+
+
+def test_best_checkpoint_takes_the_mean_of_the_newest_values_of_all_actors() -> None:
+    axes = ("steps", "wall_seconds", "run_seconds", "model_version", "observation_age_seconds")
+    statistics = cast(RunStatistics, SimpleNamespace(**dict.fromkeys(axes, 0)))
+    records, best = RecordStream(None, statistics), BestCheckpoint(Path(), "score")
+    assert math.isnan(best.value_in(records))
+    for actor, metrics in ((0, {"score": 1.0}), (1, {"score": 5.0}), (0, {"score": 3.0}), (2, {"other": 9.0})):
+        records.emit("interaction", metrics, training_step=0, axes={"actor": actor, "staleness": actor})
+    assert best.value_in(records) == 4.0
+    assert math.isnan(BestCheckpoint(Path(), None).value_in(records))
 
 
 def test_best_checkpoint_warns_of_a_metric_that_is_not_reported(

@@ -378,7 +378,7 @@ def _exported(changes: Mapping[str, object]) -> bytes:
             "seed": 0,
             "interaction": {"_target_": "pamiq_exp.interaction.Interaction"},
         },
-        "runs": [{"arm": "a", "figures": {"steps": 1}}],
+        "runs": [{"arm": "a", "metrics": {"steps": 1}}],
     }
     return yaml.safe_dump(content | changes).encode()
 
@@ -397,7 +397,7 @@ EXPORTED_FILES: dict[str, bytes] = {
     "exported: changes that remove numbers": _exported({"runs": [{"changes": {"remove": [[1, 2], [[]]]}}]}),
     "exported: changes by names that are none": _exported({"runs": [{"changes": {"set": {1: 2}}}]}),
     "exported: runs without end": _exported({"runs": [{}] * 5000}),
-    "exported: metrics that are texts": _exported({"runs": [{"figures": {"steps": "x", 1: 2}}]}),
+    "exported: metrics that are texts": _exported({"runs": [{"metrics": {"steps": "x", 1: 2}}]}),
     "exported: a format without end": _exported({"format": 10**300}),
     "exported: a secret": _exported({"config": {"experiment_name": "x", "environment": {"x": "${oc.env:WANDB_API_KEY}"}}}),
 }  # fmt: skip
