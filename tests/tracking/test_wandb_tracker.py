@@ -55,6 +55,8 @@ def parse(folder: Path) -> Iterator[Any]:
                 position += _BLOCK - position % _BLOCK
                 continue
             _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+            if position + 7 + length > len(data):
+                break  # the service is still writing it
             whole += data[position + 7 : position + 7 + length]
             position += 7 + length
             if kind in (1, 4):  # a full record, or the last part of one

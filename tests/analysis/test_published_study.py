@@ -10,7 +10,7 @@ from pamiq_exp.analysis.contrasts import contrast_table, findings
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 
-def test_study_tables_follow_from_its_published_runs() -> None:
+def test_published_study_tables_follow_from_its_published_runs() -> None:
     folder = EXPERIMENTS / "curiosity_noise_world"
     runs = read_run_table(folder / "results" / "runs.csv")
     scores = collect_scores(compare(runs, arm_keys=("arm",), task_keys=("world",)), "coverage_auc")
