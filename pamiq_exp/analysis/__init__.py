@@ -1,4 +1,4 @@
-"""What many runs say together: statistics, tables, figures and reports. Reads run folders and nothing else."""
+"""What many runs say together: statistics, tables, figures and reports, from run folders or their table."""
 
 from pamiq_exp.analysis.card import write_card
 from pamiq_exp.analysis.comparison import Comparison, compare

@@ -1,4 +1,4 @@
-"""A report: tables, figures and one page, out of run folders and nothing else."""
+"""A report: tables, figures and one page, from run folders or a table of their final metrics."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ FILE = "final_metrics"
 """Name of such a table among those of a report."""
 
 _MOST_BYTES = 50_000_000
+_MOST_DIGITS = 20
+"""Of a seed."""
 _SEED = "seed"
 _TEXTS = ("experiment_name", "state", "reason")
 """Of a run, beside its settings and metrics."""
@@ -81,7 +83,7 @@ def _run(path: Path, line: int, columns: Sequence[str], row: Sequence[str]) -> R
     manifest: dict[str, object] = {"experiment_name": path.stem, "state": "finished"}
     manifest |= {name: cells[name] for name in _TEXTS if name in cells}
     if _SEED in cells:
-        if not cells[_SEED].isdecimal():
+        if not cells[_SEED].isdecimal() or len(cells[_SEED]) > _MOST_DIGITS:
             raise ReportError(f"{path}, line {line}: expected a seed, a whole number, not {cells[_SEED][:40]!r}")
         manifest[_SEED] = int(cells[_SEED])
     settings = [name for name in columns[:place] if name in cells and name not in _TEXTS]
@@ -98,13 +100,12 @@ def _run(path: Path, line: int, columns: Sequence[str], row: Sequence[str]) -> R
     )
 
 
-def _number(path: Path, line: int, column: str, text: str) -> float | int:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise ReportError(f"{path}, line {line}: expected a number under {column}, not {text[:40]!r}; {_EXPECTED}")
+def _number(path: Path, line: int, column: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        message = f"{path}, line {line}: expected a number under {column}, not {text[:40]!r}; {_EXPECTED}"
+        raise ReportError(message) from None
 
 
 def _is_metric(name: str, value: object) -> bool:

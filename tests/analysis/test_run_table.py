@@ -76,6 +76,7 @@ def test_run_table_refuses_other_files_with_one_line_each(tmp_path: Path) -> Non
         "arm,arm,seed\n": "is no table of runs: expected columns of settings",
         "arm,seed,coverage\nrnd,0\n": "line 2: 2 cells below 3 columns",
         "arm,seed,coverage\n\nrnd,0,1\nrnd,x,1\n": "line 4: expected a seed, a whole number, not 'x'",
+        f"arm,seed,coverage\nrnd,{'9' * 5000},1\n": "line 2: expected a seed, a whole number, not '9999",
         "arm,seed,coverage\nrnd,0,high\n": "line 2: expected a number under coverage, not 'high'",
         'arm,seed,coverage\nrnd,0,"1\n': "is no table of comma-separated values",
         "arm,seed,coverage\nrnd,0,1\x00\n": "line 2: expected a number under coverage",
