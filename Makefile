@@ -21,6 +21,8 @@ endef
 # What is imported is compiled when it is; all 16,000 files would take a minute. `run` must not wait for that: a few
 # steps of it, which are thrown away, compile what it needs.
 FIRST := $(VENV)/first_run
+# Also for those who keep bytecode off their disk: many tests start a Python of their own, which would compile all again.
+COMPILED := PYTHONDONTWRITEBYTECODE=
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 # Tests of one file stay together, and pages of the documentation are spread (tests/conftest.py).
@@ -42,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(INSTALL) $(TORCH)
 	$(INSTALL) --editable '.[dashboard,dev,jax,tensorboard,video,vrchat,worlds]'
 	@echo "Taking a few steps, which compile what a run needs."
-	@PYTHONDONTWRITEBYTECODE= WANDB_MODE=offline $(BIN)/python -m pamiq_exp experiment=curiosity_noise_world launcher.max_steps=2_000 \
+	@$(COMPILED) WANDB_MODE=offline $(BIN)/python -m pamiq_exp experiment=curiosity_noise_world launcher.max_steps=2_000 \
 	  hydra.run.dir=$(FIRST) >/dev/null; rm -rf $(FIRST)
 	@touch $@
 
@@ -54,10 +56,10 @@ test: setup
 	$(MAKE) --jobs 2 --no-print-directory lint fast-tests
 
 fast-tests: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(COMPILED) $(BIN)/python -m pytest $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest -m "" $(PARALLEL)
+	$(COMPILED) $(BIN)/python -m pytest -m "" $(PARALLEL)
 
 bench: setup
 	@for each in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pamiq_exp.analysis.runs import ReportError, Run
+from pamiq_exp.analysis.statistics import COVERAGE
 from pamiq_exp.files import parse_yaml
 from pamiq_exp.run_folder.reader import Scalar, is_scalar, natural
 
@@ -14,7 +15,6 @@ TASK_KEYS = ("world", "environment", "environment.id")
 
 _NOT_COMPARED = ("seed", "tracking", "paths", "hydra", "metrics", "launcher.threads", "launcher.device")
 _MOST_FACTORS = 4
-_FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,10 @@ def _warnings(cells: Mapping[tuple[str, str], Sequence[Run]]) -> list[str]:
         warnings.append(f"the arms have different numbers of seeds, from {min(counts)} to {max(counts)}")
     if counts and max(counts) == 1:
         warnings.append("there is one seed of each arm: no interval can be computed, and differences may be chance")
-    elif counts and min(counts) < _FEW_SEEDS:
-        warnings.append(
-            f"with {min(counts)} seed{'s' * (min(counts) > 1)}, bootstrap intervals are narrower than they should be"
-        )
+    elif 1 in counts:
+        warnings.append("some arms have one seed: no interval can be computed for them")
+    if few := [f"{100 * COVERAGE[count]:.0f} % with {count}" for count in sorted(counts & COVERAGE.keys())]:
+        warnings.append(f"95 % bootstrap intervals of few seeds hold the true value too rarely: in {', '.join(few)}")
     budgets = {run.summary.get("steps") for runs in cells.values() for run in runs} - {None}
     if len(budgets) > 1:
         numbers = sorted(float(budget) for budget in budgets if isinstance(budget, int | float))

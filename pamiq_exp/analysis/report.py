@@ -333,33 +333,42 @@ def _write_facts(output: _Output, runs: Sequence[Run], comparison: Comparison) -
     lines = facts.commands(runs)
     if lines:
         output.add("Appendix", html.details(f"Commands ({len(lines)})", html.tag("pre", "\n".join(lines))))
-    write_atomically(output.folder / "appendix.md", _appendix(appendix, lines))
-    _write_papers(output, comparison.counted)
+    papers = _write_papers(output, comparison.counted)
+    write_atomically(output.folder / "appendix.md", _appendix(appendix, lines, papers))
 
 
-def _write_papers(output: _Output, runs: Sequence[Run]) -> None:
-    """One file for each experiment with all that it takes to do its runs again."""
+def _write_papers(output: _Output, runs: Sequence[Run]) -> list[str]:
+    """Write a file for each experiment with all that it takes to do its runs again, and return their names."""
+    written = []
     names = sorted({run.experiment_name for run in runs})
     for name in names:
         file = "paper.yaml" if len(names) == 1 else f"paper_{_file_name(name)}.yaml"
+        named = [run for run in runs if run.experiment_name == name]
+        if without := sum(not run.config for run in named):
+            output.tell(f"no {file}: {without} of {len(named)} runs have no config (rows of a table never have one)")
+            continue
         try:
-            content = to_yaml(export_runs([run for run in runs if run.experiment_name == name]), file)
+            content = to_yaml(export_runs(named), file)
         except ReportError as error:
             output.tell(f"no {file}: {error}")
             continue
         write_atomically(output.folder / file, content)
+        written.append(file)
         words = f"{file} holds all that it takes to do these runs again: python -m pamiq_exp reproduce {file}"
         output.add("Appendix", html.tag("p", words, class_="soft"))
+    return written
 
 
-def _appendix(tables: Iterable[Table], lines: Sequence[str]) -> str:
+def _appendix(tables: Iterable[Table], lines: Sequence[str], papers: Sequence[str]) -> str:
     parts = ["# Appendix\n"]
     parts += [f"## {table.title}\n\n{table.to_markdown()}" for table in tables if table.rows]
     if lines:
         fence = "`" * (1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=2))
         fence = max(fence, "```", key=len)
         parts.append(f"## Commands\n\n{fence}bash\n" + "\n".join(lines) + f"\n{fence}\n")
-    parts.append("`paper.yaml` holds a whole experiment; `python -m pamiq_exp reproduce paper.yaml` runs it again.\n")
+    parts += [
+        f"`{each}` holds a whole experiment; `python -m pamiq_exp reproduce {each}` runs it again.\n" for each in papers
+    ]
     return "\n".join(parts)
 
 

@@ -20,6 +20,10 @@ Statistic = Callable[[FloatArray], FloatArray]
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+COVERAGE = {2: 0.50, 3: 0.75, 4: 0.87, 5: 0.90, 6: 0.91, 7: 0.92}
+"""How often the interval of `estimate` holds the true value, by the number of runs, if scores have a normal
+distribution (8,000 simulations each; about 0.94 with 8 to 20). A percentile bootstrap knows the runs that it has only.
+"""
 _LARGEST_BATCH = 4_000_000
 
 

@@ -90,4 +90,6 @@ def test_compare_warns_of_differing_settings_seeds_and_steps(tmp_path: Path) -> 
     warnings = " ".join(compared(tmp_path).warnings)
     assert "the runs of a differ in more than their seeds: model.width" in warnings
     assert "different numbers of seeds, from 1 to 2" in warnings
+    assert "some arms have one seed" in warnings
+    assert "too rarely: in 50 % with 2" in warnings
     assert "different numbers of steps, from 100 to 101" in warnings

@@ -22,7 +22,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_study(folder / "runs", arms={"random": 0.2, "=rnd": 0.5}, worlds=["clean", "remote"], seeds=3)
     write_run(folder / "runs" / "90", seed=9, overrides=["reward=random", "world=clean"], state="failed")
     write_report(read_runs(find_runs([folder / "runs"])), folder / "first", OPTIONS)
-    write_report(read_run_table(folder / "first" / "tables" / "final_metrics.csv"), folder / "second", OPTIONS)
+    told: list[str] = []
+    table = folder / "first" / "tables" / "final_metrics.csv"
+    write_report(read_run_table(table), folder / "second", OPTIONS, tell=told.append)
+    (folder / "told").write_text("\n".join(told))
     return folder
 
 
@@ -34,6 +37,13 @@ def test_report_from_a_run_table_has_the_results_of_the_report_that_wrote_it(stu
     assert len(rows) == 12
     assert list(rows[0])[:4] == ["experiment_name", "reward", "world", "seed"]
     assert {row["reward"] for row in rows} == {"random", "'=rnd"}
+
+
+def test_report_from_a_run_table_says_why_there_is_no_file_to_reproduce(study: Path) -> None:
+    assert "no paper.yaml: 12 of 12 runs have no config" in (study / "told").read_text()
+    assert not (study / "second" / "paper.yaml").exists()
+    assert "reproduce paper.yaml" in (study / "first" / "appendix.md").read_text()
+    assert "reproduce" not in (study / "second" / "appendix.md").read_text()
 
 
 def test_run_table_joins_run_folders_under_the_same_settings(study: Path, tmp_path: Path) -> None:

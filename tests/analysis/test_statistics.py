@@ -96,6 +96,15 @@ def test_statistics_estimate_intervals_cover_the_true_mean_in_about_95_percent()
     assert 0.90 <= hits <= 0.98
 
 
+def test_statistics_estimate_intervals_of_few_runs_cover_as_rarely_as_stated() -> None:
+    generator = np.random.default_rng(0)
+    trials = 500
+    for runs, stated in s.COVERAGE.items():
+        results = [s.estimate([sample], resamples=300) for sample in generator.normal(size=(trials, runs))]
+        hits = np.mean([result.low <= 0.0 <= result.high for result in results])
+        assert abs(hits - stated) < 4 * np.sqrt(stated * (1 - stated) / trials), runs
+
+
 @given(score_lists, score_lists)
 def test_statistics_probability_of_improvement_equals_mann_whitney_u(first: list[float], second: list[float]) -> None:
     expected = scipy.stats.mannwhitneyu(first, second, alternative="greater").statistic / (len(first) * len(second))

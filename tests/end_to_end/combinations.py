@@ -154,8 +154,10 @@ class Model:
         return all(row.get(other) in options for other, options in self.places.get(group, {}).items())
 
     def _fits(self, row: Row, group: str, option: str) -> bool:
-        """Whether an option can join a row."""
-        return row.items().isdisjoint(self._against[group, option]) and self._can_stand({**row, group: option})
+        """Whether an option can join a row that can stand."""
+        return row.items().isdisjoint(self._against[group, option]) and (
+            group not in self._matters or self._can_stand({**row, group: option})
+        )
 
     def _can_stand(self, row: Row) -> bool:
         """Whether each group of a row has its place, or may still get it by groups that are to be chosen."""
