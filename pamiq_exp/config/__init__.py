@@ -10,7 +10,7 @@ from pamiq_exp.config.errors import ConfigError, ErrorDetail, Origin, nearest, w
 from pamiq_exp.config.experiment import Experiment, build_experiment, derived_seeds
 from pamiq_exp.config.files import plain_file
 from pamiq_exp.config.hydra_loader import Source
-from pamiq_exp.config.provenance import Provenance, located, origin_of, provenance_of_file
+from pamiq_exp.config.provenance import Provenance, located, origin_of
 from pamiq_exp.config.resolvers import register_resolvers
 from pamiq_exp.config.validate import examine, validate, validate_names
 from pamiq_exp.config.words import group_choices, parse_overrides, untried_choices, variants
@@ -42,7 +42,6 @@ __all__ = [
     "origin_of",
     "parse_overrides",
     "plain_file",
-    "provenance_of_file",
     "record_composition",
     "register_resolvers",
     "untried_choices",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
 from pamiq_exp.config.errors import ErrorDetail, Origin, least
 from pamiq_exp.config.hydra_loader import ConfigFile, Source
 from pamiq_exp.config.tree_paths import join, parent
-from pamiq_exp.config.yaml_files import read_nodes
 from pamiq_exp.yaml_nodes import YamlNode
 
 
@@ -77,18 +75,6 @@ def provenance_of(files: Sequence[ConfigFile], overrides: Sequence[Override], so
     for override in overrides:
         if f"{override.key_or_group}/{_text_of(override)}" not in places:  # else it chooses a file, no value
             _lay_word(table, override, source.origin_of_word(override.input_line or ""))
-    return table
-
-
-def provenance_of_file(path: Path) -> Provenance:
-    """Return the line of each key of a file that holds a whole config, such as a run folder keeps.
-
-    Raises:
-        ConfigError: If it is no YAML file.
-    """
-    table = Provenance()
-    if (node := read_nodes(path)) is not None:
-        _lay(table, "", node, Origin.of_file(path))
     return table
 
 

@@ -32,15 +32,6 @@ def line_of(tree: YamlNode | None, is_meant: Callable[[str], bool]) -> int:
     return next((node.line for node in tree.scalars() if is_meant(node.text)), 0) if tree is not None else 0
 
 
-def read_nodes(path: Path) -> YamlNode | None:
-    """Return the tree of a YAML file; None for an empty one.
-
-    Raises:
-        ConfigError: For a file that cannot be read, is no YAML, or is beyond the limits.
-    """
-    return read_text_nodes(path, read_text(path))
-
-
 def read_text(path: Path) -> str:
     """Return the text of a config file. Raises ConfigError for one that cannot be read or is too large."""
     try:
@@ -55,7 +46,11 @@ def read_text(path: Path) -> str:
 
 
 def read_text_nodes(path: Path, text: str) -> YamlNode | None:
-    """Return the tree of a text, which messages call `path`. Raises ConfigError as `read_nodes`."""
+    """Return the tree of a text, which messages call `path`; None for an empty one.
+
+    Raises:
+        ConfigError: For a text that is no YAML, or is beyond the limits.
+    """
     if len(text) > MOST_BYTES:
         raise _too_much(path, f"is larger than {MOST_BYTES} bytes")
     try:

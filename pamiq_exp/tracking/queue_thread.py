@@ -38,7 +38,7 @@ class QueueThread(Generic[ItemT]):
         large: int = 10_000,
     ) -> None:
         self.name = name
-        self.high_water = 0
+        self._longest = 0
         """Largest number of items that ever waited."""
         self._handle = handle
         self._tick = tick
@@ -103,7 +103,7 @@ class QueueThread(Generic[ItemT]):
             self._watch(len(self._queue))
 
     def _watch(self, depth: int) -> None:
-        if depth > self.high_water:
-            if self.high_water < self._large <= depth:
+        if depth > self._longest:
+            if self._longest < self._large <= depth:
                 _log.warning("%s does not keep up: %d items wait. Nothing is lost, but memory grows.", self.name, depth)
-            self.high_water = depth
+            self._longest = depth

@@ -133,11 +133,6 @@ class RecordWriter:
         """Records and media that wait to be written."""
         return sum(thread.depth for thread in self._threads)
 
-    @property
-    def queue_high_water(self) -> int:
-        """The longest that any of the queues ever was."""
-        return max(thread.high_water for thread in self._threads)
-
     def check(self) -> None:
         """Raise the first bug of a tracker, if there was one."""
         if self.error is not None:

@@ -15,10 +15,12 @@ from pamiq_exp.config import (
     config_folder,
     located,
     origin_of,
-    provenance_of_file,
 )
-from pamiq_exp.config.yaml_files import MOST_BYTES, read_nodes
+from pamiq_exp.config.hydra_loader import ConfigFile
+from pamiq_exp.config.provenance import provenance_of
+from pamiq_exp.config.yaml_files import MOST_BYTES, read_text_nodes
 from pamiq_exp.files import MOST_DEPTH
+from pamiq_exp.option_files import Option
 from tests.cases import error_of
 
 EXPERIMENT = """\
@@ -88,18 +90,17 @@ def test_provenance_has_an_override_whose_interpolation_fails() -> None:
     assert str(table["seed"]) == "command line: seed=${nowhere}"
 
 
-def test_provenance_of_file_has_the_line_of_each_key(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n")
-    table = provenance_of_file(path)
+def test_provenance_has_the_line_of_each_key_also_of_aliases(tmp_path: Path) -> None:
+    text = "a: &x\n  b: 1\nc:\n  <<: *x\n  d: [1, {e: 2}]\n"
+    file = ConfigFile("config", "", Option("", text), Origin.of_file(tmp_path / "config.yaml"))
+    table = provenance_of([file], [], Source())
     assert {key: origin.line for key, origin in table.items()} == {
         "a": 1, "a.b": 2, "c": 3, "c.b": 2, "c.d": 5, "c.d[0]": 5, "c.d[1]": 5, "c.d[1].e": 5
     }  # fmt: skip
 
 
-def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path) -> None:
+def test_read_text_nodes_refuses_invalid_or_too_large_texts() -> None:
     laughs = ["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]
-    path = tmp_path / "config.yaml"
     for text, expected in (
         ("a: [1", "no valid YAML"),
         ("a: *nothing", "alias"),
@@ -109,5 +110,4 @@ def test_read_nodes_refuses_invalid_or_too_large_files(tmp_path: Path) -> None:
         ("a: " + "x" * MOST_BYTES, "larger than"),
         ("\n".join(laughs), "more"),
     ):
-        path.write_text(text)
-        assert expected in error_of(ConfigError, lambda: read_nodes(path)), text[:100]
+        assert expected in error_of(ConfigError, read_text_nodes, Path("config.yaml"), text), text[:100]

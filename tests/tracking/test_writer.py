@@ -82,7 +82,6 @@ def test_writer_put_returns_while_the_trackers_are_stuck_and_nothing_is_dropped(
     gate.set()
     writer.close(0, {})
     assert len(stuck.records) == 1000
-    assert writer.queue_high_water >= 999
     assert [record.getMessage() for record in caplog.records if "does not keep up" in record.getMessage()][1:] == []
     assert "does not keep up" in caplog.text
 
