@@ -33,7 +33,8 @@ def test_new_project_runs_with_the_printed_commands(
     outcome = command(*run[3:], "launcher.max_steps=300", "tracking=jsonl_only")
     assert outcome.status == 0, outcome.err
     assert list(Path("outputs/ring").glob("*/summary.json"))
-    texts = [path.read_text() for path in Path().rglob("*") if path.is_file() and "outputs" not in path.parts]
+    written = {"outputs", "__pycache__"}
+    texts = [path.read_text() for path in Path().rglob("*") if path.is_file() and not written & set(path.parts)]
     assert not [text for text in texts if TEMPLATE_NAME in text]
 
 

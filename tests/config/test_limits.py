@@ -15,7 +15,7 @@ import pytest
 from pamiq_exp.buffers import RingBuffer
 from pamiq_exp.config import AllowList, ConfigError, Source, compose, examine
 from pamiq_exp.config.checks.limits import BY_ADDRESS, BY_NAME, MOST_ENVS, MOST_THREADS, limit_errors
-from pamiq_exp.config.yaml_files import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_nodes
+from pamiq_exp.config.yaml_files import LONGEST_EXPRESSION, MOST_EXPRESSIONS, MOST_NESTED, read_text_nodes
 from tests.conftest import Command
 
 
@@ -90,13 +90,10 @@ def test_check_prints_sizes_threads_and_the_end_of_a_run(command: Command) -> No
         ("in one another", lambda extra: "a: " + "${" * (MOST_NESTED + extra) + "b" + "}" * (MOST_NESTED + extra)),
     ],
 )
-def test_read_nodes_limits_texts_with_interpolations(tmp_path: Path, most: str, text: Callable[[int], str]) -> None:
-    path = tmp_path / "any.yaml"
-    path.write_text(text(0))
-    assert read_nodes(path) is not None
-    path.write_text(text(1))
+def test_read_text_nodes_limits_texts_with_interpolations(most: str, text: Callable[[int], str]) -> None:
+    assert read_text_nodes(Path("any.yaml"), text(0)) is not None
     with pytest.raises(ConfigError, match=most):
-        read_nodes(path)
+        read_text_nodes(Path("any.yaml"), text(1))
 
 
 def _lines(count: int, length: int) -> str:
