@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pamiq_exp.files import open_file, open_own, parse_json
@@ -50,10 +51,13 @@ class BlockFile:
         self._write_block(_JSON, json.dumps(value, separators=(",", ":")).encode())
 
     def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write a block of arrays by name. Raises OSError if the disk is full."""
+        """Write a block of arrays by name, of any order in memory. Raises OSError if the disk is full."""
         import safetensors.numpy  # not every Python has a wheel of it
 
-        self._write_block(_ARRAYS, safetensors.numpy.save(dict(arrays)))
+        # safetensors copies memory as it lies, without a word about arrays whose rows are not one after another.
+        self._write_block(
+            _ARRAYS, safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in arrays.items()})
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pamiq_exp.buffers import RingBuffer
-from pamiq_exp.interaction import FixedIntervalInteraction, Interaction, Observation, StepObserver, Turn
+from pamiq_exp.interaction import FixedIntervalInteraction, Interaction, Observation, StepObserver, Turn, continual
 from pamiq_exp.run_folder import list_checkpoints
 from pamiq_exp.runtime import CheckpointConfig, LaunchConfig, Summary, launch
 from pamiq_exp.runtime.parts import Parts
@@ -59,6 +61,31 @@ def test_replay_reproduces_a_run_bit_for_bit(tmp_path: Path) -> None:
         assert replay.engine.statistics.training_steps == summary["training_steps"]
         for name, value in replay.engine.models["linear"].state_dict().items():
             assert torch.equal(value, model.state_dict()[name]), name
+
+
+class WorldInColumns(NoisyWorld):
+    """Also shows a position that lies column by column in memory, as `array[:, [0, 1]]` makes it."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {**NoisyWorld.observation_space.spaces, "position": gymnasium.spaces.Box(-10, 10, (4, 2))}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[NDArray[np.float32]] = []
+
+    def observe(self) -> Observation:
+        position = np.asfortranarray(self.generator.standard_normal((4, 2)).astype(np.float32))[None]
+        self.shown.append(position)
+        return continual({**super().observe().values, "position": position})
+
+
+def test_trace_keeps_observations_of_any_order_in_memory(tmp_path: Path) -> None:
+    world = WorldInColumns()
+    run(tmp_path, world=world)
+    kept = [turn.observation.values["position"] for turn in RecordedTrace(find_traces(tmp_path)[-1]).turns()]
+    assert len(kept) == 120
+    np.testing.assert_array_equal(kept, world.shown)
 
 
 def test_replay_reproduces_a_run_with_a_learner_process(tmp_path: Path) -> None:
