@@ -51,13 +51,13 @@ class BlockFile:
         self._write_block(_JSON, json.dumps(value, separators=(",", ":")).encode())
 
     def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write a block of arrays by name, of any order in memory. Raises OSError if the disk is full."""
+        """Write a block of arrays by name, in this order. Raises OSError if the disk is full."""
         import safetensors.numpy  # not every Python has a wheel of it
 
-        # safetensors copies memory as it lies, without a word about arrays whose rows are not one after another.
-        self._write_block(
-            _ARRAYS, safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in arrays.items()})
-        )
+        # safetensors copies memory as it lies, without a word about arrays whose rows are not one after another, and
+        # forgets the order of names.
+        named = {f"{at:06d} {name}": np.asarray(value, order="C") for at, (name, value) in enumerate(arrays.items())}
+        self._write_block(_ARRAYS, safetensors.numpy.save(named))
 
     def close(self) -> None:
         """Close the file."""
@@ -116,7 +116,7 @@ def _content(kind: bytes, content: bytes, path: Path) -> object:
         if kind == _JSON:
             return parse_json(content)
         if kind == _ARRAYS:
-            return safetensors.numpy.load(content)
+            return {name.partition(" ")[2]: value for name, value in sorted(safetensors.numpy.load(content).items())}
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise TraceError(f"{path} is damaged: {error}") from error
     raise TraceError(f"{path} is damaged: a block of an unknown kind {kind!r}")

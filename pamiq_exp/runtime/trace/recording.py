@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 TURNS, TRAINING, START = "turns", "training", "start"
 """Names in the folder of a trace: two files, and the checkpoint that a resumed run went on from."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,13 @@ def test_blocks_return_arrays_of_any_order_in_memory(
     (found,) = read_blocks(folder / "turns", folder)
     assert isinstance(found, dict)
     np.testing.assert_array_equal(found["value"], written, strict=order != "big-endian")
+
+
+def test_blocks_return_arrays_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    names = [f"{letter}{number}" for number in range(4) for letter in "zayb"]
+    file = BlockFile(tmp_path / "turns")
+    file.write_arrays({name: np.zeros(at % 3, [np.float32, np.uint8][at % 2]) for at, name in enumerate(names)})
+    file.close()
+    (found,) = read_blocks(tmp_path / "turns", tmp_path)
+    assert isinstance(found, dict)
+    assert list(found) == names
