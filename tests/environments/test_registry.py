@@ -13,6 +13,7 @@ from pamiq_exp.cli import main
 from pamiq_exp.config import AllowList
 from pamiq_exp.environments import GymnasiumEnvironment
 from pamiq_exp.trust import module_of, trusting
+from tests.end_to_end.worlds import need_miniworld
 from tests.environments.suites import SUITES, Suite, try_one
 
 SUITE = """
@@ -138,6 +139,8 @@ def test_main_imports_only_allowed_packages(
 def test_suites_that_are_installed_run(suite: Suite) -> None:
     """`python -m tests.environments.suites FOLDER` installs them all."""
     pytest.importorskip(suite.module or suite.package.replace("-", "_"), reason=f"needs {suite.package}")
+    if suite.package == "miniworld":
+        need_miniworld()
     for environment_id in suite.ids:
         if suite.refused:
             with pytest.raises(ValueError, match=suite.refused):
