@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +44,7 @@ _DASHES = (
 _MARKERS = "osD^vPX"
 _POINTS = 120
 _LONGEST_LABEL = 24
+_WIDE = 8  # from this ratio of largest to smallest on, a setting is drawn on a log scale
 _STYLE = {
     "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#9a9aa2",
@@ -126,21 +128,75 @@ def bars(
     metric: str,
     arms: Sequence[str],
 ) -> Plot:
-    """Draw a bar with its interval for each arm, and a dot for each seed; one panel a task."""
+    """Draw a bar with its interval for each arm, and a dot for each seed; one panel a task.
+
+    Where scores are negative there is no bar, as its length would tell the opposite: a mark shows the estimate.
+    """
     with _style():
         drawing, panels = _panels(
             len(scores), width=3.2, height=0.55 + 0.32 * len(arms), margin=_label_width(arms), share_y=True
         )
         for panel, (task, by_arm) in zip(panels, scores.items(), strict=True):
+            from_zero = all((scored >= 0).all() for scored in by_arm.values())
             for index, arm in enumerate(arms):
                 if (arm, task) in estimates:
-                    _bar(panel, index, estimates[arm, task], by_arm[arm], _color(index))
+                    _bar(panel, index, estimates[arm, task], by_arm[arm], from_zero)
             panel.set_title(task)
             panel.set_xlabel(metric)
             panel.locator_params(axis="x", nbins=5)
             panel.set_yticks(range(len(arms)), [_short(arm) for arm in arms])
             panel.set_ylim(len(arms) - 0.4, -0.6)
             panel.grid(axis="y", visible=False)
+    return Plot(name, title, drawing)
+
+
+def trend(
+    name: str,
+    title: str,
+    numbers: Mapping[str, float],
+    scores: Mapping[str, Mapping[str, FloatArray]],
+    estimates: Mapping[tuple[str, str], Estimate],
+    *,
+    setting: str,
+    metric: str,
+    arms: Sequence[str],
+) -> Plot:
+    """Draw a line for each arm over a setting that is a number: estimates with intervals, and a dot for each seed.
+
+    Args:
+        name, title: See `Plot`.
+        numbers: The value of the setting by task.
+        scores: Of each seed, by task and arm.
+        estimates: By arm and task.
+        setting, metric: Labels of the axes.
+        arms: The arms in the order of their colors.
+    """
+    wide = min(numbers.values()) > 0 and max(numbers.values()) >= _WIDE * min(numbers.values())
+    places = {task: math.log(value) if wide else value for task, value in numbers.items()}
+    tasks = sorted(places, key=lambda task: places[task])
+    gap = min(places[after] - places[before] for before, after in pairwise(tasks))
+    with _style():
+        drawing, (panel,) = _panels(1, width=5.2, height=3.0)
+        for index, arm in enumerate(arms):
+            aside = 0.35 * gap * ((index + 0.5) / len(arms) - 0.5)  # beside each other, or intervals hide one another
+            known = [(places[task] + aside, task) for task in tasks if (arm, task) in estimates]
+            for at, task in known:
+                each, scored = estimates[arm, task], scores[task][arm]
+                panel.plot([at] * len(scored), scored, "o", color=_color(index), markersize=2.5, alpha=0.45)
+                if each.has_interval:
+                    panel.plot([at, at], [each.low, each.high], color=_color(index), linewidth=3.5, alpha=0.45)
+            panel.plot(
+                [at for at, _ in known],
+                [estimates[arm, task].value for _, task in known],
+                color=_color(index),
+                linestyle=_DASHES[index % len(_DASHES)],
+                marker=_MARKERS[index % len(_MARKERS)],
+                label=_short(arm),
+            )
+        panel.set_xticks([places[task] for task in numbers], [f"{value:g}" for value in numbers.values()])
+        panel.set_xlabel(f"{setting} (log scale)" if wide else setting)
+        panel.set_ylabel(metric)
+        _legend(drawing, [panel])
     return Plot(name, title, drawing)
 
 
@@ -296,8 +352,12 @@ def _color(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, color: str) -> None:
-    panel.barh(index, middle.value, height=0.62, color=color, alpha=0.35, edgecolor=color)
+def _bar(panel: Axes, index: int, middle: Estimate, scores: FloatArray, from_zero: bool) -> None:
+    color = _color(index)
+    if from_zero:
+        panel.barh(index, middle.value, height=0.62, color=color, alpha=0.35, edgecolor=color)
+    else:
+        panel.plot([middle.value] * 2, [index - 0.31, index + 0.31], color=color, linewidth=3.0)
     if middle.has_interval:
         panel.plot([middle.low, middle.high], [index, index], color=color, linewidth=2.4)
     offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)

@@ -17,6 +17,7 @@ from pamiq_exp.analysis.comparison import Comparison, compare
 from pamiq_exp.analysis.contrasts import Contrast, contrast_table, findings
 from pamiq_exp.analysis.exported_file import export_runs, to_yaml
 from pamiq_exp.analysis.figures import Plot
+from pamiq_exp.analysis.films import newest_films
 from pamiq_exp.analysis.results import (
     Scores,
     choose_baseline,
@@ -31,8 +32,8 @@ from pamiq_exp.analysis.run_table import final_metrics_table
 from pamiq_exp.analysis.runs import ReportError, Run, varies
 from pamiq_exp.analysis.statistics import RESAMPLES, importance
 from pamiq_exp.analysis.tables import Cell, Table, number
+from pamiq_exp.analysis.trend import results_trend
 from pamiq_exp.files import make_own_folder, write_atomically
-from pamiq_exp.run_folder.reader import natural
 from pamiq_exp.run_folder.records import PLOT_AXES
 
 _MOST_CURVES = 10
@@ -180,6 +181,8 @@ def _write_results(
     shown = f", the best {len(arms)} of {len(scores.arms)} arms" if len(arms) < len(scores.arms) else ""
     title = f"{scores.metric}: interquartile mean with 95 % bootstrap interval, and a dot for each seed{shown}"
     output.plot("Results", figures.bars("results", title, values, estimates, metric=scores.metric, arms=arms))
+    if plot := results_trend(comparison, scores):
+        output.plot("Results", plot)
     if baseline is not None:
         better = improvements(scores, baseline)
         chosen = {arm: better[arm] for arm in list(better)[:_MOST_BARS]}
@@ -281,23 +284,9 @@ def _write_maps(output: _Output, comparison: Comparison, scores: Scores | None) 
 
 
 def _write_films(output: _Output, runs: Sequence[Run], comparison: Comparison) -> None:
-    """The newest film and picture of each name, of one run of each arm and task."""
-    newest: dict[tuple[str, str, str], tuple[Path, int | None]] = {}
-    counted = {id(run) for run in comparison.counted}
-    ordered = sorted(zip(runs, comparison.labels, strict=True), key=lambda each: id(each[0]) not in counted)
-    chosen: dict[tuple[str, str], Run] = {}
-    for run, label in ordered:
-        if run.media and chosen.setdefault(label, run) is run:
-            for path in run.media:
-                newest[(*label, re.sub(r"_\d+$", "", path.stem))] = (path, run.seed)
     left = _MOST_BYTES
     shown = []
-    for (arm, task, name), (path, seed) in sorted(newest.items(), key=lambda item: natural(" ".join(item[0])))[
-        :_MOST_FILMS
-    ]:
-        caption = ", ".join(
-            part for part in (name, arm, task, "" if seed is None else f"seed {seed}", path.stem) if part
-        )
+    for path, caption in newest_films(runs, comparison)[:_MOST_FILMS]:
         try:
             size = path.stat().st_size
             link = None if size <= left else quote(os.path.relpath(path, output.folder))

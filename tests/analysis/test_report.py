@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from pamiq_exp.analysis import Options, ReportError, compare, find_runs, read_runs, write_report
-from pamiq_exp.analysis.figures import Plot, learning_curves
+from pamiq_exp.analysis.figures import Plot, bars, learning_curves
 from pamiq_exp.analysis.records import Series
 from pamiq_exp.analysis.results import choose_baseline, choose_metric, collect_scores, result_tables
+from pamiq_exp.analysis.trend import results_trend
 from tests.analysis.folders import learning, write_run, write_study
 
 VOID = {"meta", "link", "img"}
@@ -263,6 +264,72 @@ def test_report_of_a_search_shows_the_importance_of_each_setting(tmp_path: Path)
     shares = {row["setting"]: float(row["share"]) for row in rows(tmp_path, "importance")}
     assert shares["models.rate"] > 0.9
     assert shares["kind"] < 0.1
+
+
+def write_delays(folder: Path, delays: Sequence[object]) -> None:
+    for job, delay in enumerate(delays):
+        for arm in ("blind", "told"):
+            for seed in range(3):
+                score = -100.0 - 50 * job * (arm == "blind") - seed
+                write_run(
+                    folder / f"{job}_{arm}_{seed}",
+                    overrides=[f"arm={arm}", f"delay={delay}"],
+                    seed=seed,
+                    summary={"return_mean": score},
+                )
+
+
+def trend_of(folder: Path) -> Plot | None:
+    comparison = compare(read_runs(find_runs([folder])), arm_keys=["arm"], task_keys=["delay"])
+    scores = collect_scores(comparison, "return_mean", resamples=20)
+    return results_trend(comparison, scores)
+
+
+def test_trend_draws_each_arm_over_a_numeric_setting_in_order(tmp_path: Path) -> None:
+    write_delays(tmp_path, [10, 0, 2])
+    plot = trend_of(tmp_path)
+    assert plot is not None
+    panel = plot.figure.axes[0]
+    ticks = {text.get_text(): place for place, text in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True)}
+    assert ticks == {"0": 0.0, "2": 2.0, "10": 10.0}
+    lines = {line.get_label(): line for line in panel.get_lines() if not str(line.get_label()).startswith("_")}
+    assert list(lines) == ["told", "blind"]
+    assert list(map(float, lines["blind"].get_ydata())) == [-151.0, -201.0, -101.0]
+    assert np.allclose(lines["blind"].get_xdata(), [0, 2, 10], atol=0.5)
+
+
+def test_trend_uses_a_log_scale_for_wide_positive_settings(tmp_path: Path) -> None:
+    write_delays(tmp_path, [0.001, 0.01, 0.1])
+    plot = trend_of(tmp_path)
+    assert plot is not None
+    assert plot.figure.axes[0].get_xlabel() == "delay (log scale)"
+    assert np.allclose(np.diff(np.sort(plot.figure.axes[0].get_xticks())), np.log(10))
+
+
+@pytest.mark.parametrize(
+    "delays", [[0, 1], ["few", "some", "many"], [0, 1, "many"], ["true", "false", 3], [0, 1, ".inf"], [0, 1, 10**400]]
+)
+def test_trend_needs_three_tasks_that_differ_in_one_finite_number(tmp_path: Path, delays: list[object]) -> None:
+    write_delays(tmp_path, delays)
+    assert trend_of(tmp_path) is None
+
+
+def test_report_includes_the_trend_of_numeric_tasks(tmp_path: Path) -> None:
+    write_delays(tmp_path / "runs", [0, 1, 4])
+    page = report(tmp_path, Options(arm_keys=("arm",), task_keys=("delay",), metric="return_mean", resamples=20))
+    assert "return_mean over delay: interquartile mean" in page.text
+    assert (tmp_path / "report" / "figures" / "trend.pdf").is_file()
+
+
+def test_bars_mark_negative_scores_without_a_bar_from_zero(tmp_path: Path) -> None:
+    for sign, count in ((1, 2), (-1, 0)):
+        write_delays(tmp_path / str(sign), [0])
+        comparison = compare(read_runs(find_runs([tmp_path / str(sign)])), arm_keys=["arm"], task_keys=["delay"])
+        scores = collect_scores(comparison, "return_mean", resamples=20)
+        values = {task: {arm: -sign * each for arm, each in cells.items()} for task, cells in
+                  scores.values_by_task(scores.arms).items()}  # fmt: skip
+        plot = bars("name", "title", values, scores.by_task(), metric="return_mean", arms=scores.arms)
+        assert len(plot.figure.axes[0].patches) == count
 
 
 def test_write_report_refuses_unknown_options_with_the_available_ones(tmp_path: Path) -> None:
