@@ -17,7 +17,7 @@ _OF_A_SIZE = {torch.empty, torch.full, torch.ones, torch.rand, torch.randn, torc
 _COPIES = {torch.Tensor.clone, torch.clone, torch.Tensor.__deepcopy__}
 """Functions that make another tensor of the same size; modules that are copied make theirs with these."""
 
-MOST_TENSORS = 200_000
+MOST_TENSORS = 50_000
 """That the models of a config may make, layers that are copied included."""
 ROOM = 1_000_000_000
 """Elements of what models make that is no parameter, whatever the limit for those."""
