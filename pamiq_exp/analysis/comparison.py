@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ TASK_KEYS = ("world", "environment", "environment.id")
 
 _NOT_COMPARED = ("seed", "tracking", "paths", "hydra", "metrics", "launcher.threads", "launcher.device")
 _MOST_FACTORS = 4
+_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,12 @@ def _choices(run: Run) -> dict[str, Scalar]:
 def _read(text: str) -> Scalar:
     """Read a value as a config would, so that `1e-3` and `0.001` are the same."""
     try:
-        value = float(text) if "e" in text.lower() else parse_yaml(text)
+        return float(text) if _EXPONENT.fullmatch(text) else _scalar(parse_yaml(text), text)
     except ValueError:
         return text
+
+
+def _scalar(value: object, text: str) -> Scalar:
     return value if is_scalar(value) else text
 
 
@@ -163,7 +168,9 @@ def _label(values: Mapping[str, Scalar], keys: Sequence[str], otherwise: str) ->
 
 
 def show(value: Scalar) -> str:
-    """Return a setting as a reader expects it."""
+    """Return a setting as it is typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return "(default)" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -98,9 +98,9 @@ def text(cell: Cell) -> str:
     if isinstance(cell, Estimate):
         digits = _digits(cell)
         return f"{_fixed(cell.value, digits)} [{_fixed(cell.low, digits)}, {_fixed(cell.high, digits)}]"
-    if isinstance(cell, bool) or not isinstance(cell, float):
-        return str(cell)
-    return number(cell)
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return number(cell) if isinstance(cell, float) else str(cell)
 
 
 def number(value: float) -> str:
@@ -160,7 +160,9 @@ def _names(column: str, is_estimate: bool) -> list[str]:
 def _parts(cell: Cell, is_estimate: bool) -> list[object]:
     if isinstance(cell, Estimate):
         return [cell.value, cell.low, cell.high] if cell.has_interval else [cell.value, "", ""]
-    plain = _no_formula(cell) if isinstance(cell, str) else "" if cell is None else cell
+    plain: object = _no_formula(cell) if isinstance(cell, str) else cell
+    if cell is None or isinstance(cell, bool):
+        plain = text(cell)
     return [plain, *(["", ""] if is_estimate else [])]
 
 

@@ -30,6 +30,14 @@ def test_compare_names_arms_by_all_settings_that_differ(tmp_path: Path) -> None:
     }
 
 
+def test_compare_names_arms_by_booleans_as_they_are_typed(tmp_path: Path) -> None:
+    for job, value in enumerate(["true", "false"]):
+        write_run(tmp_path / str(job), overrides=[f"interaction.delay.observe_action={value}", "policy=ppo"])
+    assert compared(tmp_path).arms == (
+        "interaction.delay.observe_action=false", "interaction.delay.observe_action=true"
+    )  # fmt: skip
+
+
 def test_compare_puts_equal_numbers_and_unset_defaults_into_one_arm(tmp_path: Path) -> None:
     for seed, words in enumerate([["rate=1e-3"], ["rate=0.001"], []]):
         write_run(tmp_path / str(seed), seed=seed, overrides=words, config={"rate": 0.001})

@@ -56,6 +56,18 @@ def test_run_table_joins_run_folders_under_the_same_settings(study: Path, tmp_pa
     assert len(final_metrics_table(comparison).rows) == 14
 
 
+def test_run_table_names_arms_of_booleans_and_numbers_as_their_runs_do(tmp_path: Path) -> None:
+    options = Options(metric="steps", arm_keys=("told", "rate"))
+    for job, (told, rate) in enumerate([(True, 0.001), (False, 1e-5)]):
+        words = [f"told={str(told).lower()}", f"rate={rate}"]
+        write_run(tmp_path / "runs" / str(job), overrides=words, config={"told": told, "rate": rate})
+    runs = read_runs(find_runs([tmp_path / "runs"]))
+    write_report(runs, tmp_path / "report", options)
+    again = read_run_table(tmp_path / "report" / "tables" / "final_metrics.csv")
+    arms = [compare(each, arm_keys=options.arm_keys).arms for each in (runs, again)]
+    assert arms == [("told=false, rate=1e-05", "told=true, rate=0.001")] * 2
+
+
 def test_run_table_takes_columns_before_the_seed_as_settings_and_those_after_it_as_metrics(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(

@@ -71,7 +71,7 @@ def test_text_shows_numbers_with_their_significant_digits() -> None:
         (1234567.0, "1234567"),
         (0.123456, "0.1235"),
         (None, ""),
-        (True, "True"),
+        (True, "true"),
     ]
     assert [text(cell) for cell, _ in cases] == [shown for _, shown in cases]
 
