@@ -30,6 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [
     *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted((REPOSITORY / "experiments").rglob("*.md")),
 ]
 PROGRAM = ["python", "-m", "pamiq_exp"]
 MAX_LINE_LENGTH = 100
