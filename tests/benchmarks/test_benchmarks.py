@@ -23,6 +23,7 @@ SHORTEST: dict[str, str] = {
     "bench_records": "",
     "bench_streams": "--seconds 1 --repeats 1 --device cpu",
     "bench_study": "--repeats 1",
+    "bench_trace": "--seconds 2 --repeats 1",
     "bench_trainer_loop": "",
 }
 """Arguments of a short run."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.bench_trace import sizes
 from tests.conftest import Command
 
 RUN = (
@@ -53,3 +54,5 @@ def test_replay_reproduces_twenty_seconds_of_curiosity_noise_world(command: Comm
     outcome = command("replay", "run", "--check")
     assert outcome.status == 0, outcome.out
     assert "all bits are the same" in outcome.out
+    written, observed = sizes(tmp_path / "run")
+    assert written < 1.1 * observed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pamiq_exp.interaction import Observation
 from pamiq_exp.runtime.trace.blocks import Arrays, TraceError, read_blocks
 from pamiq_exp.runtime.trace.recording import START, TRAINING, TURNS, VERSION
 from pamiq_exp.runtime.trace.training import Event
+from pamiq_exp.runtime.trace.truth import ReadTruth, truths_of
 
 _EVENTS: Mapping[str, tuple[Any, ...]] = {
     "fetch": (int, dict),
@@ -33,14 +33,14 @@ class RecordedTurn:
         version: The publication that it used.
         observation: What the agent saw.
         action: What it did; None if it failed.
-        truth: The ground truth, if anyone asked for it.
+        truth: What was read of the ground truth, if anyone asked for it.
         report: The environment's own metrics, if they were recorded then.
     """
 
     version: int
     observation: Observation
     action: NDArray[Any] | None
-    truth: Mapping[str, NDArray[Any]] | None
+    truth: ReadTruth | None
     report: Mapping[str, float]
 
 
@@ -122,7 +122,7 @@ class RecordedTrace:
             names = [name for name in columns if name.startswith("observation.")]
             versions = columns["version"]
             count = len(versions)
-            truths = _truths(columns, count)
+            truths = truths_of(columns, count)
             if not names or any(len(columns[name]) != count for name in (*names, "reward", "terminated", "truncated")):
                 raise TraceError(f"{self._folder / TURNS} is damaged: a block has turns without observations")
             actions = columns.get("action")
@@ -177,17 +177,3 @@ def _is_event(event: object) -> bool:
         and all(isinstance(chunk, list) and list(map(type, chunk)) == [int, int] for chunk in chunks)
         for chunks in moved
     )
-
-
-def _truths(columns: Arrays, count: int) -> list[dict[str, NDArray[Any]] | None]:
-    names = [name.partition(".")[2] for name in columns if name.startswith("truth.")]
-    if "asked" not in columns:
-        return [None] * count
-    truths: list[dict[str, NDArray[Any]] | None] = [{} for _ in range(count)]
-    for name in names:
-        values, changed = columns[f"truth.{name}"], columns[f"changed.{name}"].tolist()
-        for start, end, value in zip(changed, chain(changed[1:], [count]), values, strict=False):
-            for truth in truths[start:end]:
-                assert truth is not None
-                truth[name] = np.array(value)
-    return truths

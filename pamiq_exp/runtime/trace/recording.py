@@ -20,6 +20,7 @@ from pamiq_exp.run_folder.manifest import source_digests
 from pamiq_exp.runtime.trace.blocks import Arrays, BlockFile
 from pamiq_exp.runtime.trace.digests import digest_of_agent
 from pamiq_exp.runtime.trace.training import Event, TrainingTrace
+from pamiq_exp.runtime.trace.truth import NotedTruth, ReadTruth, truth_columns
 from pamiq_exp.spaces import describe_spaces
 from pamiq_exp.tracking.queue_thread import QueueThread
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 TURNS, TRAINING, START = "turns", "training", "start"
 """Names in the folder of a trace: two files, and the checkpoint that a resumed run went on from."""
 
@@ -101,6 +102,8 @@ class Trace(TrainingTrace):
         """See `NoTrace`."""
         entry, self.environment.entry = self.environment.entry, None
         if entry is not None:
+            if entry.truth is not None:
+                entry.truth.closed = True
             self._turns.put((version, entry))
 
     def happened(self, event: Event) -> None:
@@ -133,7 +136,7 @@ class TurnEntry:
 
     Attributes:
         observation: What the agent saw.
-        truth: The ground truth, if anyone asked for it.
+        truth: What was read of the ground truth, if anyone asked for it.
         action: What was done; None if the turn failed before.
         report: The environment's own metrics, if they were recorded after this turn.
     """
@@ -142,7 +145,7 @@ class TurnEntry:
 
     def __init__(self, observation: Observation) -> None:
         self.observation = observation
-        self.truth: dict[str, NDArray[Any]] | None = None
+        self.truth: ReadTruth | None = None
         self.action: NDArray[Any] | None = None
         self.report: dict[str, float] | None = None
 
@@ -183,9 +186,11 @@ class TracedEnvironment(Transparent, Environment):
     def ground_truth(self) -> Mapping[str, NDArray[Any]]:
         """See `Environment`."""
         truth = self.wrapped.ground_truth()
-        if self.entry is not None and self.entry.truth is None:
-            self.entry.truth = {name: np.array(value) for name, value in truth.items()}
-        return truth
+        if self.entry is None:
+            return truth
+        if self.entry.truth is None:
+            self.entry.truth = ReadTruth(list(truth))
+        return NotedTruth(truth, self.entry.truth)
 
     def report(self) -> dict[str, float]:
         """See `Environment`."""
@@ -220,6 +225,7 @@ class _Writer:
         self._file: BlockFile | None = None
         self._entries: list[tuple[int, TurnEntry]] = []
         self._events: list[Event] = []
+        self._shapes: dict[str, object] = {}
         self._bytes = 0
         self._ticks = 0
         self._thread: QueueThread[tuple[int, TurnEntry] | Event] = QueueThread(name, self._take, self._tick)
@@ -249,12 +255,19 @@ class _Writer:
         if isinstance(item, list):
             self._events.append(item)
         else:
-            if self._entries and not _alike(self._entries[-1][1], item[1]):
+            if not self._fits(item[1]):
                 self._guarded(self._flush)
             self._entries.append(item)
+            self._shapes |= _shapes(item[1])
             self._bytes += sum(value.nbytes for value in item[1].observation.values.values())
         if len(self._events) >= BLOCK_EVENTS or len(self._entries) >= BLOCK_TURNS or self._bytes >= BLOCK_BYTES:
             self._guarded(self._flush)
+
+    def _fits(self, entry: TurnEntry) -> bool:
+        """Whether a turn fits into columns with those that wait."""
+        if self._entries and (entry.action is None) != (self._entries[-1][1].action is None):
+            return False
+        return all(self._shapes.get(name, shape) == shape for name, shape in _shapes(entry).items())
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -272,6 +285,7 @@ class _Writer:
     def _flush(self) -> None:
         events, self._events = self._events, []
         entries, self._entries = self._entries, []
+        self._shapes = {}
         self._bytes = self._ticks = 0
         assert self._file is not None
         if events:
@@ -283,18 +297,16 @@ class _Writer:
                 self._file.write_json(reports)
 
 
-def _alike(one: TurnEntry, other: TurnEntry) -> bool:
-    """Whether two turns fit into columns together."""
-    return _shapes(one) == _shapes(other)
-
-
-def _shapes(entry: TurnEntry) -> list[object]:
-    truth = None if entry.truth is None else {name: (value.shape, value.dtype) for name, value in entry.truth.items()}
-    return [entry.action is None, truth]
+def _shapes(entry: TurnEntry) -> dict[str, object]:
+    """Names of the ground truth, if anything asked for it, with shape and type of each part that was read."""
+    if entry.truth is None:
+        return {}
+    values = entry.truth.values.items()
+    return {"": entry.truth.names} | {name: (value.shape, value.dtype) for name, value in values}
 
 
 def _columns(entries: Sequence[tuple[int, TurnEntry]]) -> Arrays:
-    """Stack turns; of the ground truth only what has changed."""
+    """Stack turns."""
     turns = [entry for _, entry in entries]
     first = turns[0]
     columns: Arrays = {
@@ -307,19 +319,7 @@ def _columns(entries: Sequence[tuple[int, TurnEntry]]) -> Arrays:
         columns[f"observation.{name}"] = np.stack([turn.observation.values[name] for turn in turns])
     if first.action is not None:
         columns["action"] = np.stack([turn.action for turn in turns if turn.action is not None])
-    if first.truth is None:
-        return columns
-    columns["asked"] = np.ones(1, np.bool_)  # an environment may have no ground truth
-    for name in first.truth:
-        values = [turn.truth[name] for turn in turns if turn.truth is not None]
-        changed = [index for index, value in enumerate(values) if index == 0 or not _same(value, values[index - 1])]
-        columns[f"truth.{name}"] = np.stack([values[index] for index in changed])
-        columns[f"changed.{name}"] = np.array(changed, np.int32)
-    return columns
-
-
-def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return one.tobytes() == other.tobytes()
+    return columns | truth_columns([turn.truth for turn in turns])
 
 
 def unrepeatable(engine: Engine) -> Iterator[str]:

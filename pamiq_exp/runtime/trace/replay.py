@@ -34,6 +34,7 @@ from pamiq_exp.runtime.trace.digests import (
 from pamiq_exp.runtime.trace.generators import restore_generators
 from pamiq_exp.runtime.trace.reading import RecordedTrace, RecordedTurn
 from pamiq_exp.runtime.trace.training import NoTrace
+from pamiq_exp.runtime.trace.truth import ReplayedTruth
 from pamiq_exp.seeding import derive_seed, seed_global_generators
 from pamiq_exp.spaces import action_space_of, observation_space_of
 
@@ -123,12 +124,12 @@ class ReplayedEnvironment(Environment):
             self.other_action = action
 
     def ground_truth(self) -> Mapping[str, NDArray[Any]]:
-        """See `Environment`. Raises TraceError if the run did not ask for it in this turn."""
+        """See `Environment`. Raises TraceError for what the run did not read at this turn."""
         if self.turn is None:
             return {}
         if self._now.truth is None:
             raise TraceError("something asks for the ground truth that did not ask for it in the run")
-        return self._now.truth
+        return ReplayedTruth(self._now.truth)
 
     def report(self) -> dict[str, float]:
         """See `Environment`."""
